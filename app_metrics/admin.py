@@ -1,0 +1,114 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from .models import AggregationRun, Item, Metric, MetricSet, QuarantinedItem, Total
+from .periods import DAY, MONTH
+from .summary import OVERFLOW_LABELS
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """What only recording and aggregation may write."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Metric)
+class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("name", "slug", "kind", "unit", "today", "this_month", "is_capped", "second_kind")
+    list_filter = ("kind", "sets")
+    search_fields = ("name", "slug", "description")
+    prepopulated_fields = {"slug": ("name",)}
+    readonly_fields = ("second_kind",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        overflow = Total.objects.filter(metric=OuterRef("pk"), labels=OVERFLOW_LABELS)
+        metrics: Any = super().get_queryset(request)
+        return metrics.with_total(DAY, name="today").with_total(MONTH, name="month").annotate(capped=Exists(overflow))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Code records under the slug; items recorded before a change would create the old metric again.
+        return (*self.readonly_fields, "slug") if obj else self.readonly_fields
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return {} if obj else self.prepopulated_fields
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count the totals that go with metrics: listing years of them would not end."""
+        totals = Total.objects.filter(metric__in=objs).count()
+        counts = {Metric._meta.verbose_name_plural: len(objs), Total._meta.verbose_name_plural: totals}
+        return [str(metric) for metric in objs], counts, set(), []
+
+    @admin.display(description=_("today"), ordering="today")
+    def today(self, metric: Any) -> str:
+        return _shown(metric.today)
+
+    @admin.display(description=_("this month"), ordering="month")
+    def this_month(self, metric: Any) -> str:
+        return _shown(metric.month)
+
+    @admin.display(description=_("too many label sets"), boolean=True)
+    def is_capped(self, metric: Any) -> bool:
+        return bool(metric.capped)
+
+
+@admin.register(MetricSet)
+class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("name", "send_daily", "send_weekly", "send_monthly")
+    list_filter = ("send_daily", "send_weekly", "send_monthly")
+    search_fields = ("name",)
+    filter_horizontal = ("metrics",)
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
+        # As an attribute this would be a failing check where the project's users are not in the admin.
+        users = self.admin_site._registry.get(MetricSet._meta.get_field("email_recipients").related_model)
+        return ("email_recipients",) if users and users.search_fields else ()
+
+
+@admin.register(Total)
+class TotalAdmin(ReadOnlyAdmin):
+    list_display = ("metric", "labels", "period", "starts_at", "count", "total", "minimum", "maximum", "last")
+    list_filter = ("period", "metric")
+    list_select_related = ("metric",)
+    search_fields = ("metric__name", "metric__slug", "labels")
+    date_hierarchy = "start"
+    ordering = ("-start", "-hour")
+
+
+@admin.register(Item)
+class ItemAdmin(ReadOnlyAdmin):
+    list_display = ("slug", "kind", "labels", "day", "hour", "count", "total")
+    list_filter = ("kind",)
+    search_fields = ("slug", "labels")
+    ordering = ("-pk",)
+
+
+@admin.register(QuarantinedItem)
+class QuarantinedItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("quarantined_at", "reason", "payload")
+    search_fields = ("reason", "payload")
+    readonly_fields = ("quarantined_at", "reason", "payload")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(AggregationRun)
+class AggregationRunAdmin(ReadOnlyAdmin):
+    list_display = ("finished_at", "seconds", "items", "quarantined")
+
+
+def _shown(number: Any) -> str:
+    """Return a number without the zeros that nine decimal places bring."""
+    text = f"{number:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

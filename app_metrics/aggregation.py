@@ -1,0 +1,278 @@
+"""Turn items into totals, each exactly once, however often and by however many processes at once."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from random import uniform
+from typing import Any
+
+from django.db import DataError, IntegrityError, OperationalError, connections, transaction
+from django.utils import timezone
+
+from .arguments import check_slug
+from .conf import first_weekday, settings
+from .models import AggregationRun, Item, Metric, QuarantinedItem, Total
+from .periods import HOUR, PERIODS, YEAR, period_start
+from .sql import dialect_for
+from .sql.base import KEY_COLUMNS, SUMMARY_COLUMNS, Claim, Row, TotalKey
+from .summary import (
+    DECIMAL_PLACES,
+    KINDS,
+    MAX_DIGITS,
+    NO_LABELS,
+    Key,
+    Summary,
+    cap_labels,
+    decode_labels,
+    merge,
+)
+
+MAX_CHUNK_SIZE = 30_000
+# Tries of one transaction that another one's locks, or a metric deleted meanwhile, made fail.
+TRIES = 8
+
+# What a row that no total can take makes a chunk fail with.
+BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
+
+_LIMIT = Decimal(10) ** (MAX_DIGITS - DECIMAL_PLACES)
+
+
+@dataclass(slots=True)
+class Aggregation:
+    """What one run did; `seconds` of wall-clock time."""
+
+    items: int = 0
+    quarantined: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits: how many items, and when the oldest was recorded."""
+
+    items: int
+    oldest: datetime | None
+
+    @property
+    def age(self) -> float:
+        """Seconds the oldest item has waited; 0 when none does."""
+        return max(0.0, time.time() - self.oldest.timestamp()) if self.oldest else 0.0
+
+
+def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], None] | None = None) -> Aggregation:
+    """Add all waiting items to their totals, in transactions of up to `chunk_size` items (default: the setting).
+
+    It may run at any time and in several processes at once. `on_progress` is called with the number of items after each
+    transaction. A row that no total can take is moved to the quarantined items, and the rest goes on. Raises ValueError
+    for a bad chunk size and OperationalError when the database stays unavailable; what was committed stays counted.
+    """
+    limit = _checked(settings.APP_METRICS_CHUNK_SIZE if chunk_size is None else chunk_size)
+    started = time.monotonic()
+    done = Aggregation()
+    drain = _Drain()
+    size = limit
+    while True:
+        try:
+            taken, quarantined = drain.retried(drain.one if size == 1 else drain.chunk, size)
+        except BAD_DATA:
+            size = max(1, size // 10)  # close in on the bad row
+            continue
+        done.items += taken
+        done.quarantined += quarantined
+        if on_progress:
+            on_progress(taken)
+        if taken < size:
+            break
+        size = min(limit, size * 10)
+    done.seconds = time.monotonic() - started
+    _note(done)
+    return done
+
+
+def backlog() -> Backlog:
+    """Return how many items wait, and since when."""
+    oldest = Item.objects.order_by("pk").values_list("pk", flat=True).first()
+    # The first 48 bits of a UUID of version 7 are milliseconds of Unix time.
+    return Backlog(Item.objects.count(), oldest and datetime.fromtimestamp((oldest.int >> 80) / 1000, UTC))
+
+
+def _checked(chunk_size: int) -> int:
+    if type(chunk_size) is not int or not 0 < chunk_size <= MAX_CHUNK_SIZE:
+        raise ValueError(f"The chunk size is {chunk_size!r}; give a number from 1 to {MAX_CHUNK_SIZE}.")
+    return chunk_size
+
+
+def _note(done: Aggregation) -> None:
+    AggregationRun.objects.update_or_create(
+        pk=1,
+        defaults={
+            "finished_at": timezone.now(),
+            "seconds": done.seconds,
+            "items": done.items,
+            "quarantined": done.quarantined,
+        },
+    )
+
+
+class _Drain:
+    """The transactions of one run, and what it remembers of metrics and their label sets between them."""
+
+    def __init__(self) -> None:
+        self._alias = settings.APP_METRICS_DATABASE
+        self._connection = connections[self._alias]
+        self._dialect = dialect_for(self._connection)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._metrics: dict[str, Metric] = {}
+        self._label_sets: dict[int, set[str]] = {}
+
+    def retried(self, transact: Callable[[int], tuple[int, int]], size: int) -> tuple[int, int]:
+        """Run a transaction again while it fails for what others did meanwhile."""
+        for tried in range(1, TRIES + 1):
+            try:
+                return transact(size)
+            except BAD_DATA:
+                self._forget()
+                raise
+            except (IntegrityError, OperationalError) as error:
+                self._forget()  # what was created was rolled back
+                passing = isinstance(error, IntegrityError) or self._dialect.is_transient(error)
+                if tried == TRIES or not passing:
+                    raise
+                time.sleep(uniform(0, 0.05 * 2**tried))  # noqa: S311 - apart, not secret
+        raise AssertionError("unreachable: the last try raises")
+
+    def chunk(self, size: int) -> tuple[int, int]:
+        """Take up to `size` items and add them to their totals; return how many were taken and quarantined."""
+        with transaction.atomic(using=self._alias):
+            claim = self._dialect.claim(self._connection, size)
+            self._add(claim)
+        return claim.size, 0
+
+    def one(self, size: int) -> tuple[int, int]:
+        """Do the same with one item; set it aside where no total can take it."""
+        with transaction.atomic(using=self._alias):
+            claim = self._dialect.claim(self._connection, size)
+            try:
+                with transaction.atomic(using=self._alias):
+                    self._add(claim)
+            except BAD_DATA as error:
+                self._forget()
+                _quarantine(claim.rows[0], error)
+                return claim.size, 1
+        return claim.size, 0
+
+    def _add(self, claim: Claim) -> None:
+        rows = [_read(row) for row in claim.rows]
+        if rows:
+            self._learn(rows)
+            totals = _spread(self._folded(rows))
+            self._dialect.add_totals(self._connection, sorted(totals.items()))
+
+    def _folded(self, rows: Iterable[tuple[Key, Summary]]) -> dict[tuple[int, str, date, int], Summary]:
+        folded: dict[tuple[int, str, date, int], Summary] = {}
+        limit = settings.APP_METRICS_MAX_LABEL_SETS
+        for key, summary in rows:
+            metric_id = self._metrics[key.slug].pk
+            labels = key.labels
+            if labels != NO_LABELS:
+                labels = cap_labels(labels, self._label_sets[metric_id], limit)
+            bucket = (metric_id, labels, key.day, key.hour)
+            folded[bucket] = merge(folded[bucket], summary) if bucket in folded else summary
+        return folded
+
+    def _learn(self, rows: Iterable[tuple[Key, Summary]]) -> None:
+        """Find or create the metrics of all rows, and find the label sets of those that come with labels."""
+        kinds: dict[str, dict[str, int]] = defaultdict(dict)
+        labelled = set()
+        for key, summary in rows:
+            first_at = kinds[key.slug].get(key.kind, summary.last_at)
+            kinds[key.slug][key.kind] = min(first_at, summary.last_at)
+            if key.labels != NO_LABELS:
+                labelled.add(key.slug)
+        self._find_metrics({slug: sorted(seen, key=seen.__getitem__) for slug, seen in kinds.items()})
+        self._find_label_sets({self._metrics[slug].pk for slug in labelled})
+
+    def _find_metrics(self, kinds: Mapping[str, list[str]]) -> None:
+        """Find or create metrics by slug; a new one has the first of its kinds."""
+        missing = sorted(kinds.keys() - self._metrics.keys())
+        if missing:
+            known = self._query_metrics(missing)
+            new = [Metric(slug=slug, name=slug, kind=kinds[slug][0]) for slug in missing if slug not in known]
+            if new:
+                Metric.objects.bulk_create(new, ignore_conflicts=True)
+                known = self._query_metrics(missing)
+            self._metrics |= known
+        for slug in sorted(kinds):
+            self._note_second_kind(self._metrics[slug], kinds[slug])
+
+    def _query_metrics(self, slugs: list[str]) -> dict[str, Metric]:
+        return {metric.slug: metric for metric in Metric.objects.filter(slug__in=slugs)}
+
+    def _note_second_kind(self, metric: Metric, kinds: Iterable[str]) -> None:
+        others = [kind for kind in kinds if kind != metric.kind]
+        if others and not metric.second_kind:
+            metric.second_kind = others[0]
+            metric.save(update_fields=["second_kind"])
+
+    def _find_label_sets(self, metric_ids: set[int]) -> None:
+        unknown = metric_ids - self._label_sets.keys()
+        if not unknown:
+            return
+        self._label_sets.update({metric_id: set() for metric_id in unknown})
+        stored = Total.objects.filter(metric_id__in=unknown, period=YEAR).exclude(labels=NO_LABELS)
+        for metric_id, labels in stored.values_list("metric_id", "labels").distinct():
+            self._label_sets[metric_id].add(labels)
+
+
+def _spread(folded: Mapping[tuple[int, str, date, int], Summary]) -> dict[TotalKey, Summary]:
+    """Fold hours into all five periods they belong to."""
+    week = first_weekday()
+    totals: dict[TotalKey, Summary] = {}
+    for (metric_id, labels, day, hour), summary in folded.items():
+        for period in PERIODS:
+            start = period_start(period, day, week)
+            key = TotalKey(metric_id, period, start, hour if period == HOUR else 0, labels)
+            totals[key] = merge(totals[key], summary) if key in totals else summary
+    return totals
+
+
+def _read(row: Row) -> tuple[Key, Summary]:
+    """Return what a row of the item log holds. Raises ValueError or ArithmeticError where it is poisoned."""
+    slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at = row
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is not a kind of metric")
+    if not 0 <= hour < 48:
+        raise ValueError(f"{hour!r} is not an hour of a day")
+    day = day if isinstance(day, date) else date.fromisoformat(day)
+    key = Key(check_slug(slug), kind, _check_stored_labels(labels), day, hour)
+    return key, Summary(int(count), _read_number(total), _read_number(minimum), _read_number(maximum),
+                        _read_number(last), int(last_at))  # fmt: skip
+
+
+def _read_number(value: Any) -> Decimal:
+    number = value if type(value) is Decimal else Decimal(value)
+    if not -_LIMIT < number < _LIMIT:
+        raise ValueError(f"{value!r} does not fit into a total")
+    return number
+
+
+@lru_cache(maxsize=4096)
+def _check_stored_labels(text: str) -> str:
+    labels = decode_labels(text)
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise ValueError(f"{text!r} is not a label set")
+    return text
+
+
+def _quarantine(row: Row, error: Exception) -> None:
+    columns = (*KEY_COLUMNS, *SUMMARY_COLUMNS)
+    payload = json.dumps(dict(zip(columns, map(str, row), strict=True)))
+    reason = f"{type(error).__name__}: {error}".encode("ascii", "backslashreplace").decode()
+    QuarantinedItem.objects.create(payload=payload, reason=reason)

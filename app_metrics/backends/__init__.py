@@ -1,0 +1,73 @@
+"""Load the configured backend once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+from django.utils.module_loading import import_string
+
+from ..conf import backend_path
+from .base import MetricsBackend
+
+CLASS_NAME = "MetricsBackend"
+
+_replacement: MetricsBackend | None = None
+
+
+def get_backend() -> MetricsBackend:
+    """Return the backend that `APP_METRICS_BACKEND` names. Raises ImproperlyConfigured when it names none."""
+    return _replacement or load_backend(backend_path())
+
+
+@contextmanager
+def replaced_backend(backend: MetricsBackend) -> Iterator[None]:
+    """Let a backend take the place of the configured one, in all threads of this process."""
+    global _replacement
+    outer, _replacement = _replacement, backend
+    try:
+        yield
+    finally:
+        _replacement = outer
+
+
+@cache
+def load_backend(path: str) -> MetricsBackend:
+    """Return the backend at a path of a module or a class, always the same one for the same path.
+
+    Raises ImproperlyConfigured when there is none.
+    """
+    try:
+        found = _imported(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            f"APP_METRICS_BACKEND names {path!r}, which cannot be imported: {error}. "
+            'Name a module or a class, such as "app_metrics.backends.db".'
+        ) from error
+    backend = getattr(found, CLASS_NAME, found)
+    if not callable(getattr(backend, "write", None)) or not isinstance(backend, type):
+        raise ImproperlyConfigured(
+            f"APP_METRICS_BACKEND names {path!r}, which neither holds a class {CLASS_NAME} nor is a class with "
+            "a method write(batch)."
+        )
+    loaded: MetricsBackend = backend()
+    return loaded
+
+
+def _imported(path: str) -> Any:
+    try:
+        return import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:  # something that the module itself needs is missing
+            raise
+    return import_string(path)
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting.startswith("APP_METRIC"):
+        load_backend.cache_clear()

@@ -1,0 +1,23 @@
+"""The contract of a backend."""
+
+from collections.abc import Sequence
+
+from django.core.checks import CheckMessage
+
+from ..summary import Batch
+
+
+class MetricsBackend:
+    """Where batches go."""
+
+    def write(self, batch: Batch) -> None:
+        """Store or send a batch. Mandatory.
+
+        It runs on a thread, never on an event loop, and may raise anything: the batch is then kept and written again
+        under the same id, so a backend that can tell must count a batch only once.
+        """
+        raise NotImplementedError
+
+    def check(self) -> Sequence[CheckMessage]:
+        """Return what is wrong with this backend's own configuration. Defaults to nothing."""
+        return ()

@@ -1,0 +1,21 @@
+"""Print every batch, for development."""
+
+import sys
+
+from ..summary import Batch, Key, Summary
+from . import base
+
+
+class MetricsBackend(base.MetricsBackend):
+    def write(self, batch: Batch) -> None:
+        lines = (_line(key, summary) for key, summary in batch.summaries.items())
+        # One call, so that the lines of two threads do not mix.
+        sys.stdout.write("".join([f"metrics batch {batch.id}\n", *lines]))
+        sys.stdout.flush()
+
+
+def _line(key: Key, summary: Summary) -> str:
+    return (
+        f"  {key.kind} {key.slug} {key.labels} {key.day} {key.hour:02}h: count {summary.count}, total {summary.total},"
+        f" minimum {summary.minimum}, maximum {summary.maximum}, last {summary.last}\n"
+    )

@@ -1,0 +1,9 @@
+"""Forget every batch."""
+
+from ..summary import Batch
+from . import base
+
+
+class MetricsBackend(base.MetricsBackend):
+    def write(self, batch: Batch) -> None:
+        pass

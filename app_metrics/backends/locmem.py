@@ -1,0 +1,14 @@
+"""Keep batches in `outbox`, for tests."""
+
+from collections import deque
+
+from ..summary import Batch
+from . import base
+
+# The latest batches, oldest first; bounded, because a test suite seldom clears it.
+outbox: deque[Batch] = deque(maxlen=10_000)
+
+
+class MetricsBackend(base.MetricsBackend):
+    def write(self, batch: Batch) -> None:
+        outbox.append(batch)

@@ -1,0 +1,207 @@
+"""System checks: every mistake in the settings, with a hint that mends it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
+from django.db.utils import DatabaseError
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from .aggregation import MAX_CHUNK_SIZE, backlog
+from .backends import load_backend
+from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
+from .contrib.model_rules import compile_models
+from .contrib.rules import RuleError, suggest
+from .contrib.signal_rules import compile_signals
+from .contrib.url_rules import SETTING as URLS
+from .contrib.url_rules import compile_urls
+from .models import Item
+
+MIDDLEWARE = "app_metrics.middleware.MetricsMiddleware"
+# Seconds after which waiting items say that nobody runs the aggregation.
+OLD_BACKLOG = 86_400
+
+
+@register("app_metrics")
+def check_rules(**kwargs: Any) -> list[CheckMessage]:
+    urls, url_errors = compile_urls(settings.APP_METRICS_URLS)
+    errors = [
+        *url_errors,
+        *_unknown_urls(urls),
+        *compile_models(settings.APP_METRICS_MODELS)[1],
+        *compile_signals(settings.APP_METRICS_SIGNALS)[1],
+    ]
+    return [Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}") for error in errors]
+
+
+@register("app_metrics")
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    return [*_unknown_settings(), *_bad_values(), *_spelled_twice(), *_missing_middleware(), *_missing_auth()]
+
+
+@register("app_metrics")
+def check_backend(**kwargs: Any) -> list[CheckMessage]:
+    try:
+        return list(load_backend(backend_path()).check())
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint=f'Set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".', id="app_metrics.E009")]
+
+
+@register("app_metrics")
+def check_routing(**kwargs: Any) -> list[CheckMessage]:
+    alias = settings.APP_METRICS_DATABASE
+    if alias not in connections.settings:
+        return [
+            Error(
+                f"APP_METRICS_DATABASE names {alias!r}, which DATABASES does not have.",
+                hint=suggest(alias, list(connections.settings)),
+                id="app_metrics.E011",
+            )
+        ]
+    if router.db_for_write(Item) != alias:
+        return [
+            Error(
+                f"APP_METRICS_DATABASE is {alias!r}, but the database routers send app_metrics elsewhere.",
+                hint='Add "app_metrics.routers.MetricsRouter" to DATABASE_ROUTERS.',
+                id="app_metrics.E012",
+            )
+        ]
+    return []
+
+
+@register(Tags.database)
+def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    alias = settings.APP_METRICS_DATABASE
+    if not databases or alias not in databases or alias not in connections.settings:
+        return []
+    try:
+        return [*_unsupported(connections[alias]), *_old_backlog()]
+    except DatabaseError:  # not migrated yet, or not reachable: Django says so itself
+        return []
+
+
+def _unknown_urls(rules: Iterable[str]) -> Iterator[RuleError]:
+    rules = list(rules)
+    if not rules or not getattr(settings, "ROOT_URLCONF", None):
+        return
+    known = set(view_names(get_resolver()))
+    for name in rules:
+        if name not in known:
+            yield RuleError("E002", f"{URLS}[{name!r}] is the name of no URL.", suggest(name, sorted(known)))
+
+
+def view_names(resolver: URLResolver, namespaces: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the names of all URLs, as `request.resolver_match.view_name` spells them."""
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLPattern):
+            yield ":".join((*namespaces, pattern.name or pattern.lookup_str))
+        else:
+            inner = (*namespaces, pattern.namespace) if pattern.namespace else namespaces
+            yield from view_names(pattern, inner)
+
+
+def _known_settings() -> list[str]:
+    return [f"APP_METRICS_{name}" for name in AppMetricsConf._meta.names]
+
+
+def _unknown_settings() -> Iterator[CheckMessage]:
+    known = [*_known_settings(), "APP_METRIC_BACKEND"]
+    for name in dir(settings):
+        if name.startswith("APP_METRIC") and name not in known:
+            yield CheckWarning(f"There is no setting {name}.", hint=suggest(name, known), id="app_metrics.W001")
+
+
+def _bad_values() -> Iterator[CheckMessage]:
+    for name, (is_good, hint) in VALUES.items():
+        value = getattr(settings, name)
+        if not is_good(value):
+            yield Error(f"{name} is {value!r}.", hint=hint, id="app_metrics.E010")
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: Any, largest: float = float("inf")) -> bool:
+    return type(value) is int and 1 <= value <= largest
+
+
+def _is_zone(value: Any) -> bool:
+    try:
+        return value is None or bool(ZoneInfo(value))
+    except Exception:
+        return False
+
+
+VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "APP_METRICS_DISABLED": (_is_bool, "Give True or False."),
+    "APP_METRICS_AUTH": (_is_bool, "Give True or False."),
+    "APP_METRICS_STRICT": (lambda value: value is None or _is_bool(value), "Give True, False, or None for DEBUG."),
+    "APP_METRICS_TIME_ZONE": (_is_zone, 'Name a time zone such as "Europe/Berlin", or None for TIME_ZONE.'),
+    "APP_METRICS_WEEK_START": (lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
+    "APP_METRICS_MAX_LABEL_SETS": (_is_count, "Give a number of at least 1."),
+    "APP_METRICS_RETRY_LIMIT": (_is_count, "Give a number of at least 1."),
+    "APP_METRICS_CHUNK_SIZE": (
+        lambda value: _is_count(value, MAX_CHUNK_SIZE),
+        f"Give a number from 1 to {MAX_CHUNK_SIZE}.",
+    ),
+}
+
+
+def _spelled_twice() -> Iterator[CheckMessage]:
+    old = getattr(settings, "APP_METRIC_BACKEND", None)
+    if old is not None and old != backend_path():
+        yield CheckWarning(
+            f"APP_METRIC_BACKEND is {old!r}, but APP_METRICS_BACKEND is {backend_path()!r} and is the one used.",
+            hint="Remove one of them.",
+            id="app_metrics.W002",
+        )
+
+
+def _missing_middleware() -> Iterator[CheckMessage]:
+    if settings.APP_METRICS_URLS and MIDDLEWARE not in settings.MIDDLEWARE:
+        yield Error(
+            "APP_METRICS_URLS counts nothing without the middleware.",
+            hint=f'Put "{MIDDLEWARE}" first in MIDDLEWARE.',
+            id="app_metrics.E013",
+        )
+
+
+def _missing_auth() -> Iterator[CheckMessage]:
+    if settings.APP_METRICS_AUTH and not apps.is_installed("django.contrib.auth"):
+        yield Error(
+            "APP_METRICS_AUTH counts nothing without django.contrib.auth.",
+            hint='Add "django.contrib.auth" to INSTALLED_APPS, or set APP_METRICS_AUTH = False.',
+            id="app_metrics.E014",
+        )
+
+
+def _unsupported(connection: Any) -> Iterator[CheckMessage]:
+    if connection.vendor == "mysql" and not connection.mysql_is_mariadb:
+        found = "MySQL, which has no DELETE … RETURNING"
+    elif connection.vendor == "sqlite" and connection.Database.sqlite_version_info < (3, 35):
+        found = f"SQLite {connection.Database.sqlite_version}, which has no RETURNING"
+    elif connection.vendor not in ("sqlite", "postgresql", "mysql"):
+        found = connection.display_name
+    else:
+        return
+    yield Error(
+        f"app_metrics cannot aggregate on {found}.",
+        hint="Let APP_METRICS_DATABASE name an alias on SQLite 3.35, PostgreSQL, MariaDB 10.6, or later.",
+        id="app_metrics.E015",
+    )
+
+
+def _old_backlog() -> Iterator[CheckMessage]:
+    waiting = backlog()
+    if waiting.age > OLD_BACKLOG:
+        yield CheckWarning(
+            f"{waiting.items} items wait for aggregation, the oldest for {waiting.age / 3600:.0f} hours.",
+            hint="Run `manage.py metrics_aggregate` regularly, for instance from cron.",
+            id="app_metrics.W003",
+        )

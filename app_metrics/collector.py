@@ -1,0 +1,126 @@
+"""The scope that gathers entries: one per request, task or `collect()` block."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Self
+
+from asgiref.sync import sync_to_async
+
+from .conf import settings, time_zone
+from .drops import take_entries
+from .handover import hand_over
+from .summary import Batch, Entry, Fold
+
+# Entries wait unfolded up to this many, which bounds memory and keeps folding out of most requests.
+BLOCK = 1024
+
+
+class Collector:
+    """Gather entries from any number of threads; hand them over as one batch when closed.
+
+    Entries are appended on the way and folded later: appending is atomic and takes a fraction of the time. Collectors
+    compare by identity, as asgiref compares context variables when it copies them between threads.
+    """
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self._fold: Fold | None = None
+        self._folding = threading.Lock()
+        self.closed = False
+
+    def add(self, entry: Entry) -> None:
+        """Gather an entry; after the end of the scope it is written at once."""
+        self._entries.append(entry)
+        if self.closed:
+            self._send()
+        elif len(self._entries) >= BLOCK:
+            self._fold_entries()
+
+    def close(self) -> None:
+        """End the scope and hand over what it gathered; closing again does nothing. Never raises an Exception."""
+        if not self.closed:
+            self.closed = True
+            self._send()
+
+    async def aclose(self) -> None:
+        """Close from an event loop, on the thread that owns the database connection."""
+        await sync_to_async(self.close, thread_sensitive=True)()
+
+    def _send(self) -> None:
+        self._entries.extend(take_entries())
+        self._fold_entries()
+        with self._folding:
+            fold, self._fold = self._fold, None
+        if fold is not None and fold.summaries:
+            hand_over(Batch(fold.summaries))
+
+    def _fold_entries(self) -> None:
+        with self._folding:
+            fold = self._fold or Fold(time_zone(), settings.APP_METRICS_MAX_LABEL_SETS)
+            while self._entries:
+                fold.add(self._entries.popleft())
+            self._fold = fold
+
+
+_current: ContextVar[Collector | None] = ContextVar("app_metrics_collector", default=None)
+
+current_collector = _current.get
+
+
+def add_entry(entry: Entry, collector: Collector | None) -> None:
+    """Give an entry to a collector; without one it is written at once, inside the caller's transaction."""
+    if collector is None:
+        collector = Collector()
+        collector.closed = True
+    collector.add(entry)
+
+
+@contextmanager
+def activated(collector: Collector | None) -> Iterator[None]:
+    """Let a collector, or none, be the current one; the outer one is restored after."""
+    token = _current.set(collector)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is used
+    """Gather what a script, a command or a job records and write it as one batch at the end.
+
+    Use it as `with collect():`, as `async with collect():` or as a decorator of a function. The batch is written also
+    when the block raises. An inner scope ends as a batch of its own.
+    """
+
+    def __init__(self) -> None:
+        self._scopes: list[tuple[Collector, Token[Collector | None]]] = []
+
+    def _recreate_cm(self) -> Self:
+        return type(self)()
+
+    def __enter__(self) -> Collector:
+        collector = Collector()
+        self._scopes.append((collector, _current.set(collector)))
+        return collector
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave().close()
+
+    async def __aenter__(self) -> Collector:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._leave().aclose()
+
+    def _leave(self) -> Collector:
+        collector, token = self._scopes.pop()
+        _current.reset(token)
+        return collector

@@ -1,0 +1,20 @@
+"""Receivers that the settings asked for, connected strongly and disconnected when the settings change."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.dispatch import Signal
+
+
+class Connections:
+    def __init__(self) -> None:
+        self._connected: list[tuple[Signal, Callable[..., None], Any]] = []
+
+    def connect(self, signal: Signal, receiver: Callable[..., None], sender: Any = None) -> None:
+        signal.connect(receiver, sender=sender, weak=False)
+        self._connected.append((signal, receiver, sender))
+
+    def clear(self) -> None:
+        while self._connected:
+            signal, receiver, sender = self._connected.pop()
+            signal.disconnect(receiver, sender=sender)

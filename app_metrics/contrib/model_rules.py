@@ -1,0 +1,145 @@
+"""`APP_METRICS_MODELS`: count what happens to models, once it is committed.
+
+A rule on a model covers its proxies. It does not cover models that inherit it with a table of their own, for which
+Django sends no signal in its name, nor `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send none.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.core.signals import setting_changed
+from django.db.models import Model, signals
+from django.dispatch import Signal, receiver
+
+from ..conf import settings
+from ..recording import metric
+from .auth import auth_models
+from .connections import Connections
+from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported, suggest
+
+SETTING = "APP_METRICS_MODELS"
+
+Amount = Callable[[Mapping[str, Any]], int]
+
+
+def _created(sent: Mapping[str, Any]) -> int:
+    return int(sent["created"] and not sent["raw"])
+
+
+def _updated(sent: Mapping[str, Any]) -> int:
+    return int(not sent["created"] and not sent["raw"])
+
+
+def _saved(sent: Mapping[str, Any]) -> int:
+    return int(not sent["raw"])  # a fixture being loaded is not an event
+
+
+def _deleted(sent: Mapping[str, Any]) -> int:
+    return 1
+
+
+def _related(sent: Mapping[str, Any]) -> int:
+    return len(sent["pk_set"] or ()) if sent["action"] in ("post_add", "post_remove") else 0
+
+
+# What a rule may be mapped to: the signal, and how many events it tells of.
+EVENTS: dict[str, tuple[Signal, Amount]] = {
+    "created": (signals.post_save, _created),
+    "updated": (signals.post_save, _updated),
+    "deleted": (signals.post_delete, _deleted),
+    "pre_save": (signals.pre_save, _saved),
+    "post_save": (signals.post_save, _saved),
+    "pre_delete": (signals.pre_delete, _deleted),
+    "post_delete": (signals.post_delete, _deleted),
+    "m2m_changed": (signals.m2m_changed, _related),
+}
+
+CompiledRules = list[tuple[type[Model], str, list[Rule]]]
+
+_connections = Connections()
+
+
+def connect() -> None:
+    """Connect the receivers that the settings ask for, in place of those connected before."""
+    _connections.clear()
+    for setting in (settings.APP_METRICS_MODELS, auth_models()):
+        for model, event, rules in compile_models(setting)[0]:
+            signal, amount = EVENTS[event]
+            receive = partial(_receive, rules, amount)
+            for sender in _senders(model, event):
+                _connections.connect(signal, receive, sender)
+
+
+def compile_models(setting: Any) -> tuple[CompiledRules, list[RuleError]]:
+    compiled: CompiledRules = []
+    errors: list[RuleError] = []
+    try:
+        for label, events in entries(SETTING, setting):
+            compiled += _compile_model(label, events, errors)
+    except RuleError as error:
+        errors.append(error)
+    return compiled, errors
+
+
+def _compile_model(label: str, events: Any, errors: list[RuleError]) -> Iterator[tuple[type[Model], str, list[Rule]]]:
+    origin = f"{SETTING}[{label!r}]"
+    try:
+        model = _model(label, origin)
+        for event, value in entries(origin, events):
+            if event not in EVENTS:
+                errors.append(
+                    RuleError("E004", f"{origin} has the unknown event {event!r}.", suggest(event, list(EVENTS)))
+                )
+                continue
+            rules, mistakes = Parser(f"{origin}[{event!r}]", partial(_reference, model)).parse(value)
+            errors += mistakes
+            yield model, event, rules
+    except RuleError as error:
+        errors.append(error)
+
+
+def _model(label: str, origin: str) -> type[Model]:
+    try:
+        model = apps.get_model(label)
+    except (LookupError, ValueError) as error:
+        known = [each._meta.label for each in apps.get_models(include_auto_created=True)]
+        raise RuleError("E003", f"{origin} names no installed model.", suggest(label, known)) from error
+    if model._meta.swapped:
+        return _model(model._meta.swapped, origin)
+    if model._meta.app_label == "app_metrics":
+        raise RuleError("E003", f"{origin} would have app_metrics count itself.", "Remove this entry.")
+    return model
+
+
+def _senders(model: type[Model], event: str) -> Iterator[Any]:
+    """Yield whom a signal names as its sender: a model and its proxies, or the tables between related models."""
+    relations = model._meta.local_many_to_many if event == "m2m_changed" else ()
+    if relations:
+        yield from (relation.remote_field.through for relation in relations)
+        return
+    yield model
+    for each in apps.get_models():
+        if each is not model and each._meta.proxy and issubclass(each, model):
+            yield each
+
+
+def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: str | None = None, **sent: Any) -> None:
+    num = amount(sent)
+    if num:
+        for rule in rules:
+            rule.fire(instance, partial(metric, on_commit=True, using=using), num)
+
+
+def _reference(model: type[Model], value: Any) -> Getter:
+    if callable(value):
+        return value  # type: ignore[no-any-return]
+    names = value.split(".")
+    return attribute_path(names) if hasattr(model, names[0]) else imported(value)
+
+
+@receiver(setting_changed)
+def _reconnect(*, setting: str, **kwargs: Any) -> None:
+    if setting in (SETTING, "APP_METRICS_AUTH", "AUTH_USER_MODEL"):
+        connect()

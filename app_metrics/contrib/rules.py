@@ -1,0 +1,201 @@
+"""Rules: what the settings say is to be counted, and when. Shared by URL, model and signal rules."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any
+
+from django.utils.module_loading import import_string
+
+from ..arguments import MAX_LABEL_LENGTH, check_slug
+from ..conf import settings
+from ..drops import FAILED_RULE, drop, warn_once
+from ..recording import metric
+
+# What a rule's values are read from: an instance, or named objects such as a request and a response.
+Source = Any
+Getter = Callable[[Source], Any]
+
+KEYS = ("slug", "num", "labels", "when")
+
+
+class RuleError(Exception):
+    """A mistake in a rule, with what would mend it; `code` is the id of its check message."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code, self.hint = code, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, compiled. `num` is None where the rule leaves it to what happened; `options` are its other keys."""
+
+    origin: str
+    slug: str
+    num: Getter | None = None
+    labels: Mapping[str, Getter] = field(default_factory=dict)
+    when: Getter | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def fire(self, source: Source, record: Callable[..., Any] = metric, num: int = 1) -> dict[str, str] | None:
+        """Record what the rule says of a source; return the labels, or None when it does not apply.
+
+        Never raises an Exception.
+        """
+        if settings.APP_METRICS_DISABLED:
+            return None
+        try:
+            if self.when is not None and not self.when(source):
+                return None
+            labels = self.read_labels(source)
+            record(self.slug, num if self.num is None else self.num(source), labels=labels)
+        except Exception as error:
+            drop(FAILED_RULE, f"{self.origin}: {error!r}")
+            return None
+        return labels
+
+    def read_labels(self, source: Source) -> dict[str, str]:
+        return {name: self._label(name, getter, source) for name, getter in self.labels.items()}
+
+    def _label(self, name: str, getter: Getter, source: Source) -> str:
+        try:
+            value = getter(source)
+        except Exception as error:
+            warn_once(f"{self.origin}: the label {name!r} is empty, because {error!r}")
+            return ""
+        return "" if value is None else _storable(str(value))
+
+
+def _storable(text: str) -> str:
+    """Return what databases accept of a text that a visitor may have sent."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:MAX_LABEL_LENGTH]
+
+
+class Parser:
+    """Turn the value of one setting's entry into rules.
+
+    `reference` compiles a dotted path or a callable; `options` says which further keys a rule may have and how each is
+    compiled.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        reference: Callable[[Any], Getter],
+        options: Mapping[str, Callable[[Any], Any]] | None = None,
+    ) -> None:
+        self.origin, self._reference, self._options = origin, reference, options or {}
+
+    def parse(self, value: Any) -> tuple[list[Rule], list[RuleError]]:
+        """Return the rules that are right and the mistakes of those that are not."""
+        rules: list[Rule] = []
+        errors: list[RuleError] = []
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            try:
+                rules.append(self._rule(each))
+            except RuleError as error:
+                errors.append(error)
+        return rules, errors
+
+    def _rule(self, value: Any) -> Rule:
+        if isinstance(value, str):
+            return Rule(self.origin, self._slug(value))
+        if not isinstance(value, Mapping):
+            raise self.error("E001", f"has the rule {value!r}", "A rule is a slug, a mapping, or a list of those.")
+        self._refuse_unknown_keys(value)
+        if "slug" not in value:
+            raise self.error("E001", "has a rule without a slug", 'Add "slug": "…" to the mapping.')
+        return Rule(
+            self.origin,
+            self._slug(value["slug"]),
+            self._num(value["num"]) if "num" in value else None,
+            self._labels(value.get("labels", {})),
+            self._getter(value["when"]) if "when" in value else None,
+            {key: self._option(key, value[key]) for key in self._options if key in value},
+        )
+
+    def _refuse_unknown_keys(self, value: Mapping[str, Any]) -> None:
+        known = (*KEYS, *self._options)
+        for key in value:
+            if key not in known:
+                raise self.error("E006", f"has a rule with the unknown key {key!r}", suggest(key, known))
+
+    def _slug(self, value: Any) -> str:
+        try:
+            return check_slug(value)
+        except (TypeError, ValueError) as error:
+            raise self.error(
+                "E007", f"has a bad slug: {error}", "Name the metric by a slug such as new_user_signup."
+            ) from error
+
+    def _num(self, value: Any) -> Getter:
+        if isinstance(value, bool) or not (isinstance(value, (int, Decimal, str)) or callable(value)):
+            raise self.error("E001", f"has num={value!r}", "Give an int, a Decimal, a dotted path, or a callable.")
+        return (lambda source: value) if isinstance(value, (int, Decimal)) else self._getter(value)
+
+    def _labels(self, value: Any) -> dict[str, Getter]:
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise self.error("E001", f"has labels={value!r}", 'Map names to paths: {"plan": "plan"}.')
+        return {name: self._getter(path) for name, path in value.items()}
+
+    def _getter(self, value: Any) -> Getter:
+        if not isinstance(value, str) and not callable(value):
+            raise self.error("E008", f"refers to {value!r}", "Give a dotted path or a callable.")
+        getter: Getter = self._guarded(self._reference, value)
+        return getter
+
+    def _option(self, key: str, value: Any) -> Any:
+        return self._guarded(self._options[key], value)
+
+    def _guarded(self, compile_value: Callable[[Any], Any], value: Any) -> Any:
+        try:
+            return compile_value(value)
+        except RuleError as error:
+            raise self.error(error.code, str(error), error.hint) from error
+        except Exception as error:
+            raise self.error("E001", f"has the value {value!r}", f"Correct it: {error}.") from error
+
+    def error(self, code: str, message: str, hint: str) -> RuleError:
+        return RuleError(code, f"{self.origin} {message}.", hint)
+
+
+def entries(setting: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a setting that maps names to rules. Raises RuleError where it is no such mapping."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise RuleError(
+            "E001", f"{setting} is not a mapping of names to rules.", f"Set {setting} = {{}} to start with."
+        )
+    yield from value.items()
+
+
+def attribute_path(names: Sequence[str]) -> Getter:
+    """Return what follows attributes from an object, and calls the last one where it can be called."""
+
+    def get(source: Source) -> Any:
+        for name in names:
+            source = getattr(source, name)
+        return source() if callable(source) else source
+
+    return get
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """Return the callable at a dotted path. Raises RuleError where there is none."""
+    try:
+        found = import_string(path)
+    except Exception as error:
+        raise RuleError(
+            "E008", f"refers to {path!r}, which is no attribute here and cannot be imported ({error})",
+            "Correct the path: an attribute path, or the dotted path of a callable.",
+        ) from error  # fmt: skip
+    if not callable(found):
+        raise RuleError("E008", f"refers to {path!r}, which is not callable", "Name a function or a class.")
+    return found  # type: ignore[no-any-return]
+
+
+def suggest(name: Any, known: Sequence[str]) -> str:
+    """Return a hint that names what was probably meant, or else all there is to choose from."""
+    close = get_close_matches(str(name), known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(sorted(known)[:30])}."

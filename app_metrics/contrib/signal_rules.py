@@ -1,0 +1,89 @@
+"""`APP_METRICS_SIGNALS`: count any signal that is sent."""
+
+from functools import partial
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.db.models.signals import ModelSignal
+from django.dispatch import Signal, receiver
+from django.utils.module_loading import import_string
+
+from ..conf import settings
+from .auth import auth_signals
+from .connections import Connections
+from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported
+
+SETTING = "APP_METRICS_SIGNALS"
+
+CompiledRules = list[tuple[Signal, list[Rule]]]
+
+_connections = Connections()
+
+
+def connect() -> None:
+    """Connect the receivers that the settings ask for, in place of those connected before."""
+    _connections.clear()
+    for setting in (settings.APP_METRICS_SIGNALS, auth_signals()):
+        for signal, rules in compile_signals(setting)[0]:
+            _connections.connect(signal, partial(_receive, rules))
+
+
+def compile_signals(setting: Any) -> tuple[CompiledRules, list[RuleError]]:
+    compiled: CompiledRules = []
+    errors: list[RuleError] = []
+    try:
+        for path, value in entries(SETTING, setting):
+            _compile_signal(path, value, compiled, errors)
+    except RuleError as error:
+        errors.append(error)
+    return compiled, errors
+
+
+def _compile_signal(path: str, value: Any, compiled: CompiledRules, errors: list[RuleError]) -> None:
+    origin = f"{SETTING}[{path!r}]"
+    try:
+        rules, mistakes = Parser(origin, _reference).parse(value)
+        errors += mistakes
+        compiled.append((_signal(path, origin), rules))
+    except RuleError as error:
+        errors.append(error)
+
+
+def _signal(path: str, origin: str) -> Signal:
+    try:
+        signal = import_string(path)
+    except Exception as error:
+        raise RuleError("E005", f"{origin} cannot be imported: {error}.", "Correct the dotted path.") from error
+    if isinstance(signal, ModelSignal):
+        raise RuleError(
+            "E005", f"{origin} is a signal of every model, and listening to it slows down deletes of each.",
+            "Name the model in APP_METRICS_MODELS instead.",
+        )  # fmt: skip
+    if not isinstance(signal, Signal):
+        raise RuleError("E005", f"{origin} is no django.dispatch.Signal.", "Name an instance of Signal.")
+    return signal
+
+
+def _receive(rules: list[Rule], /, *, sender: Any, signal: Signal, **sent: Any) -> None:
+    for rule in rules:
+        rule.fire({"sender": sender, **sent})
+
+
+def _reference(value: Any) -> Getter:
+    if callable(value):
+        return lambda sent: value(**sent)
+    root, *names = value.split(".")
+    if not names:
+        return lambda sent: sent[root]
+    try:
+        function = imported(value)
+    except RuleError:  # signals do not say what they send, so this is only known when one is sent
+        get = attribute_path(names)
+        return lambda sent: get(sent[root])
+    return lambda sent: function(**sent)
+
+
+@receiver(setting_changed)
+def _reconnect(*, setting: str, **kwargs: Any) -> None:
+    if setting in (SETTING, "APP_METRICS_AUTH"):
+        connect()

@@ -1,0 +1,129 @@
+"""`@track`: count calls of functions, coroutines, methods and views."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial, wraps
+from time import perf_counter
+from typing import Any, TypeVar
+
+from ..arguments import check_slug
+from ..conf import is_strict, settings
+from ..drops import FAILED_RULE, drop
+from ..recording import metric, record
+from ..summary import TIMER
+
+OUTCOMES = ("success", "error", "always")
+
+Labels = Mapping[str, str] | Callable[..., Mapping[str, str]] | None
+Amount = int | Decimal | Callable[[Any], int | Decimal]
+Decorated = TypeVar("Decorated")
+
+
+def track(
+    slug: str,
+    *,
+    when: str = "success",
+    timing: bool = False,
+    labels: Labels = None,
+    num: Amount = 1,
+    on_commit: bool = False,
+) -> Callable[[Decorated], Decorated]:
+    """Count the calls of a function, coroutine function, method, or view (a function or a View class).
+
+    `when` is "success" (the call returned: the default), "error" (it raised) or "always". `timing` also records the
+    seconds each of those calls took, as the timer "<slug>_seconds". `labels` is a mapping, or is called with the
+    call's arguments and returns one. `num` is what to count, or is called with the result and returns that; a call
+    that raised counts 1 then. With `on_commit` a call counts only if the transaction open at its end commits.
+
+    What is decorated keeps its signature and raises what it raised. Raises TypeError or ValueError, at decoration, for
+    a bad argument.
+    """
+    if when not in OUTCOMES:
+        raise ValueError(f"when={when!r} is none of {', '.join(OUTCOMES)}.")
+    if timing:
+        check_slug(f"{slug}_seconds")
+    call = _Tracked(check_slug(slug), when, timing, labels, num, on_commit)
+    return partial(_decorate, call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    slug: str
+    when: str
+    timing: bool
+    labels: Labels
+    num: Amount
+    on_commit: bool
+
+    def record(self, started: float, outcome: str, result: Any, args: Any, kwargs: Any) -> None:
+        seconds = perf_counter() - started
+        if settings.APP_METRICS_DISABLED or self.when not in (outcome, "always"):
+            return
+        try:
+            labels = self.labels(*args, **kwargs) if callable(self.labels) else self.labels
+            metric(self.slug, self._amount(outcome, result), labels=labels, on_commit=self.on_commit)
+            if self.timing:
+                record(f"{self.slug}_seconds", TIMER, seconds, labels)
+        except Exception as error:
+            if is_strict() and outcome == "success":
+                raise
+            drop(FAILED_RULE, f"labels or num of @track({self.slug!r}): {error!r}")
+
+    def _amount(self, outcome: str, result: Any) -> int | Decimal:
+        if not callable(self.num):
+            return self.num
+        return self.num(result) if outcome == "success" else 1
+
+
+def _decorate(call: _Tracked, decorated: Any) -> Any:
+    if isinstance(decorated, (staticmethod, classmethod)):
+        return type(decorated)(_decorate(call, decorated.__func__))
+    if isinstance(decorated, type):
+        return _decorate_view_class(call, decorated)
+    if not callable(decorated):
+        raise TypeError(f"@track decorates functions, methods and View classes, not {decorated!r}.")
+    return _async_wrapper(call, decorated) if inspect.iscoroutinefunction(decorated) else _wrapper(call, decorated)
+
+
+def _decorate_view_class(call: _Tracked, view: Any) -> Any:
+    if not hasattr(view, "dispatch"):
+        raise TypeError(f"@track cannot decorate the class {view.__name__}, which has no dispatch() as views have.")
+    view.dispatch = _wrapper(call, view.dispatch)
+    return view
+
+
+def _async_wrapper(call: _Tracked, function: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+    @wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return await _awaited(call, perf_counter(), function(*args, **kwargs), args, kwargs)
+
+    return wrapper
+
+
+def _wrapper(call: _Tracked, function: Callable[..., Any]) -> Any:
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        started = perf_counter()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException:
+            call.record(started, "error", None, args, kwargs)
+            raise
+        if inspect.iscoroutine(result):  # dispatch() of an asynchronous View class, for one
+            return _awaited(call, started, result, args, kwargs)
+        call.record(started, "success", result, args, kwargs)
+        return result
+
+    return wrapper
+
+
+async def _awaited(call: _Tracked, started: float, coroutine: Coroutine[Any, Any, Any], args: Any, kwargs: Any) -> Any:
+    try:
+        result = await coroutine
+    except BaseException:
+        call.record(started, "error", None, args, kwargs)
+        raise
+    call.record(started, "success", result, args, kwargs)
+    return result

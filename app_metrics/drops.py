@@ -1,0 +1,51 @@
+"""What this process could not count, by reason: logged once per cause, and said as a metric of its own."""
+
+import logging
+import threading
+import time
+
+from .summary import COUNTER, Entry, encode_labels
+
+logger = logging.getLogger("app_metrics")
+
+# The metric that counts what was dropped, labelled with the reason.
+DROPPED_SLUG = "app_metrics_dropped"
+
+BAD_ARGUMENT = "bad_argument"
+FAILED_RULE = "failed_rule"
+NO_BACKEND = "no_backend"
+RETRY_LIMIT = "retry_limit"
+
+# Causes that were logged; bounded, because a cause can carry what a visitor sent.
+_MAX_CAUSES = 1000
+
+_lock = threading.Lock()
+_pending: dict[str, int] = {}
+_causes: set[str] = set()
+
+
+def drop(reason: str, cause: str, amount: int = 1) -> None:
+    """Note that `amount` events are lost for a reason; `cause` is logged the first time it occurs."""
+    with _lock:
+        _pending[reason] = _pending.get(reason, 0) + amount
+    warn_once(f"Not counted ({reason}): {cause}")
+
+
+def warn_once(cause: str) -> None:
+    """Log what went wrong, the first time it does in this process."""
+    with _lock:
+        if cause in _causes or len(_causes) >= _MAX_CAUSES:
+            return
+        _causes.add(cause)
+    logger.warning(cause)
+
+
+def take_entries() -> list[Entry]:
+    """Return what was dropped since the last call as entries of the metric `app_metrics_dropped`."""
+    if not _pending:
+        return []
+    with _lock:
+        taken = dict(_pending)
+        _pending.clear()
+    now = time.time()
+    return [(DROPPED_SLUG, COUNTER, encode_labels({"reason": reason}), amount, now) for reason, amount in taken.items()]

@@ -1,0 +1,43 @@
+"""Columns that mean the same on every database: text compared exactly, decimals never rounded to floats."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+
+# Not utf8mb4_bin: that one pads, so "login" would equal "login ".
+MARIADB_EXACT_COLLATION = "utf8mb4_nopad_bin"
+
+
+class ExactTextMixin:
+    """Compare case, accents and trailing spaces, where MariaDB's default collations merge them."""
+
+    def db_parameters(self, connection: Any) -> dict[str, Any]:
+        parameters: dict[str, Any] = super().db_parameters(connection)  # type: ignore[misc]
+        if connection.vendor == "mysql":
+            parameters["collation"] = MARIADB_EXACT_COLLATION
+        return parameters
+
+
+class ExactCharField(ExactTextMixin, models.CharField):  # type: ignore[type-arg]
+    pass
+
+
+class ExactSlugField(ExactTextMixin, models.SlugField):  # type: ignore[type-arg]
+    pass
+
+
+class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
+    """A decimal kept as text on SQLite, whose NUMERIC columns turn into floats beyond 15 digits."""
+
+    def get_internal_type(self) -> str:
+        # Django converts "DecimalField" columns of SQLite from floats; ours hold text.
+        return "ExactDecimalField"
+
+    def db_type(self, connection: Any) -> str:
+        if connection.vendor == "sqlite":
+            return "text"
+        return f"numeric({self.max_digits}, {self.decimal_places})"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+        return value if value is None or isinstance(value, Decimal) else Decimal(str(value))

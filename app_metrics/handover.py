@@ -1,0 +1,48 @@
+"""Bring batches to the configured backend from wherever they end, without ever breaking the caller."""
+
+import asyncio
+from functools import lru_cache, partial
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+
+from .backends import get_backend
+from .backends.base import MetricsBackend
+from .backends.retrying import RetryingBackend
+from .drops import NO_BACKEND, drop
+from .summary import Batch
+
+# The event loop itself holds its tasks weakly.
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def hand_over(batch: Batch) -> None:
+    """Write a batch now; where this is an event loop, from a thread and soon."""
+    try:
+        shield = _shield(get_backend())
+    except ImproperlyConfigured as error:
+        events = sum(summary.count for summary in batch.summaries.values())
+        return drop(NO_BACKEND, str(error), events)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return shield.write(batch)
+    return _write_soon(loop, shield, batch)
+
+
+@lru_cache(maxsize=8)
+def _shield(backend: MetricsBackend) -> RetryingBackend:
+    return RetryingBackend(backend)
+
+
+def _write_soon(loop: asyncio.AbstractEventLoop, shield: RetryingBackend, batch: Batch) -> None:
+    # Thread-sensitive: the write happens on the thread that owns the connection, and its transaction.
+    task = loop.create_task(sync_to_async(shield.write, thread_sensitive=True)(batch))
+    _tasks.add(task)
+    task.add_done_callback(partial(_settle, shield, batch))
+
+
+def _settle(shield: RetryingBackend, batch: Batch, task: asyncio.Task[None]) -> None:
+    _tasks.discard(task)
+    if task.cancelled():  # the loop ended first
+        shield.keep(batch)

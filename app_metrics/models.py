@@ -1,0 +1,193 @@
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from . import readings
+from .arguments import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
+from .fields import ExactCharField, ExactDecimalField, ExactSlugField
+from .periods import PERIODS
+from .summary import COUNTER, DECIMAL_PLACES, KINDS, MAX_DIGITS, Summary
+
+
+class Metric(models.Model):
+    """A named thing that is counted, gauged or timed."""
+
+    name = models.CharField(_("name"), max_length=200)
+    slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=[(kind, _(kind)) for kind in KINDS], default=COUNTER)
+    unit = models.CharField(_("unit"), max_length=30, blank=True)
+    description = models.TextField(_("description"), blank=True)
+    # The first other kind this slug was recorded under; its numbers are counted all the same.
+    second_kind = models.CharField(_("also recorded as"), max_length=10, blank=True, editable=False)
+
+    objects = readings.MetricQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("metric")
+        verbose_name_plural = _("metrics")
+        ordering = ("name", "pk")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def summary(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Summary | None:
+        """Return the summary of the period that holds `day` (default: today), waiting items included.
+
+        It spans all label sets, or the one given. None when nothing was recorded. A datetime stands for its hour
+        where the period is "hour". Raises ValueError for an unknown period.
+        """
+        return readings.summary(self, period, day, labels)
+
+    def total(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Decimal:
+        """Return the exact sum over the period that holds `day`, in the metric's unit; 0 when nothing was recorded.
+
+        See `summary()` for the arguments.
+        """
+        summary = self.summary(period, day, labels)
+        return Decimal(summary.total) if summary else Decimal(0)
+
+    def series(
+        self, period: str, start: date, end: date, labels: Mapping[str, str] | None = None
+    ) -> list[readings.Point]:
+        """Return one point for every period that touches the dates from `start` to `end`, gaps filled with zeros.
+
+        Both dates are included. A point starts at a date, or at an aware datetime where the period is "hour".
+        Raises ValueError for an unknown period.
+        """
+        return readings.series(self, period, start, end, labels)
+
+
+class MetricSet(models.Model):
+    """Metrics that are reported together, to whom and how often."""
+
+    name = models.CharField(_("name"), max_length=200, unique=True)
+    metrics = models.ManyToManyField(Metric, verbose_name=_("metrics"), related_name="sets", blank=True)
+    email_recipients = models.ManyToManyField(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("e-mail recipients"),
+        related_name="+",
+        blank=True,
+    )
+    send_daily = models.BooleanField(_("send daily"), default=True)
+    send_weekly = models.BooleanField(_("send weekly"), default=False)
+    send_monthly = models.BooleanField(_("send monthly"), default=False)
+
+    class Meta:
+        verbose_name = _("metric set")
+        verbose_name_plural = _("metric sets")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _number(**options: Any) -> ExactDecimalField:
+    return ExactDecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
+
+
+class StoredSummary(models.Model):
+    """The columns of a summary and of the bucket it belongs to; hours count from the local midnight."""
+
+    labels = ExactCharField(_("labels"), max_length=MAX_LABELS_LENGTH)
+    hour = models.SmallIntegerField(_("hour"))
+    count = models.BigIntegerField(_("count"))
+    total = _number(verbose_name=_("total"))
+    minimum = _number(verbose_name=_("minimum"))
+    maximum = _number(verbose_name=_("maximum"))
+    last = _number(verbose_name=_("last"))
+    # Unix time in microseconds: compared in SQL, where time zones must not matter.
+    last_at = models.BigIntegerField(_("last recorded"))
+
+    class Meta:
+        abstract = True
+
+
+class Item(StoredSummary):
+    """A stored summary that is not aggregated yet.
+
+    It has neither foreign key nor index besides its id, which the aggregation drains it by: a request waits for
+    this write. The id follows from the batch's, so that the same batch written again is recognised.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    slug = ExactCharField(_("slug"), max_length=MAX_SLUG_LENGTH)
+    kind = models.CharField(_("kind"), max_length=10)
+    day = models.DateField(_("day"))
+
+    objects = readings.ItemQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("waiting item")
+        verbose_name_plural = _("waiting items")
+
+    def __str__(self) -> str:
+        return f"{self.slug} {self.labels} {self.day} {self.hour}h"
+
+
+class Total(StoredSummary):
+    """The summary of one metric and label set in one period; `hour` is 0 unless the period is an hour."""
+
+    metric = models.ForeignKey(
+        Metric,
+        verbose_name=_("metric"),
+        on_delete=models.CASCADE,
+        related_name="totals",
+        db_index=False,  # the unique constraint begins with it
+    )
+    period = models.CharField(_("period"), max_length=5, choices=[(period, _(period)) for period in PERIODS])
+    start = models.DateField(_("start"))
+
+    objects = readings.TotalQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("total")
+        verbose_name_plural = _("totals")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("metric", "period", "start", "hour", "labels"), name="app_metrics_total_unique"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.period} {self.start}"
+
+    @property
+    def starts_at(self) -> date | datetime:
+        """The date on which the period begins, or the aware local time where it is an hour."""
+        return readings.starts_at(self.period, self.start, self.hour)
+
+
+class QuarantinedItem(models.Model):
+    """A row of the item log that no total could take, set aside with the reason."""
+
+    payload = models.TextField(_("payload"))
+    reason = models.TextField(_("reason"))
+    quarantined_at = models.DateTimeField(_("quarantined at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("quarantined item")
+        verbose_name_plural = _("quarantined items")
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class AggregationRun(models.Model):
+    """What the latest aggregation did; one row."""
+
+    finished_at = models.DateTimeField(_("finished at"))
+    seconds = models.FloatField(_("seconds"))
+    items = models.BigIntegerField(_("items"))
+    quarantined = models.BigIntegerField(_("quarantined"))
+
+    class Meta:
+        verbose_name = _("aggregation run")
+        verbose_name_plural = _("aggregation runs")
+
+    def __str__(self) -> str:
+        return f"{self.finished_at:%Y-%m-%d %H:%M}"

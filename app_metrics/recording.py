@@ -1,0 +1,139 @@
+"""Record by hand: `metric`, `gauge`, `timing` and `Timer`."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from django.db import transaction
+
+from .arguments import check_labels, check_number, check_slug, check_time
+from .collector import add_entry, current_collector
+from .conf import is_strict, settings
+from .drops import BAD_ARGUMENT, drop
+from .summary import COUNTER, GAUGE, TIMER, Entry, Number
+
+Labels = Mapping[str, str] | None
+
+
+def metric(
+    slug: str,
+    num: int | Decimal = 1,
+    *,
+    labels: Labels = None,
+    at: datetime | None = None,
+    on_commit: bool = False,
+    using: str | None = None,
+) -> None:
+    """Count `num` (default: 1) of a metric, in whatever unit the metric has.
+
+    It counts at once, whether or not a transaction commits; with `on_commit` it counts only if the transaction that is
+    open on the database alias `using` (default: "default") commits. `at` is the moment it happened (default: now); a
+    naive one is in the metrics time zone. An unknown slug is counted, and its metric created, by the aggregation.
+
+    Raises TypeError or ValueError for a bad argument where APP_METRICS_STRICT holds; elsewhere that is logged and the
+    number dropped.
+    """
+    entry = _entry(slug, COUNTER, num, labels, at)
+    if entry is None:
+        return
+    add = partial(add_entry, entry, current_collector())
+    if on_commit:
+        after_commit(add, using)
+    else:
+        add()
+
+
+def gauge(slug: str, value: float | Decimal, *, labels: Labels = None, at: datetime | None = None) -> None:
+    """Record what a value is at a moment, such as the length of a queue; see `metric()` for the arguments.
+
+    A float is rounded to nine decimal places.
+    """
+    record(slug, GAUGE, value, labels, at)
+
+
+def record(slug: str, kind: str, number: Number | float, labels: Labels = None, at: datetime | None = None) -> None:
+    """Record an entry of any kind into the current scope, or at once where there is none."""
+    entry = _entry(slug, kind, number, labels, at)
+    if entry is not None:
+        add_entry(entry, current_collector())
+
+
+def after_commit(add: Callable[[], None], using: str | None) -> None:
+    """Call `add` when the transaction on a database commits: now where none is open, never where it is rolled back.
+
+    Where a project manages transactions by hand Django cannot tell, and `add` is called now.
+    """
+    connection = transaction.get_connection(using)
+    if connection.in_atomic_block:
+        connection.on_commit(add, robust=True)
+    else:
+        add()
+
+
+class Timer:
+    """Record how long blocks take, in seconds of a monotonic clock, as `with timer:` or between `start()` and `stop()`.
+
+    A timer can be used again and nested in itself. A block that raises is recorded too. Raises TypeError or ValueError
+    for a bad slug or label where APP_METRICS_STRICT holds.
+    """
+
+    def __init__(self, slug: str, *, labels: Labels = None) -> None:
+        self._accepted = _accepted(slug, labels)
+        self._slug, self._labels = slug, labels
+        self._starts: list[float] = []
+
+    def start(self) -> None:
+        self._starts.append(time.perf_counter())
+
+    def stop(self) -> float:
+        """Record and return the seconds since the latest `start()`. Raises RuntimeError when there was none."""
+        if not self._starts:
+            raise RuntimeError("Timer.stop() was called without a start().")
+        seconds = time.perf_counter() - self._starts.pop()
+        if self._accepted:
+            record(self._slug, TIMER, seconds, self._labels)
+        return seconds
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+timing = Timer
+
+
+def _entry(slug: str, kind: str, number: Number | float, labels: Labels, at: datetime | None) -> Entry | None:
+    """Return a valid entry, or None where nothing is to be recorded."""
+    if settings.APP_METRICS_DISABLED:
+        return None
+    try:
+        return check_slug(slug), kind, check_labels(labels), check_number(number, kind), check_time(at)
+    except (TypeError, ValueError) as error:
+        refuse(error)
+        return None
+
+
+def _accepted(slug: str, labels: Labels) -> bool:
+    try:
+        check_slug(slug)
+        check_labels(labels)
+    except (TypeError, ValueError) as error:
+        refuse(error)
+        return False
+    return True
+
+
+def refuse(error: TypeError | ValueError) -> None:
+    """Raise a bad argument's error where that is wanted; else drop what it came with."""
+    if is_strict():
+        raise error
+    drop(BAD_ARGUMENT, str(error))

@@ -1,0 +1,79 @@
+"""What every vendor's dialect answers."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from ..models import Item, Total
+from ..summary import Number, Summary
+
+KEY_COLUMNS = ("slug", "kind", "labels", "day", "hour")
+SUMMARY_COLUMNS = Summary._fields
+ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
+TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
+TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
+
+Row = tuple[Any, ...]
+
+
+class TotalKey(NamedTuple):
+    """The unique key of a total; totals are written in its natural order, so that writers never cross."""
+
+    metric_id: int
+    period: str
+    start: date
+    hour: int
+    labels: str
+
+
+class Claim(NamedTuple):
+    """How many items the current transaction took out of the log, and what they hold.
+
+    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database gave them, one per item or already grouped by key.
+    """
+
+    size: int
+    rows: Sequence[Row]
+
+
+class Dialect:
+    """The statements of one vendor; `connection` is Django's."""
+
+    # Error codes after which the same transaction may succeed: deadlocks, lock timeouts, serialization failures.
+    transient: frozenset[Any] = frozenset()
+
+    item_table: str = Item._meta.db_table
+    total_table: str = Total._meta.db_table
+
+    def is_transient(self, error: Exception) -> bool:
+        return self.error_code(error.__cause__) in self.transient
+
+    def error_code(self, error: Any) -> Any:
+        """Return the driver's code of an error."""
+        raise NotImplementedError
+
+    def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
+        """Write rows of ITEM_COLUMNS in one statement; a row whose id is there already is left alone."""
+        raise NotImplementedError
+
+    def claim(self, connection: Any, size: int) -> Claim:
+        """Delete up to `size` items, oldest first; what another transaction has taken is skipped or waited for."""
+        raise NotImplementedError
+
+    def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
+        """Merge summaries, sorted by their keys, into the stored totals; create those that are missing."""
+        raise NotImplementedError
+
+
+def columns(names: Iterable[str], prefix: str = "") -> str:
+    return ", ".join(prefix + name for name in names)
+
+
+def plain(number: Number) -> str:
+    """Return a number as digits, without an exponent."""
+    return str(number) if type(number) is int else f"{number:f}"
+
+
+def flat(key: Sequence[Any], summary: Summary) -> Row:
+    """Return a key and its summary as one row, numbers as text that every database reads exactly."""
+    return (*key, summary.count, *map(plain, summary[1:5]), summary.last_at)

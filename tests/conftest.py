@@ -1,0 +1,38 @@
+"""Fixtures that run one test on every database."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+from tests import services
+
+ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
+
+
+def every_database(**options: Any) -> Iterator[Any]:
+    """Yield each alias, marked so that pytest-django opens it and no other server's."""
+    for name, alias in ALIASES.items():
+        access = pytest.mark.django_db(databases={"default", alias}, **options)
+        absent = alias not in django_settings.DATABASES
+        reason = f"{name}: {services.missing.get(name, 'no server was started')}"
+        yield pytest.param(alias, id=name, marks=[access, pytest.mark.skipif(absent, reason=reason)])
+
+
+@pytest.fixture(params=every_database())
+def database(request: pytest.FixtureRequest, settings: Any) -> str:
+    """The alias of the database on which the whole test site runs; rolled back after the test."""
+    return _settle(request.param, settings)
+
+
+@pytest.fixture(params=every_database(transaction=True))
+def transactional_database(request: pytest.FixtureRequest, settings: Any) -> str:
+    """The same with real commits, for threads and on_commit; emptied after the test."""
+    return _settle(request.param, settings)
+
+
+def _settle(alias: str, settings: Any) -> str:
+    settings.APP_METRICS_DATABASE = alias
+    settings.TEST_SITE_DATABASE = alias
+    return alias

@@ -1,0 +1,76 @@
+"""The test site's settings: SQLite as `default`, and an alias for each server that tests.services published."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+DIRECTORY = Path(os.environ.get("APP_METRICS_TEST_DIRECTORY", tempfile.gettempdir()))
+
+SECRET_KEY = "only for tests"
+ALLOWED_HOSTS = ["*"]
+DEBUG = False
+ROOT_URLCONF = "tests.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "Europe/Berlin"
+STATIC_URL = "/static/"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "app_metrics",
+    "tests.testapp",
+]
+MIDDLEWARE = [
+    "app_metrics.middleware.MetricsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+TEST_SITE_DATABASE = "default"
+DATABASE_ROUTERS = ["tests.routers.EverywhereRouter"]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DIRECTORY / "site.sqlite3",
+        "OPTIONS": {"timeout": 20},
+        # A file, because an in-memory database is not the same one in every thread and process.
+        "TEST": {"NAME": str(DIRECTORY / "test.sqlite3")},
+    },
+}
+if "APP_METRICS_TEST_POSTGRESQL" in os.environ:
+    DATABASES["postgresql"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        **json.loads(os.environ["APP_METRICS_TEST_POSTGRESQL"]),
+        "TEST": {"NAME": "test_app_metrics"},
+    }
+if "APP_METRICS_TEST_MARIADB" in os.environ:
+    DATABASES["mariadb"] = {
+        "ENGINE": "django.db.backends.mysql",
+        **json.loads(os.environ["APP_METRICS_TEST_MARIADB"]),
+        "TEST": {"NAME": "test_app_metrics", "CHARSET": "utf8mb4", "COLLATION": "utf8mb4_general_ci"},
+        "OPTIONS": {"charset": "utf8mb4"},
+    }

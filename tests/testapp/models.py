@@ -1,0 +1,33 @@
+from django.conf import settings
+from django.db import models
+
+
+class Tag(models.Model):
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Document(models.Model):
+    title = models.CharField(max_length=100)
+    pages = models.IntegerField(default=1)
+    plan = models.CharField(max_length=20, default="free")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    tags = models.ManyToManyField(Tag, blank=True)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Draft(Document):
+    """A proxy."""
+
+    class Meta:
+        proxy = True
+
+
+class Report(Document):
+    """A child with a table of its own."""
+
+    summary = models.TextField(blank=True)
