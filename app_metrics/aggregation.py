@@ -96,9 +96,10 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
 
 def backlog() -> Backlog:
     """Return how many items wait, and since when."""
-    oldest = Item.objects.order_by("pk").values_list("pk", flat=True).first()
+    items = Item.objects.count()
+    first = Item.objects.order_by("pk").values_list("pk", flat=True).first()
     # The first 48 bits of a UUID of version 7 are milliseconds of Unix time.
-    return Backlog(Item.objects.count(), oldest and datetime.fromtimestamp((oldest.int >> 80) / 1000, UTC))
+    return Backlog(items, None if first is None else datetime.fromtimestamp((first.int >> 80) / 1000, UTC))
 
 
 def _checked(chunk_size: int) -> int:
