@@ -11,8 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from . import readings
 from .arguments import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
 from .fields import ExactCharField, ExactDecimalField, ExactSlugField
-from .periods import HOUR, PERIODS
-from .summary import COUNTER, DECIMAL_PLACES, KINDS, MAX_DIGITS, Summary
+from .periods import DAY, HOUR, MONTH, WEEK, YEAR
+from .summary import COUNTER, DECIMAL_PLACES, GAUGE, MAX_DIGITS, TIMER, Summary
+
+KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
+PERIOD_NAMES = ((HOUR, _("hour")), (DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")), (YEAR, _("year")))
 
 
 class MetricQuerySet(models.QuerySet[Any]):
@@ -44,7 +47,7 @@ class Metric(models.Model):
 
     name = models.CharField(_("name"), max_length=200)
     slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True)
-    kind = models.CharField(_("kind"), max_length=10, choices=[(kind, _(kind)) for kind in KINDS], default=COUNTER)
+    kind = models.CharField(_("kind"), max_length=10, choices=KIND_NAMES, default=COUNTER)
     unit = models.CharField(_("unit"), max_length=30, blank=True)
     description = models.TextField(_("description"), blank=True)
     # The first other kind this slug was recorded under; its numbers are counted all the same.
@@ -165,7 +168,7 @@ class Total(StoredSummary):
         related_name="totals",
         db_index=False,  # the unique constraint begins with it
     )
-    period = models.CharField(_("period"), max_length=5, choices=[(period, _(period)) for period in PERIODS])
+    period = models.CharField(_("period"), max_length=5, choices=PERIOD_NAMES)
     start = models.DateField(_("start"))
 
     class Meta:
