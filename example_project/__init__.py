@@ -1,0 +1,1 @@
+"""Harbour Books, a small bookshop counted by app_metrics: a demonstration, not a real shop."""

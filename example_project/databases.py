@@ -1,0 +1,49 @@
+"""The site's database, chosen by environment variables, so that one site runs on all three."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def database() -> dict[str, Any]:
+    """Return the database that `EXAMPLE_DATABASE` names: sqlite, postgresql or mariadb.
+
+    `EXAMPLE_DB_NAME` is the file of a SQLite database. The other two also read `EXAMPLE_DB_HOST`
+    (a host, or the path of a socket), `EXAMPLE_DB_PORT`, `EXAMPLE_DB_USER` and
+    `EXAMPLE_DB_PASSWORD`.
+    """
+    kinds = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb}
+    kind = os.environ.get("EXAMPLE_DATABASE", "sqlite")
+    if kind not in kinds:
+        raise ValueError(f"EXAMPLE_DATABASE is {kind!r}; choose one of {', '.join(kinds)}.")
+    # Each request is one transaction: what fails halfway leaves nothing behind.
+    return {"ATOMIC_REQUESTS": True, **kinds[kind]()}
+
+
+def _sqlite() -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("EXAMPLE_DB_NAME") or str(HERE / "db.sqlite3"),
+        "OPTIONS": {
+            # Several processes write: wait for the lock instead of failing, and take it at the
+            # beginning of a transaction, because a reader that turns writer halfway cannot wait.
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=wal; PRAGMA synchronous=normal;",
+        },
+    }
+
+
+def _postgresql() -> dict[str, Any]:
+    return {"ENGINE": "django.db.backends.postgresql", **_server()}
+
+
+def _mariadb() -> dict[str, Any]:
+    return {"ENGINE": "django.db.backends.mysql", "OPTIONS": {"charset": "utf8mb4"}, **_server()}
+
+
+def _server() -> dict[str, str]:
+    answers = {key: os.environ.get(f"EXAMPLE_DB_{key}", "") for key in ("HOST", "PORT", "USER", "PASSWORD", "NAME")}
+    return {**answers, "NAME": answers["NAME"] or "harbour_books"}

@@ -1,0 +1,117 @@
+"""Settings of Harbour Books. What app_metrics needs stands at the end."""
+
+import os
+from pathlib import Path
+
+from .databases import database
+
+HERE = Path(__file__).resolve().parent
+
+# For this demonstration only: it is public, and so protects nothing.
+SECRET_KEY = "harbour-books-demonstration-key-known-to-everybody"
+DEBUG = os.environ.get("EXAMPLE_DEBUG") == "1"
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "app_metrics",
+    "example_project.accounts",
+    "example_project.downloads",
+    "example_project.shop",
+]
+
+MIDDLEWARE = [
+    "app_metrics.middleware.MetricsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "example_project.urls"
+WSGI_APPLICATION = "example_project.wsgi.application"
+ASGI_APPLICATION = "example_project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [HERE / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if os.environ.get("EXAMPLE_FAST_HASHER") == "1":
+    # A scripted visitor signs up by the hundred; a good password hasher is slow on purpose.
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "Europe/Berlin"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [HERE / "static"]
+
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "shop:home"
+LOGOUT_REDIRECT_URL = "shop:home"
+
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}
+
+# --- app_metrics: what this site counts ---
+
+APP_METRICS_URLS = {
+    "downloads:file": "downloads",
+    "shop:search": "searches",
+    "shop:checkout": {
+        "slug": "checkouts",
+        "methods": ["POST"],
+        "status": [302],
+        # A visitor who is sent to the login page gets a 302 as well.
+        "when": "request.user.is_authenticated",
+        "labels": {"method": "request.method"},
+        "timing": "checkout_seconds",
+    },
+    "shop:recommendations": {"slug": "failures", "status": ["5xx"]},
+    "accounts:signup": {"slug": "failures", "methods": ["POST"], "status": ["5xx"]},
+}
+
+APP_METRICS_MODELS = {
+    "auth.User": {"created": "new_user_signup"},
+    "shop.Order": {
+        "created": [
+            "orders",
+            {"slug": "items_sold", "num": "quantity", "labels": {"plan": "plan"}},
+            {"slug": "revenue", "num": "amount", "labels": {"plan": "plan"}},
+        ],
+    },
+}
+
+APP_METRICS_SIGNALS = {
+    "django.contrib.auth.signals.user_logged_in": "logins",
+    "django.contrib.auth.signals.user_login_failed": "failed_logins",
+}

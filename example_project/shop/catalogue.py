@@ -1,0 +1,28 @@
+"""The list of books as a CSV file, made while it is being sent."""
+
+import csv
+from collections.abc import Iterator
+
+from app_metrics import metric
+
+from .models import Book
+
+BLOCK = 16
+
+
+class Echo:
+    """A file for `csv.writer` that gives every line straight back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def csv_lines() -> Iterator[str]:
+    """Yield the catalogue block by block, counting the rows of each as it goes out."""
+    line = csv.writer(Echo()).writerow
+    yield line(["title", "author", "year"])
+    books = list(Book.objects.values_list("title", "author", "year"))
+    for start in range(0, len(books), BLOCK):
+        block = books[start : start + BLOCK]
+        yield "".join(line(book) for book in block)
+        metric("exported_rows", len(block))

@@ -1,0 +1,91 @@
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from app_metrics import collect, metric
+from app_metrics.models import Item, Total
+from app_metrics.utils import create_metric, create_metric_set
+from example_project.shop.history import day_events
+
+NAMES = {
+    "new_user_signup": "New accounts",
+    "logins": "Logins",
+    "failed_logins": "Failed logins",
+    "downloads": "Downloaded reading guides",
+    "searches": "Searches",
+    "checkouts": "Checkouts",
+    "orders": "Orders",
+    "items_sold": "Boxes sold",
+    "revenue": "Revenue in €",
+    "statements": "Statements",
+    "exported_rows": "Exported catalogue rows",
+    "failures": "Failed pages",
+}
+DAYS_BETWEEN_LINES = 100
+
+
+class Command(BaseCommand):
+    help = "Record a made-up history of the shop, up to yesterday: demo data, the same in every run."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--days", type=int, default=400, help="how far back (default: 400)")
+        parser.add_argument("--again", action="store_true", help="add to a history that is there")
+
+    def handle(self, *args: Any, days: int, again: bool, **options: Any) -> None:
+        if days < 1:
+            raise CommandError("--days must be at least 1.")
+        if has_history() and not again:
+            raise CommandError("There is a history already; --again records it a second time.")
+        if not again:
+            name_metrics()
+        today = timezone.localdate()
+        first = today - timedelta(days=days)
+        past = [first + timedelta(days=number) for number in range(days)]
+        self.stdout.write(f"Recording demo data, made up: {first} to {past[-1]}")
+        events = 0
+        for day in self.progress(past):
+            events += record_day(day, (day - first).days / days)
+        self.stdout.write(f"Recorded {events:,} events of {days} days.")
+
+    def progress(self, days: list[date]) -> Iterable[date]:
+        """Yield the days beside a bar on a terminal, or a line now and then elsewhere."""
+        if sys.stderr.isatty():
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                pass
+            else:
+                return tqdm(days, unit=" days", leave=False)
+        return self.lines(days)
+
+    def lines(self, days: list[date]) -> Iterator[date]:
+        for number, day in enumerate(days, start=1):
+            yield day
+            if number % DAYS_BETWEEN_LINES == 0:
+                self.stdout.write(f"  {number} of {len(days)} days")
+
+
+def has_history() -> bool:
+    waiting = Item.objects.filter(slug="orders")
+    return waiting.exists() or Total.objects.filter(metric__slug="orders").exists()
+
+
+def name_metrics() -> None:
+    metrics = [create_metric(name=name, slug=slug) for slug, name in NAMES.items()]
+    staff = get_user_model().objects.filter(is_staff=True)
+    create_metric_set(name="Harbour Books", metrics=metrics, email_recipients=list(staff))
+
+
+def record_day(day: date, progress: float) -> int:
+    """Record the events of one day as one batch, and return how many there were."""
+    events = 0
+    with collect():
+        for event in day_events(day, progress, timezone.get_default_timezone()):
+            metric(event.slug, event.number, labels=event.labels, at=event.at)
+            events += 1
+    return events

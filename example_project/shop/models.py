@@ -1,0 +1,50 @@
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+
+
+class Book(models.Model):
+    title = models.CharField(max_length=200)
+    author = models.CharField(max_length=100)
+    year = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["author", "year"]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Plan(models.TextChoices):
+    """How a box of books is sold."""
+
+    SINGLE = "single", "A single box"
+    QUARTERLY = "quarterly", "A box every quarter"
+    YEARLY = "yearly", "Twelve boxes a year"
+
+    @property
+    def price(self) -> Decimal:
+        return {
+            "single": Decimal("24.90"),
+            "quarterly": Decimal("92.00"),
+            "yearly": Decimal("259.50"),
+        }[self.value]
+
+
+class Order(models.Model):
+    customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="orders")
+    plan = models.CharField(max_length=20, choices=Plan)
+    quantity = models.PositiveSmallIntegerField()
+    amount = models.DecimalField(max_digits=10, decimal_places=2)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of “{self.get_plan_display()}”"
+
+    def get_absolute_url(self) -> str:
+        return reverse("shop:thanks", args=[self.pk])

@@ -1,0 +1,59 @@
+"""What was visited beside what was counted."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+# A count and a total, which is None where it is not known.
+Pair = tuple[int, Decimal | None]
+# By `slug` and by `slug{name=value}`.
+Counts = Mapping[str, Pair]
+
+NOTHING = (0, Decimal(0))
+
+
+class Row(NamedTuple):
+    what: str
+    visited: str
+    counted: str
+    ok: bool
+
+
+def compare(visited: Counts, counted: Counts) -> list[Row]:
+    """Return a row for everything that was visited, and for every slug that was counted besides."""
+    unexpected = {slug for slug, (count, _) in counted.items() if count and "{" not in slug}
+    return [
+        _row(slug, visited.get(slug, NOTHING), counted.get(slug, NOTHING))
+        for slug in sorted(visited.keys() | unexpected)
+    ]
+
+
+def growth(before: Counts, after: Counts) -> Counts:
+    """Return what came to the counts in between."""
+    return {slug: _minus(sums, before.get(slug, NOTHING)) for slug, sums in after.items()}
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    lines = [Row._fields, *((*row[:3], "yes" if row.ok else "NO") for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for what, visited, counted, ok in lines:
+        print(f"  {what:<{widths[0]}}  {visited:>{widths[1]}}  {counted:>{widths[2]}}  {ok}")
+
+
+def _row(slug: str, visited: Pair, counted: Pair) -> Row:
+    if visited[1] is None:
+        counted = (counted[0], None)
+    return Row(slug, _words(*visited), _words(*counted), visited == counted)
+
+
+def _minus(after: Pair, before: Pair) -> Pair:
+    total = None if after[1] is None or before[1] is None else after[1] - before[1]
+    return after[0] - before[0], total
+
+
+def _words(count: int, total: Decimal | None) -> str:
+    if total is None:
+        return f"{count} times"
+    if total == count:
+        return str(count)
+    return f"{count} times, {total.normalize():f} in all"

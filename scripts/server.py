@@ -1,0 +1,113 @@
+"""The example site on a real server, started for a while on a free port of this machine only."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+COMMANDS = {
+    "gunicorn": (
+        "gunicorn",
+        "--config=example_project/gunicorn_conf.py",
+        "--bind={host}:{port}",
+        "example_project.wsgi",
+    ),
+    "uvicorn": (
+        "uvicorn",
+        *("--workers=2", "--timeout-keep-alive=60", "--log-level=warning"),
+        *("--host={host}", "--port={port}"),
+        "example_project.asgi:application",
+    ),
+}
+
+
+class ServerError(Exception):
+    """The server did not start; the message holds the end of its log."""
+
+
+def manage(python: str, environment: Mapping[str, str], *arguments: str, **options: object) -> str:
+    """Run a management command of the example site and return what it prints."""
+    command = [python, str(ROOT / "example_project" / "manage.py"), *arguments]
+    options = {"stdout": subprocess.PIPE, "text": True, "check": True, **options}
+    return subprocess.run(command, env=surroundings(environment), **options).stdout  # type: ignore[call-overload]
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **environment, "DJANGO_SETTINGS_MODULE": "example_project.settings"}
+
+
+@contextlib.contextmanager
+def serve(
+    kind: str, environment: Mapping[str, str], log: Path, python: str = sys.executable
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start gunicorn or uvicorn with two workers, and yield its address and process.
+
+    At the end the server finishes the requests it has, and is gone, whatever happened.
+    """
+    port = free_port()
+    command = [part.format(host=HOST, port=port) for part in COMMANDS[kind]]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [python, "-m", *command],
+            cwd=ROOT,
+            env=surroundings(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Its own group, so that Ctrl-C reaches only us, and the workers can be ended together.
+            start_new_session=True,
+        )
+    try:
+        address = f"http://{HOST}:{port}"
+        wait_until_ready(address, process, log)
+        yield address, process
+    finally:
+        stop(process)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=START_SECONDS):
+                return
+        except urllib.error.HTTPError as error:
+            raise ServerError(f"The home page answers {error.code}.\n{log_end(log)}") from error
+        except OSError:
+            time.sleep(0.05)
+    raise ServerError(f"The server does not answer.\n{log_end(log)}")
+
+
+def log_end(log: Path, lines: int = 30) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        # Nothing of it stays: neither when somebody is in a hurry, nor workers whose master was killed.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,326 @@
+"""Scripted visitors of the example site: many at once over real HTTP, who count what they do.
+
+The count is made from the answers alone, so that it can be laid beside what the site counted.
+"""
+
+import contextlib
+import http.client
+import random
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from http.cookies import SimpleCookie
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+PASSWORD = "a-long-walk-along-the-harbour"
+PRICES = {"single": Decimal("24.90"), "quarterly": Decimal("92.00"), "yearly": Decimal("259.50")}
+GUIDES = ("moby-dick.txt", "middlemarch.txt", "frankenstein.txt")
+WORDS = ("sea", "jane", "eliot", "the", "dick", "wuthering", "é", "nothing like this")
+TIMEOUT_SECONDS = 60
+EXPORT_BLOCK = 16
+
+
+class Sum(NamedTuple):
+    """What is expected of a metric; `total` is None where only the site knows it: a duration."""
+
+    count: int
+    total: Decimal | None
+
+
+Expected = dict[str, Sum]
+
+
+class VisitError(Exception):
+    """The site gave an answer that nobody expected, so that nothing can be compared."""
+
+
+class Enough(Exception):
+    """This visitor has made all of its requests."""
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class Tally:
+    """Counts by slug, and by `slug{name=value}` where there are labels."""
+
+    def __init__(self) -> None:
+        self.sums: Expected = {}
+
+    def add(self, slug: str, number: int | Decimal = 1, **labels: str) -> None:
+        self._add(slug, Sum(1, Decimal(number)))
+        if labels:
+            pairs = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+            self._add(f"{slug}{{{pairs}}}", Sum(1, Decimal(number)))
+
+    def add_time(self, slug: str) -> None:
+        self._add(slug, Sum(1, None))
+
+    def include(self, other: Expected) -> None:
+        for slug, number in other.items():
+            self._add(slug, number)
+
+    def _add(self, slug: str, more: Sum) -> None:
+        count, total = self.sums.get(slug, Sum(0, None if more.total is None else Decimal(0)))
+        both = None if total is None or more.total is None else total + more.total
+        self.sums[slug] = Sum(count + more.count, both)
+
+
+class Client:
+    """One browser: a kept connection, cookies, and the number of requests it may still make."""
+
+    def __init__(self, base_url: str, requests: int, stop: threading.Event, done: Callable[[], None]) -> None:
+        url = urlsplit(base_url)
+        assert url.hostname is not None
+        self._connection = http.client.HTTPConnection(url.hostname, url.port, timeout=TIMEOUT_SECONDS)
+        self._left = requests
+        self._stop = stop
+        self._done = done
+        self.cookies: dict[str, str] = {}
+
+    def get(self, path: str, *, status: int = 200) -> Answer:
+        return self._request("GET", path, None, status)
+
+    def head(self, path: str, *, status: int = 200) -> Answer:
+        return self._request("HEAD", path, None, status)
+
+    def post(self, path: str, *, status: int = 302, **form: object) -> Answer:
+        """Send a form with the token from the cookie, which comes with any page that has a form."""
+        token = self.cookies.get("csrftoken", "")
+        return self._request("POST", path, urlencode({"csrfmiddlewaretoken": token, **form}), status)
+
+    def forget(self) -> None:
+        """Be somebody else from now on."""
+        self.cookies.clear()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _request(self, method: str, path: str, body: str | None, status: int) -> Answer:
+        if self._left == 0 or self._stop.is_set():
+            raise Enough
+        self._left -= 1
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        try:
+            self._connection.request(method, path, body, headers)
+            response = self._connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise VisitError(f"{method} {path} got no answer: {error!r}") from error
+        if answer.status != status:
+            text = answer.body[:300].decode(errors="replace")
+            raise VisitError(f"{method} {path} answered {answer.status} instead of {status}: {text}")
+        self._keep_cookies(answer.headers.get_all("Set-Cookie", []))
+        self._done()
+        return answer
+
+    def _keep_cookies(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            for name, morsel in SimpleCookie(line).items():
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.value
+
+
+class Visitor:
+    """Somebody who comes, looks around, and keeps a tally of what the site should have counted."""
+
+    def __init__(self, client: Client, name: str, chance: random.Random) -> None:
+        self._client = client
+        self._name = name
+        self._chance = chance
+        self._people = 0
+        self.tally = Tally()
+
+    def run(self) -> Expected:
+        """Come again and again as somebody new, until all requests are made; return the tally."""
+        try:
+            while True:
+                self.come()
+        except Enough:
+            return self.tally.sums
+        finally:
+            self._client.close()
+
+    def come(self) -> None:
+        """Sign up, log in, look around, leave."""
+        self._people += 1
+        name = f"{self._name}-{self._people}"
+        self._client.forget()
+        self._client.get("/accounts/sign-up/")
+        if self._happens(0.2):
+            self.order_as_nobody()
+        self.sign_up(name)
+        if self._happens(0.2):
+            self.mistype_password(name)
+        self._client.post("/accounts/login/", username=name, password=PASSWORD)
+        self.tally.add("logins")
+        for _ in range(self._chance.randint(10, 30)):
+            self._chance.choices(*ACTIONS)[0](self)
+        self._client.post("/accounts/logout/")
+
+    def _happens(self, probability: float) -> bool:
+        return self._chance.random() < probability
+
+    def sign_up(self, name: str) -> None:
+        self._client.post("/accounts/sign-up/", **sign_up_form(name, f"{name}@example.org"))
+        self.tally.add("new_user_signup")
+
+    def sign_up_in_vain(self) -> None:
+        """The account is saved, then the newsletter fails: a failure, and no new account."""
+        name = f"{self._name}-{secrets.token_hex(4)}"
+        form = sign_up_form(name, f"{name}@unreachable.example")
+        self._client.post("/accounts/sign-up/", status=500, newsletter="on", **form)
+        self.tally.add("failures")
+
+    def mistype_password(self, name: str) -> None:
+        self._client.post("/accounts/login/", status=200, username=name, password="wrong")
+        self.tally.add("failed_logins")
+
+    def download(self) -> None:
+        answer = self._client.get(f"/downloads/{self._chance.choice(GUIDES)}")
+        if len(answer.body) != int(answer.headers["Content-Length"]):
+            raise VisitError("A download is not as long as it says.")
+        self.tally.add("downloads")
+
+    def ask_for_headers(self) -> None:
+        self._client.head(f"/downloads/{self._chance.choice(GUIDES)}")
+
+    def download_nothing(self) -> None:
+        self._client.get("/downloads/ulysses.txt", status=404)
+
+    def search(self) -> None:
+        self._client.get(f"/search/?{urlencode({'q': self._chance.choice(WORDS)})}")
+        self.tally.add("searches")
+
+    def order(self) -> None:
+        plan, quantity = self._chance.choice(list(PRICES)), self._chance.randint(1, 5)
+        self._client.post("/checkout/", plan=plan, quantity=quantity, card="4000 1234 5678 9010")
+        self.tally.add("orders")
+        self.tally.add("items_sold", quantity, plan=plan)
+        self.tally.add("revenue", PRICES[plan] * quantity, plan=plan)
+        self.tally.add("checkouts", method="POST")
+        self.tally.add_time("checkout_seconds")
+
+    def order_with_refused_card(self) -> None:
+        """The order is saved in a transaction that the refused card takes back."""
+        form = {"plan": "single", "quantity": 1, "card": "4000 1234 5678 0000"}
+        self._client.post("/checkout/", status=402, **form)
+
+    def order_too_much(self) -> None:
+        self._client.post("/checkout/", status=200, plan="single", quantity=1000, card="4000")
+
+    def order_as_nobody(self) -> None:
+        """A redirect as after an order, but to the login page."""
+        answer = self._client.post("/checkout/", plan="single", quantity=1, card="4000")
+        if not answer.headers["Location"].startswith("/accounts/login/"):
+            raise VisitError("Somebody who is not logged in could order.")
+
+    def look_at_checkout(self) -> None:
+        self._client.get("/checkout/")
+
+    def export(self) -> None:
+        lines = self._client.get("/catalogue.csv").body.decode().splitlines()
+        # The site counts each block; the first line names the columns.
+        for start in range(1, len(lines), EXPORT_BLOCK):
+            self.tally.add("exported_rows", len(lines[start : start + EXPORT_BLOCK]))
+
+    def print_statement(self) -> None:
+        self._client.get("/statement/")
+        self.tally.add("statements")
+
+    def open_broken_page(self) -> None:
+        self._client.get("/recommendations/", status=500)
+        self.tally.add("failures")
+
+    def open_home_page(self) -> None:
+        self._client.get("/")
+
+
+ACTIONS: tuple[list[Callable[[Visitor], None]], list[int]] = (
+    [
+        Visitor.download,
+        Visitor.ask_for_headers,
+        Visitor.download_nothing,
+        Visitor.search,
+        Visitor.order,
+        Visitor.order_with_refused_card,
+        Visitor.order_too_much,
+        Visitor.look_at_checkout,
+        Visitor.export,
+        Visitor.print_statement,
+        Visitor.open_broken_page,
+        Visitor.sign_up_in_vain,
+        Visitor.open_home_page,
+    ],
+    [18, 3, 3, 18, 16, 3, 2, 3, 8, 8, 4, 4, 6],
+)
+
+
+def sign_up_form(name: str, email: str) -> dict[str, str]:
+    return {"username": name, "email": email, "password1": PASSWORD, "password2": PASSWORD}
+
+
+def visit(
+    base_url: str,
+    requests: int = 2000,
+    concurrency: int = 8,
+    progress: Callable[[int], None] | None = None,
+    seed: int = 0,
+) -> Expected:
+    """Make so many requests with so many visitors at once, and return what should be counted.
+
+    The keys are `slug` and `slug{name=value}`. What the visitors do follows from the seed.
+    `progress` is called with the number of requests made so far. Raises VisitError for any answer
+    that is not expected.
+    """
+    counter = ProgressCounter(progress)
+    stop = threading.Event()
+    # Names of accounts must be new even when the same visit is made twice.
+    run = secrets.token_hex(4)
+    tally = Tally()
+
+    def one(number: int) -> Expected:
+        share = requests // concurrency + (number < requests % concurrency)
+        client = Client(base_url, share, stop, counter.step)
+        chance = random.Random(f"{seed} {number}")
+        with stopping_others(stop):
+            return Visitor(client, f"visitor-{run}-{number}", chance).run()
+
+    with ThreadPoolExecutor(concurrency) as pool, stopping_others(stop):
+        for sums in pool.map(one, range(concurrency)):
+            tally.include(sums)
+    return dict(sorted(tally.sums.items()))
+
+
+@contextlib.contextmanager
+def stopping_others(stop: threading.Event) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+
+
+class ProgressCounter:
+    """Adds up the steps of many threads."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._steps = 0
+
+    def step(self) -> None:
+        with self._lock:
+            self._steps += 1
+            if self._progress:
+                self._progress(self._steps)
