@@ -15,22 +15,12 @@ from django.db import DataError, IntegrityError, OperationalError, connections, 
 from django.utils import timezone
 
 from .arguments import check_slug
-from .conf import first_weekday, settings
+from .conf import first_weekday, max_label_sets, settings
 from .models import AggregationRun, Item, Metric, QuarantinedItem, Total
 from .periods import HOUR, PERIODS, YEAR, period_start
 from .sql import dialect_for
 from .sql.base import KEY_COLUMNS, SUMMARY_COLUMNS, Claim, Row, TotalKey
-from .summary import (
-    DECIMAL_PLACES,
-    KINDS,
-    MAX_DIGITS,
-    NO_LABELS,
-    Key,
-    Summary,
-    cap_labels,
-    decode_labels,
-    merge,
-)
+from .summary import COUNT_LIMIT, KINDS, NO_LABELS, TOTAL_LIMIT, Key, Summary, cap_labels, decode_labels, merge
 
 MAX_CHUNK_SIZE = 30_000
 # Tries of one transaction that another one's locks, or a metric deleted meanwhile, made fail.
@@ -38,8 +28,6 @@ TRIES = 8
 
 # What a row that no total can take makes a chunk fail with.
 BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
-
-_LIMIT = Decimal(10) ** (MAX_DIGITS - DECIMAL_PLACES)
 
 
 @dataclass(slots=True)
@@ -71,7 +59,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     transaction. A row that no total can take is moved to the quarantined items, and the rest goes on. Raises ValueError
     for a bad chunk size and OperationalError when the database stays unavailable; what was committed stays counted.
     """
-    limit = _checked(settings.APP_METRICS_CHUNK_SIZE if chunk_size is None else chunk_size)
+    limit = checked_chunk_size(chunk_size)
     started = time.monotonic()
     done = Aggregation()
     drain = _Drain()
@@ -80,6 +68,8 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
         try:
             taken, quarantined = drain.retried(drain.one if size == 1 else drain.chunk, size)
         except BAD_DATA:
+            if size == 1:  # it cannot even be set aside
+                raise
             size = max(1, size // 10)  # close in on the bad row
             continue
         done.items += taken
@@ -102,22 +92,24 @@ def backlog() -> Backlog:
     return Backlog(items, None if first is None else datetime.fromtimestamp((first.int >> 80) / 1000, UTC))
 
 
-def _checked(chunk_size: int) -> int:
+def checked_chunk_size(chunk_size: int | None) -> int:
+    """Return a good chunk size; the setting stands for None. Raises ValueError for a bad one."""
+    chunk_size = settings.APP_METRICS_CHUNK_SIZE if chunk_size is None else chunk_size
     if type(chunk_size) is not int or not 0 < chunk_size <= MAX_CHUNK_SIZE:
         raise ValueError(f"The chunk size is {chunk_size!r}; give a number from 1 to {MAX_CHUNK_SIZE}.")
     return chunk_size
 
 
 def _note(done: Aggregation) -> None:
-    AggregationRun.objects.update_or_create(
-        pk=1,
-        defaults={
-            "finished_at": timezone.now(),
-            "seconds": done.seconds,
-            "items": done.items,
-            "quarantined": done.quarantined,
-        },
-    )
+    run = {
+        "finished_at": timezone.now(),
+        "seconds": done.seconds,
+        "items": done.items,
+        "quarantined": done.quarantined,
+    }
+    # Not update_or_create: it reads before it writes, which SQLite refuses beside another writer.
+    if not AggregationRun.objects.filter(pk=1).update(**run):
+        AggregationRun.objects.bulk_create([AggregationRun(pk=1, **run)], ignore_conflicts=True)
 
 
 class _Drain:
@@ -178,7 +170,7 @@ class _Drain:
 
     def _folded(self, rows: Iterable[tuple[Key, Summary]]) -> dict[tuple[int, str, date, int], Summary]:
         folded: dict[tuple[int, str, date, int], Summary] = {}
-        limit = settings.APP_METRICS_MAX_LABEL_SETS
+        limit = max_label_sets()
         for key, summary in rows:
             metric_id = self._metrics[key.slug].pk
             labels = key.labels
@@ -220,7 +212,8 @@ class _Drain:
         others = [kind for kind in kinds if kind != metric.kind]
         if others and not metric.second_kind:
             metric.second_kind = others[0]
-            metric.save(update_fields=["second_kind"])
+            # Not save(): it raises where the metric was deleted meanwhile; here that shows when totals are added.
+            Metric.objects.filter(pk=metric.pk).update(second_kind=metric.second_kind)
 
     def _find_label_sets(self, metric_ids: set[int]) -> None:
         unknown = metric_ids - self._label_sets.keys()
@@ -247,26 +240,40 @@ def _spread(folded: Mapping[tuple[int, str, date, int], Summary]) -> dict[TotalK
 def _read(row: Row) -> tuple[Key, Summary]:
     """Return what a row of the item log holds. Raises ValueError or ArithmeticError where it is poisoned."""
     slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at = row
+    events = int(count)
+    if events != count or not 0 < events < COUNT_LIMIT:
+        raise ValueError(f"{count!r} is not a number of events")
+    return _read_key(slug, kind, labels, day, hour), Summary(
+        events, _read_number(total), _read_number(minimum), _read_number(maximum), _read_number(last), int(last_at)
+    )
+
+
+# Most items of a chunk share their keys, and their numbers, with others.
+@lru_cache(maxsize=4096)
+def _read_key(slug: str, kind: str, labels: str, day: date | str, hour: int) -> Key:
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric")
-    if not 0 <= hour < 48:
+    if hour not in range(48):
         raise ValueError(f"{hour!r} is not an hour of a day")
     day = day if isinstance(day, date) else date.fromisoformat(day)
-    key = Key(check_slug(slug), kind, _check_stored_labels(labels), day, hour)
-    return key, Summary(int(count), _read_number(total), _read_number(minimum), _read_number(maximum),
-                        _read_number(last), int(last_at))  # fmt: skip
+    return Key(check_slug(slug), kind, _check_stored_labels(labels), day, hour)
+
+
+_parse_number = lru_cache(maxsize=4096)(Decimal)
 
 
 def _read_number(value: Any) -> Decimal:
-    number = value if type(value) is Decimal else Decimal(value)
-    if not -_LIMIT < number < _LIMIT:
+    number = value if type(value) is Decimal else _parse_number(value)
+    if not -TOTAL_LIMIT < number < TOTAL_LIMIT:
         raise ValueError(f"{value!r} does not fit into a total")
     return number
 
 
-@lru_cache(maxsize=4096)
 def _check_stored_labels(text: str) -> str:
-    labels = decode_labels(text)
+    try:
+        labels: Any = decode_labels(text)
+    except ValueError:
+        labels = None
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         raise ValueError(f"{text!r} is not a label set")
     return text

@@ -39,7 +39,11 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
         return NO_LABELS
     if not isinstance(labels, Mapping):
         raise TypeError(f"Labels are a mapping of str to str, not {type(labels).__name__}.")
-    return _canonical_labels(tuple(labels.items()))
+    pairs = tuple(labels.items())
+    try:
+        return _canonical_labels(pairs)
+    except TypeError:  # the cache's own, where a value cannot be hashed, would not say what is wrong
+        return _canonical_labels.__wrapped__(pairs)
 
 
 @lru_cache(maxsize=4096)

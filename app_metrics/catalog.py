@@ -57,7 +57,8 @@ def create_metric_set(
                 name=name, send_daily=send_daily, send_weekly=send_weekly, send_monthly=send_monthly
             )
             metric_set.metrics.set(metrics)
-            metric_set.email_recipients.set(recipients)
+            if recipients:  # users may live in another database
+                metric_set.email_recipients.set(recipients)
     except IntegrityError as error:
         if MetricSet.objects.filter(name=name).exists():
             raise ValueError(

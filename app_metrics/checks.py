@@ -47,9 +47,11 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 @register("app_metrics")
 def check_backend(**kwargs: Any) -> list[CheckMessage]:
     try:
-        return list(load_backend(backend_path()).check())
+        backend = load_backend(backend_path())
     except ImproperlyConfigured as error:
-        return [Error(str(error), hint=f'Set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".', id="app_metrics.E009")]
+        hint = f'Correct it, or set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".'
+        return [Error(str(error), hint=hint, id="app_metrics.E009")]
+    return list(backend.check()) if hasattr(backend, "check") else []
 
 
 @register("app_metrics")

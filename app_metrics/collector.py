@@ -3,14 +3,15 @@
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import ContextDecorator, contextmanager, suppress
 from contextvars import ContextVar, Token
+from functools import wraps
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
 
-from .conf import settings, time_zone
+from .conf import max_label_sets, time_zone
 from .drops import take_entries
 from .handover import hand_over
 from .summary import Batch, Entry, Fold
@@ -48,7 +49,11 @@ class Collector:
 
     async def aclose(self) -> None:
         """Close from an event loop, on the thread that owns the database connection."""
-        await sync_to_async(self.close, thread_sensitive=True)()
+        try:
+            with suppress(RuntimeError):  # the thread that the context names has ended
+                await sync_to_async(self.close, thread_sensitive=True)()
+        finally:
+            self.close()  # where that thread never came to it, also because this was cancelled
 
     def _send(self) -> None:
         self._entries.extend(take_entries())
@@ -60,7 +65,7 @@ class Collector:
 
     def _fold_entries(self) -> None:
         with self._folding:
-            fold = self._fold or Fold(time_zone(), settings.APP_METRICS_MAX_LABEL_SETS)
+            fold = self._fold or Fold(time_zone(), max_label_sets())
             while self._entries:
                 fold.add(self._entries.popleft())
             self._fold = fold
@@ -92,12 +97,23 @@ def activated(collector: Collector | None) -> Iterator[None]:
 class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is used
     """Gather what a script, a command or a job records and write it as one batch at the end.
 
-    Use it as `with collect():`, as `async with collect():` or as a decorator of a function. The batch is written also
+    Use it as `with collect():`, as `async with collect():` or as a decorator. The batch is written also
     when the block raises. An inner scope ends as a batch of its own.
     """
 
     def __init__(self) -> None:
         self._scopes: list[tuple[Collector, Token[Collector | None]]] = []
+
+    def __call__(self, function: Any) -> Any:
+        if not iscoroutinefunction(function):
+            return super().__call__(function)
+
+        @wraps(function)
+        async def scoped(*args: Any, **kwargs: Any) -> Any:
+            async with type(self)():
+                return await function(*args, **kwargs)
+
+        return scoped
 
     def _recreate_cm(self) -> Self:
         return type(self)()

@@ -11,6 +11,8 @@ from django.conf import settings as django_settings
 settings: Any = django_settings
 
 DEFAULT_BACKEND = "app_metrics.backends.db"
+DEFAULT_MAX_LABEL_SETS = 1000
+DEFAULT_RETRY_LIMIT = 100
 
 
 class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
@@ -37,9 +39,9 @@ class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
     # Count signups, logins, failed_logins and logouts.
     AUTH: bool = False
     # Label sets a metric may have; further ones fold into one overflow series.
-    MAX_LABEL_SETS: int = 1000
+    MAX_LABEL_SETS: int = DEFAULT_MAX_LABEL_SETS
     # Failed batches a process keeps for the next try; the oldest is dropped beyond.
-    RETRY_LIMIT: int = 100
+    RETRY_LIMIT: int = DEFAULT_RETRY_LIMIT
     # Items one aggregation transaction takes.
     CHUNK_SIZE: int = 10_000
 
@@ -71,3 +73,16 @@ def time_zone() -> ZoneInfo:
 def first_weekday() -> int:
     """Return the ISO number of the day on which a week begins: 1 for Monday, 7 for Sunday."""
     return 7 if settings.APP_METRICS_WEEK_START == "sunday" else 1
+
+
+def max_label_sets() -> int:
+    return _positive(settings.APP_METRICS_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_SETS)
+
+
+def retry_limit() -> int:
+    return _positive(settings.APP_METRICS_RETRY_LIMIT, DEFAULT_RETRY_LIMIT)
+
+
+def _positive(value: Any, default: int) -> int:
+    """Return a setting, or its default while it is none: `check` tells, and nothing is lost meanwhile."""
+    return value if type(value) is int and value > 0 else default

@@ -1,10 +1,11 @@
 """What this process could not count, by reason: logged once per cause, and said as a metric of its own."""
 
 import logging
+import os
 import threading
 import time
 
-from .summary import COUNTER, Entry, encode_labels
+from .summary import COUNTER, Batch, Entry, encode_labels
 
 logger = logging.getLogger("app_metrics")
 
@@ -24,11 +25,30 @@ _pending: dict[str, int] = {}
 _causes: set[str] = set()
 
 
+def _start_afresh() -> None:
+    """Give a forked process a lock that no lost thread holds, and leave what is pending to its parent."""
+    global _lock
+    _lock = threading.Lock()
+    _pending.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_start_afresh)
+
+
 def drop(reason: str, cause: str, amount: int = 1) -> None:
     """Note that `amount` events are lost for a reason; `cause` is logged the first time it occurs."""
     with _lock:
         _pending[reason] = _pending.get(reason, 0) + amount
     warn_once(f"Not counted ({reason}): {cause}")
+
+
+def drop_batch(reason: str, cause: str, batch: Batch) -> None:
+    """Note that the events of a batch are lost, and anew those whose loss it was to tell."""
+    events = (
+        int(summary.total) if key.slug == DROPPED_SLUG else summary.count for key, summary in batch.summaries.items()
+    )
+    drop(reason, cause, sum(events))
 
 
 def warn_once(cause: str) -> None:

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from .backends import get_backend
 from .backends.base import MetricsBackend
 from .backends.retrying import RetryingBackend
-from .drops import NO_BACKEND, drop
+from .drops import NO_BACKEND, drop_batch
 from .summary import Batch
 
 # The event loop itself holds its tasks weakly.
@@ -17,17 +17,18 @@ _tasks: set[asyncio.Task[None]] = set()
 
 
 def hand_over(batch: Batch) -> None:
-    """Write a batch now; where this is an event loop, from a thread and soon."""
+    """Write a batch now; where this is an event loop, from a thread and soon, unless the backend never waits."""
     try:
-        shield = _shield(get_backend())
+        backend = get_backend()
     except ImproperlyConfigured as error:
-        events = sum(summary.count for summary in batch.summaries.values())
-        return drop(NO_BACKEND, str(error), events)
+        return drop_batch(NO_BACKEND, str(error), batch)
+    shield = _shield(backend)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return shield.write(batch)
-    return _write_soon(loop, shield, batch)
+    # Any class with a method write() may be a backend.
+    return _write_soon(loop, shield, batch) if getattr(backend, "waits", True) else shield.write(batch)
 
 
 @lru_cache(maxsize=8)
@@ -44,5 +45,5 @@ def _write_soon(loop: asyncio.AbstractEventLoop, shield: RetryingBackend, batch:
 
 def _settle(shield: RetryingBackend, batch: Batch, task: asyncio.Task[None]) -> None:
     _tasks.discard(task)
-    if task.cancelled():  # the loop ended first
+    if task.cancelled() or task.exception():  # the loop, or the thread that the context names, ended first
         shield.keep(batch)

@@ -1,17 +1,18 @@
 """One collector per request, whose batch goes out after the body was handed to the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import AsyncToSync, async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 
 from .collector import Collector, activated
 from .conf import settings
-from .contrib.url_rules import record_response
+from .contrib.url_rules import arecord_response, record_response
 
 
 class MetricsMiddleware:
@@ -33,34 +34,48 @@ class MetricsMiddleware:
 
     def _call(self, request: HttpRequest) -> Any:
         collector = Collector()
-        _close_with(request, collector.close)
-        started = perf_counter()
+        _close_with(request, collector)
         with activated(collector):
             try:
-                response = self.get_response(request)
-                record_response(request, response, perf_counter() - started)
-            except BaseException as error:
-                _record_raised(request, error, perf_counter() - started)
+                response = self._answer(request)
+            except BaseException:
                 collector.close()
                 raise
         return _scoped(response, collector)
 
     async def _acall(self, request: HttpRequest) -> Any:
         collector = Collector()
-        _close_with(request, partial(_close_on_owner, collector))
-        started = perf_counter()
+        _close_with(request, collector)
         with activated(collector):
             try:
-                response = await self.get_response(request)
-                record_response(request, response, perf_counter() - started)
-            except BaseException as error:  # a client that disconnects cancels the view
-                _record_raised(request, error, perf_counter() - started)
+                response = await self._aanswer(request)
+            except BaseException:  # a client that disconnects cancels the view
                 await collector.aclose()
                 raise
         return _scoped(response, collector)
 
+    def _answer(self, request: HttpRequest) -> Any:
+        started = perf_counter()
+        try:
+            response = self.get_response(request)
+        except Exception:  # propagates to the server, which answers 500
+            record_response(request, None, perf_counter() - started)
+            raise
+        record_response(request, response, perf_counter() - started)
+        return response
 
-def _close_with(request: HttpRequest, close_collector: Callable[[], None]) -> None:
+    async def _aanswer(self, request: HttpRequest) -> Any:
+        started = perf_counter()
+        try:
+            response = await self.get_response(request)
+        except Exception:  # propagates to the server, which answers 500
+            await arecord_response(request, None, perf_counter() - started)
+            raise
+        await arecord_response(request, response, perf_counter() - started)
+        return response
+
+
+def _close_with(request: HttpRequest, collector: Collector) -> None:
     """Close a collector when the request closes.
 
     Django registers `request.close` with whatever response is the final one, so this survives a middleware outside
@@ -73,25 +88,23 @@ def _close_with(request: HttpRequest, close_collector: Callable[[], None]) -> No
         try:
             close_request()
         finally:
-            close_collector()
+            _close_on_owner(collector)
 
     request.close = close  # type: ignore[method-assign]
 
 
 def _close_on_owner(collector: Collector) -> None:
-    """Close a collector on the thread that owns the connection, which the test client's closing thread does not."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        async_to_sync(collector.aclose)()
-    finally:
-        collector.close()
+    """Close a collector on the thread that owns the connection.
 
-
-def _record_raised(request: HttpRequest, error: BaseException, seconds: float) -> None:
-    # A cancelled request and a process that exits answered nothing; an error that got this far is a 500.
-    if isinstance(error, Exception):
-        record_response(request, None, seconds)
+    Servers close the request there. The asynchronous test client does not: there the owner is the thread that waits
+    in `async_to_sync`, and with it the transaction of the test.
+    """
+    waiting = getattr(AsyncToSync.executors, "current", None)
+    if waiting is not None:
+        with suppress(RuntimeError):  # this is its thread, or it waits no longer
+            waiting.submit(collector.close)
+            return
+    collector.close()
 
 
 def _scoped(response: Any, collector: Collector) -> Any:
@@ -108,9 +121,24 @@ def _scoped(response: Any, collector: Collector) -> Any:
     # A file that the server may send by itself must not be wrapped.
     if getattr(response, "file_to_stream", None) is None:
         # The iterator itself, not `streaming_content`, whose asynchronous form does not close what it iterates.
-        wrap = _aiterate if response.is_async else _iterate
-        response.streaming_content = wrap(response._iterator, collector)
+        if response.is_async:
+            response.streaming_content = stream = _aiterate(response._iterator, collector)
+            response._resource_closers.append(partial(_close_stream, stream))
+        else:
+            response.streaming_content = _iterate(response._iterator, collector)
     return response
+
+
+def _close_stream(stream: AsyncGenerator[Any]) -> None:
+    """End a stream that its visitor left, while the collector is open; Django leaves that to the garbage collector."""
+
+    async def aclose() -> None:
+        await stream.aclose()
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        async_to_sync(aclose)()
 
 
 def _iterate(content: Iterator[Any], collector: Collector) -> Iterator[Any]:
@@ -126,7 +154,7 @@ def _iterate(content: Iterator[Any], collector: Collector) -> Iterator[Any]:
         yield part
 
 
-async def _aiterate(content: AsyncIterator[Any], collector: Collector) -> AsyncIterator[Any]:
+async def _aiterate(content: AsyncIterator[Any], collector: Collector) -> AsyncGenerator[Any]:
     try:
         while True:
             with activated(collector):

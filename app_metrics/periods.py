@@ -19,7 +19,8 @@ FIRST_YEAR, LAST_YEAR = 1000, 9998
 def bucket(second: int, zone: ZoneInfo) -> tuple[date, int]:
     """Return the local date of a Unix time in whole seconds, and the elapsed hour of that date."""
     day = datetime.fromtimestamp(second, zone).date()
-    return day, int(second - midnight(day, zone).timestamp()) // 3600
+    # Where clocks skipped from before midnight to after it, a date began before its midnight.
+    return day, max(0, int(second - midnight(day, zone).timestamp()) // 3600)
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
@@ -37,8 +38,9 @@ def hour_start(day: date, hour: int, zone: ZoneInfo) -> datetime:
 
 def hours_in(day: date, zone: ZoneInfo) -> int:
     """Return how many hours a date has: 24, or 23 or 25 where clocks change; a part counts as one."""
-    length = midnight(day + timedelta(days=1), zone) - midnight(day, zone)
-    return -int(-length.total_seconds() // 3600)
+    # The second time it is 23:59:59: where clocks are put back over midnight, a date comes back after its next one.
+    last = datetime.combine(day, time(23, 59, 59, fold=1), zone).astimezone(UTC)
+    return int((last - midnight(day, zone)).total_seconds()) // 3600 + 1
 
 
 def period_start(period: str, day: date, first_weekday: int = 1) -> date:

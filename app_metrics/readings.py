@@ -44,6 +44,7 @@ def summary(sources: Sources, period: str, day: date | None, labels: Mapping[str
 
 
 def series(sources: Sources, period: str, start: date, end: date, labels: Mapping[str, str] | None) -> list[Point]:
+    start, end = _local(start), _local(end)
     folded: dict[Start, Summary] = {}
     for at, row in _rows(sources, period, span(period, start)[0], span(period, end)[1], labels):
         folded[at] = merge(folded[at], row) if at in folded else row
@@ -71,13 +72,19 @@ def _locate(period: str, moment: date) -> Start:
         return bucket(int(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() // 1), zone)
     if period == HOUR:
         raise ValueError("An hour is named by a datetime, not by a date.")
-    day = moment.astimezone(time_zone()).date() if isinstance(moment, datetime) else moment
-    return period_start(period, day, first_weekday()), 0
+    return period_start(period, _local(moment), first_weekday()), 0
+
+
+def _local(moment: date) -> date:
+    """Return the date it is in the metrics time zone; a naive datetime is in that zone already."""
+    if not isinstance(moment, datetime):
+        return moment
+    return moment.astimezone(time_zone()).date() if moment.tzinfo else moment.date()
 
 
 def span(period: str, day: date) -> tuple[date, date]:
     """Return the first and the last date of the period that holds a date."""
-    first = period_start(period, day, first_weekday())
+    first = period_start(period, _local(day), first_weekday())
     return first, next_start(period, first) - timedelta(days=1)
 
 

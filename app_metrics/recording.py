@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from django.db import transaction
+from django.utils.connection import ConnectionDoesNotExist
 
 from .arguments import check_labels, check_number, check_slug, check_time
 from .collector import add_entry, current_collector
@@ -39,12 +40,14 @@ def metric(
     """
     entry = _entry(slug, COUNTER, num, labels, at)
     if entry is None:
-        return
+        return None
     add = partial(add_entry, entry, current_collector())
-    if on_commit:
+    if not on_commit:
+        return add()
+    try:
         after_commit(add, using)
-    else:
-        add()
+    except ConnectionDoesNotExist:
+        refuse(ValueError(f"using={using!r} is the alias of no database."))
 
 
 def gauge(slug: str, value: float | Decimal, *, labels: Labels = None, at: datetime | None = None) -> None:
@@ -82,7 +85,9 @@ class Timer:
     """
 
     def __init__(self, slug: str, *, labels: Labels = None) -> None:
-        self._accepted = _accepted(slug, labels)
+        if is_strict() and not settings.APP_METRICS_DISABLED:  # rather here than after the block
+            check_slug(slug)
+            check_labels(labels)
         self._slug, self._labels = slug, labels
         self._starts: list[float] = []
 
@@ -94,8 +99,7 @@ class Timer:
         if not self._starts:
             raise RuntimeError("Timer.stop() was called without a start().")
         seconds = time.perf_counter() - self._starts.pop()
-        if self._accepted:
-            record(self._slug, TIMER, seconds, self._labels)
+        record(self._slug, TIMER, seconds, self._labels)
         return seconds
 
     def __enter__(self) -> Self:
@@ -120,16 +124,6 @@ def _entry(slug: str, kind: str, number: Number | float, labels: Labels, at: dat
     except (TypeError, ValueError) as error:
         refuse(error)
         return None
-
-
-def _accepted(slug: str, labels: Labels) -> bool:
-    try:
-        check_slug(slug)
-        check_labels(labels)
-    except (TypeError, ValueError) as error:
-        refuse(error)
-        return False
-    return True
 
 
 def refuse(error: TypeError | ValueError) -> None:

@@ -1,4 +1,4 @@
-"""Keep what the app stores in the database that `APP_METRICS_DATABASE` names."""
+"""Read and write what the app stores in the database that `APP_METRICS_DATABASE` names."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ APP_LABEL = "app_metrics"
 
 
 class MetricsRouter:
-    """Add this to `DATABASE_ROUTERS` when `APP_METRICS_DATABASE` is not "default"."""
+    """Add this to `DATABASE_ROUTERS` when `APP_METRICS_DATABASE` is not "default".
+
+    The tables are made in every database that is migrated: where users live, Django looks for them when one is deleted.
+    """
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return settings.APP_METRICS_DATABASE if model._meta.app_label == APP_LABEL else None
 
     db_for_write = db_for_read
-
-    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
-        return db == settings.APP_METRICS_DATABASE if app_label == APP_LABEL else None

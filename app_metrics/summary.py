@@ -22,6 +22,9 @@ DECIMAL_PLACES = 9
 # A stored number has at most 38 digits, so the largest recorded number still adds up 10**11 times.
 MAX_DIGITS = 38
 LARGEST = 10**18
+# What a total's columns can hold lies below these.
+COUNT_LIMIT = 2**63
+TOTAL_LIMIT = Decimal(10) ** (MAX_DIGITS - DECIMAL_PLACES)
 
 NO_LABELS = "{}"
 # The series into which further label sets of a metric fold once it has its fill of them.

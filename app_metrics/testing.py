@@ -3,14 +3,19 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from django.db import connections
+
 from .backends import replaced_backend
 from .backends.base import MetricsBackend
 from .collector import activated
-from .summary import Batch, Number, Summary, encode_labels, merge_all
+from .conf import settings
+from .summary import NO_LABELS, Batch, Number, Summary, encode_labels, merge_all
 
 
 class Recording(MetricsBackend):
     """What was recorded inside `capture_metrics()`, batch by batch."""
+
+    waits = False
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -67,6 +72,20 @@ def assert_metric_recorded(
     """Raise AssertionError unless a metric was recorded, with this total and this many times where they are given."""
     found = recording.summary(slug, labels)
     of = f"{slug!r}" if labels is None else f"{slug!r} with labels {dict(labels)!r}"
-    assert found is not None, f"Nothing was recorded of {of}; recorded were: {', '.join(recording.slugs) or 'none'}."
+    assert found is not None, f"Nothing was recorded of {of}; recorded were: {_described(recording)}.{_likely_cause()}"
     assert total is None or found.total == total, f"The total of {of} is {found.total}, not {total}."
     assert count is None or found.count == count, f"{of} was recorded {found.count} times, not {count}."
+
+
+def _described(recording: Recording) -> str:
+    keys = {key for batch in recording.batches for key in batch.summaries}
+    named = {key.slug if key.labels == NO_LABELS else f"{key.slug} {key.labels}" for key in keys}
+    return ", ".join(sorted(named)) or "none"
+
+
+def _likely_cause() -> str:
+    if settings.APP_METRICS_DISABLED:
+        return " APP_METRICS_DISABLED is True."
+    if any(connection.run_on_commit for connection in connections.all(initialized_only=True)):
+        return " Some calls still wait for a commit: use captureOnCommitCallbacks(execute=True)."
+    return ""

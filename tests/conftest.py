@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
+from app_metrics import drops
 from tests import services
 
 ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
@@ -36,3 +37,12 @@ def _settle(alias: str, settings: Any) -> str:
     settings.APP_METRICS_DATABASE = alias
     settings.TEST_SITE_DATABASE = alias
     return alias
+
+
+@pytest.fixture(autouse=True)
+def _no_drops_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test starts with nothing dropped and no cause logged, and leaves nothing behind."""
+    monkeypatch.setattr(drops, "_causes", set())
+    drops.take_entries()
+    yield
+    drops.take_entries()

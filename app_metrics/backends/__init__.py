@@ -35,27 +35,40 @@ def replaced_backend(backend: MetricsBackend) -> Iterator[None]:
         _replacement = outer
 
 
-@cache
-def load_backend(path: str) -> MetricsBackend:
+def load_backend(path: Any) -> MetricsBackend:
     """Return the backend at a path of a module or a class, always the same one for the same path.
 
     Raises ImproperlyConfigured when there is none.
     """
+    if not isinstance(path, str):
+        raise ImproperlyConfigured(f"{path!r} is not the path of a metrics backend.")
+    return _load(path)
+
+
+@cache
+def _load(path: str) -> MetricsBackend:
     try:
         found = _imported(path)
-    except ImportError as error:
+    except Exception as error:
         raise ImproperlyConfigured(
-            f"APP_METRICS_BACKEND names {path!r}, which cannot be imported: {error}. "
+            f"The metrics backend {path!r} cannot be imported: {error}. "
             'Name a module or a class, such as "app_metrics.backends.db".'
         ) from error
     backend = getattr(found, CLASS_NAME, found)
     if not callable(getattr(backend, "write", None)) or not isinstance(backend, type):
         raise ImproperlyConfigured(
-            f"APP_METRICS_BACKEND names {path!r}, which neither holds a class {CLASS_NAME} nor is a class with "
-            "a method write(batch)."
+            f"The metrics backend {path!r} neither holds a class {CLASS_NAME} nor is a class with write(batch)."
         )
-    loaded: MetricsBackend = backend()
-    return loaded
+    return _made(backend, path)
+
+
+def _made(backend: type[MetricsBackend], path: str) -> MetricsBackend:
+    try:
+        return backend()
+    except ImproperlyConfigured:
+        raise
+    except Exception as error:
+        raise ImproperlyConfigured(f"The metrics backend {path!r} cannot be made: {error!r}.") from error
 
 
 def _imported(path: str) -> Any:
@@ -70,4 +83,4 @@ def _imported(path: str) -> Any:
 @receiver(setting_changed)
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting.startswith("APP_METRIC"):
-        load_backend.cache_clear()
+        _load.cache_clear()

@@ -10,11 +10,14 @@ from ..summary import Batch
 class MetricsBackend:
     """Where batches go."""
 
+    # Whether `write` may wait, for a database or a network. Defaults to True.
+    waits = True
+
     def write(self, batch: Batch) -> None:
         """Store or send a batch. Mandatory.
 
-        It runs on a thread, never on an event loop, and may raise anything: the batch is then kept and written again
-        under the same id, so a backend that can tell must count a batch only once.
+        It runs on a thread, on an event loop only if `waits` is False, and may raise anything: the batch is then kept
+        and written again under the same id, so a backend that can tell must count a batch only once.
         """
         raise NotImplementedError
 

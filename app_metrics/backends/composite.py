@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
 from ..summary import Batch
@@ -14,17 +15,16 @@ class MetricsBackend(base.MetricsBackend):
     """Destinations are apart: what one fails to write is kept and tried again for that one alone."""
 
     def __init__(self) -> None:
-        self._destinations = [RetryingBackend(load_backend(path)) for path in settings.APP_METRICS_COMPOSITE_BACKENDS]
+        self._backends = [load_backend(path) for path in _paths()]
+        self._destinations = [RetryingBackend(backend) for backend in self._backends]
 
     def write(self, batch: Batch) -> None:
         for destination in self._destinations:
             destination.write(batch)
 
     def check(self) -> Sequence[CheckMessage]:
-        if self._destinations:
-            return [
-                message for path in settings.APP_METRICS_COMPOSITE_BACKENDS for message in load_backend(path).check()
-            ]
+        if self._backends:
+            return [message for backend in self._backends for message in backend.check()]
         return [
             Error(
                 "The composite backend has no destinations.",
@@ -32,3 +32,12 @@ class MetricsBackend(base.MetricsBackend):
                 id="app_metrics.E009",
             )
         ]
+
+
+def _paths() -> Sequence[str]:
+    paths = settings.APP_METRICS_COMPOSITE_BACKENDS
+    if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
+        raise ImproperlyConfigured(f"APP_METRICS_COMPOSITE_BACKENDS is {paths!r}; give a list of paths of backends.")
+    if any(path.startswith(__name__) for path in paths):
+        raise ImproperlyConfigured("APP_METRICS_COMPOSITE_BACKENDS names the composite backend itself; remove it.")
+    return paths

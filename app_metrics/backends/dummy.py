@@ -5,5 +5,7 @@ from . import base
 
 
 class MetricsBackend(base.MetricsBackend):
+    waits = False
+
     def write(self, batch: Batch) -> None:
         pass

@@ -6,8 +6,8 @@ import os
 import threading
 from collections import deque
 
-from ..conf import settings
-from ..drops import RETRY_LIMIT, drop
+from ..conf import retry_limit
+from ..drops import RETRY_LIMIT, drop_batch
 from ..summary import Batch
 from . import base
 
@@ -22,6 +22,7 @@ class RetryingBackend(base.MetricsBackend):
         self._kept: deque[Batch] = deque()
         self._owner = os.getpid()
         self._writing = threading.local()
+        self._retries_at_exit = False
 
     def write(self, batch: Batch) -> None:
         """Write a batch, then what was kept; never raises an Exception."""
@@ -39,20 +40,25 @@ class RetryingBackend(base.MetricsBackend):
 
     def keep(self, batch: Batch) -> None:
         """Keep a batch for the next try; the oldest one is dropped where there is no room."""
-        if not self._kept:
+        if not self._retries_at_exit:
+            self._retries_at_exit = True
             atexit.register(self.retry)
+        self._leave_to_parent()
         self._kept.append(batch)
-        while len(self._kept) > settings.APP_METRICS_RETRY_LIMIT and (lost := self._next_kept()) is not None:
-            events = sum(summary.count for summary in lost.summaries.values())
-            drop(RETRY_LIMIT, f"more batches failed than {self._backend.__module__} may keep", events)
+        while len(self._kept) > retry_limit() and (lost := self._next_kept()) is not None:
+            drop_batch(RETRY_LIMIT, f"more batches failed than {self._backend.__module__} may keep", lost)
 
     def _next_kept(self) -> Batch | None:
-        if self._owner != os.getpid():  # forked: the parent still has them and will write them itself
-            self._kept, self._owner = deque(), os.getpid()
+        self._leave_to_parent()
         try:
             return self._kept.popleft()
         except IndexError:
             return None
+
+    def _leave_to_parent(self) -> None:
+        """Forget, in a forked process, what the parent kept: it will write that itself."""
+        if self._owner != os.getpid():
+            self._kept, self._owner = deque(), os.getpid()
 
     def _attempt(self, batch: Batch) -> bool:
         if getattr(self._writing, "now", False):
@@ -60,8 +66,10 @@ class RetryingBackend(base.MetricsBackend):
         self._writing.now = True
         try:
             self._backend.write(batch)
-        except Exception:
-            logger.exception("Could not write metrics batch %s; it is kept for the next try", batch.id)
+        except Exception as error:
+            # One traceback is enough while it goes on failing.
+            message = "Could not write metrics batch %s; it is kept for the next try: %r"
+            logger.error(message, batch.id, error, exc_info=not self._kept)
             return False
         except BaseException:
             self.keep(batch)

@@ -1,10 +1,14 @@
 """`APP_METRICS_MODELS`: count what happens to models, once it is committed.
 
-A rule on a model covers its proxies. It does not cover models that inherit it with a table of their own, for which
-Django sends no signal in its name, nor `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send none.
+A rule on a model covers its proxies. It does not cover models that inherit it with a table of their own: Django sends
+a save of those in their own name alone, while it deletes the parent's row, and says so, in the name of each. Nor does
+it cover `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send nothing.
+
+What a rollback undoes is not counted, with one exception: Django's `on_commit` does not notice a rollback to a
+savepoint that was made by hand, with `transaction.savepoint()`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +24,8 @@ from .connections import Connections
 from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported, suggest
 
 SETTING = "APP_METRICS_MODELS"
+EVENTS_EXAMPLE = '{"created": "new_orders"}'
+EXAMPLE = f'{{"shop.Order": {EVENTS_EXAMPLE}}}'
 
 Amount = Callable[[Mapping[str, Any]], int]
 
@@ -76,7 +82,7 @@ def compile_models(setting: Any) -> tuple[CompiledRules, list[RuleError]]:
     compiled: CompiledRules = []
     errors: list[RuleError] = []
     try:
-        for label, events in entries(SETTING, setting):
+        for label, events in entries(SETTING, setting, EXAMPLE):
             compiled += _compile_model(label, events, errors)
     except RuleError as error:
         errors.append(error)
@@ -87,17 +93,32 @@ def _compile_model(label: str, events: Any, errors: list[RuleError]) -> Iterator
     origin = f"{SETTING}[{label!r}]"
     try:
         model = _model(label, origin)
-        for event, value in entries(origin, events):
-            if event not in EVENTS:
-                errors.append(
-                    RuleError("E004", f"{origin} has the unknown event {event!r}.", suggest(event, list(EVENTS)))
-                )
+        for event, value in entries(origin, events, EVENTS_EXAMPLE):
+            mistake = _mistaken_event(model, event, origin)
+            if mistake:
+                errors.append(mistake)
                 continue
             rules, mistakes = Parser(f"{origin}[{event!r}]", partial(_reference, model)).parse(value)
             errors += mistakes
             yield model, event, rules
     except RuleError as error:
         errors.append(error)
+
+
+def _mistaken_event(model: type[Model], event: str, origin: str) -> RuleError | None:
+    if event not in EVENTS:
+        return RuleError("E004", f"{origin} has the unknown event {event!r}.", suggest(event, list(EVENTS)))
+    if event == "m2m_changed" and not model._meta.local_many_to_many and model not in _tables_between():
+        return RuleError(
+            "E004", f"{origin} has m2m_changed, but the model declares no many-to-many relation.",
+            "Name the model that declares the relation, or the one of the table between: "
+            f"{', '.join(sorted(each._meta.label for each in _tables_between()))}.",
+        )  # fmt: skip
+    return None
+
+
+def _tables_between() -> set[Any]:
+    return {relation.remote_field.through for each in apps.get_models() for relation in each._meta.local_many_to_many}
 
 
 def _model(label: str, origin: str) -> type[Model]:
@@ -115,14 +136,11 @@ def _model(label: str, origin: str) -> type[Model]:
 
 def _senders(model: type[Model], event: str) -> Iterator[Any]:
     """Yield whom a signal names as its sender: a model and its proxies, or the tables between related models."""
-    relations = model._meta.local_many_to_many if event == "m2m_changed" else ()
-    if relations:
-        yield from (relation.remote_field.through for relation in relations)
+    if event == "m2m_changed":
+        yield from [relation.remote_field.through for relation in model._meta.local_many_to_many] or [model]
         return
-    yield model
-    for each in apps.get_models():
-        if each is not model and each._meta.proxy and issubclass(each, model):
-            yield each
+    concrete = model._meta.concrete_model
+    yield from (each for each in apps.get_models() if issubclass(each, model) and each._meta.concrete_model is concrete)
 
 
 def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: str | None = None, **sent: Any) -> None:
@@ -136,7 +154,23 @@ def _reference(model: type[Model], value: Any) -> Getter:
     if callable(value):
         return value  # type: ignore[no-any-return]
     names = value.split(".")
-    return attribute_path(names) if hasattr(model, names[0]) else imported(value)
+    if len(names) > 1 and not hasattr(model, names[0]):
+        return imported(value, f"an attribute path of {model._meta.label}")
+    _check_path(model, names)
+    return attribute_path(names)
+
+
+def _check_path(model: type[Model], names: Sequence[str]) -> None:
+    """Raise RuleError for a name that a model lacks; relations are followed as far as they are known."""
+    fields = {field.name: field for field in model._meta.get_fields()}
+    name, *rest = names
+    if not hasattr(model, name):
+        raise RuleError(
+            "E008", f"refers to {name!r}, which {model._meta.label} does not have", suggest(name, [*fields])
+        )
+    related = getattr(fields.get(name), "related_model", None)
+    if rest and isinstance(related, type) and not (fields[name].one_to_many or fields[name].many_to_many):
+        _check_path(related, rest)
 
 
 @receiver(setting_changed)

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
 from django.utils.module_loading import import_string
+from django.utils.text import slugify
 
-from ..arguments import MAX_LABEL_LENGTH, check_slug
+from ..arguments import MAX_LABEL_LENGTH, MAX_SLUG_LENGTH, check_labels, check_number, check_slug
 from ..conf import settings
 from ..drops import FAILED_RULE, drop, warn_once
 from ..recording import metric
+from ..summary import COUNTER
 
 # What a rule's values are read from: an instance, or named objects such as a request and a response.
 Source = Any
@@ -38,6 +39,11 @@ class Rule:
     labels: Mapping[str, Getter] = field(default_factory=dict)
     when: Getter | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> bool:
+        """Whether firing reads anything from a source."""
+        return bool(self.num or self.labels or self.when)
 
     def fire(self, source: Source, record: Callable[..., Any] = metric, num: int = 1) -> dict[str, str] | None:
         """Record what the rule says of a source; return the labels, or None when it does not apply.
@@ -126,18 +132,26 @@ class Parser:
         try:
             return check_slug(value)
         except (TypeError, ValueError) as error:
-            raise self.error(
-                "E007", f"has a bad slug: {error}", "Name the metric by a slug such as new_user_signup."
-            ) from error
+            hint = f"Name the metric {slugify(value)[:MAX_SLUG_LENGTH] or 'new_user_signup'!r}, for instance."
+            raise self.error("E007", f"has a bad slug: {str(error).rstrip('.')}", hint) from error
 
     def _num(self, value: Any) -> Getter:
-        if isinstance(value, bool) or not (isinstance(value, (int, Decimal, str)) or callable(value)):
-            raise self.error("E001", f"has num={value!r}", "Give an int, a Decimal, a dotted path, or a callable.")
-        return (lambda source: value) if isinstance(value, (int, Decimal)) else self._getter(value)
+        if isinstance(value, str) or callable(value):
+            return self._getter(value)
+        try:
+            number = check_number(value, COUNTER)
+        except (TypeError, ValueError) as error:
+            hint = "Give an int, a Decimal, a dotted path, or a callable."
+            raise self.error("E001", f"has num={value!r}: {str(error).rstrip('.')}", hint) from error
+        return lambda source: number
 
     def _labels(self, value: Any) -> dict[str, Getter]:
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             raise self.error("E001", f"has labels={value!r}", 'Map names to paths: {"plan": "plan"}.')
+        try:
+            check_labels(dict.fromkeys(value, ""))
+        except ValueError as error:
+            raise self.error("E001", "has labels that no metric can have", str(error)) from error
         return {name: self._getter(path) for name, path in value.items()}
 
     def _getter(self, value: Any) -> Getter:
@@ -161,12 +175,10 @@ class Parser:
         return RuleError(code, f"{self.origin} {message}.", hint)
 
 
-def entries(setting: str, value: Any) -> Iterator[tuple[str, Any]]:
+def entries(setting: str, value: Any, example: str) -> Iterator[tuple[str, Any]]:
     """Yield the entries of a setting that maps names to rules. Raises RuleError where it is no such mapping."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise RuleError(
-            "E001", f"{setting} is not a mapping of names to rules.", f"Set {setting} = {{}} to start with."
-        )
+        raise RuleError("E001", f"{setting} is {value!r}, which does not map names to rules.", f"Map them: {example}.")
     yield from value.items()
 
 
@@ -181,17 +193,15 @@ def attribute_path(names: Sequence[str]) -> Getter:
     return get
 
 
-def imported(path: str) -> Callable[..., Any]:
-    """Return the callable at a dotted path. Raises RuleError where there is none."""
+def imported(path: str, instead: str) -> Callable[..., Any]:
+    """Return the callable at a dotted path. Raises RuleError where there is none; `instead` says what else will do."""
+    hint = f"Give {instead}, or the dotted path of a callable."
     try:
         found = import_string(path)
     except Exception as error:
-        raise RuleError(
-            "E008", f"refers to {path!r}, which is no attribute here and cannot be imported ({error})",
-            "Correct the path: an attribute path, or the dotted path of a callable.",
-        ) from error  # fmt: skip
+        raise RuleError("E008", f"refers to {path!r}, which cannot be imported ({error})", hint) from error
     if not callable(found):
-        raise RuleError("E008", f"refers to {path!r}, which is not callable", "Name a function or a class.")
+        raise RuleError("E008", f"refers to {path!r}, which is not callable", hint)
     return found  # type: ignore[no-any-return]
 
 

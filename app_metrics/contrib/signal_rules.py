@@ -1,5 +1,6 @@
 """`APP_METRICS_SIGNALS`: count any signal that is sent."""
 
+import sys
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,10 @@ from django.utils.module_loading import import_string
 from ..conf import settings
 from .auth import auth_signals
 from .connections import Connections
-from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported
+from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported, suggest
 
 SETTING = "APP_METRICS_SIGNALS"
+EXAMPLE = '{"django.contrib.auth.signals.user_logged_in": "logins"}'
 
 CompiledRules = list[tuple[Signal, list[Rule]]]
 
@@ -32,7 +34,7 @@ def compile_signals(setting: Any) -> tuple[CompiledRules, list[RuleError]]:
     compiled: CompiledRules = []
     errors: list[RuleError] = []
     try:
-        for path, value in entries(SETTING, setting):
+        for path, value in entries(SETTING, setting, EXAMPLE):
             _compile_signal(path, value, compiled, errors)
     except RuleError as error:
         errors.append(error)
@@ -53,15 +55,23 @@ def _signal(path: str, origin: str) -> Signal:
     try:
         signal = import_string(path)
     except Exception as error:
-        raise RuleError("E005", f"{origin} cannot be imported: {error}.", "Correct the dotted path.") from error
+        raise RuleError("E005", f"{origin} cannot be imported: {error}.", _signal_like(path)) from error
     if isinstance(signal, ModelSignal):
         raise RuleError(
             "E005", f"{origin} is a signal of every model, and listening to it slows down deletes of each.",
             "Name the model in APP_METRICS_MODELS instead.",
         )  # fmt: skip
     if not isinstance(signal, Signal):
-        raise RuleError("E005", f"{origin} is no django.dispatch.Signal.", "Name an instance of Signal.")
+        raise RuleError("E005", f"{origin} is no django.dispatch.Signal.", _signal_like(path))
     return signal
+
+
+def _signal_like(path: str) -> str:
+    """Return a hint that names what was probably meant of the signals in a path's module, if there is one."""
+    module, _, name = path.rpartition(".")
+    there = vars(sys.modules[module]).items() if module in sys.modules else ()
+    signals = [name for name, found in there if isinstance(found, Signal)]
+    return suggest(name, signals) if signals else "Give the dotted path of a signal, its module first."
 
 
 def _receive(rules: list[Rule], /, *, sender: Any, signal: Signal, **sent: Any) -> None:
@@ -76,7 +86,7 @@ def _reference(value: Any) -> Getter:
     if not names:
         return lambda sent: sent[root]
     try:
-        function = imported(value)
+        function = imported(value, "an attribute path of what the signal sends")
     except RuleError:  # signals do not say what they send, so this is only known when one is sent
         get = attribute_path(names)
         return lambda sent: get(sent[root])

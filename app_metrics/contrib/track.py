@@ -35,7 +35,8 @@ def track(
     `when` is "success" (the call returned: the default), "error" (it raised) or "always". `timing` also records the
     seconds each of those calls took, as the timer "<slug>_seconds". `labels` is a mapping, or is called with the
     call's arguments and returns one. `num` is what to count, or is called with the result and returns that; a call
-    that raised counts 1 then. With `on_commit` a call counts only if the transaction open at its end commits.
+    that raised counts 1 then. With `on_commit` a call counts only if the transaction open at its end commits. A
+    generator counts when it is called, not when it is used up.
 
     What is decorated keeps its signature and raises what it raised. Raises TypeError or ValueError, at decoration, for
     a bad argument.

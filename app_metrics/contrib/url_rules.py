@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
@@ -15,8 +16,11 @@ from ..summary import TIMER
 from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported
 
 SETTING = "APP_METRICS_URLS"
+EXAMPLE = '{"downloads:file": "downloads"}'
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-DEFAULT_METHODS = METHODS - {"HEAD", "OPTIONS"}
+# Stands for every other method, of which a visitor can invent any number.
+OTHER_METHOD = "other"
+DEFAULT_METHODS = METHODS - {"HEAD", "OPTIONS"} | {OTHER_METHOD}
 DEFAULT_STATUSES = frozenset(range(200, 400))
 # What a request without a response, whose error propagates to the server, is answered with.
 SERVER_ERROR = 500
@@ -24,22 +28,37 @@ SERVER_ERROR = 500
 
 def record_response(request: HttpRequest, response: HttpResponseBase | None, seconds: float) -> None:
     """Fire the rules of the URL that was resolved, if any; `seconds` is what the response took to make."""
+    _fire(_matching(request, response), {"request": request, "response": response}, seconds)
+
+
+async def arecord_response(request: HttpRequest, response: HttpResponseBase | None, seconds: float) -> None:
+    """Do the same from an event loop; a rule that reads values may query for them, which needs a thread."""
+    rules, source = _matching(request, response), {"request": request, "response": response}
+    if any(rule.reads for rule in rules):
+        await sync_to_async(_fire)(rules, source, seconds)
+    else:
+        _fire(rules, source, seconds)
+
+
+def _matching(request: HttpRequest, response: HttpResponseBase | None) -> list[Rule]:
     match = request.resolver_match
     if match is None:
-        return
+        return []
     status = SERVER_ERROR if response is None else response.status_code
-    for rule in rules_by_view_name().get(match.view_name, ()):
-        methods = rule.options.get("methods", DEFAULT_METHODS)
-        statuses = rule.options.get("status", DEFAULT_STATUSES)
-        if _method(request) in methods and status in statuses:
-            _fire(rule, {"request": request, "response": response}, seconds)
+    return [
+        rule
+        for rule in rules_by_view_name().get(match.view_name, ())
+        if _method(request) in rule.options.get("methods", DEFAULT_METHODS)
+        and status in rule.options.get("status", DEFAULT_STATUSES)
+    ]
 
 
-def _fire(rule: Rule, source: Mapping[str, Any], seconds: float) -> None:
-    labels = rule.fire(source)
-    timer = rule.options.get("timing")
-    if timer and labels is not None:
-        record(timer, TIMER, seconds, labels)
+def _fire(rules: list[Rule], source: Mapping[str, Any], seconds: float) -> None:
+    for rule in rules:
+        labels = rule.fire(source)
+        timer = rule.options.get("timing")
+        if timer and labels is not None:
+            record(timer, TIMER, seconds, labels)
 
 
 @cache
@@ -52,7 +71,7 @@ def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[RuleError]]:
     rules: dict[str, list[Rule]] = {}
     errors: list[RuleError] = []
     try:
-        for name, value in entries(SETTING, setting):
+        for name, value in entries(SETTING, setting, EXAMPLE):
             rules[name], mistakes = Parser(f"{SETTING}[{name!r}]", _reference, OPTIONS).parse(value)
             errors += mistakes
     except RuleError as error:
@@ -69,12 +88,11 @@ def _reference(value: Any) -> Getter:
     if root in ("request", "response"):
         get = attribute_path(path.split(".") if path else ())
         return lambda source: get(source[root])
-    return _reference(imported(value))
+    return _reference(imported(value, 'a path that begins with "request." or "response."'))
 
 
 def _method(request: HttpRequest) -> str:
-    """Return the request's method; a visitor can invent any number of others."""
-    return request.method if request.method in METHODS else "other"
+    return request.method if request.method in METHODS else OTHER_METHOD
 
 
 def _methods(value: Any) -> Collection[str]:

@@ -29,7 +29,8 @@ class TotalKey(NamedTuple):
 class Claim(NamedTuple):
     """How many items the current transaction took out of the log, and what they hold.
 
-    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database gave them, one per item or already grouped by key.
+    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database gave them, one per item or already grouped by key;
+    the day may be text.
     """
 
     size: int

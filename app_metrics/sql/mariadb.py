@@ -11,8 +11,9 @@ from .base import ITEM_COLUMNS, KEY_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, Cla
 TOTALS_PER_STATEMENT = 2_000
 
 # What merge() does, in SQL. Assignments take effect from left to right, so `last` is decided before `last_at`.
+# The counts are added as decimals: where integers overflow in the adding, Django takes it for an IntegrityError.
 MERGE = """
-    count = count + VALUES(count),
+    count = CAST(count AS DECIMAL(20)) + VALUES(count),
     total = total + VALUES(total),
     minimum = LEAST(minimum, VALUES(minimum)),
     maximum = GREATEST(maximum, VALUES(maximum)),

@@ -9,9 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from ..summary import Summary, merge
+from ..summary import COUNT_LIMIT, TOTAL_LIMIT, Summary, merge
 from . import base
-from .base import ITEM_COLUMNS, KEY_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
+from .base import ITEM_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
 
 class Dialect(base.Dialect):
@@ -30,11 +30,12 @@ class Dialect(base.Dialect):
             cursor.execute(sql, [_json((item_id.hex, *row) for item_id, *row in rows)])
 
     def claim(self, connection: Any, size: int) -> Claim:
-        # The DELETE comes first: it takes the write lock before anything was read.
+        # The DELETE comes first: it takes the write lock before anything was read. The day as text, because
+        # Django's converter fails on what is no date.
         sql = f"""
             DELETE FROM {self.item_table}
             WHERE id IN (SELECT id FROM {self.item_table} ORDER BY id LIMIT %s)
-            RETURNING {columns((*KEY_COLUMNS, *SUMMARY_COLUMNS))}"""
+            RETURNING slug, kind, labels, CAST(day AS text), hour, {columns(SUMMARY_COLUMNS)}"""
         with connection.cursor() as cursor:
             cursor.execute(sql, [size])
             rows = cursor.fetchall()
@@ -42,14 +43,15 @@ class Dialect(base.Dialect):
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
         stored = self._stored(connection, [key for key, _ in totals])
-        merged = (base.flat(key, merge(stored[key], new) if key in stored else new) for key, new in totals)
+        merged = ((key, merge(stored[key], new) if key in stored else new) for key, new in totals)
+        rows = (base.flat(key, _fitting(summary)) for key, summary in merged)
         assignments = ", ".join(f"{name} = excluded.{name}" for name in SUMMARY_COLUMNS)
         sql = f"""
             INSERT INTO {self.total_table} ({columns(TOTAL_COLUMNS)})
             SELECT {_extracted(TOTAL_COLUMNS)} FROM json_each(%s) WHERE true
             ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {assignments}"""
         with connection.cursor() as cursor:
-            cursor.execute(sql, [_json(merged)])
+            cursor.execute(sql, [_json(rows)])
 
     def _stored(self, connection: Any, keys: Iterable[TotalKey]) -> dict[TotalKey, Summary]:
         # SQLite has no exact decimals to add with, so they are read, merged here and written back.
@@ -68,6 +70,13 @@ def _extracted(names: Sequence[str]) -> str:
 
 def _json(rows: Iterable[Iterable[Any]]) -> str:
     return json.dumps([tuple(row) for row in rows], ensure_ascii=False, default=date.isoformat)
+
+
+def _fitting(summary: Summary) -> Summary:
+    """Raise OverflowError for what the columns of other databases would refuse; SQLite's take anything."""
+    if summary.count >= COUNT_LIMIT or not -TOTAL_LIMIT < summary.total < TOTAL_LIMIT:
+        raise OverflowError("the sum does not fit into a total")
+    return summary
 
 
 def _stored_total(row: Row) -> tuple[TotalKey, Summary]:

@@ -1,4 +1,5 @@
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 
 
@@ -31,3 +32,18 @@ class Report(Document):
     """A child with a table of its own."""
 
     summary = models.TextField(blank=True)
+
+
+class Notice(Report):
+    """A proxy of the child."""
+
+    class Meta:
+        proxy = True
+
+
+class Member(AbstractBaseUser):
+    """A user model to swap in."""
+
+    name = models.CharField(max_length=50, unique=True)
+
+    USERNAME_FIELD = "name"

@@ -6,11 +6,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ...aggregation import Aggregation, aggregate, backlog
-from ...conf import settings
+from ...aggregation import Aggregation, aggregate, backlog, checked_chunk_size
 
 
 class Command(BaseCommand):
+    # A mistake in a rule must not keep what was counted from its totals.
+    requires_system_checks = ()
     help = "Add what was recorded to the hourly, daily, weekly, monthly and yearly totals. Safe to run at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{waiting.items} items wait{age}. Nothing was changed.")
 
     def _aggregate(self, chunk_size: int | None, verbosity: int) -> None:
-        with self._progress(verbosity, chunk_size or settings.APP_METRICS_CHUNK_SIZE) as advance:
+        with self._progress(verbosity, checked_chunk_size(chunk_size)) as advance:
             done = aggregate(chunk_size=chunk_size, on_progress=advance)
         if done.quarantined:
             self.stderr.write(f"{done.quarantined} items could not be counted; see the quarantined items in the admin.")
@@ -69,7 +70,8 @@ def _bar(total: int, stream: Any) -> Any:
         from tqdm import tqdm
     except ImportError:
         return None
-    return tqdm(total=total, unit=" items", file=stream)
+    # What Django's wrapper wraps: the wrapper itself ends every write with a new line, and the bar draws over its own.
+    return tqdm(total=total, unit=" items", file=stream._out)
 
 
 def _summary_line(done: Aggregation) -> str:

@@ -1,0 +1,137 @@
+"""One batch to several destinations, each of which may fail for itself."""
+
+import logging
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from app_metrics import metric
+from app_metrics.aggregation import aggregate
+from app_metrics.backends import load_backend, locmem
+from app_metrics.backends.base import MetricsBackend
+from app_metrics.models import Item, Total
+
+from .contract import batch_of
+
+COMPOSITE = "app_metrics.backends.composite"
+DATABASE = "app_metrics.backends.db"
+LOCMEM = "app_metrics.backends.locmem"
+HERE = "tests.backends.test_composite."
+
+
+class Flaky(MetricsBackend):
+    """It fails while `down`, and notes what it was given and what it took."""
+
+    def __init__(self):
+        self.down = True
+        self.given, self.taken = [], []
+
+    def write(self, batch):
+        self.given.append(batch.id)
+        if self.down:
+            raise OSError("down")
+        self.taken.append(batch.id)
+
+
+class Stubborn(Flaky):
+    """Another one, which goes up and down by itself."""
+
+
+@pytest.fixture
+def composite(settings):
+    """Return a function that makes the configured backend a composite of the destinations it is given."""
+
+    def compose(*paths):
+        settings.APP_METRICS_COMPOSITE_BACKENDS = paths
+        settings.APP_METRICS_BACKEND = COMPOSITE
+        return load_backend(COMPOSITE)
+
+    locmem.outbox.clear()
+    yield compose
+    for path in (HERE + "Flaky", HERE + "Stubborn"):
+        load_backend(path).down = False
+
+
+def taken_by_locmem():
+    return [batch.id for batch in locmem.outbox]
+
+
+@pytest.mark.parametrize("order", [[HERE + "Flaky", LOCMEM], [LOCMEM, HERE + "Flaky"]], ids=["first", "last"])
+def test_a_failing_destination_stops_neither_the_others_nor_the_caller(composite, order, caplog):
+    backend = composite(*order)
+    batch = batch_of("orders")
+    with caplog.at_level(logging.ERROR):
+        backend.write(batch)
+    assert taken_by_locmem() == [batch.id]
+    assert str(batch.id) in caplog.text
+
+
+def test_only_the_failed_destination_is_tried_again(composite):
+    backend = composite(LOCMEM, HERE + "Flaky")
+    flaky = load_backend(HERE + "Flaky")
+    missed = [batch_of("a"), batch_of("b")]
+    for batch in missed:
+        backend.write(batch)
+    flaky.down = False
+    later = batch_of("c")
+    backend.write(later)
+    assert sorted(flaky.taken) == sorted(batch.id for batch in (*missed, later))
+    assert taken_by_locmem() == [batch.id for batch in (*missed, later)]
+
+
+def test_two_failing_destinations_each_keep_their_own(composite):
+    backend = composite(HERE + "Flaky", LOCMEM, HERE + "Stubborn")
+    flaky, stubborn = load_backend(HERE + "Flaky"), load_backend(HERE + "Stubborn")
+    stubborn.down = False
+    first, second, third = batch_of("a"), batch_of("b"), batch_of("c")
+    backend.write(first)
+    flaky.down, stubborn.down = False, True
+    backend.write(second)
+    stubborn.down = False
+    backend.write(third)
+    assert set(flaky.taken) == set(stubborn.taken) == set(taken_by_locmem()) == {first.id, second.id, third.id}
+    assert len(flaky.taken) == len(stubborn.taken) == 3
+
+
+def test_recording_through_it_is_counted_once_though_a_destination_fails(composite, database):
+    composite(DATABASE, HERE + "Flaky")
+    for number in range(3):
+        metric("orders", number)
+    assert Item.objects.count() == 3
+    aggregate()
+    assert Total.objects.get(period="day").total == 3
+    assert load_backend(HERE + "Flaky").taken == []
+
+
+def test_a_destination_that_fails_for_good_keeps_a_bounded_number_of_batches(composite, settings):
+    settings.APP_METRICS_RETRY_LIMIT = 5
+    backend = composite(HERE + "Flaky", LOCMEM)
+    batches = [batch_of("orders") for _ in range(20)]
+    for batch in batches:
+        backend.write(batch)
+    load_backend(HERE + "Flaky").down = False
+    backend.write(last := batch_of("orders"))
+    assert len(load_backend(HERE + "Flaky").taken) == 6
+    assert taken_by_locmem() == [batch.id for batch in (*batches, last)]
+
+
+def test_without_destinations_the_checks_complain(composite):
+    (message,) = composite().check()
+    assert message.id == "app_metrics.E009"
+    assert "APP_METRICS_COMPOSITE_BACKENDS" in message.hint
+
+
+@pytest.mark.parametrize(
+    ("paths", "complaint"),
+    [
+        ("app_metrics.backends.db", "give a list"),
+        ([DATABASE, 1], "give a list"),
+        ([DATABASE, COMPOSITE], "itself"),
+        ([DATABASE, f"{COMPOSITE}.MetricsBackend"], "itself"),
+        ([DATABASE, "app_metrics.backends.nowhere"], "app_metrics.backends.nowhere"),
+    ],
+)
+def test_destinations_that_make_no_sense_are_refused_by_name(settings, paths, complaint):
+    settings.APP_METRICS_COMPOSITE_BACKENDS = paths
+    with pytest.raises(ImproperlyConfigured, match=complaint):
+        load_backend(COMPOSITE)

@@ -1,0 +1,77 @@
+"""The contract, run against every backend, and what each one adds to it."""
+
+import pytest
+
+from app_metrics.backends import load_backend, locmem
+
+from .contract import BackendContract, batch_of
+
+
+class TestDatabase(BackendContract):
+    """The database backend, on every database; more of it is in test_db."""
+
+    path = "app_metrics.backends.db"
+
+
+class WithoutDatabase(BackendContract):
+    @pytest.fixture
+    def database(self):
+        """No access: any query fails."""
+
+
+class TestLocmem(WithoutDatabase):
+    path = "app_metrics.backends.locmem"
+
+    @pytest.fixture(autouse=True)
+    def emptied(self):
+        locmem.outbox.clear()
+
+    def test_it_keeps_batches_in_order(self):
+        batches = [batch_of("orders"), batch_of("logins")]
+        for batch in batches:
+            load_backend(self.path).write(batch)
+        assert list(locmem.outbox) == batches
+
+    def test_its_outbox_is_bounded(self):
+        for _ in range(10_010):
+            load_backend(self.path).write(batch_of())
+        assert len(locmem.outbox) == 10_000
+
+
+class TestConsole(WithoutDatabase):
+    path = "app_metrics.backends.console"
+
+    def test_it_prints_a_line_for_the_batch_and_one_for_every_summary(self, capsys):
+        batch = batch_of("orders", "logins", number=4)
+        load_backend(self.path).write(batch)
+        first, *lines = capsys.readouterr().out.splitlines()
+        assert first == f"metrics batch {batch.id}"
+        numbers = "count 1, total 4, minimum 4, maximum 4, last 4"
+        assert lines == [f"  counter {slug} {{}} 2026-05-31 22h: {numbers}" for slug in ("orders", "logins")]
+
+
+class TestDummy(WithoutDatabase):
+    path = "app_metrics.backends.dummy"
+
+    def test_it_says_nothing_and_keeps_nothing(self, capsys):
+        locmem.outbox.clear()
+        load_backend(self.path).write(batch_of("orders"))
+        assert capsys.readouterr() == ("", "")
+        assert not locmem.outbox
+
+
+class TestComposite(WithoutDatabase):
+    """The composite backend; how it takes failures is in test_composite."""
+
+    path = "app_metrics.backends.composite"
+
+    @pytest.fixture(autouse=True)
+    def destinations(self, settings):
+        settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.locmem", "app_metrics.backends.console"]
+        locmem.outbox.clear()
+
+    def test_it_hands_every_batch_to_each_destination(self, capsys):
+        batch = batch_of("orders")
+        load_backend(self.path).write(batch)
+        assert list(locmem.outbox) == [batch]
+        assert str(batch.id) in capsys.readouterr().out

@@ -1,0 +1,123 @@
+"""The backend that appends to the item log."""
+
+import threading
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from django.db import DatabaseError, connections, transaction
+from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
+from freezegun import freeze_time
+
+from app_metrics.backends import load_backend
+from app_metrics.models import Item
+from app_metrics.summary import Batch, Key
+
+from .contract import DAY, VARIED, batch_of
+
+COLUMNS = ("count", "total", "minimum", "maximum", "last", "last_at")
+
+
+def write(batch):
+    load_backend("app_metrics.backends.db").write(batch)
+
+
+def test_every_number_and_text_is_stored_exactly(database):
+    write(Batch(VARIED))
+    stored = {
+        Key(*key): tuple(numbers)
+        for *key, numbers in (
+            (item.slug, item.kind, item.labels, item.day, item.hour, [getattr(item, name) for name in COLUMNS])
+            for item in Item.objects.all()
+        )
+    }
+    assert stored == VARIED
+
+
+def test_slugs_and_labels_that_a_collation_would_merge_stay_apart(database):
+    labels = ['{"name":"login"}', '{"name":"Login"}', '{"name":"lögin"}', '{"name":"login "}']
+    (summary,) = batch_of("orders").summaries.values()
+    keys = [Key(slug, "counter", each, DAY, 22) for slug in ("a", "A") for each in labels]
+    write(Batch(dict.fromkeys(keys, summary)))
+    assert Item.objects.values("slug", "labels").distinct().count() == 8
+    assert Item.objects.filter(slug="a", labels=labels[0]).count() == 1
+
+
+def test_a_batch_is_one_statement_whatever_its_size(transactional_database):
+    for size in (1, 300):
+        with CaptureQueriesContext(connections[transactional_database]) as queries:
+            write(batch_of(*(f"slug-{number}" for number in range(size))))
+        assert [query["sql"].split()[0] for query in queries] == ["INSERT"]
+
+
+def test_the_ids_of_items_follow_from_the_batch_and_ascend_in_time(database):
+    batches = []
+    for second, slugs in ((1, "ab"), (2, "c")):
+        with freeze_time(datetime(2026, 5, 31, 12, 0, second, tzinfo=UTC)):
+            batches.append(batch_of(*slugs))
+    for batch in reversed(batches):
+        write(batch)
+    assert list(Item.objects.order_by("pk").values_list("slug", flat=True)) == ["a", "b", "c"]
+    assert Item.objects.filter(pk=batches[0].id, slug="a").exists()
+
+
+def test_the_same_batch_written_twice_waits_once(database):
+    batch = batch_of("a", "b", number=4)
+    write(batch)
+    write(batch)
+    assert sorted(Item.objects.values_list("slug", "total")) == [("a", 4), ("b", 4)]
+
+
+def test_the_same_batch_written_by_two_threads_at_once_waits_once(transactional_database):
+    batch = batch_of(*(f"slug-{number}" for number in range(200)))
+    barrier = threading.Barrier(4)
+    errors = []
+
+    def write_together():
+        try:
+            barrier.wait(10)
+            write(batch)
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=write_together) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert Item.objects.count() == 200
+
+
+def test_what_the_database_refuses_raises_and_leaves_the_callers_transaction_usable(transactional_database):
+    with transaction.atomic(using=transactional_database):
+        write(batch_of("before"))
+        with pytest.raises((DatabaseError, OverflowError, ValueError)):
+            write(refused(connections[transactional_database]))
+        write(batch_of("after"))
+    assert sorted(Item.objects.values_list("slug", flat=True)) == ["after", "before"]
+
+
+def refused(connection):
+    """Return a batch that a column cannot take; on SQLite, where columns take all but NULL, one with a NULL."""
+    key = Key(None if connection.vendor == "sqlite" else "x" * 101, "counter", "{}", DAY, 22)
+    (summary,) = batch_of("orders", number=Decimal(1)).summaries.values()
+    return Batch({key: summary})
+
+
+def test_a_broken_transaction_is_told_and_not_made_worse(transactional_database):
+    with transaction.atomic(using=transactional_database):
+        transaction.set_rollback(True, using=transactional_database)
+        with pytest.raises(TransactionManagementError):
+            write(batch_of("orders"))
+    assert Item.objects.count() == 0
+
+
+def test_what_is_written_inside_a_transaction_goes_with_it(transactional_database):
+    with transaction.atomic(using=transactional_database):
+        write(batch_of("orders"))
+        transaction.set_rollback(True, using=transactional_database)
+    assert Item.objects.count() == 0

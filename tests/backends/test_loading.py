@@ -1,0 +1,91 @@
+"""From a path in the settings to a backend."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from app_metrics.backends import dummy, get_backend, load_backend, locmem, replaced_backend
+from app_metrics.backends.base import MetricsBackend
+
+HERE = "tests.backends.test_loading."
+
+
+class Custom(MetricsBackend):
+    def write(self, batch):
+        """Take it."""
+
+
+class Bare:
+    """No subclass, but it has the one method."""
+
+    def write(self, batch):
+        """Take it."""
+
+
+class Mute:
+    """No backend: it has no `write`."""
+
+
+class Failing(Custom):
+    def __init__(self):
+        raise KeyError("HOST")
+
+
+instance = Custom()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("app_metrics.backends.locmem", locmem.MetricsBackend),
+        ("app_metrics.backends.locmem.MetricsBackend", locmem.MetricsBackend),
+        (HERE + "Custom", Custom),
+        (HERE + "Bare", Bare),
+    ],
+)
+def test_a_path_names_a_module_or_a_class(settings, path, kind):
+    settings.APP_METRICS_BACKEND = path
+    assert type(get_backend()) is kind
+    assert get_backend() is get_backend()
+
+
+def test_the_setting_is_read_at_every_use(settings):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.dummy"
+    assert isinstance(get_backend(), dummy.MetricsBackend)
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.locmem"
+    assert isinstance(get_backend(), locmem.MetricsBackend)
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("", "cannot be imported"),
+        ("nowhere", "cannot be imported: .*nowhere"),
+        ("app_metrics.backends.nowhere", "cannot be imported: .*nowhere"),
+        ("app_metrics.backends.db.Nothing", "cannot be imported: .*Nothing"),
+        ("tests.backends.broken_module", "cannot be imported: .*no_such_package"),
+        (HERE + "Mute", "write"),
+        (HERE + "instance", "nor is a class"),
+        ("app_metrics.summary", "write"),
+        (HERE + "Failing", "HOST"),
+        (None, "not the path"),
+        (Custom, "not the path"),
+    ],
+)
+def test_what_is_no_backend_is_refused_with_its_name(path, complaint):
+    with pytest.raises(ImproperlyConfigured, match=complaint) as refusal:
+        load_backend(path)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_replacement_ends_with_its_block(settings):
+    settings.APP_METRICS_BACKEND = HERE + "Custom"
+    outer, inner = Bare(), Bare()
+    with replaced_backend(outer):
+        with replaced_backend(inner):
+            assert get_backend() is inner
+        assert get_backend() is outer
+    assert isinstance(get_backend(), Custom)
+
+
+def test_a_backend_that_defines_nothing_but_write_has_no_complaint():
+    assert list(Custom().check()) == []

@@ -1,0 +1,14 @@
+"""What the tests of the instrumentation share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app_metrics.testing import Recording, capture_metrics
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recording]:
+    """What this test recorded."""
+    with capture_metrics() as recording:
+        yield recording

@@ -1,0 +1,297 @@
+"""`@track` on everything that can be called."""
+
+import asyncio
+import inspect
+from decimal import Decimal
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import AsyncRequestFactory, RequestFactory
+from django.views import View
+
+from app_metrics import collect, track
+from app_metrics.testing import assert_metric_recorded
+
+TRACKED = track("calls", labels={"plan": "pro"})
+
+
+@TRACKED
+def function(first, /, second: int = 2, *rest, key: str = "k", **more) -> int:
+    """Add."""
+    return first + second
+
+
+@TRACKED
+async def coroutine(first, /, second: int = 2, *rest, key: str = "k", **more) -> int:
+    """Add."""
+    return first + second
+
+
+class Service:
+    @TRACKED
+    def method(self, first, second=2):
+        return first + second
+
+    @TRACKED
+    async def async_method(self, first, second=2):
+        return first + second
+
+    @staticmethod
+    @TRACKED
+    def static_inside(first, second=2):
+        return first + second
+
+    @TRACKED
+    @staticmethod
+    def static_outside(first, second=2):
+        return first + second
+
+    @classmethod
+    @TRACKED
+    def class_inside(cls, first, second=2):
+        assert cls is Service
+        return first + second
+
+    @TRACKED
+    @classmethod
+    def class_outside(cls, first, second=2):
+        assert cls is Service
+        return first + second
+
+
+def call(function, *args, **kwargs):
+    result = function(*args, **kwargs)
+    return async_to_sync(resolve)(result) if inspect.iscoroutine(result) else result
+
+
+async def resolve(coroutine):
+    return await coroutine
+
+
+SERVICE = Service()
+CALLABLES = [
+    function,
+    coroutine,
+    SERVICE.method,
+    SERVICE.async_method,
+    Service.static_inside,
+    SERVICE.static_outside,
+    Service.class_inside,
+    SERVICE.class_outside,
+]
+
+
+@pytest.mark.parametrize("tracked", CALLABLES, ids=lambda each: each.__name__)
+def test_whatever_is_called_counts_and_returns_what_it_did(tracked, recorded):
+    assert call(tracked, 1, second=4) == 5
+    assert_metric_recorded(recorded, "calls", total=1, labels={"plan": "pro"})
+
+
+@pytest.mark.parametrize("tracked", [function, coroutine], ids=lambda each: each.__name__)
+def test_name_docstring_and_signature_stay(tracked):
+    signature = "(first, /, second: int = 2, *rest, key: str = 'k', **more) -> int"
+    assert str(inspect.signature(tracked)) == signature
+    assert (tracked.__doc__, tracked.__module__) == ("Add.", __name__)
+
+
+@pytest.mark.parametrize("tracked", CALLABLES, ids=lambda each: each.__name__)
+def test_only_a_coroutine_function_is_one(tracked):
+    assert inspect.iscoroutinefunction(tracked) == (tracked.__name__ in ("coroutine", "async_method"))
+
+
+def succeed():
+    return 3
+
+
+def fail():
+    raise LookupError("what was raised")
+
+
+async def asucceed():
+    return 3
+
+
+async def afail():
+    raise LookupError("what was raised")
+
+
+PAIRS = pytest.mark.parametrize(("succeeding", "failing"), [(succeed, fail), (asucceed, afail)], ids=["sync", "async"])
+
+
+@PAIRS
+@pytest.mark.parametrize(("when", "total"), [("success", 1), ("error", 10), ("always", 11)])
+def test_when_decides_which_outcomes_count(when, total, succeeding, failing, recorded):
+    call(track("calls", when=when)(succeeding))
+    for _ in range(10):
+        with pytest.raises(LookupError, match="what was raised"):
+            call(track("calls", when=when)(failing))
+    assert recorded.total("calls") == total
+
+
+@PAIRS
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    "labels",
+    [{"plan": 5}, {str(each): "" for each in range(20)}, lambda: 1 / 0, lambda: "no mapping"],
+    ids=["not str", "too many", "raising", "no mapping"],
+)
+def test_bad_labels_never_mask_what_was_raised(labels, strict, succeeding, failing, settings, recorded):
+    settings.APP_METRICS_STRICT = strict
+    with pytest.raises(LookupError, match="what was raised"):
+        call(track("calls", when="always", timing=True, labels=labels)(failing))
+
+
+BAD_OPTIONS = pytest.mark.parametrize(
+    "options", [{"labels": {"plan": 5}}, {"num": lambda result: 1 / 0}], ids=["labels", "num"]
+)
+
+
+@PAIRS
+@BAD_OPTIONS
+def test_after_a_success_a_bad_argument_raises_in_strict_mode(options, succeeding, failing, settings, recorded):
+    settings.APP_METRICS_STRICT = True
+    with pytest.raises((TypeError, ZeroDivisionError)):
+        call(track("calls", **options)(succeeding))
+
+
+@PAIRS
+@BAD_OPTIONS
+def test_else_it_is_counted_as_dropped(options, succeeding, failing, recorded):
+    with collect():
+        assert call(track("calls", **options)(succeeding)) == 3
+    assert recorded.slugs == ["app_metrics_dropped"]
+
+
+@PAIRS
+@pytest.mark.parametrize(("num", "total"), [(5, 5), (Decimal("0.5"), Decimal("0.5")), (lambda result: result * 2, 6)])
+def test_num_is_a_number_or_made_of_the_result(num, total, succeeding, failing, recorded):
+    call(track("calls", num=num)(succeeding))
+    assert_metric_recorded(recorded, "calls", total=total, count=1)
+
+
+def test_a_num_that_needs_a_result_is_one_for_a_call_that_raised(recorded):
+    with pytest.raises(LookupError):
+        call(track("calls", when="error", num=lambda result: result * 2)(fail))
+    assert_metric_recorded(recorded, "calls", total=1)
+
+
+def test_labels_may_be_made_of_the_arguments(recorded):
+    @track("calls", labels=lambda plan, *, country: {"plan": plan, "country": country})
+    def subscribe(plan, *, country):
+        pass
+
+    subscribe("pro", country="DK")
+    assert_metric_recorded(recorded, "calls", labels={"plan": "pro", "country": "DK"})
+
+
+@PAIRS
+def test_timing_records_seconds_of_the_calls_that_count_under_the_same_labels(succeeding, failing, recorded):
+    options = {"when": "error", "timing": True, "labels": {"plan": "pro"}}
+    call(track("calls", **options)(succeeding))
+    with pytest.raises(LookupError):
+        call(track("calls", **options)(failing))
+    assert_metric_recorded(recorded, "calls_seconds", count=1, labels={"plan": "pro"})
+
+
+def test_the_time_of_a_coroutine_includes_what_it_waits_for(recorded):
+    @track("calls", timing=True)
+    async def wait():
+        await asyncio.sleep(0.02)
+
+    asyncio.run(wait())
+    assert recorded.total("calls_seconds") >= Decimal("0.02")
+
+
+def test_a_cancelled_coroutine_is_an_error(recorded):
+    @track("calls", when="error")
+    async def wait():
+        await asyncio.sleep(60)
+
+    async def cancel():
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(cancel())
+    assert recorded.total("calls") == 1
+
+
+@pytest.mark.parametrize("rolled_back", [True, False])
+def test_with_on_commit_a_call_counts_if_the_transaction_commits(rolled_back, transactional_database, recorded):
+    with transaction.atomic():
+        track("calls", on_commit=True)(succeed)()
+        track("calls_at_once")(succeed)()
+        transaction.set_rollback(rolled_back)
+        assert recorded.slugs == ["calls_at_once"]
+    assert recorded.total("calls") == (not rolled_back)
+
+
+def test_a_generator_counts_when_it_is_called_not_when_it_is_used_up(recorded):
+    numbers = track("calls")(lambda: (each for each in range(3)))()
+    assert recorded.total("calls") == 1
+    assert list(numbers) == [0, 1, 2]
+    assert recorded.total("calls") == 1
+
+
+@track("views", labels=lambda request, **kwargs: {"method": request.method})
+def page(request):
+    return HttpResponse("page")
+
+
+@track("views")
+class Page(View):
+    def get(self, request):
+        return HttpResponse("page")
+
+
+@track("views")
+class AsyncPage(View):
+    async def get(self, request):
+        return HttpResponse("page")
+
+
+@pytest.mark.parametrize("view", [page, Page.as_view(), AsyncPage.as_view()], ids=["function", "class", "async class"])
+def test_a_view_counts_its_answers(view, recorded):
+    factory = AsyncRequestFactory() if inspect.iscoroutinefunction(view) else RequestFactory()
+    assert call(view, factory.get("/")).content == b"page"
+    assert_metric_recorded(recorded, "views", total=1)
+
+
+def test_an_asynchronous_view_class_that_raises_is_an_error(recorded):
+    @track("errors", when="error")
+    class Failing(View):
+        async def get(self, request):
+            raise LookupError("what was raised")
+
+    with pytest.raises(LookupError, match="what was raised"):
+        call(Failing.as_view(), AsyncRequestFactory().get("/"))
+    assert recorded.total("errors") == 1
+
+
+def test_an_asynchronous_view_class_stays_asynchronous():
+    assert (AsyncPage.view_is_async, Page.view_is_async) == (True, False)
+
+
+def test_disabled_tracking_counts_nothing_and_asks_nothing(settings, recorded):
+    settings.APP_METRICS_DISABLED = True
+    assert track("calls", labels=pytest.fail, num=pytest.fail)(succeed)() == 3
+    assert recorded.slugs == []
+
+
+@pytest.mark.parametrize(
+    ("slug", "options", "decorated", "message"),
+    [
+        ("no slug", {}, succeed, "is not a slug"),
+        ("x" * 95, {"timing": True}, succeed, "is not a slug"),
+        ("calls", {"when": "never"}, succeed, "none of success, error, always"),
+        ("calls", {}, property(succeed), "@track decorates functions, methods and View classes"),
+        ("calls", {}, Service, "has no dispatch"),
+        (succeed, {}, None, "A slug is a str"),
+    ],
+)
+def test_a_mistake_is_told_at_decoration(slug, options, decorated, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        track(slug, **options)(decorated)

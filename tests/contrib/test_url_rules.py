@@ -1,0 +1,272 @@
+"""URL rules, asked over real requests."""
+
+import logging
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.db import connection
+from django.http import HttpResponse
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
+
+from app_metrics.testing import assert_metric_recorded
+
+pytestmark = [pytest.mark.urls("tests.rule_urls")]
+
+ANY_STATUS = ["1xx", "2xx", "3xx", "4xx", "5xx"]
+
+
+@pytest.fixture
+def client():
+    return Client(raise_request_exception=False)
+
+
+def is_html(request, response):
+    return response["Content-Type"].startswith("text/html")
+
+
+def answer_early(get_response):
+    return lambda request: HttpResponse("from a middleware")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("page", "/page/"),
+        ("async", "/async/"),
+        ("regions:eu:item", "/shops/eu/item/"),
+        ("tests.rule_urls.page", "/unnamed/"),
+    ],
+)
+def test_a_rule_counts_the_url_that_its_key_names(name, address, client, settings, recorded):
+    settings.APP_METRICS_URLS = {name: "views"}
+    client.get(address)
+    assert_metric_recorded(recorded, "views", total=1)
+
+
+def test_one_instance_of_a_namespace_is_not_the_other(client, settings, recorded):
+    settings.APP_METRICS_URLS = {"regions:eu:item": "views"}
+    client.get("/shops/us/item/")
+    assert recorded.slugs == []
+
+
+@pytest.mark.parametrize("address", ["/unknown/", "/page"])
+def test_what_no_url_answers_counts_nothing_and_raises_nothing(address, client, settings, recorded):
+    """An unresolved 404 and the APPEND_SLASH redirect."""
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "status": ANY_STATUS}}
+    assert client.get(address).status_code in (301, 404)
+    assert recorded.slugs == []
+
+
+def test_what_a_middleware_answers_counts_nothing(client, settings, recorded):
+    settings.MIDDLEWARE = [settings.MIDDLEWARE[0], f"{__name__}.answer_early"]
+    settings.APP_METRICS_URLS = {"page": "views"}
+    assert client.get("/page/").content == b"from a middleware"
+    assert recorded.slugs == []
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "total"),
+    [
+        ("GET", "/page/", 200, 1),
+        ("POST", "/page/", 200, 1),
+        ("DELETE", "/page/", 200, 1),
+        ("BREW", "/page/", 200, 1),
+        ("HEAD", "/page/", 200, 0),
+        ("OPTIONS", "/page/", 200, 0),
+        ("GET", "/answer/302/", 302, 1),
+        ("GET", "/answer/404/", 404, 0),
+        ("GET", "/answer/500/", 500, 0),
+        ("POST", "/only-get/", 405, 0),
+        ("OPTIONS", "/only-get/", 200, 0),
+        ("GET", "/missing/", 404, 0),
+        ("GET", "/forbidden/", 403, 0),
+        ("GET", "/failing/", 500, 0),
+        ("GET", "/private/", 302, 1),
+    ],
+)
+def test_a_plain_rule_counts_success_by_any_method_but_head_and_options(
+    method, address, status, total, client, settings, recorded
+):
+    names = ("page", "answer", "only-get", "missing", "forbidden", "failing", "private")
+    settings.APP_METRICS_URLS = dict.fromkeys(names, "views")
+    assert client.generic(method, address).status_code == status
+    assert recorded.total("views") == total
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("missing", 404), ("forbidden", 403), ("failing", 500), ("only-get", 405), ("private", 302)]
+)
+@pytest.mark.parametrize("wanted", ["code", "class", "list", "others"])
+def test_the_status_option_decides_by_class_and_code(name, status, wanted, client, settings, recorded):
+    hundred = f"{status // 100}xx"
+    others = [each for each in ANY_STATUS if each != hundred]
+    option = {"code": status, "class": hundred, "list": [201, hundred], "others": others}[wanted]
+    settings.APP_METRICS_URLS = {name: {"slug": "views", "status": option}}
+    client.delete(f"/{name}/")
+    assert recorded.total("views") == (wanted != "others")
+
+
+@pytest.mark.parametrize(("method", "total"), [("POST", 1), ("HEAD", 1), ("GET", 0), ("BREW", 0)])
+def test_the_methods_option_decides_by_method(method, total, client, settings, recorded):
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "methods": ["POST", "HEAD"]}}
+    client.generic(method, "/page/")
+    assert recorded.total("views") == total
+
+
+def test_a_view_that_raises_past_every_handler_counts_once_as_a_server_error(settings, recorded):
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+    settings.APP_METRICS_URLS = {"failing": {"slug": "failures", "status": ["5xx"]}}
+    with pytest.raises(RuntimeError, match="this page fails"):
+        Client().get("/failing/")
+    assert_metric_recorded(recorded, "failures", total=1)
+
+
+@pytest.mark.parametrize("method", ["GET", "BREW", "brew-1234", "get"])
+def test_a_visitor_cannot_invent_method_labels(method, client, settings, recorded):
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "labels": {"method": "request.method"}}}
+    client.generic(method, "/page/")
+    label = "other" if method.upper().startswith("BREW") else "GET"
+    assert_metric_recorded(recorded, "views", total=1, labels={"method": label})
+
+
+@pytest.mark.django_db
+def test_request_user_stays_untouched_where_no_rule_asks_for_it(client, settings, recorded):
+    client.force_login(User.objects.create(username="visitor"))
+    settings.APP_METRICS_URLS = {
+        "page": {"slug": "views", "labels": {"method": "request.method", "status": "response.status_code"}}
+    }
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get("/page/")
+    assert not queries
+    assert "Cookie" not in response.get("Vary", "")
+    assert_metric_recorded(recorded, "views", labels={"method": "GET", "status": "200"})
+
+
+def test_a_plain_rule_counts_an_asynchronous_request(settings, recorded):
+    settings.APP_METRICS_URLS = {"async": "views"}
+    async_to_sync(AsyncClient().get)("/async/")
+    assert_metric_recorded(recorded, "views", total=1)
+
+
+RULES_THAT_ASK = [{"when": "request.user.is_authenticated"}, {"labels": {"name": "request.user.get_username"}}]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("rule", RULES_THAT_ASK)
+def test_a_rule_may_ask_for_the_user(rule, client, settings, recorded):
+    client.force_login(User.objects.create(username="visitor"))
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", **rule}}
+    client.get("/page/")
+    assert_metric_recorded(recorded, "views", total=1, labels={"name": "visitor"} if "labels" in rule else {})
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("rule", RULES_THAT_ASK)
+def test_a_rule_may_ask_for_the_user_of_an_asynchronous_request(rule, settings, recorded):
+    """The user is read from the database, which the event loop forbids."""
+    client = AsyncClient()
+    client.force_login(User.objects.create(username="visitor"))
+    settings.APP_METRICS_URLS = {"async": {"slug": "views", **rule}}
+    async_to_sync(client.get)("/async/")
+    assert_metric_recorded(recorded, "views", total=1, labels={"name": "visitor"} if "labels" in rule else {})
+
+
+@pytest.mark.parametrize("when", [is_html, f"{__name__}.is_html", "request.user.is_anonymous"])
+def test_when_is_a_path_or_a_callable(when, client, settings, recorded):
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "when": when}}
+    client.get("/page/")
+    assert_metric_recorded(recorded, "views", total=1)
+
+
+def test_a_rule_whose_condition_does_not_hold_counts_nothing(client, settings, recorded):
+    rule = {"slug": "views", "when": "request.user.is_authenticated", "timing": "seconds"}
+    settings.APP_METRICS_URLS = {"page": rule}
+    client.get("/page/")
+    assert recorded.slugs == []
+
+
+@pytest.mark.parametrize(
+    ("num", "total"), [(3, 3), ("response.status_code", 200), (lambda request, response: len(request.path), 6)]
+)
+def test_num_is_a_number_a_path_or_a_callable(num, total, client, settings, recorded):
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "num": num}}
+    client.get("/page/")
+    assert_metric_recorded(recorded, "views", total=total, count=1)
+
+
+def test_an_entry_may_hold_several_rules(client, settings, recorded):
+    settings.APP_METRICS_URLS = {"page": ["views", {"slug": "posts", "methods": ["POST"]}, {"slug": "pages", "num": 2}]}
+    client.get("/page/")
+    assert recorded.slugs == ["pages", "views"]
+
+
+def test_the_timing_option_records_seconds_under_the_same_labels(client, settings, recorded):
+    labels = {"method": "request.method"}
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "timing": "view_seconds", "labels": labels}}
+    client.get("/page/")
+    client.head("/page/")
+    assert_metric_recorded(recorded, "view_seconds", count=1, labels={"method": "GET"})
+    assert 0 < recorded.total("view_seconds") < 5
+
+
+def test_a_text_that_no_database_takes_becomes_one_that_they_take(client, settings, recorded):
+    name = "a\0b\ud800" + "c" * 200
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "labels": {"name": lambda request, response: name}}}
+    client.get("/page/")
+    assert_metric_recorded(recorded, "views", labels={"name": "ab?" + "c" * 97})
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("key", ["num", "when"])
+def test_a_rule_that_raises_leaves_the_page_alone_is_counted_and_is_logged_once(
+    key, strict, client, settings, recorded, caplog
+):
+    def raise_error(request, response):
+        raise LookupError("no plan")
+
+    settings.APP_METRICS_STRICT = strict
+    settings.APP_METRICS_URLS = {"page": [{"slug": "views", key: raise_error}, "others"]}
+    with caplog.at_level(logging.WARNING, "app_metrics"):
+        assert [client.get("/page/").status_code for _ in range(3)] == [200, 200, 200]
+    assert_metric_recorded(recorded, "app_metrics_dropped", total=3, labels={"reason": "failed_rule"})
+    assert_metric_recorded(recorded, "others", total=3)
+    (record,) = caplog.records
+    assert "APP_METRICS_URLS['page']" in record.message
+    assert "LookupError" in record.message
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_label_that_cannot_be_read_is_empty_and_the_event_counts(strict, client, settings, recorded):
+    settings.APP_METRICS_STRICT = strict
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "labels": {"plan": "request.plan"}}}
+    assert client.get("/page/").status_code == 200
+    assert_metric_recorded(recorded, "views", total=1, labels={"plan": ""})
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_number_that_cannot_be_counted_does_not_reach_the_page(strict, client, settings, recorded):
+    settings.APP_METRICS_STRICT = strict
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "num": "request.path", "timing": "seconds"}}
+    assert client.get("/page/").status_code == 200
+    assert recorded.count("views") == 0
+    assert recorded.total("app_metrics_dropped") == 1
+
+
+def test_rules_follow_override_settings_and_end_with_it(client, settings, recorded):
+    settings.APP_METRICS_URLS = {"page": "before"}
+    client.get("/page/")
+    settings.APP_METRICS_URLS = {"page": "after"}
+    client.get("/page/")
+    del settings.APP_METRICS_URLS
+    settings.APP_METRICS_URLS = {}
+    client.get("/page/")
+    assert (recorded.total("before"), recorded.total("after")) == (1, 1)
+
+
+def test_disabled_rules_count_nothing_and_ask_nothing(client, settings, recorded):
+    settings.APP_METRICS_DISABLED = True
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "when": pytest.fail}}
+    assert client.get("/page/").status_code == 200
+    assert recorded.slugs == []

@@ -1,0 +1,77 @@
+"""The pages that the instrumentation is tested on: one for every way a view can answer."""
+
+from django.contrib.auth import views as auth
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import include, path
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from tests.testapp.models import Document
+
+
+@csrf_exempt
+def page(request: HttpRequest, status: int = 200) -> HttpResponse:
+    return HttpResponse(status=status)
+
+
+async def async_page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+class OnlyGet(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+
+def missing(request: HttpRequest) -> HttpResponse:
+    raise Http404
+
+
+def forbidden(request: HttpRequest) -> HttpResponse:
+    raise PermissionDenied
+
+
+def failing(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("this page fails")
+
+
+@csrf_exempt
+def signup(request: HttpRequest) -> HttpResponse:
+    UserCreationForm(request.POST).save()
+    return HttpResponse(status=201)
+
+
+def half_signup(request: HttpRequest) -> HttpResponse:
+    User.objects.create(username="half")
+    raise RuntimeError("after the user was saved")
+
+
+def order(request: HttpRequest) -> HttpResponse:
+    Document.objects.create(title="ordered")
+    return HttpResponse()
+
+
+shop = ([path("item/", page, name="item")], "items")
+regions = ([path("eu/", include(shop, namespace="eu")), path("us/", include(shop, namespace="us"))], "regions")
+
+urlpatterns = [
+    path("page/", page, name="page"),
+    path("answer/<int:status>/", page, name="answer"),
+    path("async/", async_page, name="async"),
+    path("only-get/", OnlyGet.as_view(), name="only-get"),
+    path("missing/", missing, name="missing"),
+    path("forbidden/", forbidden, name="forbidden"),
+    path("failing/", failing, name="failing"),
+    path("private/", login_required(page), name="private"),
+    path("unnamed/", page),
+    path("signup/", signup, name="signup"),
+    path("half-signup/", half_signup, name="half-signup"),
+    path("order/", order, name="order"),
+    path("login/", auth.LoginView.as_view(next_page="/page/"), name="login"),
+    path("logout/", auth.LogoutView.as_view(next_page="/page/"), name="logout"),
+    path("shops/", include(regions)),
+]

@@ -1,0 +1,101 @@
+"""Exactly once, in bounded memory: real processes on real databases, killed and held up.
+
+APP_METRICS_TEST_FULL gives these tests their full length.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+from django.db import connections
+from django.db.models import Sum
+
+from app_metrics.aggregation import aggregate, backlog
+from app_metrics.models import Total
+from app_metrics.periods import PERIODS
+from app_metrics.summary import encode_labels
+
+from .filling import fill
+from .processes import start
+
+FULL = bool(os.environ.get("APP_METRICS_TEST_FULL"))
+SECONDS = 30 if FULL else 4
+ITEMS = 1_000_000 if FULL else 50_000
+WRITERS = 4
+MAX_GROWTH = 60  # MiB
+
+
+def deadlocks(alias):
+    """Return how many deadlocks the server has seen; SQLite has none."""
+    statement = {
+        "postgresql": "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
+        "mysql": "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'",
+        "sqlite": "SELECT 0",
+    }[connections[alias].vendor]
+    with connections[alias].cursor() as cursor:
+        cursor.execute(statement)
+        return int(cursor.fetchone()[-1])
+
+
+def read_events(logs):
+    """Return how often each slug and labels was acknowledged."""
+    events = Counter()
+    for log in logs:
+        for line in log.read_text().splitlines():
+            events.update((slug, encode_labels({"event": event} if event else {})) for slug, event in json.loads(line))
+    return events
+
+
+def drain():
+    """Aggregate until nothing waits; a killed aggregator's session may hold items for a moment."""
+    deadline = time.monotonic() + 60
+    while backlog().items:
+        assert time.monotonic() < deadline, "items still wait"
+        aggregate()
+
+
+def counted(period):
+    rows = Total.objects.filter(period=period).values_list("metric__slug", "labels").annotate(events=Sum("count"))
+    return {(slug, labels): events for slug, labels, events in rows}
+
+
+@pytest.mark.timeout(SECONDS + 180)
+def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_commit_late(
+    transactional_database, tmp_path
+):
+    alias = transactional_database
+    deadlocks_before = deadlocks(alias)
+    logs = [tmp_path / f"writer-{number}.log" for number in range(WRITERS)]
+    with (tmp_path / "stderr").open("w") as errors:
+        writers = [start("tests.soak", alias, "write", SECONDS, log, stderr=errors) for log in logs]
+        killer = start("tests.soak", alias, "aggregate", SECONDS, stdout=subprocess.PIPE, stderr=errors)
+        kills = int(killer.communicate()[0] or 0)
+        codes = [writer.wait() for writer in writers]
+    aggregated_meanwhile = Total.objects.exists()
+    drain()
+
+    assert (tmp_path / "stderr").read_text() == ""
+    assert codes == [0] * WRITERS
+    assert kills >= SECONDS
+    assert aggregated_meanwhile
+    expected = read_events(logs)
+    assert len(expected) > SECONDS * 100
+    for period in PERIODS:
+        assert counted(period) == expected, period
+    assert deadlocks(alias) == deadlocks_before
+
+
+@pytest.mark.timeout(300)
+def test_a_long_backlog_aggregates_in_the_memory_of_a_short_one(transactional_database):
+    grown = {}
+    for items in (10_000, ITEMS):
+        fill(transactional_database, items)
+        process = start("tests.soak", transactional_database, "measure", stdout=subprocess.PIPE)
+        report = json.loads(process.communicate()[0])
+        assert report["items"] == items
+        grown[items] = report["grown"]
+    assert grown[ITEMS] - grown[10_000] < MAX_GROWTH
+    assert Total.objects.filter(period="year").aggregate(items=Sum("count"))["items"] == ITEMS + 10_000

@@ -1,0 +1,247 @@
+"""A run that fails, waits or meets others: nothing is lost, nothing counts twice."""
+
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db.models import Sum
+
+from app_metrics import gauge, metric
+from app_metrics.aggregation import aggregate
+from app_metrics.models import Item, Metric, Total
+
+
+class Crash(Exception):
+    pass
+
+
+def crash_at(number):
+    """Return an execute wrapper that raises instead of the statement of that number, and the list of all before."""
+    seen = []
+
+    def wrapper(execute, sql, params, many, context):
+        seen.append(sql)
+        if len(seen) == number:
+            raise Crash
+        return execute(sql, params, many, context)
+
+    return wrapper, seen
+
+
+@contextmanager
+def other_session(alias, **options):
+    """Yield a second connection to the same database, in a transaction."""
+    with closing(connections[alias].copy()) as other:
+        other.set_autocommit(False)
+        yield other
+
+
+def run(connection, statement, *parameters):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def year_counts():
+    years = Total.objects.filter(period="year")
+    return dict(years.values_list("metric__slug").annotate(Sum("count")))
+
+
+def test_a_crash_at_any_statement_loses_nothing_and_counts_nothing_twice(transactional_database):
+    recorded, number, crashes = 0, 0, 0
+    while crashes == number:
+        metric("orders", labels={"plan": "pro"})
+        gauge("orders", 1)
+        recorded += 2
+        number += 1
+        wrapper, statements = crash_at(number)
+        waiting = Item.objects.count()
+        with connections[transactional_database].execute_wrapper(wrapper):
+            try:
+                aggregate()
+            except Crash:
+                crashes += 1
+        assert sum(year_counts().values()) + Item.objects.count() == recorded, statements
+        assert Item.objects.count() in (0, waiting), statements
+    assert crashes >= 5
+    assert year_counts() == {"orders": recorded}
+
+
+# What makes a session give up waiting for a lock soon.
+IMPATIENCE = {
+    "sqlite": "PRAGMA busy_timeout = 50",
+    "postgresql": "SET lock_timeout = 50",
+    "mysql": "SET innodb_lock_wait_timeout = 1",
+}
+
+
+@contextmanager
+def impatient(connection):
+    run(connection, IMPATIENCE[connection.vendor])
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+def test_a_lock_timeout_is_tried_again(transactional_database):
+    connection = connections[transactional_database]
+    metric("orders")
+    aggregate()
+    metric("orders")
+    failures = []
+    with impatient(connection), other_session(transactional_database) as other:
+        run(other, "UPDATE app_metrics_total SET count = count")
+
+        def release_after_failure(execute, *arguments):
+            try:
+                return execute(*arguments)
+            except OperationalError as error:
+                failures.append(error)
+                other.rollback()
+                raise
+
+        with connection.execute_wrapper(release_after_failure):
+            assert aggregate().items == 1
+    assert len(failures) == 1
+    assert year_counts() == {"orders": 2}
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+# How many sessions wait for a lock.
+WAITING = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mysql": "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'",
+}
+# What makes another session the victim of a deadlock: to wait for longer, or to have changed more.
+SURVIVE = {
+    "postgresql": "SET deadlock_timeout = '1min'",
+    "mysql": "UPDATE auth_permission SET name = CONCAT(name, '.')",
+}
+LOCK = "UPDATE app_metrics_total SET count = count WHERE metric_id = %s"
+
+
+def test_a_deadlock_is_tried_again(transactional_database):
+    connection = connections[transactional_database]
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time, and so no deadlocks")
+    for slug in ("first", "second"):
+        metric(slug)
+    aggregate()
+    first, second = Metric.objects.order_by("pk").values_list("pk", flat=True)
+    for slug in ("first", "second"):
+        metric(slug)
+    failures = []
+
+    def note_failure(execute, *arguments):
+        try:
+            return execute(*arguments)
+        except OperationalError as error:
+            failures.append(error)
+            raise
+
+    with other_session(transactional_database) as other, other_session(transactional_database) as observer:
+        run(other, SURVIVE[connection.vendor])
+        run(other, LOCK, second)
+
+        def cross():
+            wait_until(lambda: int(run(observer, WAITING[connection.vendor])[0][-1]))
+            run(other, LOCK, first)
+            other.rollback()
+
+        crossing = threading.Thread(target=cross)
+        other.inc_thread_sharing()
+        observer.inc_thread_sharing()
+        crossing.start()
+        with connection.execute_wrapper(note_failure):
+            aggregate()
+        crossing.join()
+    assert len(failures) == 1
+    assert "eadlock" in str(failures[0])
+    assert year_counts() == {"first": 2, "second": 2}
+
+
+def test_a_failure_that_will_not_pass_raises_at_once_and_loses_nothing(transactional_database):
+    connection = connections[transactional_database]
+    metric("orders")
+    rename = "ALTER TABLE {} RENAME TO {}"
+    run(connection, rename.format("app_metrics_total", "away"))
+    try:
+        with pytest.raises(DatabaseError, match="app_metrics_total"):
+            aggregate()
+    finally:
+        run(connection, rename.format("away", "app_metrics_total"))
+    assert Item.objects.count() == 1
+    assert aggregate().items == 1
+    assert year_counts() == {"orders": 1}
+
+
+@pytest.mark.parametrize("second", [metric, gauge], ids=["same kind", "second kind"])
+def test_a_metric_deleted_between_two_transactions_is_created_again(transactional_database, second):
+    metric("orders", 1)
+    second("orders", 1)
+    deleted = []
+
+    def delete_once(items):
+        if not deleted:
+            deleted.append(Metric.objects.all().delete())
+
+    done = aggregate(chunk_size=1, on_progress=delete_once)
+    assert (done.items, done.quarantined) == (2, 0)
+    assert year_counts() == {"orders": 1}
+
+
+def test_items_of_a_transaction_that_is_still_open_are_counted_when_it_commits(transactional_database):
+    alias = transactional_database
+    if connections[alias].vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time: an aggregation waits for the transaction")
+    written, may_commit = threading.Event(), threading.Event()
+
+    def commit_late():
+        with transaction.atomic(using=alias):
+            metric("early")
+            written.set()
+            may_commit.wait(20)
+        connections.close_all()
+
+    writer = threading.Thread(target=commit_late)
+    writer.start()
+    assert written.wait(20)
+    metric("late")
+    waiting = threading.Thread(target=lambda: (aggregate(), connections.close_all()))
+    waiting.start()
+    if alias == "postgresql":
+        waiting.join(20)
+        assert year_counts() == {"late": 1}
+    may_commit.set()
+    writer.join()
+    waiting.join()
+    aggregate()
+    assert year_counts() == {"early": 1, "late": 1}
+
+
+def test_two_aggregations_at_once_share_the_work(transactional_database):
+    for number in range(200):
+        metric(f"slug-{number % 7}")
+    items = []
+
+    def work():
+        items.append(aggregate(chunk_size=10).items)
+        connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    aggregate()
+    assert sum(year_counts().values()) == 200
+    assert sum(items) <= 200

@@ -1,0 +1,176 @@
+"""Creating metrics and metric sets from code: the same call twice is harmless, and nothing is half done."""
+
+from contextlib import contextmanager
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models.signals import m2m_changed, post_save, pre_save
+from django.utils.functional import SimpleLazyObject
+
+from app_metrics.models import Metric, MetricSet
+from app_metrics.utils import create_metric, create_metric_set, get_or_create_metric
+
+User = get_user_model()
+
+
+@contextmanager
+def connected(signal, receiver, sender):
+    signal.connect(receiver, sender=sender)
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver, sender=sender)
+
+
+@pytest.fixture
+def users(database):
+    return [User.objects.create(username=name, email=f"{name}@example.com") for name in ("ann", "bob")]
+
+
+@pytest.fixture
+def metrics(database):
+    return [create_metric("One", "one"), create_metric("Two", "two")]
+
+
+def test_create_metric_twice_returns_the_same_metric(database):
+    first = create_metric(name="New User Metric", slug="new_user_signup")
+    assert create_metric(name="New User Metric", slug="new_user_signup") == first
+    assert (first.name, first.slug, first.kind) == ("New User Metric", "new_user_signup", "counter")
+    assert Metric.objects.count() == 1
+
+
+def test_an_existing_slug_with_another_name_returns_the_metric_as_it_is(database):
+    first = create_metric("Old", "x", unit="EUR")
+    again = create_metric("New", "x", "gauge", unit="USD", description="other")
+    assert (again.pk, again.name, again.kind, again.unit) == (first.pk, "Old", "counter", "EUR")
+
+
+def test_get_or_create_metric_finds_by_slug_and_creates_what_is_missing(database):
+    first = get_or_create_metric("Signups", "signup")
+    assert get_or_create_metric("Other name", "signup") == first
+    assert (first.name, first.slug) == ("Signups", "signup")
+
+
+def test_a_metric_is_created_with_what_it_was_given(database):
+    create_metric("Export time", kind="timer", unit="s", description="of CSV files")
+    found = Metric.objects.values_list("name", "slug", "kind", "unit", "description").get()
+    assert found == ("Export time", "export-time", "timer", "s", "of CSV files")
+
+
+def test_names_whose_slugs_collide_are_numbered_from_2(database):
+    slugs = [create_metric(name).slug for name in ["A b", "A-b", "a b", "A  b"]]
+    assert slugs == ["a-b", "a-b-2", "a-b-3", "a-b-4"]
+
+
+def test_the_same_name_again_returns_its_metric_whatever_its_number(database):
+    made = [create_metric(name) for name in ["A b", "A-b", "a b"]]
+    assert [create_metric(metric.name) for metric in reversed(made)] == made[::-1]
+
+
+def test_a_numbered_slug_stays_within_its_length(database):
+    slugs = [create_metric("x" * 120 + end).slug for end in "ab"]
+    assert slugs == ["x" * 100, "x" * 98 + "-2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Name", "not a slug"), "is not a slug"),
+        (("Name", ""), "is not a slug"),
+        (("Name", "x", "histogram"), "is not a kind of metric; choose one of counter, gauge, timer"),
+        (("???",), "No slug can be made of the name"),
+        (("",), "No slug can be made of the name"),
+    ],
+)
+def test_a_metric_that_cannot_be_is_refused_with_the_reason(database, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        create_metric(*arguments)
+    assert not Metric.objects.exists()
+
+
+@pytest.mark.parametrize("slug", ["x", None])
+def test_an_unrelated_integrity_error_is_not_tried_again(database, slug):
+    attempts = []
+
+    def break_the_row(instance, **kwargs):
+        attempts.append(instance.slug)
+        instance.kind = None
+
+    with connected(pre_save, break_the_row, Metric), pytest.raises(IntegrityError):
+        create_metric("x", slug)
+    assert attempts == ["x"]
+    create_metric("y")  # the caller's transaction is still usable
+
+
+def test_a_metric_set_is_saved_with_its_metrics_and_recipients(users, metrics):
+    made = create_metric_set(
+        name="My Set", metrics=metrics, email_recipients=users, send_daily=False, send_weekly=True, send_monthly=True
+    )
+    found = MetricSet.objects.get(name="My Set")
+    assert found == made
+    assert list(found.metrics.all()) == metrics
+    assert set(found.email_recipients.all()) == set(users)
+    assert (found.send_daily, found.send_weekly, found.send_monthly) == (False, True, True)
+
+
+def test_a_metric_set_is_sent_daily_unless_it_says_otherwise(metrics):
+    made = create_metric_set("My Set", iter(metrics))
+    assert (made.send_daily, made.send_weekly, made.send_monthly) == (True, False, False)
+    assert made.email_recipients.count() == 0
+
+
+def test_the_user_of_a_request_may_be_a_recipient(users, metrics):
+    made = create_metric_set("My Set", metrics, [SimpleLazyObject(lambda: users[0])])
+    assert made.email_recipients.get() == users[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"metrics": ["one"]}, "`metrics` holds 'one', which is not a saved app_metrics.Metric"),
+        ({"metrics": [Metric(slug="unsaved")]}, "not a saved app_metrics.Metric"),
+        ({"email_recipients": ["ann@example.com"]}, "`email_recipients` holds 'ann@example.com', which is not a saved"),
+        ({"email_recipients": [User(username="unsaved")]}, "not a saved auth.User"),
+    ],
+)
+def test_a_metric_set_of_something_else_says_what_is_wrong_and_saves_nothing(users, metrics, wrong, message):
+    arguments = {"name": "My Set", "metrics": metrics, "email_recipients": users, **wrong}
+    with pytest.raises(TypeError, match=message):
+        create_metric_set(**arguments)
+    assert not MetricSet.objects.exists()
+
+
+def test_a_taken_name_says_so_and_leaves_the_set_that_has_it(users, metrics):
+    create_metric_set("My Set", metrics, users)
+    with pytest.raises(ValueError, match="There is a metric set named 'My Set' already"):
+        create_metric_set("My Set", metrics[:1])
+    assert MetricSet.objects.get().metrics.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("signal", "sender"),
+    [
+        (post_save, MetricSet),
+        (m2m_changed, MetricSet.metrics.through),
+        (m2m_changed, MetricSet.email_recipients.through),
+    ],
+)
+def test_an_error_at_any_step_leaves_nothing_half_saved(transactional_database, signal, sender):
+    metric, user = create_metric("One"), User.objects.create(username="ann")
+
+    def fail(**kwargs):
+        raise DatabaseError("the disk is full")
+
+    with connected(signal, fail, sender), pytest.raises(DatabaseError, match="the disk is full"):
+        create_metric_set("My Set", [metric], [user])
+    assert not MetricSet.objects.exists()
+
+
+def test_a_refused_set_leaves_the_callers_transaction_usable(transactional_database):
+    create_metric_set("My Set", [])
+    with transaction.atomic(using=transactional_database):
+        with pytest.raises(ValueError, match="already"):
+            create_metric_set("My Set", [])
+        create_metric_set("Other", [])
+    assert MetricSet.objects.count() == 2

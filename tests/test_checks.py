@@ -1,0 +1,216 @@
+"""Every mistake in the settings gets a message, and a hint that mends it."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connections
+from freezegun import freeze_time
+
+from app_metrics import checks, metric
+from app_metrics.backends.base import MetricsBackend
+
+pytestmark = pytest.mark.urls("tests.rule_urls")
+
+URLS, MODELS, SIGNALS = "APP_METRICS_URLS", "APP_METRICS_MODELS", "APP_METRICS_SIGNALS"
+LOGGED_IN = "django.contrib.auth.signals.user_logged_in"
+
+
+class Elsewhere:
+    def db_for_write(self, model, **hints):
+        return "elsewhere"
+
+
+class Unwilling(MetricsBackend):
+    def __init__(self):
+        raise ConnectionError("nobody there")
+
+
+def messages(**options):
+    return [each for each in run_checks(**options) if (each.id or "").startswith("app_metrics.")]
+
+
+def url_rule(**rule):
+    return {URLS: {"page": {"slug": "views", **rule}}}
+
+
+def model_rule(event="created", label="testapp.Document", **rule):
+    return {MODELS: {label: {event: {"slug": "events", **rule}}}}
+
+
+def signal_rule(path=LOGGED_IN, **rule):
+    return {SIGNALS: {path: {"slug": "events", **rule}}}
+
+
+# The id, the settings, and what the hint says.
+MISTAKES = [
+    ("E001", {URLS: ["page"]}, 'Map them: {"downloads:file": "downloads"}.'),
+    ("E001", {URLS: {"page": 5}}, "A rule is a slug, a mapping, or a list of those."),
+    ("E001", {URLS: {"page": ["views", None]}}, "A rule is a slug, a mapping, or a list of those."),
+    ("E001", {URLS: {"page": {"num": 1}}}, 'Add "slug": "…" to the mapping.'),
+    ("E001", url_rule(num=0.5), "Give an int, a Decimal, a dotted path, or a callable."),
+    ("E001", url_rule(num=True), "Give an int, a Decimal, a dotted path, or a callable."),
+    ("E001", url_rule(num=Decimal("NaN")), "Give an int, a Decimal, a dotted path, or a callable."),
+    ("E001", url_rule(labels=["request.method"]), 'Map names to paths: {"plan": "plan"}.'),
+    ("E001", url_rule(labels={str(each): "request.path" for each in range(9)}), "a metric has at most 8."),
+    ("E001", url_rule(labels={"x" * 101: "request.path"}), "at most 100 fit."),
+    ("E001", url_rule(methods="POST"), 'List HTTP methods in upper case: ["POST"].'),
+    ("E001", url_rule(methods=["post"]), 'List HTTP methods in upper case: ["POST"].'),
+    ("E001", url_rule(methods=5), 'List HTTP methods in upper case: ["POST"].'),
+    ("E001", url_rule(methods=[["POST"]]), "Correct it: unhashable type"),
+    ("E001", url_rule(status="2yy"), 'List classes and codes: ["2xx", 302].'),
+    ("E001", url_rule(status=["200"]), 'List classes and codes: ["2xx", 302].'),
+    ("E001", url_rule(status=[99]), 'List classes and codes: ["2xx", 302].'),
+    ("E001", {MODELS: [("auth.User", "signups")]}, 'Map them: {"shop.Order": {"created": "new_orders"}}.'),
+    ("E001", {MODELS: {"auth.User": "signups"}}, 'Map them: {"created": "new_orders"}.'),
+    ("E001", {SIGNALS: LOGGED_IN}, f'Map them: {{"{LOGGED_IN}": "logins"}}.'),
+    ("E002", {URLS: {"pgae": "views"}}, "Did you mean 'page'?"),
+    ("E002", {URLS: {"shops:eu:item": "views"}}, "Did you mean 'regions:eu:item'?"),
+    ("E003", {MODELS: {"auth.Usr": {"created": "signups"}}}, "Did you mean 'auth.User'?"),
+    ("E003", {MODELS: {"Document": {"created": "events"}}}, "Did you mean 'testapp.Document'?"),
+    ("E003", {MODELS: {"app_metrics.Item": {"created": "events"}}}, "Remove this entry."),
+    ("E004", model_rule("create"), "Did you mean 'created'?"),
+    ("E004", model_rule("m2m_changed", "testapp.Draft"), "testapp.Document_tags"),
+    ("E004", model_rule("m2m_changed", "testapp.Tag"), "testapp.Document_tags"),
+    ("E005", signal_rule("django.contrib.auth.signals.user_loged_in"), "Did you mean 'user_logged_in'?"),
+    ("E005", signal_rule("django.contrib.auth.signals.Signal"), "Choose one of user_logged_in, user_logged_out"),
+    ("E005", signal_rule("nowhere.at_all"), "Give the dotted path of a signal, its module first."),
+    ("E005", signal_rule("django.db.models.signals.post_save"), "Name the model in APP_METRICS_MODELS instead."),
+    ("E006", url_rule(method=["POST"]), "Did you mean 'methods'?"),
+    ("E006", model_rule(status=["2xx"]), "Choose one of labels, num, slug, when."),
+    ("E006", signal_rule(label={"plan": "user.plan"}), "Did you mean 'labels'?"),
+    ("E007", {URLS: {"page": "Seitenaufrufe für alle"}}, "Name the metric 'seitenaufrufe-fur-alle', for instance."),
+    ("E007", model_rule(slug=""), "Name the metric 'new_user_signup', for instance."),
+    ("E007", url_rule(timing="view seconds"), 'Name a timer: "checkout_seconds".'),
+    ("E008", url_rule(when="user.is_staff"), 'Give a path that begins with "request." or "response.", or the dotted'),
+    ("E008", url_rule(when="app_metrics.apps.conf"), "or the dotted path of a callable."),
+    ("E008", url_rule(when=5), "Give a dotted path or a callable."),
+    ("E008", model_rule(num="pgaes"), "Did you mean 'pages'?"),
+    ("E008", model_rule(labels={"name": "owner.usernam"}), "Did you mean 'username'?"),
+    ("E008", model_rule(when="nowhere.at_all"), "Give an attribute path of testapp.Document, or the dotted path of"),
+    ("E009", {"APP_METRICS_BACKEND": "app_metrics.backends.bd"}, 'APP_METRICS_BACKEND = "app_metrics.backends.db".'),
+    ("E009", {"APP_METRICS_BACKEND": "datetime.datetime"}, 'APP_METRICS_BACKEND = "app_metrics.backends.db".'),
+    ("E009", {"APP_METRICS_BACKEND": f"{__name__}.Unwilling"}, 'APP_METRICS_BACKEND = "app_metrics.backends.db".'),
+    ("E009", {"APP_METRICS_BACKEND": None}, 'APP_METRICS_BACKEND = "app_metrics.backends.db".'),
+    ("E009", {"APP_METRICS_BACKEND": "app_metrics.backends.composite"}, "Set APP_METRICS_COMPOSITE_BACKENDS"),
+    ("E010", {"APP_METRICS_DISABLED": "False"}, "Give True or False."),
+    ("E010", {"APP_METRICS_AUTH": "yes"}, "Give True or False."),
+    ("E010", {"APP_METRICS_STRICT": "no"}, "Give True, False, or None for DEBUG."),
+    ("E010", {"APP_METRICS_TIME_ZONE": "Europe/Berln"}, 'Name a time zone such as "Europe/Berlin"'),
+    ("E010", {"APP_METRICS_WEEK_START": "tuesday"}, 'Give "monday" or "sunday".'),
+    ("E010", {"APP_METRICS_MAX_LABEL_SETS": 0}, "Give a number of at least 1."),
+    ("E010", {"APP_METRICS_RETRY_LIMIT": "100"}, "Give a number of at least 1."),
+    ("E010", {"APP_METRICS_CHUNK_SIZE": 30_001}, "Give a number from 1 to 30000."),
+    ("E011", {"APP_METRICS_DATABASE": "defualt"}, "Did you mean 'default'?"),
+    (
+        "E012",
+        {"DATABASE_ROUTERS": [f"{__name__}.Elsewhere"]},
+        '"app_metrics.routers.MetricsRouter" to DATABASE_ROUTERS',
+    ),
+    ("E013", {URLS: {"page": "views"}, "MIDDLEWARE": []}, 'Put "app_metrics.middleware.MetricsMiddleware" first'),
+    (
+        "E014",
+        {"APP_METRICS_AUTH": True, "INSTALLED_APPS": ["django.contrib.contenttypes", "app_metrics"]},
+        'Add "django.contrib.auth" to INSTALLED_APPS',
+    ),
+    ("W001", {"APP_METRICS_URL": {}}, "Did you mean 'APP_METRICS_URLS'?"),
+    (
+        "W002",
+        {"APP_METRICS_BACKEND": "app_metrics.backends.dummy", "APP_METRIC_BACKEND": "app_metrics.backends.db"},
+        "Remove one of them.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "mistake", "hint"), MISTAKES)
+def test_a_mistake_gets_one_message_with_a_hint(code, mistake, hint, settings):
+    for name, value in mistake.items():
+        setattr(settings, name, value)
+    (message,) = messages(tags=["app_metrics"])
+    assert message.id == f"app_metrics.{code}"
+    assert hint in message.hint
+    assert "APP_METRIC" in f"{message.msg} {message.hint}"
+
+
+GOOD = {
+    URLS: {
+        "regions:eu:item": "views",
+        "tests.rule_urls.page": ["views", {"slug": "pages", "num": 2}],
+        "page": {
+            "slug": "pages",
+            "num": Decimal("0.5"),
+            "methods": {"GET", "POST"},
+            "status": ["2xx", 302],
+            "labels": {"method": "request.method", "user": "request.user.pk", "kind": lambda request, response: "x"},
+            "when": f"{__name__}.messages",
+            "timing": "page_seconds",
+        },
+    },
+    MODELS: {
+        "auth.User": {"created": "signups", "m2m_changed": "memberships"},
+        "auth.user": {"deleted": "leavers"},
+        "testapp.Document": {"created": {"slug": "documents", "num": "pages", "labels": {"owner": "owner.username"}}},
+        "testapp.Document_tags": {"m2m_changed": "tags"},
+    },
+    SIGNALS: {LOGGED_IN: {"slug": "logins", "labels": {"user": "user.username", "sender": "sender"}}},
+    "APP_METRICS_AUTH": True,
+    "APP_METRICS_STRICT": True,
+    "APP_METRICS_TIME_ZONE": "Asia/Kathmandu",
+    "APP_METRICS_WEEK_START": "sunday",
+    "APP_METRIC_BACKEND": "app_metrics.backends.console",
+}
+
+
+@pytest.mark.parametrize("chosen", [{}, GOOD], ids=["defaults", "everything"])
+def test_good_settings_get_no_message(chosen, database, settings):
+    for name, value in chosen.items():
+        setattr(settings, name, value)
+    assert messages(databases=[database]) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "ids"), [(timedelta(hours=23), []), (timedelta(hours=25), ["app_metrics.W003"])], ids=["young", "old"]
+)
+def test_items_that_nobody_aggregates_get_a_warning(age, ids, database):
+    metric("orders")
+    with freeze_time(datetime.now(UTC) + age):
+        found = messages(databases=[database])
+    assert [message.id for message in found] == ids
+    assert all("metrics_aggregate" in message.hint for message in found)
+
+
+@pytest.mark.django_db
+def test_a_sqlite_that_is_too_old_gets_an_error(monkeypatch):
+    monkeypatch.setattr(connections["default"].Database, "sqlite_version_info", (3, 34, 1))
+    (message,) = messages(databases=["default"])
+    assert message.id == "app_metrics.E015"
+    assert "SQLite 3.35" in message.hint
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        SimpleNamespace(vendor="mysql", mysql_is_mariadb=False),
+        SimpleNamespace(vendor="oracle", display_name="Oracle"),
+    ],
+    ids=lambda connection: connection.vendor,
+)
+def test_databases_that_cannot_run_here_get_an_error_too(connection):
+    (message,) = checks._unsupported(connection)
+    assert message.id == "app_metrics.E015"
+    assert "MariaDB" in message.hint
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_not_migrated_yet_gets_no_message():
+    connections["default"].cursor().execute("DROP TABLE app_metrics_item")
+    assert messages(databases=["default"]) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("databases", [None, ["elsewhere"]])
+def test_a_database_that_is_not_asked_about_is_left_alone(databases, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        checks.check_database(databases=databases)

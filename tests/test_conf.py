@@ -1,0 +1,174 @@
+"""Settings: one place for every default, read when they are used, under either spelling."""
+
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from app_metrics import collect, metric
+from app_metrics.backends import composite, console, db, dummy, get_backend, locmem
+from app_metrics.conf import (
+    AppMetricsConf,
+    backend_path,
+    first_weekday,
+    is_strict,
+    max_label_sets,
+    retry_limit,
+    settings,
+    time_zone,
+)
+from app_metrics.models import Item
+from app_metrics.summary import OVERFLOW_LABELS
+from app_metrics.testing import capture_metrics
+
+DEFAULTS = {
+    "APP_METRICS_BACKEND": "app_metrics.backends.db",
+    "APP_METRICS_COMPOSITE_BACKENDS": (),
+    "APP_METRICS_DATABASE": "default",
+    "APP_METRICS_DISABLED": False,
+    "APP_METRICS_STRICT": None,
+    "APP_METRICS_TIME_ZONE": None,
+    "APP_METRICS_WEEK_START": "monday",
+    "APP_METRICS_URLS": {},
+    "APP_METRICS_MODELS": {},
+    "APP_METRICS_SIGNALS": {},
+    "APP_METRICS_AUTH": False,
+    "APP_METRICS_MAX_LABEL_SETS": 1000,
+    "APP_METRICS_RETRY_LIMIT": 100,
+    "APP_METRICS_CHUNK_SIZE": 10_000,
+}
+
+
+def test_every_setting_has_its_default_and_there_is_no_other():
+    assert AppMetricsConf._meta.defaults == DEFAULTS
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_default_holds_where_the_project_says_nothing_and_after_an_override(name):
+    assert getattr(settings, name) == DEFAULTS[name]
+    with override_settings(**{name: "other"}):
+        assert getattr(settings, name) == "other"
+    assert getattr(settings, name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize(
+    ("path", "backend"),
+    [
+        ("app_metrics.backends.db", db.MetricsBackend),
+        ("app_metrics.backends.db.MetricsBackend", db.MetricsBackend),
+        ("app_metrics.backends.locmem", locmem.MetricsBackend),
+        ("app_metrics.backends.console.MetricsBackend", console.MetricsBackend),
+        ("app_metrics.backends.composite", composite.MetricsBackend),
+    ],
+)
+@pytest.mark.parametrize("name", ["APP_METRICS_BACKEND", "APP_METRIC_BACKEND"])
+def test_a_backend_is_named_by_its_module_or_its_class_under_either_spelling(settings, name, path, backend):
+    setattr(settings, name, path)
+    assert type(get_backend()) is backend
+    assert get_backend() is get_backend()
+
+
+def test_the_spelling_of_today_is_the_stronger_one(settings):
+    settings.APP_METRIC_BACKEND = "app_metrics.backends.console"
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.dummy"
+    assert backend_path() == "app_metrics.backends.dummy"
+
+
+@pytest.mark.parametrize("name", ["APP_METRICS_BACKEND", "APP_METRIC_BACKEND"])
+def test_the_backend_follows_an_override_and_its_end(name):
+    with override_settings(**{name: "app_metrics.backends.dummy"}):
+        assert type(get_backend()) is dummy.MetricsBackend
+    assert type(get_backend()) is db.MetricsBackend
+
+
+def test_a_backend_is_made_anew_when_its_own_settings_change(settings):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.dummy"]
+    before = get_backend()
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.locmem"]
+    assert get_backend() is not before
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere", "'nowhere' cannot be imported"),
+        ("app_metrics.backends.nowhere", "cannot be imported"),
+        ("app_metrics.backends.db.Nothing", "cannot be imported"),
+        ("app_metrics.summary.merge", "write"),
+        ("app_metrics.summary", "write"),
+    ],
+)
+def test_a_path_that_names_no_backend_says_so(settings, path, message):
+    settings.APP_METRICS_BACKEND = path
+    with pytest.raises(ImproperlyConfigured, match=message):
+        get_backend()
+
+
+@pytest.mark.parametrize(
+    ("debug", "strict", "expected"),
+    [(True, None, True), (False, None, False), (True, False, False), (False, True, True)],
+)
+def test_strictness_follows_debug_unless_it_is_set(settings, debug, strict, expected):
+    settings.DEBUG, settings.APP_METRICS_STRICT = debug, strict
+    assert is_strict() is expected
+
+
+@pytest.mark.parametrize(
+    ("own", "project", "expected"),
+    [
+        (None, "Asia/Kathmandu", "Asia/Kathmandu"),
+        ("America/Havana", "Asia/Kathmandu", "America/Havana"),
+        ("Mars/Olympus", "Asia/Kathmandu", "Asia/Kathmandu"),
+        ("../etc/passwd", "Asia/Kathmandu", "Asia/Kathmandu"),
+        (7, "Asia/Kathmandu", "Asia/Kathmandu"),
+    ],
+)
+def test_days_are_those_of_the_metrics_time_zone_or_the_projects(settings, own, project, expected):
+    settings.TIME_ZONE, settings.APP_METRICS_TIME_ZONE = project, own
+    assert time_zone() == ZoneInfo(expected)
+
+
+@pytest.mark.parametrize(("start", "weekday"), [("monday", 1), ("sunday", 7)])
+def test_a_week_begins_on_monday_or_sunday(settings, start, weekday):
+    settings.APP_METRICS_WEEK_START = start
+    assert first_weekday() == weekday
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"), [("APP_METRICS_MAX_LABEL_SETS", max_label_sets), ("APP_METRICS_RETRY_LIMIT", retry_limit)]
+)
+def test_a_limit_that_is_no_positive_number_is_replaced_by_its_default(settings, name, answer):
+    setattr(settings, name, 7)
+    assert answer() == 7
+    for nonsense in (0, -1, None, "7", True, 1.5):
+        setattr(settings, name, nonsense)
+        assert answer() == DEFAULTS[name]
+
+
+def test_values_are_read_when_they_are_used(settings):
+    with capture_metrics() as recording:
+        for limit in (1, 2):
+            settings.APP_METRICS_MAX_LABEL_SETS = limit
+            with collect():
+                for value in "abc":
+                    metric(f"limit_{limit}", labels={"k": value})
+        settings.APP_METRICS_DISABLED = True
+        metric("disabled")
+        settings.APP_METRICS_DISABLED = False
+        metric("enabled")
+    kept = {limit: recording.total(f"limit_{limit}", {"overflow": "true"}) for limit in (1, 2)}
+    assert (OVERFLOW_LABELS, kept) == ('{"overflow":"true"}', {1: 2, 2: 1})
+    assert recording.slugs == ["enabled", "limit_1", "limit_2"]
+
+
+@pytest.mark.django_db
+def test_an_unusable_backend_never_breaks_the_caller(settings, caplog):
+    settings.APP_METRICS_BACKEND = "nowhere"
+    metric("x", 3)
+    assert "'nowhere' cannot be imported" in caplog.text
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.db"
+    metric("y")
+    dropped = Item.objects.get(slug="app_metrics_dropped")
+    assert (dropped.labels, dropped.total) == ('{"reason":"no_backend"}', 1)

@@ -1,0 +1,199 @@
+"""The middleware under WSGI; tests/test_request_statements.py counts its statements on every database."""
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from wsgiref.util import FileWrapper
+
+import pytest
+from asgiref.sync import iscoroutinefunction
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.test import Client, RequestFactory
+
+from app_metrics import metric
+from app_metrics.collector import current_collector
+from app_metrics.middleware import MetricsMiddleware
+from tests.serving import BODY, METRICS, WRITE, Journal, journal, wsgi_get
+
+# A real handler ends every request by looking after the connections, which are the test's own.
+pytestmark = pytest.mark.django_db
+HERE = "tests.test_middleware."
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.request_urls"
+    settings.MIDDLEWARE = [METRICS]
+
+
+@pytest.fixture
+def written() -> Iterator[Journal]:
+    with journal() as kept:
+        yield kept
+
+
+def replaces(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        get_response(request)
+        return HttpResponse("another response")
+
+    return middleware
+
+
+def raises(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        get_response(request)
+        raise ValueError("in a middleware")
+
+    return middleware
+
+
+@pytest.mark.parametrize(
+    ("page", "counts"),
+    [
+        ("/plain/", {"slug-0": 3, "slug-9": 2}),
+        ("/aplain/", {"slug-0": 3, "slug-9": 2}),
+        ("/file/", {"page": 1}),
+        ("/fails/", {"page": 1}),
+        ("/redirects/", {"page": 1}),
+        ("/missing/", {"page": 1}),
+        ("/stream/", {"page": 1, "part": 2, "closed": 1}),
+    ],
+)
+def test_the_batch_goes_out_after_the_body(written: Journal, page: str, counts: dict[str, int]) -> None:
+    wsgi_get(page, written.events)
+    assert written.events[0] == BODY
+    assert written.events.index(WRITE) == len(written.events) - 1
+    assert {slug: written.count(slug) for slug in counts} == counts
+    assert written.threads == [threading.get_ident()]
+
+
+@pytest.mark.parametrize(
+    ("outside", "page", "status"),
+    [
+        ("django.middleware.http.ConditionalGetMiddleware", "/plain/", 304),
+        ("django.middleware.locale.LocaleMiddleware", "/translated/", 302),
+        ("django.middleware.common.CommonMiddleware", "/quiet", 301),
+        (HERE + "replaces", "/redirects/", 200),
+        (HERE + "raises", "/redirects/", 500),
+    ],
+)
+def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
+    written: Journal, settings: Any, outside: str, page: str, status: int
+) -> None:
+    settings.MIDDLEWARE = [outside, METRICS]
+    answer = wsgi_get(page, written.events, HTTP_IF_NONE_MATCH='"tag"')
+    assert answer.status_code == status
+    assert written.events.index(WRITE) == len(written.events) - 1
+    assert len(written.batches) == 1
+
+
+def test_django_closes_the_request_with_the_final_response(settings: Any) -> None:
+    """The middleware relies on this."""
+    closed = []
+    settings.MIDDLEWARE = [HERE + "replaces"]
+    request = RequestFactory().get("/quiet/")
+    request.close = lambda: closed.append(request)
+    handler = Client().handler
+    handler.load_middleware()
+    response = handler.get_response(request)
+    assert (response.content, closed) == (b"another response", [])
+    response.close()
+    assert closed == [request]
+
+
+def test_django_keeps_a_streams_iterator_and_closers() -> None:
+    """The middleware relies on this, too."""
+    parts = iter(["first"])
+    response = StreamingHttpResponse(parts)
+    assert response._iterator is parts
+    assert response._resource_closers == []
+
+
+def test_a_visitor_who_leaves_a_stream_early_is_one_batch(written: Journal) -> None:
+    wsgi_get("/stream/", written.events, parts=1)
+    assert written.events == [BODY, WRITE]
+    assert written.slugs == ["closed", "page", "part"]
+
+
+def test_what_a_stream_recorded_before_it_broke_is_written(written: Journal) -> None:
+    with pytest.raises(ValueError, match="in the stream"):
+        wsgi_get("/breaking_stream/", written.events)
+    assert written.events == [BODY, WRITE]
+    assert written.count("part") == 2
+
+
+def test_a_stream_that_is_made_does_not_leave_its_collector_behind(written: Journal) -> None:
+    answer = MetricsMiddleware(lambda request: StreamingHttpResponse(iter(["first", "second"])))(HttpRequest())
+    for _ in answer:
+        assert current_collector() is None
+
+
+def test_the_server_may_send_a_file_by_itself(written: Journal) -> None:
+    content = io.BytesIO(b"content of a file")
+
+    def view(request: HttpRequest) -> FileResponse:
+        metric("page")
+        return FileResponse(content)
+
+    request = RequestFactory().get("/")
+    response = MetricsMiddleware(view)(request)
+    assert response.file_to_stream is content
+
+    answer = wsgi_get("/file/", written.events, **{"wsgi.file_wrapper": FileWrapper})
+    assert isinstance(answer, FileWrapper)
+    assert written.events == [BODY, WRITE]
+
+
+def test_a_view_that_exits_is_counted(written: Journal) -> None:
+    with pytest.raises(SystemExit):
+        wsgi_get("/leaves/", written.events)
+    assert written.count("page") == 1
+
+
+def test_an_error_that_propagates_to_the_server_is_counted(written: Journal, settings: Any) -> None:
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+    with pytest.raises(ValueError, match="in the view"):
+        wsgi_get("/fails/", written.events)
+    assert written.count("page") == 1
+
+
+def test_closing_a_response_twice_writes_once(written: Journal) -> None:
+    answer = wsgi_get("/redirects/", written.events)
+    answer.close()
+    assert written.events.count(WRITE) == 1
+
+
+def test_a_request_within_a_view_is_a_batch_of_its_own(written: Journal) -> None:
+    wsgi_get("/nests/", written.events)
+    slugs = [sorted(key.slug for key in batch.summaries) for batch in written.batches]
+    assert slugs == [["page"], ["scope"], ["outer"]]
+    assert written.count("outer") == 2
+    assert current_collector() is None
+
+
+def test_two_requests_on_one_thread_share_nothing(written: Journal) -> None:
+    for _ in range(2):
+        wsgi_get("/redirects/", written.events)
+    assert [[summary.count for summary in batch.summaries.values()] for batch in written.batches] == [[1], [1]]
+
+
+def test_the_collector_is_gone_when_the_response_is_made(written: Journal) -> None:
+    MetricsMiddleware(lambda request: HttpResponse())(HttpRequest())
+    assert current_collector() is None
+
+
+def test_disabled_metrics_cost_nothing(written: Journal, settings: Any) -> None:
+    settings.APP_METRICS_DISABLED = True
+    wsgi_get("/plain/", written.events)
+    assert written.events == [BODY]
+
+
+def test_django_adapts_nothing_to_the_middleware(caplog: pytest.LogCaptureFixture, settings: Any) -> None:
+    settings.DEBUG = True
+    with caplog.at_level(logging.DEBUG, "django.request"):
+        wsgi_get("/quiet/", [])
+    assert caplog.messages == []
+    assert not iscoroutinefunction(MetricsMiddleware(lambda request: HttpResponse()))

@@ -1,0 +1,245 @@
+"""The middleware under ASGI; tests/test_request_statements.py counts its statements on every database."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, TestCase, override_settings
+
+from app_metrics import metric
+from app_metrics.collector import current_collector
+from app_metrics.middleware import MetricsMiddleware
+from app_metrics.models import Item
+from tests.serving import BODY, METRICS, WRITE, Journal, asgi_get, journal, witnessed
+
+HERE = "tests.test_middleware_async."
+# Django says so where a stream is of the other kind than the server.
+pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+SITE = {"ROOT_URLCONF": "tests.request_urls", "MIDDLEWARE": [METRICS]}
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any) -> None:
+    settings.ROOT_URLCONF = SITE["ROOT_URLCONF"]
+    settings.MIDDLEWARE = SITE["MIDDLEWARE"]
+
+
+@pytest.fixture
+def written() -> Iterator[Journal]:
+    with journal() as kept:
+        yield kept
+
+
+def get(page: str, events: list[str], parts: int | None = None) -> int | None:
+    return asyncio.run(asgi_get(page, events, parts))
+
+
+@pytest.mark.parametrize(
+    ("page", "counts"),
+    [
+        ("/plain/", {"slug-0": 3, "slug-9": 2}),
+        ("/aplain/", {"slug-0": 3, "slug-9": 2}),
+        ("/file/", {"page": 1}),
+        ("/fails/", {"page": 1}),
+        ("/afails/", {"page": 1}),
+        ("/redirects/", {"page": 1}),
+        ("/missing/", {"page": 1}),
+        ("/stream/", {"page": 1, "part": 2, "closed": 1}),
+        ("/astream/", {"page": 1, "part": 2, "closed": 1}),
+    ],
+)
+def test_the_batch_goes_out_after_the_body(written: Journal, page: str, counts: dict[str, int]) -> None:
+    get(page, written.events)
+    assert written.events.index(WRITE) == len(written.events) - 1
+    assert {slug: written.count(slug) for slug in counts} == counts
+
+
+def sync_only(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> Any:
+        return get_response(request)
+
+    return middleware
+
+
+def replaces(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        get_response(request)
+        return HttpResponse("another response")
+
+    return middleware
+
+
+def raises(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        get_response(request)
+        raise ValueError("in a middleware")
+
+    return middleware
+
+
+@pytest.mark.parametrize(
+    ("outside", "page", "status"),
+    [
+        ("django.middleware.locale.LocaleMiddleware", "/translated/", 302),
+        ("django.middleware.common.CommonMiddleware", "/quiet", 301),
+        (HERE + "replaces", "/redirects/", 200),
+        (HERE + "raises", "/redirects/", 500),
+    ],
+)
+def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
+    written: Journal, settings: Any, outside: str, page: str, status: int
+) -> None:
+    settings.MIDDLEWARE = [outside, METRICS]
+    assert get(page, written.events) == status
+    assert written.events.index(WRITE) == len(written.events) - 1
+    assert len(written.batches) == 1
+
+
+def test_a_visitor_who_leaves_while_the_view_works_is_counted(written: Journal) -> None:
+    assert get("/hangs/", written.events) is None
+    assert written.events == [WRITE]
+    assert written.count("page") == 1
+
+
+@pytest.mark.parametrize("page", ["/stream/", "/astream/"])
+def test_a_visitor_who_leaves_a_stream_is_one_batch(written: Journal, page: str) -> None:
+    get(page, written.events, parts=1)
+    assert written.events == [BODY, WRITE]
+    assert written.slugs == ["closed", "page", "part"]
+
+
+@pytest.mark.parametrize("page", ["/breaking_stream/", "/abreaking_stream/"])
+def test_what_a_stream_recorded_before_it_broke_is_written(written: Journal, page: str) -> None:
+    with pytest.raises(ValueError, match="in the stream"):
+        get(page, written.events)
+    assert written.events[-1] == WRITE
+    assert written.count("part") == 2
+    assert len(written.batches) == 1
+
+
+def test_an_error_that_propagates_to_the_server_is_counted(written: Journal, settings: Any) -> None:
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+    with pytest.raises(ValueError, match="in the view"):
+        get("/afails/", written.events)
+    assert written.events == [WRITE]
+
+
+def test_a_view_that_exits_is_counted(written: Journal) -> None:
+    with pytest.raises(SystemExit):
+        get("/leaves/", written.events)
+    assert written.events == [WRITE]
+
+
+def test_a_synchronous_view_is_counted_to_its_end_when_its_visitor_leaves(written: Journal) -> None:
+    started, left = threading.Event(), threading.Event()
+
+    def record() -> None:
+        started.set()
+        left.wait(10)
+        metric("late")
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        await sync_to_async(record)()
+        return HttpResponse()
+
+    async def visit() -> None:
+        visiting = asyncio.create_task(MetricsMiddleware(view)(HttpRequest()))
+        await asyncio.to_thread(started.wait)
+        visiting.cancel()
+        await asyncio.sleep(0)
+        left.set()
+        with pytest.raises(asyncio.CancelledError):
+            await visiting
+
+    asyncio.run(visit())
+    assert written.count("late") == 1
+    assert len(written.batches) == 1
+
+
+def test_what_a_background_task_records_after_the_response_is_written(written: Journal) -> None:
+    answered = asyncio.Event()
+    tasks = []
+
+    async def background() -> None:
+        await answered.wait()
+        metric("late")
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        metric("page")
+        tasks.append(asyncio.create_task(background()))
+        return HttpResponse()
+
+    async def visit() -> None:
+        request = HttpRequest()
+        await MetricsMiddleware(view)(request)
+        await sync_to_async(request.close)()
+        assert written.slugs == ["page"]
+        answered.set()
+        async with asyncio.timeout(10):
+            while written.slugs != ["late", "page"]:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(visit())
+    assert written.events == [WRITE, WRITE]
+
+
+def test_many_requests_at_once_share_nothing(written: Journal) -> None:
+    async def visit() -> None:
+        await asyncio.gather(*(asgi_get("/astream/", []) for _ in range(20)))
+
+    asyncio.run(visit())
+    counts = [{key.slug: summary.count for key, summary in batch.summaries.items()} for batch in written.batches]
+    assert counts == [{"page": 1, "part": 2, "closed": 1}] * 20
+
+
+def test_the_middleware_takes_no_thread_and_django_adapts_nothing(
+    caplog: pytest.LogCaptureFixture, settings: Any, written: Journal
+) -> None:
+    threads = []
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        threads.append(threading.get_ident())
+        return HttpResponse()
+
+    asyncio.run(MetricsMiddleware(view)(HttpRequest()))
+    settings.DEBUG = True
+    with caplog.at_level(logging.DEBUG, "django.request"):
+        get("/aquiet/", written.events)
+    assert threads == [threading.get_ident()]
+    assert caplog.messages == []
+    assert current_collector() is None
+
+
+@override_settings(**SITE)
+class AsyncClientTests(TestCase):
+    """What the client's requests write stays inside each test's transaction."""
+
+    async def count_pages(self) -> None:
+        client = AsyncClient()
+        await client.get("/redirects/")
+        response = await client.get("/astream/")
+        assert [part async for part in response.streaming_content] == [b"first", b"second"]
+        pages = sync_to_async(Item.objects.filter(slug="page").count)
+        assert await pages() == 2
+
+    async def test_one(self) -> None:
+        await self.count_pages()
+
+    async def test_two(self) -> None:
+        await self.count_pages()
+
+
+@pytest.mark.parametrize("middleware", [[METRICS], [METRICS, HERE + "sync_only"], [HERE + "sync_only", METRICS]])
+def test_the_async_client_writes_inside_the_tests_transaction(
+    database: str, settings: Any, middleware: list[str]
+) -> None:
+    settings.MIDDLEWARE = middleware
+    with witnessed(database) as statements:
+        async_to_sync(AsyncClient().get)("/aplain/")
+        assert Item.objects.count() == 10
+    assert [statement.split()[0] for statement in statements] == ["SAVEPOINT", "INSERT", "RELEASE", "SELECT"]
