@@ -26,6 +26,8 @@ SECONDS = 30 if FULL else 4
 ITEMS = 1_000_000 if FULL else 50_000
 WRITERS = 4
 MAX_GROWTH = 60  # MiB
+# PostgreSQL looks for deadlocks after a second, which is longer than an aggregator lives here.
+SEE_DEADLOCKS = {"PGOPTIONS": "-c deadlock_timeout=10ms"}
 
 
 def deadlocks(alias):
@@ -70,8 +72,9 @@ def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_co
     deadlocks_before = deadlocks(alias)
     logs = [tmp_path / f"writer-{number}.log" for number in range(WRITERS)]
     with (tmp_path / "stderr").open("w") as errors:
-        writers = [start("tests.soak", alias, "write", SECONDS, log, stderr=errors) for log in logs]
-        killer = start("tests.soak", alias, "aggregate", SECONDS, stdout=subprocess.PIPE, stderr=errors)
+        options = {"stderr": errors, "env": {**os.environ, **SEE_DEADLOCKS}}
+        writers = [start("tests.soak", alias, "write", SECONDS, log, **options) for log in logs]
+        killer = start("tests.soak", alias, "aggregate", SECONDS, stdout=subprocess.PIPE, **options)
         kills = int(killer.communicate()[0] or 0)
         codes = [writer.wait() for writer in writers]
     aggregated_meanwhile = Total.objects.exists()

@@ -3,10 +3,12 @@
 import threading
 import time
 from contextlib import closing, contextmanager
+from itertools import pairwise
 
 import pytest
 from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
 from app_metrics import gauge, metric
 from app_metrics.aggregation import aggregate
@@ -31,7 +33,7 @@ def crash_at(number):
 
 
 @contextmanager
-def other_session(alias, **options):
+def other_session(alias):
     """Yield a second connection to the same database, in a transaction."""
     with closing(connections[alias].copy()) as other:
         other.set_autocommit(False)
@@ -175,13 +177,27 @@ def test_a_failure_that_will_not_pass_raises_at_once_and_loses_nothing(transacti
     rename = "ALTER TABLE {} RENAME TO {}"
     run(connection, rename.format("app_metrics_total", "away"))
     try:
-        with pytest.raises(DatabaseError, match="app_metrics_total"):
+        with CaptureQueriesContext(connection) as queries, pytest.raises(DatabaseError, match="app_metrics_total"):
             aggregate()
     finally:
         run(connection, rename.format("away", "app_metrics_total"))
+    assert sum("DELETE FROM app_metrics_item" in query["sql"] for query in queries) == 1
     assert Item.objects.count() == 1
     assert aggregate().items == 1
     assert year_counts() == {"orders": 1}
+
+
+def test_on_sqlite_a_transaction_writes_before_it_reads_so_that_it_waits_for_other_writers(transactional_database):
+    connection = connections[transactional_database]
+    if connection.vendor != "sqlite":
+        pytest.skip("other databases lock rows, not the file")
+    metric("orders")
+    with CaptureQueriesContext(connection) as queries:
+        aggregate()
+    words = [query["sql"].split()[0] for query in queries]
+    firsts = [word for before, word in pairwise(words) if before == "BEGIN"]
+    assert "DELETE" in firsts
+    assert set(firsts) <= {"DELETE", "INSERT", "UPDATE"}
 
 
 @pytest.mark.parametrize("second", [metric, gauge], ids=["same kind", "second kind"])
