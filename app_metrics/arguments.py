@@ -35,7 +35,7 @@ def check_slug(slug: str) -> str:
 
 def check_labels(labels: Mapping[str, str] | None) -> str:
     """Return the canonical text of a label set. Raises TypeError or ValueError."""
-    if not labels:
+    if labels is None:
         return NO_LABELS
     if not isinstance(labels, Mapping):
         raise TypeError(f"Labels are a mapping of str to str, not {type(labels).__name__}.")

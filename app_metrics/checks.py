@@ -65,6 +65,14 @@ def check_routing(**kwargs: Any) -> list[CheckMessage]:
                 id="app_metrics.E011",
             )
         ]
+    if not connections.settings[alias].get("AUTOCOMMIT", True):
+        return [
+            Error(
+                f"The database {alias!r} has AUTOCOMMIT off, so that nobody commits what a request recorded.",
+                hint="Let APP_METRICS_DATABASE name an alias on the same database with AUTOCOMMIT on.",
+                id="app_metrics.E016",
+            )
+        ]
     if router.db_for_write(Item) != alias:
         return [
             Error(

@@ -18,6 +18,8 @@ from .summary import Batch, Entry, Fold
 
 # Entries wait unfolded up to this many, which bounds memory and keeps folding out of most requests.
 BLOCK = 1024
+# A scope that holds so many summaries hands over what it has: memory and the size of a statement are bounded, too.
+MAX_SUMMARIES = 10_000
 
 
 class Collector:
@@ -36,10 +38,8 @@ class Collector:
     def add(self, entry: Entry) -> None:
         """Gather an entry; after the end of the scope it is written at once."""
         self._entries.append(entry)
-        if self.closed:
+        if self.closed or (len(self._entries) >= BLOCK and self._fold_entries() >= MAX_SUMMARIES):
             self._send()
-        elif len(self._entries) >= BLOCK:
-            self._fold_entries()
 
     def close(self) -> None:
         """End the scope and hand over what it gathered; closing again does nothing. Never raises an Exception."""
@@ -63,12 +63,15 @@ class Collector:
         if fold is not None and fold.summaries:
             hand_over(Batch(fold.summaries))
 
-    def _fold_entries(self) -> None:
+    def _fold_entries(self) -> int:
+        """Fold what was appended; return the number of summaries there are."""
         with self._folding:
-            fold = self._fold or Fold(time_zone(), max_label_sets())
+            if self._fold is None:
+                self._fold = Fold(time_zone(), max_label_sets())
+            fold = self._fold
             while self._entries:
                 fold.add(self._entries.popleft())
-            self._fold = fold
+            return len(fold.summaries)
 
 
 _current: ContextVar[Collector | None] = ContextVar("app_metrics_collector", default=None)
@@ -98,7 +101,7 @@ class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is use
     """Gather what a script, a command or a job records and write it as one batch at the end.
 
     Use it as `with collect():`, as `async with collect():` or as a decorator. The batch is written also
-    when the block raises. An inner scope ends as a batch of its own.
+    when the block raises. An inner scope ends as a batch of its own. An instance serves one thread or task at a time.
     """
 
     def __init__(self) -> None:

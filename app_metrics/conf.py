@@ -65,9 +65,9 @@ def is_strict() -> bool:
 def time_zone() -> ZoneInfo:
     """Return the metrics time zone; TIME_ZONE serves while APP_METRICS_TIME_ZONE names none that exists."""
     try:
-        return ZoneInfo(settings.APP_METRICS_TIME_ZONE or settings.TIME_ZONE)
+        return ZoneInfo(settings.APP_METRICS_TIME_ZONE or settings.TIME_ZONE or "UTC")
     except (ZoneInfoNotFoundError, ValueError, TypeError):
-        return ZoneInfo(settings.TIME_ZONE)
+        return ZoneInfo(settings.TIME_ZONE or "UTC")
 
 
 def first_weekday() -> int:

@@ -15,6 +15,7 @@ DROPPED_SLUG = "app_metrics_dropped"
 BAD_ARGUMENT = "bad_argument"
 FAILED_RULE = "failed_rule"
 NO_BACKEND = "no_backend"
+REFUSED = "refused"
 RETRY_LIMIT = "retry_limit"
 
 # Causes that were logged; bounded, because a cause can carry what a visitor sent.

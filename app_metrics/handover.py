@@ -1,13 +1,12 @@
 """Bring batches to the configured backend from wherever they end, without ever breaking the caller."""
 
 import asyncio
-from functools import lru_cache, partial
+from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
 from .backends import get_backend
-from .backends.base import MetricsBackend
 from .backends.retrying import RetryingBackend
 from .drops import NO_BACKEND, drop_batch
 from .summary import Batch
@@ -19,21 +18,14 @@ _tasks: set[asyncio.Task[None]] = set()
 def hand_over(batch: Batch) -> None:
     """Write a batch now; where this is an event loop, from a thread and soon, unless the backend never waits."""
     try:
-        backend = get_backend()
+        shield = get_backend()
     except ImproperlyConfigured as error:
         return drop_batch(NO_BACKEND, str(error), batch)
-    shield = _shield(backend)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return shield.write(batch)
-    # Any class with a method write() may be a backend.
-    return _write_soon(loop, shield, batch) if getattr(backend, "waits", True) else shield.write(batch)
-
-
-@lru_cache(maxsize=8)
-def _shield(backend: MetricsBackend) -> RetryingBackend:
-    return RetryingBackend(backend)
+    return _write_soon(loop, shield, batch) if shield.waits else shield.write(batch)
 
 
 def _write_soon(loop: asyncio.AbstractEventLoop, shield: RetryingBackend, batch: Batch) -> None:

@@ -80,8 +80,8 @@ def after_commit(add: Callable[[], None], using: str | None) -> None:
 class Timer:
     """Record how long blocks take, in seconds of a monotonic clock, as `with timer:` or between `start()` and `stop()`.
 
-    A timer can be used again and nested in itself. A block that raises is recorded too. Raises TypeError or ValueError
-    for a bad slug or label where APP_METRICS_STRICT holds.
+    A timer can be used again and nested in itself, by one thread or task at a time. A block that raises is recorded,
+    too. Raises TypeError or ValueError for a bad slug or label where APP_METRICS_STRICT holds.
     """
 
     def __init__(self, slug: str, *, labels: Labels = None) -> None:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "app_metrics"
 
 FLOORS = {
     0: {"conf", "periods", "summary", "arguments", "drops", "routers"},
-    1: {"fields", "readings", "models", "sql", "backends", "backends.base"},
+    1: {"fields", "readings", "models", "sql", "backends", "backends.base", "backends.retrying"},
     2: {"backends"},
     3: {"handover", "collector", "recording", "catalog"},
     4: {"contrib"},

@@ -214,3 +214,10 @@ def test_a_database_that_is_not_migrated_yet_gets_no_message():
 def test_a_database_that_is_not_asked_about_is_left_alone(databases, django_assert_num_queries):
     with django_assert_num_queries(0):
         checks.check_database(databases=databases)
+
+
+def test_e016_says_that_nobody_would_commit_what_a_request_recorded(monkeypatch):
+    monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", False)
+    (message,) = checks.check_routing()
+    assert message.id == "app_metrics.E016"
+    assert "AUTOCOMMIT on" in message.hint

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -33,6 +34,16 @@ def test_a_scope_writes_one_batch_at_its_end(written: Journal) -> None:
         assert written.events == []
     assert written.events == [WRITE]
     assert sum(written.total(slug) for slug in written.slugs) == sum(range(5000))
+
+
+def test_a_scope_of_very_many_keys_hands_over_early_and_loses_none(written: Journal, settings: Any) -> None:
+    settings.APP_METRICS_MAX_LABEL_SETS = 1_000_000
+    with collect():
+        for number in range(25_000):
+            metric("calls", labels={"number": str(number)})
+        early = len(written.events)
+    assert (early, len(written.events)) == (2, 3)
+    assert written.count("calls") == 25_000
 
 
 def test_a_scope_that_records_nothing_writes_nothing(written: Journal) -> None:

@@ -65,7 +65,7 @@ def test_a_default_holds_where_the_project_says_nothing_and_after_an_override(na
 @pytest.mark.parametrize("name", ["APP_METRICS_BACKEND", "APP_METRIC_BACKEND"])
 def test_a_backend_is_named_by_its_module_or_its_class_under_either_spelling(settings, name, path, backend):
     setattr(settings, name, path)
-    assert type(get_backend()) is backend
+    assert type(get_backend().backend) is backend
     assert get_backend() is get_backend()
 
 
@@ -78,8 +78,8 @@ def test_the_spelling_of_today_is_the_stronger_one(settings):
 @pytest.mark.parametrize("name", ["APP_METRICS_BACKEND", "APP_METRIC_BACKEND"])
 def test_the_backend_follows_an_override_and_its_end(name):
     with override_settings(**{name: "app_metrics.backends.dummy"}):
-        assert type(get_backend()) is dummy.MetricsBackend
-    assert type(get_backend()) is db.MetricsBackend
+        assert type(get_backend().backend) is dummy.MetricsBackend
+    assert type(get_backend().backend) is db.MetricsBackend
 
 
 def test_a_backend_is_made_anew_when_its_own_settings_change(settings):

@@ -13,22 +13,23 @@ from django.utils.module_loading import import_string
 
 from ..conf import backend_path
 from .base import MetricsBackend
+from .retrying import RetryingBackend
 
 CLASS_NAME = "MetricsBackend"
 
-_replacement: MetricsBackend | None = None
+_replacement: RetryingBackend | None = None
 
 
-def get_backend() -> MetricsBackend:
-    """Return the backend that `APP_METRICS_BACKEND` names. Raises ImproperlyConfigured when it names none."""
-    return _replacement or load_backend(backend_path())
+def get_backend() -> RetryingBackend:
+    """Return the backend that `APP_METRICS_BACKEND` names, shielded. Raises ImproperlyConfigured when it names none."""
+    return _replacement or _load(_checked(backend_path()))
 
 
 @contextmanager
 def replaced_backend(backend: MetricsBackend) -> Iterator[None]:
     """Let a backend take the place of the configured one, in all threads of this process."""
     global _replacement
-    outer, _replacement = _replacement, backend
+    outer, _replacement = _replacement, RetryingBackend(backend)
     try:
         yield
     finally:
@@ -40,13 +41,17 @@ def load_backend(path: Any) -> MetricsBackend:
 
     Raises ImproperlyConfigured when there is none.
     """
+    return _load(_checked(path)).backend
+
+
+def _checked(path: Any) -> str:
     if not isinstance(path, str):
         raise ImproperlyConfigured(f"{path!r} is not the path of a metrics backend.")
-    return _load(path)
+    return path
 
 
 @cache
-def _load(path: str) -> MetricsBackend:
+def _load(path: str) -> RetryingBackend:
     try:
         found = _imported(path)
     except Exception as error:
@@ -59,7 +64,7 @@ def _load(path: str) -> MetricsBackend:
         raise ImproperlyConfigured(
             f"The metrics backend {path!r} neither holds a class {CLASS_NAME} nor is a class with write(batch)."
         )
-    return _made(backend, path)
+    return RetryingBackend(_made(backend, path))
 
 
 def _made(backend: type[MetricsBackend], path: str) -> MetricsBackend:

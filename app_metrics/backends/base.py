@@ -21,6 +21,10 @@ class MetricsBackend:
         """
         raise NotImplementedError
 
+    def keeps(self) -> bool:
+        """Tell whether what is written now stays written. Defaults to True; False inside a caller's transaction."""
+        return True
+
     def check(self) -> Sequence[CheckMessage]:
         """Return what is wrong with this backend's own configuration. Defaults to nothing."""
         return ()

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 from ..conf import settings
 from ..sql import dialect_for
@@ -20,8 +20,16 @@ class MetricsBackend(base.MetricsBackend):
         Raises TransactionManagementError inside a broken transaction, and whatever the database raises.
         """
         connection = connections[settings.APP_METRICS_DATABASE]
-        with _guarded(connection):
-            dialect_for(connection).insert_items(connection, _rows(batch))
+        try:
+            with _guarded(connection):
+                dialect_for(connection).insert_items(connection, _rows(batch))
+        except DatabaseError:
+            if connection.get_autocommit():
+                connection.close_if_unusable_or_obsolete()  # the caller's next query shall find a good one
+            raise
+
+    def keeps(self) -> bool:
+        return bool(connections[settings.APP_METRICS_DATABASE].get_autocommit())
 
 
 def _guarded(connection: Any) -> AbstractContextManager[Any]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ..arguments import check_slug
 from ..conf import is_strict, settings
 from ..drops import FAILED_RULE, drop
-from ..recording import metric, record
+from ..recording import after_commit, metric, record
 from ..summary import TIMER
 
 OUTCOMES = ("success", "error", "always")
@@ -66,7 +66,8 @@ class _Tracked:
             labels = self.labels(*args, **kwargs) if callable(self.labels) else self.labels
             metric(self.slug, self._amount(outcome, result), labels=labels, on_commit=self.on_commit)
             if self.timing:
-                record(f"{self.slug}_seconds", TIMER, seconds, labels)
+                add = partial(record, f"{self.slug}_seconds", TIMER, seconds, labels)
+                after_commit(add, None) if self.on_commit else add()
         except Exception as error:
             if is_strict() and outcome == "success":
                 raise

@@ -22,12 +22,14 @@ MERGE = """
 
 
 class Dialect(base.Dialect):
-    transient = frozenset({1205, 1213})
+    transient = frozenset({1020, 1205, 1213})
 
     def error_code(self, error: Any) -> Any:
         return error.args[0] if error is not None and error.args else None
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
+        # Ids without hyphens fit the UUID type of MariaDB 10.7 and the CHAR(32) that Django uses before it.
+        rows = [(item_id.hex, *row) for item_id, *row in rows]
         # Not INSERT IGNORE: that one turns every error into a warning.
         self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "id = id")
 

@@ -44,15 +44,15 @@ instance = Custom()
 )
 def test_a_path_names_a_module_or_a_class(settings, path, kind):
     settings.APP_METRICS_BACKEND = path
-    assert type(get_backend()) is kind
+    assert type(get_backend().backend) is kind
     assert get_backend() is get_backend()
 
 
 def test_the_setting_is_read_at_every_use(settings):
     settings.APP_METRICS_BACKEND = "app_metrics.backends.dummy"
-    assert isinstance(get_backend(), dummy.MetricsBackend)
+    assert isinstance(get_backend().backend, dummy.MetricsBackend)
     settings.APP_METRICS_BACKEND = "app_metrics.backends.locmem"
-    assert isinstance(get_backend(), locmem.MetricsBackend)
+    assert isinstance(get_backend().backend, locmem.MetricsBackend)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_a_replacement_ends_with_its_block(settings):
     outer, inner = Bare(), Bare()
     with replaced_backend(outer):
         with replaced_backend(inner):
-            assert get_backend() is inner
-        assert get_backend() is outer
-    assert isinstance(get_backend(), Custom)
+            assert get_backend().backend is inner
+        assert get_backend().backend is outer
+    assert isinstance(get_backend().backend, Custom)
 
 
 def test_a_backend_that_defines_nothing_but_write_has_no_complaint():
