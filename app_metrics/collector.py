@@ -1,5 +1,6 @@
 """The scope that gathers entries: one per request, task or `collect()` block."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -18,18 +19,21 @@ from .summary import Batch, Entry, Fold
 
 # Entries wait unfolded up to this many, which bounds memory and keeps folding out of most requests.
 BLOCK = 1024
-# A scope that holds so many summaries hands over what it has: memory and the size of a statement are bounded, too.
+# A `collect()` scope with so many summaries hands over what it has: a script may run for days. A request never does.
 MAX_SUMMARIES = 10_000
 
 
 class Collector:
     """Gather entries from any number of threads; hand them over as one batch when closed.
 
+    With more summaries than `max_summaries` (default: no limit) it hands over earlier, and more than once.
+
     Entries are appended on the way and folded later: appending is atomic and takes a fraction of the time. Collectors
     compare by identity, as asgiref compares context variables when it copies them between threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_summaries: float = math.inf) -> None:
+        self._max_summaries = max_summaries
         self._entries: deque[Entry] = deque()
         self._fold: Fold | None = None
         self._folding = threading.Lock()
@@ -38,7 +42,7 @@ class Collector:
     def add(self, entry: Entry) -> None:
         """Gather an entry; after the end of the scope it is written at once."""
         self._entries.append(entry)
-        if self.closed or (len(self._entries) >= BLOCK and self._fold_entries() >= MAX_SUMMARIES):
+        if self.closed or (len(self._entries) >= BLOCK and self._fold_entries() >= self._max_summaries):
             self._send()
 
     def close(self) -> None:
@@ -122,7 +126,7 @@ class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is use
         return type(self)()
 
     def __enter__(self) -> Collector:
-        collector = Collector()
+        collector = Collector(MAX_SUMMARIES)
         self._scopes.append((collector, _current.set(collector)))
         return collector
 

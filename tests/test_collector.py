@@ -46,6 +46,17 @@ def test_a_scope_of_very_many_keys_hands_over_early_and_loses_none(written: Jour
     assert written.count("calls") == 25_000
 
 
+def test_the_collector_of_a_request_hands_over_once_however_many_keys_it_has(written: Journal, settings: Any) -> None:
+    settings.APP_METRICS_MAX_LABEL_SETS = 1_000_000
+    collector = Collector()
+    for number in range(25_000):
+        collector.add(("calls", COUNTER, f'{{"number":"{number}"}}', 1, 0.0))
+    assert written.events == []
+    collector.close()
+    assert written.events == [WRITE]
+    assert written.count("calls") == 25_000
+
+
 def test_a_scope_that_records_nothing_writes_nothing(written: Journal) -> None:
     with collect():
         pass
