@@ -13,7 +13,7 @@ from django.db.utils import DatabaseError
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from .aggregation import MAX_CHUNK_SIZE, backlog
-from .backends import load_backend
+from .backends import get_backend
 from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
 from .contrib.model_rules import compile_models
 from .contrib.rules import RuleError, suggest
@@ -45,13 +45,12 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register("app_metrics")
-def check_backend(**kwargs: Any) -> list[CheckMessage]:
+def check_backend(**kwargs: Any) -> Sequence[CheckMessage]:
     try:
-        backend = load_backend(backend_path())
+        return get_backend().check()
     except ImproperlyConfigured as error:
         hint = f'Correct it, or set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".'
         return [Error(str(error), hint=hint, id="app_metrics.E009")]
-    return list(backend.check()) if hasattr(backend, "check") else []
 
 
 @register("app_metrics")

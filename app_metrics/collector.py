@@ -61,6 +61,8 @@ class Collector:
 
     def _send(self) -> None:
         self._entries.extend(take_entries())
+        if not self._entries and self._fold is None:
+            return  # most requests of most sites
         self._fold_entries()
         with self._folding:
             fold, self._fold = self._fold, None

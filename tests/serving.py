@@ -11,6 +11,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from app_metrics.backends import replaced_backend
@@ -121,3 +122,19 @@ def witnessed(alias: str) -> Iterator[list[str]]:
         connection_created.disconnect(watch)
         for connection in watched:
             connection.execute_wrappers.remove(note)
+
+
+def replaces(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        get_response(request)
+        return HttpResponse("another response")
+
+    return middleware
+
+
+def raises(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        get_response(request)
+        raise ValueError("in a middleware")
+
+    return middleware

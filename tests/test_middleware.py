@@ -3,7 +3,7 @@
 import io
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from wsgiref.util import FileWrapper
 
@@ -19,7 +19,6 @@ from tests.serving import BODY, METRICS, WRITE, Journal, journal, wsgi_get
 
 # A real handler ends every request by looking after the connections, which are the test's own.
 pytestmark = pytest.mark.django_db
-HERE = "tests.test_middleware."
 
 
 @pytest.fixture(autouse=True)
@@ -32,22 +31,6 @@ def site(settings: Any) -> None:
 def written() -> Iterator[Journal]:
     with journal() as kept:
         yield kept
-
-
-def replaces(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    def middleware(request: HttpRequest) -> HttpResponse:
-        get_response(request)
-        return HttpResponse("another response")
-
-    return middleware
-
-
-def raises(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    def middleware(request: HttpRequest) -> HttpResponse:
-        get_response(request)
-        raise ValueError("in a middleware")
-
-    return middleware
 
 
 @pytest.mark.parametrize(
@@ -76,8 +59,8 @@ def test_the_batch_goes_out_after_the_body(written: Journal, page: str, counts: 
         ("django.middleware.http.ConditionalGetMiddleware", "/plain/", 304),
         ("django.middleware.locale.LocaleMiddleware", "/translated/", 302),
         ("django.middleware.common.CommonMiddleware", "/quiet", 301),
-        (HERE + "replaces", "/redirects/", 200),
-        (HERE + "raises", "/redirects/", 500),
+        ("tests.serving.replaces", "/redirects/", 200),
+        ("tests.serving.raises", "/redirects/", 500),
     ],
 )
 def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
@@ -93,7 +76,7 @@ def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
 def test_django_closes_the_request_with_the_final_response(settings: Any) -> None:
     """The middleware relies on this."""
     closed = []
-    settings.MIDDLEWARE = [HERE + "replaces"]
+    settings.MIDDLEWARE = ["tests.serving.replaces"]
     request = RequestFactory().get("/quiet/")
     request.close = lambda: closed.append(request)
     handler = Client().handler

@@ -66,29 +66,13 @@ def sync_only(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpReque
     return middleware
 
 
-def replaces(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    def middleware(request: HttpRequest) -> HttpResponse:
-        get_response(request)
-        return HttpResponse("another response")
-
-    return middleware
-
-
-def raises(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    def middleware(request: HttpRequest) -> HttpResponse:
-        get_response(request)
-        raise ValueError("in a middleware")
-
-    return middleware
-
-
 @pytest.mark.parametrize(
     ("outside", "page", "status"),
     [
         ("django.middleware.locale.LocaleMiddleware", "/translated/", 302),
         ("django.middleware.common.CommonMiddleware", "/quiet", 301),
-        (HERE + "replaces", "/redirects/", 200),
-        (HERE + "raises", "/redirects/", 500),
+        ("tests.serving.replaces", "/redirects/", 200),
+        ("tests.serving.raises", "/redirects/", 500),
     ],
 )
 def test_a_middleware_outside_ours_may_replace_the_response_or_raise(

@@ -15,16 +15,15 @@ class MetricsBackend(base.MetricsBackend):
     """Destinations are apart: what one fails to write is kept and tried again for that one alone."""
 
     def __init__(self) -> None:
-        self._backends = [load_backend(path) for path in _paths()]
-        self._destinations = [RetryingBackend(backend) for backend in self._backends]
+        self._destinations = [RetryingBackend(load_backend(path)) for path in _paths()]
 
     def write(self, batch: Batch) -> None:
         for destination in self._destinations:
             destination.write(batch)
 
     def check(self) -> Sequence[CheckMessage]:
-        if self._backends:
-            return [message for backend in self._backends for message in backend.check()]
+        if self._destinations:
+            return [message for destination in self._destinations for message in destination.check()]
         return [
             Error(
                 "The composite backend has no destinations.",

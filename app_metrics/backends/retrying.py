@@ -5,7 +5,10 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from django.core.checks import CheckMessage
 
 from ..conf import retry_limit
 from ..drops import REFUSED, RETRY_LIMIT, drop_batch
@@ -30,7 +33,7 @@ class RetryingBackend(base.MetricsBackend):
 
     def __init__(self, backend: base.MetricsBackend) -> None:
         self.backend = backend
-        # Any class with a method write() may be a backend.
+        # Any class with a method write() may be a backend; here is what the others stand for where it lacks them.
         self.waits = getattr(backend, "waits", True)
         self._kept: deque[Kept] = deque()
         self._owner = os.getpid()
@@ -47,6 +50,9 @@ class RetryingBackend(base.MetricsBackend):
 
     def keeps(self) -> bool:
         return bool(getattr(self.backend, "keeps", super().keeps)())
+
+    def check(self) -> Sequence[CheckMessage]:
+        return list(getattr(self.backend, "check", super().check)())
 
     def retry(self) -> None:
         """Write what was kept until one fails again; that one goes to the end, lest it bar the way for good."""

@@ -135,3 +135,9 @@ def test_destinations_that_make_no_sense_are_refused_by_name(settings, paths, co
     settings.APP_METRICS_COMPOSITE_BACKENDS = paths
     with pytest.raises(ImproperlyConfigured, match=complaint):
         load_backend(COMPOSITE)
+
+
+def test_a_destination_that_defines_nothing_but_write_has_no_complaint(settings):
+    settings.APP_METRICS_BACKEND = COMPOSITE
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["tests.backends.test_loading.Bare"]
+    assert list(load_backend(COMPOSITE).check()) == []
