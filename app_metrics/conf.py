@@ -13,6 +13,7 @@ settings: Any = django_settings
 DEFAULT_BACKEND = "app_metrics.backends.db"
 DEFAULT_MAX_LABEL_SETS = 1000
 DEFAULT_RETRY_LIMIT = 100
+DEFAULT_CATCH_UP = 3
 
 
 class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
@@ -44,6 +45,18 @@ class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
     RETRY_LIMIT: int = DEFAULT_RETRY_LIMIT
     # Items one aggregation transaction takes.
     CHUNK_SIZE: int = 10_000
+    # Name → metric set: what is reported, to whom and how often, without a click in the admin.
+    SETS: Mapping[str, Any] = {}
+    # Whether a report goes out when its metrics recorded nothing in the reported period.
+    SEND_ZERO_ACTIVITY: bool = True
+    # Reports per set and period that are sent late, where `metrics_send_mail` did not run in time.
+    CATCH_UP: int = DEFAULT_CATCH_UP
+    # The site's address, such as "https://example.com", for the links in mails.
+    BASE_URL: str | None = None
+    # Slug → milestones: all-time totals that are announced when they are reached.
+    MILESTONES: Mapping[str, Any] = {}
+    # Name → rule: what is told when a number is not as it should be.
+    ALERTS: Mapping[str, Any] = {}
 
     class Meta:
         prefix = "APP_METRICS"
@@ -81,6 +94,10 @@ def max_label_sets() -> int:
 
 def retry_limit() -> int:
     return _positive(settings.APP_METRICS_RETRY_LIMIT, DEFAULT_RETRY_LIMIT)
+
+
+def catch_up() -> int:
+    return _positive(settings.APP_METRICS_CATCH_UP, DEFAULT_CATCH_UP)
 
 
 def _positive(value: Any, default: int) -> int:

@@ -91,6 +91,18 @@ def merge_all(summaries: Iterable[Summary]) -> Summary | None:
     return merged
 
 
+def headline(kind: str, summary: Summary | None) -> Number | None:
+    """Return the one number that stands for a summary: a counter's total, a gauge's last value, a timer's mean.
+
+    None where nothing was recorded; a counter then stands at 0.
+    """
+    if summary is None:
+        return 0 if kind == COUNTER else None
+    if kind == TIMER:
+        return _ROUNDING.quantize(_ROUNDING.divide(summary.total, summary.count), QUANTUM)
+    return summary.last if kind == GAUGE else summary.total
+
+
 def exact(number: Number | float) -> Number:
     """Return an int or Decimal; a float is rounded to nine decimal places from its shortest decimal form."""
     if type(number) is float:

@@ -1,18 +1,19 @@
+"""What is counted: metrics, the items that wait, and the totals."""
+
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import models
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from . import readings
-from .arguments import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
-from .fields import ExactCharField, ExactDecimalField, ExactSlugField
-from .periods import DAY, HOUR, MONTH, WEEK, YEAR
-from .summary import COUNTER, DECIMAL_PLACES, GAUGE, MAX_DIGITS, TIMER, Summary
+from .. import readings
+from ..arguments import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
+from ..fields import ExactCharField, ExactDecimalField, ExactSlugField
+from ..periods import DAY, HOUR, MONTH, WEEK, YEAR
+from ..summary import COUNTER, DECIMAL_PLACES, GAUGE, MAX_DIGITS, TIMER, Summary
 
 KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
 PERIOD_NAMES = ((HOUR, _("hour")), (DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")), (YEAR, _("year")))
@@ -93,31 +94,7 @@ class Metric(models.Model):
         return Total.objects.filter(metric=self), Item.objects.filter(slug=self.slug)
 
 
-class MetricSet(models.Model):
-    """Metrics that are reported together, to whom and how often."""
-
-    name = models.CharField(_("name"), max_length=200, unique=True)
-    metrics = models.ManyToManyField(Metric, verbose_name=_("metrics"), related_name="sets", blank=True)
-    email_recipients = models.ManyToManyField(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("e-mail recipients"),
-        related_name="+",
-        blank=True,
-    )
-    send_daily = models.BooleanField(_("send daily"), default=True)
-    send_weekly = models.BooleanField(_("send weekly"), default=False)
-    send_monthly = models.BooleanField(_("send monthly"), default=False)
-
-    class Meta:
-        verbose_name = _("metric set")
-        verbose_name_plural = _("metric sets")
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def _number(**options: Any) -> ExactDecimalField:
+def number_field(**options: Any) -> ExactDecimalField:
     return ExactDecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
 
 
@@ -127,10 +104,10 @@ class StoredSummary(models.Model):
     labels = ExactCharField(_("labels"), max_length=MAX_LABELS_LENGTH)
     hour = models.SmallIntegerField(_("hour"))
     count = models.BigIntegerField(_("count"))
-    total = _number(verbose_name=_("total"))
-    minimum = _number(verbose_name=_("minimum"))
-    maximum = _number(verbose_name=_("maximum"))
-    last = _number(verbose_name=_("last"))
+    total = number_field(verbose_name=_("total"))
+    minimum = number_field(verbose_name=_("minimum"))
+    maximum = number_field(verbose_name=_("maximum"))
+    last = number_field(verbose_name=_("last"))
     # Unix time in microseconds: compared in SQL, where time zones must not matter.
     last_at = models.BigIntegerField(_("last recorded"))
 

@@ -1,0 +1,19 @@
+from .counting import (
+    KIND_NAMES,
+    PERIOD_NAMES,
+    AggregationRun,
+    Item,
+    Metric,
+    MetricQuerySet,
+    QuarantinedItem,
+    StoredSummary,
+    Total,
+)  # fmt: skip
+from .reporting import Delivery, MetricSet, Notice, OutgoingMail, Schedule, Unsubscription
+from .watching import Alert, HighWaterMark, Milestone
+
+__all__ = [
+    "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Delivery", "HighWaterMark", "Item", "Metric",
+    "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail", "QuarantinedItem", "Schedule",
+    "StoredSummary", "Total", "Unsubscription",
+]  # fmt: skip
