@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo
 
 HOUR, DAY, WEEK, MONTH, YEAR = PERIODS = ("hour", "day", "week", "month", "year")
 
+# The total of one period: which, the date it starts, and the hour where it is one (else 0).
+Piece = tuple[str, date, int]
+
 # MariaDB stores dates from the year 1000; the end of the year 9999 has no next day.
 FIRST_YEAR, LAST_YEAR = 1000, 9998
 
@@ -71,3 +74,51 @@ def starts_between(period: str, first: date, last: date, first_weekday: int = 1)
     while start <= last:
         yield start
         start = next_start(period, start)
+
+
+def previous_start(period: str, start: date) -> date:
+    """Return the first date of the period before the one that begins at `start`."""
+    return period_start(period, start - timedelta(days=1), start.isoweekday())
+
+
+def year_earlier(period: str, start: date) -> date | None:
+    """Return the start of the same period a year earlier.
+
+    A week is the one with the same ISO number, None where that year had no week 53; weeks that begin on Sunday take the
+    number of their Monday. A day is the same weekday, 52 weeks earlier.
+    """
+    if period == DAY:
+        return start - timedelta(weeks=52)
+    if period != WEEK:
+        return start.replace(year=start.year - 1)
+    monday = start + timedelta(days=(8 - start.isoweekday()) % 7)
+    year, week, _ = monday.isocalendar()
+    try:
+        return date.fromisocalendar(year - 1, week, 1) - (monday - start)
+    except ValueError:
+        return None
+
+
+def elapsed_pieces(start: date, end: date, hours: int) -> list[Piece]:
+    """Cut the time from a date up to the first `hours` of another one into months, days and hours."""
+    pieces: list[Piece] = []
+    while start < end:
+        period = MONTH if start.day == 1 and next_start(MONTH, start) <= end else DAY
+        pieces.append((period, start, 0))
+        start = next_start(period, start)
+    return pieces + [(HOUR, end, hour) for hour in range(hours)]
+
+
+def same_part(period: str, start: date, end: date, hours: int, base: date) -> tuple[date, int]:
+    """Return the date and hours up to which another period, begun at `base`, has elapsed as far as this one.
+
+    A month or year that is shorter counts as a whole: on 31 March all of February has passed.
+    """
+    if period == YEAR:
+        try:
+            return end.replace(year=base.year), hours
+        except ValueError:  # 29 February
+            return date(base.year, 3, 1), 0
+    limit = next_start(period, base)
+    end = base + (end - start)
+    return (end, hours) if end < limit else (limit, 0)

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "app_metrics"
 
 FLOORS = {
-    0: {"conf", "periods", "summary", "arguments", "drops", "routers", "signals", "figures"},
+    0: {"conf", "periods", "summary", "arguments", "drops", "routers", "signals", "spans", "figures"},
     1: {"fields", "readings", "models", "sql", "backends", "backends.base", "backends.retrying"},
     2: {"backends"},
     3: {"handover", "collector", "recording", "catalog"},

@@ -1,0 +1,216 @@
+"""How a metric changes: closed periods beside earlier ones, and unfinished ones beside the same part of them."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Context, Decimal
+
+from .models import Item, Metric, Total
+from .periods import DAY, MONTH, WEEK, YEAR, Piece
+from .readings import Sources, fold
+from .spans import (
+    BEFORE,
+    YEAR_BEFORE,
+    Moment,
+    Plan,
+    closed,
+    latest_closed,
+    moment_of,
+    running,
+    week_of,
+    whole,
+)  # fmt: skip
+from .summary import Number, Summary, add, headline, merge
+
+TRENDED = (DAY, WEEK, MONTH, YEAR)
+
+# What a comparison comes to.
+UP, DOWN, SAME, NEW, NOT_AVAILABLE = "up", "down", "same", "new", "n/a"
+
+# The groups of the classic dictionary and their names.
+CLASSIC = {
+    "yesterday": ("yesterday", "previous_week", "previous_month"),
+    WEEK: ("week", "previous_week", "previous_month_week", "previous_year_week"),
+    MONTH: ("month", "previous_month", "previous_month_year"),
+    YEAR: ("year", "previous_year"),
+}
+
+_RATIO = Context(prec=28)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A metric's summary beside an earlier one.
+
+    `start` is the first date of the earlier period; None where there is none, as for a week 53.
+    """
+
+    kind: str
+    start: date | None
+    now: Summary | None
+    then: Summary | None
+
+    @property
+    def current(self) -> Number | None:
+        """A counter's total, a gauge's last value, a timer's mean in seconds; None where nothing was recorded."""
+        return headline(self.kind, self.now)
+
+    @property
+    def base(self) -> Number | None:
+        return None if self.start is None else headline(self.kind, self.then)
+
+    @property
+    def change(self) -> Number | None:
+        """The absolute change: current − base."""
+        if self.current is None or self.base is None:
+            return None
+        return add(self.current, -self.base)
+
+    @property
+    def relative(self) -> Decimal | None:
+        """The relative change, (current − base) ÷ |base|: 0.5 is half as much again; None on a base of zero."""
+        if self.change is None or not self.base:
+            return None
+        return _RATIO.divide(Decimal(self.change), abs(Decimal(self.base)))
+
+    @property
+    def verdict(self) -> str:
+        """Return "up", "down" or "same"; "new" where there was nothing before, "n/a" where nothing can be compared."""
+        if self.start is None or self.current is None:
+            return NOT_AVAILABLE
+        if not self.base:
+            return NEW if self.current or self.base is None else NOT_AVAILABLE
+        return UP if self.current > self.base else DOWN if self.current < self.base else SAME
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One period of one metric, and what it is compared with, by "before", "week_before" and "year_before".
+
+    `summary` is all that was recorded in it. Where the period still runs, the comparisons take only its full hours, and
+    the same part of the others.
+    """
+
+    period: str
+    start: date
+    summary: Summary | None
+    comparisons: Mapping[str, Comparison]
+
+
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """The trends of one metric by period: the latest closed one, and the one that runs, so far."""
+
+    closed: Mapping[str, Trend]
+    so_far: Mapping[str, Trend]
+
+
+# Summaries by the slug of a metric and the name of a span.
+Found = Mapping[tuple[str, Hashable], Summary]
+
+
+def trends(
+    metrics: Iterable[Metric], day: date | None = None, labels: Mapping[str, str] | None = None
+) -> dict[str, Trends]:
+    """Return the trends of metrics by slug, for all label sets together or the one given; one query for all.
+
+    `day` stands for today, which it is by default, in the metrics time zone. An earlier one is looked at from its end.
+    """
+    metrics = list(metrics)
+    moment = moment_of(day)
+    over = {period: closed(period, latest_closed(period, moment.today)) for period in TRENDED}
+    so_far = {period: running(period, moment) for period in TRENDED}
+    spans = {**spans_of("over", over.values()), **spans_of("so far", so_far.values())}
+    found = totalled(metrics, spans, labels)
+    return {
+        metric.slug: Trends(
+            {period: trend(metric, "over", plan, found) for period, plan in over.items()},
+            {period: trend(metric, "so far", plan, found) for period, plan in so_far.items()},
+        )
+        for metric in metrics
+    }
+
+
+def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, Number | dict[str, Number]]:
+    """Return the classic dictionary of a metric's trends; `date` stands for today, which it is by default.
+
+    `current_day` is a number. `yesterday` holds `yesterday`, `previous_week` (the same weekday a week before it) and
+    `previous_month` (the same day of the month before, or that month's last); `week` holds `week`, `previous_week`,
+    `previous_month_week` (four weeks before) and `previous_year_week` (the same ISO week); `month` holds `month`,
+    `previous_month` and `previous_month_year`; `year` holds `year` and `previous_year`. The unfinished week, month and
+    year stand beside the same elapsed part of the previous ones, in full hours. Numbers are totals, for gauges the last
+    value, for timers the mean; 0 where nothing was recorded.
+
+    Raises TypeError when `metric` is no Metric.
+    """
+    if not isinstance(metric, Metric):
+        raise TypeError(f"trending_for_metric() takes a Metric, not {type(metric).__name__}.")
+    spans = _classic_spans(moment_of(date))
+    found = totalled([metric], spans)
+    numbers = {name: headline(metric.kind, found.get((metric.slug, name))) or 0 for name in spans}
+    return {
+        "current_day": numbers["current_day"],
+        **{group: {name: numbers[group, name] for name in names} for group, names in CLASSIC.items()},
+    }
+
+
+def spans_of(prefix: str, plans: Iterable[Plan]) -> dict[Hashable, list[Piece]]:
+    """Return the spans that trends are made of, named as `trend` looks them up."""
+    spans: dict[Hashable, list[Piece]] = {}
+    for plan in plans:
+        spans[prefix, plan.period, "whole"] = plan.whole
+        spans[prefix, plan.period, "compared"] = plan.compared
+        spans.update({(prefix, plan.period, name): pieces for name, (_, pieces) in plan.bases.items()})
+    return spans
+
+
+def trend(metric: Metric, prefix: str, plan: Plan, found: Found) -> Trend:
+    """Return a metric's trend from what was found of the spans of a plan."""
+
+    def summary(name: str) -> Summary | None:
+        return found.get((metric.slug, (prefix, plan.period, name)))
+
+    comparisons = {
+        name: Comparison(metric.kind, start, summary("compared"), summary(name))
+        for name, (start, _) in plan.bases.items()
+    }
+    return Trend(plan.period, plan.start, summary("whole"), comparisons)
+
+
+def totalled(
+    metrics: Iterable[Metric], spans: Mapping[Hashable, Iterable[Piece]], labels: Mapping[str, str] | None = None
+) -> dict[tuple[str, Hashable], Summary]:
+    """Return the summaries of spans over all label sets, or the one given; one query."""
+    merged: dict[tuple[str, Hashable], Summary] = {}
+    for (slug, _, name), summary in fold(sources(metrics), spans, labels).items():
+        merged[slug, name] = merge(merged[slug, name], summary) if (slug, name) in merged else summary
+    return merged
+
+
+def sources(metrics: Iterable[Metric]) -> Sources:
+    """Return the totals and the waiting items of metrics, as `app_metrics.readings` takes them."""
+    metrics = list(metrics)
+    items = Item.objects.filter(slug__in=[metric.slug for metric in metrics])
+    return Total.objects.filter(metric__in=[metric.pk for metric in metrics]), items
+
+
+def _classic_spans(moment: Moment) -> dict[Hashable, list[Piece]]:
+    yesterday = moment.today - timedelta(days=1)
+    week_before, month_before = yesterday - timedelta(weeks=1), _month_before(yesterday)
+    days = zip(CLASSIC["yesterday"], (yesterday, week_before, month_before), strict=True)
+    spans: dict[Hashable, list[Piece]] = {("yesterday", name): whole(DAY, day) for name, day in days}
+    spans["current_day"] = running(DAY, moment).whole
+    for period in (WEEK, MONTH, YEAR):
+        plan = running(period, moment)
+        spans[period, period] = plan.whole
+        spans[period, f"previous_{period}"] = plan.bases[BEFORE][1]
+        if YEAR_BEFORE in plan.bases:
+            spans[period, CLASSIC[period][-1]] = plan.bases[YEAR_BEFORE][1]
+    spans[WEEK, "previous_month_week"] = week_of(moment, weeks_before=4)
+    return spans
+
+
+def _month_before(day: date) -> date:
+    """Return the same day of the month before, or that month's last."""
+    last = day.replace(day=1) - timedelta(days=1)
+    return last.replace(day=min(day.day, last.day))
