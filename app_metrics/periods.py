@@ -26,6 +26,13 @@ def bucket(second: int, zone: ZoneInfo) -> tuple[date, int]:
     return day, max(0, int(second - midnight(day, zone).timestamp()) // 3600)
 
 
+def local_date(moment: date, zone: ZoneInfo) -> date:
+    """Return the date it is at a datetime in a zone, which a naive one is in already; a date stays itself."""
+    if not isinstance(moment, datetime):
+        return moment
+    return moment.astimezone(zone).date() if moment.tzinfo else moment.date()
+
+
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """Return the first instant of a date in a zone, in UTC.
 

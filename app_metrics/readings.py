@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 from django.db.models import CharField, F, Value
 
 from .conf import first_weekday, time_zone
-from .periods import DAY, HOUR, Piece, bucket, hour_start, hours_in, next_start, period_start, starts_between
+from .periods import (
+    DAY,
+    HOUR,
+    Piece,
+    bucket,
+    hour_start,
+    hours_in,
+    local_date,
+    next_start,
+    period_start,
+    starts_between,
+)
 from .summary import Number, Summary, encode_labels, merge, merge_all
 
 COLUMNS = ("hour", "count", "total", "minimum", "maximum", "last", "last_at")
@@ -132,10 +143,7 @@ def _locate(period: str, moment: date) -> Start:
 
 
 def _local(moment: date) -> date:
-    """Return the date it is in the metrics time zone; a naive datetime is in that zone already."""
-    if not isinstance(moment, datetime):
-        return moment
-    return moment.astimezone(time_zone()).date() if moment.tzinfo else moment.date()
+    return local_date(moment, time_zone())
 
 
 def span(period: str, day: date) -> tuple[date, date]:

@@ -12,6 +12,7 @@ from .periods import (
     Piece,
     bucket,
     elapsed_pieces,
+    local_date,
     next_start,
     period_start,
     previous_start,
@@ -46,10 +47,11 @@ class Plan(NamedTuple):
 
 
 def moment_of(day: date | None) -> Moment:
-    """Return up to when is looked: now, or the end of an earlier or later date."""
+    """Return up to when is looked: now, or the end of an earlier or later date; a datetime stands for its date."""
     zone = time_zone()
     today, hour = bucket(int(time.time()), zone)
-    if day is None or day == today:
+    day = today if day is None else local_date(day, zone)
+    if day == today:
         return Moment(today, today, hour)
     return Moment(day, day + timedelta(days=1), 0)
 

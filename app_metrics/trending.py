@@ -20,7 +20,7 @@ from .spans import (
     week_of,
     whole,
 )  # fmt: skip
-from .summary import Number, Summary, add, headline, merge
+from .summary import EXACT, Number, Summary, headline, merge
 
 TRENDED = (DAY, WEEK, MONTH, YEAR)
 
@@ -64,14 +64,14 @@ class Comparison:
         """The absolute change: current − base."""
         if self.current is None or self.base is None:
             return None
-        return add(self.current, -self.base)
+        return EXACT.subtract(self.current, self.base)
 
     @property
     def relative(self) -> Decimal | None:
         """The relative change, (current − base) ÷ |base|: 0.5 is half as much again; None on a base of zero."""
         if self.change is None or not self.base:
             return None
-        return _RATIO.divide(Decimal(self.change), abs(Decimal(self.base)))
+        return _RATIO.divide(Decimal(self.change), Decimal(self.base).copy_abs())
 
     @property
     def verdict(self) -> str:

@@ -16,12 +16,17 @@ from app_metrics.periods import (
     WEEK,
     YEAR,
     bucket,
+    elapsed_pieces,
     hour_start,
     hours_in,
+    local_date,
     midnight,
     next_start,
     period_start,
+    previous_start,
+    same_part,
     starts_between,
+    year_earlier,
 )
 
 # Clocks that change at midnight, over midnight, by half an hour, by a whole day, and not at all.
@@ -201,6 +206,168 @@ def test_hours_days_months_and_years_hold_the_same_sum(moments, zone, week):
     for period in PERIODS[1:]:
         for (start, _), count in held[period].items():
             assert count == sum(n for day, n in days.items() if start <= day < next_start(period, start))
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        (date(2026, 5, 31), date(2026, 5, 31)),
+        (datetime(2026, 5, 31, 22, tzinfo=UTC), date(2026, 6, 1)),
+        (datetime(2026, 5, 31, 22), date(2026, 5, 31)),  # noqa: DTZ001
+    ],
+)
+def test_a_datetime_has_the_date_it_is_in_the_zone_and_a_naive_one_is_there(moment, day):
+    found = local_date(moment, ZoneInfo("Europe/Berlin"))
+    assert (found, type(found)) == (day, date)
+
+
+longer = st.sampled_from([DAY, WEEK, MONTH, YEAR])
+
+
+@given(dates, week_starts, longer)
+def test_after_the_period_before_comes_this_one(day, week, period):
+    start = period_start(period, day, week)
+    before = previous_start(period, start)
+    assert next_start(period, before) == start
+    assert period_start(period, before, week) == before
+
+
+@pytest.mark.parametrize(
+    ("period", "start", "before"),
+    [
+        (DAY, date(2028, 3, 1), date(2028, 2, 29)),
+        (WEEK, date(2027, 1, 4), date(2026, 12, 28)),
+        (WEEK, date(2027, 1, 3), date(2026, 12, 27)),  # a week that begins on Sunday
+        (MONTH, date(2026, 3, 1), date(2026, 2, 1)),
+        (MONTH, date(2027, 1, 1), date(2026, 12, 1)),
+        (YEAR, date(2028, 1, 1), date(2027, 1, 1)),
+    ],
+)
+def test_before_a_period_comes_the_previous(period, start, before):
+    assert previous_start(period, start) == before
+
+
+@given(dates)
+def test_a_day_a_year_earlier_is_the_same_weekday(day):
+    earlier = year_earlier(DAY, day)
+    assert earlier.weekday() == day.weekday()
+    assert (day - earlier).days == 364
+
+
+@given(dates, st.sampled_from([MONTH, YEAR]))
+def test_a_month_or_year_a_year_earlier_has_the_same_name(day, period):
+    start = period_start(period, day)
+    assert year_earlier(period, start) == date(start.year - 1, start.month, 1)
+
+
+@given(dates, week_starts)
+@example(date(2026, 12, 28), 1)
+@example(date(2027, 1, 2), 7)
+@example(date(2021, 1, 3), 7)
+def test_a_week_a_year_earlier_has_the_same_iso_number_or_there_is_none(day, week):
+    start = period_start(WEEK, day, week)
+    monday = timedelta(days=0 if week == 1 else 1)
+    year, number, _ = (start + monday).isocalendar()
+    earlier = year_earlier(WEEK, start)
+    if earlier is None:
+        assert number == 53
+        assert date(year - 1, 12, 28).isocalendar().week == 52  # this date is in the last week of its year
+    else:
+        assert (earlier + monday).isocalendar()[:] == (year - 1, number, 1)
+        assert earlier.isoweekday() == week
+
+
+@pytest.mark.parametrize(
+    ("start", "earlier"),
+    [
+        (date(2026, 3, 30), date(2025, 3, 31)),  # week 14, neither 52 weeks nor 365 days before everywhere
+        (date(2027, 1, 4), date(2025, 12, 29)),  # week 1, 53 weeks before
+        (date(2026, 12, 28), None),  # week 53
+        (date(2026, 3, 29), date(2025, 3, 30)),
+        (date(2026, 12, 27), None),
+        (date(2027, 1, 3), date(2025, 12, 28)),
+    ],
+)
+def test_a_week_is_found_in_the_year_before_by_its_iso_number(start, earlier):
+    assert year_earlier(WEEK, start) == earlier
+
+
+def dates_and_hours(pieces):
+    """Take pieces apart into whole dates and hours."""
+    whole, hours = [], []
+    for period, start, hour in pieces:
+        if period == HOUR:
+            hours.append((start, hour))
+        else:
+            assert hour == 0
+            end = next_start(period, start)
+            whole += [start + timedelta(days=n) for n in range((end - start).days)]
+    return whole, hours
+
+
+@given(dates, st.integers(0, 800), st.integers(0, 25))
+def test_pieces_cover_every_date_and_hour_once(start, days, hours):
+    end = start + timedelta(days=days)
+    pieces = elapsed_pieces(start, end, hours)
+    assert dates_and_hours(pieces) == (
+        [start + timedelta(days=n) for n in range(days)],
+        [(end, hour) for hour in range(hours)],
+    )
+    # No month is taken day by day but the first and the last.
+    assert len([period for period, *_ in pieces if period == DAY]) <= 60
+
+
+def test_pieces_are_months_where_they_are_whole():
+    assert elapsed_pieces(date(2028, 1, 30), date(2028, 4, 2), 2) == [
+        (DAY, date(2028, 1, 30), 0), (DAY, date(2028, 1, 31), 0), (MONTH, date(2028, 2, 1), 0),
+        (MONTH, date(2028, 3, 1), 0), (DAY, date(2028, 4, 1), 0), (HOUR, date(2028, 4, 2), 0),
+        (HOUR, date(2028, 4, 2), 1),
+    ]  # fmt: skip
+    assert elapsed_pieces(date(2028, 2, 1), date(2028, 3, 1), 0) == [(MONTH, date(2028, 2, 1), 0)]
+    assert elapsed_pieces(date(2028, 2, 1), date(2028, 2, 1), 0) == []
+
+
+@given(dates, st.integers(0, 366), st.integers(0, 24), longer, week_starts, st.integers(1, 60))
+def test_the_same_part_lies_within_the_other_period_and_is_as_long_where_there_is_room(
+    day, offset, hours, period, week, back
+):
+    start = period_start(period, day, week)
+    end = min(start + timedelta(days=offset), next_start(period, start) - timedelta(days=1))
+    assert same_part(period, start, end, hours, start) == (end, hours)
+    base = start
+    for _ in range(back):
+        base = previous_start(period, base)
+    until, base_hours = same_part(period, start, end, hours, base)
+    limit = next_start(period, base)
+    assert base <= until <= limit
+    if until == limit:
+        assert base_hours == 0
+        assert limit - base <= end - start  # all of a shorter period
+    elif period != YEAR:
+        assert (until - base, base_hours) == (end - start, hours)
+    elif (end.month, end.day) == (2, 29) and (until.month, until.day) != (2, 29):
+        assert (until.month, until.day, base_hours) == (3, 1, 0)
+    else:
+        assert (until.month, until.day, base_hours) == (end.month, end.day, hours)
+
+
+@pytest.mark.parametrize(
+    ("period", "start", "end", "base", "part"),
+    [
+        (MONTH, date(2026, 3, 1), date(2026, 3, 31), date(2026, 2, 1), (date(2026, 3, 1), 0)),
+        (MONTH, date(2026, 3, 1), date(2026, 3, 29), date(2026, 2, 1), (date(2026, 3, 1), 0)),
+        (MONTH, date(2026, 3, 1), date(2026, 3, 28), date(2026, 2, 1), (date(2026, 2, 28), 9)),
+        (MONTH, date(2028, 2, 1), date(2028, 2, 29), date(2027, 2, 1), (date(2027, 3, 1), 0)),
+        (MONTH, date(2026, 2, 1), date(2026, 2, 28), date(2026, 1, 1), (date(2026, 1, 28), 9)),
+        (YEAR, date(2028, 1, 1), date(2028, 2, 29), date(2027, 1, 1), (date(2027, 3, 1), 0)),
+        (YEAR, date(2029, 1, 1), date(2029, 3, 1), date(2028, 1, 1), (date(2028, 3, 1), 9)),
+        (YEAR, date(2026, 1, 1), date(2026, 12, 31), date(2025, 1, 1), (date(2025, 12, 31), 9)),
+        (WEEK, date(2026, 3, 30), date(2026, 3, 31), date(2025, 3, 31), (date(2025, 4, 1), 9)),
+        (DAY, date(2026, 3, 31), date(2026, 3, 31), date(2025, 4, 1), (date(2025, 4, 1), 9)),
+    ],
+)
+def test_the_same_part_of_another_period_ends_here(period, start, end, base, part):
+    assert same_part(period, start, end, 9, base) == part
 
 
 @pytest.mark.parametrize("period", ["fortnight", "", None, "Day"])

@@ -1,5 +1,6 @@
 """Reading: totals and waiting items together, each exactly once, in one statement."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -295,3 +296,133 @@ def test_the_totals_of_all_metrics_are_one_query(database, django_assert_num_que
         found = list(Metric.objects.with_total("week").order_by("-period_total").values_list("slug", "period_total"))
     assert found == [*((f"metric-{number}", number + Decimal("0.5")) for number in (4, 3, 2, 1, 0)), ("never", 0)]
     assert Metric.objects.with_total("week").filter(period_total__gt=4).get().slug == "metric-4"
+
+
+def folded(spans, labels=None, slug="downloads"):
+    """The summaries of named spans of one metric; by name where there is but one label set."""
+    sources = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
+    return readings.fold(sources, spans, labels)
+
+
+def sums(spans, **options):
+    """The sums of named spans over all label sets."""
+    found = Counter()
+    for (_, _, name), summary in folded(spans, **options).items():
+        found[name] += summary.total
+    return dict(found)
+
+
+@pytest.mark.parametrize("aggregated", [0, 1, 2, 3])
+def test_a_row_belongs_to_every_span_that_holds_it(downloads, aggregated):
+    for number, moment in enumerate([at(2026, 3, 1), at(2026, 3, 1, 9, 59), at(2026, 3, 2, 3)]):
+        if number == aggregated:
+            aggregate()
+        metric("downloads", 10**number, at=moment)
+    if aggregated == 3:
+        aggregate()
+    first, second = date(2026, 3, 1), date(2026, 3, 2)
+    spans = {
+        "year": [(YEAR, date(2026, 1, 1), 0)],
+        "month": [(MONTH, first, 0)],
+        "the same month": [(MONTH, first, 0)],
+        "week": [(WEEK, date(2026, 2, 23), 0)],
+        "day": [(DAY, first, 0)],
+        "days": [(DAY, second, 0), (DAY, first, 0)],
+        "hour": [(HOUR, first, 9)],
+        "hours": [(HOUR, first, hour) for hour in range(9)],
+        "day and hours": [(DAY, first, 0), *((HOUR, second, hour) for hour in range(3))],
+        "day and more hours": [(DAY, first, 0), *((HOUR, second, hour) for hour in range(4))],
+        "year before": [(YEAR, date(2025, 1, 1), 0)],
+        "nothing": [],
+    }
+    assert sums(spans) == {
+        "year": 111, "month": 111, "the same month": 111, "week": 11, "day": 11, "days": 111, "hour": 10, "hours": 1,
+        "day and hours": 11, "day and more hours": 111,
+    }  # fmt: skip
+    # Each span alone says the same as all of them together.
+    assert {name: each for name in spans for each in sums({name: spans[name]}).values()} == sums(spans)
+
+
+def test_a_fold_tells_metrics_and_label_sets_apart(downloads):
+    for slug in ("downloads", "other"):
+        for labels, number in [(None, 1), ({"b": "2", "a": "1"}, 10)]:
+            metric(slug, number, labels=labels, at=at(2026, 6, 1, 9))
+            aggregate()
+            metric(slug, number * 2, labels=labels, at=at(2026, 6, 1, 9))
+    spans = {"day": [(DAY, date(2026, 6, 1), 0)]}
+    found = readings.fold((Total.objects.all(), Item.objects.all()), spans)
+    assert {key: (summary.count, summary.total) for key, summary in found.items()} == {
+        (slug, labels, "day"): (2, total)
+        for slug in ("downloads", "other")
+        for labels, total in [("{}", 3), ('{"a":"1","b":"2"}', 30)]
+    }
+    assert sums(spans) == {"day": 33}
+    assert sums(spans, labels={"a": "1", "b": "2"}) == {"day": 30}
+    assert sums(spans, labels={}) == {"day": 3}
+    assert sums(spans, labels={"a": "1"}) == {}
+
+
+def test_a_fold_holds_the_whole_summary(downloads):
+    for day, value, hour in [(1, 5, 10), (2, 3, 11), (1, -2, 9)]:
+        gauge("downloads", value, at=at(2026, 6, day, hour))
+        if day == 1:
+            aggregate()
+    spans = {"both": [(DAY, date(2026, 6, 1), 0), (DAY, date(2026, 6, 2), 0)], "one": [(DAY, date(2026, 6, 1), 0)]}
+    last, earlier = (int(at(2026, 6, *each).timestamp()) * 1_000_000 for each in [(2, 11), (1, 10)])
+    assert folded(spans) == {
+        ("downloads", "{}", "both"): Summary(3, 6, -2, 5, 3, last),
+        ("downloads", "{}", "one"): Summary(2, 3, -2, 5, 5, earlier),
+    }
+
+
+@pytest.mark.parametrize("aggregated", [False, True])
+def test_a_fold_of_weeks_that_begin_on_sunday(downloads, settings, aggregated):
+    settings.APP_METRICS_WEEK_START = "sunday"
+    for number, day in enumerate([14, 15, 21, 22]):
+        metric("downloads", 10**number, at=at(2026, 11, day))
+    if aggregated:
+        aggregate()
+    assert sums({"week": [(WEEK, date(2026, 11, 15), 0)]}) == {"week": 110}
+
+
+def test_a_fold_is_one_query_and_none_where_nothing_is_asked(downloads, database, django_assert_num_queries):
+    spans = {n: [(period, date(2026, 1, 1), 0) for period in PERIODS] for n in range(20)}
+    with django_assert_num_queries(1, using=database):
+        folded(spans)
+    with django_assert_num_queries(0, using=database):
+        assert folded({}) == folded({"nothing": []}) == {}
+
+
+def test_a_fold_reads_the_totals_it_needs_and_no_others(downloads, monkeypatch):
+    for day in (1, 2, 3):
+        metric("downloads", at=at(2026, 3, day, 9))
+    aggregate()
+    for day in (1, 2, 3):
+        metric("downloads", at=at(2026, 3, day, 10))
+    read = []
+    monkeypatch.setattr(readings, "Summary", lambda *values: read.append(values) or Summary(*values))
+    assert sums({"day": [(DAY, date(2026, 3, 2), 0)]}) == {"day": 2}
+    assert len(read) == 2  # one total, one item
+
+
+def test_what_is_aggregated_while_a_fold_reads_counts_once(transactional_database):
+    create_metric("downloads")
+    for _ in range(100):
+        metric("downloads", at=at(2026, 6, 1, 9))
+
+    def work():
+        try:
+            aggregate(chunk_size=5)
+        finally:
+            connections[transactional_database].close()
+
+    june = date(2026, 6, 1)
+    spans = {"day": [(DAY, june, 0)], "month": [(MONTH, june, 0)], "hours": [(HOUR, june, n) for n in range(10)]}
+    seen = set()
+    aggregation = Thread(target=work)
+    aggregation.start()
+    while aggregation.is_alive():
+        seen.add(tuple(sums(spans).values()))
+    aggregation.join()
+    assert seen == {(100, 100, 100)}
+    assert not Item.objects.exists()
