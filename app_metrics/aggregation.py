@@ -7,25 +7,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import lru_cache
-from random import uniform
+from functools import lru_cache, partial
 from typing import Any
 
-from django.db import DataError, IntegrityError, OperationalError, connections, transaction
+from django.db import DataError, connections, transaction
 from django.utils import timezone
 
+from . import milestones
 from .arguments import check_slug
 from .conf import first_weekday, max_label_sets, settings
 from .models import AggregationRun, Item, Metric, QuarantinedItem, Total
 from .periods import HOUR, PERIODS, YEAR, period_start
 from .sql import dialect_for
 from .sql.base import KEY_COLUMNS, SUMMARY_COLUMNS, Claim, Row, TotalKey
+from .sql.retrying import retried
 from .summary import COUNT_LIMIT, KINDS, NO_LABELS, TOTAL_LIMIT, Key, Summary, cap_labels, decode_labels, merge
 
 MAX_CHUNK_SIZE = 30_000
-# Tries of one transaction that another one's locks, or a metric deleted meanwhile, made fail.
-TRIES = 8
-
 # What a row that no total can take makes a chunk fail with.
 BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
 
@@ -62,11 +60,12 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     limit = checked_chunk_size(chunk_size)
     started = time.monotonic()
     done = Aggregation()
+    milestones.remember()
     drain = _Drain()
     size = limit
     while True:
         try:
-            taken, quarantined = drain.retried(drain.one if size == 1 else drain.chunk, size)
+            taken, quarantined = drain.take(size)
         except BAD_DATA:
             if size == 1:  # it cannot even be set aside
                 raise
@@ -81,6 +80,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
         size = min(limit, size * 10)
     done.seconds = time.monotonic() - started
     _note(done)
+    milestones.announce()
     return done
 
 
@@ -125,31 +125,25 @@ class _Drain:
         self._metrics: dict[str, Metric] = {}
         self._label_sets: dict[int, set[str]] = {}
 
-    def retried(self, transact: Callable[[int], tuple[int, int]], size: int) -> tuple[int, int]:
-        """Run a transaction again while it fails for what others did meanwhile."""
-        for tried in range(1, TRIES + 1):
-            try:
-                return transact(size)
-            except BAD_DATA:
-                self._forget()
-                raise
-            except (IntegrityError, OperationalError) as error:
-                self._forget()  # what was created was rolled back
-                passing = isinstance(error, IntegrityError) or self._dialect.is_transient(error)
-                if tried == TRIES or not passing:
-                    raise
-                time.sleep(uniform(0, 0.05 * 2**tried))  # noqa: S311 - apart, not secret
-        raise AssertionError("unreachable: the last try raises")
+    def take(self, size: int) -> tuple[int, int]:
+        """Take up to `size` items into their totals; return how many were taken and quarantined."""
+        return retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
 
-    def chunk(self, size: int) -> tuple[int, int]:
-        """Take up to `size` items and add them to their totals; return how many were taken and quarantined."""
+    def _forgetful(self, transact: Callable[[int], tuple[int, int]], size: int) -> tuple[int, int]:
+        try:
+            return transact(size)
+        except Exception:
+            self._forget()  # what was created was rolled back
+            raise
+
+    def _chunk(self, size: int) -> tuple[int, int]:
         with transaction.atomic(using=self._alias):
             claim = self._dialect.claim(self._connection, size)
             self._add(claim)
         return claim.size, 0
 
-    def one(self, size: int) -> tuple[int, int]:
-        """Do the same with one item; set it aside where no total can take it."""
+    def _one(self, size: int) -> tuple[int, int]:
+        """Take one item; set it aside where no total can take it."""
         with transaction.atomic(using=self._alias):
             claim = self._dialect.claim(self._connection, size)
             try:

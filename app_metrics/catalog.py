@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, router, transaction
 from django.utils.text import slugify
 
@@ -44,17 +46,28 @@ def create_metric_set(
     send_weekly: bool = False,
     send_monthly: bool = False,
 ) -> MetricSet:
-    """Create a metric set, its metrics and recipients (users) together, or nothing at all.
+    """Create a metric set, its metrics and recipients (users or plain addresses) together, or nothing at all.
 
-    Raises TypeError when something else than saved metrics and users is given, ValueError when the name is taken.
+    Raises TypeError when something else than saved metrics, users and addresses is given, ValueError when the name is
+    taken or a text is no address.
     """
-    metrics, recipients = list(metrics), list(email_recipients)
+    if isinstance(email_recipients, str):
+        raise TypeError(f"Give a list: email_recipients=[{email_recipients!r}].")
+    metrics, everybody = list(metrics), list(email_recipients)
+    addresses = [each for each in everybody if isinstance(each, str)]
+    recipients = [each for each in everybody if not isinstance(each, str)]
+    for address in addresses:
+        _require_address(address)
     _require_saved(metrics, Metric, "metrics")
     _require_saved(recipients, MetricSet._meta.get_field("email_recipients").related_model, "email_recipients")
     try:
         with transaction.atomic(using=router.db_for_write(MetricSet)):
             metric_set = MetricSet.objects.create(
-                name=name, send_daily=send_daily, send_weekly=send_weekly, send_monthly=send_monthly
+                name=name,
+                email_addresses="\n".join(addresses),
+                send_daily=send_daily,
+                send_weekly=send_weekly,
+                send_monthly=send_monthly,
             )
             metric_set.metrics.set(metrics)
             if recipients:  # users may live in another database
@@ -83,6 +96,13 @@ def _slugs_for(name: str) -> Iterable[str]:
         suffix = f"-{number}"
         yield base[: MAX_SLUG_LENGTH - len(suffix)] + suffix
         number += 1
+
+
+def _require_address(address: str) -> None:
+    try:
+        validate_email(address)
+    except ValidationError as error:
+        raise ValueError(f"{address!r} is not an e-mail address.") from error
 
 
 def _require_saved(objects: list[Any], model: Any, argument: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.apps import apps
@@ -10,17 +11,21 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.utils import DatabaseError
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
 from .aggregation import MAX_CHUNK_SIZE, backlog
 from .backends import get_backend
 from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
+from .contrib.alert_rules import compile_alerts
 from .contrib.model_rules import compile_models
 from .contrib.rules import RuleError, suggest
 from .contrib.signal_rules import compile_signals
 from .contrib.url_rules import SETTING as URLS
 from .contrib.url_rules import compile_urls
+from .declared import compile_sets
+from .milestones import compile_milestones
 from .models import Item
+from .recipients import UNSUBSCRIBE
 
 MIDDLEWARE = "app_metrics.middleware.MetricsMiddleware"
 # Seconds after which waiting items say that nobody runs the aggregation.
@@ -35,13 +40,23 @@ def check_rules(**kwargs: Any) -> list[CheckMessage]:
         *_unknown_urls(urls),
         *compile_models(settings.APP_METRICS_MODELS)[1],
         *compile_signals(settings.APP_METRICS_SIGNALS)[1],
+        *compile_milestones(settings.APP_METRICS_MILESTONES)[1],
+        *compile_alerts(settings.APP_METRICS_ALERTS)[1],
     ]
     return [Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}") for error in errors]
 
 
 @register("app_metrics")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    return [*_unknown_settings(), *_bad_values(), *_spelled_twice(), *_missing_middleware(), *_missing_auth()]
+    return [
+        *_unknown_settings(),
+        *_bad_values(),
+        *_bad_sets(),
+        *_spelled_twice(),
+        *_missing_middleware(),
+        *_missing_auth(),
+        *_missing_urls(),
+    ]
 
 
 @register("app_metrics")
@@ -132,6 +147,11 @@ def _bad_values() -> Iterator[CheckMessage]:
             yield Error(f"{name} is {value!r}.", hint=hint, id="app_metrics.E010")
 
 
+def _bad_sets() -> Iterator[CheckMessage]:
+    for error in compile_sets(settings.APP_METRICS_SETS)[1]:
+        yield Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}")
+
+
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -147,6 +167,19 @@ def _is_zone(value: Any) -> bool:
         return False
 
 
+def _is_site(value: Any) -> bool:
+    if value is None:
+        return True
+    # Blanks and line ends do not belong there, and urlsplit() would overlook some.
+    if not isinstance(value, str) or any(each.isspace() for each in value):
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # "http://[half"
+        return False
+    return bool(parts.scheme in ("http", "https") and parts.netloc and not parts.query and not parts.fragment)
+
+
 VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "APP_METRICS_DISABLED": (_is_bool, "Give True or False."),
     "APP_METRICS_AUTH": (_is_bool, "Give True or False."),
@@ -159,6 +192,9 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: _is_count(value, MAX_CHUNK_SIZE),
         f"Give a number from 1 to {MAX_CHUNK_SIZE}.",
     ),
+    "APP_METRICS_SEND_ZERO_ACTIVITY": (_is_bool, "Give True or False."),
+    "APP_METRICS_CATCH_UP": (_is_count, "Give a number of at least 1."),
+    "APP_METRICS_BASE_URL": (_is_site, 'Give the site\'s address, such as "https://example.com", or None.'),
 }
 
 
@@ -188,6 +224,18 @@ def _missing_auth() -> Iterator[CheckMessage]:
             hint='Add "django.contrib.auth" to INSTALLED_APPS, or set APP_METRICS_AUTH = False.',
             id="app_metrics.E014",
         )
+
+
+def _missing_urls() -> Iterator[CheckMessage]:
+    if settings.APP_METRICS_BASE_URL and getattr(settings, "ROOT_URLCONF", None):
+        try:
+            reverse(UNSUBSCRIBE, args=["token"])
+        except NoReverseMatch:
+            yield CheckWarning(
+                "APP_METRICS_BASE_URL is set, but the reports have no link that stops them.",
+                hint='Add path("metrics/", include("app_metrics.urls")) to the URLs of the project.',
+                id="app_metrics.W004",
+            )
 
 
 def _unsupported(connection: Any) -> Iterator[CheckMessage]:

@@ -115,3 +115,22 @@ APP_METRICS_SIGNALS = {
     "django.contrib.auth.signals.user_logged_in": "logins",
     "django.contrib.auth.signals.user_login_failed": "failed_logins",
 }
+
+# --- what is told, and to whom ---
+
+APP_METRICS_SETS = {
+    "Growth": {
+        "metrics": ["orders", "items_sold", "revenue", "new_user_signup", "downloads", "searches", "checkout_seconds"],
+        "recipients": ["books@example.com"],
+        "send": ["weekly"],
+    },
+}
+
+APP_METRICS_BASE_URL = os.environ.get("EXAMPLE_BASE_URL", "http://127.0.0.1:8000")
+
+APP_METRICS_MILESTONES = {"items_sold": {"every": 10_000}, "new_user_signup": [1000, 5000]}
+
+APP_METRICS_ALERTS = {
+    "No orders": {"metric": "orders", "period": "day", "below": 1},
+    "Fewer downloads": {"metric": "downloads", "period": "day", "change": -50, "at_least": 20},
+}

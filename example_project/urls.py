@@ -8,6 +8,8 @@ urlpatterns = [
     path("accounts/", include("example_project.accounts.urls")),
     path("downloads/", include("example_project.downloads.urls")),
     path("admin/", admin.site.urls),
+    # The link in the reports that stops them.
+    path("metrics/", include("app_metrics.urls")),
     # So that the demonstration needs no second server: a real site leaves its static files to one.
     path("static/<path:path>", transaction.non_atomic_requests(serve), {"insecure": True}),
 ]

@@ -31,6 +31,7 @@ NAME = PASSWORD = "admin"
 # Counts are written after the response: the last ones may come a moment after the last answer.
 SETTLE_SECONDS = 10
 BAR_WIDTH = 30
+METRIC_SET = "Growth"
 
 
 class Site:
@@ -83,8 +84,10 @@ def main() -> int:
                 print("\nThe two disagree.")
                 return 1
             print("\nEvery count agrees.")
+            step(5, "The report that goes out by mail")
+            show_report(site, address)
             if os.environ.get("SERVE", "1") != "0":
-                step(5, "Look around")
+                step(6, "Look around")
                 keep_serving(address, process)
     return 0
 
@@ -143,6 +146,14 @@ def settle(site: Site, expected: Expected, before: Counts) -> list[Row]:
             return rows
         time.sleep(0.2)
         site.show("metrics_aggregate")
+
+
+def show_report(site: Site, address: str) -> None:
+    """Print the report of the shop's metric set, and keep it as the mail's HTML."""
+    site.environment["EXAMPLE_BASE_URL"] = address
+    site.show("metrics_send_mail", f"--preview={METRIC_SET}")
+    print("The mail itself, and its text:")
+    site.show("metrics_send_mail", f"--preview={METRIC_SET}", "--output=.demo/report")
 
 
 def keep_serving(address: str, process: subprocess.Popen[bytes]) -> None:

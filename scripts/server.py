@@ -41,7 +41,7 @@ def manage(python: str, environment: Mapping[str, str], *arguments: str, **optio
     """Run a management command of the example site and return what it prints."""
     command = [python, str(ROOT / "example_project" / "manage.py"), *arguments]
     options = {"stdout": subprocess.PIPE, "text": True, "check": True, **options}
-    return subprocess.run(command, env=surroundings(environment), **options).stdout  # type: ignore[call-overload]
+    return subprocess.run(command, cwd=ROOT, env=surroundings(environment), **options).stdout  # type: ignore[call-overload]
 
 
 def surroundings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,18 @@ FLOORS = {
     2: {"backends"},
     3: {"handover", "collector", "recording", "catalog"},
     4: {"contrib"},
-    5: {"aggregation", "alerts", "mailing", "milestones", "outbox", "recipients", "reports", "trending"},
+    5: {
+        "aggregation",
+        "alerts",
+        "declared",
+        "mailing",
+        "milestones",
+        "outbox",
+        "recipients",
+        "rendering",
+        "reports",
+        "trending",
+    },
     6: {
         "",
         "utils",
@@ -24,6 +35,7 @@ FLOORS = {
         "testing",
         "pytest_plugin",
         "management",
+        "templatetags",
         "urls",
         "views",
     },
@@ -34,7 +46,11 @@ EXACT["backends"] = 1
 # What may be imported anywhere in the package, apart from the package itself.
 REQUIRED = {"django", "appconf", "asgiref"}
 # Optional packages, and the only module that may import each; all but pytest's inside a function.
-OPTIONAL = {"pytest": "pytest_plugin", "tqdm": "management.commands.metrics_aggregate"}
+OPTIONAL = {
+    "css_inline": "rendering",
+    "pytest": "pytest_plugin",
+    "tqdm": "management.commands.metrics_aggregate",
+}
 
 
 def module_name(path):

@@ -130,7 +130,7 @@ def test_the_user_of_a_request_may_be_a_recipient(users, metrics):
     [
         ({"metrics": ["one"]}, "`metrics` holds 'one', which is not a saved app_metrics.Metric"),
         ({"metrics": [Metric(slug="unsaved")]}, "not a saved app_metrics.Metric"),
-        ({"email_recipients": ["ann@example.com"]}, "`email_recipients` holds 'ann@example.com', which is not a saved"),
+        ({"email_recipients": [5]}, "`email_recipients` holds 5, which is not a saved auth.User"),
         ({"email_recipients": [User(username="unsaved")]}, "not a saved auth.User"),
     ],
 )
@@ -138,6 +138,29 @@ def test_a_metric_set_of_something_else_says_what_is_wrong_and_saves_nothing(use
     arguments = {"name": "My Set", "metrics": metrics, "email_recipients": users, **wrong}
     with pytest.raises(TypeError, match=message):
         create_metric_set(**arguments)
+    assert not MetricSet.objects.exists()
+
+
+def test_recipients_may_be_plain_addresses_beside_users(users, metrics):
+    made = create_metric_set("My Set", metrics, iter(["x@example.com", users[0], "Y@example.com"]))
+    found = MetricSet.objects.get(pk=made.pk)
+    assert found.email_addresses.splitlines() == ["x@example.com", "Y@example.com"]
+    assert list(found.email_recipients.all()) == users[:1]
+
+
+@pytest.mark.parametrize(
+    "text", ["nobody", "", " ann@example.com", "a@example.com\nb@example.com", "a@example.com\r\nBcc: b@example.com"]
+)
+def test_a_text_that_is_no_address_is_refused_and_saves_nothing(users, metrics, text):
+    with pytest.raises(ValueError, match="is not an e-mail address") as caught:
+        create_metric_set("My Set", metrics, [users[0], "x@example.com", text])
+    assert repr(text) in str(caught.value)
+    assert not MetricSet.objects.exists()
+
+
+def test_a_text_instead_of_a_list_of_addresses_is_refused(metrics):
+    with pytest.raises(TypeError, match=r"Give a list: email_recipients=\['ann@example.com'\]"):
+        create_metric_set("My Set", metrics, "ann@example.com")
     assert not MetricSet.objects.exists()
 
 

@@ -103,6 +103,9 @@ MISTAKES = [
     ("E010", {"APP_METRICS_MAX_LABEL_SETS": 0}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_RETRY_LIMIT": "100"}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_CHUNK_SIZE": 30_001}, "Give a number from 1 to 30000."),
+    ("E010", {"APP_METRICS_SEND_ZERO_ACTIVITY": 0}, "Give True or False."),
+    ("E010", {"APP_METRICS_CATCH_UP": 0}, "Give a number of at least 1."),
+    ("E010", {"APP_METRICS_CATCH_UP": True}, "Give a number of at least 1."),
     ("E011", {"APP_METRICS_DATABASE": "defualt"}, "Did you mean 'default'?"),
     (
         "E012",
@@ -115,12 +118,21 @@ MISTAKES = [
         {"APP_METRICS_AUTH": True, "INSTALLED_APPS": ["django.contrib.contenttypes", "app_metrics"]},
         'Add "django.contrib.auth" to INSTALLED_APPS',
     ),
+    ("E017", {"APP_METRICS_SETS": ["Growth"]}, 'Write APP_METRICS_SETS = {"Growth": {"metrics":'),
+    ("E017", {"APP_METRICS_SETS": {"Growth": {"metrics": []}}}, 'Add "metrics": ["…"]'),
+    (
+        "E017",
+        {"APP_METRICS_SETS": {"Growth": {"metrics": ["x"], "to": []}}},
+        "Choose one of metrics, recipients, send.",
+    ),
+    ("E017", {"APP_METRICS_SETS": {"Growth": {"metrics": ["x"], "send": ["dayly"]}}}, "Did you mean 'daily'?"),
     ("W001", {"APP_METRICS_URL": {}}, "Did you mean 'APP_METRICS_URLS'?"),
     (
         "W002",
         {"APP_METRICS_BACKEND": "app_metrics.backends.dummy", "APP_METRIC_BACKEND": "app_metrics.backends.db"},
         "Remove one of them.",
     ),
+    ("W004", {"APP_METRICS_BASE_URL": "https://example.com"}, 'Add path("metrics/", include("app_metrics.urls"))'),
 ]
 
 
@@ -160,6 +172,12 @@ GOOD = {
     "APP_METRICS_TIME_ZONE": "Asia/Kathmandu",
     "APP_METRICS_WEEK_START": "sunday",
     "APP_METRIC_BACKEND": "app_metrics.backends.console",
+    "APP_METRICS_SETS": {
+        "Growth": {"metrics": ["signups"], "recipients": ["team@example.com"], "send": ["daily", "weekly", "monthly"]},
+        "Only in the admin": {"metrics": ("signups", "orders")},
+    },
+    "APP_METRICS_SEND_ZERO_ACTIVITY": False,
+    "APP_METRICS_CATCH_UP": 1,
 }
 
 
@@ -168,6 +186,41 @@ def test_good_settings_get_no_message(chosen, database, settings):
     for name, value in chosen.items():
         setattr(settings, name, value)
     assert messages(databases=[database]) == []
+
+
+@pytest.mark.urls("tests.unsubscribe_urls")
+@pytest.mark.parametrize(
+    "site",
+    [
+        "", "example.com", "//example.com", "https://", "ftp://example.com", "https://example.com/?a=b",
+        "https://example.com/#top", "https://exa mple.com", "https://example.com\r\nBcc: x", "http://[half", 5,
+    ],
+)  # fmt: skip
+def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
+    settings.APP_METRICS_BASE_URL = site
+    (message,) = messages(tags=["app_metrics"])
+    assert message.id == "app_metrics.E010"
+    assert 'such as "https://example.com", or None.' in message.hint
+
+
+@pytest.mark.urls("tests.unsubscribe_urls")
+@pytest.mark.parametrize(
+    "site", ["https://example.com", "http://localhost:8000/", "https://example.com/below/it", None]
+)
+def test_a_site_whose_urls_hold_ours_gets_no_message(site, settings):
+    settings.APP_METRICS_BASE_URL = site
+    assert messages(tags=["app_metrics"]) == []
+
+
+def test_a_site_without_urls_is_not_asked_for_them(settings):
+    settings.APP_METRICS_BASE_URL = "https://example.com"
+    settings.ROOT_URLCONF = None
+    assert messages(tags=["app_metrics"]) == []
+
+
+def test_every_mistaken_set_gets_a_message_of_its_own(settings):
+    settings.APP_METRICS_SETS = {"Bad": {}, "Good": {"metrics": ["x"]}, "Worse": None}
+    assert [message.id for message in messages(tags=["app_metrics"])] == ["app_metrics.E017"] * 2
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,10 @@ from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from .models import AggregationRun, Item, Metric, MetricSet, QuarantinedItem, Total
-from .periods import DAY, MONTH
-from .summary import OVERFLOW_LABELS
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """What only recording and aggregation may write."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from ..models import AggregationRun, Item, Metric, QuarantinedItem, Total
+from ..periods import DAY, MONTH
+from ..summary import OVERFLOW_LABELS
+from .base import ReadOnlyAdmin
 
 
 @admin.register(Metric)
@@ -60,19 +48,6 @@ class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description=_("too many label sets"), boolean=True)
     def is_capped(self, metric: Any) -> bool:
         return bool(metric.capped)
-
-
-@admin.register(MetricSet)
-class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("name", "send_daily", "send_weekly", "send_monthly")
-    list_filter = ("send_daily", "send_weekly", "send_monthly")
-    search_fields = ("name",)
-    filter_horizontal = ("metrics",)
-
-    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
-        # As an attribute this would be a failing check where the project's users are not in the admin.
-        users = self.admin_site._registry.get(MetricSet._meta.get_field("email_recipients").related_model)
-        return ("email_recipients",) if users and users.search_fields else ()
 
 
 @admin.register(Total)

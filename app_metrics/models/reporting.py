@@ -14,8 +14,8 @@ from .counting import Metric
 SENT_PERIODS = {DAY: "send_daily", WEEK: "send_weekly", MONTH: "send_monthly"}
 SENT_PERIOD_NAMES = ((DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")))
 
-# An address has at most 254 characters (RFC 5321, erratum 1690).
-MAX_ADDRESS_LENGTH = 254
+# The longest address that Django's validator accepts (RFC 3696, section 3).
+MAX_ADDRESS_LENGTH = 320
 
 WAITING, SENDING, SENT, FAILED, UNDECIDED, SKIPPED = (
     "waiting", "sending", "sent", "failed", "undecided", "skipped",
@@ -107,6 +107,7 @@ class OutgoingMail(models.Model):
 
     # "user:" and the user's primary key, or a plain address in lower case.
     recipient = ExactCharField(_("recipient"), max_length=MAX_ADDRESS_LENGTH)
+    address = models.CharField(_("address"), max_length=MAX_ADDRESS_LENGTH)
     status = models.CharField(_("status"), max_length=10, choices=STATUS_NAMES, default=WAITING, db_index=True)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     error = models.TextField(_("error"), blank=True)
@@ -139,7 +140,7 @@ class Delivery(OutgoingMail):
         )
 
     def __str__(self) -> str:
-        return f"{self.period} {self.start} → {self.recipient}"
+        return f"{self.metric_set}, {self.period} {self.start}, {self.address}"
 
 
 class Notice(OutgoingMail):
@@ -153,7 +154,7 @@ class Notice(OutgoingMail):
         verbose_name_plural = _("notices")
 
     def __str__(self) -> str:
-        return self.subject
+        return f"{self.subject}, {self.address}"
 
 
 class Unsubscription(models.Model):

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...aggregation import Aggregation, aggregate, backlog, checked_chunk_size
+from ..alerts import run_alerts
 
 
 class Command(BaseCommand):
@@ -17,6 +18,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Say what waits, and change nothing.")
         parser.add_argument("--chunk-size", type=int, help="Items per transaction (default: APP_METRICS_CHUNK_SIZE).")
+        parser.add_argument(
+            "--then-alerts", action="store_true", help="Evaluate the alerts afterwards, as metrics_check_alerts does."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -26,6 +30,8 @@ class Command(BaseCommand):
                 self._aggregate(options["chunk_size"], options["verbosity"])
         except (DatabaseError, ValueError) as error:
             raise CommandError(f"Aggregation failed, what was counted before stays counted: {error}") from error
+        if options["then_alerts"] and not options["dry_run"]:
+            run_alerts(self, options["verbosity"])
 
     def _say_what_waits(self) -> None:
         waiting = backlog()

@@ -1,0 +1,136 @@
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from django.utils.text import slugify
+
+from ...declared import declare
+from ...mailing import (
+    Writer,
+    checked_day,
+    chosen_sets,
+    due_deliveries,
+    next_report,
+    plan,
+    rehearsal,
+    rendered,
+    send_reports,
+)
+from ...models import MetricSet
+from ...models.reporting import SENT_PERIODS
+from ...outbox import Outcome, Skip, due_notices, send_notices
+from ...periods import FIRST_YEAR
+from ...rendering import Mail
+
+
+class Command(BaseCommand):
+    # A mistake in a rule must not keep the reports from their recipients.
+    requires_system_checks = ()
+    help = "Mail the reports that are due, each once. Safe to run at any time; it aggregates first."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="Say what would be sent, and change nothing.")
+        parser.add_argument("--preview", metavar="SET", help="Show the next reports of a set, and send nothing.")
+        parser.add_argument("--output", type=Path, metavar="FOLDER", help="Write the preview there, as HTML and text.")
+        parser.add_argument(
+            "--set", action="append", dest="sets", metavar="SET", help="Only this set; may be repeated."
+        )
+        parser.add_argument("--date", type=_date, metavar="YYYY-MM-DD", help="The day that stands for today.")
+        parser.add_argument(
+            "--force", action="store_true", help="Send the latest reports again, also to those who have them."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["output"] is not None and options["preview"] is None:
+            raise CommandError("--output says where a preview is written; add --preview SET.")
+        try:
+            if options["preview"] is not None:
+                self._preview(options["preview"], options["date"], options["output"])
+            elif options["dry_run"]:
+                self._say_what_is_due(options["sets"], options["date"], options["force"])
+            else:
+                self._send(options["sets"], options["date"], options["force"], options["verbosity"])
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"Sending stopped; the next run goes on: {error}") from error
+
+    def _send(self, sets: list[str] | None, day: date | None, force: bool, verbosity: int) -> None:
+        reports = send_reports(sets=sets, day=day, force=force)
+        notices = send_notices()
+        for problem in (*reports.problems, *notices.problems):
+            self.stderr.write(problem)
+        if verbosity:
+            self.stdout.write(_summary_line(reports, notices))
+        if count := len(reports.problems) + len(notices.problems):
+            raise CommandError(
+                f"{count} mails were not sent or are undecided. What failed is tried again by the next run."
+            )
+
+    def _say_what_is_due(self, sets: list[str] | None, day: date | None, force: bool) -> None:
+        as_of = checked_day(day)
+        with rehearsal():
+            declare()
+            reports = 0
+            for metric_set in chosen_sets(sets):
+                plan(metric_set, as_of, force=force)
+                reports += self._say_of(metric_set, as_of)
+        notices = list(due_notices())
+        for notice in notices:
+            self.stdout.write(str(notice))
+        self.stdout.write(f"{reports} reports and {len(notices)} notices would be sent. Nothing was changed.")
+
+    def _say_of(self, metric_set: MetricSet, as_of: date) -> int:
+        """Say what would become of the deliveries of a set; return how many would be sent."""
+        count, writer = 0, Writer(metric_set)
+        for delivery in due_deliveries(metric_set, as_of):
+            try:
+                writer.report(delivery)
+            except Skip as skip:
+                self.stdout.write(f"{delivery}: skipped. {skip}")
+            else:
+                count += 1
+                self.stdout.write(str(delivery))
+        return count
+
+    def _preview(self, name: str, day: date | None, folder: Path | None) -> None:
+        as_of = checked_day(day)
+        with rehearsal():
+            declare()
+            metric_set = chosen_sets([name])[0]
+            periods = metric_set.periods or SENT_PERIODS
+            mails = {period: rendered(next_report(metric_set, period, as_of)) for period in periods}
+        for period, mail in mails.items():
+            if folder is None:
+                self.stdout.write(f"{mail.subject}\n\n{mail.text}")
+            else:
+                self._write(folder / f"{slugify(name) or 'report'}-{period}", mail)
+
+    def _write(self, path: Path, mail: Mail) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for suffix, text in ((".txt", f"{mail.subject}\n\n{mail.text}"), (".html", mail.html)):
+                path.with_suffix(suffix).write_text(text, encoding="utf-8")
+                self.stdout.write(str(path.with_suffix(suffix)))
+        except OSError as error:
+            raise CommandError(f"The preview cannot be written: {error}") from error
+
+
+def _date(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not a date such as 2026-11-23.") from error
+    if day.year <= FIRST_YEAR:
+        raise ArgumentTypeError(f"{text!r} is before anything can have been recorded.")
+    return day
+
+
+def _summary_line(reports: Outcome, notices: Outcome) -> str:
+    return (
+        f"Sent {reports.sent} reports and {notices.sent} notices, {reports.skipped} skipped, "
+        f"{len(reports.problems) + len(notices.problems)} with problems."
+    )

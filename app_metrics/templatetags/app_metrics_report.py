@@ -1,0 +1,201 @@
+"""What the templates of a report say its numbers with: thin filters and tags over `figures`."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from django import template
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from .. import figures
+from ..models import Metric
+from ..periods import DAY
+from ..reports import Line, Point, Report
+from ..spans import BEFORE, WEEK_BEFORE, YEAR_BEFORE
+from ..summary import COUNTER, GAUGE, TIMER, Number
+from ..trending import DOWN, UP, Comparison
+
+register = template.Library()
+register.filter(figures.one_line)
+register.filter("change", figures.shown_change)
+register.filter(figures.day_title)
+
+SEPARATOR = " · "
+# The pixels above the line of a picture without bars.
+EMPTY_HEIGHT = 8
+
+
+class Fact(NamedTuple):
+    """Something more that is said of a metric."""
+
+    label: str
+    value: str
+
+
+class Bar(NamedTuple):
+    """A bar's pixels above and below the line of zero."""
+
+    above: int
+    below: int
+    is_reported: bool
+
+
+class Picture(NamedTuple):
+    """The last periods of a metric as bars: how high both parts are, the same in words, and its first and last date."""
+
+    bars: Sequence[Bar]
+    above: int
+    below: int
+    text: str
+    first: str
+    last: str
+
+
+class Table(NamedTuple):
+    """A report in aligned columns: the heading, the text of each metric's line, and whether sparklines are in it."""
+
+    head: str
+    rows: Sequence[tuple[Line, str]]
+    is_pictured: bool
+
+
+@register.filter
+def period_title(report: Report) -> str:
+    """Return the name of the reported period."""
+    return figures.period_title(report.period, report.start)
+
+
+@register.filter
+def shown(number: Number | None, metric: Metric) -> str:
+    """Return a number as the metric's kind and unit have it."""
+    return figures.shown(number, metric.kind, metric.unit)
+
+
+@register.filter
+def difference(comparison: Comparison, metric: Metric) -> str:
+    """Return an absolute change as the metric's kind and unit have it."""
+    return figures.shown_difference(comparison, metric.kind, metric.unit)
+
+
+@register.filter
+def sparkline(points: Iterable[Point]) -> str:
+    return figures.sparkline(point.value for point in points)
+
+
+@register.filter
+def indented(text: str, columns: int) -> str:
+    """Return a text in lines of a mail's width, all but the first further indented."""
+    first, *further = figures.wrapped(" ".join(text.split("\n")).strip(" "), figures.TEXT_WIDTH - columns - 2)
+    return "\n".join([" " * columns + first, *(" " * (columns + 2) + line for line in further)])
+
+
+@register.filter
+def changes(line: Line) -> list[tuple[str, Comparison]]:
+    """Return what a metric's number is compared with, and the comparison."""
+    return [(_bases(line.trend.period)[name], comparison) for name, comparison in line.trend.comparisons.items()]
+
+
+@register.filter
+def direction(comparison: Comparison) -> str:
+    """Return "up" or "down", or "even" for all else."""
+    return comparison.verdict if comparison.verdict in (UP, DOWN) else "even"
+
+
+@register.filter
+def headline_name(metric: Metric) -> str:
+    """Return what the one number of a metric is, where that does not go without saying."""
+    return {GAUGE: _("last value"), TIMER: _("mean")}.get(metric.kind, "")
+
+
+@register.filter
+def facts(line: Line) -> list[Fact]:
+    """Return what is said of a metric besides its number and changes."""
+    found = [*_range(line), *_extremes(line)]
+    for label, shares in groupby(line.shares, key=lambda share: share.label):
+        values = [
+            figures.one_line(share.value) + figures.NO_BREAK + shown(share.number, line.metric) for share in shares
+        ]
+        found.append(Fact(figures.one_line(label), SEPARATOR.join(values)))
+    return found
+
+
+@register.simple_tag
+def picture(line: Line, pixels: int) -> Picture:
+    """Draw the last periods of a metric as bars that are so many pixels high together."""
+    heights = [height or 0 for height in figures.heights((point.value for point in line.picture), pixels)]
+    highest, lowest = max(0, *heights), min(0, *heights)
+    bars = [Bar(max(0, height), max(0, -height), False) for height in heights]
+    bars[-1] = bars[-1]._replace(is_reported=True)
+    first, last = (figures.short_title(line.trend.period, line.picture[index].start) for index in (0, -1))
+    numbers = ", ".join(figures.shown(point.value, line.metric.kind) for point in line.picture)
+    text = _("From %(first)s to %(last)s: %(numbers)s") % {"first": first, "last": last, "numbers": numbers}
+    return Picture(bars, highest or (0 if lowest else EMPTY_HEIGHT), -lowest, text, first, last)
+
+
+@register.simple_tag
+def table(report: Report) -> Table:
+    """Lay a report out in columns; the sparklines are left out where there is no room for them."""
+    pictured = _table(report, with_sparkline=True)
+    if all(figures.width(text) <= figures.TEXT_WIDTH for each, lines in pictured.rows for text in lines.split("\n")):
+        return pictured
+    return _table(report, with_sparkline=False)
+
+
+def _bases(period: str) -> dict[str, str]:
+    before = {DAY: _("day before"), "week": _("week before"), "month": _("month before")}
+    return {BEFORE: before[period], WEEK_BEFORE: _("week before"), YEAR_BEFORE: _("year before")}
+
+
+def _table(report: Report, *, with_sparkline: bool) -> Table:
+    rows = [*_head(report), *map(_cells, report.lines)]
+    texts = ["\n".join(lines) for lines in figures.aligned(rows if with_sparkline else [row[:-1] for row in rows])]
+    deep = len(texts) - len(report.lines)
+    return Table("\n".join(texts[:deep]), list(zip(report.lines, texts[deep:], strict=True)), with_sparkline)
+
+
+def _head(report: Report) -> list[list[str]]:
+    """Return the rows of a table's heading: the words of a column's name below each other."""
+    names = [name.split() for name, each in changes(report.lines[0])] if report.lines else []
+    deep = max(map(len, names), default=0)
+    lowered = [[""] * (deep - len(name)) + name for name in names]
+    return [["", "", *words, ""] for words in zip(*lowered, strict=True)]
+
+
+def _cells(line: Line) -> list[str]:
+    name = figures.one_line(line.metric.name)
+    changed = map(figures.shown_change, line.trend.comparisons.values())
+    return [name, shown(line.number, line.metric), *changed, sparkline(line.picture)]
+
+
+def _range(line: Line) -> list[Fact]:
+    """Say what a gauge's or timer's number is, and between which ones it lies."""
+    summary, metric = line.summary, line.metric
+    if summary is None or metric.kind == COUNTER:
+        return []
+    label, said = _("Last value"), shown(line.number, metric)
+    if metric.kind == TIMER:
+        counted = {"number": said, "count": figures.shown(summary.count)}
+        label = _("Mean")
+        said = ngettext(
+            "%(number)s from %(count)s measurement", "%(number)s from %(count)s measurements", summary.count
+        ) % counted  # fmt: skip
+    if summary.minimum == summary.maximum:
+        return [Fact(label, said)]
+    bounds = {"said": said, "low": shown(summary.minimum, metric), "high": shown(summary.maximum, metric)}
+    # Translators: "17, between 3 and 40" or "380 ms from 12 measurements, between 12 ms and 1.4 s".
+    return [Fact(label, _("%(said)s, between %(low)s and %(high)s") % bounds)]
+
+
+def _extremes(line: Line) -> list[Fact]:
+    """Name the best and the worst day: of the pictured ones where the report is about one day."""
+    names = (_("Best day"), _("Worst day")) if line.metric.kind == COUNTER else (_("Highest"), _("Lowest"))
+    return [
+        Fact(
+            name,
+            _("%(day)s: %(number)s")
+            % {"day": figures.day_title(point.start), "number": shown(point.value, line.metric)},
+        )
+        for name, point in zip(names, (line.best, line.worst), strict=True)
+        if point
+    ]

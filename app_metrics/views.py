@@ -1,0 +1,27 @@
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from .recipients import BadToken, read_token
+from .recipients import unsubscribe as stop
+
+TEMPLATE = "app_metrics/unsubscribe.html"
+
+
+@login_not_required
+@csrf_exempt  # a mail program posts here (RFC 8058); the signed token says who may
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """Ask a recipient whether to stop a set's mail, and stop it by POST."""
+    try:
+        metric_set, _ = read_token(token)
+        if request.method == "POST":
+            stop(token)
+    except BadToken:
+        return render(request, TEMPLATE, {"state": "unknown"}, status=404)
+    state = "stopped" if request.method == "POST" else "asked"
+    return render(request, TEMPLATE, {"state": state, "metric_set": metric_set})

@@ -1,0 +1,181 @@
+"""A real SMTP server on loopback, which keeps what it takes and fails as it is told."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
+
+# Where a fault strikes: at a command, amid the text of a message, or after its final dot.
+MAIL, RCPT, DATA, TEXT, DOT = "MAIL", "RCPT", "DATA", "TEXT", "DOT"
+# What it does instead of answering; anything else is the answer. After a 421 the connection is closed, too.
+CLOSE, SILENCE = "close", "silence"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A message that the server has: whether it said so is another matter."""
+
+    recipient: str
+    message: EmailMessage
+    content: bytes
+    connection: int
+
+
+@dataclass
+class Fault:
+    """What goes wrong at a stage, and when.
+
+    It strikes for one recipient or all (not at MAIL, which comes before), on connections that brought at least `after`
+    messages, at most `times` times. One at DOT says whether the message was `taken` all the same.
+    """
+
+    stage: str
+    action: str
+    recipient: str | None = None
+    after: int = 0
+    times: int | None = None
+    taken: bool = False
+
+    def strikes(self, stage: str, recipient: str | None, brought: int) -> bool:
+        if stage != self.stage or brought < self.after or self.times == 0:
+            return False
+        if self.recipient not in (None, recipient):
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+class MailServer:
+    """`with MailServer() as server:` listens on `server.port` in a thread; `messages` is what it took, in order."""
+
+    def __init__(self) -> None:
+        self.messages: list[Taken] = []
+        self.faults: list[Fault] = []
+        # How many clients said hello.
+        self.connections = 0
+        # Called with a recipient as soon as a message is taken, before the client is told.
+        self.on_taken: Callable[[str], None] | None = None
+        self._controller = _Controller(self)
+
+    def __enter__(self) -> "MailServer":
+        self._controller.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._controller.stop()
+
+    @property
+    def port(self) -> int:
+        return self._controller.port
+
+    @property
+    def recipients(self) -> list[str]:
+        return [taken.recipient for taken in self.messages]
+
+    def fail(self, stage: str, action: str, recipient: str | None = None, **options: int) -> None:
+        self.faults.append(Fault(stage, action, recipient, **options))
+
+
+def use(settings: Any, port: int) -> None:
+    """Let Django send its mail to a port of this machine."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, 10
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+class _Controller(Controller):
+    def __init__(self, server: MailServer) -> None:
+        super().__init__(server, hostname="127.0.0.1", port=0, ready_timeout=30)
+
+    def factory(self) -> SMTP:
+        return _Session(self.handler, loop=self.loop, command_call_limit=None, ident="tests")
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        with suppress(ConnectionError):
+            super()._trigger_server()
+
+
+class _Session(SMTP):
+    """One connection of a client."""
+
+    number = 0
+    brought = 0
+
+    @property
+    def _recipient(self) -> str | None:
+        return self.envelope.rcpt_tos[-1] if self.envelope and self.envelope.rcpt_tos else None
+
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
+        self.event_handler.connections += 1
+        self.number = self.event_handler.connections
+        await super().smtp_EHLO(hostname)
+
+    async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802
+        if not await self._fails(MAIL):
+            await super().smtp_MAIL(arg)
+
+    async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802
+        address = arg.partition("<")[2].partition(">")[0]
+        if not await self._fails(RCPT, address):
+            await super().smtp_RCPT(arg)
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
+        if await self._fails(DATA):
+            return
+        broken = self._struck(TEXT)
+        if broken:
+            await self.push("354 Go ahead")
+            await self._reader.readuntil(b"\r\n")
+            await self._act(broken.action)
+            return
+        await self.push("354 Go ahead")
+        lines = []
+        while (line := await self._reader.readuntil(b"\r\n")) != b".\r\n":
+            lines.append(line.removeprefix(b"."))
+        fault = self._struck(DOT)
+        if fault is None or fault.taken:
+            self._take(b"".join(lines))
+        self._set_post_data_state()
+        await self._act(fault.action if fault else "250 OK")
+
+    def _take(self, content: bytes) -> None:
+        server = self.event_handler
+        self.brought += 1
+        for recipient in self.envelope.rcpt_tos:
+            message = message_from_bytes(content, policy=policy.default)
+            server.messages.append(Taken(recipient, message, content, self.number))
+            if server.on_taken:
+                server.on_taken(recipient)
+
+    async def _fails(self, stage: str, recipient: str | None = None) -> bool:
+        fault = self._struck(stage, recipient)
+        if fault:
+            await self._act(fault.action)
+        return fault is not None
+
+    def _struck(self, stage: str, recipient: str | None = None) -> Fault | None:
+        who = recipient or self._recipient
+        return next((fault for fault in self.event_handler.faults if fault.strikes(stage, who, self.brought)), None)
+
+    async def _act(self, action: str) -> None:
+        if action == SILENCE:
+            await asyncio.Event().wait()
+        if action != CLOSE:
+            await self.push(action)
+        if action == CLOSE or action.startswith("421"):
+            self.transport.close()

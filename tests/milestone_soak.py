@@ -1,0 +1,36 @@
+"""Aggregators with a milestone, forked and killed: `python -m tests.milestone_soak ALIAS DATABASE SECONDS`.
+
+Prints how many were killed. Their receiver writes a row for every signal it gets.
+"""
+
+import os
+import sys
+
+from .processes import configure
+
+EVERY = 5
+RULES = {"orders": {"every": EVERY, "recipients": ["team@example.com"]}}
+
+
+def main(alias, name, seconds):
+    configure(alias, name)
+    from django.conf import settings
+
+    from app_metrics.signals import milestone_reached
+
+    from .soak import kill_aggregators
+
+    settings.APP_METRICS_MILESTONES = RULES
+    milestone_reached.connect(write_down)
+    kill_aggregators(alias, seconds)
+
+
+def write_down(milestone, **kwargs):
+    from tests.testapp.models import Tag
+
+    Tag.objects.create(name=f"{milestone:f}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    main(*sys.argv[1:])
