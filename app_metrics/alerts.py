@@ -20,9 +20,8 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts, compile_by_name
 from .conf import first_weekday, settings, time_zone
-from .contrib.alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts, compile_by_name
-from .contrib.telling import plan_notices, send
 from .figures import one_line, shown
 from .models import PERIOD_NAMES, Alert, Metric
 from .models.watching import FIRED, OK
@@ -31,6 +30,7 @@ from .readings import Start, starts_at
 from .signals import alert_fired, alert_recovered
 from .sql.retrying import retried
 from .summary import QUANTUM, Number, headline
+from .telling import plan_notices, send
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
 

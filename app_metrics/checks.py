@@ -14,9 +14,9 @@ from django.db.utils import DatabaseError
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
 from .aggregation import MAX_CHUNK_SIZE, backlog
+from .alert_rules import compile_alerts
 from .backends import get_backend
 from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
-from .contrib.alert_rules import compile_alerts
 from .contrib.model_rules import compile_models
 from .contrib.rules import RuleError, suggest
 from .contrib.signal_rules import compile_signals

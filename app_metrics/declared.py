@@ -67,10 +67,9 @@ def declare() -> None:
     # One transaction a set: none waits for a second one, so that processes that do this at once never block each other.
     for each in compile_sets(named)[0]:
         retried(connections[settings.APP_METRICS_DATABASE], partial(_copy, each))
+    dropped = dict.fromkeys(SENT_PERIODS.values(), False)
     for pk in MetricSet.objects.filter(declared=True).exclude(name__in=list(named)).values_list("pk", flat=True):
-        MetricSet.objects.filter(pk=pk, declared=True).update(
-            declared=False, **dict.fromkeys(SENT_PERIODS.values(), False)
-        )
+        MetricSet.objects.filter(pk=pk).update(declared=False, **dropped)
 
 
 def declare_after_migrating(*, using: str, **kwargs: Any) -> None:

@@ -21,14 +21,14 @@ from django.utils.translation import gettext as _
 
 from .conf import settings, time_zone
 from .contrib.rules import RuleError
-from .contrib.telling import plan_notices, send
-from .contrib.watch_rules import Reader, compile_each
 from .figures import shown
 from .models import HighWaterMark, Metric, Milestone, Total
 from .periods import YEAR
+from .rulebook import Reader, compile_each
 from .signals import milestone_reached
 from .sql.retrying import retried
 from .summary import EXACT, GAUGE, Number, add
+from .telling import plan_notices, send
 
 SETTING = "APP_METRICS_MILESTONES"
 CODE = "E018"

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
+from functools import cached_property
 from typing import Any
 
 from django.core import mail
@@ -59,18 +60,23 @@ class Outbox:
 
     def __init__(self) -> None:
         self.outcome = Outcome()
-        # Django 6.1 has MAILERS and deprecates get_connection().
+        self._is_open = False
+
+    @cached_property
+    def _connection(self) -> Any:
+        # Made when there is something to send: a project without mail may have no e-mail backend. Django 6.1 has
+        # MAILERS and deprecates get_connection().
         connection: Any = mail.mailers.default if hasattr(mail, "mailers") else mail.get_connection()
         if getattr(connection, "timeout", 0) is None:
             connection.timeout = TIMEOUT
-        self._connection = connection
-        self._is_open = False
+        return connection
 
     def __enter__(self) -> "Outbox":
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._close()
+        if self._is_open:
+            self._close()
 
     def post(self, rows: Iterable[OutgoingMail], write: Callable[[Any], EmailMessage]) -> None:
         """Send the mails of rows that wait or failed. `write` makes a row's message, or raises Skip."""

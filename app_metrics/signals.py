@@ -2,7 +2,8 @@
 
 They are sent inside a transaction of the metrics database. What a receiver writes there is committed together with the
 note that the signal was sent: exactly once, whatever is killed. A receiver that acts elsewhere may be called again
-after a kill. A receiver that raises is logged, and the signal counts as sent.
+after a kill. A receiver that raises is logged, and the signal counts as sent. A database error that escapes one undoes
+what all of them wrote there: write in an `atomic()` of your own.
 """
 
 from django.dispatch import Signal

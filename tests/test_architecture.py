@@ -15,6 +15,7 @@ FLOORS = {
     4: {"contrib"},
     5: {
         "aggregation",
+        "alert_rules",
         "alerts",
         "declared",
         "mailing",
@@ -23,6 +24,8 @@ FLOORS = {
         "recipients",
         "rendering",
         "reports",
+        "rulebook",
+        "telling",
         "trending",
     },
     6: {

@@ -276,6 +276,11 @@ def test_migrating_another_database_copies_nothing(settings, django_assert_num_q
     settings.APP_METRICS_SETS = growth()
     with django_assert_num_queries(0):
         declare_after_migrating(using="elsewhere", sender=apps.get_app_config("app_metrics"))
+    settings.DATABASE_ROUTERS = []
+    settings.APP_METRICS_DATABASE = "elsewhere"
+    with django_assert_num_queries(0):
+        declare_after_migrating(using="default", sender=apps.get_app_config("app_metrics"))
+    settings.APP_METRICS_DATABASE = "default"
     settings.DATABASE_ROUTERS = [f"{__name__}.Elsewhere"]
     with django_assert_num_queries(0):
         declare_after_migrating(using="default", sender=apps.get_app_config("app_metrics"))

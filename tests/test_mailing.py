@@ -264,12 +264,15 @@ def test_a_date_stands_for_today(make_set):
 
 
 def test_a_date_that_was_planned_already_sends_nothing_again(make_set):
-    make_set("daily")
+    made = make_set("daily")
     run_daily("2026-11-20", "2026-11-24")
     run("2026-11-24 07:00", day=date(2026, 11, 21))
     assert len(mail.outbox) == 5
+    made.email_addresses += "\nnew@example.com"
+    made.save()
     run_daily("2026-11-25", "2026-11-25")
-    assert len(mail.outbox) == 6
+    assert [m.to[0] for m in mail.outbox[5:]] == [TEAM, "new@example.com"]
+    assert sent()[5:] == [("day", "2026-11-24")] * 2
 
 
 def test_a_date_in_the_future_is_refused_and_changes_nothing(make_set):

@@ -14,7 +14,7 @@ from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from django.test import override_settings
 from freezegun import freeze_time
 
-from app_metrics import mailing, outbox
+from app_metrics import outbox
 from app_metrics.mailing import send_reports
 from app_metrics.models import Delivery, Metric, MetricSet, Notice
 from app_metrics.models.reporting import STATUS_NAMES

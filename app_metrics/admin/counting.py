@@ -5,6 +5,7 @@ from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from ..figures import shown
 from ..models import AggregationRun, Item, Metric, QuarantinedItem, Total
 from ..periods import DAY, MONTH
 from ..summary import OVERFLOW_LABELS
@@ -39,11 +40,11 @@ class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("today"), ordering="today")
     def today(self, metric: Any) -> str:
-        return _shown(metric.today)
+        return shown(metric.today, metric.kind)
 
     @admin.display(description=_("this month"), ordering="month")
     def this_month(self, metric: Any) -> str:
-        return _shown(metric.month)
+        return shown(metric.month, metric.kind)
 
     @admin.display(description=_("too many label sets"), boolean=True)
     def is_capped(self, metric: Any) -> bool:
@@ -81,9 +82,3 @@ class QuarantinedItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(AggregationRun)
 class AggregationRunAdmin(ReadOnlyAdmin):
     list_display = ("finished_at", "seconds", "items", "quarantined")
-
-
-def _shown(number: Any) -> str:
-    """Return a number without the zeros that nine decimal places bring."""
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

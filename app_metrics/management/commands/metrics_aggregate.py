@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...aggregation import Aggregation, aggregate, backlog, checked_chunk_size
-from ..alerts import run_alerts
+from ..telling import end, evaluate_alerts, mail_notices
 
 
 class Command(BaseCommand):
@@ -30,8 +30,9 @@ class Command(BaseCommand):
                 self._aggregate(options["chunk_size"], options["verbosity"])
         except (DatabaseError, ValueError) as error:
             raise CommandError(f"Aggregation failed, what was counted before stays counted: {error}") from error
-        if options["then_alerts"] and not options["dry_run"]:
-            run_alerts(self, options["verbosity"])
+        if not options["dry_run"]:
+            failed = evaluate_alerts(self, options["verbosity"]) if options["then_alerts"] else 0
+            end(failed, mail_notices(self, options["verbosity"]))
 
     def _say_what_waits(self) -> None:
         waiting = backlog()

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ..alerts import run_alerts
+from ..telling import end, evaluate_alerts, mail_notices
 
 
 class Command(BaseCommand):
@@ -11,4 +11,5 @@ class Command(BaseCommand):
     help = "Evaluate the alerts of APP_METRICS_ALERTS and tell which fired or recovered. Safe to run at any time."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        run_alerts(self, options["verbosity"])
+        failed = evaluate_alerts(self, options["verbosity"])
+        end(failed, mail_notices(self, options["verbosity"]))

@@ -1,4 +1,4 @@
-"""What the rules of milestones and alerts have in common: how they are read, and what is wrong with them."""
+"""Read the settings that say what is told and to whom, and say what is wrong with them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from ..arguments import check_number, check_slug
-from ..models.reporting import MAX_ADDRESS_LENGTH
-from ..summary import EXACT, GAUGE, QUANTUM, Number, exact
-from .rules import RuleError, entries, suggest
+from .arguments import check_number, check_slug
+from .contrib.rules import RuleError, entries, suggest
+from .models.reporting import MAX_ADDRESS_LENGTH
+from .summary import EXACT, GAUGE, QUANTUM, Number, exact
 
 Compiled = TypeVar("Compiled")
 

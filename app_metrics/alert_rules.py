@@ -8,12 +8,12 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from ..arguments import check_labels
-from ..models import Alert
-from ..periods import DAY, HOUR, MONTH, WEEK
-from ..summary import Number
-from .rules import RuleError, suggest
-from .watch_rules import Reader, compile_each
+from .arguments import check_labels
+from .contrib.rules import RuleError, suggest
+from .models import Alert
+from .periods import DAY, HOUR, MONTH, WEEK
+from .rulebook import Reader, compile_each
+from .summary import Number
 
 SETTING = "APP_METRICS_ALERTS"
 CODE = "E019"

@@ -8,9 +8,9 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.dispatch import Signal
 
-from ..conf import settings
-from ..figures import one_line
-from ..models import Notice
+from .conf import settings
+from .figures import one_line
+from .models import Notice
 
 logger = logging.getLogger("app_metrics")
 
