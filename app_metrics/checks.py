@@ -26,6 +26,7 @@ from .declared import compile_sets
 from .milestones import compile_milestones
 from .models import Item
 from .recipients import UNSUBSCRIBE
+from .retention import compile_retention
 
 MIDDLEWARE = "app_metrics.middleware.MetricsMiddleware"
 # Seconds after which waiting items say that nobody runs the aggregation.
@@ -42,6 +43,7 @@ def check_rules(**kwargs: Any) -> list[CheckMessage]:
         *compile_signals(settings.APP_METRICS_SIGNALS)[1],
         *compile_milestones(settings.APP_METRICS_MILESTONES)[1],
         *compile_alerts(settings.APP_METRICS_ALERTS)[1],
+        *compile_retention(settings.APP_METRICS_RETENTION)[1],
     ]
     return [Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}") for error in errors]
 

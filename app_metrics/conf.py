@@ -45,6 +45,8 @@ class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
     RETRY_LIMIT: int = DEFAULT_RETRY_LIMIT
     # Items one aggregation transaction takes.
     CHUNK_SIZE: int = 10_000
+    # Period → days after which its totals are deleted by `metrics_prune`; nothing is by default.
+    RETENTION: Mapping[str, int] = {}
     # Name → metric set: what is reported, to whom and how often, without a click in the admin.
     SETS: Mapping[str, Any] = {}
     # Whether a report goes out when its metrics recorded nothing in the reported period.

@@ -49,8 +49,8 @@ def shown_change(comparison: "Comparison") -> str:
         return pgettext("change", "new") if comparison.verdict == "new" else pgettext("change", "n/a")
     sign = "+" if relative > 0 else MINUS if relative else "±"
     text = _percentage(relative.copy_abs().scaleb(2, _WIDE), is_fall=relative < 0)
-    # Translators: how a percentage is written, with a no-break space in English too.
-    return _from_left(sign + gettext("%(number)s\u00a0%%") % {"number": text})
+    # Translators: how a percentage is written; no line breaks at the space.
+    return _from_left(sign + (gettext("%(number)s %%") % {"number": text}).replace(" ", NO_BREAK))
 
 
 def shown_difference(comparison: "Comparison", kind: str = COUNTER, unit: str = "") -> str:

@@ -11,6 +11,7 @@ import django
 from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from .aggregation import aggregate
 from .conf import catch_up, settings, time_zone
@@ -92,7 +93,8 @@ def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
     """Return the metric sets of some names, or all. Raises ValueError for a name that no set has."""
     if names is None:
         return list(MetricSet.objects.all())
-    found = {each.name: each for each in MetricSet.objects.filter(name__in=list(names))}
+    names = list(names)
+    found = {each.name: each for each in MetricSet.objects.filter(name__in=names)}
     missing = [name for name in names if name not in found]
     if missing:
         known = ", ".join(repr(name) for name in MetricSet.objects.values_list("name", flat=True)[:30])
@@ -162,15 +164,15 @@ class Writer:
     def report(self, delivery: Delivery) -> Report:
         """Return the report of a delivery. Raises Skip when it is not wanted any more."""
         if delivery.recipient not in self._recipients:
-            raise Skip("No longer a recipient.")
+            raise Skip(gettext_noop("No longer a recipient."))
         if delivery.period not in delivery.metric_set.periods:
-            raise Skip("No longer sent.")
+            raise Skip(gettext_noop("No longer sent."))
         report = self._report(delivery)
         if not report.lines:
-            raise Skip("The set has no metrics.")
+            raise Skip(gettext_noop("The set has no metrics."))
         # Milestones that were reached since stand in no other report.
         if report.is_empty and not report.milestones and not settings.APP_METRICS_SEND_ZERO_ACTIVITY:
-            raise Skip("Nothing was recorded.")
+            raise Skip(gettext_noop("Nothing was recorded."))
         return report
 
     def _report(self, delivery: Delivery) -> Report:

@@ -20,6 +20,7 @@ from django.core.mail import EmailMessage
 from django.db import connections
 from django.db.models import F, Model
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from .conf import settings
 from .models import Notice, OutgoingMail
@@ -31,7 +32,7 @@ LONGEST_SENDING = timedelta(minutes=15)
 # How long the mail about a milestone or an alert is worth another try.
 NOTICES_FOR = timedelta(days=3)
 
-STOPPED = "The sender stopped while it handed the mail over; it may have been sent."
+STOPPED = gettext_noop("The sender stopped while it handed the mail over; it may have been sent.")
 
 # Seconds after which a mail server that does not answer is given up, where EMAIL_TIMEOUT says nothing.
 TIMEOUT = 60

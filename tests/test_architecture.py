@@ -23,6 +23,7 @@ FLOORS = {
         "outbox",
         "recipients",
         "rendering",
+        "retention",
         "reports",
         "rulebook",
         "telling",
@@ -52,7 +53,7 @@ REQUIRED = {"django", "appconf", "asgiref"}
 OPTIONAL = {
     "css_inline": "rendering",
     "pytest": "pytest_plugin",
-    "tqdm": "management.commands.metrics_aggregate",
+    "tqdm": "management.progress",
 }
 
 

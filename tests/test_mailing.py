@@ -241,6 +241,36 @@ def test_after_a_year_of_pause_no_more_are_sent_than_are_caught_up(make_set, set
     assert len(mail.outbox) == 3 * catch_up
     run("2026-11-24 07:00")
     assert len(mail.outbox) == 3 * catch_up
+    assert statuses() == {"sent"}
+
+
+@pytest.mark.parametrize("planned_before", [False, True])
+def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_before):
+    made = make_set("daily")
+    if planned_before:
+        run("2026-11-23 06:00")
+    original, adds = mailing._move_on, []
+
+    def beaten(*arguments):
+        with patch.object(mailing, "_move_on", original):
+            mailing.plan(made, date(2026, 11, 24))  # the other one
+        return original(*arguments)
+
+    with (
+        patch.object(mailing, "_move_on", beaten),
+        patch.object(mailing, "_add", side_effect=lambda *arguments: adds.append(arguments[1:3])),
+    ):
+        run("2026-11-24 06:00")
+    assert adds == [("day", date(2026, 11, 23))]
+    assert made.schedules.count() == 3
+
+
+def test_where_it_is_forgotten_what_was_planned_the_deliveries_still_prove_what_was_sent(database, make_set):
+    make_set("daily")
+    run("2026-11-24 06:00")
+    Schedule.objects.all().delete()
+    run("2026-11-24 07:00")
+    assert len(mail.outbox) == 1
 
 
 def test_what_failed_is_tried_again_for_as_long_as_it_would_be_caught_up(make_set):
@@ -374,6 +404,18 @@ def test_who_is_no_recipient_any_more_when_the_mail_is_sent_gets_none(make_set):
         ("ann@example.com", "No longer a recipient."),
         ("cid@example.com", "No longer a recipient."),
     }
+
+
+def test_who_unsubscribed_gets_none_under_another_address_nor_the_address_under_another_name(make_set):
+    made = make_set("daily", addresses="Shared@example.com")
+    ann = User.objects.create(username="ann", email="ann@example.com")
+    bob = User.objects.create(username="bob", email="bob@example.com")
+    made.email_recipients.add(ann, bob)
+    made.unsubscriptions.create(recipient=f"user:{ann.pk}", address="ann@example.com")
+    made.unsubscriptions.create(recipient="user:0", address="SHARED@example.com")
+    User.objects.filter(pk=ann.pk).update(email="elsewhere@example.com")
+    run("2026-11-24 06:00")
+    assert [m.to for m in mail.outbox] == [["bob@example.com"]]
 
 
 def test_a_user_gets_the_mail_where_their_address_is_now(make_set):

@@ -402,6 +402,14 @@ def test_a_message_that_a_closing_server_refused_goes_over_another_connection(se
 
 
 @one_database
+def test_a_message_that_was_refused_waits_for_the_next_run(server, make_set, clock):
+    server.fail(DOT, "451 4.3.0 Try later", BOB, times=1)
+    make_set(*THREE)
+    outcome = send_reports()
+    assert (outcome.sent, len(outcome.problems), server.recipients) == (2, 1, [ANN, CID])
+
+
+@one_database
 @pytest.mark.parametrize("stage", [DATA, TEXT, DOT])
 def test_a_message_that_may_have_been_taken_does_not_go_over_another_connection(server, make_set, clock, stage):
     server.fail(stage, CLOSE, BOB, times=1)

@@ -2,6 +2,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -15,3 +17,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class OutgoingMailAdmin(ReadOnlyAdmin):
+    """Mails whose own reasons, stored in English, are shown in the reader's language."""
+
+    exclude = ("error",)
+    readonly_fields = ("reason",)
+
+    @admin.display(description=_("error"), ordering="error")
+    def reason(self, mail: Any) -> str:
+        return gettext(mail.error)

@@ -12,8 +12,8 @@ from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.text import capfirst
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from ..mailing import earliest_due, next_report, rendered, send_test
@@ -22,7 +22,7 @@ from ..models.reporting import FAILED, SENT_PERIOD_NAMES, SENT_PERIODS, SKIPPED,
 from ..outbox import describe
 from ..readings import today
 from ..reports import Report
-from .base import ReadOnlyAdmin
+from .base import OutgoingMailAdmin, ReadOnlyAdmin
 
 # The mail's styles are its own, and nothing else in it may run or load.
 MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
@@ -158,8 +158,8 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin):
-    list_display = ("metric_set", "period", "start", "address", "status", "attempts", "sent_at", "error")
+class DeliveryAdmin(OutgoingMailAdmin):
+    list_display = ("metric_set", "period", "start", "address", "status", "attempts", "sent_at", "reason")
     list_filter = ("status", "period", "metric_set")
     list_select_related = ("metric_set",)
     search_fields = ("address", "recipient", "error")
@@ -211,5 +211,5 @@ def _cells(delivery: Delivery) -> tuple[Any, ...]:
         delivery.get_period_display(),
         date_format(delivery.start),
         delivery.address,
-        f"{status}: {delivery.error}" if delivery.error else status,
+        _("%(status)s: %(error)s") % {"status": status, "error": gettext(delivery.error)} if delivery.error else status,
     )

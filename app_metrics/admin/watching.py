@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from ..models import Alert, Milestone, Notice
-from .base import ReadOnlyAdmin
+from .base import OutgoingMailAdmin, ReadOnlyAdmin
 
 
 @admin.register(Milestone)
@@ -19,8 +19,8 @@ class AlertAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Notice)
-class NoticeAdmin(ReadOnlyAdmin):
-    list_display = ("subject", "address", "status", "planned_at", "sent_at", "error")
+class NoticeAdmin(OutgoingMailAdmin):
+    list_display = ("subject", "address", "status", "planned_at", "sent_at", "reason")
     list_filter = ("status",)
     search_fields = ("subject", "address")
     ordering = ("-planned_at", "-pk")

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from .. import readings
 from ..arguments import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
@@ -107,7 +108,7 @@ class StoredSummary(models.Model):
     total = number_field(verbose_name=_("total"))
     minimum = number_field(verbose_name=_("minimum"))
     maximum = number_field(verbose_name=_("maximum"))
-    last = number_field(verbose_name=_("last"))
+    last = number_field(verbose_name=pgettext_lazy("value", "last"))
     # Unix time in microseconds: compared in SQL, where time zones must not matter.
     last_at = models.BigIntegerField(_("last recorded"))
 
@@ -158,7 +159,7 @@ class Total(StoredSummary):
         )
 
     def __str__(self) -> str:
-        return f"{self.period} {self.start}"
+        return f"{self.get_period_display()} {self.start}"
 
     @property
     def starts_at(self) -> date | datetime:

@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..fields import ExactCharField
 from ..periods import DAY, MONTH, WEEK
@@ -90,7 +91,7 @@ class Schedule(models.Model):
         MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="schedules"
     )
     period = models.CharField(_("period"), max_length=5, choices=SENT_PERIOD_NAMES)
-    through = models.DateField(_("through"))
+    through = models.DateField(pgettext_lazy("last day", "through"))
     planned_at = models.DateTimeField(_("planned at"))
 
     class Meta:

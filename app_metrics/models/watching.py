@@ -2,13 +2,14 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..arguments import MAX_SLUG_LENGTH
 from ..fields import ExactCharField, ExactSlugField
 from .counting import number_field
 
 OK, FIRED = "ok", "fired"
-STATE_NAMES = ((OK, _("ok")), (FIRED, _("fired")))
+STATE_NAMES = ((OK, pgettext_lazy("alert", "ok")), (FIRED, pgettext_lazy("alert", "fired")))
 
 
 class HighWaterMark(models.Model):
@@ -56,7 +57,7 @@ class Alert(models.Model):
     evaluated_at = models.DateTimeField(_("evaluated at"), null=True, blank=True)
     # What the last evaluation compared; `base` is empty where a rule has a fixed limit.
     value = number_field(verbose_name=_("value"), null=True, blank=True)
-    base = number_field(verbose_name=_("base"), null=True, blank=True)
+    base = number_field(verbose_name=pgettext_lazy("alert", "base"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
     said_state = models.CharField(_("last told"), max_length=5, choices=STATE_NAMES, default=OK)
     said_at = models.DateTimeField(_("told at"), null=True, blank=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django import template
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from .. import figures
 from ..models import Metric
@@ -105,7 +105,7 @@ def direction(comparison: Comparison) -> str:
 @register.filter
 def headline_name(metric: Metric) -> str:
     """Return what the one number of a metric is, where that does not go without saying."""
-    return {GAUGE: _("last value"), TIMER: _("mean")}.get(metric.kind, "")
+    return {GAUGE: _("last value"), TIMER: pgettext("number", "mean")}.get(metric.kind, "")
 
 
 @register.filter
@@ -176,7 +176,7 @@ def _range(line: Line) -> list[Fact]:
     label, said = _("Last value"), shown(line.number, metric)
     if metric.kind == TIMER:
         counted = {"number": said, "count": figures.shown(summary.count)}
-        label = _("Mean")
+        label = pgettext("number", "Mean")
         said = ngettext(
             "%(number)s from %(count)s measurement", "%(number)s from %(count)s measurements", summary.count
         ) % counted  # fmt: skip

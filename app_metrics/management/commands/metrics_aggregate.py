@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...aggregation import Aggregation, aggregate, backlog, checked_chunk_size
+from ..progress import progress
 from ..telling import end, evaluate_alerts, mail_notices
 
 
@@ -53,32 +54,9 @@ class Command(BaseCommand):
         waiting = backlog().items if verbosity else 0
         if waiting <= chunk_size:
             yield None
-        elif self.stdout.isatty() and (bar := _bar(waiting, self.stdout)) is not None:
-            with bar:
-                yield bar.update
         else:
-            yield self._lines(waiting)
-
-    def _lines(self, waiting: int) -> Callable[[int], None]:
-        done = reported = 0
-
-        def advance(items: int) -> None:
-            nonlocal done, reported
-            done += items
-            if done - reported >= waiting / 10:
-                reported = done
-                self.stdout.write(f"{done} of {waiting} items aggregated")
-
-        return advance
-
-
-def _bar(total: int, stream: Any) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    # What Django's wrapper wraps: the wrapper itself ends every write with a new line, and the bar draws over its own.
-    return tqdm(total=total, unit=" items", file=stream._out)
+            with progress(self.stdout, waiting, "items", "aggregated") as advance:
+                yield advance
 
 
 def _summary_line(done: Aggregation) -> str:

@@ -1,0 +1,38 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from ...retention import Limit, expired, limits, prune
+from ..progress import progress
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()
+    help = "Delete the totals that APP_METRICS_RETENTION lets go. Safe to run at any time."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="Say what would be deleted, and change nothing.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            for limit in limits():
+                self._prune(limit, options["dry_run"], options["verbosity"])
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"Deleting stopped; the next run goes on: {error}") from error
+
+    def _prune(self, limit: Limit, dry_run: bool, verbosity: int) -> None:
+        count = expired(limit)
+        what = f"totals by {limit.period} from before {limit.before}"
+        if dry_run:
+            self.stdout.write(f"{count} {what} would be deleted.")
+            return
+        if not verbosity:
+            prune(limit)
+            return
+        with progress(self.stdout, count, f"totals by {limit.period}", "deleted") as advance:
+            deleted = prune(limit, on_progress=advance)
+        self.stdout.write(f"Deleted {deleted} {what}.")
