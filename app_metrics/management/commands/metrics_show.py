@@ -1,0 +1,77 @@
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone, translation
+
+from ...conf import first_weekday
+from ...figures import aligned, one_line, shown, sparkline
+from ...models import Metric
+from ...periods import DAY, FIRST_YEAR, HOUR, PERIODS, period_start, previous_start
+from ...readings import Point, today
+from ...summary import COUNTER, GAUGE, Number, Summary, headline
+
+MOST = 1000
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()
+    help = "Print a metric's latest numbers as a table and a sparkline. What waits for aggregation is included."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slug", help="The metric's slug.")
+        parser.add_argument("--period", choices=PERIODS, default=DAY, help=f"Default: {DAY}.")
+        parser.add_argument("--last", type=int, default=30, metavar="N", help="How many periods; default: 30.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        metric = Metric.objects.filter(slug=options["slug"]).first()
+        if metric is None:
+            raise CommandError(f"There is no metric {options['slug']!r}{_known()}.")
+        if not 1 <= options["last"] <= MOST:
+            raise CommandError(f"--last is {options['last']}; give a number from 1 to {MOST}.")
+        points = _latest(metric, options["period"], options["last"])
+        # Like every command's, and whatever language the numbers are grouped in elsewhere.
+        with translation.override("en"):
+            self.stdout.write(one_line(f"{metric.name} ({metric.slug}), by {options['period']}"))
+            for row in aligned([_head(metric.kind), *(_row(metric, point) for point in points)]):
+                self.stdout.write("\n".join(row))
+            self.stdout.write(sparkline(_headline(metric, point) for point in points))
+
+
+def _known() -> str:
+    slugs = Metric.objects.order_by("slug").values_list("slug", flat=True)[:30]
+    return f"; there are {', '.join(slugs)}" if slugs else "; nothing was aggregated yet"
+
+
+def _latest(metric: Metric, period: str, count: int) -> list[Point]:
+    """Return the points of the latest periods, the one that runs included."""
+    last = today()
+    if period == HOUR:
+        points = metric.series(HOUR, last - timedelta(days=count // 23 + 1), last)
+        return [point for point in points if point.start <= timezone.now()][-count:]  # type: ignore[operator]
+    start = period_start(period, last, first_weekday())
+    for _ in range(count - 1):
+        if start.year <= FIRST_YEAR:
+            break
+        start = previous_start(period, start)
+    return metric.series(period, start, last)
+
+
+def _headline(metric: Metric, point: Point) -> Number | None:
+    return headline(metric.kind, Summary(*point[1:], 0) if point.count else None)  # type: ignore[arg-type]
+
+
+def _head(kind: str) -> Sequence[str]:
+    if kind == COUNTER:
+        return ("", "total", "events")
+    return ("", "last" if kind == GAUGE else "mean", "lowest", "highest", "events")
+
+
+def _row(metric: Metric, point: Point) -> Sequence[str]:
+    start = point.start.strftime("%Y-%m-%d %H:%M") if isinstance(point.start, datetime) else point.start.isoformat()
+    number, events = shown(_headline(metric, point), metric.kind), shown(point.count)
+    if metric.kind == COUNTER:
+        return (start, number, events)
+    return (start, number, shown(point.minimum, metric.kind), shown(point.maximum, metric.kind), events)
