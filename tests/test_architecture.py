@@ -18,6 +18,8 @@ FLOORS = {
         "alert_rules",
         "alerts",
         "declared",
+        "exporting",
+        "importing",
         "mailing",
         "milestones",
         "outbox",

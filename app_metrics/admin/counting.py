@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..figures import shown
-from ..models import AggregationRun, Item, Metric, QuarantinedItem, Total
+from ..models import AggregationRun, ImportedFile, Item, Metric, QuarantinedItem, Total
 from ..periods import DAY, MONTH
 from ..summary import OVERFLOW_LABELS
 from .base import ReadOnlyAdmin
@@ -82,3 +82,10 @@ class QuarantinedItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(AggregationRun)
 class AggregationRunAdmin(ReadOnlyAdmin):
     list_display = ("finished_at", "seconds", "items", "quarantined")
+
+
+@admin.register(ImportedFile)
+class ImportedFileAdmin(ReadOnlyAdmin):
+    list_display = ("name", "lines", "imported_at", "digest")
+    search_fields = ("name", "digest")
+    ordering = ("-pk",)

@@ -2,6 +2,7 @@ from .counting import (
     KIND_NAMES,
     PERIOD_NAMES,
     AggregationRun,
+    ImportedFile,
     Item,
     Metric,
     MetricQuerySet,
@@ -13,7 +14,7 @@ from .reporting import Delivery, MetricSet, Notice, OutgoingMail, Schedule, Unsu
 from .watching import Alert, HighWaterMark, Milestone
 
 __all__ = [
-    "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Delivery", "HighWaterMark", "Item", "Metric",
-    "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail", "QuarantinedItem", "Schedule",
+    "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Delivery", "HighWaterMark", "ImportedFile", "Item",
+    "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail", "QuarantinedItem", "Schedule",
     "StoredSummary", "Total", "Unsubscription",
 ]  # fmt: skip

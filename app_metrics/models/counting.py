@@ -196,3 +196,19 @@ class AggregationRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.finished_at:%Y-%m-%d %H:%M}"
+
+
+class ImportedFile(models.Model):
+    """A file that was imported, so that it is not counted twice."""
+
+    digest = models.CharField(_("SHA-256"), max_length=64, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    lines = models.BigIntegerField(_("lines"))
+    imported_at = models.DateTimeField(_("imported at"))
+
+    class Meta:
+        verbose_name = _("imported file")
+        verbose_name_plural = _("imported files")
+
+    def __str__(self) -> str:
+        return str(self.name)

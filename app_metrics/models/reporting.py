@@ -141,7 +141,7 @@ class Delivery(OutgoingMail):
         )
 
     def __str__(self) -> str:
-        return f"{self.metric_set}, {self.period} {self.start}, {self.address}"
+        return f"{self.metric_set}, {self.get_period_display()} {self.start}, {self.address}"
 
 
 class Notice(OutgoingMail):

@@ -1,4 +1,4 @@
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from ...mailing import (
 from ...models import MetricSet
 from ...models.reporting import SENT_PERIODS
 from ...outbox import Outcome, Skip, due_notices, send_notices
-from ...periods import FIRST_YEAR
 from ...rendering import Mail
+from ..dates import parse_date
 
 
 class Command(BaseCommand):
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--set", action="append", dest="sets", metavar="SET", help="Only this set; may be repeated."
         )
-        parser.add_argument("--date", type=_date, metavar="YYYY-MM-DD", help="The day that stands for today.")
+        parser.add_argument("--date", type=parse_date, metavar="YYYY-MM-DD", help="The day that stands for today.")
         parser.add_argument(
             "--force", action="store_true", help="Send the latest reports again, also to those who have them."
         )
@@ -117,16 +117,6 @@ class Command(BaseCommand):
                 self.stdout.write(str(path.with_suffix(suffix)))
         except OSError as error:
             raise CommandError(f"The preview cannot be written: {error}") from error
-
-
-def _date(text: str) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is not a date such as 2026-11-23.") from error
-    if day.year <= FIRST_YEAR:
-        raise ArgumentTypeError(f"{text!r} is before anything can have been recorded.")
-    return day
 
 
 def _summary_line(reports: Outcome, notices: Outcome) -> str:

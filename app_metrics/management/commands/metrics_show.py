@@ -50,7 +50,7 @@ def _latest(metric: Metric, period: str, count: int) -> list[Point]:
     last = today()
     if period == HOUR:
         points = metric.series(HOUR, last - timedelta(days=count // 23 + 1), last)
-        return [point for point in points if point.start <= timezone.now()][-count:]  # type: ignore[operator]
+        return [point for point in points if point.start <= timezone.now()][-count:]
     start = period_start(period, last, first_weekday())
     for _ in range(count - 1):
         if start.year <= FIRST_YEAR:

@@ -1,0 +1,44 @@
+from argparse import ArgumentParser
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from ...aggregation import aggregate
+from ...exporting import count_rows, rows, write_csv, write_json
+from ..dates import parse_date
+from ..progress import progress
+
+FORMATS = {"csv": write_csv, "json": write_json}
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()
+    help = "Write all totals as CSV or JSON, to standard output or a file. It aggregates first."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--format", choices=FORMATS, default="csv", help="Default: csv.")
+        parser.add_argument(
+            "--since", type=parse_date, metavar="YYYY-MM-DD", help="Only totals of periods that start then or later."
+        )
+        parser.add_argument("--output", type=Path, metavar="FILE", help="Default: standard output.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            aggregate()
+            self._export(FORMATS[options["format"]], options)
+        except DatabaseError as error:
+            raise CommandError(f"The export is not complete: {error}") from error
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            raise CommandError(str(error)) from error
+
+    def _export(self, write: Any, options: dict[str, Any]) -> None:
+        since, output = options["since"], options["output"]
+        # What Django's wrapper wraps: the wrapper ends every write with a new line.
+        target = nullcontext(self.stdout._out) if output is None else output.open("w", newline="", encoding="utf-8")
+        with target as stream, progress(self.stderr, count_rows(since), "totals", "written") as advance:
+            write(stream, rows(since), advance if options["verbosity"] else lambda number: None)

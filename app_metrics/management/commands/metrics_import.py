@@ -1,0 +1,80 @@
+import csv
+from argparse import ArgumentParser
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from ...aggregation import aggregate
+from ...importing import Checked, Rejected, check_file, import_file
+from ..progress import progress
+
+SHOWN_LINES = 20
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()
+    help = (
+        "Count what a CSV file holds: totals that metrics_export wrote, or lines of timestamp,slug,num[,labels]. The "
+        "same file counts once. Lines that cannot be counted are told and set aside in FILE.rejected."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rejects = Rejects(options["file"], self.stderr)
+        try:
+            with rejects:
+                checked = check_file(options["file"], rejects.add)
+            count = self._import(checked, options["verbosity"])
+            aggregate()
+        except (OSError, ValueError) as error:
+            raise CommandError(f"Nothing was imported: {error}") from error
+        except DatabaseError as error:
+            raise CommandError(f"The import stopped; run it again: {error}") from error
+        if options["verbosity"]:
+            self.stdout.write(_summary_line(checked, count))
+        if rejects.count:
+            raise CommandError(f"{rejects.count} lines were set aside in {rejects.path}.")
+
+    def _import(self, checked: Checked, verbosity: int) -> int:
+        if not verbosity:
+            return import_file(checked)
+        with progress(self.stderr, checked.lines, "lines", "imported") as advance:
+            return import_file(checked, on_progress=advance)
+
+
+class Rejects:
+    """The file beside another one into which its bad lines go; made with the first of them."""
+
+    def __init__(self, path: Path, stderr: Any) -> None:
+        self.path = path.with_name(f"{path.name}.rejected")
+        self.count = 0
+        self._stderr = stderr
+        self._opened = ExitStack()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *details: object) -> None:
+        self._opened.close()
+        if self.count > SHOWN_LINES:
+            self._stderr.write(f"… and {self.count - SHOWN_LINES} more")
+
+    def add(self, rejected: Rejected) -> None:
+        if not self.count:
+            stream = self._opened.enter_context(self.path.open("w", newline="", encoding="utf-8"))
+            self._writer = csv.writer(stream)
+        self.count += 1
+        self._writer.writerow(rejected.cells)
+        if self.count <= SHOWN_LINES:
+            self._stderr.write(f"Line {rejected.number}: {rejected.reason}")
+
+
+def _summary_line(checked: Checked, count: int) -> str:
+    if checked.lines and not count and len(checked.bad) < checked.lines:
+        return "This file was imported before; nothing was changed."
+    return f"Imported {count} of {checked.lines} lines."
