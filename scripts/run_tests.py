@@ -22,6 +22,7 @@ SUPPORTED = {"3.11": "5.2", "3.12": "6.0", "3.13": "6.1"}
 
 # What a run needs, and the Debian package that brings it. The last three build mysqlclient.
 SERVERS = {"postgres": "postgresql", "mariadbd": "mariadb-server", "redis-server": "redis-server"}
+TOOLS = {"xgettext": "gettext"}
 BUILD = {"gcc": "gcc", "pkg-config": "pkg-config", "mariadb_config": "libmariadb-dev"}
 
 # While these files exist, apt neither starts a service nor creates a database cluster of Debian's own.
@@ -129,7 +130,7 @@ def provide_packages(pythons: Mapping[str, str]) -> None:
 
 def missing_programs() -> list[str]:
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", *glob.glob("/usr/lib/postgresql/*/bin")])
-    needed = {**SERVERS, **BUILD}
+    needed = {**SERVERS, **TOOLS, **BUILD}
     return [package for program, package in needed.items() if not shutil.which(program, path=path)]
 
 
