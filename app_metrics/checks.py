@@ -16,7 +16,7 @@ from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, r
 from .aggregation import MAX_CHUNK_SIZE, backlog
 from .alert_rules import compile_alerts
 from .backends import get_backend
-from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
+from .conf import DEFAULT_BACKEND, MAX_CATCH_UP, AppMetricsConf, backend_path, settings
 from .contrib.model_rules import compile_models
 from .contrib.rules import RuleError, suggest
 from .contrib.signal_rules import compile_signals
@@ -195,7 +195,10 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"Give a number from 1 to {MAX_CHUNK_SIZE}.",
     ),
     "APP_METRICS_SEND_ZERO_ACTIVITY": (_is_bool, "Give True or False."),
-    "APP_METRICS_CATCH_UP": (_is_count, "Give a number of at least 1."),
+    "APP_METRICS_CATCH_UP": (
+        lambda value: _is_count(value, MAX_CATCH_UP),
+        f"Give a number from 1 to {MAX_CATCH_UP}.",
+    ),
     "APP_METRICS_BASE_URL": (_is_site, 'Give the site\'s address, such as "https://example.com", or None.'),
 }
 

@@ -14,6 +14,7 @@ DEFAULT_BACKEND = "app_metrics.backends.db"
 DEFAULT_MAX_LABEL_SETS = 1000
 DEFAULT_RETRY_LIMIT = 100
 DEFAULT_CATCH_UP = 3
+MAX_CATCH_UP = 366
 
 
 class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
@@ -99,7 +100,7 @@ def retry_limit() -> int:
 
 
 def catch_up() -> int:
-    return _positive(settings.APP_METRICS_CATCH_UP, DEFAULT_CATCH_UP)
+    return min(_positive(settings.APP_METRICS_CATCH_UP, DEFAULT_CATCH_UP), MAX_CATCH_UP)
 
 
 def _positive(value: Any, default: int) -> int:

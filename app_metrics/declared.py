@@ -106,8 +106,7 @@ def _compile(name: Any, entry: Any) -> DeclaredSet:
     metrics = _texts(origin, entry, "metrics", "List slugs.")
     recipients = _texts(origin, entry, "recipients", "List e-mail addresses.")
     send = _texts(origin, entry, "send", f"List some of {', '.join(SENDS)}.")
-    if not metrics:
-        raise RuleError("E017", f"{origin} has no metrics.", 'Add "metrics": ["…"], the slugs to report.')
+    _require_together(origin, metrics, recipients, send)
     for slug in metrics:
         _require(origin, slug, check_slug, "Letters, digits, hyphens and underscores make a slug.")
     for address in recipients:
@@ -126,6 +125,16 @@ def _texts(origin: str, entry: Mapping[str, Any], key: str, hint: str) -> list[s
         if not isinstance(each, str):
             raise RuleError("E017", f"{origin} has {each!r} in {key}, which is no text.", hint)
     return list(value)
+
+
+def _require_together(origin: str, metrics: list[str], recipients: list[str], send: list[str]) -> None:
+    """A set without recipients and schedule is there to look at; one of them without the other sends nothing."""
+    if not metrics:
+        raise RuleError("E017", f"{origin} has no metrics.", 'Add "metrics": ["…"], the slugs to report.')
+    if recipients and not send:
+        raise RuleError("E017", f"{origin} has recipients, but no send.", f'Add "send": some of {", ".join(SENDS)}.')
+    if send and not recipients:
+        raise RuleError("E017", f"{origin} has send, but no recipients.", 'Add "recipients": e-mail addresses.')
 
 
 def _refuse_twin(name: str, sets: Mapping[str, DeclaredSet]) -> None:

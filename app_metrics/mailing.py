@@ -3,7 +3,7 @@
 import email.policy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from typing import Any
 
@@ -16,15 +16,18 @@ from django.utils.translation import gettext_noop
 from .aggregation import aggregate
 from .conf import catch_up, settings, time_zone
 from .declared import declare
-from .models import Delivery, MetricSet, Schedule
+from .models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from .models.reporting import FAILED, SENT_PERIODS, WAITING
-from .outbox import Outbox, Outcome, Skip, message_id
+from .outbox import Outbox, Outcome, Skip, mail_connection, message_id
 from .periods import midnight, next_start, previous_start
 from .readings import today
 from .recipients import Recipient, dashboard_url, recipients_of, stop_url
 from .rendering import Mail, render
 from .reports import Report, build_report
 from .spans import latest_closed
+
+# How much later than it says a milestone may be committed, or how far clocks may differ, and it still is in a report.
+LATEST_MILESTONE = timedelta(days=1)
 
 
 class LinkHeader(UnstructuredHeader):
@@ -52,12 +55,13 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
     `day` stands for today. `sets` limits it to metric sets of these names. `force` sends the latest closed periods once
     more, also to those who have them. Reports that failed are tried again for as long as they would be caught up.
 
-    Raises ValueError for a future day or a name that no set has, and what `app_metrics.aggregation.aggregate` raises.
+    Raises ValueError for a future day or a name that no set has, TransactionManagementError inside a transaction, and
+    what `app_metrics.aggregation.aggregate` raises.
     """
     as_of = checked_day(day)
-    aggregate()
-    declare()
     with Outbox() as outbox:
+        aggregate()
+        declare()
         outbox.expire(Delivery.objects.select_related("metric_set"))
         for metric_set in chosen_sets(sets):
             plan(metric_set, as_of, force=force)
@@ -121,8 +125,7 @@ def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -
     """Return the report about the latest closed period, with the milestones that stand in the next one."""
     start = latest_closed(period, as_of or today())
     schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
-    since = schedule.planned_at if schedule else _begin(start)
-    return build_report(metric_set, period, start, (since, timezone.now()))
+    return build_report(metric_set, period, start, _untold(metric_set, period, schedule, start))
 
 
 def rendered(report: Report, recipient: Recipient | None = None) -> Mail:
@@ -146,7 +149,7 @@ def send_test(report: Report, address: str) -> None:
     mail = rendered(report)
     made = EmailMultiAlternatives(mail.subject, mail.text, to=[address], headers={"Auto-Submitted": "auto-generated"})
     made.attach_alternative(mail.html, "text/html")
-    made.send()
+    mail_connection().send_messages([made])
 
 
 class Writer:
@@ -154,7 +157,7 @@ class Writer:
 
     def __init__(self, metric_set: MetricSet) -> None:
         self._recipients = {each.identity: each for each in recipients_of(metric_set)}
-        self._reports: dict[tuple[str, date, datetime], Report] = {}
+        self._reports: dict[tuple[str, date], Report] = {}
 
     def message(self, delivery: Delivery) -> ReportMail:
         """Return the mail of a delivery. Raises Skip when it is not wanted any more."""
@@ -170,16 +173,19 @@ class Writer:
         report = self._report(delivery)
         if not report.lines:
             raise Skip(gettext_noop("The set has no metrics."))
-        # Milestones that were reached since stand in no other report.
+        # Milestones stand in no other report.
         if report.is_empty and not report.milestones and not settings.APP_METRICS_SEND_ZERO_ACTIVITY:
             raise Skip(gettext_noop("Nothing was recorded."))
         return report
 
     def _report(self, delivery: Delivery) -> Report:
-        key = (delivery.period, delivery.start, delivery.planned_at)
+        period, start = key = (delivery.period, delivery.start)
         if key not in self._reports:
-            between = (delivery.since, delivery.planned_at)
-            self._reports[key] = build_report(delivery.metric_set, delivery.period, delivery.start, between)
+            reported = ReportedMilestone.objects.filter(
+                schedule__metric_set=delivery.metric_set, schedule__period=period, start=start
+            )
+            milestones = Milestone.objects.filter(pk__in=reported.values("milestone"))
+            self._reports[key] = build_report(delivery.metric_set, period, start, milestones)
         return self._reports[key]
 
 
@@ -192,11 +198,30 @@ def _plan_period(metric_set: MetricSet, period: str, due: date) -> None:
         if not _move_on(metric_set, period, schedule, {"through": due, "planned_at": now}):
             return  # another sender did
         if period in metric_set.periods:
-            since = schedule.planned_at if schedule else _begin(due)
-            starts = _missed(period, schedule.through if schedule else previous_start(period, due), due)
-            for start in starts:
-                # What was reached stands in the latest of several reports.
-                _add(metric_set, period, start, since if start == due else now, now)
+            _report_milestones(metric_set, period, schedule, due)
+            for start in _missed(period, schedule.through if schedule else previous_start(period, due), due):
+                _add(metric_set, period, start, now)
+
+
+def _report_milestones(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> None:
+    """Let what was reached stand in this report, the latest where several are planned, and in no other."""
+    untold = _untold(metric_set, period, schedule, due)
+    current = Schedule.objects.get(metric_set=metric_set, period=period)
+    ReportedMilestone.objects.bulk_create(
+        ReportedMilestone(schedule=current, milestone=milestone, start=due) for milestone in untold
+    )
+
+
+def _untold(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> list[Milestone]:
+    """Return the milestones of a set's metrics that stand in no report about this period yet.
+
+    A new schedule begins with those of its first period. Later ones are told apart by rows, not by time: a milestone
+    may be committed after a report was planned and bear an earlier time.
+    """
+    since = schedule.planned_at - LATEST_MILESTONE if schedule else midnight(due, time_zone())
+    reported = ReportedMilestone.objects.filter(schedule__metric_set=metric_set, schedule__period=period)
+    reached = Milestone.objects.filter(slug__in=metric_set.metrics.values("slug"), reached_at__gt=since)
+    return list(reached.exclude(pk__in=reported.values("milestone")))
 
 
 def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, values: dict[str, date]) -> bool:
@@ -227,11 +252,7 @@ def _back(period: str, start: date, steps: int) -> date:
     return start
 
 
-def _begin(start: date) -> datetime:
-    return midnight(start, time_zone())
-
-
-def _add(metric_set: MetricSet, period: str, start: date, since: datetime, now: datetime) -> None:
+def _add(metric_set: MetricSet, period: str, start: date, now: datetime) -> None:
     Delivery.objects.bulk_create(
         [
             Delivery(
@@ -240,7 +261,6 @@ def _add(metric_set: MetricSet, period: str, start: date, since: datetime, now: 
                 start=start,
                 recipient=recipient.identity,
                 address=recipient.address,
-                since=since,
                 planned_at=now,
             )
             for recipient in recipients_of(metric_set)
@@ -252,11 +272,10 @@ def _add(metric_set: MetricSet, period: str, start: date, since: datetime, now: 
 def _plan_again(metric_set: MetricSet, period: str, start: date) -> None:
     """Replace the deliveries of a report by new ones: another mail to mail programs, with the same milestones."""
     planned = metric_set.deliveries.filter(period=period, start=start)
-    between = planned.order_by("pk").values_list("since", "planned_at").first() or (timezone.now(),) * 2
     identities = [each.identity for each in recipients_of(metric_set)]
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         planned.filter(recipient__in=identities).delete()
-        _add(metric_set, period, start, *between)
+        _add(metric_set, period, start, timezone.now())
 
 
 def _stop_headers(report: Report, recipient: Recipient) -> dict[str, str]:

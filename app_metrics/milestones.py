@@ -27,7 +27,7 @@ from .periods import YEAR
 from .rulebook import Reader, compile_each
 from .signals import milestone_reached
 from .sql.retrying import retried
-from .summary import EXACT, GAUGE, Number, add
+from .summary import EXACT, GAUGE, Number, add, trimmed
 from .telling import plan_notices, send
 
 SETTING = "APP_METRICS_MILESTONES"
@@ -35,6 +35,9 @@ CODE = "E018"
 RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
 EXAMPLE = '{"items_sold": [1_000_000]}'
 KEYS = ("at", "every", "recipients")
+# How many multiples of `every` one jump of a total announces, the latest ones: a number recorded by mistake must not
+# make rows and mails without end.
+MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class MilestoneRule:
         """Return the milestones above a mark, up to a total, ascending."""
         reached = {value for value in self.at if mark < value <= total}
         if self.every and total > 0:
-            first = int(EXACT.divide_int(max(mark, Decimal(0)), self.every)) + 1
             last = int(EXACT.divide_int(total, self.every))
+            first = max(int(EXACT.divide_int(max(mark, Decimal(0)), self.every)), last - MOST) + 1
             reached.update(EXACT.multiply(self.every, Decimal(number)) for number in range(first, last + 1))
         return sorted(reached)
 
@@ -188,7 +191,7 @@ def _send(milestone: Milestone, metric: Metric | None) -> None:
                 "milestone_reached",
                 Metric,
                 metric=metric,
-                milestone=milestone.value,
-                total=milestone.total,
+                milestone=trimmed(milestone.value),
+                total=trimmed(milestone.total),
                 moment=milestone.reached_at,
             )

@@ -17,12 +17,14 @@ from typing import Any
 
 from django.core import mail
 from django.core.mail import EmailMessage
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import F, Model
+from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from .conf import settings
+from .figures import one_line
 from .models import Notice, OutgoingMail
 from .models.reporting import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, WAITING
 from .sql.retrying import retried
@@ -61,18 +63,15 @@ class Outbox:
 
     def __init__(self) -> None:
         self.outcome = Outcome()
-        self._is_open = False
+        self._is_open = self._is_reused = False
 
     @cached_property
     def _connection(self) -> Any:
-        # Made when there is something to send: a project without mail may have no e-mail backend. Django 6.1 has
-        # MAILERS and deprecates get_connection().
-        connection: Any = mail.mailers.default if hasattr(mail, "mailers") else mail.get_connection()
-        if getattr(connection, "timeout", 0) is None:
-            connection.timeout = TIMEOUT
-        return connection
+        # Made when there is something to send: a project without mail may have no e-mail backend.
+        return mail_connection()
 
     def __enter__(self) -> "Outbox":
+        _refuse_transaction()
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -90,7 +89,8 @@ class Outbox:
                 if _mark(row, (WAITING, FAILED), FAILED, describe(error)):
                     self._complain(row, describe(error))
             else:
-                if _claim(row, message.to[0]):
+                # Before the claim: a sender that is killed while it connects has sent nothing.
+                if self._open(row) and _claim(row, message.to[0]):
                     self._send(row, message)
 
     def expire(self, rows: Any) -> None:
@@ -98,6 +98,23 @@ class Outbox:
         for row in rows.filter(status=SENDING, claimed_at__lt=timezone.now() - LONGEST_SENDING):
             if _mark(row, (SENDING,), UNDECIDED, STOPPED):
                 self._complain(row, STOPPED)
+
+    def _open(self, row: OutgoingMail) -> bool:
+        """Connect to the mail server; where that fails, a row's mail has failed."""
+        try:
+            self._connect()
+        except Exception as error:
+            self._close()
+            tried = {"claimed_at": timezone.now(), "attempts": F("attempts") + 1}
+            if _mark(row, (WAITING, FAILED), FAILED, describe(error), **tried):
+                self._complain(row, describe(error))
+        return self._is_open
+
+    def _connect(self) -> None:
+        self._is_reused = self._is_open
+        if not self._is_open:
+            self._connection.open()
+            self._is_open = True
 
     def _send(self, row: OutgoingMail, message: EmailMessage) -> None:
         try:
@@ -115,20 +132,17 @@ class Outbox:
             self.outcome.sent += 1
 
     def _hand_over(self, message: EmailMessage) -> None:
-        reused = self._is_open
         try:
-            self._open_and_send(message)
+            self._transmit(message)
         except smtplib.SMTPException as error:
             # Servers end connections that were idle or had their fill. Nothing was accepted then.
-            if not reused or not _is_over(error):
+            if not self._is_reused or not _is_over(error):
                 raise
             self._close()
-            self._open_and_send(message)
+            self._connect()
+            self._transmit(message)
 
-    def _open_and_send(self, message: EmailMessage) -> None:
-        if not self._is_open:
-            self._connection.open()
-            self._is_open = True
+    def _transmit(self, message: EmailMessage) -> None:
         if self._connection.send_messages([message]) == 0:
             raise RuntimeError("The e-mail backend sent nothing and gave no reason.")
 
@@ -139,12 +153,16 @@ class Outbox:
             self._connection.close()
 
     def _complain(self, row: OutgoingMail, error: str) -> None:
-        # On one line, whatever is in the name of a set.
-        self.outcome.problems.append(" ".join(f"{row}: {error}".split()))
+        self.outcome.problems.append(one_line(f"{row}: {error}"))
 
 
 def send_notices() -> Outcome:
-    """Send what is planned about milestones and alerts, and try again what failed in the last three days."""
+    """Send what is planned about milestones and alerts, and try again what failed in the last three days.
+
+    Raises TransactionManagementError inside a transaction, where there is something to send.
+    """
+    if not Notice.objects.filter(status__in=(WAITING, FAILED, SENDING)).exists():
+        return Outcome()
     with Outbox() as outbox:
         outbox.expire(Notice.objects.all())
         outbox.post(due_notices(), _notice)
@@ -157,6 +175,15 @@ def due_notices() -> Iterable[Notice]:
     return recent.filter(status__in=(WAITING, FAILED))
 
 
+def mail_connection() -> Any:
+    """Return the project's connection to its mail server, not open yet, with a timeout where it has none."""
+    # Django 6.1 has MAILERS and deprecates get_connection().
+    connection: Any = mail.mailers.default if hasattr(mail, "mailers") else mail.get_connection()
+    if getattr(connection, "timeout", 0) is None:
+        connection.timeout = TIMEOUT
+    return connection
+
+
 def message_id(row: OutgoingMail) -> str:
     """Return the same Message-ID whenever a mail is tried again, so that receivers can recognise a repetition."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
@@ -167,6 +194,18 @@ def describe(error: Exception) -> str:
     """Return an error in one line, without what databases refuse."""
     text = f"{type(error).__name__}: {error}".replace("\0", "").encode(errors="backslashreplace").decode()
     return " ".join(text.split())
+
+
+def _refuse_transaction() -> None:
+    """Raise TransactionManagementError where a caller's rollback would take back what is noted about sent mails."""
+    try:
+        # Django's TestCase, which wraps everything, is no such caller.
+        with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
+            pass
+    except RuntimeError as error:
+        raise TransactionManagementError(
+            "Mails cannot be sent inside a transaction: a rollback would forget them. Call this outside atomic()."
+        ) from error
 
 
 def _notice(notice: Notice) -> EmailMessage:

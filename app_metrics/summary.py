@@ -103,6 +103,12 @@ def headline(kind: str, summary: Summary | None) -> Number | None:
     return summary.last if kind == GAUGE else summary.total
 
 
+def trimmed(number: Decimal) -> Decimal:
+    """Return a stored number without zeros behind the point, and without an exponent."""
+    whole = number.to_integral_value()
+    return whole if whole == number else EXACT.normalize(number)
+
+
 def exact(number: Number | float) -> Number:
     """Return an int or Decimal; a float is rounded to nine decimal places from its shortest decimal form."""
     if type(number) is float:

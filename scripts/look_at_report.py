@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--validate", type=Path, help="the vnu.jar of the Nu validator")
     parser.add_argument("--chromium", default="chromium")
     options = parser.parse_args()
+    options.folder = options.folder.resolve()  # for file URIs
     options.folder.mkdir(parents=True, exist_ok=True)
     configure(options.language)
 
@@ -109,9 +110,8 @@ def sample(period: str, further: int):
     with collect():
         record_shop(random.Random(7), further)
     reached_at = datetime.combine(DAY, time(14, 32), ZONE)
-    Milestone.objects.create(slug="signups", value=10_000, total=10_021, reached_at=reached_at)
-    between = (reached_at - timedelta(hours=1), reached_at + timedelta(hours=1))
-    return build_report(create_metric_set("Harbour Books", shop), period, DAY, between)
+    milestone = Milestone.objects.create(slug="signups", value=10_000, total=10_021, reached_at=reached_at)
+    return build_report(create_metric_set("Harbour Books", shop), period, DAY, [milestone])
 
 
 def written(report):

@@ -1,7 +1,8 @@
 """Run the tests on every supported Python that is here; the arguments go to pytest.
 
 Each Python gets the Django named in SUPPORTED and an environment of its own. The first one runs the long tests at
-full length (APP_METRICS_TEST_FULL=1). As root on Debian, missing servers are installed with apt-get first.
+full length (APP_METRICS_TEST_FULL=1) and measures their coverage. What takes minutes runs only where
+APP_METRICS_TEST_LONG=1 is given. As root on Debian, missing servers are installed with apt-get first.
 """
 
 import glob
@@ -24,6 +25,9 @@ SUPPORTED = {"3.11": "5.2", "3.12": "6.0", "3.13": "6.1"}
 SERVERS = {"postgres": "postgresql", "mariadbd": "mariadb-server", "redis-server": "redis-server"}
 TOOLS = {"xgettext": "gettext"}
 BUILD = {"gcc": "gcc", "pkg-config": "pkg-config", "mariadb_config": "libmariadb-dev"}
+
+# Each process has databases of its own on the private servers.
+MOST_PROCESSES = 4
 
 # While these files exist, apt neither starts a service nor creates a database cluster of Debian's own.
 QUIET = {
@@ -77,7 +81,7 @@ def test(version: str, interpreter: str, *, full: bool, arguments: Sequence[str]
     install_mysqlclient(python)
     with tempfile.NamedTemporaryFile() as report:
         environ = {"APP_METRICS_TEST_FULL": "1" if full else "", "APP_METRICS_TEST_REPORT": report.name}
-        row["result"] = "passed" if run_pytest(python, arguments, environ) == 0 else "FAILED"
+        row["result"] = "passed" if run_pytest(python, arguments, environ, measured=full) == 0 else "FAILED"
         row["not tested"] = ", ".join(json.loads(Path(report.name).read_text() or "{}"))
     return row
 
@@ -92,16 +96,24 @@ def install_mysqlclient(python: str) -> None:
         print("mysqlclient could not be installed: it needs a C compiler, pkg-config and libmariadb-dev.")
 
 
-def run_pytest(python: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run pytest under coverage, and print the coverage.
+def run_pytest(python: str, arguments: Sequence[str], environ: Mapping[str, str], *, measured: bool) -> int:
+    """Run pytest in as many processes as there are cores; where it is measured, print the coverage.
 
     Not with pytest-cov: our own pytest plugin imports the package before pytest-cov measures.
     """
     environ = {**os.environ, **environ, "COVERAGE_FILE": str(ROOT / ".coverage")}
-    coverage = [python, "-m", "coverage"]
-    result = subprocess.run([*coverage, "run", "-m", "pytest", *arguments], cwd=ROOT, env=environ, check=False)
-    subprocess.run([*coverage, "report"], cwd=ROOT, env=environ, check=False)
-    return result.returncode
+    pytest = ["pytest", f"--numprocesses={min(os.cpu_count() or 1, MOST_PROCESSES)}", *arguments]
+
+    def coverage(*command: str) -> int:
+        return subprocess.run([python, "-m", "coverage", *command], cwd=ROOT, env=environ, check=False).returncode
+
+    if not measured:
+        return subprocess.run([python, "-m", *pytest], cwd=ROOT, env=environ, check=False).returncode
+    coverage("erase")
+    result = coverage("run", "-m", *pytest)
+    coverage("combine", "--quiet")
+    coverage("report")
+    return result
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:

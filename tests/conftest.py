@@ -1,5 +1,6 @@
 """Fixtures that run one test on every database."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,10 @@ from django.conf import settings as django_settings
 
 from app_metrics import drops
 from tests import services
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers are measured, but not what tests start: measuring is slow, and what is killed leaves broken files.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
 

@@ -83,7 +83,7 @@ def arm(step):
         "claimed": lambda: after(outbox, "_claim", is_victims),
         "recipient named": lambda: after(smtplib.SMTP, "rcpt", is_victims),
         "amid the text": lambda: setattr(smtplib.SMTP, "send", send_half(smtplib.SMTP.send)),
-        "taken, not marked": lambda: after(outbox.Outbox, "_open_and_send", is_victims),
+        "taken, not marked": lambda: after(outbox.Outbox, "_transmit", is_victims),
         "marked": lambda: after(outbox, "_mark", lambda row, *rest: is_victims(row) and "sent" in rest),
     }
     arms[step]()

@@ -197,14 +197,16 @@ def test_a_preview_changes_nothing_and_writes_nothing(name, client, metric_set, 
 
 
 def test_a_preview_has_the_milestones_that_the_next_report_will_have(client, metric_set):
+    Milestone.objects.create(slug="orders", value=1000, total=1000, reached_at=NOON.replace(hour=0))
     with freeze_time(NOON.replace(hour=1)):
         send_reports()
-    for number, hour in ((1000, 0), (2000, 5)):
-        moment = NOON.replace(hour=hour)
-        Milestone.objects.create(slug="orders", value=number, total=number, reached_at=moment)
+    # Later, or committed later with an earlier time.
+    Milestone.objects.create(slug="orders", value=2000, total=2000, reached_at=NOON.replace(hour=5))
+    Milestone.objects.create(slug="orders", value=1500, total=1500, reached_at=NOON.replace(hour=0))
     for name in ("report", "mail"):
         content = client.get(report_page(metric_set, name)).content.decode()
         assert "2,000" in content
+        assert "1,500" in content
         assert "1,000" not in content
 
 
@@ -371,7 +373,7 @@ def test_a_set_shows_ten_deliveries_and_not_years_of_them(client, metric_set):
     Delivery.objects.bulk_create(
         Delivery(
             metric_set=metric_set, period="day", start=date(2026, 5, 1 + number), recipient="x", address="x",
-            since=NOON, planned_at=NOON,
+            planned_at=NOON,
         )
         for number in range(12)
     )  # fmt: skip
@@ -440,7 +442,7 @@ def deliveries(metric_set):
     return [
         Delivery.objects.create(
             metric_set=metric_set, period="day", start=start, recipient=f"{number}@example.com",
-            address=f"{number}@example.com", since=NOON, planned_at=NOON, status=status,
+            address=f"{number}@example.com", planned_at=NOON, status=status,
         )
         for number, (status, start) in enumerate(
             [(each, date(2026, 5, 31)) for each in ("waiting", "sending", "sent", "failed", "undecided", "skipped")]

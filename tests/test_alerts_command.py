@@ -62,7 +62,7 @@ def test_it_says_what_failed_in_a_line_each_and_fails(command, database, setting
     assert [error.partition(":")[0] for error in errors] == ["Mistaken", "Unknown"]
     assert "Choose one of day, hour, month, week." in errors[0]
     assert "Nothing was recorded yet as 'sign-ups'." in errors[1]
-    assert raised == "2 alerts could not be evaluated."
+    assert raised == "Alerts that could not be evaluated: 2."
 
 
 @every_command
@@ -106,7 +106,7 @@ def test_a_dry_run_evaluates_no_alert(database, settings):
 def test_what_was_aggregated_stays_when_an_alert_fails(database, settings):
     settings.APP_METRICS_ALERTS = {"Mistaken": MISTAKEN}
     metric("signups")
-    assert run(*THEN_ALERTS)[2] == "1 alerts could not be evaluated."
+    assert run(*THEN_ALERTS)[2] == "Alerts that could not be evaluated: 1."
     assert backlog().items == 0
 
 

@@ -104,8 +104,8 @@ MISTAKES = [
     ("E010", {"APP_METRICS_RETRY_LIMIT": "100"}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_CHUNK_SIZE": 30_001}, "Give a number from 1 to 30000."),
     ("E010", {"APP_METRICS_SEND_ZERO_ACTIVITY": 0}, "Give True or False."),
-    ("E010", {"APP_METRICS_CATCH_UP": 0}, "Give a number of at least 1."),
-    ("E010", {"APP_METRICS_CATCH_UP": True}, "Give a number of at least 1."),
+    ("E010", {"APP_METRICS_CATCH_UP": 0}, "Give a number from 1 to 366."),
+    ("E010", {"APP_METRICS_CATCH_UP": 367}, "Give a number from 1 to 366."),
     ("E011", {"APP_METRICS_DATABASE": "defualt"}, "Did you mean 'default'?"),
     (
         "E012",
@@ -125,7 +125,11 @@ MISTAKES = [
         {"APP_METRICS_SETS": {"Growth": {"metrics": ["x"], "to": []}}},
         "Choose one of metrics, recipients, send.",
     ),
-    ("E017", {"APP_METRICS_SETS": {"Growth": {"metrics": ["x"], "send": ["dayly"]}}}, "Did you mean 'daily'?"),
+    (
+        "E017",
+        {"APP_METRICS_SETS": {"Growth": {"metrics": ["x"], "send": ["dayly"], "recipients": ["a@example.com"]}}},
+        "Did you mean 'daily'?",
+    ),
     ("W001", {"APP_METRICS_URL": {}}, "Did you mean 'APP_METRICS_URLS'?"),
     (
         "W002",

@@ -54,6 +54,8 @@ MISTAKES = [
     (growth(recipients=["a@example.com\nb@example.com"]), r"has 'a@example.com\nb@example.com'", "Give addresses"),
     (growth(recipients=[None]), "has None in recipients, which is no text", "List e-mail addresses."),
     (growth(recipients=[["@"]]), "has ['@'] in recipients, which is no text", "List e-mail addresses."),
+    (growth(send=[]), "has recipients, but no send", "some of daily, weekly, monthly"),
+    (growth(recipients=[]), "has send, but no recipients", "e-mail addresses"),
     (growth(send="daily"), "has send='daily', which is no list", "List some of daily, weekly, monthly."),
     (growth(send=["weekly", "dayly"]), "has send='dayly'", "Did you mean 'daily'?"),
     (growth(send=["hourly"]), "has send='hourly'", "daily"),
@@ -80,11 +82,13 @@ def test_a_mistake_in_one_entry_leaves_the_others_right():
 
 
 def test_a_set_may_have_metrics_alone_and_any_collection_will_do():
-    sets, errors = compile_sets({"A": {"metrics": {"signups"}}, "B": {**GROWTH, "metrics": ("signups",), "send": ()}})
+    sets, errors = compile_sets(
+        {"A": {"metrics": {"signups"}}, "B": {**GROWTH, "metrics": ("signups",), "send": ("daily",)}}
+    )
     assert errors == []
     assert [(each.name, each.metrics, each.recipients, each.send) for each in sets] == [
         ("A", ["signups"], [], []),
-        ("B", ["signups"], ["team@example.com"], []),
+        ("B", ["signups"], ["team@example.com"], ["daily"]),
     ]
 
 
@@ -203,7 +207,7 @@ def test_an_error_in_between_leaves_the_set_as_it_was(metrics, settings):
     settings.APP_METRICS_SETS = growth(metrics=["orders"])
     declare()
     before = shown()
-    settings.APP_METRICS_SETS = growth(send=[])
+    settings.APP_METRICS_SETS = growth(send=["monthly"])
 
     def fail(**kwargs):
         raise ConnectionError("the plug was pulled")

@@ -1,6 +1,6 @@
 """Fourteen months of reports under a moved clock: each once, none early, and every figure as counted from the events.
 
-The reference below is written without any code of the package. APP_METRICS_TEST_FULL runs the whole time.
+The reference below is written without any code of the package. APP_METRICS_TEST_LONG runs the whole time.
 """
 
 import calendar
@@ -27,7 +27,7 @@ from app_metrics.mailing import send_reports
 from app_metrics.models import Delivery, MetricSet, Milestone, Schedule
 from app_metrics.recording import record
 
-FULL = bool(os.environ.get("APP_METRICS_TEST_FULL"))
+FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
 FIRST, LAST = date(2027, 12, 20), date(2029, 3, 5)
 # The time zone, how weeks begin there, and what the normal run covers: a leap day and a short night, or a year's end.
 PLACES = {

@@ -1,6 +1,6 @@
 """Nobody gets a report twice: senders beside each other and senders that are killed, on real databases and over SMTP.
 
-APP_METRICS_TEST_FULL gives these tests their full length.
+APP_METRICS_TEST_LONG gives these tests their full length.
 """
 
 import json
@@ -23,7 +23,7 @@ from app_metrics.outbox import LONGEST_SENDING
 from .mailserver import MailServer, use
 from .processes import start
 
-FULL = bool(os.environ.get("APP_METRICS_TEST_FULL"))
+FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
 SECONDS = 30 if FULL else 1
 SENDERS = 3
 RACES = 10 if FULL else 1

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from freezegun import freeze_time
 
 from app_metrics import mailing, metric
+from app_metrics.catalog import create_metric
 from app_metrics.mailing import build_report, send_reports
 from app_metrics.models import Delivery, Item, Metric, MetricSet, Milestone, Schedule, Total
 
@@ -586,6 +587,25 @@ def test_the_first_report_of_a_set_names_the_milestones_since_its_period_began(m
     assert reports == [("day", "2026-11-23", [20])]
 
 
+def test_a_milestone_that_is_committed_after_the_report_was_planned_stands_in_the_next(make_set, milestones, reports):
+    made = make_set("daily")
+    run("2026-11-20 07:00")
+    run("2026-11-21 06:00")
+    made.metrics.add(create_metric("Late", "late"))
+    planned_at = Schedule.objects.get(metric_set=made, period="day").planned_at
+    Milestone.objects.create(slug="late", value=7, total=8, reached_at=planned_at - timedelta(seconds=1))
+    run("2026-11-22 06:00")
+    run("2026-11-23 06:00")
+    assert reports[-2:] == [("day", "2026-11-21", [7]), ("day", "2026-11-22", [])]
+
+
+def test_a_year_of_catching_up_is_the_most(make_set, settings, reports):
+    settings.APP_METRICS_CATCH_UP = 10**6
+    make_set("monthly")
+    run("2026-11-20 07:00")
+    assert reports == [("month", "2026-10-01", [])]
+
+
 def test_a_report_that_failed_names_the_same_milestones_when_it_is_sent(make_set, milestones, reports):
     make_set("daily")
     run("2026-11-20 07:00")
@@ -664,7 +684,7 @@ def test_the_command_has_a_line_for_every_problem_and_fails(make_set):
         "Growth, day 2026-11-23, ann@example.com: OSError: no template",
         "Growth, day 2026-11-23, bob@example.com: OSError: no template",
     ]
-    assert error.startswith("2 mails were not sent or are undecided.")
+    assert error.startswith("Mails that failed or are undecided: 2.")
     out, err, error = command("2026-11-24 06:05")
     assert (err, error) == ("", None)
     assert sorted(m.to[0] for m in mail.outbox) == ["ann@example.com", "bob@example.com"]

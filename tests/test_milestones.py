@@ -124,6 +124,29 @@ def test_a_milestone_that_is_added_below_the_total_is_not_announced(database, se
     assert heard == [("orders", 1000, 1000)]
 
 
+def test_a_jump_by_mistake_announces_the_latest_hundred_multiples(database, settings, heard):
+    configure(settings, orders={"every": 1000})
+    count("orders", 10**13)
+    assert len(heard) == 100
+    assert heard[0] == ("orders", 10**13 - 99_000, 10**13)
+    assert heard[-1] == ("orders", 10**13, 10**13)
+
+
+def test_the_numbers_of_the_signal_have_no_zeros_behind_the_point(database, settings):
+    told = []
+
+    def hear(sender, milestone, total, **kwargs):
+        told.append((str(milestone), str(total)))
+
+    milestone_reached.connect(hear)
+    try:
+        configure(settings, orders=[1000, Decimal("1000.5")])
+        count("orders", Decimal("1000.75"))
+    finally:
+        milestone_reached.disconnect(hear)
+    assert told == [("1000", "1000.75"), ("1000.5", "1000.75")]
+
+
 def test_a_jump_over_several_multiples_announces_each_in_order(database, settings, heard):
     configure(settings, orders={"every": 1000})
     count("orders", 500, 3000, 499, 1)

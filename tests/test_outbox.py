@@ -11,6 +11,8 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
+from django.db import transaction
+from django.db.transaction import TransactionManagementError
 from django.test import override_settings
 from freezegun import freeze_time
 
@@ -196,14 +198,14 @@ def test_a_sender_that_was_only_slow_still_says_what_became_of_the_mail(database
 
 def test_a_sender_that_is_interrupted_leaves_one_mail_undecided_and_the_rest_for_the_next(database, clock):
     rows = [notice(address) for address in THREE]
-    original = outbox.Outbox._open_and_send
+    original = outbox.Outbox._transmit
 
     def interrupted(self, message):
         if message.to == [BOB]:
             raise KeyboardInterrupt
         original(self, message)
 
-    with patch.object(outbox.Outbox, "_open_and_send", interrupted), pytest.raises(KeyboardInterrupt):
+    with patch.object(outbox.Outbox, "_transmit", interrupted), pytest.raises(KeyboardInterrupt):
         post(*rows)
     assert list(Notice.objects.order_by("pk").values_list("status", flat=True)) == ["sent", "undecided", "waiting"]
     send_notices()
@@ -708,3 +710,29 @@ def test_a_mail_goes_to_the_address_that_its_row_names(server, make_set, clock):
     row = Delivery.objects.get()
     assert (row.recipient, row.address) == ("ann@example.com", "Ann@Example.com")
     assert server.recipients == ["Ann@Example.com"]
+
+
+def test_mails_are_refused_inside_a_transaction_which_could_forget_them(transactional_database, clock):
+    notice(ANN)
+    with (
+        transaction.atomic(using=transactional_database),
+        pytest.raises(TransactionManagementError, match="Call this outside atomic"),
+    ):
+        send_notices()
+    assert mail.outbox == []
+    assert send_notices().sent == 1
+
+
+def test_without_notices_nothing_is_refused_and_no_connection_is_made(transactional_database, clock, monkeypatch):
+    monkeypatch.setattr(outbox, "mail_connection", None)
+    with transaction.atomic(using=transactional_database):
+        assert send_notices().sent == 0
+
+
+def test_a_sender_that_is_killed_while_it_connects_leaves_the_mail_to_the_next(database, clock):
+    row = notice(ANN)
+    with patch.object(outbox.Outbox, "_connect", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        post(row)
+    row.refresh_from_db()
+    assert (row.status, row.attempts) == ("waiting", 0)
+    assert send_notices().sent == 1

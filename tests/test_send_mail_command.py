@@ -119,7 +119,7 @@ def test_it_names_what_failed_and_ends_as_a_failure(metric_set, monkeypatch):
             "Orders reached 5, a@example.com",
         ]
         assert "no such user" in errors
-        assert error == "3 mails were not sent or are undecided. What failed is tried again by the next run."
+        assert error == "Mails that failed or are undecided: 3. What failed is tried again by the next run."
     monkeypatch.undo()
     assert run()[0] == "Sent 2 reports and 1 notices, 0 skipped, 0 with problems.\n"
 
@@ -219,7 +219,7 @@ def test_a_dry_run_says_exactly_what_a_real_run_then_sends_and_changes_nothing(a
     Unsubscription.objects.create(metric_set=metric_set, recipient="b@example.com", address="b@example.com")
     Delivery.objects.create(
         metric_set=metric_set, period="day", start="2026-05-29", recipient="gone@example.com",
-        address="gone@example.com", since=NOON, planned_at=NOON, status="failed",
+        address="gone@example.com", planned_at=NOON, status="failed",
     )  # fmt: skip
     notice("boss@example.com")
     notice("late@example.com", planned_at=NOON - timedelta(days=4))

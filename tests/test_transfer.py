@@ -25,7 +25,7 @@ STORED = (
     "metric__slug", "metric__kind", "period", "start", "hour", "labels",
     "count", "total", "minimum", "maximum", "last", "last_at",
 )  # fmt: skip
-FULL = os.environ.get("APP_METRICS_TEST_FULL") == "1"
+FULL = os.environ.get("APP_METRICS_TEST_LONG") == "1"
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_plain_lines_are_aggregated_by_the_import(transactional_database, tmp_pa
 
 
 @pytest.mark.skipif(
-    os.environ.get("APP_METRICS_TEST_FULL") != "1", reason="1,000,000 lines: APP_METRICS_TEST_FULL is not set"
+    os.environ.get("APP_METRICS_TEST_LONG") != "1", reason="1,000,000 lines: APP_METRICS_TEST_LONG is not set"
 )
 def test_a_million_lines_import_in_bounded_memory(transactional_database, tmp_path):
     path = tmp_path / "million.csv"

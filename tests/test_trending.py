@@ -23,7 +23,7 @@ from app_metrics.recording import record
 from app_metrics.summary import Summary
 from app_metrics.trending import Comparison, trending_for_metric, trends
 
-FULL = bool(os.environ.get("APP_METRICS_TEST_FULL"))
+FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
 BERLIN = ZoneInfo("Europe/Berlin")
 # Clocks that change, by half an hour, at and over midnight, by a whole day, and that are off by a quarter.
 ZONES = [

@@ -44,12 +44,12 @@ def write_problems(command: BaseCommand, outcomes: Iterable[Outcome]) -> None:
             command.stderr.write(one_line(problem))
 
 
-def end(alerts: int, mails: int) -> None:
+def end(*, alerts: int = 0, mails: int = 0) -> None:
     """Raise CommandError where alerts failed, or mails did."""
     failures = []
     if alerts:
-        failures.append(f"{alerts} alerts could not be evaluated.")
+        failures.append(f"Alerts that could not be evaluated: {alerts}.")
     if mails:
-        failures.append(f"{mails} mails failed or are undecided. What failed is tried again by the next run.")
+        failures.append(f"Mails that failed or are undecided: {mails}. What failed is tried again by the next run.")
     if failures:
         raise CommandError(" ".join(failures))

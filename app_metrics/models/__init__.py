@@ -10,11 +10,12 @@ from .counting import (
     StoredSummary,
     Total,
 )  # fmt: skip
-from .reporting import Delivery, MetricSet, Notice, OutgoingMail, Schedule, Unsubscription
+from .reporting import Delivery, MetricSet, Notice, OutgoingMail, ReportedMilestone, Schedule, Unsubscription
 from .watching import Alert, HighWaterMark, Milestone
 
 __all__ = [
     "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Delivery", "HighWaterMark", "ImportedFile", "Item",
-    "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail", "QuarantinedItem", "Schedule",
+    "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail", "QuarantinedItem",
+    "ReportedMilestone", "Schedule",
     "StoredSummary", "Total", "Unsubscription",
 ]  # fmt: skip

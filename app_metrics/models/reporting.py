@@ -10,6 +10,7 @@ from django.utils.translation import pgettext_lazy
 from ..fields import ExactCharField
 from ..periods import DAY, MONTH, WEEK
 from .counting import Metric
+from .watching import Milestone
 
 # What a set is reported about, and the field that says whether it is.
 SENT_PERIODS = {DAY: "send_daily", WEEK: "send_weekly", MONTH: "send_monthly"}
@@ -103,6 +104,32 @@ class Schedule(models.Model):
         return f"{self.period} {self.through}"
 
 
+class ReportedMilestone(models.Model):
+    """A milestone that stands in the report of a schedule about the period that starts on a date, and in no other."""
+
+    schedule = models.ForeignKey(
+        Schedule,
+        verbose_name=_("schedule"),
+        on_delete=models.CASCADE,
+        related_name="reported_milestones",
+        db_index=False,  # the unique constraint begins with it
+    )
+    milestone = models.ForeignKey(
+        Milestone, verbose_name=_("milestone"), on_delete=models.CASCADE, related_name="reported"
+    )
+    start = models.DateField(_("start"))
+
+    class Meta:
+        verbose_name = _("reported milestone")
+        verbose_name_plural = _("reported milestones")
+        constraints = (
+            models.UniqueConstraint(fields=("schedule", "milestone"), name="app_metrics_reported_milestone_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.schedule} {self.milestone}"
+
+
 class OutgoingMail(models.Model):
     """One mail to one recipient, and what became of it."""
 
@@ -128,8 +155,6 @@ class Delivery(OutgoingMail):
     )
     period = models.CharField(_("period"), max_length=5, choices=SENT_PERIOD_NAMES)
     start = models.DateField(_("start"))
-    # The milestones of this report are those reached after this moment, up to `planned_at`.
-    since = models.DateTimeField(_("since"))
 
     class Meta:
         verbose_name = _("delivery")

@@ -33,7 +33,7 @@ class Command(BaseCommand):
             raise CommandError(f"Aggregation failed, what was counted before stays counted: {error}") from error
         if not options["dry_run"]:
             failed = evaluate_alerts(self, options["verbosity"]) if options["then_alerts"] else 0
-            end(failed, mail_notices(self, options["verbosity"]))
+            end(alerts=failed, mails=mail_notices(self, options["verbosity"]))
 
     def _say_what_waits(self) -> None:
         waiting = backlog()

@@ -12,4 +12,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = evaluate_alerts(self, options["verbosity"])
-        end(failed, mail_notices(self, options["verbosity"]))
+        end(alerts=failed, mails=mail_notices(self, options["verbosity"]))

@@ -8,6 +8,7 @@ from django.db import DatabaseError
 from django.utils.text import slugify
 
 from ...declared import declare
+from ...figures import one_line
 from ...mailing import (
     Writer,
     checked_day,
@@ -24,6 +25,7 @@ from ...models.reporting import SENT_PERIODS
 from ...outbox import Outcome, Skip, due_notices, send_notices
 from ...rendering import Mail
 from ..dates import parse_date
+from ..telling import end, write_problems
 
 
 class Command(BaseCommand):
@@ -61,14 +63,10 @@ class Command(BaseCommand):
     def _send(self, sets: list[str] | None, day: date | None, force: bool, verbosity: int) -> None:
         reports = send_reports(sets=sets, day=day, force=force)
         notices = send_notices()
-        for problem in (*reports.problems, *notices.problems):
-            self.stderr.write(problem)
+        write_problems(self, [reports, notices])
         if verbosity:
             self.stdout.write(_summary_line(reports, notices))
-        if count := len(reports.problems) + len(notices.problems):
-            raise CommandError(
-                f"{count} mails were not sent or are undecided. What failed is tried again by the next run."
-            )
+        end(mails=len(reports.problems) + len(notices.problems))
 
     def _say_what_is_due(self, sets: list[str] | None, day: date | None, force: bool) -> None:
         as_of = checked_day(day)
@@ -80,7 +78,7 @@ class Command(BaseCommand):
                 reports += self._say_of(metric_set, as_of)
         notices = list(due_notices())
         for notice in notices:
-            self.stdout.write(str(notice))
+            self.stdout.write(one_line(str(notice)))
         self.stdout.write(f"{reports} reports and {len(notices)} notices would be sent. Nothing was changed.")
 
     def _say_of(self, metric_set: MetricSet, as_of: date) -> int:
@@ -90,10 +88,10 @@ class Command(BaseCommand):
             try:
                 writer.report(delivery)
             except Skip as skip:
-                self.stdout.write(f"{delivery}: skipped. {skip}")
+                self.stdout.write(one_line(f"{delivery}: skipped. {skip}"))
             else:
                 count += 1
-                self.stdout.write(str(delivery))
+                self.stdout.write(one_line(str(delivery)))
         return count
 
     def _preview(self, name: str, day: date | None, folder: Path | None) -> None:
