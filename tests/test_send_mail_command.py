@@ -329,3 +329,14 @@ def test_a_preview_of_zero_activity_is_shown_all_the_same(database, settings):
     settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
     create_metric_set("Idle", [create_metric("Idle")], ["d@example.com"])
     assert "Idle" in run("--preview", "Idle")[0]
+
+
+def test_a_preview_prints_the_html_where_that_is_asked_for(metric_set, tmp_path):
+    MetricSet.objects.update(send_weekly=False)
+    run("--preview", "Mine", "--output", str(tmp_path))
+    assert run("--preview", "Mine", "--html")[0].strip() == (tmp_path / "mine-day.html").read_text("utf-8").strip()
+
+
+def test_html_without_a_preview_is_an_error_and_sends_nothing(metric_set):
+    assert "add --preview SET" in fail("--html")[2]
+    assert mail.outbox == []

@@ -36,6 +36,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Say what would be sent, and change nothing.")
         parser.add_argument("--preview", metavar="SET", help="Show the next reports of a set, and send nothing.")
+        parser.add_argument("--html", action="store_true", help="Print the preview's HTML instead of its text.")
         parser.add_argument("--output", type=Path, metavar="FOLDER", help="Write the preview there, as HTML and text.")
         parser.add_argument(
             "--set", action="append", dest="sets", metavar="SET", help="Only this set; may be repeated."
@@ -46,11 +47,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["output"] is not None and options["preview"] is None:
-            raise CommandError("--output says where a preview is written; add --preview SET.")
+        if options["preview"] is None and (options["html"] or options["output"] is not None):
+            raise CommandError("--html and --output say how a preview is written; add --preview SET.")
         try:
             if options["preview"] is not None:
-                self._preview(options["preview"], options["date"], options["output"])
+                self._preview(options["preview"], options["date"], options["output"], html=options["html"])
             elif options["dry_run"]:
                 self._say_what_is_due(options["sets"], options["date"], options["force"])
             else:
@@ -94,7 +95,7 @@ class Command(BaseCommand):
                 self.stdout.write(one_line(str(delivery)))
         return count
 
-    def _preview(self, name: str, day: date | None, folder: Path | None) -> None:
+    def _preview(self, name: str, day: date | None, folder: Path | None, *, html: bool) -> None:
         as_of = checked_day(day)
         with rehearsal():
             declare()
@@ -103,7 +104,7 @@ class Command(BaseCommand):
             mails = {period: rendered(next_report(metric_set, period, as_of)) for period in periods}
         for period, mail in mails.items():
             if folder is None:
-                self.stdout.write(f"{mail.subject}\n\n{mail.text}")
+                self.stdout.write(mail.html if html else f"{mail.subject}\n\n{mail.text}")
             else:
                 self._write(folder / f"{slugify(name) or 'report'}-{period}", mail)
 
