@@ -1,0 +1,102 @@
+"""Numbers in a project's own templates, `{% load app_metrics %}`: each is looked up at most once a minute."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.core.cache import cache
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from ..arguments import check_slug
+from ..figures import shown
+from ..models import Metric
+from ..periods import DAY, HOUR, PERIODS
+from ..readings import Point, span, today
+from ..summary import Number, Summary, headline
+
+register = template.Library()
+
+CACHE_SECONDS = 60
+MOST_DAYS = 366
+WIDTH, HEIGHT = 100, 20
+
+
+@register.simple_tag
+def metric_total(slug: str, period: str = DAY) -> str:
+    """Show a metric's number of the current "day", "week", "month" or "year", what waits for aggregation included.
+
+    It is a counter's total, a gauge's last value or a timer's mean, with the metric's unit, as the active language
+    writes it; 0 before anything was aggregated. Raises ValueError for a bad slug or another period.
+    """
+    if period not in PERIODS or period == HOUR:
+        raise ValueError(f"metric_total shows no {period!r}; choose one of {', '.join(PERIODS[1:])}.")
+    key = f"app_metrics:total:{check_slug(slug)}:{period}:{span(period, today())[0]}"
+    found: Any = cache.get_or_set(key, lambda: _total(slug, period), CACHE_SECONDS)
+    number, kind, unit = found
+    return shown(None if number is None else Decimal(number), kind, unit)
+
+
+@register.simple_tag
+def metric_sparkline(slug: str, days: int = 30) -> SafeString:
+    """Draw a metric's latest days, today included, as an inline SVG in the colour of the text; no script, no style.
+
+    Nothing is drawn before anything was aggregated. Raises ValueError for a bad slug, or for less than 2 or more than
+    366 days.
+    """
+    if type(days) is not int or not 2 <= days <= MOST_DAYS:
+        raise ValueError(f"metric_sparkline draws 2 to {MOST_DAYS} days, not {days!r}.")
+    key = f"app_metrics:sparkline:{check_slug(slug)}:{days}:{today()}"
+    found: Any = cache.get_or_set(key, lambda: _series(slug, days), CACHE_SECONDS)
+    name, kind, unit, numbers = found
+    values = [None if number is None else Decimal(number) for number in numbers]
+    if not any(value is not None for value in values):
+        return SafeString("")
+    label = gettext("%(metric)s, last %(days)s days; today %(number)s") % {
+        "metric": name,
+        "days": days,
+        "number": shown(values[-1], kind, unit),
+    }
+    return format_html(
+        '<svg class="app-metrics-sparkline" width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<polyline points="{}" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"/></svg>',
+        WIDTH, HEIGHT, WIDTH, HEIGHT, label, _points(values),
+    )  # fmt: skip
+
+
+def _total(slug: str, period: str) -> tuple[str | None, str, str]:
+    metric = Metric.objects.filter(slug=slug).first()
+    if metric is None:
+        return "0", "", ""
+    return _text(headline(metric.kind, metric.summary(period))), metric.kind, metric.unit
+
+
+def _series(slug: str, days: int) -> tuple[str, str, str, list[str | None]]:
+    metric = Metric.objects.filter(slug=slug).first()
+    if metric is None:
+        return "", "", "", []
+    last: date = today()
+    points = metric.series(DAY, last - timedelta(days=days - 1), last)
+    return metric.name, metric.kind, metric.unit, [_text(_number(metric.kind, point)) for point in points]
+
+
+def _number(kind: str, point: Point) -> Number | None:
+    return headline(kind, Summary(*point[1:], 0) if point.count else None)  # type: ignore[arg-type]
+
+
+def _text(number: Number | None) -> str | None:
+    return None if number is None else f"{number:f}"
+
+
+def _points(values: list[Decimal | None]) -> str:
+    """Return the points of a line from the left edge to the right one, zero or the lowest value at the bottom."""
+    known = [value for value in values if value is not None]
+    low, high = min(*known, Decimal(0), Decimal(0)), max(*known, Decimal(0), Decimal(0))
+    step, span_of_values = (WIDTH - 2) / (len(values) - 1), float(high - low) or 1.0
+    return " ".join(
+        f"{1 + step * index:.1f},{HEIGHT - 1 - float(value - low) / span_of_values * (HEIGHT - 2):.1f}"
+        for index, value in enumerate(values)
+        if value is not None
+    )
