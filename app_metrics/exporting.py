@@ -4,10 +4,11 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
+from decimal import Decimal
 from typing import Any, TextIO
 
 from .models import Metric, Total
-from .summary import DECIMAL_PLACES
+from .summary import trimmed
 
 COLUMNS = ("slug", "kind", "period", "start", "labels", "count", "total", "minimum", "maximum", "last", "last_at")
 
@@ -72,6 +73,5 @@ def _totals(since: date | None) -> Any:
     return Total.objects.all() if since is None else Total.objects.filter(start__gte=since)
 
 
-def _plain(number: Any) -> str:
-    text = f"{number:.{DECIMAL_PLACES}f}"
-    return text.rstrip("0").rstrip(".")
+def _plain(number: Decimal) -> str:
+    return f"{trimmed(number):f}"

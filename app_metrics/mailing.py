@@ -136,20 +136,20 @@ def rendered(report: Report, recipient: Recipient | None = None) -> Mail:
 
 def message(report: Report, recipient: Recipient, headers: dict[str, str] | None = None) -> ReportMail:
     """Return the mail of a report to one recipient."""
-    mail = rendered(report, recipient)
-    made = ReportMail(
-        mail.subject, mail.text, to=[recipient.address], headers={**_stop_headers(report, recipient), **(headers or {})}
+    return _composed(
+        rendered(report, recipient), recipient.address, {**_stop_headers(report, recipient), **(headers or {})}
     )
-    made.attach_alternative(mail.html, "text/html")
-    return made
 
 
 def send_test(report: Report, address: str) -> None:
     """Mail a report to one address, whatever was sent before. Raises what the mail server says."""
-    mail = rendered(report)
-    made = EmailMultiAlternatives(mail.subject, mail.text, to=[address], headers={"Auto-Submitted": "auto-generated"})
+    mail_connection().send_messages([_composed(rendered(report), address, {})])
+
+
+def _composed(mail: Mail, address: str, headers: dict[str, str]) -> ReportMail:
+    made = ReportMail(mail.subject, mail.text, to=[address], headers={"Auto-Submitted": "auto-generated", **headers})
     made.attach_alternative(mail.html, "text/html")
-    mail_connection().send_messages([made])
+    return made
 
 
 class Writer:
@@ -162,7 +162,7 @@ class Writer:
     def message(self, delivery: Delivery) -> ReportMail:
         """Return the mail of a delivery. Raises Skip when it is not wanted any more."""
         report, recipient = self.report(delivery), self._recipients[delivery.recipient]
-        return message(report, recipient, {"Auto-Submitted": "auto-generated", "Message-ID": message_id(delivery)})
+        return message(report, recipient, {"Message-ID": message_id(delivery)})
 
     def report(self, delivery: Delivery) -> Report:
         """Return the report of a delivery. Raises Skip when it is not wanted any more."""

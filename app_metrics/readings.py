@@ -21,7 +21,7 @@ from .periods import (
     period_start,
     starts_between,
 )
-from .summary import Number, Summary, encode_labels, merge, merge_all
+from .summary import Number, Summary, encode_labels, headline, merge, merge_all
 
 COLUMNS = ("hour", "count", "total", "minimum", "maximum", "last", "last_at")
 
@@ -39,6 +39,11 @@ class Point(NamedTuple):
     minimum: Number | None = None
     maximum: Number | None = None
     last: Number | None = None
+
+
+def point_headline(kind: str, point: Point) -> Number | None:
+    """Return the one number that stands for a point of a series, as `app_metrics.summary.headline` does."""
+    return headline(kind, Summary(*point[1:], 0) if point.count else None)  # type: ignore[arg-type]
 
 
 def today() -> date:

@@ -14,8 +14,8 @@ from ..arguments import check_slug
 from ..figures import shown
 from ..models import Metric
 from ..periods import DAY, HOUR, PERIODS
-from ..readings import Point, span, today
-from ..summary import Number, Summary, headline
+from ..readings import point_headline, span, today
+from ..summary import Number, headline
 
 register = template.Library()
 
@@ -79,11 +79,7 @@ def _series(slug: str, days: int) -> tuple[str, str, str, list[str | None]]:
         return "", "", "", []
     last: date = today()
     points = metric.series(DAY, last - timedelta(days=days - 1), last)
-    return metric.name, metric.kind, metric.unit, [_text(_number(metric.kind, point)) for point in points]
-
-
-def _number(kind: str, point: Point) -> Number | None:
-    return headline(kind, Summary(*point[1:], 0) if point.count else None)  # type: ignore[arg-type]
+    return metric.name, metric.kind, metric.unit, [_text(point_headline(metric.kind, point)) for point in points]
 
 
 def _text(number: Number | None) -> str | None:

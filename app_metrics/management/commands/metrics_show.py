@@ -10,8 +10,8 @@ from ...conf import first_weekday
 from ...figures import aligned, one_line, shown, sparkline
 from ...models import Metric
 from ...periods import DAY, FIRST_YEAR, HOUR, PERIODS, period_start, previous_start
-from ...readings import Point, today
-from ...summary import COUNTER, GAUGE, Number, Summary, headline
+from ...readings import Point, point_headline, today
+from ...summary import COUNTER, GAUGE
 
 MOST = 1000
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
             self.stdout.write(one_line(f"{metric.name} ({metric.slug}), by {options['period']}"))
             for row in aligned([_head(metric.kind), *(_row(metric, point) for point in points)]):
                 self.stdout.write("\n".join(row))
-            self.stdout.write(sparkline(_headline(metric, point) for point in points))
+            self.stdout.write(sparkline(point_headline(metric.kind, point) for point in points))
 
 
 def _known() -> str:
@@ -59,10 +59,6 @@ def _latest(metric: Metric, period: str, count: int) -> list[Point]:
     return metric.series(period, start, last)
 
 
-def _headline(metric: Metric, point: Point) -> Number | None:
-    return headline(metric.kind, Summary(*point[1:], 0) if point.count else None)  # type: ignore[arg-type]
-
-
 def _head(kind: str) -> Sequence[str]:
     if kind == COUNTER:
         return ("", "total", "events")
@@ -71,7 +67,7 @@ def _head(kind: str) -> Sequence[str]:
 
 def _row(metric: Metric, point: Point) -> Sequence[str]:
     start = point.start.strftime("%Y-%m-%d %H:%M") if isinstance(point.start, datetime) else point.start.isoformat()
-    number, events = shown(_headline(metric, point), metric.kind), shown(point.count)
+    number, events = shown(point_headline(metric.kind, point), metric.kind), shown(point.count)
     if metric.kind == COUNTER:
         return (start, number, events)
     return (start, number, shown(point.minimum, metric.kind), shown(point.maximum, metric.kind), events)
