@@ -21,13 +21,14 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts, compile_by_name
-from .conf import first_weekday, settings, time_zone
+from .conf import settings, time_zone
 from .figures import one_line, shown
 from .models import PERIOD_NAMES, Alert, Metric
 from .models.watching import FIRED, OK
-from .periods import HOUR, bucket, hours_in, midnight, period_start
+from .periods import HOUR, bucket, hours_in, midnight
 from .readings import Start, starts_at
 from .signals import alert_fired, alert_recovered
+from .spans import latest_closed
 from .sql.retrying import retried
 from .summary import QUANTUM, Number, headline
 from .telling import plan_notices, send
@@ -144,8 +145,7 @@ def _latest_closed(period: str, now: datetime) -> Start:
     if period == HOUR:
         began = midnight(day, zone) + timedelta(hours=hour)
         return bucket(int(began.timestamp()) - 1, zone)
-    last = period_start(period, day, first_weekday()) - timedelta(days=1)
-    return period_start(period, last, first_weekday()), 0
+    return latest_closed(period, day), 0
 
 
 def _weeks_before(period: str, start: Start) -> Iterator[Start]:

@@ -44,6 +44,7 @@ def check_rules(**kwargs: Any) -> list[CheckMessage]:
         *compile_milestones(settings.APP_METRICS_MILESTONES)[1],
         *compile_alerts(settings.APP_METRICS_ALERTS)[1],
         *compile_retention(settings.APP_METRICS_RETENTION)[1],
+        *compile_sets(settings.APP_METRICS_SETS)[1],
     ]
     return [Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}") for error in errors]
 
@@ -53,7 +54,6 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     return [
         *_unknown_settings(),
         *_bad_values(),
-        *_bad_sets(),
         *_spelled_twice(),
         *_missing_middleware(),
         *_missing_auth(),
@@ -147,11 +147,6 @@ def _bad_values() -> Iterator[CheckMessage]:
         value = getattr(settings, name)
         if not is_good(value):
             yield Error(f"{name} is {value!r}.", hint=hint, id="app_metrics.E010")
-
-
-def _bad_sets() -> Iterator[CheckMessage]:
-    for error in compile_sets(settings.APP_METRICS_SETS)[1]:
-        yield Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}")
 
 
 def _is_bool(value: Any) -> bool:

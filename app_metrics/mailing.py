@@ -195,21 +195,15 @@ def _plan_period(metric_set: MetricSet, period: str, due: date) -> None:
         return
     now = timezone.now()
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        if not _move_on(metric_set, period, schedule, {"through": due, "planned_at": now}):
-            return  # another sender did
-        if period in metric_set.periods:
-            _report_milestones(metric_set, period, schedule, due)
-            for start in _missed(period, schedule.through if schedule else previous_start(period, due), due):
-                _add(metric_set, period, start, now)
-
-
-def _report_milestones(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> None:
-    """Let what was reached stand in this report, the latest where several are planned, and in no other."""
-    untold = _untold(metric_set, period, schedule, due)
-    current = Schedule.objects.get(metric_set=metric_set, period=period)
-    ReportedMilestone.objects.bulk_create(
-        ReportedMilestone(schedule=current, milestone=milestone, start=due) for milestone in untold
-    )
+        moved = _move_on(metric_set, period, schedule, {"through": due, "planned_at": now})
+        if moved is not None and period in metric_set.periods:
+            # What was reached stands in this report, the latest where several are planned, and in no other.
+            untold = _untold(metric_set, period, schedule, due)
+            ReportedMilestone.objects.bulk_create(
+                ReportedMilestone(schedule=moved, milestone=milestone, start=due) for milestone in untold
+            )
+            through = schedule.through if schedule else previous_start(period, due)
+            _add(metric_set, period, _missed(period, through, due), now)
 
 
 def _untold(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> list[Milestone]:
@@ -224,17 +218,19 @@ def _untold(metric_set: MetricSet, period: str, schedule: Schedule | None, due: 
     return list(reached.exclude(pk__in=reported.values("milestone")))
 
 
-def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, values: dict[str, date]) -> bool:
-    """Let the schedule name the latest report that is planned; False where somebody else did meanwhile."""
-    if schedule is None:
-        # Not get_or_create: it reads before it writes, which SQLite refuses beside another writer.
-        try:
-            with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-                Schedule(metric_set=metric_set, period=period, **values).save(force_insert=True)
-        except IntegrityError:
-            return False
-        return True
-    return bool(Schedule.objects.filter(pk=schedule.pk, through=schedule.through).update(**values))
+def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, values: dict[str, date]) -> Schedule | None:
+    """Let the stored schedule name the latest report that is planned; None where somebody else did meanwhile."""
+    if schedule is not None:
+        moved = Schedule.objects.filter(pk=schedule.pk, through=schedule.through).update(**values)
+        return schedule if moved else None
+    new = Schedule(metric_set=metric_set, period=period, **values)
+    # Not get_or_create: it reads before it writes, which SQLite refuses beside another writer.
+    try:
+        with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+            new.save(force_insert=True)
+    except IntegrityError:
+        return None
+    return new
 
 
 def _missed(period: str, through: date, due: date) -> list[date]:
@@ -252,7 +248,8 @@ def _back(period: str, start: date, steps: int) -> date:
     return start
 
 
-def _add(metric_set: MetricSet, period: str, start: date, now: datetime) -> None:
+def _add(metric_set: MetricSet, period: str, starts: Iterable[date], now: datetime) -> None:
+    recipients = recipients_of(metric_set)
     Delivery.objects.bulk_create(
         [
             Delivery(
@@ -263,7 +260,8 @@ def _add(metric_set: MetricSet, period: str, start: date, now: datetime) -> None
                 address=recipient.address,
                 planned_at=now,
             )
-            for recipient in recipients_of(metric_set)
+            for start in starts
+            for recipient in recipients
         ],
         ignore_conflicts=True,
     )
@@ -275,7 +273,7 @@ def _plan_again(metric_set: MetricSet, period: str, start: date) -> None:
     identities = [each.identity for each in recipients_of(metric_set)]
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         planned.filter(recipient__in=identities).delete()
-        _add(metric_set, period, start, timezone.now())
+        _add(metric_set, period, [start], timezone.now())
 
 
 def _stop_headers(report: Report, recipient: Recipient) -> dict[str, str]:

@@ -91,6 +91,14 @@ def fold(
     return folded
 
 
+def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tuple[str, Hashable], Summary]:
+    """Return what `fold` found with the label sets of each metric added up; the keys are slug and name."""
+    merged: dict[tuple[str, Hashable], Summary] = {}
+    for (slug, _, name), summary in found.items():
+        merged[slug, name] = merge(merged[slug, name], summary) if (slug, name) in merged else summary
+    return merged
+
+
 def _pieces(
     sources: Sources, wanted: Iterable[Piece], labels: Mapping[str, str] | None
 ) -> Iterator[tuple[str, str, Iterable[Piece], Summary]]:
@@ -135,7 +143,7 @@ def _rows(
     rows = totals.values_list("start", *COLUMNS).union(items.values_list("day", *COLUMNS), all=True)
     week = first_weekday()
     for day, hour, *values in rows.iterator():
-        yield (period_start(period, day, week), hour if period == HOUR else 0), Summary(*values)
+        yield _piece(period, day, hour, week)[1:], Summary(*values)
 
 
 def _locate(period: str, moment: date) -> Start:

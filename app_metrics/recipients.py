@@ -62,6 +62,11 @@ def read_token(token: str) -> tuple[MetricSet, str]:
         raise BadToken from error
 
 
+def address_of(user: Any) -> str:
+    """Return a user's e-mail address, empty where there is none; the user model says which field holds it."""
+    return str(getattr(user, getattr(user, "EMAIL_FIELD", "email"), None) or "").strip()
+
+
 def stop_url(metric_set: MetricSet, recipient: Recipient) -> str | None:
     """Return the link that unsubscribes a recipient; None without APP_METRICS_BASE_URL or the app's URLs."""
     return _absolute(UNSUBSCRIBE, signing.dumps([metric_set.pk, recipient.identity], salt=SALT))
@@ -84,9 +89,8 @@ def _absolute(name: str, *arguments: str) -> str | None:
 
 def _users(metric_set: MetricSet) -> Iterator[Recipient]:
     users: Any = metric_set.email_recipients.order_by("pk")
-    field = getattr(users.model, "EMAIL_FIELD", "email")
     for user in users:
-        address = str(getattr(user, field, None) or "").strip()
+        address = address_of(user)
         if address and getattr(user, "is_active", True):
             yield Recipient(f"user:{user.pk}", address)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .conf import first_weekday
 from .models import Metric, MetricSet, Milestone
 from .periods import DAY, MONTH, WEEK, Piece, next_start, period_start, previous_start, starts_between
-from .readings import fold, today
+from .readings import across_labels, fold, today
 from .spans import Plan, closed, latest_closed, whole
 from .summary import NO_LABELS, Number, Summary, decode_labels, headline, merge
 from .trending import Trend, sources, spans_of, trend
@@ -131,11 +131,9 @@ class _Builder:
         found: Mapping[tuple[str, str, Hashable], Summary],
     ) -> None:
         self._plan, self._pictured, self._days = plan, pictured, days
-        self._totals: dict[tuple[str, Hashable], Summary] = {}
+        self._totals = across_labels(found)
         self._label_sets: dict[str, dict[str, Summary]] = defaultdict(dict)
         for (slug, labels, name), summary in found.items():
-            before = self._totals.get((slug, name))
-            self._totals[slug, name] = merge(before, summary) if before else summary
             if labels != NO_LABELS and name == ("over", plan.period, "whole"):
                 self._label_sets[slug][labels] = summary
 

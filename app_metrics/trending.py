@@ -7,7 +7,7 @@ from decimal import Context, Decimal
 
 from .models import Item, Metric, Total
 from .periods import DAY, MONTH, WEEK, YEAR, Piece
-from .readings import Sources, fold
+from .readings import Sources, across_labels, fold
 from .spans import (
     BEFORE,
     YEAR_BEFORE,
@@ -20,7 +20,7 @@ from .spans import (
     week_of,
     whole,
 )  # fmt: skip
-from .summary import EXACT, Number, Summary, headline, merge
+from .summary import EXACT, Number, Summary, headline
 
 TRENDED = (DAY, WEEK, MONTH, YEAR)
 
@@ -181,10 +181,7 @@ def totalled(
     metrics: Iterable[Metric], spans: Mapping[Hashable, Iterable[Piece]], labels: Mapping[str, str] | None = None
 ) -> dict[tuple[str, Hashable], Summary]:
     """Return the summaries of spans over all label sets, or the one given; one query."""
-    merged: dict[tuple[str, Hashable], Summary] = {}
-    for (slug, _, name), summary in fold(sources(metrics), spans, labels).items():
-        merged[slug, name] = merge(merged[slug, name], summary) if (slug, name) in merged else summary
-    return merged
+    return across_labels(fold(sources(metrics), spans, labels))
 
 
 def sources(metrics: Iterable[Metric]) -> Sources:

@@ -257,9 +257,14 @@ def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_b
             mailing.plan(made, date(2026, 11, 24))  # the other one
         return original(*arguments)
 
+    def noted(metric_set, period, starts, now):
+        adds.extend((period, start) for start in starts)
+
     with (
         patch.object(mailing, "_move_on", beaten),
-        patch.object(mailing, "_add", side_effect=lambda *arguments: adds.append(arguments[1:3])),
+        patch.object(
+            mailing, "_add", side_effect=lambda of, period, starts, now: adds.extend((period, s) for s in starts)
+        ),
     ):
         run("2026-11-24 06:00")
     assert adds == [("day", date(2026, 11, 23))]

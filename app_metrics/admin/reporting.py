@@ -21,6 +21,7 @@ from ..models import Delivery, MetricSet, Unsubscription
 from ..models.reporting import FAILED, SENT_PERIOD_NAMES, SENT_PERIODS, SKIPPED, UNDECIDED, WAITING
 from ..outbox import describe
 from ..readings import today
+from ..recipients import address_of
 from ..reports import Report
 from .base import OutgoingMailAdmin, ReadOnlyAdmin
 
@@ -134,8 +135,7 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return HttpResponseRedirect(reverse(f"{self.admin_site.name}:app_metrics_metricset_report", args=[pk, period]))
 
     def _send(self, request: HttpRequest, report: Report) -> None:
-        user: Any = request.user
-        address = str(getattr(user, getattr(user, "EMAIL_FIELD", "email"), None) or "").strip()
+        address = address_of(request.user)
         if not address:
             self.message_user(request, _("Your account has no e-mail address."), messages.ERROR)
             return
