@@ -1,21 +1,28 @@
-# The variables that a command line may give: ARGS (for pytest), SERVE (for the demo).
+# The variables that a command line may give: ARGS (for pytest, or the names of benchmarks), SERVE (for the demo), MINUTES
+# (for the faults), FULL (for the benchmarks).
 PYTHON ?= python3
 SERVE ?= 1
+MINUTES ?= 30
+FULL ?= 0
 LINT = $(PYTHON) scripts/environment.py lint,test
 NO_SERVERS = -p no:tests.services
 
-.PHONY: help test demo lint bench docs clean
+.PHONY: help test faults demo lint bench docs clean
 
 help:
 	@echo "make test    run the tests on every supported Python found  (ARGS=\"-k name\")"
-	@echo "make demo    try the example site on a real server  (SERVE=0: stop after the comparison)"
+	@echo "make faults  kill, cut off and fill up whatever counts, and see that it counts once  (MINUTES=2: only for a look)"
+	@echo "make demo    try the example site on a real server  (SERVE=0: do not keep serving)"
 	@echo "make lint    check format, style, types, import floors and missing migrations"
-	@echo "make bench   measure, as ratios within one run"
+	@echo "make bench   measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make clean   remove the private environments and all that was built"
 
 test:
 	@$(PYTHON) scripts/run_tests.py $(ARGS)
+
+faults:
+	$(PYTHON) scripts/environment.py test,mariadb -m tests.faults --minutes $(MINUTES)
 
 demo:
 	@SERVE=$(SERVE) $(PYTHON) scripts/demo.py
@@ -28,7 +35,7 @@ lint:
 	$(LINT) -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
 
 bench:
-	$(PYTHON) scripts/environment.py test -m benchmarks.reports
+	@FULL=$(FULL) $(PYTHON) scripts/bench.py $(ARGS)
 
 docs:
 	$(PYTHON) scripts/environment.py docs -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -1,40 +1,37 @@
 """Turn items into totals, each exactly once, however often and by however many processes at once."""
 
-import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
 
-from django.db import DataError, connections, transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from . import milestones
-from .arguments import check_slug
+from .claimed import Group, grouped, quarantine
 from .conf import first_weekday, max_label_sets, settings
-from .models import AggregationRun, Item, Metric, QuarantinedItem, Total
+from .gathering import gather
+from .models import AggregationRun, Item, Metric, Total
 from .periods import HOUR, PERIODS, YEAR, period_start
 from .sql import dialect_for
-from .sql.base import KEY_COLUMNS, SUMMARY_COLUMNS, Claim, Row, TotalKey
+from .sql.base import BAD_DATA, Claim, TotalKey
 from .sql.retrying import retried
-from .summary import COUNT_LIMIT, KINDS, NO_LABELS, TOTAL_LIMIT, Key, Summary, cap_labels, decode_labels, merge
+from .summary import NO_LABELS, OVERFLOW_LABELS, Summary, cap_labels, merge
 
 MAX_CHUNK_SIZE = 30_000
-# What a row that no total can take makes a chunk fail with.
-BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
 
 
 @dataclass(slots=True)
 class Aggregation:
-    """What one run did; `seconds` of wall-clock time."""
+    """What one run did in `seconds` of wall-clock time; `failures` say what could not be brought from elsewhere."""
 
     items: int = 0
     quarantined: int = 0
     seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     """
     limit = checked_chunk_size(chunk_size)
     started = time.monotonic()
-    done = Aggregation()
+    done = Aggregation(failures=gather())
     milestones.remember()
     drain = _Drain()
     size = limit
@@ -151,21 +148,21 @@ class _Drain:
                     self._add(claim)
             except BAD_DATA as error:
                 self._forget()
-                _quarantine(claim.rows[0], error)
+                quarantine(claim.rows[0], error)
                 return claim.size, 1
         return claim.size, 0
 
     def _add(self, claim: Claim) -> None:
-        rows = [_read(row) for row in claim.rows]
-        if rows:
-            self._learn(rows)
-            totals = _spread(self._folded(rows))
+        groups = grouped(claim.rows)
+        if groups:
+            self._learn(groups)
+            totals = spread(self._folded(groups))
             self._dialect.add_totals(self._connection, sorted(totals.items()))
 
-    def _folded(self, rows: Iterable[tuple[Key, Summary]]) -> dict[tuple[int, str, date, int], Summary]:
+    def _folded(self, groups: Iterable[Group]) -> dict[tuple[int, str, date, int], Summary]:
         folded: dict[tuple[int, str, date, int], Summary] = {}
         limit = max_label_sets()
-        for key, summary in rows:
+        for key, summary, _ in groups:
             metric_id = self._metrics[key.slug].pk
             labels = key.labels
             if labels != NO_LABELS:
@@ -174,13 +171,12 @@ class _Drain:
             folded[bucket] = merge(folded[bucket], summary) if bucket in folded else summary
         return folded
 
-    def _learn(self, rows: Iterable[tuple[Key, Summary]]) -> None:
-        """Find or create the metrics of all rows, and find the label sets of those that come with labels."""
+    def _learn(self, groups: Iterable[Group]) -> None:
+        """Find or create the metrics of all groups, and find the label sets of those that come with labels."""
         kinds: dict[str, dict[str, int]] = defaultdict(dict)
         labelled = set()
-        for key, summary in rows:
-            first_at = kinds[key.slug].get(key.kind, summary.last_at)
-            kinds[key.slug][key.kind] = min(first_at, summary.last_at)
+        for key, _, first_at in groups:
+            kinds[key.slug][key.kind] = min(first_at, kinds[key.slug].get(key.kind, first_at))
             if key.labels != NO_LABELS:
                 labelled.add(key.slug)
         self._find_metrics({slug: sorted(seen, key=seen.__getitem__) for slug, seen in kinds.items()})
@@ -214,67 +210,22 @@ class _Drain:
         if not unknown:
             return
         self._label_sets.update({metric_id: set() for metric_id in unknown})
-        stored = Total.objects.filter(metric_id__in=unknown, period=YEAR).exclude(labels=NO_LABELS)
+        stored = Total.objects.filter(metric_id__in=unknown, period=YEAR).exclude(
+            labels__in=(NO_LABELS, OVERFLOW_LABELS)
+        )
         for metric_id, labels in stored.values_list("metric_id", "labels").distinct():
             self._label_sets[metric_id].add(labels)
 
 
-def _spread(folded: Mapping[tuple[int, str, date, int], Summary]) -> dict[TotalKey, Summary]:
-    """Fold hours into all five periods they belong to."""
+def spread(
+    folded: Mapping[tuple[int, str, date, int], Summary], periods: Sequence[str] = PERIODS
+) -> dict[TotalKey, Summary]:
+    """Fold hours into the periods they belong to, all five by default."""
     week = first_weekday()
     totals: dict[TotalKey, Summary] = {}
     for (metric_id, labels, day, hour), summary in folded.items():
-        for period in PERIODS:
+        for period in periods:
             start = period_start(period, day, week)
             key = TotalKey(metric_id, period, start, hour if period == HOUR else 0, labels)
             totals[key] = merge(totals[key], summary) if key in totals else summary
     return totals
-
-
-def _read(row: Row) -> tuple[Key, Summary]:
-    """Return what a row of the item log holds. Raises ValueError or ArithmeticError where it is poisoned."""
-    slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at = row
-    events = int(count)
-    if events != count or not 0 < events < COUNT_LIMIT:
-        raise ValueError(f"{count!r} is not a number of events")
-    return _read_key(slug, kind, labels, day, hour), Summary(
-        events, _read_number(total), _read_number(minimum), _read_number(maximum), _read_number(last), int(last_at)
-    )
-
-
-# Most items of a chunk share their keys, and their numbers, with others.
-@lru_cache(maxsize=4096)
-def _read_key(slug: str, kind: str, labels: str, day: date | str, hour: int) -> Key:
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of metric")
-    if hour not in range(48):
-        raise ValueError(f"{hour!r} is not an hour of a day")
-    day = day if isinstance(day, date) else date.fromisoformat(day)
-    return Key(check_slug(slug), kind, _check_stored_labels(labels), day, hour)
-
-
-_parse_number = lru_cache(maxsize=4096)(Decimal)
-
-
-def _read_number(value: Any) -> Decimal:
-    number = value if type(value) is Decimal else _parse_number(value)
-    if not -TOTAL_LIMIT < number < TOTAL_LIMIT:
-        raise ValueError(f"{value!r} does not fit into a total")
-    return number
-
-
-def _check_stored_labels(text: str) -> str:
-    try:
-        labels: Any = decode_labels(text)
-    except ValueError:
-        labels = None
-    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise ValueError(f"{text!r} is not a label set")
-    return text
-
-
-def _quarantine(row: Row, error: Exception) -> None:
-    columns = (*KEY_COLUMNS, *SUMMARY_COLUMNS)
-    payload = json.dumps(dict(zip(columns, map(str, row), strict=True)))
-    reason = f"{type(error).__name__}: {error}".encode("ascii", "backslashreplace").decode()
-    QuarantinedItem.objects.create(payload=payload, reason=reason)

@@ -1,4 +1,9 @@
+import sys
+from contextlib import suppress
+
+import django
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -19,3 +24,23 @@ class AppMetricsConfig(AppConfig):
         model_rules.connect()
         signal_rules.connect()
         post_migrate.connect(declare_after_migrating, sender=self)
+        self._open_scopes()
+        self._make_backend()
+
+    def _open_scopes(self) -> None:
+        """Let the runs of tasks be scopes, of Celery where it was imported before Django was ready, as workers do."""
+        if "celery" in sys.modules:
+            from .contrib import celery
+
+            celery.connect()
+        if django.VERSION >= (6, 0):
+            from .contrib import django_tasks
+
+            django_tasks.connect()
+
+    def _make_backend(self) -> None:
+        """Import and make what batches go to now, so that no request waits for it; `check` tells what is wrong."""
+        from .backends import get_backend
+
+        with suppress(ImproperlyConfigured):
+            get_backend()

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, Inexact
-from functools import lru_cache
 
 from .conf import time_zone
 from .periods import FIRST_YEAR, LAST_YEAR
@@ -20,16 +19,29 @@ MAX_LABELS_LENGTH = 500
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 
 
-@lru_cache(maxsize=4096)
+# Slugs and label sets that were checked: to be found here is all that most calls need.
+good_slugs: set[str] = set()
+good_labels: dict[tuple[tuple[str, str], ...], str] = {}
+known_labels = good_labels.get
+MOST_REMEMBERED = 4096
+# The number of most calls, which needs no check.
+ONE = 1
+
+
 def check_slug(slug: str) -> str:
     """Return a valid slug. Raises TypeError or ValueError."""
     if not isinstance(slug, str):
         raise TypeError(f"A slug is a str, not {type(slug).__name__}.")
+    if slug in good_slugs:
+        return slug
     if not _SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_LENGTH:
         raise ValueError(
             f"{slug[:200]!r} is not a slug: use ASCII letters, digits, hyphens and underscores, "
             f"at most {MAX_SLUG_LENGTH}."
         )
+    if len(good_slugs) >= MOST_REMEMBERED:
+        good_slugs.clear()
+    good_slugs.add(slug)
     return slug
 
 
@@ -39,23 +51,18 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
         return NO_LABELS
     if not isinstance(labels, Mapping):
         raise TypeError(f"Labels are a mapping of str to str, not {type(labels).__name__}.")
-    pairs = tuple(labels.items())
-    try:
-        return _canonical_labels(pairs)
-    except TypeError:  # the cache's own, where a value cannot be hashed, would not say what is wrong
-        return _canonical_labels.__wrapped__(pairs)
-
-
-@lru_cache(maxsize=4096)
-def _canonical_labels(labels: tuple[tuple[str, str], ...]) -> str:
     if len(labels) > MAX_LABELS:
         raise ValueError(f"{len(labels)} labels are too many; a metric has at most {MAX_LABELS}.")
-    for key, value in labels:
+    pairs = tuple(labels.items())
+    for key, value in pairs:
         _check_label(key)
         _check_label(value)
-    text = encode_labels(dict(labels))
+    text = encode_labels(dict(pairs))
     if len(text) > MAX_LABELS_LENGTH:
         raise ValueError(f"The labels take {len(text)} characters as JSON; at most {MAX_LABELS_LENGTH} fit.")
+    if len(good_labels) >= MOST_REMEMBERED:
+        good_labels.clear()
+    good_labels[pairs] = text
     return text
 
 
@@ -74,12 +81,12 @@ def check_number(number: Number | float, kind: str) -> Number | float:
         if -LARGEST < number < LARGEST:
             return number
         raise ValueError(f"A number of {number.bit_length()} bits is too large; it must be below 10**18.")
-    if isinstance(number, Decimal):
-        return _check_decimal(number)
     if isinstance(number, float) and kind != COUNTER:
         if -LARGEST < number < LARGEST:  # false for NaN, too
             return float(number)
         raise ValueError(f"{number!r} cannot be recorded; give a finite number below 10**18.")
+    if isinstance(number, Decimal):
+        return _check_decimal(number)
     if isinstance(number, int) and not isinstance(number, bool):
         return check_number(int(number), kind)
     allowed = "an int or a Decimal" if kind == COUNTER else "an int, a float or a Decimal"

@@ -1,36 +1,36 @@
 """System checks: every mistake in the settings, with a hint that mends it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.utils import DatabaseError
-from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.urls import NoReverseMatch, get_resolver, reverse
 
-from .aggregation import MAX_CHUNK_SIZE, backlog
+from . import spool
+from .access import compile_tokens
+from .aggregation import backlog
 from .alert_rules import compile_alerts
 from .backends import get_backend
-from .conf import DEFAULT_BACKEND, MAX_CATCH_UP, AppMetricsConf, backend_path, settings
+from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
 from .contrib.model_rules import compile_models
 from .contrib.rules import RuleError, suggest
 from .contrib.signal_rules import compile_signals
+from .contrib.url_names import url_names
+from .contrib.url_rules import EVERY, MIDDLEWARE, compile_urls
 from .contrib.url_rules import SETTING as URLS
-from .contrib.url_rules import compile_urls
 from .declared import compile_sets
+from .drawing import can_draw
+from .health import OLD_BACKLOG
 from .milestones import compile_milestones
 from .models import Item
 from .recipients import UNSUBSCRIBE
 from .retention import compile_retention
-
-MIDDLEWARE = "app_metrics.middleware.MetricsMiddleware"
-# Seconds after which waiting items say that nobody runs the aggregation.
-OLD_BACKLOG = 86_400
+from .values import VALUES
 
 
 @register("app_metrics")
@@ -45,6 +45,7 @@ def check_rules(**kwargs: Any) -> list[CheckMessage]:
         *compile_alerts(settings.APP_METRICS_ALERTS)[1],
         *compile_retention(settings.APP_METRICS_RETENTION)[1],
         *compile_sets(settings.APP_METRICS_SETS)[1],
+        *compile_tokens(settings.APP_METRICS_API_TOKENS)[1],
     ]
     return [Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}") for error in errors]
 
@@ -58,6 +59,8 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_missing_middleware(),
         *_missing_auth(),
         *_missing_urls(),
+        *_missing_charts(),
+        *spool.check(),
     ]
 
 
@@ -106,7 +109,7 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
     if not databases or alias not in databases or alias not in connections.settings:
         return []
     try:
-        return [*_unsupported(connections[alias]), *_old_backlog()]
+        return [*_unsupported(connections[alias]), *_old_backlog(), *_at_destination()]
     except DatabaseError:  # not migrated yet, or not reachable: Django says so itself
         return []
 
@@ -115,20 +118,10 @@ def _unknown_urls(rules: Iterable[str]) -> Iterator[RuleError]:
     rules = list(rules)
     if not rules or not getattr(settings, "ROOT_URLCONF", None):
         return
-    known = set(view_names(get_resolver()))
+    known = {EVERY, *(name for name, _ in url_names(get_resolver()))}
     for name in rules:
         if name not in known:
             yield RuleError("E002", f"{URLS}[{name!r}] is the name of no URL.", suggest(name, sorted(known)))
-
-
-def view_names(resolver: URLResolver, namespaces: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yield the names of all URLs, as `request.resolver_match.view_name` spells them."""
-    for pattern in resolver.url_patterns:
-        if isinstance(pattern, URLPattern):
-            yield ":".join((*namespaces, pattern.name or pattern.lookup_str))
-        else:
-            inner = (*namespaces, pattern.namespace) if pattern.namespace else namespaces
-            yield from view_names(pattern, inner)
 
 
 def _known_settings() -> list[str]:
@@ -147,55 +140,6 @@ def _bad_values() -> Iterator[CheckMessage]:
         value = getattr(settings, name)
         if not is_good(value):
             yield Error(f"{name} is {value!r}.", hint=hint, id="app_metrics.E010")
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_count(value: Any, largest: float = float("inf")) -> bool:
-    return type(value) is int and 1 <= value <= largest
-
-
-def _is_zone(value: Any) -> bool:
-    try:
-        return value is None or bool(ZoneInfo(value))
-    except Exception:
-        return False
-
-
-def _is_site(value: Any) -> bool:
-    if value is None:
-        return True
-    # Blanks and line ends do not belong there, and urlsplit() would overlook some.
-    if not isinstance(value, str) or any(each.isspace() for each in value):
-        return False
-    try:
-        parts = urlsplit(value)
-    except ValueError:  # "http://[half"
-        return False
-    return bool(parts.scheme in ("http", "https") and parts.netloc and not parts.query and not parts.fragment)
-
-
-VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "APP_METRICS_DISABLED": (_is_bool, "Give True or False."),
-    "APP_METRICS_AUTH": (_is_bool, "Give True or False."),
-    "APP_METRICS_STRICT": (lambda value: value is None or _is_bool(value), "Give True, False, or None for DEBUG."),
-    "APP_METRICS_TIME_ZONE": (_is_zone, 'Name a time zone such as "Europe/Berlin", or None for TIME_ZONE.'),
-    "APP_METRICS_WEEK_START": (lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
-    "APP_METRICS_MAX_LABEL_SETS": (_is_count, "Give a number of at least 1."),
-    "APP_METRICS_RETRY_LIMIT": (_is_count, "Give a number of at least 1."),
-    "APP_METRICS_CHUNK_SIZE": (
-        lambda value: _is_count(value, MAX_CHUNK_SIZE),
-        f"Give a number from 1 to {MAX_CHUNK_SIZE}.",
-    ),
-    "APP_METRICS_SEND_ZERO_ACTIVITY": (_is_bool, "Give True or False."),
-    "APP_METRICS_CATCH_UP": (
-        lambda value: _is_count(value, MAX_CATCH_UP),
-        f"Give a number from 1 to {MAX_CATCH_UP}.",
-    ),
-    "APP_METRICS_BASE_URL": (_is_site, 'Give the site\'s address, such as "https://example.com", or None.'),
-}
 
 
 def _spelled_twice() -> Iterator[CheckMessage]:
@@ -238,6 +182,15 @@ def _missing_urls() -> Iterator[CheckMessage]:
             )
 
 
+def _missing_charts() -> Iterator[CheckMessage]:
+    if apps.is_installed("django.contrib.admin") and not can_draw():
+        yield Info(
+            "The dashboard shows tables only.",
+            hint='Charts need pygal: `pip install pygal`, or the extra "dashboard".',
+            id="app_metrics.I001",
+        )
+
+
 def _unsupported(connection: Any) -> Iterator[CheckMessage]:
     if connection.vendor == "mysql" and not connection.mysql_is_mariadb:
         found = "MySQL, which has no DELETE … RETURNING"
@@ -252,6 +205,13 @@ def _unsupported(connection: Any) -> Iterator[CheckMessage]:
         hint="Let APP_METRICS_DATABASE name an alias on SQLite 3.35, PostgreSQL, MariaDB 10.6, or later.",
         id="app_metrics.E015",
     )
+
+
+def _at_destination() -> Sequence[CheckMessage]:
+    try:
+        return get_backend().check_destination()
+    except ImproperlyConfigured:  # E009
+        return []
 
 
 def _old_backlog() -> Iterator[CheckMessage]:

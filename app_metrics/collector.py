@@ -14,6 +14,7 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from .conf import max_label_sets, time_zone
 from .drops import take_entries
+from .forking import after_fork
 from .handover import hand_over
 from .summary import Batch, Entry, Fold
 
@@ -34,21 +35,23 @@ class Collector:
 
     def __init__(self, max_summaries: float = math.inf) -> None:
         self._max_summaries = max_summaries
-        self._entries: deque[Entry] = deque()
+        self.entries: deque[Entry] = deque()
         self._fold: Fold | None = None
         self._folding = threading.Lock()
-        self.closed = False
+        # Entries that may wait unfolded: none after the end of the scope.
+        self.room = BLOCK
+        self.outer = _current.get()
 
     def add(self, entry: Entry) -> None:
         """Gather an entry; after the end of the scope it is written at once."""
-        self._entries.append(entry)
-        if self.closed or (len(self._entries) >= BLOCK and self._fold_entries() >= self._max_summaries):
-            self._send()
+        self.entries.append(entry)
+        if len(self.entries) >= self.room:
+            self.make_room()
 
     def close(self) -> None:
         """End the scope and hand over what it gathered; closing again does nothing. Never raises an Exception."""
-        if not self.closed:
-            self.closed = True
+        if self.room:
+            self.room = 0
             self._send()
 
     async def aclose(self) -> None:
@@ -59,9 +62,20 @@ class Collector:
         finally:
             self.close()  # where that thread never came to it, also because this was cancelled
 
+    def leave_to_parent(self) -> None:
+        """Forget, in a forked process, what was gathered; what is recorded from now on is written at once."""
+        self.entries.clear()
+        self._fold, self._folding = None, threading.Lock()
+        self.room = 0
+
+    def make_room(self) -> None:
+        """Fold a full block, or send what came after the end of the scope."""
+        if not self.room or self._fold_entries() >= self._max_summaries:
+            self._send()
+
     def _send(self) -> None:
-        self._entries.extend(take_entries())
-        if not self._entries and self._fold is None:
+        self.entries.extend(take_entries())
+        if not self.entries and self._fold is None:
             return  # most requests of most sites
         self._fold_entries()
         with self._folding:
@@ -75,22 +89,34 @@ class Collector:
             if self._fold is None:
                 self._fold = Fold(time_zone(), max_label_sets())
             fold = self._fold
-            while self._entries:
-                fold.add(self._entries.popleft())
+            while self.entries:
+                fold.add(self.entries.popleft())
             return len(fold.summaries)
 
 
 _current: ContextVar[Collector | None] = ContextVar("app_metrics_collector", default=None)
 
 current_collector = _current.get
+# Each request does both, without the time that a context manager takes.
+enter, leave = _current.set, _current.reset
 
 
-def add_entry(entry: Entry, collector: Collector | None) -> None:
-    """Give an entry to a collector; without one it is written at once, inside the caller's transaction."""
-    if collector is None:
-        collector = Collector()
-        collector.closed = True
-    collector.add(entry)
+def _start_afresh() -> None:
+    """Leave the open scopes of a forked process to its parent, which closes them itself."""
+    scope = _current.get()
+    while scope is not None:
+        scope.leave_to_parent()
+        scope = scope.outer
+
+
+after_fork(_start_afresh)
+
+
+def ended_collector() -> Collector:
+    """Return a collector that writes at once, inside the caller's transaction, as there is no scope to wait for."""
+    collector = Collector()
+    collector.room = 0
+    return collector
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """What this process could not count, by reason: logged once per cause, and said as a metric of its own."""
 
 import logging
-import os
 import threading
 import time
 
+from .forking import after_fork
 from .summary import COUNTER, Batch, Entry, encode_labels
 
 logger = logging.getLogger("app_metrics")
@@ -13,8 +13,11 @@ logger = logging.getLogger("app_metrics")
 DROPPED_SLUG = "app_metrics_dropped"
 
 BAD_ARGUMENT = "bad_argument"
+BUFFER_FULL = "buffer_full"
+BAD_MESSAGE = "bad_message"
 FAILED_RULE = "failed_rule"
 NO_BACKEND = "no_backend"
+NOT_EXPORTED = "not_exported"
 REFUSED = "refused"
 RETRY_LIMIT = "retry_limit"
 
@@ -33,8 +36,7 @@ def _start_afresh() -> None:
     _pending.clear()
 
 
-if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=_start_afresh)
+after_fork(_start_afresh)
 
 
 def drop(reason: str, cause: str, amount: int = 1) -> None:

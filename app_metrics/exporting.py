@@ -7,14 +7,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TextIO
 
+from .charts import VALUE, Chart
 from .models import Metric, Total
-from .summary import trimmed
+from .summary import Number, trimmed
 
 COLUMNS = ("slug", "kind", "period", "start", "labels", "count", "total", "minimum", "maximum", "last", "last_at")
 
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ESCAPE = "'"
+
+# As in Django's json_script: a browser that takes JSON for a page finds no tag in it.
+ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
 
 Row = dict[str, Any]
 
@@ -40,7 +44,7 @@ def rows(since: date | None = None) -> Iterator[Row]:
                 "start": total.starts_at.isoformat(),
                 "labels": json.loads(total.labels),
                 "count": total.count,
-                **{name: _plain(getattr(total, name)) for name in ("total", "minimum", "maximum", "last")},
+                **{name: plain(getattr(total, name)) for name in ("total", "minimum", "maximum", "last")},
                 "last_at": total.last_at,
             }
 
@@ -65,13 +69,52 @@ def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int],
     stream.write("[]\n" if separator == "[" else "\n]\n")
 
 
+def write_chart(stream: Any, chart: Chart) -> None:
+    """Write what a chart shows as CSV: the start of each period, and a column of exact numbers for each of its own."""
+    writer = csv.writer(stream, lineterminator="\r\n")
+    names = [column.title if column.role == VALUE else column.key for column in chart.columns]
+    writer.writerow(["start", *map(escaped, names)])
+    for index, start in enumerate(chart.starts):
+        numbers = (column.numbers[index] for column in chart.columns)
+        writer.writerow([start.isoformat(), *("" if number is None else plain(number) for number in numbers)])
+
+
+def chart_data(chart: Chart) -> Row:
+    """Return what a chart shows as JSON can hold it; numbers are exact decimals as text, null where there are none."""
+    selection = chart.selection
+    return {
+        "slug": chart.metric.slug,
+        "kind": chart.metric.kind,
+        "unit": chart.metric.unit,
+        "period": selection.period,
+        "first": selection.first.isoformat(),
+        "last": selection.last.isoformat(),
+        "split": selection.split,
+        "starts": [start.isoformat() for start in chart.starts],
+        "columns": [
+            {
+                "role": column.role,
+                "key": column.key,
+                "numbers": [None if number is None else plain(number) for number in column.numbers],
+            }
+            for column in chart.columns
+        ],
+    }
+
+
+def inert_json(data: Row) -> str:
+    """Return data as JSON in which nothing can be taken for markup."""
+    return json.dumps(data).translate(ESCAPES)
+
+
+def plain(number: Number) -> str:
+    """Return an exact number as digits, without an exponent."""
+    return f"{trimmed(Decimal(number)):f}"
+
+
 def escaped(text: str) -> str:
     return ESCAPE + text if text.startswith(FORMULA) else text
 
 
 def _totals(since: date | None) -> Any:
     return Total.objects.all() if since is None else Total.objects.filter(start__gte=since)
-
-
-def _plain(number: Decimal) -> str:
-    return f"{trimmed(number):f}"

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from django.utils import dateformat
 from django.utils.formats import get_format, number_format
 from django.utils.translation import get_language, get_language_bidi, gettext, pgettext
 
-from .periods import MONTH, WEEK, next_start
+from .periods import MONTH, WEEK, YEAR, next_start
 from .summary import COUNTER, TIMER, Number, exact
 
 if TYPE_CHECKING:
@@ -89,10 +89,29 @@ def period_title(period: str, start: date) -> str:
         return dateformat.format(start, get_format("YEAR_MONTH_FORMAT"))
     if period != WEEK:
         return _with_weekday(start, dateformat.format(start, _date_format()))
-    dates = _date_range(start, next_start(WEEK, start) - timedelta(days=1))
+    days = dates(start, next_start(WEEK, start) - timedelta(days=1))
     if start.isoweekday() != 1:
-        return dates
-    return gettext("Week %(number)s, %(dates)s") % {"number": start.isocalendar().week, "dates": dates}
+        return days
+    return gettext("Week %(number)s, %(dates)s") % {"number": start.isocalendar().week, "dates": days}
+
+
+def moment_title(period: str, start: date) -> str:
+    """Return the name of a period; of an hour, which starts at a datetime, its date and time.
+
+    Where clocks are put back the same time comes twice; then the name of the zone tells which one it is.
+    """
+    if isinstance(start, datetime):
+        title = _with_weekday(start, dateformat.format(start, f"{_date_format()}, {get_format('TIME_FORMAT')}"))
+        is_ambiguous = start.replace(fold=0).utcoffset() != start.replace(fold=1).utcoffset()
+        return f"{title} {start.tzname()}" if is_ambiguous else title
+    return str(start.year) if period == YEAR else period_title(period, start)
+
+
+def short_moment(period: str, start: date) -> str:
+    """Return what an axis says of a period: as little as tells it from its neighbours."""
+    if isinstance(start, datetime) and start.hour:
+        return dateformat.format(start, get_format("TIME_FORMAT"))
+    return str(start.year) if period == YEAR else short_title(period, start)
 
 
 def day_title(day: date) -> str:
@@ -254,7 +273,8 @@ def _with_weekday(day: date, text: str) -> str:
     return f"{dateformat.format(day, 'l')}{comma} {text}"
 
 
-def _date_range(first: date, last: date) -> str:
+def dates(first: date, last: date) -> str:
+    """Return the dates from one to another, without what both have in common."""
     day_of_month = re.match(r"j\.?", _date_format())
     end = dateformat.format(last, _date_format())
     if not day_of_month or first.year != last.year:

@@ -1,13 +1,17 @@
 """Bring batches to the configured backend from wherever they end, without ever breaking the caller."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
-from .backends import get_backend
+from . import buffer
+from .backends import get_backend, is_replaced
 from .backends.retrying import RetryingBackend
+from .conf import flush_interval
 from .drops import NO_BACKEND, drop_batch
 from .summary import Batch
 
@@ -16,11 +20,17 @@ _tasks: set[asyncio.Task[None]] = set()
 
 
 def hand_over(batch: Batch) -> None:
-    """Write a batch now; where this is an event loop, from a thread and soon, unless the backend never waits."""
+    """Write a batch now; where this is an event loop, from a thread and soon, unless the backend never waits.
+
+    With APP_METRICS_FLUSH_INTERVAL it is merged with others and written by a thread, but within a transaction that may
+    undo it, and where tests look at what is recorded.
+    """
     try:
         shield = get_backend()
     except ImproperlyConfigured as error:
         return drop_batch(NO_BACKEND, str(error), batch)
+    if flush_interval() and not is_replaced() and shield.keeps():
+        return buffer.add(batch)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -29,13 +39,25 @@ def hand_over(batch: Batch) -> None:
 
 
 def _write_soon(loop: asyncio.AbstractEventLoop, shield: RetryingBackend, batch: Batch) -> None:
+    first = partial(_if_first, threading.Lock(), batch)
     # Thread-sensitive: the write happens on the thread that owns the connection, and its transaction.
-    task = loop.create_task(sync_to_async(shield.write, thread_sensitive=True)(batch))
+    task = loop.create_task(sync_to_async(first, thread_sensitive=True)(shield.write))
     _tasks.add(task)
-    task.add_done_callback(partial(_settle, shield, batch))
+    task.add_done_callback(partial(_settle, partial(first, shield.keep_unseen)))
 
 
-def _settle(shield: RetryingBackend, batch: Batch, task: asyncio.Task[None]) -> None:
+def _if_first(turn: threading.Lock, batch: Batch, use: Callable[[Batch], None]) -> None:
+    """Use a batch, unless somebody did who had the same turn, which is never given back."""
+    if turn.acquire(blocking=False):
+        use(batch)
+
+
+def _settle(keep: Callable[[], None], task: asyncio.Task[None]) -> None:
+    """Keep what was not begun: the loop, or the thread that the context names, ended first.
+
+    What was begun goes on also when the loop does not, and what fails then the shield keeps.
+    """
     _tasks.discard(task)
-    if task.cancelled() or task.exception():  # the loop, or the thread that the context names, ended first
-        shield.keep(batch)
+    if not task.cancelled():
+        task.exception()  # else the loop complains that nobody asked for it
+    keep()

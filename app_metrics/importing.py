@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from django.db import IntegrityError, connections, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from . import milestones
 from .arguments import check_labels, check_number, check_slug, check_time
 from .backends.db import MetricsBackend
 from .conf import max_label_sets, settings, time_zone
 from .exporting import COLUMNS, ESCAPE
-from .models import ImportedFile, Metric
-from .periods import HOUR, PERIODS, WEEK, bucket, hour_start, period_start
+from .models import ImportedFile, Metric, Total
+from .periods import HOUR, PERIODS, WEEK, YEAR, bucket, hour_start, period_start
 from .sql import dialect_for
 from .sql.base import TotalKey
 from .sql.retrying import retried
@@ -35,16 +37,18 @@ PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
 MAX_NAME_LENGTH = 200
 # Lines that are folded and written together.
 CHUNK_SIZE = 10_000
+NAMED_SLUGS = 5
 
 Line = tuple[int, list[str]]
 
 
 class Rejected(NamedTuple):
-    """A line that cannot be counted, by its number in the file, and why."""
+    """A line that cannot be counted, by its number in the file, and why; `columns` are the heading it belongs under."""
 
     number: int
     cells: Sequence[str]
     reason: str
+    columns: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class Checked:
     is_export: bool
     lines: int = 0
     bad: set[int] = field(default_factory=set)
+    slugs: set[str] = field(default_factory=set)
 
 
 class ImportedTotal(NamedTuple):
@@ -75,42 +80,62 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
 
     Raises OSError, or ValueError where it is no CSV text.
     """
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    checked = Checked(path, digest, is_export=_first_row(path) == list(COLUMNS))
-    parse = _total if checked.is_export else _entry
+    checked = Checked(path, _digest(path), is_export=_first_row(path) == list(COLUMNS))
+    parse, columns = (_total, COLUMNS) if checked.is_export else (_entry, PLAIN_COLUMNS)
     for number, cells in _lines(path, checked.is_export):
         checked.lines += 1
         try:
-            parse(cells)
+            checked.slugs.add(parse(cells)[0])
         except (TypeError, ValueError, ArithmeticError) as error:
             checked.bad.add(number)
-            on_rejected(Rejected(number, cells, str(error) or type(error).__name__))
+            on_rejected(Rejected(number, cells, str(error) or type(error).__name__, columns))
     return checked
 
 
-def import_file(checked: Checked, *, on_progress: Callable[[int], None] | None = None) -> int:
+def was_imported(path: Path) -> bool:
+    """Tell whether the good lines of a file with the same content were counted. Raises OSError."""
+    return ImportedFile.objects.filter(digest=_digest(path)).exists()
+
+
+def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callable[[int], None] | None = None) -> int:
     """Count the good lines of a file; return how many there were, 0 where the same file was imported before.
 
     Plain events become items, which the next aggregation adds to the totals. `on_progress` is called with a number of
-    lines. Raises what the database raises; nothing is imported then.
+    lines. Raises what the database raises, and ValueError where metrics of an export have totals already, unless
+    `may_add`; nothing is imported then.
     """
     connection = connections[settings.APP_METRICS_DATABASE]
-    return retried(connection, partial(_import, checked, on_progress or (lambda lines: None)))
+    return retried(connection, partial(_import, checked, may_add, on_progress or (lambda lines: None)))
 
 
-def _import(checked: Checked, advance: Callable[[int], None]) -> int:
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> int:
     good = (cells for number, cells in _lines(checked.path, checked.is_export) if number not in checked.bad)
     count = checked.lines - len(checked.bad)
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         # The first statement writes: SQLite refuses to write after reading beside another writer.
         if not _note(checked, count):
             return 0
+        if checked.is_export and not may_add:
+            _refuse_counted(checked.slugs)
         write = _add_totals if checked.is_export else _add_items
         while chunk := list(islice(good, CHUNK_SIZE)):
             write(chunk)
             advance(len(chunk))
     return count
+
+
+def _refuse_counted(slugs: set[str]) -> None:
+    """Raise ValueError where there are totals of a metric: some of them may be in the file, too."""
+    counted = Metric.objects.filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
+    both = sorted(slugs.intersection(counted.values_list("slug", flat=True)))
+    if both:
+        named = ", ".join(both[:NAMED_SLUGS]) + (", …" if len(both) > NAMED_SLUGS else "")
+        raise ValueError(f"There are totals of {named}; give --add to add those of the file to them.")
 
 
 def _note(checked: Checked, lines: int) -> bool:
@@ -141,6 +166,10 @@ def _add_totals(chunk: Sequence[Sequence[str]]) -> None:
         totals[key] = merge(totals[key], line.summary) if key in totals else line.summary
     connection = connections[settings.APP_METRICS_DATABASE]
     dialect_for(connection).add_totals(connection, sorted(totals.items()))
+    # History is not announced.
+    for line in lines:
+        if line.period == YEAR:
+            milestones.raise_mark(line.slug, line.summary.total)
 
 
 def _metrics(kinds: Mapping[str, str]) -> dict[str, int]:

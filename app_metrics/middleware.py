@@ -10,8 +10,8 @@ from typing import Any
 from asgiref.sync import AsyncToSync, async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 
-from .collector import Collector, activated
-from .conf import settings
+from . import conf
+from .collector import Collector, activated, enter, leave
 from .contrib.url_rules import arecord_response, record_response
 
 
@@ -28,30 +28,34 @@ class MetricsMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        if settings.APP_METRICS_DISABLED:
+        if conf.disabled:
             return self.get_response(request)
         return self._acall(request) if self._is_async else self._call(request)
 
     def _call(self, request: HttpRequest) -> Any:
         collector = Collector()
         _close_with(request, collector)
-        with activated(collector):
-            try:
-                response = self._answer(request)
-            except BaseException:
-                collector.close()
-                raise
+        token = enter(collector)
+        try:
+            response = self._answer(request)
+        except BaseException:
+            collector.close()
+            raise
+        finally:
+            leave(token)
         return _scoped(response, collector)
 
     async def _acall(self, request: HttpRequest) -> Any:
         collector = Collector()
         _close_with(request, collector)
-        with activated(collector):
-            try:
-                response = await self._aanswer(request)
-            except BaseException:  # a client that disconnects cancels the view
-                await collector.aclose()
-                raise
+        token = enter(collector)
+        try:
+            response = await self._aanswer(request)
+        except BaseException:  # a client that disconnects cancels the view
+            await collector.aclose()
+            raise
+        finally:
+            leave(token)
         return _scoped(response, collector)
 
     def _answer(self, request: HttpRequest) -> Any:
@@ -88,6 +92,7 @@ def _close_with(request: HttpRequest, collector: Collector) -> None:
         try:
             close_request()
         finally:
+            vars(request).pop("close", None)  # else the request would hold itself until garbage is collected
             _close_on_owner(collector)
 
     request.close = close  # type: ignore[method-assign]

@@ -96,6 +96,17 @@ def remember() -> None:
         _retried(partial(HighWaterMark.objects.bulk_create, marks, ignore_conflicts=True))
 
 
+def raise_mark(slug: str, number: Number) -> None:
+    """Let the mark of a metric rise by what is added of times long past: that is not announced.
+
+    To be called in the transaction that adds it.
+    """
+    marks = HighWaterMark.objects.filter(slug=slug)
+    # The first update changes nothing, but keeps others out: SQLite has no exact decimals to add with.
+    if number > 0 and marks.update(total=F("total")):
+        marks.update(total=add(marks.values_list("total", flat=True).get(), number))
+
+
 def announce() -> None:
     """Note which milestones were reached, with the mails about them, and send the signals that were not sent yet.
 

@@ -1,12 +1,9 @@
 """What the totals say, with the items that still wait: one statement each, so that nothing is seen twice."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
-
-from django.db.models import CharField, F, Value
 
 from .conf import first_weekday, time_zone
 from .periods import (
@@ -22,12 +19,20 @@ from .periods import (
     starts_between,
 )
 from .summary import Number, Summary, encode_labels, headline, merge, merge_all
+from .sums import are_exact, fetched, merged, summary_of
+from .waiting import NOTHING, Held
 
 COLUMNS = ("hour", "count", "total", "minimum", "maximum", "last", "last_at")
 
 Start = tuple[date, int]
-# The totals of a metric and its waiting items: querysets.
-Sources = tuple[Any, Any]
+
+
+class Sources(NamedTuple):
+    """The totals of some metrics and their waiting items, as querysets, and what waits outside the database."""
+
+    totals: Any
+    items: Any
+    held: Held = NOTHING
 
 
 class Point(NamedTuple):
@@ -70,80 +75,35 @@ def series(sources: Sources, period: str, start: date, end: date, labels: Mappin
     return [_point(period, at, folded.get(at)) for at in _starts(period, start, end)]
 
 
-def fold(
-    sources: Sources, spans: Mapping[Hashable, Iterable[Piece]], labels: Mapping[str, str] | None = None
-) -> dict[tuple[str, str, Hashable], Summary]:
-    """Return the summary of every span of every metric and label set of the sources, waiting items included.
-
-    A span is a name and the pieces it consists of; the keys are slug, label set and name. Where nothing was recorded
-    there is no key. One statement, however many metrics and spans there are.
-    """
-    holders: dict[Piece, list[Hashable]] = defaultdict(list)
-    for name, pieces in spans.items():
-        for piece in pieces:
-            holders[piece].append(name)
-    folded: dict[tuple[str, str, Hashable], Summary] = {}
-    for slug, labels_text, pieces, summary in _pieces(sources, holders.keys(), labels):
-        for piece in pieces:
-            for name in holders.get(piece, ()):
-                key = (slug, labels_text, name)
-                folded[key] = merge(folded[key], summary) if key in folded else summary
-    return folded
-
-
-def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tuple[str, Hashable], Summary]:
-    """Return what `fold` found with the label sets of each metric added up; the keys are slug and name."""
-    merged: dict[tuple[str, Hashable], Summary] = {}
-    for (slug, _, name), summary in found.items():
-        merged[slug, name] = merge(merged[slug, name], summary) if (slug, name) in merged else summary
-    return merged
-
-
-def _pieces(
-    sources: Sources, wanted: Iterable[Piece], labels: Mapping[str, str] | None
-) -> Iterator[tuple[str, str, Iterable[Piece], Summary]]:
-    """Yield slug, label set, the pieces a row belongs to and its summary, for all rows that may belong to one."""
-    days: dict[str, set[date]] = defaultdict(set)
-    for period, start, _ in wanted:
-        days[period].add(start)
-    if not days:
-        return
-    totals, items = _labelled(sources, labels)
-    first = min(min(starts) for starts in days.values())
-    last = max(next_start(period, max(starts)) for period, starts in days.items())
-    waiting = items.filter(day__gte=first, day__lt=last).annotate(of=F("slug"), period_name=Value("", CharField()))
-    totals = totals.annotate(of=F("metric__slug"), period_name=F("period"))
-    parts = [totals.filter(period=period, start__in=starts) for period, starts in days.items()]
-    rows = waiting.values_list("of", "labels", "period_name", "day", *COLUMNS).union(
-        *(part.values_list("of", "labels", "period_name", "start", *COLUMNS) for part in parts), all=True
-    )
-    week = first_weekday()
-    for slug, text, period, day, hour, *values in rows.iterator():
-        pieces = ((period, day, hour),) if period else [_piece(each, day, hour, week) for each in days]
-        yield slug, text, pieces, Summary(*values)
-
-
-def _piece(period: str, day: date, hour: int, week: int) -> Piece:
+def piece_of(period: str, day: date, hour: int, week: int) -> Piece:
+    """Return the piece that an hour of a date belongs to; `week` is the ISO number of the day a week begins."""
     return period, period_start(period, day, week), hour if period == HOUR else 0
 
 
-def _labelled(sources: Sources, labels: Mapping[str, str] | None) -> Sources:
+def labelled(sources: Sources, labels: Mapping[str, str] | None) -> Sources:
+    """Return what the sources hold of one label set, or of all."""
     if labels is None:
         return sources
     text = encode_labels(labels)
-    return sources[0].filter(labels=text), sources[1].filter(labels=text)
+    totals, items, held = sources
+    return Sources(totals.filter(labels=text), items.filter(labels=text), held.only(lambda key: key.labels == text))
 
 
 def _rows(
     sources: Sources, period: str, first: date, last: date, labels: Mapping[str, str] | None
 ) -> Iterator[tuple[Start, Summary]]:
-    totals, items = _labelled(sources, labels)
+    totals, items, held = labelled(sources, labels)
     totals, items = totals.filter(period=period, start__range=(first, last)), items.filter(day__range=(first, last))
-    # One statement sees an item either waiting or in its total, whatever an aggregation does meanwhile.
-    rows = totals.values_list("start", *COLUMNS).union(items.values_list("day", *COLUMNS), all=True)
+    # One statement sees an item either waiting or in its total, whatever an aggregation does meanwhile; and a batch
+    # either in the ledger or not.
+    if are_exact(totals):
+        rows = merged(totals, "start", "hour").union(merged(items, "day", "hour"), all=True)
+    else:
+        rows = totals.values_list("start", *COLUMNS).union(items.values_list("day", *COLUMNS), all=True)
+    rows = held.marked(rows, 2)
     week = first_weekday()
-    for day, hour, *values in rows.iterator():
-        yield _piece(period, day, hour, week)[1:], Summary(*values)
+    for day, hour, *values in held.added(fetched(rows, totals), lambda key: (key.day, key.hour)):
+        yield piece_of(period, day, hour, week)[1:], summary_of(values)
 
 
 def _locate(period: str, moment: date) -> Start:

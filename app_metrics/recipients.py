@@ -12,7 +12,7 @@ from .models.reporting import MAX_ADDRESS_LENGTH, addresses_in
 
 SALT = "app_metrics.unsubscribe"
 UNSUBSCRIBE = "app_metrics:unsubscribe"
-DASHBOARD = "admin:app_metrics_metric_changelist"
+DASHBOARD = "admin:app_metrics_dashboard_changelist"
 
 
 class Recipient(NamedTuple):
@@ -73,7 +73,7 @@ def stop_url(metric_set: MetricSet, recipient: Recipient) -> str | None:
 
 
 def dashboard_url() -> str | None:
-    """Return the address of the metrics in the admin; None without APP_METRICS_BASE_URL or the admin."""
+    """Return the address of the dashboard in the admin; None without APP_METRICS_BASE_URL or the admin."""
     return _absolute(DASHBOARD)
 
 

@@ -1,21 +1,23 @@
 """Record by hand: `metric`, `gauge`, `timing` and `Timer`."""
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from time import perf_counter
+from time import time as now
 from types import TracebackType
 from typing import Self
 
 from django.db import transaction
 from django.utils.connection import ConnectionDoesNotExist
 
-from .arguments import check_labels, check_number, check_slug, check_time
-from .collector import add_entry, current_collector
-from .conf import is_strict, settings
+from . import conf
+from .arguments import ONE, check_labels, check_number, check_slug, check_time, good_slugs, known_labels
+from .collector import current_collector, ended_collector
+from .conf import is_strict
 from .drops import BAD_ARGUMENT, drop
-from .summary import COUNTER, GAUGE, TIMER, Entry, Number
+from .summary import COUNTER, GAUGE, LARGEST, NO_LABELS, TIMER, Number
 
 Labels = Mapping[str, str] | None
 
@@ -38,16 +40,7 @@ def metric(
     Raises TypeError or ValueError for a bad argument where APP_METRICS_STRICT holds; elsewhere that is logged and the
     number dropped.
     """
-    entry = _entry(slug, COUNTER, num, labels, at)
-    if entry is None:
-        return None
-    add = partial(add_entry, entry, current_collector())
-    if not on_commit:
-        return add()
-    try:
-        after_commit(add, using)
-    except ConnectionDoesNotExist:
-        refuse(ValueError(f"using={using!r} is the alias of no database."))
+    record(slug, COUNTER, num, labels, at, partial(_when_committed, using) if on_commit else None)
 
 
 def gauge(slug: str, value: float | Decimal, *, labels: Labels = None, at: datetime | None = None) -> None:
@@ -58,11 +51,41 @@ def gauge(slug: str, value: float | Decimal, *, labels: Labels = None, at: datet
     record(slug, GAUGE, value, labels, at)
 
 
-def record(slug: str, kind: str, number: Number | float, labels: Labels = None, at: datetime | None = None) -> None:
-    """Record an entry of any kind into the current scope, or at once where there is none."""
-    entry = _entry(slug, kind, number, labels, at)
-    if entry is not None:
-        add_entry(entry, current_collector())
+def record(
+    slug: str,
+    kind: str,
+    number: Number | float,
+    labels: Labels = None,
+    at: datetime | None = None,
+    later: Callable[[Callable[[], None]], None] | None = None,
+) -> None:
+    """Record an entry of any kind into the current scope, or at once where there is none.
+
+    `later` is called with what does so (default: it is done now). Every caller waits for this function, so what is
+    usual is done in it, without a call of another one.
+    """
+    if conf.disabled:
+        return
+    try:
+        if slug not in good_slugs:
+            check_slug(slug)
+        text = NO_LABELS
+        if labels is not None:
+            text = (type(labels) is dict and known_labels(tuple(labels.items()))) or check_labels(labels)
+        if number is not ONE and (type(number) is not int or not -LARGEST < number < LARGEST):
+            number = check_number(number, kind)
+        seconds = now() if at is None else check_time(at)
+    except (TypeError, ValueError) as error:
+        refuse(_mistake(slug, labels) or error)
+        return
+    collector = current_collector() or ended_collector()
+    if later is None:
+        entries = collector.entries
+        entries.append((slug, kind, text, number, seconds))
+        if len(entries) >= collector.room:
+            collector.make_room()
+    else:
+        later(partial(collector.add, (slug, kind, text, number, seconds)))
 
 
 def after_commit(add: Callable[[], None], using: str | None) -> None:
@@ -77,6 +100,13 @@ def after_commit(add: Callable[[], None], using: str | None) -> None:
         add()
 
 
+def _when_committed(using: str | None, add: Callable[[], None]) -> None:
+    try:
+        after_commit(add, using)
+    except ConnectionDoesNotExist:
+        refuse(ValueError(f"using={using!r} is the alias of no database."))
+
+
 class Timer:
     """Record how long blocks take, in seconds of a monotonic clock, as `with timer:` or between `start()` and `stop()`.
 
@@ -85,20 +115,21 @@ class Timer:
     """
 
     def __init__(self, slug: str, *, labels: Labels = None) -> None:
-        if is_strict() and not settings.APP_METRICS_DISABLED:  # rather here than after the block
+        is_known = labels is None and type(slug) is str and slug in good_slugs
+        if not is_known and is_strict() and not conf.disabled:  # rather here than after the block
             check_slug(slug)
             check_labels(labels)
         self._slug, self._labels = slug, labels
         self._starts: list[float] = []
 
     def start(self) -> None:
-        self._starts.append(time.perf_counter())
+        self._starts.append(perf_counter())
 
     def stop(self) -> float:
         """Record and return the seconds since the latest `start()`. Raises RuntimeError when there was none."""
         if not self._starts:
             raise RuntimeError("Timer.stop() was called without a start().")
-        seconds = time.perf_counter() - self._starts.pop()
+        seconds = perf_counter() - self._starts.pop()
         record(self._slug, TIMER, seconds, self._labels)
         return seconds
 
@@ -115,15 +146,14 @@ class Timer:
 timing = Timer
 
 
-def _entry(slug: str, kind: str, number: Number | float, labels: Labels, at: datetime | None) -> Entry | None:
-    """Return a valid entry, or None where nothing is to be recorded."""
-    if settings.APP_METRICS_DISABLED:
-        return None
+def _mistake(slug: str, labels: Labels) -> TypeError | ValueError | None:
+    """Return what is wrong with a slug or labels; Python's own error would only say that they cannot be hashed."""
     try:
-        return check_slug(slug), kind, check_labels(labels), check_number(number, kind), check_time(at)
+        check_slug(slug)
+        check_labels(labels)
     except (TypeError, ValueError) as error:
-        refuse(error)
-        return None
+        return error
+    return None
 
 
 def refuse(error: TypeError | ValueError) -> None:

@@ -7,11 +7,12 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from .conf import first_weekday
+from .folding import across_labels, fold
 from .models import Metric, MetricSet, Milestone
 from .periods import DAY, MONTH, WEEK, Piece, next_start, period_start, previous_start, starts_between
-from .readings import across_labels, fold, today
+from .readings import today
 from .spans import Plan, closed, latest_closed, whole
-from .summary import NO_LABELS, Number, Summary, decode_labels, headline, merge
+from .summary import NO_LABELS, Number, Summary, headline, merge, readable_labels
 from .trending import Trend, sources, spans_of, trend
 
 # How many periods the picture of each metric shows, the reported one included.
@@ -183,7 +184,7 @@ def _value(point: Any) -> Any:
 def _shares(kind: str, label_sets: Mapping[str, Summary]) -> list[Share]:
     merged: dict[tuple[str, str], Summary] = {}
     for text, summary in label_sets.items():
-        for pair in decode_labels(text).items():
+        for pair in readable_labels(text).items():
             merged[pair] = merge(merged[pair], summary) if pair in merged else summary
     by_label: dict[str, list[Share]] = defaultdict(list)
     for (label, value), summary in merged.items():

@@ -70,16 +70,19 @@ def add(left: Number, right: Number) -> Number:
     return EXACT.add(left, right)
 
 
-def merge(left: Summary, right: Summary) -> Summary:
+def merge(left: Summary, right: tuple[int, Number, Number, Number, Number, int]) -> Summary:
     """Fold two summaries into one; of two last values at the same microsecond the right one stays."""
-    later = right if right.last_at >= left.last_at else left
+    count, total, minimum, maximum, last, last_at = left
+    more, amount, lowest, highest, newest, newest_at = right
+    if newest_at >= last_at:
+        last, last_at = newest, newest_at
     return Summary(
-        left.count + right.count,
-        add(left.total, right.total),
-        min(left.minimum, right.minimum),
-        max(left.maximum, right.maximum),
-        later.last,
-        later.last_at,
+        count + more,
+        add(total, amount),
+        lowest if lowest < minimum else minimum,
+        highest if highest > maximum else maximum,
+        last,
+        last_at,
     )
 
 
@@ -98,6 +101,8 @@ def headline(kind: str, summary: Summary | None) -> Number | None:
     """
     if summary is None:
         return 0 if kind == COUNTER else None
+    if kind == TIMER and not summary.count:  # a poisoned item
+        return None
     if kind == TIMER:
         return _ROUNDING.quantize(_ROUNDING.divide(summary.total, summary.count), QUANTUM)
     return summary.last if kind == GAUGE else summary.total
@@ -107,6 +112,11 @@ def trimmed(number: Decimal) -> Decimal:
     """Return a stored number without zeros behind the point, and without an exponent."""
     whole = number.to_integral_value()
     return whole if whole == number else EXACT.normalize(number)
+
+
+def digits(number: Number) -> str:
+    """Return a number as digits, without an exponent."""
+    return str(number) if type(number) is int else f"{number:f}"
 
 
 def exact(number: Number | float) -> Number:
@@ -124,6 +134,15 @@ def encode_labels(labels: Mapping[str, str]) -> str:
 def decode_labels(text: str) -> dict[str, str]:
     labels: dict[str, str] = json.loads(text)
     return labels
+
+
+def readable_labels(text: str) -> dict[str, str]:
+    """Return a label set; none of what a poisoned item holds, which waits until an aggregation sets it aside."""
+    try:
+        labels = decode_labels(text)
+    except ValueError:
+        return {}
+    return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
 
 
 def new_batch_id() -> UUID:
@@ -159,10 +178,32 @@ class Fold:
     def add(self, entry: Entry) -> None:
         slug, kind, labels, number, at = entry
         number = exact(number)
-        summary = Summary(1, number, number, number, number, int(at * MICROSECONDS))
-        key = Key(slug, kind, self._capped(slug, labels), *bucket(int(at // 1), self._zone))
-        before = self.summaries.get(key)
-        self.summaries[key] = summary if before is None else merge(before, summary)
+        if labels != NO_LABELS:
+            labels = self._capped(slug, labels)
+        day, hour = bucket(int(at // 1), self._zone)
+        # Plain tuples: named ones take several times as long to make, and equal them.
+        key, one = (slug, kind, labels, day, hour), (1, number, number, number, number, int(at * MICROSECONDS))
+        before = self.summaries.get(key)  # type: ignore[call-overload]
+        if before is None:
+            self.summaries[Key(*key)] = Summary(*one)
+        else:
+            self.summaries[key] = merge(before, one)  # type: ignore[index]  # leaves the key that is there
+
+    def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
+        """Fold summaries in; return those with a new key for which there is no room among so many summaries."""
+        left: dict[Key, Summary] = {}
+        for key, summary in summaries.items():
+            labels = self._capped(key.slug, key.labels)
+            if labels != key.labels:
+                key = key._replace(labels=labels)
+            before = self.summaries.get(key)
+            if before is not None:
+                self.summaries[key] = merge(before, summary)
+            elif len(self.summaries) < room:
+                self.summaries[key] = summary
+            else:
+                left[key] = merge(left[key], summary) if key in left else summary
+        return left
 
     def _capped(self, slug: str, labels: str) -> str:
         if labels == NO_LABELS:
@@ -172,7 +213,7 @@ class Fold:
 
 def cap_labels(labels: str, known: set[str], limit: int) -> str:
     """Return the label set, noted in `known`, or the overflow series once `known` holds `limit` others."""
-    if labels in known:
+    if labels in known or labels == OVERFLOW_LABELS:
         return labels
     if len(known) >= limit:
         return OVERFLOW_LABELS

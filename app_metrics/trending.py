@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Context, Decimal
 
-from .models import Item, Metric, Total
+from .folding import fold_together
+from .models import Item, LedgerRow, Metric, Total
 from .periods import DAY, MONTH, WEEK, YEAR, Piece
-from .readings import Sources, across_labels, fold
+from .readings import Sources
 from .spans import (
     BEFORE,
     YEAR_BEFORE,
@@ -21,6 +22,7 @@ from .spans import (
     whole,
 )  # fmt: skip
 from .summary import EXACT, Number, Summary, headline
+from .waiting import held
 
 TRENDED = (DAY, WEEK, MONTH, YEAR)
 
@@ -181,14 +183,14 @@ def totalled(
     metrics: Iterable[Metric], spans: Mapping[Hashable, Iterable[Piece]], labels: Mapping[str, str] | None = None
 ) -> dict[tuple[str, Hashable], Summary]:
     """Return the summaries of spans over all label sets, or the one given; one query."""
-    return across_labels(fold(sources(metrics), spans, labels))
+    return fold_together(sources(metrics), spans, labels)
 
 
 def sources(metrics: Iterable[Metric]) -> Sources:
     """Return the totals and the waiting items of metrics, as `app_metrics.readings` takes them."""
-    metrics = list(metrics)
-    items = Item.objects.filter(slug__in=[metric.slug for metric in metrics])
-    return Total.objects.filter(metric__in=[metric.pk for metric in metrics]), items
+    slugs = {metric.slug: metric.pk for metric in metrics}
+    totals, items = Total.objects.filter(metric__in=slugs.values()), Item.objects.filter(slug__in=slugs)
+    return Sources(totals, items, held(LedgerRow.objects, slugs.keys()))
 
 
 def _classic_spans(moment: Moment) -> dict[Hashable, list[Piece]]:

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
+from .api import list_metrics, prometheus, show_series, show_totals
 from .views import unsubscribe
 
 app_name = "app_metrics"
-urlpatterns = [path("unsubscribe/<str:token>/", unsubscribe, name="unsubscribe")]
+urlpatterns = [
+    path("unsubscribe/<str:token>/", unsubscribe, name="unsubscribe"),
+    path("api/metrics/", list_metrics, name="api-metrics"),
+    # Not <slug:…>: whatever stands there is answered by the API itself, in JSON and to nobody who may not read.
+    path("api/metrics/<str:slug>/series/", show_series, name="api-series"),
+    path("api/metrics/<str:slug>/totals/", show_totals, name="api-totals"),
+    path("prometheus/", prometheus, name="prometheus"),
+]

@@ -28,6 +28,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "app_metrics.middleware.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "example_project.security.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -62,7 +63,7 @@ if os.environ.get("EXAMPLE_FAST_HASHER") == "1":
     # A scripted visitor signs up by the hundred; a good password hasher is slow on purpose.
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-LANGUAGE_CODE = "en-gb"
+LANGUAGE_CODE = os.environ.get("EXAMPLE_LANGUAGE", "en-gb")
 TIME_ZONE = "Europe/Berlin"
 USE_TZ = True
 
@@ -98,6 +99,8 @@ APP_METRICS_URLS = {
     },
     "shop:recommendations": {"slug": "failures", "status": ["5xx"]},
     "accounts:signup": {"slug": "failures", "methods": ["POST"], "status": ["5xx"]},
+    # Every page by the name of its URL, so that the dashboard can say which ones nobody visits.
+    "*": "requests",
 }
 
 APP_METRICS_MODELS = {
@@ -116,6 +119,17 @@ APP_METRICS_SIGNALS = {
     "django.contrib.auth.signals.user_login_failed": "failed_logins",
 }
 
+if os.environ.get("EXAMPLE_METRICS_BACKEND"):
+    APP_METRICS_BACKEND = f"app_metrics.backends.{os.environ['EXAMPLE_METRICS_BACKEND']}"
+if os.environ.get("EXAMPLE_REDIS_URL"):
+    APP_METRICS_REDIS_URL = os.environ["EXAMPLE_REDIS_URL"]
+CELERY_BROKER_URL = os.environ.get("EXAMPLE_BROKER_URL")
+# For "composite".
+APP_METRICS_COMPOSITE_BACKENDS = [f"app_metrics.backends.{name}" for name in ("db", "statsd", "otel")]
+if os.environ.get("EXAMPLE_STATSD_URL"):
+    APP_METRICS_STATSD_URL = os.environ["EXAMPLE_STATSD_URL"]
+APP_METRICS_FLUSH_INTERVAL = float(os.environ.get("EXAMPLE_FLUSH_INTERVAL", "0"))
+
 # --- what is told, and to whom ---
 
 APP_METRICS_SETS = {
@@ -128,7 +142,7 @@ APP_METRICS_SETS = {
 
 APP_METRICS_BASE_URL = os.environ.get("EXAMPLE_BASE_URL", "http://127.0.0.1:8000")
 
-APP_METRICS_MILESTONES = {"items_sold": {"every": 10_000}, "new_user_signup": [1000, 5000]}
+APP_METRICS_MILESTONES = {"items_sold": {"every": 50_000}, "new_user_signup": [1000, 5000]}
 
 APP_METRICS_ALERTS = {
     "No orders": {"metric": "orders", "period": "day", "below": 1},

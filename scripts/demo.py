@@ -1,18 +1,21 @@
 """Show app_metrics at work: a site, a server, visitors, and the counts beside what they did.
 
-`make demo` calls this. SERVE=0 ends after the comparison, SERVER=uvicorn takes that instead of
+`make demo` calls this. SERVE=0 does not keep serving, SERVER=uvicorn takes that instead of
 gunicorn, DAYS and REQUESTS change how much there is. It needs nothing but Python: the rest is
-installed in .venvs/demo.
+installed in .venvs/demo. docs/scaling.md tells the variables by which the site counts through
+another backend; one that names Celery has a worker run beside the server.
 """
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -20,18 +23,26 @@ from pathlib import Path
 
 from comparison import Counts, Row, compare, growth, print_table
 from environment import prepare
-from server import ROOT, ServerError, log_end, manage, serve
-from visitor import Expected, VisitError, visit
+from server import ROOT, ServerError, log_end, manage, serve, work
+from visitor import Client, Expected, VisitError, visit
 
 SERVER = os.environ.get("SERVER", "gunicorn")
 DAYS = os.environ.get("DAYS", "400")
 REQUESTS = int(os.environ.get("REQUESTS", "2000"))
 CONCURRENCY = 8
 NAME = PASSWORD = "admin"
-# Counts are written after the response: the last ones may come a moment after the last answer.
+# Counts are written after the response, and perhaps by a worker: when none came for so long, none comes any more.
 SETTLE_SECONDS = 10
 BAR_WIDTH = 30
 METRIC_SET = "Growth"
+
+DASHBOARD = "/admin/app_metrics/dashboard/"
+SHOWN_METRIC = "orders"
+DASHBOARD_PAGES = ("", "health/", "unused/", f"metric/{SHOWN_METRIC}/")
+COUNTED_TODAY = f"""
+from app_metrics.models import Metric
+print(Metric.objects.get(slug={SHOWN_METRIC!r}).total("day"))
+"""
 
 
 class Site:
@@ -55,6 +66,15 @@ class Site:
         """Run a management command and let it print."""
         manage(self.python, self.environment, *arguments, stdout=None)
 
+    def fill(self, *arguments: str) -> None:
+        """Run a command that records, in the database itself: a broker might bring it among the visits."""
+        manage(self.python, {**self.environment, "EXAMPLE_METRICS_BACKEND": "db"}, *arguments, stdout=None)
+
+    def worker(self) -> contextlib.AbstractContextManager[object]:
+        if os.environ.get("EXAMPLE_METRICS_BACKEND") != "celery":
+            return contextlib.nullcontext()
+        return work(self.environment, self.folder / "worker.log", self.python)
+
     def totals(self) -> Counts:
         printed = json.loads(manage(self.python, self.environment, "show_totals"))
         return {slug: (count, Decimal(total)) for slug, (count, total) in printed.items()}
@@ -68,13 +88,13 @@ def main() -> int:
         place = folder.relative_to(ROOT)
         print(f"Packages are in .venvs/demo, the database is {place}/db.sqlite3.")
         site.show("migrate", "--verbosity=0")
-        site.show("createsuperuser", "--noinput", "--verbosity=0")
+        site.fill("createsuperuser", "--noinput", "--verbosity=0")
         step(2, f"{DAYS} days of history (demo data)")
-        site.show("seed_history", f"--days={DAYS}")
+        site.fill("seed_history", f"--days={DAYS}")
         site.show("metrics_aggregate")
         before = site.totals()
         step(3, f"{REQUESTS:,} requests to a real server ({SERVER}), {CONCURRENCY} at a time")
-        with serve(SERVER, site.environment, site.log, site.python) as (address, process):
+        with site.worker(), serve(SERVER, site.environment, site.log, site.python) as (address, process):
             expected = go_and_visit(site, address)
             step(4, "What was visited beside what was counted")
             site.show("metrics_aggregate")
@@ -86,8 +106,9 @@ def main() -> int:
             print("\nEvery count agrees.")
             step(5, "The report that goes out by mail")
             show_report(site, address)
+            step(6, "Look at the dashboard")
+            open_dashboard(site, address)
             if os.environ.get("SERVE", "1") != "0":
-                step(6, "Look around")
                 keep_serving(address, process)
     return 0
 
@@ -138,10 +159,13 @@ class Bar:
 
 
 def settle(site: Site, expected: Expected, before: Counts) -> list[Row]:
-    """Return the comparison as soon as it agrees, or after ten seconds as it is."""
-    deadline = time.monotonic() + SETTLE_SECONDS
+    """Return the comparison as soon as it agrees, or as it is when nothing new came for ten seconds."""
+    rows: list[Row] = []
+    deadline = math.inf
     while True:
-        rows = compare(expected, growth(before, site.totals()))
+        latest = compare(expected, growth(before, site.totals()))
+        if latest != rows:
+            rows, deadline = latest, time.monotonic() + SETTLE_SECONDS
         if all(row.ok for row in rows) or time.monotonic() > deadline:
             return rows
         time.sleep(0.2)
@@ -156,9 +180,36 @@ def show_report(site: Site, address: str) -> None:
     site.show("metrics_send_mail", f"--preview={METRIC_SET}", "--output=.demo/report")
 
 
+def open_dashboard(site: Site, address: str) -> None:
+    """Log in as a person does, and make sure that the dashboard shows what was counted."""
+    try:
+        shown = shown_days(address)
+    except VisitError as error:
+        raise ServerError(f"{error}\n{log_end(site.log)}") from error
+    counted = Decimal(manage(site.python, site.environment, "shell", "-c", COUNTED_TODAY).split()[-1])
+    if Decimal(shown[-1] or 0) != counted:
+        raise ServerError(f"The dashboard shows {shown[-1]} {SHOWN_METRIC} of today, but {counted} were counted.")
+    print(f"The dashboard  {address}{DASHBOARD}  (log in as {NAME}, password {PASSWORD})")
+    print(
+        f"               It opens, and shows what was counted: "
+        f"{counted.normalize():f} {SHOWN_METRIC} today, {shown[-2]} yesterday."
+    )
+
+
+def shown_days(address: str) -> list[str | None]:
+    """Open the dashboard's pages, and return what is shown of one metric yesterday and today."""
+    client = Client(address, requests=len(DASHBOARD_PAGES) + 3, stop=threading.Event(), done=lambda: None)
+    login = f"/admin/login/?next={DASHBOARD}"
+    client.get(login)
+    client.post(login, username=NAME, password=PASSWORD)
+    for page in DASHBOARD_PAGES:
+        client.get(DASHBOARD + page)
+    chart = json.loads(client.get(f"{DASHBOARD}metric/{SHOWN_METRIC}/?range=2d&period=day&format=json").body)
+    return next(column["numbers"] for column in chart["columns"] if column["role"] == "now")
+
+
 def keep_serving(address: str, process: subprocess.Popen[bytes]) -> None:
-    print(f"The shop     {address}/")
-    print(f"The numbers  {address}/admin/app_metrics/  (log in as {NAME}, password {PASSWORD})")
+    print(f"The shop       {address}/")
     print("Ctrl-C ends the server.", flush=True)
     try:
         process.wait()

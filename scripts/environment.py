@@ -68,6 +68,16 @@ def has_module(python: str, name: str) -> bool:
     return subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
 
 
+def install_mysqlclient(python: str) -> None:
+    """Install the MariaDB driver, which is compiled; without it what needs MariaDB is named as missing."""
+    if has_module(python, "MySQLdb"):
+        return
+    try:
+        install(python, "mysqlclient>=2.2.1")
+    except subprocess.CalledProcessError:
+        print("mysqlclient could not be installed: it needs a C compiler, pkg-config and libmariadb-dev.")
+
+
 def main(extras: str, *arguments: str) -> int:
     python = prepare(extras.replace(",", "-"), "-e", f".[{extras}]")
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"

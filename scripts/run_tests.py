@@ -2,38 +2,31 @@
 
 Each Python gets the Django named in SUPPORTED and an environment of its own. The first one runs the long tests at
 full length (APP_METRICS_TEST_FULL=1) and measures their coverage. What takes minutes runs only where
-APP_METRICS_TEST_LONG=1 is given. As root on Debian, missing servers are installed with apt-get first.
+APP_METRICS_TEST_LONG=1 is given. As root on Debian, missing servers and Chromium are installed with apt-get first.
 """
 
 import glob
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from environment import ROOT, has_module, install, prepare, works
+from debian import MARIADB_DRIVER, SERVERS, provide_packages
+from environment import ROOT, install_mysqlclient, prepare, works
 
 SUPPORTED = {"3.11": "5.2", "3.12": "6.0", "3.13": "6.1"}
 
-# What a run needs, and the Debian package that brings it. The last three build mysqlclient.
-SERVERS = {"postgres": "postgresql", "mariadbd": "mariadb-server", "redis-server": "redis-server"}
+# What only the tests need, and the Debian package that brings it.
+BROKER = {"rabbitmq-server": "rabbitmq-server"}
+BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 TOOLS = {"xgettext": "gettext"}
-BUILD = {"gcc": "gcc", "pkg-config": "pkg-config", "mariadb_config": "libmariadb-dev"}
 
 # Each process has databases of its own on the private servers.
 MOST_PROCESSES = 4
-
-# While these files exist, apt neither starts a service nor creates a database cluster of Debian's own.
-QUIET = {
-    "/usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
-    "/etc/postgresql-common/createcluster.d/app-metrics-tests.conf": "create_main_cluster = false\n",
-}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     if not pythons:
         print(f"No Python {', '.join(SUPPORTED)} was found: install one of them, or put it on PATH.")
         return 1
-    provide_packages(pythons)
+    provide_packages({**SERVERS, **MARIADB_DRIVER, **BROKER, **BROWSER, **TOOLS}, pythons)
     rows = []
     for number, (version, interpreter) in enumerate(pythons.items()):
         rows.append(test(version, interpreter, full=number == 0, arguments=arguments))
@@ -86,16 +79,6 @@ def test(version: str, interpreter: str, *, full: bool, arguments: Sequence[str]
     return row
 
 
-def install_mysqlclient(python: str) -> None:
-    """Install the MariaDB driver, which is compiled; without it the tests on MariaDB are named as missing."""
-    if has_module(python, "MySQLdb"):
-        return
-    try:
-        install(python, "mysqlclient>=2.2.1")
-    except subprocess.CalledProcessError:
-        print("mysqlclient could not be installed: it needs a C compiler, pkg-config and libmariadb-dev.")
-
-
 def run_pytest(python: str, arguments: Sequence[str], environ: Mapping[str, str], *, measured: bool) -> int:
     """Run pytest in as many processes as there are cores; where it is measured, print the coverage.
 
@@ -117,58 +100,12 @@ def run_pytest(python: str, arguments: Sequence[str], environ: Mapping[str, str]
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:
-    print(f"\n{'Python':8}{'Django':8}{'Result':16}Not tested, for want of a server")
+    print(f"\n{'Python':8}{'Django':8}{'Result':16}Not tested, for want of a program")
     for row in rows:
         print(f"{row['python']:8}{row['django']:8}{row['result']:16}{row['not tested'] or '-'}")
     for version, django in SUPPORTED.items():
         if version not in {row["python"] for row in rows}:
             print(f"{version:8}{django:8}{'not found':16}-")
-
-
-def provide_packages(pythons: Mapping[str, str]) -> None:
-    """Install with apt-get what is missing, or say what is."""
-    missing = [*missing_programs(), *missing_python_packages(pythons)]
-    if not missing:
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        print(f"Not installed here (Debian's names): {', '.join(missing)}. Tests that need them will be skipped.")
-        return
-    print(f"Installing with apt-get: {', '.join(missing)}", flush=True)
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with quiet_debian():
-        for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
-            subprocess.run(["apt-get", "--quiet=2", *command], env=environ, stdin=subprocess.DEVNULL, check=False)
-
-
-def missing_programs() -> list[str]:
-    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", *glob.glob("/usr/lib/postgresql/*/bin")])
-    needed = {**SERVERS, **TOOLS, **BUILD}
-    return [package for program, package in needed.items() if not shutil.which(program, path=path)]
-
-
-def missing_python_packages(pythons: Mapping[str, str]) -> Iterator[str]:
-    """Yield what Debian splits off from its own Pythons: the headers, and the tools behind `venv`."""
-    for version, interpreter in pythons.items():
-        script = "import sys, sysconfig; print(sys.base_prefix, sysconfig.get_path('include'))"
-        answer = subprocess.run([interpreter, "-c", script], capture_output=True, text=True, check=True).stdout
-        prefix, include = re.fullmatch(r"(\S+) (\S+)\n", answer).groups()
-        if prefix == "/usr" and not Path(include, "Python.h").exists():
-            yield f"python{version}-dev"
-        if prefix == "/usr" and not has_module(interpreter, "ensurepip"):
-            yield f"python{version}-venv"
-
-
-@contextmanager
-def quiet_debian() -> Iterator[None]:
-    """Keep apt from starting services, and leave no trace of that."""
-    with ExitStack() as stack:
-        for path in map(Path, QUIET):
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(QUIET[str(path)])
-                path.chmod(0o755)
-                stack.callback(path.unlink)
-        yield
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The example site on a real server, started for a while on a free port of this machine only."""
+"""The example site on a real server, started for a while on a free port of this machine only, and its worker."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +31,11 @@ COMMANDS = {
         "example_project.asgi:application",
     ),
 }
+# The worker is alone, so it has no others to ask after.
+WORKER = (
+    *("celery", "--app=example_project", "worker", "--concurrency=1", "--loglevel=WARNING"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+)
 
 
 class ServerError(Exception):
@@ -58,6 +63,26 @@ def serve(
     """
     port = free_port()
     command = [part.format(host=HOST, port=port) for part in COMMANDS[kind]]
+    with running(command, environment, log, python) as process:
+        address = f"http://{HOST}:{port}"
+        wait_until_ready(address, process, log)
+        yield address, process
+
+
+def work(
+    environment: Mapping[str, str], log: Path, python: str = sys.executable
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Start a Celery worker of the site, and give its process.
+
+    At the end it finishes the task it has, and is gone, whatever happened.
+    """
+    return running(WORKER, environment, log, python)
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, python: str
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [python, "-m", *command],
@@ -70,9 +95,7 @@ def serve(
             start_new_session=True,
         )
     try:
-        address = f"http://{HOST}:{port}"
-        wait_until_ready(address, process, log)
-        yield address, process
+        yield process
     finally:
         stop(process)
 
@@ -87,7 +110,9 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(address, timeout=START_SECONDS):
+            # HEAD, which the site does not count.
+            question = urllib.request.Request(address, method="HEAD")
+            with urllib.request.urlopen(question, timeout=START_SECONDS):
                 return
         except urllib.error.HTTPError as error:
             raise ServerError(f"The home page answers {error.code}.\n{log_end(log)}") from error

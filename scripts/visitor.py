@@ -83,6 +83,7 @@ class Client:
         self._stop = stop
         self._done = done
         self.cookies: dict[str, str] = {}
+        self.pages = 0  # what a rule without options counts
 
     def get(self, path: str, *, status: int = 200) -> Answer:
         return self._request("GET", path, None, status)
@@ -119,6 +120,7 @@ class Client:
             text = answer.body[:300].decode(errors="replace")
             raise VisitError(f"{method} {path} answered {answer.status} instead of {status}: {text}")
         self._keep_cookies(answer.headers.get_all("Set-Cookie", []))
+        self.pages += method != "HEAD" and status < 400
         self._done()
         return answer
 
@@ -147,6 +149,7 @@ class Visitor:
             while True:
                 self.come()
         except Enough:
+            self.tally.include({"requests": Sum(self._client.pages, Decimal(self._client.pages))})
             return self.tally.sums
         finally:
             self._client.close()

@@ -16,8 +16,10 @@ def start(module, alias, *arguments, name=None, **options):
     return subprocess.Popen(command, cwd=Path(__file__).parent.parent, text=True, **options)
 
 
-def configure(alias, name):
-    """Let the site of this process live in a database; call it before any model is imported."""
+def configure(alias, name, **values):
+    """Let the site of this process live in a database, with these settings; call it before any model is imported."""
     settings.DATABASES[alias]["NAME"] = name
     settings.APP_METRICS_DATABASE = settings.TEST_SITE_DATABASE = alias
+    for setting, value in values.items():
+        setattr(settings, setting, value)
     django.setup()

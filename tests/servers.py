@@ -1,13 +1,16 @@
-"""Private PostgreSQL, MariaDB and Redis servers, each in its own directory behind a Unix socket."""
+"""Private servers, each in its own directory: behind a Unix socket, RabbitMQ behind ports of 127.0.0.1."""
 
 import glob
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,14 @@ class Unavailable(Exception):
     """A server cannot be had here; the message says why."""
 
 
+def runs(pid: str) -> bool:
+    """Return whether a process is still there, and more than a zombie, which holds nothing any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Server:
     """One server in one directory. Subclasses name their programs and their coordinates."""
 
@@ -28,9 +39,11 @@ class Server:
     account: str  # what runs the server when we are root
     stop_signal = signal.SIGTERM
 
-    def __init__(self, parent: Path) -> None:
+    def __init__(self, parent: Path, *, durable: bool = False) -> None:
+        """Take a directory of its own; `durable` has what was committed survive a kill, which is slow."""
         self.directory = parent / self.name
         self.log = parent / f"{self.name}.log"
+        self.durable = durable
         self.process: subprocess.Popen[bytes] | None = None
 
     def initialise(self) -> None:
@@ -47,6 +60,10 @@ class Server:
     def coordinates(self) -> dict[str, str]:
         """Return what a client needs, named like the keys of Django's DATABASES. Mandatory."""
         raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        """Return what the environment of the server holds besides ours. Defaults to nothing."""
+        return {}
 
     def start(self) -> dict[str, str]:
         find(self.program)
@@ -70,6 +87,27 @@ class Server:
                 raise Unavailable(f"{self.program} did not answer in {STARTUP_SECONDS} s: {self.last_words()}")
             time.sleep(0.05)
 
+    def kill(self) -> None:
+        """Kill the server and what it forked with SIGKILL, as a machine does that runs out of memory."""
+        assert self.process is not None
+        pid = self.process.pid
+        self.process.send_signal(signal.SIGSTOP)  # lest it forks meanwhile
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+        # PostgreSQL does not start again while one of them still holds the memory they shared.
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(map(runs, children)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def restart(self) -> None:
+        """Start again on the data that a killed server left."""
+        self.process = self.popen(*self.command())
+        self.wait_until_ready()
+
     def stop(self) -> None:
         if self.process is None:
             return
@@ -87,6 +125,7 @@ class Server:
     def popen(self, *command: str) -> subprocess.Popen[bytes]:
         """Start a program that writes to the log, and never as root: PostgreSQL refuses that."""
         options: dict[str, Any] = {"cwd": self.directory, "stdin": subprocess.DEVNULL}
+        options["env"] = {**os.environ, **self.environment()}
         if os.geteuid() == 0:
             group = pwd.getpwnam(self.user()).pw_gid
             options |= {"user": self.user(), "group": group, "extra_groups": []}
@@ -114,12 +153,13 @@ class PostgreSQL(Server):
         self.run(find("initdb"), *options, f"--pgdata={self.directory}/data")
 
     def command(self) -> Sequence[str]:
+        switch = "on" if self.durable else "off"
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": self.directory,
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
+            "fsync": switch,
+            "synchronous_commit": switch,
+            "full_page_writes": switch,
             "max_connections": 100,
             "timezone": "UTC",
         }
@@ -155,8 +195,8 @@ class MariaDB(Server):
             "--skip-log-bin",
             "--character-set-server=utf8mb4",
             "--max-connections=100",
-            "--innodb-flush-log-at-trx-commit=0",
-            "--loose-innodb-flush-method=nosync",
+            f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
+            f"--loose-innodb-flush-method={'fsync' if self.durable else 'nosync'}",
         ]
 
     def ping(self) -> Sequence[str]:
@@ -173,7 +213,8 @@ class Redis(Server):
 
     def command(self) -> Sequence[str]:
         socket = ["--unixsocket", f"{self.directory}/socket", "--unixsocketperm", "777"]
-        return [find("redis-server"), "--port", "0", *socket, "--save", "", "--appendonly", "no"]
+        log = ["--appendonly", "yes", "--appendfsync", "always"] if self.durable else ["--appendonly", "no"]
+        return [find("redis-server"), "--port", "0", *socket, "--save", "", *log]
 
     def ping(self) -> Sequence[str]:
         return [find("redis-cli"), "-s", f"{self.directory}/socket", "ping"]
@@ -182,7 +223,76 @@ class Redis(Server):
         return {"HOST": f"{self.directory}/socket", "URL": f"unix://{self.directory}/socket"}
 
 
+class RabbitMQ(Server):
+    """A node of its own: name, cookie, ports and the register of Erlang's nodes are not the machine's."""
+
+    name = "rabbitmq"
+    program = "rabbitmq-server"
+    account = "rabbitmq"
+    driver = "amqp"
+
+    def __init__(self, parent: Path, *, durable: bool = False) -> None:
+        """Keep what it confirmed in any case: that is a matter of queues and messages."""
+        super().__init__(parent, durable=durable)
+        self.port, self.distribution_port, self.register_port = free_ports(3)
+        self.register: subprocess.Popen[bytes] | None = None
+
+    def environment(self) -> dict[str, str]:
+        here = str(self.directory)
+        return {
+            "HOME": here,  # where Erlang keeps its cookie
+            "ERL_EPMD_PORT": str(self.register_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "app-metrics@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self.distribution_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_BASE": here,
+            "RABBITMQ_MNESIA_BASE": f"{here}/data",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": f"{here}/pid",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{here}/plugins",
+            "RABBITMQ_CONFIG_FILE": f"{here}/config",
+            "RABBITMQ_CONF_ENV_FILE": f"{here}/none",
+        }
+
+    def initialise(self) -> None:
+        (self.directory / "plugins").write_text("[].")
+        # A full disk of the machine is not what is tested.
+        (self.directory / "config.conf").write_text("disk_free_limit.absolute = 1MB\n")
+        self.register = self.popen(find("epmd"), "-port", str(self.register_port), "-address", "127.0.0.1")
+
+    def command(self) -> Sequence[str]:
+        return [rabbitmq_program("rabbitmq-server")]
+
+    def ping(self) -> Sequence[str]:
+        return [sys.executable, "-c", GREETING, str(self.port)]
+
+    def coordinates(self) -> dict[str, str]:
+        environment = {key: value for key, value in self.environment().items() if key in CONTROL}
+        return {"HOST": "127.0.0.1", "PORT": str(self.port), "USER": self.user(), **environment}
+
+    def stop(self) -> None:
+        super().stop()
+        if self.register is not None:
+            self.register.kill()
+            self.register.wait()
+
+
+# Its own command that does so takes seconds to start.
+GREETING = """
+import socket, sys
+broker = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+broker.sendall(b"AMQP\\0\\0\\x09\\1")
+broker.recv(1)[0]
+"""
+# What `rabbitmqctl` needs to find a node.
+CONTROL = ("HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME")
+
 SERVERS = {server.name: server for server in (PostgreSQL, MariaDB, Redis)}
+# These start when a test asks for them: they take seconds and memory that most runs can do without.
+ON_DEMAND = {server.name: server for server in (RabbitMQ,)}
 
 
 def find(program: str) -> str:
@@ -193,6 +303,22 @@ def find(program: str) -> str:
     if not found:
         raise Unavailable(f"the program {program} is not installed")
     return found
+
+
+def rabbitmq_program(name: str) -> str:
+    """Return the path of a program of RabbitMQ; Debian's own on PATH insists on the machine's directories."""
+    debian = Path("/usr/lib/rabbitmq/bin", name)
+    return str(debian) if debian.exists() else find(name)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on just now."""
+    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [each.getsockname()[1] for each in listening]
+    finally:
+        for each in listening:
+            each.close()
 
 
 def version(path: str) -> float:

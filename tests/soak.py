@@ -17,6 +17,8 @@ from .processes import configure
 
 AGGREGATORS = 3
 SECONDS_BETWEEN_KILLS = 0.15
+# How much longer a loaded machine may take until an aggregator comes to commit something before it is killed.
+PATIENCE = 60
 # Metrics that all writers add to, so that aggregators meet in the same totals.
 SHARED = [f"shared-{number}" for number in range(200)]
 SHARED_PER_BATCH = 15
@@ -71,18 +73,33 @@ def late_commit(alias, slug, *, roll_back):
 
 
 def kill_aggregators(alias, seconds):
-    """Print how many aggregators were killed. They are forked, because a fresh start takes longer than they live."""
+    """Print how many aggregators were killed. They are forked, because a fresh start takes longer than they live.
+
+    Where the machine is so busy that none came to commit anything, they live longer and longer.
+    """
     deadline = time.monotonic() + float(seconds)
     running = [fork_aggregator() for _ in range(AGGREGATORS)]
-    kills = 0
-    while time.monotonic() < deadline:
-        time.sleep(SECONDS_BETWEEN_KILLS)
+    kills, pause = 0, SECONDS_BETWEEN_KILLS
+    while (late := time.monotonic() - deadline) < 0 or (late < PATIENCE and not has_totals()):
+        time.sleep(pause)
+        pause *= 1 if late < 0 else 1.5
         kill(running.pop(random.randrange(AGGREGATORS)))
         running.append(fork_aggregator())
         kills += 1
     for aggregator in running:
         kill(aggregator)
     print(kills + AGGREGATORS)
+
+
+def has_totals():
+    from django.db import connections
+
+    from app_metrics.models import Total
+
+    try:
+        return Total.objects.exists()
+    finally:
+        connections.close_all()  # a connection must not be shared with what is forked
 
 
 def fork_aggregator():

@@ -20,7 +20,7 @@ from app_metrics.models import AggregationRun, Item, Total
 from .filling import fill
 from .processes import start
 
-SUMMARY = re.compile(r"Aggregated (\d+) items in \d+\.\d\d s, (\d+) quarantined, (\d+) waiting\.\n")
+SUMMARY = re.compile(r"Aggregated (\d+) items? in \d+\.\d\d s, (\d+) quarantined, (\d+) waiting\.\n")
 
 
 def run(*arguments, **options):
@@ -51,7 +51,7 @@ def test_it_says_how_many_items_were_quarantined(database):
     )  # fmt: skip
     out, errors = run()
     assert SUMMARY.fullmatch(out).groups() == ("2", "1", "0")
-    assert errors.startswith("1 items could not be counted")
+    assert errors.startswith("1 item could not be counted")
 
 
 def test_a_dry_run_says_what_waits_and_changes_nothing(database):
@@ -64,6 +64,22 @@ def test_a_dry_run_says_what_waits_and_changes_nothing(database):
     assert Item.objects.count() == 2
     assert not Total.objects.exists()
     assert not AggregationRun.objects.exists()
+
+
+def test_a_dry_run_says_what_is_in_the_spool(database, settings, tmp_path):
+    settings.APP_METRICS_SPOOL_DIR = tmp_path
+    (tmp_path / "1.batches").write_bytes(b"\n")
+    assert run("--dry-run")[0] == "0 items wait. Nothing was changed.\nThe spool holds 1 byte more.\n"
+    assert run()[0].startswith("Aggregated 0 items")
+    assert run("--dry-run")[0] == "0 items wait. Nothing was changed.\n"
+
+
+def test_damage_in_the_spool_is_told_and_is_an_error(database, settings, tmp_path):
+    settings.APP_METRICS_SPOOL_DIR = tmp_path
+    (tmp_path / "1.batches").write_bytes(b"\n00000000 nonsense\n")
+    with pytest.raises(CommandError):
+        run()
+    assert (tmp_path / "1.damaged").exists()
 
 
 @pytest.mark.parametrize("size", ["0", "-5", "30001"])

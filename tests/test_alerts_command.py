@@ -58,7 +58,7 @@ def test_it_says_what_failed_in_a_line_each_and_fails(command, database, setting
         "No signups": RULE,
     }
     lines, errors, raised = run(*command)
-    assert lines == ["Fired: No signups", "Evaluated 1 alerts, 1 fired, 0 recovered, 2 failed."]
+    assert lines == ["Fired: No signups", "Evaluated 1 alert, 1 fired, 0 recovered, 2 failed."]
     assert [error.partition(":")[0] for error in errors] == ["Mistaken", "Unknown"]
     assert "Choose one of day, hour, month, week." in errors[0]
     assert "Nothing was recorded yet as 'sign-ups'." in errors[1]
@@ -88,7 +88,7 @@ def test_then_alerts_looks_at_what_was_aggregated(database, settings):
     assert run("metrics_check_alerts")[2]
     out = StringIO()
     call_command(*THEN_ALERTS, stdout=out)
-    assert re.match(r"Aggregated 1 items .*\nEvaluated 1 alerts, 0 fired", out.getvalue())
+    assert re.match(r"Aggregated 1 item .*\nEvaluated 1 alert, 0 fired", out.getvalue())
 
 
 def test_without_the_option_the_aggregation_evaluates_no_alert(database, settings):

@@ -1,6 +1,8 @@
 """The house as it was agreed: rooms on floors, no circles, no eager imports of optional packages."""
 
 import ast
+import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -8,41 +10,92 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "app_metrics"
 
 FLOORS = {
-    0: {"conf", "periods", "summary", "arguments", "drops", "routers", "signals", "spans", "figures"},
-    1: {"fields", "readings", "models", "sql", "backends", "backends.base", "backends.retrying"},
-    2: {"backends"},
-    3: {"handover", "collector", "recording", "catalog"},
+    0: {
+        "conf",
+        "periods",
+        "summary",
+        "arguments",
+        "drops",
+        "forking",
+        "merging",
+        "routers",
+        "signals",
+        "spans",
+        "figures",
+        "selection",
+        "spool",
+        "wire",
+    },
+    1: {
+        "fields",
+        "sums",
+        "readings",
+        "folding",
+        "waiting",
+        "models",
+        "sql",
+        "backends",
+        "backends.base",
+        "backends.breaker",
+        "backends.kept",
+        "backends.retrying",
+    },
+    2: {"backends", "ledger", "replaying"},
+    3: {"buffer", "handover", "collector", "recording", "catalog"},
     4: {"contrib"},
     5: {
         "aggregation",
+        "charts",
+        "claimed",
+        "drawing",
+        "overview",
         "alert_rules",
         "alerts",
+        "backfilling",
         "declared",
         "exporting",
+        "facts",
+        "gathering",
+        "health",
+        "exposition",
         "importing",
         "mailing",
         "milestones",
         "outbox",
+        "recency",
         "recipients",
         "rendering",
         "retention",
         "reports",
         "rulebook",
+        "running",
+        "source_tables",
+        "stored_hours",
         "telling",
         "trending",
+        "unused",
+        "verifying",
     },
     6: {
         "",
         "utils",
         "middleware",
+        "asgi",
+        "access",
         "admin",
+        "api",
+        "api_parameters",
         "checks",
         "apps",
+        # They do what commands do, so they stand where commands stand.
+        "tasks",
+        "django_tasks",
         "testing",
         "pytest_plugin",
         "management",
         "templatetags",
         "urls",
+        "values",
         "views",
     },
 }
@@ -51,11 +104,30 @@ EXACT["backends"] = 1
 
 # What may be imported anywhere in the package, apart from the package itself.
 REQUIRED = {"django", "appconf", "asgiref"}
-# Optional packages, and the only module that may import each; all but pytest's inside a function.
+# Optional packages, and the only modules that may import each, inside a function or as one of CHOSEN.
 OPTIONAL = {
-    "css_inline": "rendering",
-    "pytest": "pytest_plugin",
-    "tqdm": "management.progress",
+    "celery": {"backends.celery", "contrib.celery", "tasks"},
+    "css_inline": {"rendering"},
+    "datadog": {"backends.statsd"},
+    "kombu": {"backends.publishers"},
+    "opentelemetry": {"backends.otel"},
+    "prometheus_client": {"exposition"},
+    "pygal": {"drawing"},
+    "pytest": {"pytest_plugin"},
+    "redis": {"backends.redis", "backends.redis.connecting", "backends.redis.scripts", "backends.redis.shard"},
+    "tqdm": {"management.progress"},
+}
+# Modules that nothing is loaded from until somebody chooses them: a backend by the settings, Celery's tasks by its
+# worker, what listens to Celery by importing that, our plugin by pytest. What they import they may import at once.
+CHOSEN = {
+    "backends.celery",
+    "backends.otel",
+    "backends.publishers",
+    "backends.redis",
+    "backends.statsd",
+    "contrib.celery",
+    "pytest_plugin",
+    "tasks",
 }
 
 
@@ -65,6 +137,9 @@ def module_name(path):
 
 
 MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
+
+
+CHOSEN |= {module for module in MODULES if module.startswith("backends.redis.")}
 
 
 def floor(module):
@@ -137,12 +212,25 @@ def test_an_import_inside_a_function_is_of_an_optional_package_or_in_ready(modul
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_only_required_packages_are_imported_outside_their_room(module):
-    import sys
-
+def test_an_optional_package_is_imported_in_its_room_and_only_when_it_is_needed(module):
     known = REQUIRED | set(sys.stdlib_module_names)
-    odd = [package for _, package, _ in imports(module) if package and package not in known]
-    assert all(OPTIONAL.get(package) == module for package in odd)
+    odd = [(package, inside) for _, package, inside in imports(module) if package and package not in known]
+    assert all(module in OPTIONAL.get(package, ()) for package, _ in odd)
+    assert module in CHOSEN or all(inside for _, inside in odd)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_what_is_loaded_when_chosen_is_not_imported_by_others(module):
+    eager = {found for found, _, inside in imports(module) if not inside}
+    assert module in CHOSEN or not eager & CHOSEN
+
+
+@pytest.mark.parametrize("backend", ["celery", "otel", "redis", "statsd"])
+def test_a_backend_that_needs_a_package_has_an_extra_of_its_name(backend):
+    setup = ConfigParser(interpolation=None)
+    setup.read(PACKAGE.parent / "setup.cfg")
+    assert f"backends.{backend}" in CHOSEN
+    assert backend in setup["options.extras_require"]
 
 
 def test_modules_stay_short():

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from django.db.models import TextChoices
 
-from app_metrics import Timer, drops, gauge, metric
+from app_metrics import Timer, arguments, collect, drops, gauge, metric
 from app_metrics.arguments import check_labels, check_number, check_slug, check_time
 from app_metrics.models import Item
 from app_metrics.summary import COUNTER, GAUGE, LARGEST, NO_LABELS, TIMER
@@ -148,6 +148,22 @@ def test_strictness_follows_debug_unless_it_is_set(settings, debug, strict, rais
         assert raises
     else:
         assert not raises
+
+
+def test_what_cannot_even_be_looked_up_is_refused_with_the_reason(settings):
+    settings.APP_METRICS_STRICT = True
+    with pytest.raises(TypeError, match="A slug is a str, not list"):
+        metric(["login"])
+    with pytest.raises(TypeError, match=r"Labels map str to str; \['pro'\] is of type list"):
+        metric("logins", labels={"plan": ["pro"]})
+
+
+def test_slugs_and_labels_are_remembered_up_to_a_limit():
+    with collect():
+        for number in range(arguments.MOST_REMEMBERED + 10):
+            metric(f"slug-{number}", labels={"number": str(number)})
+    assert 0 < len(arguments.good_slugs) <= arguments.MOST_REMEMBERED
+    assert 0 < len(arguments.good_labels) <= arguments.MOST_REMEMBERED
 
 
 def test_a_timer_refuses_a_bad_slug_before_the_block_where_strict(settings):

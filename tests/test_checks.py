@@ -5,12 +5,13 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from django.core.checks import run_checks
+from django.core.checks import INFO, run_checks
 from django.db import connections
 from freezegun import freeze_time
 
-from app_metrics import checks, metric
+from app_metrics import checks, drawing, metric
 from app_metrics.backends.base import MetricsBackend
+from tests.testapp.models import Document
 
 pytestmark = pytest.mark.urls("tests.rule_urls")
 
@@ -34,6 +35,13 @@ def messages(**options):
 
 def url_rule(**rule):
     return {URLS: {"page": {"slug": "views", **rule}}}
+
+
+def altering(document):
+    """Change data, and say so."""
+
+
+altering.alters_data = True
 
 
 def model_rule(event="created", label="testapp.Document", **rule):
@@ -79,7 +87,7 @@ MISTAKES = [
     ("E005", signal_rule("nowhere.at_all"), "Give the dotted path of a signal, its module first."),
     ("E005", signal_rule("django.db.models.signals.post_save"), "Name the model in APP_METRICS_MODELS instead."),
     ("E006", url_rule(method=["POST"]), "Did you mean 'methods'?"),
-    ("E006", model_rule(status=["2xx"]), "Choose one of labels, num, slug, when."),
+    ("E006", model_rule(status=["2xx"]), "Choose one of backfill, labels, num, slug, when."),
     ("E006", signal_rule(label={"plan": "user.plan"}), "Did you mean 'labels'?"),
     ("E007", {URLS: {"page": "Seitenaufrufe für alle"}}, "Name the metric 'seitenaufrufe-fur-alle', for instance."),
     ("E007", model_rule(slug=""), "Name the metric 'new_user_signup', for instance."),
@@ -88,6 +96,11 @@ MISTAKES = [
     ("E008", url_rule(when="app_metrics.apps.conf"), "or the dotted path of a callable."),
     ("E008", url_rule(when=5), "Give a dotted path or a callable."),
     ("E008", model_rule(num="pgaes"), "Did you mean 'pages'?"),
+    ("E008", model_rule(num="delete"), "Give a path or a callable that only reads."),
+    ("E008", model_rule(when="save"), "Give a path or a callable that only reads."),
+    ("E008", model_rule(labels={"name": "owner.delete"}), "Give a path or a callable that only reads."),
+    ("E008", model_rule(num=Document.delete), "Give a path or a callable that only reads."),
+    ("E008", model_rule(num="tests.test_checks.altering"), "Give a path or a callable that only reads."),
     ("E008", model_rule(labels={"name": "owner.usernam"}), "Did you mean 'username'?"),
     ("E008", model_rule(when="nowhere.at_all"), "Give an attribute path of testapp.Document, or the dotted path of"),
     ("E009", {"APP_METRICS_BACKEND": "app_metrics.backends.bd"}, 'APP_METRICS_BACKEND = "app_metrics.backends.db".'),
@@ -103,8 +116,19 @@ MISTAKES = [
     ("E010", {"APP_METRICS_MAX_LABEL_SETS": 0}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_RETRY_LIMIT": "100"}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_CHUNK_SIZE": 30_001}, "Give a number from 1 to 30000."),
+    ("E010", {"APP_METRICS_STATSD_TAGS": "no"}, "Give True or False."),
+    ("E010", {"APP_METRICS_STATSD_PREFIX": "my site"}, 'such as "mysite"'),
+    ("E010", {"APP_METRICS_STATSD_PREFIX": None}, 'such as "mysite"'),
+    ("E010", {"APP_METRICS_TIMEOUT": 0}, "Give seconds, more than 0 and at most 60."),
+    ("E010", {"APP_METRICS_TIMEOUT": float("nan")}, "Give seconds, more than 0 and at most 60."),
+    ("E010", {"APP_METRICS_FLUSH_INTERVAL": "5"}, "Give seconds, at most 3600, or 0."),
+    ("E010", {"APP_METRICS_FLUSH_INTERVAL": -1}, "Give seconds, at most 3600, or 0."),
+    ("E024", {"APP_METRICS_SPOOL_DIR": "/nowhere/at/all"}, "Make it, on a local disk, for the user that runs the"),
+    ("E024", {"APP_METRICS_SPOOL_DIR": __file__}, "Make it, on a local disk, for the user that runs the"),
+    ("E024", {"APP_METRICS_SPOOL_DIR": 7}, "Make it, on a local disk, for the user that runs the"),
     ("E010", {"APP_METRICS_SEND_ZERO_ACTIVITY": 0}, "Give True or False."),
     ("E010", {"APP_METRICS_CATCH_UP": 0}, "Give a number from 1 to 366."),
+    ("E010", {"APP_METRICS_TIMEOUT": "1"}, "Give seconds, more than 0 and at most 60."),
     ("E010", {"APP_METRICS_CATCH_UP": 367}, "Give a number from 1 to 366."),
     ("E011", {"APP_METRICS_DATABASE": "defualt"}, "Did you mean 'default'?"),
     (
@@ -213,6 +237,21 @@ def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
 )
 def test_a_site_whose_urls_hold_ours_gets_no_message(site, settings):
     settings.APP_METRICS_BASE_URL = site
+    assert messages(tags=["app_metrics"]) == []
+
+
+@pytest.mark.parametrize(("is_admin", "ids"), [(True, ["app_metrics.I001"]), (False, [])], ids=["admin", "no admin"])
+def test_a_dashboard_without_charts_is_mentioned_where_there_is_an_admin(is_admin, ids, monkeypatch, settings):
+    monkeypatch.setattr(drawing, "find_spec", lambda name: None)
+    if not is_admin:
+        settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "django.contrib.admin"]
+    found = messages(tags=["app_metrics"])
+    assert [message.id for message in found] == ids
+    assert all(message.level == INFO for message in found)
+    assert all("pip install pygal" in message.hint for message in found)
+
+
+def test_with_charts_there_is_nothing_to_mention():
     assert messages(tags=["app_metrics"]) == []
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.db import transaction
 from app_metrics import collect, metric
 from app_metrics.collector import Collector, current_collector
 from app_metrics.summary import COUNTER, NO_LABELS, Batch, Entry
+from app_metrics.testing import capture_metrics
 from tests.serving import WRITE, Journal, journal
 
 ONE: Entry = ("calls", COUNTER, NO_LABELS, 1, 0.0)
@@ -263,3 +264,32 @@ assert opened == [], opened
 """
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=60)
+
+
+def in_child(act: Callable[[], Any]) -> str:
+    """Return what a forked process says."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(writing, repr(act()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading) as said:
+        return said.read()
+
+
+def test_a_forked_process_leaves_what_open_scopes_gathered_to_its_parent() -> None:
+    def written() -> list[str]:
+        metric("child")
+        return [key.slug for batch in recorded.batches for key in batch.summaries]
+
+    with capture_metrics() as recorded:
+        with collect():
+            metric("outer")
+            with collect():
+                metric("inner")
+                assert in_child(written) == "['child']"
+        assert sorted(recorded.slugs) == ["inner", "outer"]

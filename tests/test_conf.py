@@ -12,11 +12,13 @@ from app_metrics.conf import (
     AppMetricsConf,
     backend_path,
     first_weekday,
+    flush_interval,
     is_strict,
     max_label_sets,
     retry_limit,
     settings,
     time_zone,
+    timeout,
 )
 from app_metrics.models import Item
 from app_metrics.summary import OVERFLOW_LABELS
@@ -25,6 +27,13 @@ from app_metrics.testing import capture_metrics
 DEFAULTS = {
     "APP_METRICS_BACKEND": "app_metrics.backends.db",
     "APP_METRICS_COMPOSITE_BACKENDS": (),
+    "APP_METRICS_STATSD_URL": "udp://localhost:8125",
+    "APP_METRICS_STATSD_PREFIX": "",
+    "APP_METRICS_STATSD_TAGS": False,
+    "APP_METRICS_REDIS_URL": "redis://localhost:6379/0",
+    "APP_METRICS_REDIS_CLIENT": None,
+    "APP_METRICS_REDIS_PREFIX": "app_metrics",
+    "APP_METRICS_REDIS_SHARDS": 1,
     "APP_METRICS_DATABASE": "default",
     "APP_METRICS_DISABLED": False,
     "APP_METRICS_STRICT": None,
@@ -34,8 +43,12 @@ DEFAULTS = {
     "APP_METRICS_MODELS": {},
     "APP_METRICS_SIGNALS": {},
     "APP_METRICS_AUTH": False,
+    "APP_METRICS_CELERY": False,
     "APP_METRICS_MAX_LABEL_SETS": 1000,
     "APP_METRICS_RETRY_LIMIT": 100,
+    "APP_METRICS_TIMEOUT": 0.25,
+    "APP_METRICS_FLUSH_INTERVAL": 0,
+    "APP_METRICS_SPOOL_DIR": None,
     "APP_METRICS_CHUNK_SIZE": 10_000,
     "APP_METRICS_RETENTION": {},
     "APP_METRICS_SETS": {},
@@ -44,6 +57,7 @@ DEFAULTS = {
     "APP_METRICS_BASE_URL": None,
     "APP_METRICS_MILESTONES": {},
     "APP_METRICS_ALERTS": {},
+    "APP_METRICS_API_TOKENS": (),
 }
 
 
@@ -179,3 +193,15 @@ def test_an_unusable_backend_never_breaks_the_caller(settings, caplog):
     metric("y")
     dropped = Item.objects.get(slug="app_metrics_dropped")
     assert (dropped.labels, dropped.total) == ('{"reason":"no_backend"}', 1)
+
+
+@pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf")])
+def test_a_bad_number_of_seconds_counts_as_the_default(settings, value):
+    settings.APP_METRICS_TIMEOUT = settings.APP_METRICS_FLUSH_INTERVAL = value
+    assert timeout() == 0.25
+    assert flush_interval() == 0
+
+
+def test_seconds_may_be_parts_of_one(settings):
+    settings.APP_METRICS_TIMEOUT, settings.APP_METRICS_FLUSH_INTERVAL = 0.5, 1
+    assert (timeout(), flush_interval()) == (0.5, 1)

@@ -5,8 +5,10 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import django
 import pytest
 
+from app_metrics.backends.base import MetricsBackend
 from app_metrics.conf import AppMetricsConf
 from app_metrics.drops import DROPPED_SLUG
 
@@ -16,7 +18,7 @@ PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
-CHECK_ID = re.compile(r"\bapp_metrics\.([EW]\d{3})\b")
+CHECK_ID = re.compile(r"\bapp_metrics\.([EIW]\d{3})\b")
 
 
 def python_blocks(page):
@@ -60,10 +62,16 @@ def test_python_examples_compile(page):
         compile(block, str(page), "exec")
 
 
+# What can only be imported with a newer Django than the oldest one.
+NEEDS_DJANGO_6 = "app_metrics.django_tasks"
+
+
 @every_page
 def test_what_is_named_in_the_package_exists(page):
     names = set(re.findall(r"\bapp_metrics(?:\.\w+)+\b", CHECK_ID.sub("", page.read_text())))
     names.update(name for block in python_blocks(page) for name in imported_names(block))
+    if django.VERSION < (6, 0):
+        names = {name for name in names if not name.startswith(NEEDS_DJANGO_6)}
     assert [name for name in sorted(names) if not exists(name)] == []
 
 
@@ -73,10 +81,25 @@ def test_settings_that_are_mentioned_exist(page):
     assert mentioned <= set(AppMetricsConf._meta.names)
 
 
+def test_variables_that_choose_the_backend_of_the_example_site_are_explained_and_no_other():
+    read = re.findall(r'"(EXAMPLE_\w+)"', (ROOT / "example_project" / "settings.py").read_text())
+    pages = "".join(page.read_text() for page in PAGES)
+    choosing = {name for name in read if name.endswith(("_BACKEND", "_INTERVAL", "_URL"))} - {"EXAMPLE_BASE_URL"}
+    assert set(re.findall(r"\bEXAMPLE_\w+", pages)) == choosing
+
+
 def test_every_check_is_explained_and_no_other():
     sources = "".join(path.read_text() for path in (ROOT / "app_metrics").rglob("*.py"))
     explained = CHECK_ID.findall((ROOT / "docs" / "operations.md").read_text())
-    assert sorted(explained) == sorted(set(re.findall(r'"(?:app_metrics\.)?([EW]\d{3})"', sources)))
+    assert sorted(explained) == sorted(set(re.findall(r'"(?:app_metrics\.)?([EIW]\d{3})"', sources)))
+
+
+def test_every_hook_of_a_backend_is_explained():
+    hooks = {name for name in vars(MetricsBackend) if not name.startswith("_")}
+    page = (ROOT / "docs" / "backends.md").read_text()
+    assert hooks == {"write"} | set(
+        re.findall(r"^\| `(\w+)(?:\(\))?` \|", page.partition("## What a batch")[0], re.MULTILINE)
+    )
 
 
 def test_every_reason_of_a_drop_is_explained():

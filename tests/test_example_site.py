@@ -3,22 +3,29 @@
 import contextlib
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
-from scripts.comparison import Counts, compare
-from scripts.server import manage, serve
-from scripts.visitor import visit
-from tests import services
+from scripts.comparison import Counts, Row, compare
+from scripts.server import manage, serve, work
+from scripts.visitor import Expected, visit
+from tests import redis_server, services
+from tests.backends.receiving import StatsdServer
+from tests.brokers.conftest import KINDS, sharing, waiting
+from tests.waiting import wait_until
 
 REQUESTS = 2000 if os.environ.get("APP_METRICS_TEST_FULL") == "1" else 200
 CONCURRENCY = 8
-URL_RULES = {"downloads", "searches", "checkouts", "checkout_seconds", "failures"}
+URL_RULES = {"downloads", "searches", "checkouts", "checkout_seconds", "failures", "requests"}
 SIGNAL_RULES = {"new_user_signup", "orders", "items_sold", "revenue", "logins", "failed_logins"}
 BY_TRACK_AND_BY_HAND = {"statements", "exported_rows"}
 
@@ -71,7 +78,7 @@ def example_environment(kind: str, name: str, server: dict[str, str]) -> dict[st
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of an example site with a migrated database of its own."""
     with request.param(f"example_{os.getpid()}", tmp_path) as database:
-        environment = {**database, "EXAMPLE_FAST_HASHER": "1"}
+        environment = {**database, "EXAMPLE_FAST_HASHER": "1", "EXAMPLE_METRICS_BACKEND": "db"}
         manage(sys.executable, environment, "migrate", "--verbosity=0")
         yield environment
 
@@ -82,14 +89,85 @@ def counted(environment: dict[str, str]) -> Counts:
     return {slug: (count, Decimal(total)) for slug, (count, total) in printed.items()}
 
 
+def shop(folder: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of an example site with a migrated SQLite database and these variables."""
+    with sqlite("", folder) as database:
+        environment = {**database, "EXAMPLE_FAST_HASHER": "1", **variables}
+    manage(sys.executable, environment, "migrate", "--verbosity=0")
+    return environment
+
+
+def visited(environment: dict[str, str], folder: Path) -> Expected:
+    """Send some visitors to the site on gunicorn, which has ended, and so written, when this returns."""
+    with serve("gunicorn", environment, folder / "server.log") as (address, _):
+        return visit(address, 100, CONCURRENCY)
+
+
+def disagreeing(expected: Expected, environment: dict[str, str]) -> list[Row]:
+    return [row for row in compare(expected, counted(environment)) if not row.ok]
+
+
+def waiting_items(environment: dict[str, str]) -> int:
+    with contextlib.closing(sqlite3.connect(environment["EXAMPLE_DB_NAME"])) as connection:
+        return int(connection.execute("SELECT count(*) FROM app_metrics_item").fetchone()[0])
+
+
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str], tmp_path: Path) -> None:
     """Of what eight visitors do nothing is lost and nothing is counted twice, on two processes."""
     with serve(server, site, tmp_path / "server.log") as (address, _):
         expected = visit(address, REQUESTS, CONCURRENCY)
     assert expected.keys() >= URL_RULES | SIGNAL_RULES | BY_TRACK_AND_BY_HAND
-    rows = compare(expected, counted(site))
-    assert [row for row in rows if not row.ok] == []
+    assert disagreeing(expected, site) == []
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path: Path) -> None:
+    """What processes merged they write when their server ends, and nothing before."""
+    site = shop(tmp_path, EXAMPLE_FLUSH_INTERVAL="600")
+    with serve(server, site, tmp_path / "server.log") as (address, _):
+        expected = visit(address, 100, CONCURRENCY)
+        assert waiting_items(site) == 0
+    assert disagreeing(expected, site) == []
+
+
+def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Path) -> None:
+    """Batches go to Redis, and nothing to the database before the aggregation brings them."""
+    with redis_server.configured() as redis:
+        url = redis.coordinates()["URL"]
+        site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="redis", EXAMPLE_REDIS_URL=url)
+        expected = visited(site, tmp_path)
+        assert waiting_items(site) == 0
+        assert disagreeing(expected, site) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_path: Path) -> None:
+    """Batches go through either broker, to a worker that the same variables of the environment configure."""
+    url = KINDS[kind]().url
+    broker = Celery(broker=url, set_as_current=False)
+    site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="celery", EXAMPLE_BROKER_URL=url)
+    with sharing():
+        expected = visited(site, tmp_path)
+        assert waiting(broker, "celery") > 0
+        with work(site, tmp_path / "worker.log"):
+            wait_until(lambda: waiting(broker, "celery") == 0)
+            # The worker has taken the last ones, and would give them back if it ended now.
+            wait_until(lambda: disagreeing(expected, site) == [])
+
+
+def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Path) -> None:
+    """The database gets them, a statsd server is told the same, and so is OpenTelemetry, where nobody listens."""
+    statsd = StatsdServer()
+    site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="composite", EXAMPLE_STATSD_URL=statsd.url)
+    expected = visited(site, tmp_path)
+    assert disagreeing(expected, site) == []
+    # A failure there stops none of the others, and is found in the log.
+    assert "backends/otel.py" not in (tmp_path / "server.log").read_text()
+    told: dict[str, Decimal] = defaultdict(Decimal)
+    for name, number in re.findall(r"^(\w+):(\d+(?:\.\d+)?)\|c$", "\n".join(statsd.lines()), re.MULTILINE):
+        told[name] += Decimal(number)
+    assert told == {slug: total for slug, (_, total) in expected.items() if total is not None and "{" not in slug}
 
 
 def test_history_is_made_up_once(tmp_path: Path) -> None:

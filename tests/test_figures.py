@@ -1,7 +1,8 @@
 """Numbers, changes, dates and pictures as they are read."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import translation
@@ -217,6 +218,46 @@ def test_the_dates_of_a_picture_are_short():
     assert figures.short_title("day", MONDAY) == figures.short_title("week", MONDAY) == "16 November"
     assert figures.short_title("month", date(2026, 11, 1)) == "November 2026"
     assert figures.day_title(MONDAY) == "Monday, 16 November"
+
+
+@pytest.mark.parametrize(
+    ("language", "hour", "day", "month"),
+    [
+        ("en", "Monday, 16 November 2026, 9:30 p.m.", "Monday, 16 November 2026", "November 2026"),
+        ("de", "Montag, 16. November 2026, 21:30", "Montag, 16. November 2026", "November 2026"),
+        ("fr", "lundi 16 novembre 2026, 21:30", "lundi 16 novembre 2026", "novembre 2026"),
+    ],
+)
+def test_every_period_of_a_chart_has_a_name(language, hour, day, month):
+    with translation.override(language):
+        assert figures.moment_title("hour", datetime(2026, 11, 16, 21, 30, tzinfo=UTC)) == hour
+        assert figures.moment_title("day", MONDAY) == day
+        assert figures.moment_title("month", date(2026, 11, 1)) == month
+        assert figures.moment_title("week", MONDAY) == figures.period_title("week", MONDAY)
+        assert figures.moment_title("year", date(2026, 1, 1)) == "2026"
+
+
+def test_hours_that_come_twice_are_told_apart():
+    first, second = (datetime(2026, 10, 25, 2, fold=fold, tzinfo=ZoneInfo("Europe/Berlin")) for fold in (0, 1))
+    titles = [figures.moment_title("hour", start) for start in (first, second)]
+    assert [title.rpartition(" ")[2] for title in titles] == ["CEST", "CET"]
+    assert titles[0].removesuffix(" CEST") == titles[1].removesuffix(" CET")
+
+
+@pytest.mark.parametrize(
+    ("language", "hour", "midnight", "day", "month"),
+    [
+        ("en", "9 p.m.", "16 November", "16 November", "November 2026"),
+        ("de", "21:00", "16. November", "16. November", "November 2026"),
+    ],
+)
+def test_an_axis_names_the_time_and_at_midnight_the_date(language, hour, midnight, day, month):
+    with translation.override(language):
+        assert figures.short_moment("hour", datetime(2026, 11, 16, 21, tzinfo=UTC)) == hour
+        assert figures.short_moment("hour", datetime(2026, 11, 16, tzinfo=UTC)) == midnight
+        assert figures.short_moment("day", MONDAY) == figures.short_moment("week", MONDAY) == day
+        assert figures.short_moment("month", date(2026, 11, 1)) == month
+        assert figures.short_moment("year", date(2026, 1, 1)) == "2026"
 
 
 def test_a_name_is_brought_into_one_line_of_visible_characters():

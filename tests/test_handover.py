@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
@@ -58,7 +59,6 @@ def flaky() -> Iterator[Flaky]:
     backend = Flaky()
     with journal(backend):
         yield backend
-    backend.down, backend.poison = False, ""  # for what is tried again at exit
 
 
 @pytest.fixture(autouse=True)
@@ -83,25 +83,24 @@ def test_a_failing_backend_changes_no_response_and_its_batch_comes_later_under_t
 
 
 def test_what_is_kept_is_bounded_and_what_is_dropped_is_counted(flaky: Flaky, settings: Any) -> None:
-    settings.APP_METRICS_RETRY_LIMIT = 3
+    settings.APP_METRICS_RETRY_LIMIT = 2
     for number in range(5):
         with collect():
             metric(f"slug-{number}")
             metric(f"slug-{number}")
     flaky.down = False
-    metric("next")
-    assert flaky.slugs == [DROPPED_SLUG, "next", "slug-2", "slug-3", "slug-4"]
-    metric("last")
-    assert flaky.total(DROPPED_SLUG, {"reason": "retry_limit"}) == 4
+    get_backend().retry()
+    assert flaky.slugs == [DROPPED_SLUG, "slug-1", "slug-2", "slug-3", "slug-4"]  # the latest two were merged
+    assert flaky.total(DROPPED_SLUG, {"reason": "retry_limit"}) == 2
 
 
 def test_a_batch_that_is_never_accepted_bars_no_other(flaky: Flaky) -> None:
-    for slug in ("poison", "first", "second"):
+    for slug in ("poison", "first"):
         metric(slug)
     flaky.down = False
-    for slug in ("third", "fourth"):
+    for slug in ("second", "third"):
         metric(slug)
-    assert flaky.slugs == ["first", "fourth", "second", "third"]
+    assert flaky.slugs == ["first", "second", "third"]
 
 
 def test_a_log_handler_that_records_does_not_recurse(flaky: Flaky) -> None:
@@ -210,6 +209,31 @@ def test_what_a_loop_leaves_unwritten_is_kept(flaky: Flaky) -> None:
     flaky.down = False
     metric("next")
     assert flaky.slugs == ["calls", "next"]
+
+
+def test_a_write_that_goes_on_when_its_loop_has_ended_is_not_kept_as_well(flaky: Flaky) -> None:
+    flaky.down = False
+    begun, may_end, ended, write = threading.Event(), threading.Event(), threading.Event(), flaky.write
+
+    def slow(batch: Batch) -> None:
+        begun.set()
+        assert may_end.wait(10)
+        write(batch)
+        ended.set()
+
+    flaky.write = slow  # type: ignore[method-assign]
+
+    async def job() -> None:
+        metric("calls")
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+
+    asyncio.run(job())
+    may_end.set()
+    assert ended.wait(10)
+    get_backend().retry()
+    assert flaky.slugs == ["calls"]
+    assert flaky.count("calls") == 1
 
 
 def test_a_task_that_outlives_its_thread_is_kept(flaky: Flaky) -> None:

@@ -675,7 +675,7 @@ def command(text, *arguments, **options):
 
 def test_the_command_says_what_it_did(make_set):
     make_set("daily")
-    expected = "Sent 1 reports and 0 notices, 0 skipped, 0 with problems.\n"
+    expected = "Sent 1 report and 0 notices, 0 skipped, 0 with problems.\n"
     assert command("2026-11-24 06:00") == (expected, "", None)
     assert command("2026-11-25 06:00", verbosity=0) == ("", "", None)
 

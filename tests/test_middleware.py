@@ -1,8 +1,10 @@
 """The middleware under WSGI; tests/test_request_statements.py counts its statements on every database."""
 
+import gc
 import io
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -180,3 +182,16 @@ def test_django_adapts_nothing_to_the_middleware(caplog: pytest.LogCaptureFixtur
         wsgi_get("/quiet/", [])
     assert caplog.messages == []
     assert not iscoroutinefunction(MetricsMiddleware(lambda request: HttpResponse()))
+
+
+def test_a_closed_request_is_gone_without_waiting_for_the_garbage_collector() -> None:
+    request = RequestFactory().get("/")
+    gone = weakref.ref(request)
+    gc.disable()
+    try:
+        MetricsMiddleware(lambda request: HttpResponse())(request)
+        request.close()
+        del request
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -94,6 +94,14 @@ def test_an_item_that_would_overflow_its_total_is_set_aside(database, values, ru
     assert Total.objects.filter(metric__slug="other", count=1).count() == 5
 
 
+@pytest.mark.parametrize("last_at", [2**63 - 1, -(2**63), 0])
+def test_a_time_that_nobody_recorded_at_is_no_poison(database, last_at):
+    store(1, last_at=last_at)
+    store(2)
+    done = aggregate()
+    assert (done.items, done.quarantined, counted()) == (2, 0, 2)
+
+
 @pytest.mark.parametrize("positions", [{0}, {24}, {11, 12, 13}, {0, 7, 24}, set(range(25))], ids=str)
 @pytest.mark.parametrize("chunk_size", [1, 10, 100])
 def test_several_poisoned_rows_at_any_position_do_not_stop_the_rest(database, positions, chunk_size):

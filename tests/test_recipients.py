@@ -199,7 +199,7 @@ def test_without_the_site_or_its_urls_there_are_no_links(chosen):
 
 def test_the_dashboard_is_linked_where_there_is_an_admin(settings):
     settings.APP_METRICS_BASE_URL = BASE
-    assert dashboard_url() == f"{BASE}/admin/app_metrics/metric/"
+    assert dashboard_url() == f"{BASE}/admin/app_metrics/dashboard/"
 
 
 @pytest.mark.parametrize("spoil", ["", "x", "{}x", "x{}", "{}:x", "é", "\0", "a:b:c", ":::", "." + "x" * 5000])

@@ -2,18 +2,20 @@
 
 from datetime import date, datetime, timedelta
 from io import StringIO
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from freezegun import freeze_time
 
 from app_metrics import collect, metric, retention
 from app_metrics.aggregation import aggregate
 from app_metrics.checks import check_rules
-from app_metrics.models import Total
+from app_metrics.models import LedgerRow, Total
 from app_metrics.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.retention import compile_retention
 
@@ -126,3 +128,15 @@ def test_the_week_and_month_of_a_limit_stay_whole(history, settings):
     assert starts(WEEK) == [date(2026, 11, 16), date(2026, 11, 23)]
     assert starts(MONTH) == [date(2026, 11, 1)]
     assert starts(YEAR) == [date(2026, 1, 1)]
+
+
+def test_the_ledger_forgets_batches_of_more_than_a_week_ago(database, capsys):
+    now = timezone.now()
+    for number, days in enumerate((1, 8, 9)):
+        LedgerRow.objects.create(id=UUID(int=number), written_at=now - timedelta(days=days))
+    call_command("metrics_prune", "--dry-run")
+    assert capsys.readouterr().out == "2 ledger rows of batches that came more than 7 days ago would be deleted.\n"
+    assert LedgerRow.objects.count() == 3
+    call_command("metrics_prune")
+    assert capsys.readouterr().out == "2 ledger rows of batches that came more than 7 days ago deleted.\n"
+    assert [row.id.int for row in LedgerRow.objects.all()] == [0]

@@ -1,6 +1,8 @@
 """`metrics_show`: a metric in a terminal."""
 
-from datetime import datetime, timedelta
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from zoneinfo import ZoneInfo
 
@@ -10,6 +12,9 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation import aggregate
+from app_metrics.models import Metric
+
+from .processes import start
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 
@@ -90,8 +95,40 @@ def test_a_number_of_periods_beyond_the_limits_is_refused(history, last):
         show("orders", f"--last={last}")
 
 
-def test_a_name_with_line_breaks_stays_on_one_line(history):
-    from app_metrics.models import Metric
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("ascii", "Umsatz in ? ?"), ("latin-1", "Umsatz in ? \u00e9"), ("utf-8", "Umsatz in \u20ac \u00e9")],
+)
+def test_an_encoding_without_these_signs_gets_plain_ones_and_no_sparkline(encoding, name, transactional_database):
+    """With the real clock: it is another process."""
+    gauge("turnover", -5, at=datetime.now(UTC) - timedelta(days=1))
+    aggregate()
+    Metric.objects.update(name="Umsatz in \u20ac \u00e9")
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    process = start(
+        "tests.manage", transactional_database, "metrics_show", "turnover", "--last=2",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, encoding=encoding,
+    )  # fmt: skip
+    out, err = process.communicate()
+    assert (err, process.returncode) == ("", 0)
+    title, _, yesterday, today, *rest = out.splitlines()
+    assert title == f"{name} (turnover), by day"
+    is_whole = encoding == "utf-8"
+    assert yesterday.split()[1:] == ["\u22125" if is_whole else "-5"] * 3 + ["1"]
+    assert today.split()[1:] == ["\u2013" if is_whole else "-"] * 3 + ["0"]
+    assert rest == (["\u2584 "] if is_whole else [])
 
+
+def test_a_name_with_line_breaks_stays_on_one_line(history):
     Metric.objects.filter(slug="orders").update(name="Or\nders\x1b[2J")
     assert show("orders", "--last=1")[0] == "Or ders [2J (orders), by day"
+
+
+def test_a_reader_that_wants_no_more_is_no_error(transactional_database):
+    """With the real clock: it is another process."""
+    metric("orders")
+    aggregate()
+    arguments = ("metrics_show", "orders", "--last=1000")
+    process = start("tests.manage", transactional_database, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", 0)

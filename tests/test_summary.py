@@ -29,6 +29,7 @@ from app_metrics.summary import (
     merge,
     merge_all,
     new_batch_id,
+    readable_labels,
 )
 
 UTC = ZoneInfo("UTC")
@@ -119,6 +120,14 @@ def test_the_text_of_a_label_set_is_the_same_whatever_the_order_of_its_keys(mapp
     assert decode_labels(encode_labels(mapping)) == mapping
 
 
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [('{"plan":"pro"}', {"plan": "pro"}), ("{}", {}), ("", {}), ("{half", {}), ("[1]", {}), ('{"n":1}', {"n": "1"})],
+)
+def test_labels_that_nobody_recorded_can_be_read(text, labels):
+    assert readable_labels(text) == labels
+
+
 @given(labels, labels)
 def test_different_label_sets_have_different_texts(a, b):
     assert (encode_labels(a) == encode_labels(b)) == (a == b)
@@ -195,3 +204,9 @@ def test_memory_stays_flat_under_many_distinct_label_values():
         tracemalloc.stop()
     assert len(fold.summaries) == 101
     assert peaks[99_999] < peaks[10_000] * 1.1 + 10_000
+
+
+def test_the_overflow_series_takes_no_place_among_the_label_sets():
+    known = set()
+    assert cap_labels(OVERFLOW_LABELS, known, 1) == OVERFLOW_LABELS
+    assert [cap_labels(labels, known, 1) for labels in ("a", "b", "a")] == ["a", OVERFLOW_LABELS, "a"]

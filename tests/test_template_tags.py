@@ -11,7 +11,7 @@ from django.template import Context, Template
 from django.utils import translation
 from freezegun import freeze_time
 
-from app_metrics import collect, gauge, metric
+from app_metrics import collect, drops, gauge, metric
 from app_metrics.aggregation import aggregate
 from app_metrics.catalog import create_metric
 from app_metrics.models import Metric
@@ -59,6 +59,17 @@ def test_a_gauge_without_a_value_today_is_a_dash(history):
 def test_a_metric_that_is_not_there_yet_is_zero_and_has_no_line(history):
     assert render('metric_total "uploads"') == "0"
     assert render('metric_sparkline "uploads"') == ""
+
+
+def test_a_total_of_no_metric_is_logged_once_by_slug(history, caplog, monkeypatch):
+    monkeypatch.setattr(drops, "_causes", set())
+    for slug in ("downlaods", "uploads", "downlaods", "downloads"):
+        render(f'metric_total "{slug}"')
+        cache.clear()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "There is no metric 'downlaods' yet; {% metric_total %} shows 0."),
+        ("WARNING", "There is no metric 'uploads' yet; {% metric_total %} shows 0."),
+    ]
 
 
 def test_a_second_look_within_a_minute_asks_no_database(history, database, django_assert_num_queries):

@@ -8,6 +8,7 @@ import resource
 from datetime import datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from subprocess import PIPE
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +18,9 @@ from freezegun import freeze_time
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation import aggregate
 from app_metrics.exporting import COLUMNS
-from app_metrics.models import AggregationRun, ImportedFile, Item, Metric, Total
+from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
+
+from .processes import start
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
@@ -90,12 +93,37 @@ def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
     assert stored() == once
 
 
-def test_an_export_adds_to_what_is_there(history, tmp_path):
-    path = saved(tmp_path, export())
-    load(path)
+def test_an_export_adds_to_what_is_there_only_where_that_is_asked_for(history, tmp_path):
+    before, path = stored(), saved(tmp_path, export())
+    out, _, error = load(path)
+    reason = "There are totals of -orders, queue; give --add to add those of the file to them."
+    assert (out, error) == ("", f"Nothing was imported: {reason}")
+    assert (stored(), ImportedFile.objects.count()) == (before, 0)
+    assert load(path, "--add")[0] == f"Imported {len(before)} of {len(before)} lines.\n"
     assert Metric.objects.get(slug="-orders").total("year", NOON.date()) == 2 * sum(
         Decimal("-1.25") * n for n in range(60)
     )
+
+
+def test_an_export_of_other_metrics_than_those_there_needs_no_option(history, tmp_path):
+    path = saved(tmp_path, export())
+    empty()
+    metric("others")
+    aggregate()
+    Metric.objects.create(slug="queue", name="Queue", kind="gauge")
+    assert load(path)[2] is None
+
+
+def test_few_of_many_metrics_that_have_totals_are_named(transactional_database, tmp_path):
+    for number in range(7):
+        metric(f"m{number}")
+    assert "There are totals of m0, m1, m2, m3, m4, …; give" in load(saved(tmp_path, export()))[2]
+
+
+def test_plain_lines_add_to_what_is_there(history, tmp_path):
+    before = Metric.objects.get(slug="-orders").total("year", NOON.date())
+    assert load(saved(tmp_path, "2026-11-23,-orders,5\n"))[0] == "Imported 1 of 1 line.\n"
+    assert Metric.objects.get(slug="-orders").total("year", NOON.date()) == before + 5
 
 
 def test_cells_that_spreadsheets_would_run_are_escaped(history):
@@ -139,6 +167,15 @@ def test_a_folder_that_is_missing_is_an_error_and_no_traceback(history, tmp_path
         export(f"--output={tmp_path / 'none' / 'out.csv'}")
 
 
+def test_standard_output_that_cannot_hold_a_label_is_an_error_and_no_traceback(history):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    process = start("tests.manage", history, "metrics_export", env=environment, stdout=PIPE, stderr=PIPE)
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("CommandError: The export is not complete: 'ascii' codec can't encode")
+    assert "give --output FILE" in err
+
+
 def test_plain_lines_are_counted_with_or_without_a_heading(transactional_database, tmp_path):
     lines = '2026-11-23T09:30,downloads,4\n2026-11-22T23:30:00+00:00,downloads,1.5,"{""plan"": ""pro""}"\n'
     load(saved(tmp_path, lines))
@@ -168,7 +205,7 @@ def test_a_bad_line_is_told_by_number_and_set_aside_and_the_others_count(
 ):
     path = saved(tmp_path, f"2026-11-23,downloads,1\n{line}\n2026-11-23,downloads,2\n")
     out, err, error = load(path)
-    assert (out, error) == ("Imported 2 of 3 lines.\n", f"1 lines were set aside in {path}.rejected.")
+    assert (out, error) == ("Imported 2 of 3 lines.\n", f"1 line was set aside in {path}.rejected.")
     assert err.startswith("Line 2: ")
     assert reason in err
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 3
@@ -180,6 +217,49 @@ def test_what_was_set_aside_can_be_mended_and_imported(transactional_database, t
     rejected.write_text(rejected.read_text().replace("x", "5"))
     load(rejected)
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 6
+
+
+def test_the_same_file_leaves_alone_what_was_set_aside_and_mended_since(transactional_database, tmp_path):
+    path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n")
+    load(path)
+    rejected = tmp_path / "file.csv.rejected"
+    mended = rejected.read_text().replace("x", "5")
+    rejected.write_text(mended)
+    assert load(path) == ("This file was imported before; nothing was changed.\n", "", None)
+    assert rejected.read_text() == mended
+
+
+def test_history_that_is_imported_announces_no_milestone(history, settings, tmp_path):
+    path = saved(tmp_path, export())
+    empty()
+    settings.APP_METRICS_MILESTONES = {"queue": [1], "downloads": [5]}
+    metric("downloads", 2)
+    aggregate()
+    heading, *_ = path.read_text().splitlines()
+    line = "downloads,counter,{},{},{},9,9,1,1,1,1"
+    years = [line.format("year", "2020-01-01", "{}"), line.format("year", "2021-01-01", '"{""plan"": ""pro""}"')]
+    load(saved(tmp_path, "\n".join([heading, *years])), "--add")
+    assert Milestone.objects.count() == 0
+    assert HighWaterMark.objects.get(slug="downloads").total == 20
+
+
+def test_an_export_since_a_date_says_what_it_lacks(history):
+    for since, said in (("2026-06-01", ["the year 2026 among them"]), ("2026-01-01", [])):
+        err = StringIO()
+        call_command("metrics_export", f"--since={since}", stdout=StringIO(), stderr=err)
+        assert [text for text in ["the year 2026 among them"] if text in err.getvalue()] == said
+
+
+def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(history, tmp_path):
+    before = stored()
+    heading, first, *rest = export().splitlines(keepends=True)
+    empty()
+    load(saved(tmp_path, "".join([heading, first.replace(",day,", ",dax,", 1), *rest])))
+    assert stored() != before
+    rejected = tmp_path / "file.csv.rejected"
+    rejected.write_text(rejected.read_text().replace(",dax,", ",day,"))
+    load(rejected, "--add")
+    assert stored() == before
 
 
 @pytest.mark.parametrize(

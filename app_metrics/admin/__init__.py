@@ -1,5 +1,5 @@
 """What the project's admin shows; importing the parts registers them."""
 
-from . import counting, reporting, watching
+from . import counting, dashboard, reporting, watching
 
-__all__ = ["counting", "reporting", "watching"]
+__all__ = ["counting", "dashboard", "reporting", "watching"]

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..figures import shown
-from ..models import AggregationRun, ImportedFile, Item, Metric, QuarantinedItem, Total
+from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
 from ..periods import DAY, MONTH
 from ..summary import OVERFLOW_LABELS
 from .base import ReadOnlyAdmin
@@ -82,6 +82,21 @@ class QuarantinedItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(AggregationRun)
 class AggregationRunAdmin(ReadOnlyAdmin):
     list_display = ("finished_at", "seconds", "items", "quarantined")
+
+
+@admin.register(Backfill)
+class BackfillAdmin(ReadOnlyAdmin):
+    list_display = ("metric", "filled_until", "is_finished", "events", "updated_at")
+    list_select_related = ("metric",)
+    search_fields = ("metric__name", "metric__slug")
+
+    @admin.display(description=_("filled until"), ordering="until_day")
+    def filled_until(self, backfill: Backfill) -> Any:
+        return backfill.filled_until
+
+    @admin.display(description=_("finished"), boolean=True)
+    def is_finished(self, backfill: Backfill) -> bool:
+        return backfill.is_finished
 
 
 @admin.register(ImportedFile)

@@ -16,13 +16,23 @@ from .base import MetricsBackend
 from .retrying import RetryingBackend
 
 CLASS_NAME = "MetricsBackend"
+PREFIX = f"{__name__}."
 
 _replacement: RetryingBackend | None = None
 
 
 def get_backend() -> RetryingBackend:
-    """Return the backend that `APP_METRICS_BACKEND` names, shielded. Raises ImproperlyConfigured when it names none."""
-    return _replacement or _load(_checked(backend_path()))
+    """Return the backend that batches go to, shielded. Raises ImproperlyConfigured when the settings name none."""
+    return _replacement or configured_backend()
+
+
+def configured_backend() -> RetryingBackend:
+    """Return the backend that `APP_METRICS_BACKEND` names, shielded, also where another takes its place."""
+    return _load(_checked(backend_path()))
+
+
+def is_replaced() -> bool:
+    return _replacement is not None
 
 
 @contextmanager
@@ -54,10 +64,11 @@ def _checked(path: Any) -> str:
 def _load(path: str) -> RetryingBackend:
     try:
         found = _imported(path)
+    except ImproperlyConfigured:
+        raise
     except Exception as error:
         raise ImproperlyConfigured(
-            f"The metrics backend {path!r} cannot be imported: {error}. "
-            'Name a module or a class, such as "app_metrics.backends.db".'
+            f"The metrics backend {path!r} cannot be imported: {error}. {_remedy(path, error)}"
         ) from error
     backend = getattr(found, CLASS_NAME, found)
     if not callable(getattr(backend, "write", None)) or not isinstance(backend, type):
@@ -83,6 +94,15 @@ def _imported(path: str) -> Any:
         if error.name != path:  # something that the module itself needs is missing
             raise
     return import_string(path)
+
+
+def _remedy(path: str, error: Exception) -> str:
+    """Tell what to do; a backend of ours that lacks a package has an extra of its own name."""
+    missing = error.name if isinstance(error, ImportError) else None
+    if path.startswith(PREFIX) and missing and not missing.startswith(PREFIX):
+        extra = path.removeprefix(PREFIX).partition(".")[0]
+        return f'Run: pip install "/path/to/the/checkout[{extra}]"'
+    return f'Name a module or a class, such as "{PREFIX}db".'
 
 
 @receiver(setting_changed)

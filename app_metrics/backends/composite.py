@@ -1,8 +1,10 @@
 """Hand every batch to each of `APP_METRICS_COMPOSITE_BACKENDS`."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
@@ -16,14 +18,48 @@ class MetricsBackend(base.MetricsBackend):
 
     def __init__(self) -> None:
         self._destinations = [RetryingBackend(load_backend(path)) for path in _paths()]
+        self.waits = any(destination.waits for destination in self._destinations)
+        self.counts = any(destination.counts for destination in self._destinations)
 
     def write(self, batch: Batch) -> None:
         for destination in self._destinations:
             destination.write(batch)
 
+    @property
+    def kept(self) -> int:
+        return sum(destination.kept for destination in self._destinations)
+
+    def keeps(self) -> bool:
+        return all(destination.keeps() for destination in self._destinations)
+
+    def retry(self, until: float = math.inf) -> None:
+        """Let every destination have what was kept for it."""
+        for destination in self._destinations:
+            destination.retry(until)
+
+    def drain(self) -> None:
+        """Let every destination bring what waits there; one that fails does not keep the others from it."""
+        failures = []
+        for destination in self._destinations:
+            try:
+                destination.drain()
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise ExceptionGroup("Not every destination could be drained", failures)
+
+    def held(self) -> Sequence[Batch]:
+        return [batch for destination in self._destinations for batch in destination.held()]
+
+    def check_destination(self) -> Sequence[CheckMessage]:
+        return [message for destination in self._destinations for message in destination.check_destination()]
+
     def check(self) -> Sequence[CheckMessage]:
         if self._destinations:
-            return [message for destination in self._destinations for message in destination.check()]
+            return [
+                *(message for destination in self._destinations for message in destination.check()),
+                *self._counted_twice(),
+            ]
         return [
             Error(
                 "The composite backend has no destinations.",
@@ -31,6 +67,15 @@ class MetricsBackend(base.MetricsBackend):
                 id="app_metrics.E009",
             )
         ]
+
+    def _counted_twice(self) -> Iterator[CheckMessage]:
+        counting = [each.backend.__module__ for each in self._destinations if each.counts]
+        if len(counting) > 1:
+            yield CheckWarning(
+                f"Everything counts {len(counting)} times: {' and '.join(counting)} bring it to the totals.",
+                hint="Leave one of them among APP_METRICS_COMPOSITE_BACKENDS.",
+                id="app_metrics.W007",
+            )
 
 
 def _paths() -> Sequence[str]:

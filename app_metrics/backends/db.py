@@ -2,18 +2,19 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-from uuid import UUID
 
 from django.db import DatabaseError, connections, transaction
 
 from ..conf import settings
-from ..sql import dialect_for
-from ..sql.base import Row, flat
+from ..sql import commits_at_once, dialect_for
+from ..sql.base import item_rows
 from ..summary import Batch
 from . import base
 
 
 class MetricsBackend(base.MetricsBackend):
+    counts = True
+
     def write(self, batch: Batch) -> None:
         """Write all items of a batch in one statement; inside a transaction of the caller, within a savepoint.
 
@@ -22,14 +23,14 @@ class MetricsBackend(base.MetricsBackend):
         connection = connections[settings.APP_METRICS_DATABASE]
         try:
             with _guarded(connection):
-                dialect_for(connection).insert_items(connection, _rows(batch))
+                dialect_for(connection).insert_items(connection, item_rows(batch))
         except DatabaseError:
-            if connection.get_autocommit():
+            if self.keeps():
                 connection.close_if_unusable_or_obsolete()  # the caller's next query shall find a good one
             raise
 
     def keeps(self) -> bool:
-        return bool(connections[settings.APP_METRICS_DATABASE].get_autocommit())
+        return commits_at_once(connections[settings.APP_METRICS_DATABASE])
 
 
 def _guarded(connection: Any) -> AbstractContextManager[Any]:
@@ -38,10 +39,3 @@ def _guarded(connection: Any) -> AbstractContextManager[Any]:
         return nullcontext()
     savepoint: AbstractContextManager[None] = transaction.atomic(using=connection.alias)
     return savepoint
-
-
-def _rows(batch: Batch) -> list[Row]:
-    return [
-        flat((UUID(int=batch.id.int + index), *key), summary)
-        for index, (key, summary) in enumerate(batch.summaries.items())
-    ]

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.apps import apps
+from django.db.models import DateField
+
 from ..conf import settings
+
+JOINED = "date_joined"
 
 SIGNALS = {
     "django.contrib.auth.signals.user_logged_in": "logins",
@@ -13,8 +18,17 @@ SIGNALS = {
 
 
 def auth_models() -> Mapping[str, Any]:
-    """Return the model rules of the switch: a user created is a signup."""
-    return {settings.AUTH_USER_MODEL: {"created": "signups"}} if settings.APP_METRICS_AUTH else {}
+    """Return the model rules of the switch: a user created is a signup, at the time the user joined."""
+    return {settings.AUTH_USER_MODEL: {"created": _signups()}} if settings.APP_METRICS_AUTH else {}
+
+
+def _signups() -> dict[str, str]:
+    try:
+        fields = apps.get_model(settings.AUTH_USER_MODEL)._meta.concrete_fields
+    except (LookupError, ValueError):  # Django's own check tells
+        fields = ()
+    dated = any(isinstance(field, DateField) and field.name == JOINED for field in fields)
+    return {"slug": "signups"} | ({"backfill": JOINED} if dated else {})
 
 
 def auth_signals() -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ savepoint that was made by hand, with `transaction.savepoint()`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,8 @@ from ..conf import settings
 from ..recording import metric
 from .auth import auth_models
 from .connections import Connections
-from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported, suggest
+from .row_dates import CREATED, RowDate, compile_row_date
+from .rules import READ_ONLY, Getter, Parser, Rule, RuleError, alters_data, attribute_path, entries, imported, suggest
 
 SETTING = "APP_METRICS_MODELS"
 EVENTS_EXAMPLE = '{"created": "new_orders"}'
@@ -52,7 +54,7 @@ def _related(sent: Mapping[str, Any]) -> int:
 
 # What a rule may be mapped to: the signal, and how many events it tells of.
 EVENTS: dict[str, tuple[Signal, Amount]] = {
-    "created": (signals.post_save, _created),
+    CREATED: (signals.post_save, _created),
     "updated": (signals.post_save, _updated),
     "deleted": (signals.post_delete, _deleted),
     "pre_save": (signals.pre_save, _saved),
@@ -64,33 +66,42 @@ EVENTS: dict[str, tuple[Signal, Amount]] = {
 
 CompiledRules = list[tuple[type[Model], str, list[Rule]]]
 
+# The key that names the date of a row, for filling and verifying totals.
+BACKFILL = "backfill"
+
 _connections = Connections()
 
 
 def connect() -> None:
     """Connect the receivers that the settings ask for, in place of those connected before."""
     _connections.clear()
-    for setting in (settings.APP_METRICS_MODELS, auth_models()):
-        for model, event, rules in compile_models(setting)[0]:
-            signal, amount = EVENTS[event]
-            receive = partial(_receive, rules, amount)
-            for sender in _senders(model, event):
-                _connections.connect(signal, receive, sender)
+    for model, event, rules in configured():
+        signal, amount = EVENTS[event]
+        receive = partial(_receive, rules, amount)
+        for sender in _senders(model, event):
+            _connections.connect(signal, receive, sender)
 
 
-def compile_models(setting: Any) -> tuple[CompiledRules, list[RuleError]]:
+def configured() -> CompiledRules:
+    """Return the rules of the settings that are right; `check` tells the others."""
+    return [each for setting in (settings.APP_METRICS_MODELS, auth_models()) for each in compile_models(setting)[0]]
+
+
+def compile_models(setting: Any, name: str = SETTING) -> tuple[CompiledRules, list[RuleError]]:
+    """Return the rules that are right, and the mistakes; `name` is what these say they are in."""
     compiled: CompiledRules = []
     errors: list[RuleError] = []
     try:
-        for label, events in entries(SETTING, setting, EXAMPLE):
-            compiled += _compile_model(label, events, errors)
+        for label, events in entries(name, setting, EXAMPLE):
+            compiled += _compile_model(label, events, f"{name}[{label!r}]", errors)
     except RuleError as error:
         errors.append(error)
     return compiled, errors
 
 
-def _compile_model(label: str, events: Any, errors: list[RuleError]) -> Iterator[tuple[type[Model], str, list[Rule]]]:
-    origin = f"{SETTING}[{label!r}]"
+def _compile_model(
+    label: str, events: Any, origin: str, errors: list[RuleError]
+) -> Iterator[tuple[type[Model], str, list[Rule]]]:
     try:
         model = _model(label, origin)
         for event, value in entries(origin, events, EVENTS_EXAMPLE):
@@ -98,7 +109,8 @@ def _compile_model(label: str, events: Any, errors: list[RuleError]) -> Iterator
             if mistake:
                 errors.append(mistake)
                 continue
-            rules, mistakes = Parser(f"{origin}[{event!r}]", partial(_reference, model)).parse(value)
+            options = {BACKFILL: partial(compile_row_date, model, event)}
+            rules, mistakes = Parser(f"{origin}[{event!r}]", partial(_reference, model), options).parse(value)
             errors += mistakes
             yield model, event, rules
     except RuleError as error:
@@ -147,7 +159,25 @@ def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: st
     num = amount(sent)
     if num:
         for rule in rules:
-            rule.fire(instance, partial(metric, on_commit=True, using=using), num)
+            rule.fire(instance, partial(_record, rule.options.get(BACKFILL), instance, using), num)
+
+
+def _record(
+    dated: RowDate | None, instance: Model, using: str | None, slug: str, num: Any, labels: dict[str, str]
+) -> None:
+    # Totals of the hour of the row's own date can be told from the table again.
+    metric(slug, num, labels=labels, at=dated.of(instance) if dated else None, on_commit=True, using=using)
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePath:
+    """An attribute path from an instance; `relations` leads to the row that holds its end, as select_related() says."""
+
+    get: Getter
+    relations: str
+
+    def __call__(self, instance: Model) -> Any:
+        return self.get(instance)
 
 
 def _reference(model: type[Model], value: Any) -> Getter:
@@ -156,21 +186,26 @@ def _reference(model: type[Model], value: Any) -> Getter:
     names = value.split(".")
     if len(names) > 1 and not hasattr(model, names[0]):
         return imported(value, f"an attribute path of {model._meta.label}")
-    _check_path(model, names)
-    return attribute_path(names)
+    return InstancePath(attribute_path(names), "__".join(_relations(model, names)))
 
 
-def _check_path(model: type[Model], names: Sequence[str]) -> None:
-    """Raise RuleError for a name that a model lacks; relations are followed as far as they are known."""
+def _relations(model: type[Model], names: Sequence[str]) -> list[str]:
+    """Return which names lead to single other rows, as far as that is known.
+
+    Raises RuleError for a missing name, and for one that changes data.
+    """
     fields = {field.name: field for field in model._meta.get_fields()}
     name, *rest = names
     if not hasattr(model, name):
         raise RuleError(
             "E008", f"refers to {name!r}, which {model._meta.label} does not have", suggest(name, [*fields])
         )
+    if alters_data(getattr(model, name)):
+        raise RuleError("E008", f"refers to {name!r} of {model._meta.label}, which changes data", READ_ONLY)
     related = getattr(fields.get(name), "related_model", None)
-    if rest and isinstance(related, type) and not (fields[name].one_to_many or fields[name].many_to_many):
-        _check_path(related, rest)
+    if not isinstance(related, type) or fields[name].one_to_many or fields[name].many_to_many:
+        return []
+    return [name, *(_relations(related, rest) if rest else ())]
 
 
 @receiver(setting_changed)

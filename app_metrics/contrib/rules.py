@@ -8,8 +8,8 @@ from typing import Any
 from django.utils.module_loading import import_string
 from django.utils.text import slugify
 
+from .. import conf
 from ..arguments import MAX_LABEL_LENGTH, MAX_SLUG_LENGTH, check_labels, check_number, check_slug
-from ..conf import settings
 from ..drops import FAILED_RULE, drop, warn_once
 from ..recording import metric
 from ..summary import COUNTER
@@ -19,6 +19,7 @@ Source = Any
 Getter = Callable[[Source], Any]
 
 KEYS = ("slug", "num", "labels", "when")
+READ_ONLY = "Give a path or a callable that only reads."
 
 
 class RuleError(Exception):
@@ -50,13 +51,13 @@ class Rule:
 
         Never raises an Exception.
         """
-        if settings.APP_METRICS_DISABLED:
+        if conf.disabled:
             return None
         try:
             if self.when is not None and not self.when(source):
                 return None
-            labels = self.read_labels(source)
-            record(self.slug, num if self.num is None else self.num(source), labels=labels)
+            labels = self.read_labels(source) if self.labels else {}
+            record(self.slug, num if self.num is None else self.num(source), labels=labels or None)
         except Exception as error:
             drop(FAILED_RULE, f"{self.origin}: {error!r}")
             return None
@@ -157,6 +158,8 @@ class Parser:
     def _getter(self, value: Any) -> Getter:
         if not isinstance(value, str) and not callable(value):
             raise self.error("E008", f"refers to {value!r}", "Give a dotted path or a callable.")
+        if alters_data(value):
+            raise self.error("E008", f"refers to {value!r}, which changes data", READ_ONLY)
         getter: Getter = self._guarded(self._reference, value)
         return getter
 
@@ -183,14 +186,29 @@ def entries(setting: str, value: Any, example: str) -> Iterator[tuple[str, Any]]
 
 
 def attribute_path(names: Sequence[str]) -> Getter:
-    """Return what follows attributes from an object, and calls the last one where it can be called."""
+    """Return what follows attributes from an object, and calls the last one where it can be called.
+
+    It raises TypeError where that would change data.
+    """
 
     def get(source: Source) -> Any:
         for name in names:
             source = getattr(source, name)
-        return source() if callable(source) else source
+        if not callable(source):
+            return source
+        if alters_data(source):
+            raise TypeError(f"{'.'.join(names)!r} changes data, and is not called")
+        return source()
 
     return get
+
+
+def alters_data(value: Any) -> bool:
+    """Return whether a callable is marked as changing data, as `delete()` and `save()` of models are.
+
+    Django's templates call none of those either.
+    """
+    return callable(value) and bool(getattr(value, "alters_data", False))
 
 
 def imported(path: str, instead: str) -> Callable[..., Any]:
@@ -202,6 +220,8 @@ def imported(path: str, instead: str) -> Callable[..., Any]:
         raise RuleError("E008", f"refers to {path!r}, which cannot be imported ({error})", hint) from error
     if not callable(found):
         raise RuleError("E008", f"refers to {path!r}, which is not callable", hint)
+    if alters_data(found):
+        raise RuleError("E008", f"refers to {path!r}, which changes data", READ_ONLY)
     return found  # type: ignore[no-any-return]
 
 

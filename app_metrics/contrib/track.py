@@ -8,8 +8,9 @@ from functools import partial, wraps
 from time import perf_counter
 from typing import Any, TypeVar
 
+from .. import conf
 from ..arguments import check_slug
-from ..conf import is_strict, settings
+from ..conf import is_strict
 from ..drops import FAILED_RULE, drop
 from ..recording import after_commit, metric, record
 from ..summary import TIMER
@@ -60,7 +61,7 @@ class _Tracked:
 
     def record(self, started: float, outcome: str, result: Any, args: Any, kwargs: Any) -> None:
         seconds = perf_counter() - started
-        if settings.APP_METRICS_DISABLED or self.when not in (outcome, "always"):
+        if conf.disabled or self.when not in (outcome, "always"):
             return
         try:
             labels = self.labels(*args, **kwargs) if callable(self.labels) else self.labels

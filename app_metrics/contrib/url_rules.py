@@ -1,6 +1,7 @@
 """`APP_METRICS_URLS`: count responses by the name of the URL they answer."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 
-from ..arguments import check_slug
+from ..arguments import MAX_LABELS, check_slug
 from ..conf import settings
 from ..recording import record
 from ..summary import TIMER
@@ -17,6 +18,11 @@ from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imp
 
 SETTING = "APP_METRICS_URLS"
 EXAMPLE = '{"downloads:file": "downloads"}'
+# What fires these rules.
+MIDDLEWARE = "app_metrics.middleware.MetricsMiddleware"
+# The key that stands for the name of every URL, and the label that says which one it was.
+EVERY = "*"
+URL_LABEL = "url"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 # Stands for every other method, of which a visitor can invent any number.
 OTHER_METHOD = "other"
@@ -26,9 +32,20 @@ DEFAULT_STATUSES = frozenset(range(200, 400))
 SERVER_ERROR = 500
 
 
+@dataclass(frozen=True, slots=True)
+class EveryRule(Rule):
+    """A rule of every URL, told apart by a label that it gives by itself."""
+
+    @property
+    def reads(self) -> bool:
+        return bool(self.num or self.when or self.labels.keys() - {URL_LABEL})
+
+
 def record_response(request: HttpRequest, response: HttpResponseBase | None, seconds: float) -> None:
     """Fire the rules of the URL that was resolved, if any; `seconds` is what the response took to make."""
-    _fire(_matching(request, response), {"request": request, "response": response}, seconds)
+    rules = _matching(request, response)
+    if rules:
+        _fire(rules, {"request": request, "response": response}, seconds)
 
 
 async def arecord_response(request: HttpRequest, response: HttpResponseBase | None, seconds: float) -> None:
@@ -44,13 +61,23 @@ def _matching(request: HttpRequest, response: HttpResponseBase | None) -> list[R
     match = request.resolver_match
     if match is None:
         return []
+    rules = _rules_of(match.view_name)
+    if not rules:
+        return rules  # most requests of most sites
+    method = _method(request)
     status = SERVER_ERROR if response is None else response.status_code
     return [
         rule
-        for rule in rules_by_view_name().get(match.view_name, ())
-        if _method(request) in rule.options.get("methods", DEFAULT_METHODS)
+        for rule in rules
+        if method in rule.options.get("methods", DEFAULT_METHODS)
         and status in rule.options.get("status", DEFAULT_STATUSES)
     ]
+
+
+def _rules_of(name: str) -> list[Rule]:
+    rules = rules_by_view_name()
+    own = rules.get(name, [])
+    return own + rules.get(EVERY, []) if name != EVERY else own
 
 
 def _fire(rules: list[Rule], source: Mapping[str, Any], seconds: float) -> None:
@@ -74,9 +101,27 @@ def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[RuleError]]:
         for name, value in entries(SETTING, setting, EXAMPLE):
             rules[name], mistakes = Parser(f"{SETTING}[{name!r}]", _reference, OPTIONS).parse(value)
             errors += mistakes
+            if name == EVERY:
+                rules[name] = [rule for each in rules[name] if (rule := _told_apart(each, errors))]
     except RuleError as error:
         errors.append(error)
     return rules, errors
+
+
+def _told_apart(rule: Rule, errors: list[RuleError]) -> Rule | None:
+    """Return a rule of every URL with the label that names the URL, unless it gives that label itself."""
+    if URL_LABEL in rule.labels:
+        return rule
+    if len(rule.labels) >= MAX_LABELS:
+        hint = f"Name at most {MAX_LABELS - 1} labels: {URL_LABEL!r} comes by itself."
+        errors.append(RuleError("E001", f"{rule.origin} has labels that no metric can have.", hint))
+        return None
+    labels = {URL_LABEL: _view_name, **rule.labels}
+    return EveryRule(rule.origin, rule.slug, rule.num, labels, rule.when, rule.options)
+
+
+def _view_name(source: Mapping[str, Any]) -> Any:
+    return source["request"].resolver_match.view_name
 
 
 def _reference(value: Any) -> Getter:

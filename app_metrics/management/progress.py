@@ -4,18 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .output import counted
+
 
 @contextmanager
-def progress(stream: Any, total: int, things: str, done: str) -> Iterator[Callable[[int], None]]:
+def progress(stream: Any, total: int, thing: str, done: str) -> Iterator[Callable[[int], None]]:
     """Yield a function to call with the number of things that were done since the last call.
 
-    `things` names what is counted, as in "items"; `done` what happens to them, as in "aggregated".
+    `thing` names one of what is counted, as in "item"; `done` what happens to them, as in "aggregated".
     """
-    if stream.isatty() and (bar := _bar(stream, total, things)) is not None:
+    if stream.isatty() and (bar := _bar(stream, total, f"{thing}s")) is not None:
         with bar:
             yield bar.update
     else:
-        yield _lines(stream, total, f"{things} {done}")
+        yield _lines(stream, total, f"{counted(total, thing)} {done}")
 
 
 def _lines(stream: Any, total: int, text: str) -> Callable[[int], None]:
@@ -27,7 +29,7 @@ def _lines(stream: Any, total: int, text: str) -> Callable[[int], None]:
         count += number
         if count - reported >= total / 10:
             reported = count
-            stream.write(f"{count} of {total} {text}")
+            stream.write(f"{count} of {text}")
 
     return advance
 

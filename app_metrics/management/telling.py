@@ -8,6 +8,7 @@ from django.db import DatabaseError
 from ..alerts import check_alerts
 from ..figures import one_line
 from ..outbox import Outcome, send_notices
+from .output import counted, fitting
 
 
 def evaluate_alerts(command: BaseCommand, verbosity: int) -> int:
@@ -21,10 +22,10 @@ def evaluate_alerts(command: BaseCommand, verbosity: int) -> int:
     if verbosity:
         for state, alerts in (("Fired", done.fired), ("Recovered", done.recovered)):
             for alert in alerts:
-                command.stdout.write(f"{state}: {one_line(alert.name)}")
+                command.stdout.write(fitting(command.stdout, f"{state}: {one_line(alert.name)}"))
         command.stdout.write(
-            f"Evaluated {len(done.evaluated)} alerts, {len(done.fired)} fired, {len(done.recovered)} recovered, "
-            f"{len(done.failed)} failed."
+            f"Evaluated {counted(len(done.evaluated), 'alert')}, {len(done.fired)} fired, "
+            f"{len(done.recovered)} recovered, {len(done.failed)} failed."
         )
     return len(done.failed)
 
@@ -34,7 +35,7 @@ def mail_notices(command: BaseCommand, verbosity: int) -> int:
     outcome = send_notices()
     write_problems(command, [outcome])
     if verbosity and outcome.sent:
-        command.stdout.write(f"Sent {outcome.sent} notices.")
+        command.stdout.write(f"Sent {counted(outcome.sent, 'notice')}.")
     return len(outcome.problems)
 
 
@@ -44,12 +45,14 @@ def write_problems(command: BaseCommand, outcomes: Iterable[Outcome]) -> None:
             command.stderr.write(one_line(problem))
 
 
-def end(*, alerts: int = 0, mails: int = 0) -> None:
-    """Raise CommandError where alerts failed, or mails did."""
-    failures = []
-    if alerts:
-        failures.append(f"Alerts that could not be evaluated: {alerts}.")
-    if mails:
-        failures.append(f"Mails that failed or are undecided: {mails}. What failed is tried again by the next run.")
+def end(*, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
+    """Raise CommandError where something could not be brought, alerts failed, or mails did."""
+    said = []
     if failures:
-        raise CommandError(" ".join(failures))
+        said.append("Not all that waits elsewhere could be brought; the next run tries again.")
+    if alerts:
+        said.append(f"Alerts that could not be evaluated: {alerts}.")
+    if mails:
+        said.append(f"Mails that failed or are undecided: {mails}. What failed is tried again by the next run.")
+    if said:
+        raise CommandError(" ".join(said))

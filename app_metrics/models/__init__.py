@@ -1,7 +1,9 @@
+from .backfill import Backfill
 from .counting import (
     KIND_NAMES,
     PERIOD_NAMES,
     AggregationRun,
+    Dashboard,
     ImportedFile,
     Item,
     Metric,
@@ -10,12 +12,12 @@ from .counting import (
     StoredSummary,
     Total,
 )  # fmt: skip
+from .ledger import LedgerRow
 from .reporting import Delivery, MetricSet, Notice, OutgoingMail, ReportedMilestone, Schedule, Unsubscription
 from .watching import Alert, HighWaterMark, Milestone
 
 __all__ = [
-    "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Delivery", "HighWaterMark", "ImportedFile", "Item",
-    "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail", "QuarantinedItem",
-    "ReportedMilestone", "Schedule",
-    "StoredSummary", "Total", "Unsubscription",
+    "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark",
+    "ImportedFile", "Item", "LedgerRow", "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail",
+    "QuarantinedItem", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
 ]  # fmt: skip

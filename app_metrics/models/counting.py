@@ -15,6 +15,8 @@ from ..arguments import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
 from ..fields import ExactCharField, ExactDecimalField, ExactSlugField
 from ..periods import DAY, HOUR, MONTH, WEEK, YEAR
 from ..summary import COUNTER, DECIMAL_PLACES, GAUGE, MAX_DIGITS, TIMER, Summary
+from ..waiting import held
+from .ledger import LedgerRow
 
 KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
 PERIOD_NAMES = ((HOUR, _("hour")), (DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")), (YEAR, _("year")))
@@ -92,7 +94,17 @@ class Metric(models.Model):
         return readings.series(self._sources(), period, start, end, labels)
 
     def _sources(self) -> readings.Sources:
-        return Total.objects.filter(metric=self), Item.objects.filter(slug=self.slug)
+        totals, items = Total.objects.filter(metric=self), Item.objects.filter(slug=self.slug)
+        return readings.Sources(totals, items, held(LedgerRow.objects, {self.slug}))
+
+
+class Dashboard(Metric):
+    """What the admin lists the dashboard by, beside the models."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()  # whoever may view metrics
+        verbose_name = verbose_name_plural = _("dashboard")
 
 
 def number_field(**options: Any) -> ExactDecimalField:

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError
 
 from .base import Dialect
 
@@ -14,6 +15,16 @@ MODULES = {"sqlite": "sqlite", "postgresql": "postgresql", "mysql": "mariadb"}
 def dialect_for(connection: Any) -> Dialect:
     """Return what speaks to a connection's database. Raises ImproperlyConfigured for an unsupported vendor."""
     return _dialect(connection.vendor)
+
+
+def commits_at_once(connection: Any) -> bool:
+    """Tell whether what is written on a connection now stays written, without connecting to a database that is away."""
+    return connection.connection is None or bool(connection.autocommit)
+
+
+def is_lost(connection: Any, error: Exception) -> bool:
+    """Tell whether something failed because the database is away, and not for a lock or for what was written."""
+    return isinstance(error, (OperationalError, InterfaceError)) and connection.connection is None
 
 
 @cache

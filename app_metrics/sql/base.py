@@ -4,14 +4,19 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
+from django.db import DataError
+
 from ..models import Item, Total
-from ..summary import Number, Summary
+from ..summary import Batch, Summary, digits
 
 KEY_COLUMNS = ("slug", "kind", "labels", "day", "hour")
 SUMMARY_COLUMNS = Summary._fields
 ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
 TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
 TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
+
+# What storing fails with where the data are at fault, however often it is tried.
+BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
 
 Row = tuple[Any, ...]
 
@@ -29,8 +34,9 @@ class TotalKey(NamedTuple):
 class Claim(NamedTuple):
     """How many items the current transaction took out of the log, and what they hold.
 
-    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database gave them, one per item or already grouped by key;
-    the day may be text.
+    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database gave them, one per item, or already grouped and then
+    with a further column, the earliest `last_at`. Of rows with the same key and `last_at` the later one holds the last
+    value. The day and the numbers may be text.
     """
 
     size: int
@@ -54,7 +60,7 @@ class Dialect:
         raise NotImplementedError
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        """Write rows of ITEM_COLUMNS in one statement; a row whose id is there already is left alone."""
+        """Write what `item_rows` returned in one statement; a row whose id is there already is left alone."""
         raise NotImplementedError
 
     def claim(self, connection: Any, size: int) -> Claim:
@@ -70,11 +76,16 @@ def columns(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(prefix + name for name in names)
 
 
-def plain(number: Number) -> str:
-    """Return a number as digits, without an exponent."""
-    return str(number) if type(number) is int else f"{number:f}"
-
-
 def flat(key: Sequence[Any], summary: Summary) -> Row:
     """Return a key and its summary as one row, numbers as text that every database reads exactly."""
-    return (*key, summary.count, *map(plain, summary[1:5]), summary.last_at)
+    return (*key, summary.count, *map(digits, summary[1:5]), summary.last_at)
+
+
+def item_rows(batch: Batch) -> list[Row]:
+    """Return a batch as rows of ITEM_COLUMNS, all of them text or int; their ids follow from the batch's."""
+    first = batch.id.int
+    return [
+        # An id without hyphens fits MariaDB's UUID type, and the CHAR(32) that Django uses where there is none.
+        flat((f"{first + index:032x}", slug, kind, labels, day.isoformat(), hour), summary)
+        for index, ((slug, kind, labels, day, hour), summary) in enumerate(batch.summaries.items())
+    ]

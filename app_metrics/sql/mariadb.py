@@ -10,6 +10,8 @@ from .base import ITEM_COLUMNS, KEY_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, Cla
 # Rows of one statement of totals: it stays far below max_allowed_packet, which is 16 MiB by default.
 TOTALS_PER_STATEMENT = 2_000
 
+OBJECTS = {"day", "total", "minimum", "maximum", "last"}
+
 # What merge() does, in SQL. Assignments take effect from left to right, so `last` is decided before `last_at`.
 # The counts are added as decimals: where integers overflow in the adding, Django takes it for an IntegrityError.
 MERGE = """
@@ -28,15 +30,13 @@ class Dialect(base.Dialect):
         return error.args[0] if error is not None and error.args else None
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        # Ids without hyphens fit the UUID type of MariaDB 10.7 and the CHAR(32) that Django uses before it.
-        rows = [(item_id.hex, *row) for item_id, *row in rows]
         # Not INSERT IGNORE: that one turns every error into a warning.
         self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "id = id")
 
     def claim(self, connection: Any, size: int) -> Claim:
-        sql = f"""
-            DELETE FROM {self.item_table} ORDER BY id LIMIT %s
-            RETURNING {columns((*KEY_COLUMNS, *SUMMARY_COLUMNS))}"""
+        # Dates and decimals as text: the driver makes an object of each, where a chunk holds few different ones.
+        taken = (f"CAST({name} AS CHAR)" if name in OBJECTS else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS))
+        sql = f"DELETE FROM {self.item_table} ORDER BY id LIMIT %s RETURNING {columns(taken)}"
         with connection.cursor() as cursor:
             cursor.execute(sql, [size])
             rows = cursor.fetchall()

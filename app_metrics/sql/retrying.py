@@ -15,15 +15,15 @@ TRIES = 8
 Result = TypeVar("Result")
 
 
-def retried(connection: Any, transact: Callable[[], Result]) -> Result:
+def retried(connection: Any, transact: Callable[[], Result], tries: int = TRIES) -> Result:
     """Return what a transaction returns; run it again while its failure is one that passes."""
     dialect = dialect_for(connection)
-    for tried in range(1, TRIES + 1):
+    for tried in range(1, tries + 1):
         try:
             return transact()
         except (IntegrityError, OperationalError) as error:
             passing = isinstance(error, IntegrityError) or dialect.is_transient(error)
-            if tried == TRIES or not passing:
+            if tried == tries or not passing:
                 raise
             time.sleep(uniform(0, 0.05 * 2**tried))  # noqa: S311 - apart, not secret
     raise AssertionError("unreachable: the last try raises")

@@ -13,6 +13,29 @@ from ..summary import COUNT_LIMIT, TOTAL_LIMIT, Summary, merge
 from . import base
 from .base import ITEM_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
+NUMBERS = ("total", "minimum", "maximum", "last")
+# What SQLite folds exactly itself: whole numbers, of which 64 bits hold the sum of the largest chunk, and times of 16
+# digits, from 2001 to 2286. Everything else is folded in Python.
+PLAIN = " AND ".join((
+    "typeof(count) = 'integer' AND count BETWEEN 1 AND 100000000000000",
+    "typeof(last_at) = 'integer' AND last_at BETWEEN 1000000000000000 AND 9999999999999999",
+    "length(id) = 32",
+    *(f"{name} = CAST(CAST({name} AS integer) AS text)" for name in NUMBERS),
+    *(f"length({name}) < 15" for name in NUMBERS),
+))  # fmt: skip
+# One group per key of what is plain, and one of its own for each other item. The day as text, because Django's
+# converter fails on what is no date. `last` is what the greatest text ends with, after a time and an id.
+GROUPED = f"""
+    SELECT slug, kind, labels, CAST(day AS text), hour,
+        CASE own WHEN '' THEN sum(count) ELSE count END,
+        CASE own WHEN '' THEN sum(CAST(total AS integer)) ELSE total END,
+        CASE own WHEN '' THEN min(CAST(minimum AS integer)) ELSE minimum END,
+        CASE own WHEN '' THEN max(CAST(maximum AS integer)) ELSE maximum END,
+        CASE own WHEN '' THEN substr(max(last_at || id || last), 49) ELSE last END,
+        max(last_at), min(last_at)
+    FROM (SELECT *, CASE WHEN {PLAIN} THEN '' ELSE id END AS own FROM {{table}} WHERE id <= %s)
+    GROUP BY slug, kind, labels, day, hour, own ORDER BY max(last_at || id)"""
+
 
 class Dialect(base.Dialect):
     transient = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"})
@@ -27,19 +50,22 @@ class Dialect(base.Dialect):
             SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true
             ON CONFLICT DO NOTHING"""
         with connection.cursor() as cursor:
-            cursor.execute(sql, [_json((item_id.hex, *row) for item_id, *row in rows)])
+            cursor.execute(sql, [_json(rows)])
 
     def claim(self, connection: Any, size: int) -> Claim:
-        # The DELETE comes first: it takes the write lock before anything was read. The day as text, because
-        # Django's converter fails on what is no date.
-        sql = f"""
-            DELETE FROM {self.item_table}
-            WHERE id IN (SELECT id FROM {self.item_table} ORDER BY id LIMIT %s)
-            RETURNING slug, kind, labels, CAST(day AS text), hour, {columns(SUMMARY_COLUMNS)}"""
         with connection.cursor() as cursor:
-            cursor.execute(sql, [size])
+            # It changes nothing, but takes the write lock before anything is read.
+            cursor.execute(f"UPDATE {self.item_table} SET id = id WHERE false")
+            cursor.execute(
+                f"SELECT count(*), max(id) FROM (SELECT id FROM {self.item_table} ORDER BY id LIMIT %s)", [size]
+            )
+            taken, bound = cursor.fetchone()
+            if not taken:
+                return Claim(0, [])
+            cursor.execute(GROUPED.format(table=self.item_table), [bound])
             rows = cursor.fetchall()
-        return Claim(len(rows), rows)
+            cursor.execute(f"DELETE FROM {self.item_table} WHERE id <= %s", [bound])
+        return Claim(taken, rows)
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
         stored = self._stored(connection, [key for key, _ in totals])

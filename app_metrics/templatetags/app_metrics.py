@@ -6,11 +6,12 @@ from typing import Any
 
 from django import template
 from django.core.cache import cache
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from ..arguments import check_slug
+from ..drawing import sparkline
+from ..drops import warn_once
 from ..figures import shown
 from ..models import Metric
 from ..periods import DAY, HOUR, PERIODS
@@ -21,7 +22,6 @@ register = template.Library()
 
 CACHE_SECONDS = 60
 MOST_DAYS = 366
-WIDTH, HEIGHT = 100, 20
 
 
 @register.simple_tag
@@ -29,7 +29,8 @@ def metric_total(slug: str, period: str = DAY) -> str:
     """Show a metric's number of the current "day", "week", "month" or "year", what waits for aggregation included.
 
     It is a counter's total, a gauge's last value or a timer's mean, with the metric's unit, as the active language
-    writes it; 0 before anything was aggregated. Raises ValueError for a bad slug or another period.
+    writes it. Of a metric that is not there, or not yet, it is 0, and the log says so once. Raises ValueError for a
+    bad slug or another period.
     """
     if period not in PERIODS or period == HOUR:
         raise ValueError(f"metric_total shows no {period!r}; choose one of {', '.join(PERIODS[1:])}.")
@@ -52,23 +53,18 @@ def metric_sparkline(slug: str, days: int = 30) -> SafeString:
     found: Any = cache.get_or_set(key, lambda: _series(slug, days), CACHE_SECONDS)
     name, kind, unit, numbers = found
     values = [None if number is None else Decimal(number) for number in numbers]
-    if not any(value is not None for value in values):
-        return SafeString("")
     label = gettext("%(metric)s, last %(days)s days; today %(number)s") % {
         "metric": name,
         "days": days,
-        "number": shown(values[-1], kind, unit),
+        "number": shown(values[-1], kind, unit) if values else "",
     }
-    return format_html(
-        '<svg class="app-metrics-sparkline" width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-        '<polyline points="{}" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"/></svg>',
-        WIDTH, HEIGHT, WIDTH, HEIGHT, label, _points(values),
-    )  # fmt: skip
+    return sparkline(values, label)
 
 
 def _total(slug: str, period: str) -> tuple[str | None, str, str]:
     metric = Metric.objects.filter(slug=slug).first()
     if metric is None:
+        warn_once(f"There is no metric {slug!r} yet; {{% metric_total %}} shows 0.")
         return "0", "", ""
     return _text(headline(metric.kind, metric.summary(period))), metric.kind, metric.unit
 
@@ -84,15 +80,3 @@ def _series(slug: str, days: int) -> tuple[str, str, str, list[str | None]]:
 
 def _text(number: Number | None) -> str | None:
     return None if number is None else f"{number:f}"
-
-
-def _points(values: list[Decimal | None]) -> str:
-    """Return the points of a line from the left edge to the right one, zero or the lowest value at the bottom."""
-    known = [value for value in values if value is not None]
-    low, high = min(*known, Decimal(0), Decimal(0)), max(*known, Decimal(0), Decimal(0))
-    step, span_of_values = (WIDTH - 2) / (len(values) - 1), float(high - low) or 1.0
-    return " ".join(
-        f"{1 + step * index:.1f},{HEIGHT - 1 - float(value - low) / span_of_values * (HEIGHT - 2):.1f}"
-        for index, value in enumerate(values)
-        if value is not None
-    )

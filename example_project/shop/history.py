@@ -7,6 +7,8 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import NamedTuple
 
+from app_metrics.summary import COUNTER, TIMER
+
 from .models import Plan
 
 SEED = "Harbour Books"
@@ -16,33 +18,36 @@ WEEKDAYS = (0.95, 1.0, 1.02, 1.05, 1.1, 1.25, 0.8)
 # From midnight: nobody at night, most in the evening.
 HOURS = (1, 0, 0, 0, 0, 1, 3, 6, 9, 11, 12, 12, 14, 11, 10, 10, 11, 13, 16, 19, 20, 16, 9, 4)
 
-# What happens on an average day at the beginning of the history; the shop grows from there.
+# What happens on an average day at the beginning of the history; the shop grows from there, so that the day of a demo
+# does not dwarf all others.
 PER_DAY = {
     "new_user_signup": 6,
     "logins": 30,
     "failed_logins": 3,
-    "downloads": 24,
-    "searches": 55,
-    "statements": 4,
-    "orders": 9,
-    "exported_rows": 2,
-    "failures": 0.7,
+    "downloads": 70,
+    "searches": 80,
+    "statements": 30,
+    "orders": 60,
+    "exported_rows": 25,
+    "failures": 4,
 }
 GROWTH = 1.4
 BAD_DAYS = 0.015
 
 PLANS = (Plan.SINGLE, Plan.QUARTERLY, Plan.YEARLY)
-PLAN_SHARES = (70, 22, 8)
+PLAN_SHARES = (50, 30, 20)
 QUANTITIES = (1, 2, 3, 5, 10)
 QUANTITY_SHARES = (72, 17, 6, 4, 1)
 CATALOGUE_ROWS = 46
+CHECKOUT_SECONDS = 0.008
 
 
 class Event(NamedTuple):
     slug: str
-    number: int | Decimal
+    number: int | float | Decimal
     labels: dict[str, str]
     at: datetime
+    kind: str = COUNTER
 
 
 def day_events(day: date, progress: float, zone: tzinfo) -> Iterator[Event]:
@@ -55,9 +60,15 @@ def day_events(day: date, progress: float, zone: tzinfo) -> Iterator[Event]:
     for slug, average in PER_DAY.items():
         expected = average * mood * (1 + GROWTH * progress)
         if slug == "failures" and chance.random() < BAD_DAYS:
-            expected += 40
+            expected += 60
         for _ in range(round(chance.gauss(expected, math.sqrt(expected)))):
             yield from _happening(slug, _moment(day, zone, chance), chance)
+
+
+def _checkout_seconds(at: datetime) -> float:
+    """Return how long a checkout took: longer in busy hours, and now and then much longer."""
+    chance = random.Random(f"{SEED} {at}")
+    return CHECKOUT_SECONDS * (1 + HOURS[at.hour] / max(HOURS)) * chance.lognormvariate(0, 0.5)
 
 
 def _season(day: date) -> float:
@@ -81,5 +92,6 @@ def _happening(slug: str, at: datetime, chance: random.Random) -> Iterator[Event
         [plan] = chance.choices(PLANS, PLAN_SHARES)
         [quantity] = chance.choices(QUANTITIES, QUANTITY_SHARES)
         yield Event("checkouts", 1, {"method": "POST"}, at)
+        yield Event("checkout_seconds", _checkout_seconds(at), {}, at, TIMER)
         yield Event("items_sold", quantity, {"plan": plan.value}, at)
         yield Event("revenue", plan.price * quantity, {"plan": plan.value}, at)

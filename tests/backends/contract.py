@@ -4,7 +4,10 @@ import threading
 from datetime import date
 from decimal import Decimal
 
+import pytest
+
 from app_metrics.backends import load_backend
+from app_metrics.backends.retrying import RetryingBackend
 from app_metrics.summary import Batch, Key, Summary
 
 DAY = date(2026, 5, 31)
@@ -42,6 +45,11 @@ class BackendContract:
         for _ in range(2):
             assert load_backend(self.path).write(batch) is None
 
+    def test_it_answers_what_its_shield_asks(self, database):
+        shield = RetryingBackend(load_backend(self.path))
+        assert {type(answer) for answer in (shield.waits, shield.counts, shield.keeps())} == {bool}
+        assert shield.drain() is None
+
     def test_it_is_one_object_for_all_threads(self, database):
         seen = set()
         thread = threading.Thread(target=lambda: seen.add(load_backend(self.path)))
@@ -54,3 +62,9 @@ class BackendContract:
 
     def test_it_has_no_complaint_about_its_configuration(self, database):
         assert list(load_backend(self.path).check()) == []
+
+
+class WithoutDatabase(BackendContract):
+    @pytest.fixture
+    def database(self):
+        """No access: any query fails."""

@@ -7,15 +7,18 @@ from django.core.exceptions import ImproperlyConfigured
 
 from app_metrics import metric
 from app_metrics.aggregation import aggregate
-from app_metrics.backends import load_backend, locmem
+from app_metrics.backends import get_backend, load_backend, locmem
 from app_metrics.backends.base import MetricsBackend
 from app_metrics.models import Item, Total
 
 from .contract import batch_of
+from .receiving import NAME, NameServer, StatsdServer, telemetry, wait_for_address
 
 COMPOSITE = "app_metrics.backends.composite"
 DATABASE = "app_metrics.backends.db"
 LOCMEM = "app_metrics.backends.locmem"
+OTEL = "app_metrics.backends.otel"
+STATSD = "app_metrics.backends.statsd"
 HERE = "tests.backends.test_composite."
 
 
@@ -33,8 +36,31 @@ class Flaky(MetricsBackend):
         self.taken.append(batch.id)
 
 
+class Counting(Flaky):
+    """One whose numbers reach the totals, by some other way."""
+
+    counts = True
+
+
 class Stubborn(Flaky):
     """Another one, which goes up and down by itself."""
+
+
+class Drained(MetricsBackend):
+    """It counts how often it was drained."""
+
+    drains = 0
+
+    def drain(self):
+        self.drains += 1
+
+
+class Undrainable(MetricsBackend):
+    def write(self, batch):
+        """Take it."""
+
+    def drain(self):
+        raise OSError("away")
 
 
 @pytest.fixture
@@ -47,9 +73,7 @@ def composite(settings):
         return load_backend(COMPOSITE)
 
     locmem.outbox.clear()
-    yield compose
-    for path in (HERE + "Flaky", HERE + "Stubborn"):
-        load_backend(path).down = False
+    return compose
 
 
 def taken_by_locmem():
@@ -104,15 +128,67 @@ def test_recording_through_it_is_counted_once_though_a_destination_fails(composi
 
 
 def test_a_destination_that_fails_for_good_keeps_a_bounded_number_of_batches(composite, settings):
-    settings.APP_METRICS_RETRY_LIMIT = 5
+    settings.APP_METRICS_RETRY_LIMIT = 2
     backend = composite(HERE + "Flaky", LOCMEM)
     batches = [batch_of("orders") for _ in range(20)]
     for batch in batches:
         backend.write(batch)
+    assert backend.kept == 3  # two of the three that were tried, and one of all later ones
     load_backend(HERE + "Flaky").down = False
-    backend.write(last := batch_of("orders"))
-    assert len(load_backend(HERE + "Flaky").taken) == 6
-    assert taken_by_locmem() == [batch.id for batch in (*batches, last)]
+    backend.retry()
+    assert len(load_backend(HERE + "Flaky").taken) == 3
+    assert taken_by_locmem() == [batch.id for batch in batches]
+
+
+def test_it_waits_and_counts_where_any_destination_does(composite):
+    dummy = "app_metrics.backends.dummy"
+    answers = {}
+    for destinations in ([dummy, LOCMEM], [dummy, HERE + "Flaky"], [dummy, DATABASE]):
+        backend = composite(*destinations)
+        answers[destinations[-1]] = (backend.waits, backend.counts)
+        assert (get_backend().waits, get_backend().counts) == (backend.waits, backend.counts)
+    assert answers == {LOCMEM: (False, False), HERE + "Flaky": (True, False), DATABASE: (True, True)}
+
+
+def test_it_keeps_what_it_writes_where_every_destination_does(composite, database):
+    backend = composite(LOCMEM, DATABASE)
+    assert not backend.keeps()  # the test's own transaction
+    assert composite(LOCMEM).keeps()
+
+
+def test_one_destination_that_cannot_be_drained_keeps_no_other_from_it(composite):
+    backend = composite(HERE + "Undrainable", HERE + "Drained")
+    drained = load_backend(HERE + "Drained")
+    before = drained.drains
+    with pytest.raises(ExceptionGroup, match="Not every destination") as failure:
+        backend.drain()
+    assert [str(error) for error in failure.value.exceptions] == ["away"]
+    assert drained.drains == before + 1
+
+
+def test_an_aggregation_takes_what_there_is_though_a_destination_cannot_be_drained(composite, database):
+    composite(HERE + "Undrainable", DATABASE)
+    metric("orders", 3)
+    assert aggregate().failures
+    assert Total.objects.get(period="day").total == 3
+
+
+def test_exporters_get_what_the_totals_get_and_one_that_is_down_is_tried_again_alone(
+    composite, database, settings, monkeypatch
+):
+    server, receivers, names = StatsdServer(), telemetry(), NameServer(monkeypatch)
+    settings.APP_METRICS_STATSD_URL = server.url.replace("127.0.0.1", NAME)
+    backend = composite(STATSD, DATABASE, OTEL)
+    receivers.metrics()
+    for number in (1, 2):
+        backend.write(batch_of("exported", number=number))
+    assert (backend.kept, server.lines()) == (2, [])
+    names.answering.set()
+    wait_for_address(load_backend(STATSD))
+    backend.write(batch_of("exported", number=4))
+    assert sorted(server.lines()) == ["exported:1|c", "exported:2|c", "exported:4|c"]
+    assert [point.value for point in receivers.points("exported").values()] == [7]
+    assert sorted(Item.objects.values_list("total", flat=True)) == [1, 2, 4]
 
 
 def test_without_destinations_the_checks_complain(composite):
@@ -141,3 +217,11 @@ def test_a_destination_that_defines_nothing_but_write_has_no_complaint(settings)
     settings.APP_METRICS_BACKEND = COMPOSITE
     settings.APP_METRICS_COMPOSITE_BACKENDS = ["tests.backends.test_loading.Bare"]
     assert list(load_backend(COMPOSITE).check()) == []
+
+
+def test_two_destinations_that_count_are_warned_of(settings):
+    settings.APP_METRICS_COMPOSITE_BACKENDS = [DATABASE, f"{HERE}Counting", LOCMEM]
+    (message,) = load_backend(COMPOSITE).check()
+    assert (message.id, message.msg.split(":")[0]) == ("app_metrics.W007", "Everything counts 2 times")
+    settings.APP_METRICS_COMPOSITE_BACKENDS = [DATABASE, LOCMEM]
+    assert load_backend(COMPOSITE).check() == []

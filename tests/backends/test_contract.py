@@ -1,22 +1,17 @@
 """The contract, run against every backend, and what each one adds to it."""
 
 import pytest
+from celery import Celery
 
 from app_metrics.backends import load_backend, locmem
 
-from .contract import BackendContract, batch_of
+from .contract import BackendContract, WithoutDatabase, batch_of
 
 
 class TestDatabase(BackendContract):
     """The database backend, on every database; more of it is in test_db."""
 
     path = "app_metrics.backends.db"
-
-
-class WithoutDatabase(BackendContract):
-    @pytest.fixture
-    def database(self):
-        """No access: any query fails."""
 
 
 class TestLocmem(WithoutDatabase):
@@ -58,6 +53,21 @@ class TestDummy(WithoutDatabase):
         load_backend(self.path).write(batch_of("orders"))
         assert capsys.readouterr() == ("", "")
         assert not locmem.outbox
+
+
+class TestCelery(WithoutDatabase):
+    """The Celery backend, on a broker in memory; more of it is in tests/brokers."""
+
+    path = "app_metrics.backends.celery"
+
+    @pytest.fixture(autouse=True)
+    def app(self, monkeypatch):
+        made = Celery("tests.backends", broker="memory://", set_as_current=False, fixups=[])
+        monkeypatch.setattr("celery._state.default_app", made)
+        monkeypatch.setattr("celery._state._tls.current_app", None)
+
+    def test_it_counts(self):
+        assert load_backend(self.path).counts
 
 
 class TestComposite(WithoutDatabase):

@@ -3,6 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from app_metrics import backends
 from app_metrics.backends import dummy, get_backend, load_backend, locmem, replaced_backend
 from app_metrics.backends.base import MetricsBackend
 
@@ -75,6 +76,21 @@ def test_what_is_no_backend_is_refused_with_its_name(path, complaint):
     with pytest.raises(ImproperlyConfigured, match=complaint) as refusal:
         load_backend(path)
     assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize("path", ["app_metrics.backends.{}", "app_metrics.backends.{}.MetricsBackend"])
+def test_a_backend_whose_package_is_missing_names_the_extra_that_brings_it(lacking, path):
+    with pytest.raises(ImproperlyConfigured, match="No module named 'no_such_package'") as refusal:
+        load_backend(path.format(lacking))
+    assert str(refusal.value).endswith(f'pip install "/path/to/the/checkout[{lacking}]"')
+
+
+@pytest.fixture
+def lacking(monkeypatch, tmp_path):
+    """The name of a backend of this package that imports what is not installed."""
+    (tmp_path / "lacking.py").write_text("import no_such_package\n")
+    monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(tmp_path)])
+    return "lacking"
 
 
 def test_a_replacement_ends_with_its_block(settings):

@@ -1,6 +1,7 @@
 """URL rules, asked over real requests."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -10,6 +11,9 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 
+from app_metrics.arguments import MAX_LABELS
+from app_metrics.checks import check_rules
+from app_metrics.contrib.url_rules import compile_urls, record_response, rules_by_view_name
 from app_metrics.testing import assert_metric_recorded
 
 pytestmark = [pytest.mark.urls("tests.rule_urls")]
@@ -270,3 +274,107 @@ def test_disabled_rules_count_nothing_and_ask_nothing(client, settings, recorded
     settings.APP_METRICS_URLS = {"page": {"slug": "views", "when": pytest.fail}}
     assert client.get("/page/").status_code == 200
     assert recorded.slugs == []
+
+
+EVERYWHERE = {"*": "requests"}
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [("page", "/page/"), ("regions:eu:item", "/shops/eu/item/"), ("tests.rule_urls.page", "/unnamed/")],
+)
+def test_a_star_counts_every_url_by_its_name(name, address, client, settings, recorded):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    client.get(address)
+    assert_metric_recorded(recorded, "requests", total=1, labels={"url": name})
+
+
+def test_a_star_stands_beside_the_rules_of_the_name(client, settings, recorded):
+    settings.APP_METRICS_URLS = {**EVERYWHERE, "page": "views", "async": "others"}
+    client.get("/page/")
+    assert recorded.slugs == ["requests", "views"]
+    assert_metric_recorded(recorded, "views", total=1, labels={})
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "total"),
+    [
+        ("GET", "/page/", 1),
+        ("HEAD", "/page/", 0),
+        ("GET", "/missing/", 0),
+        ("GET", "/unknown/", 0),
+        ("GET", "/page", 0),
+    ],
+)
+def test_a_star_counts_what_any_rule_counts(method, address, total, client, settings, recorded):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    client.generic(method, address)
+    assert recorded.total("requests") == total
+
+
+def test_a_star_takes_every_option(client, settings, recorded):
+    rule = {
+        "slug": "posts",
+        "methods": ["POST"],
+        "status": [302],
+        "num": 3,
+        "when": "request.user.is_anonymous",
+        "labels": {"method": "request.method"},
+        "timing": "seconds",
+    }
+    settings.APP_METRICS_URLS = {"*": ["requests", rule]}
+    for method, status in (("GET", 302), ("POST", 200), ("POST", 302)):
+        client.generic(method, f"/answer/{status}/")
+    labels = {"method": "POST", "url": "answer"}
+    assert recorded.total("requests") == 3
+    assert_metric_recorded(recorded, "posts", total=3, count=1, labels=labels)
+    assert_metric_recorded(recorded, "seconds", count=1, labels=labels)
+
+
+def test_a_star_that_names_the_url_itself_is_left_to_do_so(client, settings, recorded):
+    settings.APP_METRICS_URLS = {"*": {"slug": "requests", "labels": {"url": "request.path"}}}
+    client.get("/page/")
+    assert_metric_recorded(recorded, "requests", total=1, labels={"url": "/page/"})
+
+
+def test_a_star_with_as_many_labels_as_there_may_be_has_no_room_for_its_own(client, settings, recorded):
+    labels = {f"label_{number}": "request.method" for number in range(MAX_LABELS)}
+    settings.APP_METRICS_URLS = {"*": [{"slug": "requests", "labels": labels}, "others"]}
+    client.get("/page/")
+    assert recorded.slugs == ["others"]
+    (error,) = compile_urls(settings.APP_METRICS_URLS)[1]
+    assert (error.code, error.hint) == ("E001", "Name at most 7 labels: 'url' comes by itself.")
+
+
+def test_the_label_of_a_star_needs_no_thread_under_asgi_but_what_it_reads_does(settings):
+    reading = {"slug": "requests", "labels": {"method": "request.method"}}
+    own = {"slug": "requests", "labels": {"url": "request.path"}}
+    settings.APP_METRICS_URLS = {"*": ["requests", {"slug": "requests", "when": "request.user"}, reading, own]}
+    assert [rule.reads for rule in rules_by_view_name()["*"]] == [False, True, True, True]
+
+
+def test_a_star_counts_an_asynchronous_request(settings, recorded):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    async_to_sync(AsyncClient().get)("/async/")
+    assert_metric_recorded(recorded, "requests", total=1, labels={"url": "async"})
+
+
+def test_a_url_whose_name_is_a_star_is_counted_once(rf, settings, recorded):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    request = rf.get("/")
+    request.resolver_match = SimpleNamespace(view_name="*")
+    record_response(request, HttpResponse(), 0)
+    assert_metric_recorded(recorded, "requests", total=1)
+
+
+@pytest.mark.django_db
+def test_a_star_and_other_rules_are_one_write(client, settings):
+    settings.APP_METRICS_URLS = {**EVERYWHERE, "page": ["views", "pages"]}
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/page/")
+    assert sum("INSERT" in query["sql"] for query in queries) == 1
+
+
+def test_a_star_is_no_unknown_url(settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    assert check_rules() == []

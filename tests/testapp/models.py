@@ -47,3 +47,21 @@ class Member(AbstractBaseUser):
     name = models.CharField(max_length=50, unique=True)
 
     USERNAME_FIELD = "name"
+
+
+class Order(models.Model):
+    """A row that says when it was created."""
+
+    placed_at = models.DateTimeField(null=True)
+    day = models.DateField(null=True)
+    plan = models.CharField(max_length=20, default="free")
+    amount = models.DecimalField(max_digits=12, decimal_places=2, default=1)
+    is_test = models.BooleanField(default=False)
+    document = models.ForeignKey(Document, models.SET_NULL, null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.placed_at}"
+
+
+class Subscription(Order):
+    """A child of it with a table of its own."""

@@ -6,7 +6,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from ... import spool
 from ...aggregation import Aggregation, aggregate, backlog, checked_chunk_size
+from ...figures import one_line
+from ...gathering import gather_from
+from ...models import LedgerRow
+from ...waiting import held, is_complete
+from ..output import counted
 from ..progress import progress
 from ..telling import end, evaluate_alerts, mail_notices
 
@@ -20,33 +26,57 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Say what waits, and change nothing.")
         parser.add_argument("--chunk-size", type=int, help="Items per transaction (default: APP_METRICS_CHUNK_SIZE).")
         parser.add_argument(
+            "--from",
+            dest="backend",
+            metavar="BACKEND",
+            help="Bring first what waits at the destination of this backend, which was configured before.",
+        )
+        parser.add_argument(
             "--then-alerts", action="store_true", help="Evaluate the alerts afterwards, as metrics_check_alerts does."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            failures = 0
             if options["dry_run"]:
                 self._say_what_waits()
             else:
-                self._aggregate(options["chunk_size"], options["verbosity"])
+                failures = self._aggregate(options["chunk_size"], options["verbosity"], options["backend"])
         except (DatabaseError, ValueError) as error:
             raise CommandError(f"Aggregation failed, what was counted before stays counted: {error}") from error
         if not options["dry_run"]:
             failed = evaluate_alerts(self, options["verbosity"]) if options["then_alerts"] else 0
-            end(alerts=failed, mails=mail_notices(self, options["verbosity"]))
+            end(failures=failures, alerts=failed, mails=mail_notices(self, options["verbosity"]))
 
     def _say_what_waits(self) -> None:
         waiting = backlog()
         age = f", the oldest for {waiting.age:.0f} s" if waiting.items else ""
-        self.stdout.write(f"{waiting.items} items wait{age}. Nothing was changed.")
+        self.stdout.write(
+            f"{counted(waiting.items, 'item')} {'waits' if waiting.items == 1 else 'wait'}{age}. Nothing was changed."
+        )
+        elsewhere = sum(len(batch.summaries) for batch in held(LedgerRow.objects).batches)
+        if elsewhere:
+            self.stdout.write(f"Elsewhere, at the backend's destination: {elsewhere}.")
+        if not is_complete():
+            self.stderr.write("The backend's destination does not answer; what waits there is not known.")
+        spooled = spool.waiting()
+        if spooled and spooled.segments:
+            self.stdout.write(f"The spool holds {counted(spooled.bytes, 'byte')} more.")
 
-    def _aggregate(self, chunk_size: int | None, verbosity: int) -> None:
+    def _aggregate(self, chunk_size: int | None, verbosity: int, backend: str | None) -> int:
+        """Aggregate, and return how much could not be brought to the item log."""
+        missed = gather_from(backend) if backend else []
         with self._progress(verbosity, checked_chunk_size(chunk_size)) as advance:
             done = aggregate(chunk_size=chunk_size, on_progress=advance)
         if done.quarantined:
-            self.stderr.write(f"{done.quarantined} items could not be counted; see the quarantined items in the admin.")
+            items = counted(done.quarantined, "item")
+            self.stderr.write(f"{items} could not be counted; see the quarantined items in the admin.")
         if verbosity:
             self.stdout.write(_summary_line(done))
+        failures = [*missed, *done.failures]
+        for failure in failures:
+            self.stderr.write(one_line(failure))
+        return len(failures)
 
     @contextmanager
     def _progress(self, verbosity: int, chunk_size: int) -> Iterator[Callable[[int], None] | None]:
@@ -55,12 +85,12 @@ class Command(BaseCommand):
         if waiting <= chunk_size:
             yield None
         else:
-            with progress(self.stdout, waiting, "items", "aggregated") as advance:
+            with progress(self.stdout, waiting, "item", "aggregated") as advance:
                 yield advance
 
 
 def _summary_line(done: Aggregation) -> str:
     return (
-        f"Aggregated {done.items} items in {done.seconds:.2f} s, "
+        f"Aggregated {counted(done.items, 'item')} in {done.seconds:.2f} s, "
         f"{done.quarantined} quarantined, {backlog().items} waiting."
     )

@@ -1,5 +1,5 @@
 from argparse import ArgumentParser
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.db import DatabaseError
 
 from ...aggregation import aggregate
 from ...exporting import count_rows, rows, write_csv, write_json
+from ...figures import one_line
 from ..dates import parse_date
 from ..progress import progress
 
@@ -27,12 +28,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            aggregate()
+            for failure in aggregate().failures:
+                self.stderr.write(one_line(failure))
             self._export(FORMATS[options["format"]], options)
         except DatabaseError as error:
             raise CommandError(f"The export is not complete: {error}") from error
         except BrokenPipeError:
             pass
+        except UnicodeEncodeError as error:
+            hint = "give --output FILE, which is written in UTF-8, or set PYTHONIOENCODING=utf-8"
+            raise CommandError(f"The export is not complete: {error}; {hint}.") from error
         except OSError as error:
             raise CommandError(str(error)) from error
 
@@ -40,5 +45,16 @@ class Command(BaseCommand):
         since, output = options["since"], options["output"]
         # What Django's wrapper wraps: the wrapper ends every write with a new line.
         target = nullcontext(self.stdout._out) if output is None else output.open("w", newline="", encoding="utf-8")
-        with target as stream, progress(self.stderr, count_rows(since), "totals", "written") as advance:
-            write(stream, rows(since), advance if options["verbosity"] else lambda number: None)
+        exported: Any = rows(since)
+        # Where writing fails the cursor is open, and must be closed before its connection.
+        with (
+            target as stream,
+            closing(exported),
+            progress(self.stderr, count_rows(since), "total", "written") as advance,
+        ):
+            write(stream, exported, advance if options["verbosity"] else lambda number: None)
+        if since and options["verbosity"] and (since.month, since.day) != (1, 1):
+            self.stderr.write(
+                f"Periods that began before {since} are left out, the year {since.year} among them: all-time totals, "
+                "which are made of years, lack it where this is imported."
+            )

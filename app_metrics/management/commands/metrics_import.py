@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...aggregation import aggregate
-from ...importing import Checked, Rejected, check_file, import_file
+from ...importing import Checked, Rejected, check_file, import_file, was_imported
+from ..output import counted, fitting
 from ..progress import progress
 
 SHOWN_LINES = 20
@@ -23,28 +24,40 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
+        parser.add_argument(
+            "--add",
+            action="store_true",
+            help="Add the totals of an export also to metrics that have some already.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         rejects = Rejects(options["file"], self.stderr)
         try:
+            if was_imported(options["file"]):
+                # Also with bad lines: what was set aside then may be mended by now.
+                self._say(options["verbosity"], "This file was imported before; nothing was changed.")
+                return
             with rejects:
                 checked = check_file(options["file"], rejects.add)
-            count = self._import(checked, options["verbosity"])
+            count = self._import(checked, options["verbosity"], may_add=options["add"])
             aggregate()
         except (OSError, ValueError) as error:
             raise CommandError(f"Nothing was imported: {error}") from error
         except DatabaseError as error:
             raise CommandError(f"The import stopped; run it again: {error}") from error
-        if options["verbosity"]:
-            self.stdout.write(_summary_line(checked, count))
+        self._say(options["verbosity"], f"Imported {count} of {counted(checked.lines, 'line')}.")
         if rejects.count:
-            raise CommandError(f"{rejects.count} lines were set aside in {rejects.path}.")
+            raise CommandError(f"{_lines_were(rejects.count)} set aside in {rejects.path}.")
 
-    def _import(self, checked: Checked, verbosity: int) -> int:
+    def _say(self, verbosity: int, text: str) -> None:
+        if verbosity:
+            self.stdout.write(text)
+
+    def _import(self, checked: Checked, verbosity: int, *, may_add: bool) -> int:
         if not verbosity:
-            return import_file(checked)
-        with progress(self.stderr, checked.lines, "lines", "imported") as advance:
-            return import_file(checked, on_progress=advance)
+            return import_file(checked, may_add=may_add)
+        with progress(self.stderr, checked.lines, "line", "imported") as advance:
+            return import_file(checked, may_add=may_add, on_progress=advance)
 
 
 class Rejects:
@@ -62,19 +75,18 @@ class Rejects:
     def __exit__(self, *details: object) -> None:
         self._opened.close()
         if self.count > SHOWN_LINES:
-            self._stderr.write(f"… and {self.count - SHOWN_LINES} more")
+            self._stderr.write(fitting(self._stderr, f"… and {self.count - SHOWN_LINES} more"))
 
     def add(self, rejected: Rejected) -> None:
         if not self.count:
             stream = self._opened.enter_context(self.path.open("w", newline="", encoding="utf-8"))
             self._writer = csv.writer(stream)
+            self._writer.writerow(rejected.columns)
         self.count += 1
         self._writer.writerow(rejected.cells)
         if self.count <= SHOWN_LINES:
             self._stderr.write(f"Line {rejected.number}: {rejected.reason}")
 
 
-def _summary_line(checked: Checked, count: int) -> str:
-    if checked.lines and not count and len(checked.bad) < checked.lines:
-        return "This file was imported before; nothing was changed."
-    return f"Imported {count} of {checked.lines} lines."
+def _lines_were(number: int) -> str:
+    return f"{counted(number, 'line')} {'was' if number == 1 else 'were'}"

@@ -4,13 +4,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from ...ledger import KEPT_DAYS, forget_old, old_rows
 from ...retention import Limit, expired, limits, prune
+from ..output import counted
 from ..progress import progress
 
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Delete the totals that APP_METRICS_RETENTION lets go. Safe to run at any time."
+    help = "Delete the totals that APP_METRICS_RETENTION lets go, and the ids of old batches. Safe to run at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Say what would be deleted, and change nothing.")
@@ -19,20 +21,28 @@ class Command(BaseCommand):
         try:
             for limit in limits():
                 self._prune(limit, options["dry_run"], options["verbosity"])
+            self._forget(options["dry_run"], options["verbosity"])
         except ValueError as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"Deleting stopped; the next run goes on: {error}") from error
 
+    def _forget(self, dry_run: bool, verbosity: int) -> None:
+        """Let the ids of batches go that no longer come again; say so where there are some."""
+        count = old_rows().count() if dry_run else forget_old()
+        if count and (dry_run or verbosity):
+            rows, end = counted(count, "ledger row"), "would be deleted" if dry_run else "deleted"
+            self.stdout.write(f"{rows} of batches that came more than {KEPT_DAYS} days ago {end}.")
+
     def _prune(self, limit: Limit, dry_run: bool, verbosity: int) -> None:
         count = expired(limit)
-        what = f"totals by {limit.period} from before {limit.before}"
+        what = f"by {limit.period} from before {limit.before}"
         if dry_run:
-            self.stdout.write(f"{count} {what} would be deleted.")
+            self.stdout.write(f"{counted(count, 'total')} {what} would be deleted.")
             return
         if not verbosity:
             prune(limit)
             return
-        with progress(self.stdout, count, f"totals by {limit.period}", "deleted") as advance:
+        with progress(self.stdout, count, "total", f"by {limit.period} deleted") as advance:
             deleted = prune(limit, on_progress=advance)
-        self.stdout.write(f"Deleted {deleted} {what}.")
+        self.stdout.write(f"Deleted {counted(deleted, 'total')} {what}.")

@@ -25,6 +25,7 @@ from ...models.reporting import SENT_PERIODS
 from ...outbox import Outcome, Skip, due_notices, send_notices
 from ...rendering import Mail
 from ..dates import parse_date
+from ..output import counted
 from ..telling import end, write_problems
 
 
@@ -80,7 +81,9 @@ class Command(BaseCommand):
         notices = list(due_notices())
         for notice in notices:
             self.stdout.write(one_line(str(notice)))
-        self.stdout.write(f"{reports} reports and {len(notices)} notices would be sent. Nothing was changed.")
+        self.stdout.write(
+            f"{counted(reports, 'report')} and {counted(len(notices), 'notice')} would be sent. Nothing was changed."
+        )
 
     def _say_of(self, metric_set: MetricSet, as_of: date) -> int:
         """Say what would become of the deliveries of a set; return how many would be sent."""
@@ -120,6 +123,6 @@ class Command(BaseCommand):
 
 def _summary_line(reports: Outcome, notices: Outcome) -> str:
     return (
-        f"Sent {reports.sent} reports and {notices.sent} notices, {reports.skipped} skipped, "
+        f"Sent {counted(reports.sent, 'report')} and {counted(notices.sent, 'notice')}, {reports.skipped} skipped, "
         f"{len(reports.problems) + len(notices.problems)} with problems."
     )

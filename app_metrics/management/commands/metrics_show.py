@@ -1,5 +1,6 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...models import Metric
 from ...periods import DAY, FIRST_YEAR, HOUR, PERIODS, period_start, previous_start
 from ...readings import Point, point_headline, today
 from ...summary import COUNTER, GAUGE
+from ..output import can_hold, fitting
 
 MOST = 1000
 
@@ -31,13 +33,21 @@ class Command(BaseCommand):
             raise CommandError(f"There is no metric {options['slug']!r}{_known()}.")
         if not 1 <= options["last"] <= MOST:
             raise CommandError(f"--last is {options['last']}; give a number from 1 to {MOST}.")
-        points = _latest(metric, options["period"], options["last"])
+        with suppress(BrokenPipeError):
+            self._show(metric, options["period"], _latest(metric, options["period"], options["last"]))
+
+    def _show(self, metric: Metric, period: str, points: Sequence[Point]) -> None:
         # Like every command's, and whatever language the numbers are grouped in elsewhere.
         with translation.override("en"):
-            self.stdout.write(one_line(f"{metric.name} ({metric.slug}), by {options['period']}"))
+            self._write(one_line(f"{metric.name} ({metric.slug}), by {period}"))
             for row in aligned([_head(metric.kind), *(_row(metric, point) for point in points)]):
-                self.stdout.write("\n".join(row))
-            self.stdout.write(sparkline(point_headline(metric.kind, point) for point in points))
+                self._write("\n".join(row))
+            line = sparkline(point_headline(metric.kind, point) for point in points)
+            if can_hold(self.stdout, line):
+                self.stdout.write(line)
+
+    def _write(self, text: str) -> None:
+        self.stdout.write(fitting(self.stdout, text))
 
 
 def _known() -> str:

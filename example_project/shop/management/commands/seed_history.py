@@ -1,14 +1,16 @@
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from app_metrics import collect, metric
+from app_metrics import collect
 from app_metrics.models import Item, Total
+from app_metrics.recording import record
+from app_metrics.summary import COUNTER, TIMER
 from app_metrics.utils import create_metric, create_metric_set
 from example_project.shop.history import day_events
 
@@ -19,18 +21,21 @@ NAMES = {
     "downloads": "Downloaded reading guides",
     "searches": "Searches",
     "checkouts": "Checkouts",
+    "checkout_seconds": "Duration of a checkout",
     "orders": "Orders",
     "items_sold": "Boxes sold",
     "revenue": "Revenue in €",
     "statements": "Statements",
     "exported_rows": "Exported catalogue rows",
     "failures": "Failed pages",
+    "requests": "Pages by URL",
 }
+TIMERS = {"checkout_seconds"}
 DAYS_BETWEEN_LINES = 100
 
 
 class Command(BaseCommand):
-    help = "Record a made-up history of the shop, up to yesterday: demo data, the same in every run."
+    help = "Record a made-up history of the shop, up to the last full hour: demo data, the same in every run."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=int, default=400, help="how far back (default: 400)")
@@ -43,14 +48,14 @@ class Command(BaseCommand):
             raise CommandError("There is a history already; --again records it a second time.")
         if not again:
             name_metrics()
-        today = timezone.localdate()
-        first = today - timedelta(days=days)
-        past = [first + timedelta(days=number) for number in range(days)]
-        self.stdout.write(f"Recording demo data, made up: {first} to {past[-1]}")
+        until = timezone.localtime().replace(minute=0, second=0, microsecond=0)
+        first = until.date() - timedelta(days=days)
+        past = [first + timedelta(days=number) for number in range(days + 1)]
+        self.stdout.write(f"Recording demo data, made up: {first} to {until:%Y-%m-%d %H:%M}")
         events = 0
         for day in self.progress(past):
-            events += record_day(day, (day - first).days / days)
-        self.stdout.write(f"Recorded {events:,} events of {days} days.")
+            events += record_day(day, (day - first).days / days, until)
+        self.stdout.write(f"Recorded {events:,} events of {days} days and the hours of today.")
 
     def progress(self, days: list[date]) -> Iterable[date]:
         """Yield the days beside a bar on a terminal, or a line now and then elsewhere."""
@@ -76,16 +81,18 @@ def has_history() -> bool:
 
 
 def name_metrics() -> None:
-    metrics = [create_metric(name=name, slug=slug) for slug, name in NAMES.items()]
+    kinds = {slug: TIMER if slug in TIMERS else COUNTER for slug in NAMES}
+    metrics = [create_metric(name=name, slug=slug, kind=kinds[slug]) for slug, name in NAMES.items()]
     staff = get_user_model().objects.filter(is_staff=True)
     create_metric_set(name="Harbour Books", metrics=metrics, email_recipients=list(staff))
 
 
-def record_day(day: date, progress: float) -> int:
-    """Record the events of one day as one batch, and return how many there were."""
+def record_day(day: date, progress: float, until: datetime) -> int:
+    """Record the events of one day before a moment as one batch, and return how many there were."""
     events = 0
     with collect():
         for event in day_events(day, progress, timezone.get_default_timezone()):
-            metric(event.slug, event.number, labels=event.labels, at=event.at)
-            events += 1
+            if event.at < until:
+                record(event.slug, event.kind, event.number, event.labels, event.at)
+                events += 1
     return events

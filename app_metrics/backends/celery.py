@@ -1,0 +1,102 @@
+"""Publish every batch as a message of the project's Celery, whose workers write it to the item log."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from celery import current_app
+from celery.app import default_app
+from django.core.checks import CheckMessage, Error
+from django.db import connections
+
+from ..conf import settings, timeout
+from ..ledger import write_once
+from ..sql import commits_at_once
+from ..summary import Batch
+from ..wire import encode_batch
+from . import base
+from .breaker import Breaker
+from .publishers import Publisher, Publishers
+
+# The name of the task, by which `task_routes` may give it a queue of its own.
+WRITE_BATCH = "app_metrics.tasks.write_batch"
+
+logger = logging.getLogger("app_metrics")
+
+
+class MetricsBackend(base.MetricsBackend):
+    counts = True
+
+    def __init__(self) -> None:
+        self._breaker = Breaker()
+        self._publishers = Publishers()
+        if default_app:  # else the project makes its app later, and Celery would put another one in its place
+            _import_ahead(current_app)
+
+    def write(self, batch: Batch) -> None:
+        """Publish a batch; where that does not succeed in time, write it to the database.
+
+        It goes there under the same id, so that a message that did get out counts no second time. Raises whatever the
+        database raises.
+        """
+        if not self._published(batch):
+            write_once(batch, tries=1)  # a request waits, and what fails is kept and tried again
+
+    def keeps(self) -> bool:
+        return commits_at_once(connections[settings.APP_METRICS_DATABASE])
+
+    def check(self) -> Sequence[CheckMessage]:
+        conf = current_app.conf
+        if not (conf.broker_write_url or conf.broker_url):
+            message, hint = (
+                "Celery has no broker.",
+                "Set it where the project makes its Celery app, and import that app.",
+            )
+        elif not {"json", "application/json"} & set(conf.accept_content):
+            message, hint = "Celery's workers refuse JSON.", 'Add "json" to accept_content.'
+        else:
+            return ()
+        return [Error(f"{message} The batches of app_metrics cannot be written.", hint=hint, id="app_metrics.E022")]
+
+    def _published(self, batch: Batch) -> bool:
+        if current_app.conf.task_always_eager or not self._breaker.allows():
+            return False
+        started = time.monotonic()
+        try:
+            self._publish(batch)
+        except Exception as error:
+            self._breaker.failed()
+            logger.warning("Could not publish metrics batch %s; it goes to the database: %r", batch.id, error)
+            return False
+        if time.monotonic() - started > timeout():
+            self._breaker.failed()  # a broker that answers late costs requests as much as one that does not
+        else:
+            self._breaker.succeeded()
+        return True
+
+    def _publish(self, batch: Batch) -> None:
+        # Not by send_task(), whose signals tell the project of every task: a receiver that counts them by metric()
+        # would make a batch of every batch.
+        app, arguments = current_app, (encode_batch(batch),)
+        message = app.amqp.create_task_message(
+            str(batch.id), WRITE_BATCH, arguments, ignore_result=True, argsrepr="('…',)"
+        )
+        with self._publishers.lent(app) as publisher:
+            publisher.publish(message.body, headers=message.headers, **message.properties, **_address(app, arguments))
+
+
+def _import_ahead(app: Any) -> None:
+    """Have imported what publishing needs, for which no request is to wait; it connects nowhere."""
+    with suppress(Exception):  # whoever publishes is told
+        _address(app, ("",))
+        Publisher(app)
+
+
+def _address(app: Any, arguments: tuple[str]) -> dict[str, Any]:
+    """Return where the project's routes send the task: straight to a queue, or to an exchange that they name."""
+    route = app.amqp.router.route({}, WRITE_BATCH, arguments, {})
+    if queue := route.get("queue"):
+        return {"exchange": "", "routing_key": queue.name, "declare": [queue]}
+    return {"exchange": route["exchange"], "routing_key": route["routing_key"]}

@@ -1,0 +1,132 @@
+"""Fold batches into hashes in Redis, which aggregations bring to the item log: one round trip a batch."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.core.checks import CheckMessage
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.utils.functional import cached_property
+from redis import exceptions
+
+from ...conf import max_label_sets, settings
+from ...ledger import write_once
+from ...sql import is_lost
+from ...summary import Batch
+from .. import base
+from .coding import decode
+from .connecting import check, connect
+from .shard import Shard
+
+MAX_SHARDS = 1024
+UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError)
+# Seconds that reading what is held may take, of somebody's request.
+READING = 1.0
+
+
+class MetricsBackend(base.MetricsBackend):
+    """The memory of the buckets is bounded by the number of series and hours, not by traffic. Nothing in it expires."""
+
+    counts = True
+    by_ledger = False  # what is in a bucket comes by the id of the bucket
+
+    def __init__(self) -> None:
+        count, prefix = settings.APP_METRICS_REDIS_SHARDS, settings.APP_METRICS_REDIS_PREFIX
+        if type(count) is not int or not 1 <= count <= MAX_SHARDS:
+            raise ImproperlyConfigured(f"APP_METRICS_REDIS_SHARDS is {count!r}; give a number from 1 to {MAX_SHARDS}.")
+        if not isinstance(prefix, str) or not prefix or "{" in prefix:
+            raise ImproperlyConfigured(f"APP_METRICS_REDIS_PREFIX is {prefix!r}; give a text without braces.")
+        self._shards = [Shard(prefix, number) for number in range(count)]
+        check()
+
+    def write(self, batch: Batch) -> None:
+        """Fold a batch into its hours; one that was folded before is left out."""
+        if batch.summaries:
+            # The last 16 bits of an id are zero. Always the same shard, also when the batch comes again.
+            shard = self._shards[(batch.id.int >> 16) % len(self._shards)]
+            shard.write(self._client, batch, max_label_sets())
+
+    def drain(self) -> None:
+        if failures := list(self._failures()):
+            raise ExceptionGroup("Not everything in Redis could be brought to the item log", failures)
+
+    def held(self) -> Sequence[Batch]:
+        return list(self._held(time.monotonic() + READING))
+
+    def check_destination(self) -> Sequence[CheckMessage]:
+        try:
+            policies = sorted(set(_evicting(self._client.info("memory"))))
+        except Exception as error:
+            message = f"Redis does not answer: {error!r}"
+            hint = (
+                "Correct APP_METRICS_REDIS_URL or APP_METRICS_REDIS_CLIENT, or start it. "
+                "Meanwhile batches wait where they were recorded."
+            )
+            return [CheckWarning(message, hint=hint, id="app_metrics.W006")]
+        hint = "Set maxmemory-policy to noeviction there, or take a Redis that is no cache."
+        return [
+            CheckWarning(f"Redis may throw away what was counted: it has {policy}.", hint=hint, id="app_metrics.W005")
+            for policy in policies
+        ]
+
+    # Made when they are asked for: a client of the project's may connect at once, and fail like any write then.
+    # By Django's property, without a lock that others would wait for.
+
+    @cached_property
+    def _client(self) -> Any:
+        return connect()
+
+    @cached_property
+    def _patient(self) -> Any:
+        return connect(patiently=True)
+
+    def _failures(self) -> Iterator[Exception]:
+        """Bring what there is, and yield what went wrong; one failure does not keep the rest.
+
+        Raises whatever making a client does: no part can be brought without one.
+        """
+        client = self._patient
+        for shard in self._shards:
+            try:
+                shard.claim(client)
+                claims = shard.claims(client)
+                shard.forget(client)
+            except Exception as error:  # a cluster's client has errors that are no RedisError
+                yield error
+                if isinstance(error, UNREACHABLE) and settings.APP_METRICS_REDIS_CLIENT is None:
+                    return  # one server has all the shards
+                continue
+            for claim_id, name in claims.items():
+                try:
+                    self._bring(shard, claim_id, name)
+                except UNREACHABLE as error:
+                    yield error
+                    break  # the others would wait as long, one by one
+                except Exception as error:
+                    error.add_note(f"claim {claim_id} of {name}")
+                    yield error
+                    if is_lost(connections[settings.APP_METRICS_DATABASE], error):
+                        return
+
+    def _bring(self, shard: Shard, claim_id: str, name: str) -> None:
+        """Write what a claim holds, once; whatever is not written yet when this is killed is there at the next run."""
+        summaries, damaged = decode(name, shard.read_claim(self._patient, claim_id).items())
+        write_once(Batch(summaries, UUID(claim_id)), damaged, durable=True)
+        shard.delete(self._patient, claim_id)
+
+    def _held(self, deadline: float) -> Iterator[Batch]:
+        for shard in self._shards:
+            for bucket_id, name, fields in shard.read_all(self._client, deadline):
+                yield Batch(decode(name, fields.items())[0], UUID(bucket_id))
+
+
+def _evicting(memory: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the policies by which servers evict keys; a cluster's client may answer for several."""
+    if "maxmemory_policy" not in memory:
+        for node in memory.values():
+            yield from _evicting(node)
+    elif memory.get("maxmemory") and memory["maxmemory_policy"] != "noeviction":
+        yield f"maxmemory-policy {memory['maxmemory_policy']}"

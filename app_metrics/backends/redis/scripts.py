@@ -1,0 +1,159 @@
+"""What runs inside Redis, as scripts: each happens as a whole or not at all, for all others at one moment.
+
+All keys that a script touches are passed to it, and carry the same hash tag, as Redis Cluster wants it.
+"""
+
+import hashlib
+import struct
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from ...summary import OVERFLOW_LABELS
+from .coding import VALUE
+
+
+class Script:
+    """A script that is named by its digest, and sent only to a server that does not know it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, client: Any, keys: list[str], arguments: list[Any]) -> Any:
+        """Return the script's answer; one round trip, two where the server does not know it. Raises RedisError."""
+        try:
+            return client.evalsha(self._digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return client.eval(self._text, len(keys), *keys, *arguments)
+
+
+# Keys: live buckets, written batches, then a bucket for each hour, whose last 13 characters are its name.
+# Arguments: the batch's id, and the label sets a slug may have; for each bucket the fields of its series, a line each,
+# and their values, one after the other; at last the ids of acknowledged batches.
+# Nothing is written before all is computed: an error half-way must not leave half a batch.
+WRITE = Script(
+    r"""
+local OVERFLOW = ' __OVERFLOW__'
+local VALUE, SIZE = '__VALUE__', __SIZE__
+local LIMB, MOST, HIGHEST = 1e14, 2^53, 1e10
+local AT_ONCE = 1000 -- Lua hands over only so many values
+local unpacked, packed = struct.unpack, struct.pack
+
+local function merged(old, values, place)
+  local count, high, middle, low, min1, min2, max1, max2, last1, last2, at1, at2
+    = unpacked(VALUE, values, (place - 1) * SIZE + 1)
+  if old then
+    if #old ~= SIZE then error('a stored summary is damaged') end
+    local count0, high0, middle0, low0, min3, min4, max3, max4, last3, last4, at3, at4 = unpacked(VALUE, old)
+    if min3 < min1 or min3 == min1 and min4 < min2 then min1, min2 = min3, min4 end
+    if max3 > max1 or max3 == max1 and max4 > max2 then max1, max2 = max3, max4 end
+    if at3 > at1 or at3 == at1 and at4 > at2 then at1, at2, last1, last2 = at3, at4, last3, last4 end
+    count, high, middle, low = count + count0, high + high0, middle + middle0, low + low0
+    if low >= LIMB then low, middle = low - LIMB, middle + 1 end
+    if middle >= LIMB then middle, high = middle - LIMB, high + 1 end
+  end
+  if count >= MOST or high >= HIGHEST or high < -HIGHEST + 1 then error('the sum does not fit into a total') end
+  return packed(VALUE, count, high, middle, low, min1, min2, max1, max2, last1, last2, at1, at2)
+end
+
+local function stored(key, fields)
+  local values = {}
+  for first = 1, #fields, AT_ONCE do
+    local some = redis.call('HMGET', key, unpack(fields, first, math.min(first + AT_ONCE - 1, #fields)))
+    for place = 1, #some do values[first + place - 1] = some[place] end
+  end
+  return values
+end
+
+-- Return what a batch changes in a bucket: fields and values by turns, of which the latest counts.
+local function folded(key, lines, values, cap)
+  local fields, number = {}, 0
+  for field in string.gmatch(lines, '[^\n]+') do number = number + 1; fields[number] = field end
+  local old, begun, changes, size = stored(key, fields), {}, {}, 0
+  local function latest(field) return begun[field] or redis.call('HGET', key, field) end
+  -- New series first: they may fold into one that is among the others.
+  for place = 1, number do
+    if not old[place] then
+      local field = fields[place]
+      local before = begun[field]
+      if string.sub(field, -3) ~= ' {}' and string.sub(field, -#OVERFLOW) ~= OVERFLOW then
+        local slug = string.match(field, '^%S+')
+        local sets = tonumber(latest(slug) or 0)
+        if sets < cap then
+          begun[slug] = string.format('%d', sets + 1)
+        else
+          field = string.match(field, '^%S+ %S+') .. OVERFLOW
+          before = latest(field)
+        end
+      end
+      begun[field] = merged(before, values, place)
+    end
+  end
+  for field, value in pairs(begun) do
+    changes[size + 1], changes[size + 2], size = field, value, size + 2
+  end
+  for place = 1, number do
+    if old[place] then
+      local field = fields[place]
+      changes[size + 1], changes[size + 2] = field, merged(begun[field] or old[place], values, place)
+      size = size + 2
+    end
+  end
+  return changes
+end
+
+-- Return an id as `new_batch_id` makes them: a UUID of version 7 whose last 16 bits are zero.
+local function new_id(batch_id, name, now)
+  local digest = redis.sha1hex(batch_id .. name .. table.concat(now, '.'))
+  return string.sub(batch_id, 1, 12) .. '7' .. string.sub(digest, 1, 3) .. '8' .. string.sub(digest, 4, 14) .. '0000'
+end
+
+local id, cap, now = ARGV[1], tonumber(ARGV[2]), redis.call('TIME')
+local changes, is_live = {}, {}
+for bucket = 3, #KEYS do
+  local key = KEYS[bucket]
+  is_live[bucket] = redis.call('HEXISTS', KEYS[1], string.sub(key, -13)) == 1
+  changes[bucket] = folded(key, ARGV[2 * bucket - 3], ARGV[2 * bucket - 2], cap)
+end
+
+if redis.call('ZADD', KEYS[2], now[1], id) == 0 then return 0 end
+for bucket = 3, #KEYS do
+  local name, list = string.sub(KEYS[bucket], -13), changes[bucket]
+  if not is_live[bucket] then redis.call('HSET', KEYS[1], name, new_id(id, name, now)) end
+  for first = 1, #list, AT_ONCE do
+    redis.call('HSET', KEYS[bucket], unpack(list, first, math.min(first + AT_ONCE - 1, #list)))
+  end
+end
+-- Not before: the batch itself may be one of them, where it comes again all the same.
+for known = 2 * #KEYS - 1, #ARGV do redis.call('ZREM', KEYS[2], ARGV[known]) end
+return 1
+""".replace("__OVERFLOW__", OVERFLOW_LABELS)
+    .replace("__VALUE__", VALUE)
+    .replace("__SIZE__", str(struct.calcsize(VALUE)))
+)
+
+# Keys: live buckets, claims, then each bucket and the claim it becomes. Arguments: name and id of each bucket.
+CLAIM = Script("""
+for position = 1, #ARGV, 2 do
+  local name, id = ARGV[position], ARGV[position + 1]
+  if redis.call('HGET', KEYS[1], name) == id then
+    if redis.call('EXISTS', KEYS[position + 2]) == 1 then
+      redis.call('RENAME', KEYS[position + 2], KEYS[position + 3])
+      redis.call('HSET', KEYS[2], id, name)
+    end
+    redis.call('HDEL', KEYS[1], name)
+  end
+end
+""")
+
+# Keys: claims, a claim. Argument: its id.
+DELETE = Script("""
+redis.call('UNLINK', KEYS[2])
+return redis.call('HDEL', KEYS[1], ARGV[1])
+""")
+
+# Keys: written batches. Argument: the seconds for which one is remembered, by the clock that noted when it was written.
+FORGET = Script("""
+return redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, redis.call('TIME')[1] - ARGV[1])
+""")

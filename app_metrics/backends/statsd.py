@@ -1,0 +1,123 @@
+"""Send batches to a statsd server by UDP, several lines to a datagram.
+
+The client is Datadog's: of those that are maintained it alone knows tags, and fills datagrams. It is used without its
+threads, its aggregation and its telemetry.
+"""
+
+import socket
+from collections.abc import Sequence
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from datadog.dogstatsd.base import DogStatsd
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+
+from ..conf import settings
+from ..summary import COUNTER, EXACT, GAUGE, Batch, Number, Summary, decode_labels, digits, trimmed
+from .exporter import Exporter, Series, timings_of
+
+DEFAULT_PORT = 8125
+# Seconds that the first batch waits for the server's address. The next ones do not wait.
+PATIENCE = 0.25
+
+
+class MetricsBackend(Exporter):
+    """What the server receives nobody confirms, so that nothing is sent twice either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._client: DogStatsd | None = None
+        self._lookup: Lookup | None = None
+
+    def write(self, batch: Batch) -> None:
+        """Send a batch. Raises OSError while the server's address is not known, and never once a line was sent."""
+        tagged = bool(settings.APP_METRICS_STATSD_TAGS)
+        self._client = self._client or self._connected(tagged)
+        with self._client as client:
+            for series, summary in self.series(batch, labelled=tagged).items():
+                _send(client, series, summary)
+
+    def check(self) -> Sequence[CheckMessage]:
+        try:
+            _server()
+        except ImproperlyConfigured as error:
+            hint = 'Give the server\'s address, such as "udp://localhost:8125".'
+            return [Error(str(error), hint=hint, id="app_metrics.E026"), *super().check()]
+        return super().check()
+
+    def _connected(self, tagged: bool) -> DogStatsd:
+        host, port = _server()
+        self._lookup = self._lookup or Lookup(host, port)
+        client = DogStatsd(
+            host=self._lookup.address(),
+            port=port,
+            namespace=settings.APP_METRICS_STATSD_PREFIX.strip(".") or None,
+            # It shall send what it is given, when it is given it, and nothing about itself.
+            disable_telemetry=True,
+            origin_detection_enabled=False,
+        )
+        if not tagged:
+            client.constant_tags = []  # those that Datadog's variables of the environment name
+        return client
+
+
+class Lookup:
+    """The address of a host, looked up once, on a thread: a name server may take many seconds to answer."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._where = host, port
+        self._found = ""
+        self._problem = "no answer yet"
+        self._thread = Thread()
+
+    def address(self) -> str:
+        """Return the address. Raises OSError while it is not known; who starts to look waits up to 0.25 seconds."""
+        if not self._found and not self._thread.is_alive():  # nor is it in a fork
+            self._thread = Thread(target=self._look, daemon=True)
+            self._thread.start()
+            self._thread.join(PATIENCE)
+        if not self._found:
+            raise OSError(f"The address of the statsd server {self._where[0]!r} is not known: {self._problem}")
+        return self._found
+
+    def _look(self) -> None:
+        try:
+            found = socket.getaddrinfo(*self._where, type=socket.SOCK_DGRAM)
+        except Exception as error:  # a name may be impossible in several ways
+            self._problem = str(error)
+        else:
+            # Most servers listen at 0.0.0.0 only.
+            self._found = str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
+
+
+def _server() -> tuple[str, int]:
+    """Return host and port. Raises ImproperlyConfigured."""
+    url = settings.APP_METRICS_STATSD_URL
+    try:
+        parts = urlsplit(str(url))
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:  # "udp://[half", or a port that is none
+        host = None
+    if not host or urlunsplit(("udp", parts.netloc.rpartition("@")[2], "", "", "")) != str(url).rstrip("/"):
+        raise ImproperlyConfigured(f"APP_METRICS_STATSD_URL is {url!r}.")
+    return host, port
+
+
+def _send(client: DogStatsd, series: Series, summary: Summary) -> None:
+    tags = [f"{name}:{value}" for name, value in decode_labels(series.labels).items()]
+    if series.kind == COUNTER:
+        client.increment(series.slug, _text(summary.total), tags)
+    elif series.kind == GAUGE:
+        if summary.last < 0:  # a sign says "add this" to most servers
+            client.gauge(series.slug, 0, tags)
+        client.gauge(series.slug, _text(summary.last), tags)
+    else:
+        for seconds in timings_of(series.slug, summary):
+            client.timing(series.slug, _text(EXACT.multiply(seconds, 1_000)), tags)
+
+
+def _text(number: Number) -> Any:
+    """Return all digits of a number; as a float it would lose some, and perhaps get an exponent."""
+    return digits(number if isinstance(number, int) else trimmed(number))

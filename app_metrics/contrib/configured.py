@@ -1,0 +1,31 @@
+"""All rules that the settings hold, wherever they stand."""
+
+from dataclasses import replace
+
+from ..conf import settings
+from .auth import auth_models, auth_signals
+from .model_rules import compile_models
+from .rules import Rule, RuleError
+from .signal_rules import compile_signals
+from .url_rules import compile_urls
+
+AUTH = "APP_METRICS_AUTH"
+
+
+def configured_rules() -> tuple[list[Rule], list[RuleError]]:
+    """Return the rules of URLs, models, signals and the switch for signups and logins, and the mistakes in them."""
+    urls, mistakes = compile_urls(settings.APP_METRICS_URLS)
+    models, model_mistakes = compile_models(settings.APP_METRICS_MODELS)
+    signals, signal_mistakes = compile_signals(settings.APP_METRICS_SIGNALS)
+    rules = [
+        *(rule for found in urls.values() for rule in found),
+        *(rule for _, _, found in models for rule in found),
+        *(rule for _, found in signals for rule in found),
+        *(replace(rule, origin=AUTH) for rule in _switched()),
+    ]
+    return rules, [*mistakes, *model_mistakes, *signal_mistakes]
+
+
+def _switched() -> list[Rule]:
+    created = [rule for _, _, found in compile_models(auth_models())[0] for rule in found]
+    return created + [rule for _, found in compile_signals(auth_signals())[0] for rule in found]

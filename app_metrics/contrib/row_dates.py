@@ -1,0 +1,88 @@
+"""The key `backfill` of a model rule: the date of a row stands for the moment at which it was created."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import DateField, DateTimeField, Model
+from django.utils import timezone
+
+from ..arguments import check_time
+from ..conf import settings, time_zone
+from ..periods import midnight
+from .rules import RuleError, suggest
+
+CREATED = "created"
+
+
+@dataclass(frozen=True, slots=True)
+class RowDate:
+    """A date field of a model. A date without a time stands for its midnight in the metrics time zone."""
+
+    field: Any
+
+    @property
+    def has_time(self) -> bool:
+        return isinstance(self.field, DateTimeField)
+
+    def of(self, instance: Model) -> datetime | None:
+        """Return when a row was created; None where it does not say, or nothing can be recorded at that time."""
+        return self.moment(getattr(instance, self.field.attname))
+
+    def moment(self, value: Any) -> datetime | None:
+        """Return the aware moment that a value of the field stands for; a naive one is in TIME_ZONE."""
+        try:
+            found = self.field.to_python(value)
+            if isinstance(found, datetime):
+                found = _aware(found)
+            elif found is not None:
+                found = midnight(found, time_zone())
+            check_time(found)
+        except (ValidationError, TypeError, ValueError, OverflowError):
+            return None
+        return found  # type: ignore[no-any-return]
+
+    def bounds(self, first: date, last: date) -> tuple[Any, Any]:
+        """Return values of the field between which lie all rows of the days from `first` to before `last`, and more.
+
+        More, because there are days that begin before the one before them has ended: where clocks are put back over
+        midnight, and where naive times jump.
+        """
+        if not self.has_time:
+            return first, last
+        zone = time_zone()
+        wider = timedelta(hours=1) if settings.USE_TZ else timedelta(days=1)
+        return _as_stored(midnight(first, zone) - wider), _as_stored(midnight(last, zone) + wider)
+
+
+def compile_row_date(model: type[Model], event: str, value: Any) -> RowDate:
+    """Return what the key names. Raises RuleError."""
+    if event != CREATED:
+        raise RuleError(
+            "E001", f"has the key 'backfill' on the event {event!r}", f"Give it to a rule of {CREATED!r}, or remove it."
+        )
+    if model._meta.proxy:
+        hint = f"Move the rule to {model._meta.concrete_model._meta.label}, or remove the key."  # type: ignore[union-attr]
+        raise RuleError("E001", "has the key 'backfill', but rows do not say which proxy created them", hint)
+    dated = [field.name for field in model._meta.concrete_fields if isinstance(field, DateField)]
+    try:
+        field = model._meta.get_field(value)
+    except FieldDoesNotExist as error:
+        message = f"refers to {value!r}, which {model._meta.label} does not have"
+        raise RuleError("E008", message, suggest(value, dated)) from error
+    if not isinstance(field, DateField):
+        raise RuleError("E008", f"refers to {value!r}, which is no date field", suggest(value, dated))
+    return RowDate(field)
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo:
+        return moment
+    # Which of two equal times it is the database does not keep, unless it is made aware before.
+    fold = moment.fold if settings.USE_TZ else 0
+    return moment.replace(tzinfo=timezone.get_default_timezone(), fold=fold)
+
+
+def _as_stored(moment: datetime) -> datetime:
+    return moment if settings.USE_TZ else timezone.make_naive(moment, timezone.get_default_timezone())

@@ -1,0 +1,93 @@
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from ...aggregation import aggregate
+from ...backfilling import Filled, backfill, remaining
+from ...figures import one_line
+from ...source_tables import Source, UnusableSource
+from ..output import counted, fitting
+from ..progress import progress
+from ..sources import add_source_arguments, left_out_undated, named_source
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()
+    help = (
+        "Fill the totals of a metric from the table it is counted by, up to where live counting began. It aggregates "
+        "first. Safe to interrupt and to run again: nothing is counted twice."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slug", help="The metric's slug.")
+        add_source_arguments(parser)
+        parser.add_argument(
+            "--again",
+            action="store_true",
+            help="Begin anew: compare all hours that are over from the first row on, and add what is missing in any.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        source = named_source(options["slug"], options)
+        try:
+            if failures := aggregate().failures:
+                # Its hours would look as if nothing had been recorded in them, and be filled.
+                raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
+            done = self._backfill(source, options["verbosity"], again=options["again"])
+            undated = source.undated()
+        except UnusableSource as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt as error:
+            raise CommandError("Interrupted; the next run goes on where this one stopped.") from error
+        except DatabaseError as error:
+            raise CommandError(f"Filling stopped; the next run goes on where this one stopped: {error}") from error
+        if options["verbosity"]:
+            self._say(done, undated, source.slug)
+
+    def _backfill(self, source: Source, verbosity: int, *, again: bool) -> Filled:
+        if not verbosity:
+            return backfill(source, again=again)
+        with progress(self.stderr, remaining(source, again=again), "row", "read") as advance:
+            return backfill(source, again=again, on_progress=advance)
+
+    def _say(self, done: Filled, undated: int, slug: str) -> None:
+        for line in (*_skipped_lines(done, undated), *_lines(done, slug)):
+            self.stdout.write(fitting(self.stdout, line))
+
+
+def _skipped_lines(done: Filled, undated: int) -> list[str]:
+    lines = []
+    if undated:
+        lines.append(f"{left_out_undated(undated)}.")
+    if done.skipped:
+        why = (
+            "1 row was left out because its rule fails on it"
+            if done.skipped == 1
+            else f"{done.skipped} rows were left out because their rule fails on them"
+        )
+        lines.append(f"{why}; the log says why. When that is mended, --again adds what is missing.")
+    return lines
+
+
+def _lines(done: Filled, slug: str) -> list[str]:
+    if done.until is None:
+        return [f"There are no rows to fill {slug!r} from."]
+    if done.was_finished:
+        already = f"{slug!r} was filled up to {_time(done.until)} before; nothing was changed."
+        return [f"{already} --again compares all hours anew."]
+    did = f"Read {counted(done.rows, 'row')}, added {counted(done.events, 'event')} to {slug!r}"
+    lines = [f"{did}: it is filled up to {_time(done.until)}."]
+    if done.is_finished:
+        lines.append("What came later was counted live: this is complete.")
+    elif done.again_at:
+        lines.append(f"Live counting began too recently to fill it all; run this again after {_time(done.again_at)}.")
+    else:
+        lines.append("Nothing was counted live since; run this again after something was counted.")
+    return lines
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

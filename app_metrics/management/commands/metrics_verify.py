@@ -1,0 +1,84 @@
+from argparse import ArgumentParser
+from decimal import Decimal
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from ...figures import one_line
+from ...source_tables import Source, configured_slugs
+from ...summary import NO_LABELS, Number, trimmed
+from ...verifying import Difference, count, verify
+from ..output import counted, fitting
+from ..progress import progress
+from ..sources import add_source_arguments, left_out_undated, named_source
+
+SHOWN_LINES = 100
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()
+    help = "Compare the totals of metrics with the tables they are counted by. It fails where they differ."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slugs", nargs="*", metavar="slug", help="Default: all that rules with `backfill` count.")
+        add_source_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        slugs = options["slugs"] or configured_slugs()
+        if not slugs:
+            raise CommandError("There is nothing to verify: no rule of a model has the key 'backfill'.")
+        if options["model"] and len(options["slugs"]) != 1:
+            raise CommandError("Name one metric with --model.")
+        try:
+            differ = sum(self._verify(named_source(slug, options), options["verbosity"]) for slug in slugs)
+        except (DatabaseError, ValueError) as error:
+            raise CommandError(f"The totals could not be compared: {error}") from error
+        if differ:
+            raise CommandError(
+                "1 total differs from its rows." if differ == 1 else f"{differ} totals differ from their rows."
+            )
+
+    def _verify(self, source: Source, verbosity: int) -> int:
+        """Write a line per difference, and one that sums up; return how many differ."""
+        differ = rows = 0
+
+        def advance(number: int) -> None:
+            nonlocal rows
+            rows += number
+            show(number)
+
+        with progress(self.stderr, count(source), "row", "read") as bar:
+            show = bar if verbosity else lambda number: None
+            for difference in verify(source, on_progress=advance):
+                differ += 1
+                if differ <= SHOWN_LINES or verbosity > 1:
+                    self._write(_line(source.slug, difference))
+        if differ > SHOWN_LINES and verbosity < 2:
+            self._write(f"… and {differ - SHOWN_LINES} more; --verbosity 2 shows them all.")
+        if verbosity:
+            self._write(_summary_line(source, rows, differ))
+        return differ
+
+    def _write(self, text: str) -> None:
+        self.stdout.write(fitting(self.stdout, text))
+
+
+def _summary_line(source: Source, rows: int, differ: int) -> str:
+    verdict = ("1 day differs" if differ == 1 else f"{differ} days differ") if differ else "all days agree"
+    undated = source.undated()
+    left_out = f" {left_out_undated(undated)}." if undated else ""
+    return f"{source.slug}: {counted(rows, 'row')} compared, {verdict}.{left_out}"
+
+
+def _line(slug: str, difference: Difference) -> str:
+    day, labels, source, stored = difference
+    of = slug if labels == NO_LABELS else f"{slug} {labels}"
+    return one_line(
+        f"{day} {of}: the rows have {counted(source.count, 'event')}, total {_plain(source.total)}; "
+        f"stored {'is' if stored.count == 1 else 'are'} {stored.count}, total {_plain(stored.total)}."
+    )
+
+
+def _plain(number: Number) -> str:
+    return f"{trimmed(Decimal(number)):f}"

@@ -1,0 +1,204 @@
+"""What the dashboard's templates say: numbers, changes and dates as people read them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django import template
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
+
+from .. import figures
+from ..charts import COUNT, Chart, Column
+from ..conf import time_zone
+from ..drawing import curve_class, sparkline
+from ..facts import Facts
+from ..models import KIND_NAMES, Metric, OutgoingMail
+from ..periods import local_date
+from ..readings import starts_at
+from ..running import MAX_SHOWN
+from ..spans import Moment
+from ..summary import COUNTER, GAUGE, TIMER, Number, Summary, headline
+from ..trending import DOWN, UP, Comparison
+
+register = template.Library()
+register.filter("change", figures.shown_change)
+
+VERDICT_CLASSES = {UP: "up", DOWN: "down"}
+
+
+class Fact(NamedTuple):
+    """Something that is said of a metric, and what that is beside something else."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@register.filter
+def number(value: Number | None, metric: Metric) -> str:
+    return figures.shown(value, metric.kind, metric.unit)
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    return figures.shown(seconds, TIMER)
+
+
+@register.filter
+def amount(value: Number) -> str:
+    return figures.shown(value)
+
+
+@register.filter
+def cut_short(text: Any) -> str:
+    return Truncator(str(text)).chars(MAX_SHOWN)
+
+
+@register.filter
+def second_kind(metric: Metric) -> str:
+    return str(dict(KIND_NAMES).get(metric.second_kind, metric.second_kind))
+
+
+@register.filter
+def reason(mail: OutgoingMail) -> str:
+    """Say why a mail was not sent: our own reasons, stored in English, in the reader's language."""
+    return _(mail.error) if mail.error else ""
+
+
+@register.simple_tag
+def state(is_well: Any) -> SafeString:
+    """Say whether something is as it should be, by a word and not by colour alone."""
+    name, word = ("well", _("Fine")) if is_well else ("ill", _("Needs attention"))
+    return format_html('<span class="app-metrics-state {}">{}</span>', name, word)
+
+
+@register.filter
+def verdict_class(verdict: str) -> str:
+    return VERDICT_CLASSES.get(verdict, "")
+
+
+@register.simple_tag
+def picture(numbers: Sequence[Number | None], metric: Metric) -> SafeString:
+    """Draw the numbers of the latest days."""
+    said = ", ".join(figures.shown(each, metric.kind, metric.unit) for each in numbers[-7:])
+    return sparkline(numbers, _("Last 30 days, of which the latest seven: %(numbers)s") % {"numbers": said})
+
+
+@register.simple_tag(takes_context=True)
+def sorting(context: Any, name: str, title: str) -> SafeString:
+    """Head a column with the link that sorts by it, the other way where it does so already."""
+    current = context["sort"]
+    is_sorted = current.removeprefix("-") == name
+    # A name is sorted upwards at first, numbers downwards.
+    first = name if name == "name" else f"-{name}"
+    wanted = (name if current.startswith("-") else f"-{name}") if is_sorted else first
+    query = context["request"].GET.copy()
+    query["sort"] = wanted
+    query.pop("page", None)
+    direction = "descending" if current.startswith("-") else "ascending"
+    return format_html(
+        '<th scope="col"{}><a href="?{}">{}</a></th>',
+        format_html(' aria-sort="{}"', direction) if is_sorted else "",
+        query.urlencode(),
+        title,
+    )
+
+
+@register.simple_tag
+def compared(comparison: Comparison) -> str:
+    """Return the two numbers behind a change; nothing where there are none."""
+    if not comparison.current and not comparison.base:
+        return ""
+    return _said_numbers(comparison)
+
+
+@register.simple_tag
+def compared_hours(moment: Moment) -> str:
+    """Say what today is compared with."""
+    if not moment.hours:
+        return _("Change: nothing is compared before the first full hour of the day.")
+    told = {
+        "time": figures.short_moment("hour", starts_at("hour", moment.end, moment.hours)),
+        "day": figures.day_title(moment.today - timedelta(weeks=1)),
+    }
+    return _("Change: today up to %(time)s beside the same hours of %(day)s.") % told
+
+
+@register.simple_tag
+def whole_periods(chart: Chart) -> str:
+    """Say which dates the numbers are about, where those are not the ones that were chosen."""
+    chosen, (first, last) = chart.selection, chart.selection.span()
+    if (first, last) == (chosen.first, chosen.last):
+        return ""
+    return _("Whole periods: %(dates)s.") % {"dates": figures.dates(first, last)}
+
+
+@register.simple_tag
+def curve(column: Column, chart: Chart) -> str:
+    return curve_class(column, chart.columns)
+
+
+@register.simple_tag
+def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows of the table: the name of a period, and its numbers."""
+    for index, start in enumerate(chart.starts):
+        title = figures.moment_title(chart.selection.period, start)
+        yield title, [_cell(column, index, chart.metric) for column in chart.columns]
+
+
+@register.simple_tag
+def facts(chart: Chart, known: Facts) -> list[Fact]:
+    """Return what is said above the chart."""
+    metric, found = chart.metric, [_in_range(chart), *_compared(chart)]
+    if known.whole:
+        found.append(Fact(_("All time"), *_said(metric, known.whole)))
+    if known.best:
+        day, total = known.best
+        found.append(Fact(_("Best day"), number(total, metric), figures.moment_title("day", day)))
+    for milestone in known.milestones:
+        reached = _("seen %(date)s") % {"date": date_format(local_date(milestone.reached_at, time_zone()))}
+        found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
+    return found
+
+
+def _in_range(chart: Chart) -> Fact:
+    return Fact(_("In this range"), *_said(chart.metric, chart.whole))
+
+
+def _compared(chart: Chart) -> list[Fact]:
+    comparison = chart.comparison
+    if comparison is None:
+        return []
+    if comparison.start is None and chart.since:
+        since = _("counted since %(date)s") % {"date": date_format(chart.since)}
+        return [Fact(pgettext("column", "Change"), figures.shown_change(comparison), since)]
+    note = _said_numbers(comparison)
+    if chart.is_running:
+        note = _("%(note)s; without the period that still runs") % {"note": note}
+    return [Fact(pgettext("column", "Change"), figures.shown_change(comparison), note)]
+
+
+def _said_numbers(comparison: Comparison) -> str:
+    numbers = (figures.shown(each, comparison.kind) for each in (comparison.current, comparison.base))
+    return _("%(now)s, before %(before)s") % dict(zip(("now", "before"), numbers, strict=True))
+
+
+def _said(metric: Metric, summary: Summary | None) -> tuple[str, str]:
+    """Return the number that stands for a summary, and what else there is to say."""
+    value = number(headline(metric.kind, summary), metric)
+    if summary is None or metric.kind == COUNTER:
+        return value, ""
+    ranged = {"low": number(summary.minimum, metric), "high": number(summary.maximum, metric)}
+    between = _("between %(low)s and %(high)s") % ranged
+    names = {GAUGE: pgettext("number", "last"), TIMER: pgettext("number", "mean")}
+    return value, f"{names[metric.kind]}, {between}"
+
+
+def _cell(column: Column, index: int, metric: Metric) -> str:
+    value = column.numbers[index]
+    return figures.shown(value) if column.role == COUNT else number(value, metric)

@@ -1,0 +1,33 @@
+"""Fixtures for the backends that need a server of their own."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from app_metrics.backends import load_backend
+from tests import redis_server
+
+REDIS = "app_metrics.backends.redis"
+
+
+@pytest.fixture
+def in_redis(settings):
+    """A site that records into keys of its own in the test run's Redis, and a client to look at them.
+
+    A slow machine has all the time it needs; tests of the timeout set their own.
+    """
+    redis = pytest.importorskip("redis")
+    settings.APP_METRICS_BACKEND = REDIS
+    settings.APP_METRICS_REDIS_URL = redis_server.url()
+    settings.APP_METRICS_REDIS_PREFIX = prefix = redis_server.new_prefix()
+    settings.APP_METRICS_TIMEOUT = 60
+    client = redis.Redis.from_url(settings.APP_METRICS_REDIS_URL, decode_responses=True)
+    yield SimpleNamespace(prefix=prefix, client=client, names=lambda: sorted(client.scan_iter(f"{prefix}:*")))
+    for key in client.scan_iter(f"{prefix}:*"):
+        client.delete(key)
+    client.close()
+
+
+@pytest.fixture
+def backend(in_redis):
+    return load_backend(REDIS)

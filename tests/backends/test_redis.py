@@ -1,0 +1,770 @@
+"""The backend that folds into Redis, on a real one: what comes out is what went in, once."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connections, transaction
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from redis import exceptions
+
+from app_metrics import collect, metric, timing, waiting
+from app_metrics.aggregation import aggregate
+from app_metrics.backends import get_backend, load_backend
+from app_metrics.backends.breaker import FAILURES
+from app_metrics.backends.redis.scripts import WRITE
+from app_metrics.catalog import create_metric
+from app_metrics.checks import check_backend, check_database
+from app_metrics.drops import take_entries
+from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total
+from app_metrics.summary import EXACT, OVERFLOW_LABELS, Batch, Key, Summary, merge, new_batch_id
+from tests import redis_server
+from tests.waiting import wait_until
+
+from .conftest import REDIS
+from .contract import DAY, VARIED, BackendContract, batch_of
+
+COLUMNS = ("slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
+
+
+class TestRedis(BackendContract):
+    path = REDIS
+
+    @pytest.fixture
+    def database(self, in_redis):
+        """No database: writing needs none."""
+
+
+def items():
+    return {Key(*row[:5]): Summary(*row[5:]) for row in Item.objects.values_list(*COLUMNS)}
+
+
+def held(backend):
+    return {key: summary for batch in backend.held() for key, summary in batch.summaries.items()}
+
+
+def labelled(*labels, slug="orders"):
+    return Batch({Key(slug, "counter", each, DAY, 22): Summary(1, 1, 1, 1, 1, 1) for each in labels})
+
+
+# Exact
+
+
+def test_what_is_drained_is_what_was_written(database, backend, in_redis):
+    backend.write(Batch(VARIED))
+    backend.drain()
+    assert items() == VARIED
+    assert in_redis.names() == [f"{in_redis.prefix}:{{0}}:written"]
+
+
+def test_gauges_timers_and_labels_reach_the_totals(database, in_redis):
+    with collect():
+        metric("orders", 4, labels={"plan": "pro"})
+        metric("orders", Decimal("0.000000001"))
+        with timing("export"):
+            pass
+    aggregate()
+    assert create_metric("Orders", "orders").total("day") == Decimal("4.000000001")
+    assert set(Total.objects.values_list("metric__slug", flat=True)) == {"orders", "export"}
+
+
+def numbers():
+    billionths = st.integers(-(10**27) + 1, 10**27 - 1)
+    return st.one_of(st.integers(-(10**18) + 1, 10**18 - 1), billionths.map(lambda n: Decimal(n).scaleb(-9)))
+
+
+@st.composite
+def summaries(draw):
+    minimum, maximum = sorted((draw(numbers()), draw(numbers())))
+    total = draw(st.one_of(numbers(), st.integers(-(10**28), 10**28)))
+    count, last_at = draw(st.integers(1, 10**6)), draw(st.one_of(st.integers(-1, 1), st.integers(-(10**16), 10**17)))
+    return Summary(count, total, minimum, maximum, draw(numbers()), last_at)
+
+
+KEYS = [
+    Key(slug, kind, labels, date(2026, 5, 31), hour)
+    for slug, kind in (("orders", "counter"), ("export", "timer"))
+    for labels in ("{}", '{"plan":"pro"}', '{"plan":"ünïcödé ✓ \\"quoted\\" %s"}')
+    for hour in (0, 24)
+]
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.dictionaries(st.sampled_from(KEYS), summaries(), min_size=1), min_size=1, max_size=8))
+def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, batches):
+    folded = {}
+    for batch in batches:
+        backend.write(Batch(batch))
+        for key, summary in batch.items():
+            folded[key] = merge(folded[key], summary) if key in folded else summary
+    found = held(backend)
+    in_redis.client.delete(*in_redis.names())
+    assert found == folded
+
+
+def test_a_sum_that_no_total_can_hold_is_refused_and_leaves_nothing_behind(backend, in_redis):
+    large = {Key("large", "counter", "{}", DAY, 22): Summary(1, 10**27 * 9, 1, 1, 1, 1)}
+    for _ in range(11):
+        backend.write(Batch(large))
+    with pytest.raises(Exception, match="does not fit"):
+        backend.write(Batch({**batch_of("a-first").summaries, **large}))
+    assert {key.slug: summary.count for key, summary in held(backend).items()} == {"large": 11}
+
+
+def test_a_sum_stays_exact_however_often_its_parts_overflow(backend):
+    number = (Decimal(10**28) - 1).scaleb(-9)
+    for _ in range(300):
+        backend.write(batch_of("orders", number=number))
+    (summary,) = held(backend).values()
+    assert summary.total == EXACT.multiply(number, Decimal(300))
+
+
+def test_of_numbers_of_the_same_moment_the_one_that_came_last_is_the_last(backend):
+    for number in (1, 3, 2):
+        backend.write(batch_of("orders", number=number))
+    assert [summary.last for summary in held(backend).values()] == [2]
+
+
+def test_a_count_beyond_what_a_script_counts_exactly_is_refused(backend):
+    for count in (2**53 - 2, 1):
+        backend.write(counting(count))
+    with pytest.raises(Exception, match="does not fit"):
+        backend.write(counting(1))
+    assert [summary.count for summary in held(backend).values()] == [2**53 - 1]
+
+
+def counting(count):
+    return Batch({Key("orders", "counter", "{}", DAY, 22): Summary(count, 1, 1, 1, 1, 1)})
+
+
+# One round trip
+
+
+@pytest.fixture
+def proxy(in_redis, settings, tmp_path):
+    proxy = redis_server.Proxy(tmp_path, settings.APP_METRICS_REDIS_URL)
+    settings.APP_METRICS_REDIS_URL = f"unix://{proxy.path}"
+    yield proxy
+    proxy.close()
+
+
+def record_a_request():
+    with collect():
+        for number in range(25):
+            metric(f"slug-{number % 10}", number, labels={"plan": "pro"} if number % 2 else None)
+
+
+def test_25_calls_on_10_slugs_are_one_round_trip_also_over_a_new_connection(proxy, in_redis):
+    record_a_request()  # the script is sent once
+    get_backend().backend._client.connection_pool.disconnect()
+    for _ in range(2):
+        before = proxy.asked
+        record_a_request()
+        assert proxy.asked - before == 1
+        assert proxy.connections == 2
+    assert sum(summary.count for summary in held(get_backend().backend).values()) == 75
+
+
+def test_a_server_that_forgot_the_script_is_sent_it(backend, in_redis):
+    backend.write(batch_of("orders"))
+    in_redis.client.script_flush()
+    backend.write(batch_of("orders"))
+    assert [summary.count for summary in held(backend).values()] == [2]
+
+
+# Once
+
+
+def write_what_is_kept():
+    """On a busy machine an answer may be late, and is then asked for again."""
+
+    def is_written():
+        get_backend().retry()
+        return not get_backend().kept
+
+    wait_until(is_written, 30)
+
+
+def test_a_batch_whose_answer_was_lost_counts_once_when_it_comes_again(proxy, in_redis):
+    shield = get_backend()
+    metric("first")
+    proxy.loses_answers = True
+    metric("orders", 4)
+    assert shield.kept == 1
+    proxy.loses_answers = False
+    metric("last")
+    write_what_is_kept()
+    assert sorted((key.slug, summary.count) for key, summary in held(shield.backend).items()) == [
+        ("first", 1),
+        ("last", 1),
+        ("orders", 1),
+    ]
+
+
+def test_a_batch_whose_answer_was_lost_is_not_spooled_as_redis_alone_can_recognise_it(
+    transactional_database, settings, tmp_path
+):
+    settings.APP_METRICS_SPOOL_DIR = tmp_path
+    with redis_server.configured() as server:
+        settings.APP_METRICS_BACKEND, settings.APP_METRICS_REDIS_URL = REDIS, server.coordinates()["URL"]
+        metric("first")
+        server.process.send_signal(signal.SIGSTOP)
+        metric("orders")
+        server.process.send_signal(signal.SIGCONT)
+        write_what_is_kept()
+        aggregate()
+        assert dict(Total.objects.filter(period="year").values_list("metric__slug", "count")) == {
+            "first": 1,
+            "orders": 1,
+        }
+
+
+def test_nothing_is_taken_from_redis_within_a_transaction_that_may_undo_it(
+    transactional_database, backend, in_redis, settings
+):
+    metric("orders")
+    with transaction.atomic(using=transactional_database):
+        done = aggregate()
+        transaction.set_rollback(True, using=transactional_database)
+    assert "could not be brought" in done.failures[0]
+    assert aggregate().failures == []
+    assert Total.objects.get(period="year").count == 1
+
+
+def test_what_is_remembered_of_batches_does_not_grow_with_their_number(backend, in_redis):
+    for _ in range(200):
+        backend.write(batch_of("orders"))
+    assert in_redis.client.zcard(f"{in_redis.prefix}:{{0}}:written") == 1
+
+
+def test_writers_that_were_killed_are_forgotten_after_a_day(database, backend, in_redis):
+    backend.write(batch_of("orders"))
+    written = f"{in_redis.prefix}:{{0}}:written"
+    in_redis.client.zadd(written, {"old": in_redis.client.time()[0] - 86_500})
+    backend.drain()
+    assert in_redis.client.zcard(written) == 1
+
+
+def test_a_batch_that_waited_for_days_is_recognised_when_it_comes_again_after_a_drain(database, backend):
+    """It was kept through an outage, or made by a machine whose clock is late, and the answer to its write was lost."""
+    days_ago = UUID(int=new_batch_id().int - (3 * 86_400_000 << 80))
+    for _ in range(2):
+        backend.write(Batch(batch_of("orders").summaries, days_ago))
+        backend.drain()
+    assert Item.objects.count() == 1
+
+
+def test_a_try_that_arrives_after_the_one_that_succeeded_is_not_counted(database, backend, monkeypatch):
+    """A server, or a router, that froze goes on with connections whose clients have given up, in any order."""
+    batch, late = batch_of("orders"), []
+
+    def freeze(*arguments):
+        late.append(arguments)
+        raise exceptions.TimeoutError("Timeout reading from socket")
+
+    with monkeypatch.context() as frozen:
+        frozen.setattr(WRITE, "run", freeze)
+        with pytest.raises(exceptions.TimeoutError):
+            backend.write(batch)
+    backend.write(batch)
+    backend.write(batch_of("other"))
+    WRITE.run(*late[0])
+    assert [summary.count for key, summary in held(backend).items() if key.slug == "orders"] == [1]
+
+
+def test_several_drains_at_once_bring_everything_once(transactional_database, backend):
+    for number in range(20):
+        backend.write(batch_of("orders", number=number))
+    failures = []
+
+    def drain():
+        try:
+            for _ in range(5):
+                backend.drain()
+                backend.write(batch_of("orders"))
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=drain) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    backend.drain()
+    assert failures == []
+    assert sum(Item.objects.values_list("count", flat=True)) == 20 + 4 * 5
+
+
+def test_the_hours_of_a_batch_have_ids_of_their_own_with_room_for_those_of_items(backend):
+    backend.write(Batch(VARIED))
+    ids = {batch.id for batch in backend.held()}
+    assert len(ids) == len(VARIED)
+    assert {(each.version, each.int & 0xFFFF) for each in ids} == {(7, 0)}
+
+
+def test_a_drain_that_comes_late_leaves_the_hour_that_began_anew_meanwhile(database, backend):
+    backend.write(batch_of("orders"))
+    client = backend._patient
+    ask = client.hgetall
+
+    def overtaken(key):
+        answer = ask(key)
+        client.hgetall = ask
+        backend.drain()
+        backend.write(batch_of("orders"))
+        return answer
+
+    client.hgetall = overtaken
+    backend.drain()
+    backend.drain()
+    assert sum(Item.objects.values_list("count", flat=True)) == 2
+
+
+def test_a_claim_that_the_ledger_knows_is_deleted_without_counting_it_again(database, backend, in_redis):
+    backend.write(batch_of("orders"))
+    (batch,) = backend.held()
+    LedgerRow.objects.create(id=batch.id, written_at="2026-05-31T00:00Z")
+    backend.drain()
+    assert not Item.objects.exists()
+    assert backend.held() == []
+
+
+CRASHES = ["claim", "read_claim", "write_once", "insert_items", "delete"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", CRASHES)
+def test_a_drain_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing(
+    transactional_database, backend, in_redis, step, when
+):
+    for hour in range(3):
+        backend.write(Batch({Key("orders", "counter", "{}", DAY, hour): Summary(1, 4, 4, 4, 4, 1)}))
+    connections.close_all()
+    child = os.fork()
+    if not child:
+        drain_up_to(step, when)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    backend.write(batch_of("orders", number=100))
+    aggregate()
+    assert create_metric("Orders", "orders").total("day", DAY) == 112
+    assert backend.held() == []
+
+
+def drain_up_to(step, when):
+    """Drain until a step of the first claim is to be done, or was done, and end there as by a kill."""
+    import app_metrics.backends.redis as module
+    from app_metrics.backends.redis.shard import Shard
+    from app_metrics.conf import settings
+    from app_metrics.sql import dialect_for
+
+    dialect = type(dialect_for(connections[settings.APP_METRICS_DATABASE]))
+    owner = {"write_once": module, "insert_items": dialect}.get(step, Shard)
+    original = getattr(owner, step)
+
+    def killed(*arguments, **options):
+        if when == "after":
+            original(*arguments, **options)
+        os._exit(9)
+
+    setattr(owner, step, killed)
+    try:
+        aggregate()
+    finally:
+        os._exit(1)
+
+
+# Bounds
+
+
+def test_label_sets_beyond_the_cap_fold_into_one(backend, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 3
+    backend.write(labelled(*(f'{{"n":"{number}"}}' for number in range(5)), "{}"))
+    backend.write(labelled('{"n":"1"}', '{"n":"9"}', OVERFLOW_LABELS, "{}"))
+    backend.write(labelled('{"n":"7"}', slug="other"))
+    counts = {(key.slug, key.labels): summary.count for key, summary in held(backend).items()}
+    assert sum(count for (slug, _), count in counts.items() if slug == "orders") == 10
+    assert counts[("orders", OVERFLOW_LABELS)] == 4
+    assert counts[("orders", "{}")] == 2
+    assert len(counts) == 3 + 1 + 1 + 1
+
+
+def test_memory_stays_flat_under_label_values_without_end(backend, in_redis, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 100
+    sizes = []
+    for thousand in range(50):
+        backend.write(labelled(*(f'{{"n":"{thousand}-{number}"}}' for number in range(1000))))
+        sizes.append(sum(in_redis.client.memory_usage(key, samples=0) for key in in_redis.names()))
+    assert sum(summary.count for summary in held(backend).values()) == 50_000
+    assert sizes[-1] < 1.1 * sizes[5] < 30_000
+
+
+def test_nothing_that_is_not_drained_expires(backend, in_redis):
+    backend.write(batch_of("orders"))
+    assert [in_redis.client.ttl(key) for key in in_redis.names()] == [-1] * 3
+
+
+# Damage
+
+
+def test_a_damaged_summary_is_set_aside_and_the_rest_is_counted(database, backend, in_redis):
+    backend.write(batch_of("orders"))
+    bucket = f"{in_redis.prefix}:{{0}}:hour:2026-05-31:22"
+    damages = {"signups counter {}": "nonsense", "no-kind tally {}": "1", "bad counter {": "1", "\0 counter {}": "1"}
+    in_redis.client.hset(bucket, mapping=damages)
+    backend.drain()
+    assert list(Item.objects.values_list("slug", "count")) == [("orders", 1)]
+    assert QuarantinedItem.objects.count() == len(damages)
+    assert "2026-05-31:22 signups counter {} nonsense" in QuarantinedItem.objects.values_list("payload", flat=True)
+    assert backend.held() == []
+
+
+def test_a_claim_that_cannot_be_read_stays_is_reported_and_does_not_bar_the_others(database, backend, in_redis):
+    claims = f"{in_redis.prefix}:{{0}}:pending"
+    in_redis.client.hset(claims, mapping={"00000000-0000-0000-0000-000000000000": "2026-05-31:22", "x": "nowhen"})
+    in_redis.client.set(f"{in_redis.prefix}:{{0}}:claim:00000000-0000-0000-0000-000000000000", "no hash")
+    backend.write(batch_of("orders"))
+    done = aggregate()
+    assert len(done.failures) == 1
+    assert create_metric("Orders", "orders").total("day", DAY) == 1
+    assert set(in_redis.client.hkeys(claims)) == {"00000000-0000-0000-0000-000000000000", "x"}
+
+
+def test_a_redis_that_is_lost_in_a_drain_is_waited_for_once(database, backend, monkeypatch):
+    from redis.exceptions import TimeoutError as Lost
+
+    for hour in range(5):
+        backend.write(Batch({Key("orders", "counter", "{}", DAY, hour): Summary(1, 4, 4, 4, 4, 1)}))
+    asked = []
+
+    def lost(self, client, claim_id):
+        asked.append(claim_id)
+        raise Lost
+
+    (shard,) = backend._shards
+    with monkeypatch.context() as patched:
+        patched.setattr(type(shard), "read_claim", lost)
+        with pytest.raises(ExceptionGroup):
+            backend.drain()
+    assert len(asked) == 1
+    backend.drain()
+    assert Item.objects.count() == 5
+
+
+def test_a_database_that_is_away_in_a_drain_is_waited_for_once(transactional_database, backend, settings, monkeypatch):
+    settings.APP_METRICS_REDIS_SHARDS = 2
+    backend = load_backend(REDIS)
+    for hour in range(5):
+        for shard in backend._shards:
+            batch = Batch({Key("orders", "counter", "{}", DAY, hour): Summary(1, 4, 4, 4, 4, 1)})
+            shard.write(backend._client, batch, 10)
+    connection, tries = connections[transactional_database], []
+
+    def refuse(parameters):
+        tries.append(parameters)
+        raise OperationalError("refused")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "connection", None)
+        patched.setattr(connection, "get_new_connection", refuse)
+        with pytest.raises(ExceptionGroup):
+            backend.drain()
+    assert len(tries) == 1
+    backend.drain()
+    assert Item.objects.count() == 10
+
+
+# Readings
+
+
+def test_readings_include_what_redis_holds_before_and_after_it_is_drained(database, backend, in_redis):
+    orders = create_metric("Orders", "orders")
+    backend.write(batch_of("orders", number=4))
+    assert orders.total("day", DAY) == 4
+    backend.drain()
+    assert orders.total("day", DAY) == 4
+    aggregate()
+    assert orders.total("day", DAY) == 4
+
+
+def test_a_bucket_that_is_claimed_while_it_is_read_is_read_whole(database, backend, in_redis, monkeypatch):
+    backend.write(labelled(*(f'{{"n":"{number}"}}' for number in range(600)), "{}"))
+    (shard,) = backend._shards
+    read = type(shard)._read
+
+    def claimed_first(self, client, key, deadline):
+        if ":hour:" in key:
+            self.claim(client)
+            backend.write(batch_of("orders"))  # a new bucket under the same name
+        return read(self, client, key, deadline)
+
+    monkeypatch.setattr(type(shard), "_read", claimed_first)
+    assert sum(summary.count for summary in held(backend).values()) == 601
+
+
+# Moving
+
+
+def test_what_a_former_redis_backend_left_is_brought_by_name(database, backend, in_redis, settings, capsys):
+    backend.write(batch_of("orders", number=4))
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.db"
+    metric("orders", 1, at=datetime(2026, 5, 31, 12, tzinfo=UTC))
+    aggregate()
+    orders = create_metric("Orders", "orders")
+    assert orders.total("day", DAY) == 1
+    for _ in range(2):
+        call_command("metrics_aggregate", "--from", REDIS)
+        assert orders.total("day", DAY) == 5
+    with pytest.raises(CommandError, match="nowhere"):
+        call_command("metrics_aggregate", "--from", "nowhere")
+
+
+def test_a_former_backend_that_does_not_answer_fails_the_command(database, settings, capsys):
+    pytest.importorskip("redis")
+    settings.APP_METRICS_REDIS_URL = f"redis://127.0.0.1:{redis_server.free_port()}"
+    with pytest.raises(CommandError):
+        call_command("metrics_aggregate", "--from", REDIS)
+    assert "could not be brought" in capsys.readouterr().err
+
+
+# Connections
+
+
+def test_a_forked_child_writes_over_a_connection_of_its_own(backend, in_redis):
+    backend.write(batch_of("orders"))
+    child = os.fork()
+    if not child:
+        try:
+            for _ in range(20):
+                backend.write(batch_of("orders"))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    for _ in range(20):
+        backend.write(batch_of("orders"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [summary.count for summary in held(backend).values()] == [41]
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:{}/0", "user:secret@127.0.0.1:{}/3"])
+def test_a_server_that_never_answers_holds_a_write_no_longer_than_the_timeout(settings, place):
+    pytest.importorskip("redis")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.APP_METRICS_REDIS_URL = f"redis://{place.format(silent.getsockname()[1])}"
+        settings.APP_METRICS_TIMEOUT = 2
+        backend = load_backend(REDIS)
+        started = time.monotonic()
+        with pytest.raises(Exception, match=r"[Tt]imeout"):
+            backend.write(batch_of("orders"))
+        assert time.monotonic() - started < 2
+
+
+def test_shards_share_what_is_written_and_a_batch_comes_back_to_its_own(database, in_redis, settings):
+    settings.APP_METRICS_REDIS_SHARDS = 4
+    backend = load_backend(REDIS)
+    batches = [batch_of("orders") for _ in range(40)]
+    for batch in batches:
+        backend.write(batch)
+    used = {key.partition("{")[2].partition("}")[0] for key in in_redis.names()}
+    assert used == {"0", "1", "2", "3"}
+    backend.drain()
+    assert sum(Item.objects.values_list("count", flat=True)) == 40
+
+
+def test_sites_with_different_prefixes_do_not_mix(database, backend, in_redis, settings):
+    backend.write(batch_of("orders"))
+    settings.APP_METRICS_REDIS_PREFIX = f"{in_redis.prefix}:other"
+    load_backend(REDIS).drain()
+    assert not Item.objects.exists()
+
+
+def decoding_client():
+    import redis
+
+    return redis.Redis.from_url(redis_server.url(), decode_responses=True)
+
+
+@pytest.mark.parametrize("client", [decoding_client, f"{__name__}.decoding_client"])
+def test_a_client_of_the_project_is_used_given_as_a_callable_or_its_path(database, in_redis, settings, client):
+    settings.APP_METRICS_REDIS_URL = "redis://nowhere.invalid"
+    settings.APP_METRICS_REDIS_CLIENT = client
+    backend = load_backend(REDIS)
+    backend.write(batch_of("orders"))
+    backend.drain()
+    assert Item.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("URL", "localhost:6379"),
+        ("URL", None),
+        ("CLIENT", "nowhere.client"),
+        ("CLIENT", 1),
+        ("SHARDS", 0),
+        ("SHARDS", "1"),
+        ("PREFIX", ""),
+        ("PREFIX", "a{b"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_name(settings, setting, value):
+    pytest.importorskip("redis")
+    setattr(settings, f"APP_METRICS_REDIS_{setting}", value)
+    with pytest.raises(ImproperlyConfigured, match=f"APP_METRICS_REDIS_{setting}"):
+        load_backend(REDIS)
+
+
+def test_without_redis_py_it_says_what_to_install():
+    script = """
+import sys
+sys.modules["redis"] = None
+import django
+django.setup()
+from app_metrics.backends import load_backend
+load_backend("app_metrics.backends.redis")
+"""
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith('Run: pip install "/path/to/the/checkout[redis]"')
+    assert "ImproperlyConfigured" in done.stderr.splitlines()[-1]
+
+
+# Servers of other kinds
+
+
+def test_it_works_on_a_cluster(database, settings):
+    cluster = pytest.importorskip("redis.cluster")
+    with redis_server.configured("--cluster-enabled", "yes", "--cluster-node-timeout", "500") as server:
+        import redis
+
+        node = redis.Redis(port=server.port)
+        node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 20
+        while node.cluster("INFO")["cluster_state"] != "ok":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        settings.APP_METRICS_REDIS_CLIENT = lambda: cluster.RedisCluster(host="127.0.0.1", port=server.port)
+        settings.APP_METRICS_REDIS_SHARDS = 3
+        backend = load_backend(REDIS)
+        for _ in range(12):
+            backend.write(Batch(VARIED))
+        assert {key: summary.count for key, summary in held(backend).items()}.keys() == VARIED.keys()
+        assert list(backend.check_destination()) == []
+        backend.drain()
+        assert sum(Item.objects.values_list("count", flat=True)) == 12 * 7
+        assert backend.held() == []
+
+
+@pytest.fixture
+def far_away(in_redis, settings):
+    """A client that connects when it is made, as that of a cluster does, and fails while the event is set."""
+    from redis.exceptions import RedisClusterException
+
+    is_away = threading.Event()
+    is_away.set()
+
+    def client():
+        if is_away.is_set():
+            raise RedisClusterException("Redis Cluster cannot be connected")
+        return decoding_client()
+
+    settings.APP_METRICS_REDIS_CLIENT = client
+    return is_away
+
+
+def test_a_cluster_that_is_away_from_the_start_loses_nothing_and_is_told(database, far_away):
+    for _ in range(FAILURES + 2):
+        metric("orders")
+    assert (list(check_backend()), take_entries()) == ([], [])
+    assert [message.id for message in get_backend().check_destination()] == ["app_metrics.W006"]
+    assert len(aggregate().failures) == 1
+    assert not waiting.is_complete()
+    far_away.clear()
+    write_what_is_kept()
+    aggregate()
+    assert create_metric("Orders", "orders").total("day") == FAILURES + 2
+
+
+def test_beside_a_cluster_that_is_away_from_the_start_other_destinations_count(database, far_away, settings):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.db", REDIS]
+    metric("orders")
+    assert Item.objects.count() == 1
+
+
+def test_a_part_of_a_cluster_that_is_away_does_not_keep_the_others(database, in_redis, settings, monkeypatch):
+    from redis.exceptions import SlotNotCoveredError
+
+    settings.APP_METRICS_REDIS_SHARDS = 2
+    backend = load_backend(REDIS)
+    for shard in backend._shards:
+        shard.write(backend._client, batch_of("orders"), 10)
+
+    def uncovered(client):
+        raise SlotNotCoveredError
+
+    monkeypatch.setattr(backend._shards[0], "claim", uncovered)
+    with pytest.raises(ExceptionGroup):
+        backend.drain()
+    assert Item.objects.count() == 1
+
+
+def test_what_a_server_with_an_append_only_file_acknowledged_survives_its_kill(database, settings):
+    pytest.importorskip("redis")
+    with redis_server.configured("--appendonly", "yes", "--appendfsync", "always") as server:
+        settings.APP_METRICS_BACKEND, settings.APP_METRICS_REDIS_URL = REDIS, server.coordinates()["URL"]
+        settings.APP_METRICS_TIMEOUT = 10
+        metric("before", 4)
+        server.process.kill()
+        server.process.wait()
+        metric("meanwhile", 2)
+        assert get_backend().kept == 1
+        server.start_again()
+        metric("after", 1)
+        write_what_is_kept()
+        aggregate()
+    assert dict(Total.objects.filter(period="day").values_list("metric__slug", "total")) == {
+        "before": 4,
+        "meanwhile": 2,
+        "after": 1,
+    }
+
+
+@pytest.mark.parametrize(("policy", "ids"), [("allkeys-lru", ["app_metrics.W005"]), ("noeviction", [])])
+def test_a_server_that_evicts_keys_is_warned_about(settings, policy, ids):
+    pytest.importorskip("redis")
+    with redis_server.configured("--maxmemory", "100mb", "--maxmemory-policy", policy) as server:
+        settings.APP_METRICS_REDIS_URL = server.coordinates()["URL"]
+        messages = load_backend(REDIS).check_destination()
+    assert [message.id for message in messages] == ids
+    assert all(message.hint for message in messages)
+
+
+def test_a_server_that_does_not_answer_is_warned_about_and_other_commands_ask_nobody(settings):
+    pytest.importorskip("redis")
+    settings.APP_METRICS_REDIS_URL = f"redis://127.0.0.1:{redis_server.free_port()}"
+    backend = load_backend(REDIS)
+    assert [message.id for message in backend.check_destination()] == ["app_metrics.W006"]
+    assert list(backend.check()) == []
+
+
+@pytest.mark.django_db
+def test_the_checks_of_a_database_ask_redis_and_the_others_do_not(settings):
+    pytest.importorskip("redis")
+    settings.APP_METRICS_BACKEND = REDIS
+    settings.APP_METRICS_REDIS_URL = f"redis://127.0.0.1:{redis_server.free_port()}"
+    assert [message.id for message in check_database(databases=["default"])] == ["app_metrics.W006"]
+    assert list(check_backend()) == []

@@ -1,0 +1,173 @@
+"""Every run of a Celery task is a scope, and can be counted by the task's name; more of it runs in tests/brokers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from celery import Celery, shared_task
+from celery.signals import worker_process_shutdown, worker_shutdown
+
+from app_metrics import collect, metric, tasks
+from app_metrics.backends import load_backend
+from app_metrics.backends.base import MetricsBackend
+from app_metrics.collector import current_collector
+from app_metrics.contrib import celery as scopes
+from app_metrics.testing import capture_metrics
+from tests.brokers.tasks import count, fail, leave, nest, retry
+
+NAMED = "project.named"
+
+
+@shared_task(name="project." + "long" * 40)
+def long_name():
+    """A name longer than a label may be."""
+
+
+@pytest.fixture(autouse=True)
+def app(monkeypatch):
+    """An app that runs tasks at once."""
+    made = Celery("tests.contrib", broker="memory://", set_as_current=False, fixups=[])
+    made.conf.task_always_eager = True
+    monkeypatch.setattr("celery._state.default_app", made)
+    monkeypatch.setattr("celery._state._tls.current_app", None)
+    scopes.connect()
+    return made
+
+
+@pytest.fixture
+def recording():
+    with capture_metrics() as found:
+        yield found
+
+
+def slugs(recording):
+    """Return the slugs of each batch, in the order in which they went out."""
+    return [sorted({key.slug for key in batch.summaries}) for batch in recording.batches]
+
+
+def test_what_a_task_records_is_one_batch(recording):
+    count.delay("jobs", 5)
+    assert slugs(recording) == [["jobs"]]
+    assert recording.total("jobs") == 5
+
+
+def test_a_task_within_a_task_is_a_batch_of_its_own_and_a_plain_call_is_not(recording):
+    nest.delay()
+    assert slugs(recording) == [["inner"], ["called", "outer"]]
+    assert recording.total("outer") == 2
+
+
+def test_a_task_run_within_a_scope_gives_it_back(recording):
+    """Such as a request whose view runs an eager task."""
+    with collect() as outer:
+        metric("before")
+        count.delay("jobs")
+        assert current_collector() is outer
+        metric("after")
+    assert slugs(recording) == [["jobs"], ["after", "before"]]
+
+
+def test_a_task_that_raises_is_a_batch(recording):
+    fail.apply()
+    assert slugs(recording) == [["failing"]]
+    assert current_collector() is None
+
+
+def test_every_try_of_a_task_is_a_batch(recording):
+    """Run eagerly, the second try is within the first."""
+    retry.apply()
+    assert slugs(recording) == [["tries"]] * 3
+    assert current_collector() is None
+
+
+@pytest.mark.parametrize("reject", [True, False])
+def test_a_task_that_leaves_is_a_batch(recording, reject):
+    leave.apply((reject,))
+    assert slugs(recording) == [["left"]]
+
+
+def test_tasks_are_not_counted_unless_that_is_wanted(recording):
+    count.delay("jobs")
+    assert recording.slugs == ["jobs"]
+
+
+class TestCounting:
+    @pytest.fixture(autouse=True)
+    def switched(self, settings):
+        settings.APP_METRICS_CELERY = True
+
+    @pytest.mark.parametrize(
+        ("task", "arguments", "name", "outcome"),
+        [
+            (count, ("jobs",), "project.count", "success"),
+            (fail, (), "project.fail", "failure"),
+            (leave, (True,), "project.leave", "rejected"),
+            (leave, (False,), "project.leave", "ignored"),
+        ],
+    )
+    def test_a_run_is_counted_by_name_and_outcome(self, recording, task, arguments, name, outcome):
+        task.apply(arguments)
+        assert recording.total("celery_tasks", {"task": name, "outcome": outcome}) == 1
+        assert recording.count("celery_task_seconds", {"task": name}) == 1
+        assert len(recording.batches) == 1
+
+    def test_a_try_that_is_followed_by_another_is_a_retry(self, recording):
+        retry.apply()
+        labels = {"task": "project.retry"}
+        assert recording.total("celery_tasks", labels | {"outcome": "retry"}) == 2
+        assert recording.total("celery_tasks", labels | {"outcome": "success"}) == 1
+
+    def test_a_task_within_a_task_is_counted_too(self, recording):
+        nest.delay()
+        assert recording.total("celery_tasks") == 2
+
+    def test_a_long_name_is_cut(self, recording, settings):
+        settings.APP_METRICS_STRICT = True
+        long_name.delay()
+        assert recording.total("celery_tasks", {"task": long_name.name[:100], "outcome": "success"}) == 1
+
+    @pytest.mark.django_db
+    def test_our_own_tasks_are_not_counted(self, recording):
+        tasks.prune.delay()
+        assert recording.slugs == []
+
+    def test_a_disabled_app_counts_nothing(self, recording, settings):
+        settings.APP_METRICS_DISABLED = True
+        count.delay("jobs")
+        assert recording.slugs == []
+
+
+class FailsOnce(MetricsBackend):
+    def __init__(self):
+        self.written = []
+        self.failed = False
+
+    def write(self, batch):
+        if not self.failed:
+            self.failed = True
+            raise OSError("once")
+        self.written.append(batch)
+
+
+@pytest.mark.parametrize("ending", [worker_process_shutdown, worker_shutdown])
+def test_what_was_kept_is_written_when_a_process_of_a_worker_ends(ending, settings):
+    settings.APP_METRICS_BACKEND = f"{__name__}.FailsOnce"
+    backend = load_backend(settings.APP_METRICS_BACKEND)
+    count.delay("jobs")
+    assert backend.written == []
+    ending.send(sender=None)
+    assert len(backend.written) == 1
+
+
+def test_a_process_that_does_not_use_celery_does_not_import_it():
+    script = "import sys, django; django.setup(); assert not {'celery', 'kombu'} & set(sys.modules)"
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run([sys.executable, "-c", script], env=environ, cwd=Path(__file__).parents[2], check=True)
+
+
+def test_it_is_connected_once_however_often_that_is_asked(recording):
+    scopes.connect()
+    count.delay("jobs")
+    assert len(recording.batches) == 1

@@ -1,0 +1,66 @@
+"""Kill this process at the n-th thing it says to a server or right after a commit, or hold it up before it commits."""
+
+import os
+import random
+import signal
+import time
+
+from django.conf import settings
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Trap:
+    """Count what this process says to its servers, and commits that succeeded; kill it at the n-th."""
+
+    def __init__(self, at=0):
+        self._at = at
+        self.steps = 0
+
+    def step(self):
+        self.steps += 1
+        if self.steps == self._at:
+            die()
+
+    def set(self):
+        connection.execute_wrappers.append(self._around_statement)
+        before(BaseDatabaseWrapper, "_commit", self.step)
+        after(BaseDatabaseWrapper, "_commit", self.step)
+        if settings.APP_METRICS_BACKEND == "app_metrics.backends.redis":
+            from redis.connection import AbstractConnection
+
+            before(AbstractConnection, "send_packed_command", self.step)
+
+    def _around_statement(self, execute, *arguments):
+        self.step()
+        return execute(*arguments)
+
+
+def commit_late(seconds):
+    """Hold every transaction of this process open for up to so many seconds before it commits."""
+    before(BaseDatabaseWrapper, "_commit", lambda: time.sleep(random.uniform(0, seconds)))
+
+
+def after(owner, name, act):
+    original = getattr(owner, name)
+
+    def called(*arguments, **options):
+        result = original(*arguments, **options)
+        act()
+        return result
+
+    setattr(owner, name, called)
+
+
+def before(owner, name, act):
+    original = getattr(owner, name)
+
+    def called(*arguments, **options):
+        act()
+        return original(*arguments, **options)
+
+    setattr(owner, name, called)

@@ -1,0 +1,78 @@
+"""The processes of the soak test over Redis: `python -m tests.redis_soak ALIAS DATABASE URL PREFIX ROLE ARGUMENT`.
+
+`write LOG` records until its standard input ends, and logs what Redis acknowledged; `drain KILLS` forks drainers and
+kills one after the other with SIGKILL.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from itertools import count
+from pathlib import Path
+from select import select
+
+from .processes import configure
+from .soak import AGGREGATORS, SHARED, SHARED_PER_BATCH, UNIQUE_PER_BATCH, fork_aggregator, kill
+
+LONGEST_PAUSE = 0.4
+
+
+def main(alias, name, url, prefix, role, argument):
+    configure(
+        alias,
+        name,
+        APP_METRICS_BACKEND="app_metrics.backends.redis",
+        APP_METRICS_REDIS_URL=url,
+        APP_METRICS_REDIS_PREFIX=prefix,
+        APP_METRICS_REDIS_SHARDS=2,
+        APP_METRICS_TIMEOUT=10,
+    )
+    # Ahead, because a fresh import takes about as long as a drainer lives.
+    import app_metrics.aggregation
+    import app_metrics.backends.redis  # noqa: F401
+
+    if role == "drain":
+        kill_drainers(int(argument))
+    else:
+        write(argument)
+
+
+def kill_drainers(kills):
+    """Kill the oldest of some drainers, again and again: each lives for a while, also on a machine that is busy."""
+    running = [fork_aggregator() for _ in range(AGGREGATORS)]
+    for _ in range(kills):
+        time.sleep(random.uniform(0, LONGEST_PAUSE))
+        kill(running.pop(0))
+        running.append(fork_aggregator())
+    for drainer in running:
+        kill(drainer)
+
+
+def write(log):
+    """Record batches of metrics that all writers share, and of events that are each told apart by a label."""
+    from app_metrics import collect, metric
+    from app_metrics.backends import get_backend
+
+    with Path(log).open("w") as acknowledged:
+        for number in count():
+            slug = f"writer-{os.getpid()}-{number // 100}"
+            shared = random.sample(SHARED, SHARED_PER_BATCH)
+            unique = [f"{number}-{each}" for each in range(UNIQUE_PER_BATCH)]
+            with collect():
+                for each in shared:
+                    metric(each)
+                for each in unique:
+                    metric(slug, labels={"event": each})
+            if get_backend().kept:
+                sys.exit("Redis did not take a batch")
+            events = [*([each, None] for each in shared), *([slug, each] for each in unique)]
+            acknowledged.write(json.dumps(events) + "\n")
+            if select([sys.stdin], [], [], random.uniform(0, 0.06))[0]:
+                return
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    main(*sys.argv[1:])

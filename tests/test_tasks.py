@@ -1,0 +1,129 @@
+"""The tasks for Celery do what the commands do; how batches arrive is tested in tests/brokers."""
+
+import pytest
+from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
+from django.core.management import CommandError
+from django.db import DataError, InterfaceError, OperationalError, ProgrammingError
+
+from app_metrics import drops, metric, tasks
+from app_metrics.aggregation import backlog
+from app_metrics.models import AggregationRun, Item
+from app_metrics.summary import Batch
+from app_metrics.wire import encode_batch
+from tests.backends.contract import VARIED, batch_of
+
+
+def dropped():
+    return [(labels, amount) for _, _, labels, amount, _ in drops.take_entries()]
+
+
+BAD = '{"reason":"bad_message"}'
+
+
+@pytest.fixture
+def request_of_a_worker():
+    """Let the task believe that a worker runs it, so that it may try again."""
+
+    def push(**values):
+        tasks.write_batch.push_request(called_directly=False, id="1", args=("text",), kwargs={}, **values)
+
+    yield push
+    tasks.write_batch.pop_request()
+
+
+def failing(error):
+    def fail(batch):
+        raise error
+
+    return fail
+
+
+class TestWriteBatch:
+    def test_a_batch_is_written_once_however_often_it_comes(self, database):
+        text = encode_batch(Batch(VARIED))
+        for _ in range(3):
+            tasks.write_batch(text)
+        assert Item.objects.count() == len(VARIED)
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize("text", ["", "[2]", '[1,"no id",[]]', "null", None, 5, '[1,"x",[["a"]]]'])
+    def test_what_is_no_batch_is_dropped_and_counted_by_reason(self, text, caplog):
+        tasks.write_batch(text)
+        assert dropped() == [(BAD, 1)]
+        assert "bad_message" in caplog.text
+
+    @pytest.mark.parametrize("error", [DataError("too large"), ValueError("NUL")])
+    def test_what_the_database_refuses_for_good_is_dropped(self, monkeypatch, error):
+        monkeypatch.setattr(tasks, "write_once", failing(error))
+        tasks.write_batch(encode_batch(batch_of("orders")))
+        assert dropped() == [(BAD, 1)]
+
+    @pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("gone"), ProgrammingError("no table")])
+    @pytest.mark.parametrize(("retries", "pause"), [(0, 1), (3, 8), (5000, 60)])
+    def test_while_the_database_is_away_it_is_tried_again_for_ever(
+        self, monkeypatch, request_of_a_worker, error, retries, pause
+    ):
+        asked = []
+        monkeypatch.setattr(tasks, "write_once", failing(error))
+        monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda signature: asked.append(signature))
+        request_of_a_worker(retries=retries)
+        with pytest.raises(Retry):
+            tasks.write_batch.run(encode_batch(batch_of("orders")))
+        assert [each.options["countdown"] for each in asked] == [pause]
+        assert dropped() == []
+
+    def test_what_runs_into_a_soft_time_limit_comes_again(self, monkeypatch, request_of_a_worker):
+        """Celery throws away the message of a task that fails."""
+        monkeypatch.setattr(tasks, "write_once", failing(SoftTimeLimitExceeded()))
+        monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda signature: None)
+        request_of_a_worker(retries=0)
+        with pytest.raises(Retry):
+            tasks.write_batch.run(encode_batch(batch_of("orders")))
+
+    def test_with_the_broker_away_as_well_the_message_stays(self, monkeypatch, request_of_a_worker):
+        monkeypatch.setattr(tasks, "write_once", failing(OperationalError("away")))
+        monkeypatch.setattr("celery.canvas.Signature.apply_async", failing(OSError("away")))
+        request_of_a_worker(retries=0)
+        with pytest.raises(Reject) as rejected:
+            tasks.write_batch.run(encode_batch(batch_of("orders")))
+        assert rejected.value.requeue
+
+    def test_it_is_acknowledged_when_it_is_done_and_not_when_a_worker_is_lost(self):
+        task = tasks.write_batch
+        assert (task.acks_late, task.reject_on_worker_lost, task.acks_on_failure_or_timeout) == (True, True, False)
+
+
+class TestCommands:
+    def test_aggregate_adds_what_waits_to_the_totals_also_when_doubled(self, database):
+        metric("orders", 4)
+        for _ in range(2):
+            tasks.aggregate()
+        assert backlog().items == 0
+        assert AggregationRun.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        ("task", "command"),
+        [
+            (tasks.aggregate, "metrics_aggregate"),
+            (tasks.send_reports, "metrics_send_mail"),
+            (tasks.check_alerts, "metrics_check_alerts"),
+            (tasks.prune, "metrics_prune"),
+        ],
+    )
+    def test_a_task_does_what_its_command_does(self, monkeypatch, task, command):
+        called = []
+        monkeypatch.setattr(tasks, "call_command", lambda name, **options: called.append((name, options)))
+        task()
+        assert called == [(command, {"verbosity": 0})]
+        assert task.name == f"app_metrics.tasks.{task.__name__}"
+
+    @pytest.mark.django_db
+    def test_a_task_fails_where_its_command_does(self, settings):
+        settings.APP_METRICS_RETENTION = {"hour": "60"}
+        with pytest.raises(CommandError):
+            tasks.prune()
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("task", [tasks.aggregate, tasks.send_reports, tasks.check_alerts, tasks.prune])
+    def test_every_task_runs(self, task):
+        task()
