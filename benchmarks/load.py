@@ -1,0 +1,59 @@
+"""Load on a server, by wrk: what it was answered in some seconds, and what that took."""
+
+import json
+import subprocess
+import urllib.request
+from pathlib import Path
+
+from .cpu import cpu_seconds
+
+CONNECTIONS = 16
+
+# What wrk prints last; answers of neither 2xx nor 3xx are among the errors.
+REPORT = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  print(string.format('\\n{"answered": %d, "rate": %f, "errors": %d, "p50": %f, "p99": %f}',
+    summary.requests, summary.requests / summary.duration * 1e6,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    latency:percentile(50) / 1e6, latency:percentile(99) / 1e6))
+end
+"""
+
+# Answered requests, their number per second, median and 99th percentile of their seconds, processor time of each.
+Run = dict[str, float]
+
+
+class Broken(Exception):
+    """What was measured did not do what it was measured for."""
+
+
+class Wrk:
+    """Ask with one thread and 16 connections, as fast as the answers come."""
+
+    def __init__(self, folder: Path, seconds: int) -> None:
+        """Raise Unavailable where it is not installed."""
+        from tests.servers import find
+
+        script = folder / "report.lua"
+        script.write_text(REPORT)
+        limits = f"--connections={CONNECTIONS}", f"--duration={seconds}s"
+        self.command = [find("wrk"), "--threads=1", *limits, f"--script={script}"]
+
+    def ask(self, url: str, *pids: int) -> Run:
+        """Ask for a page all the time; `pids` are the processes that work for it. Raises Broken for any error."""
+        require(url)
+        before = cpu_seconds(*pids)
+        printed = subprocess.run([*self.command, url], stdout=subprocess.PIPE, text=True, check=True).stdout
+        run: Run = json.loads(printed.splitlines()[-1])
+        if run["errors"] or not run["answered"]:
+            raise Broken(f"{url} did not answer all that it was asked:\n{printed}")
+        run["cpu"] = (cpu_seconds(*pids) - before) / run["answered"]
+        return run
+
+
+def require(url: str) -> None:
+    """Raise Broken unless it is a page: a redirect would be measured as if it were one."""
+    with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=30) as answer:
+        if answer.status != 200 or answer.url != url:
+            raise Broken(f"{url} answers {answer.status}, at {answer.url}.")
