@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from django.db import DatabaseError, connections, transaction
@@ -268,22 +268,24 @@ def test_two_aggregations_and_a_writer_at_once_count_everything_once(transaction
     assert files(directory) == []
 
 
-@pytest.fixture
-def _no_room():
+@contextmanager
+def no_room():
     """Let files of this process grow to 1,000 bytes only, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
 
 
-@pytest.mark.usefixtures("_no_room")
 def test_what_a_full_disk_takes_in_part_goes_to_memory_and_leaves_no_trace(directory, settings):
     settings.APP_METRICS_BACKEND = HERE + "Down"
-    for number in range(20):
-        metric(f"slug-{number}")
+    with no_room():
+        for number in range(20):
+            metric(f"slug-{number}")
     (segment,) = files(directory)
     assert segment.stat().st_size < 1000
     with spool.claim(segment) as file:
