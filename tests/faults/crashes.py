@@ -132,7 +132,8 @@ def commits_late(cell: Cell) -> Verdict:
 def server_killed(cell: Cell) -> Verdict:
     """Kill the server with SIGKILL while others commit, and start it again on the data it left.
 
-    Where that is not the database, it and the database are killed in turn.
+    Where that is not the database, it and the database are killed in turn; where it would lose with it what a worker
+    takes just then, there is no worker meanwhile.
     """
     with durable_cell(cell) as (supervisor, durable):
         aggregators = [durable.aggregate(through_faults=True) for _ in range(2)]
@@ -145,8 +146,14 @@ def server_killed(cell: Cell) -> Verdict:
             while time.monotonic() < deadline or cell.tally["servers killed"] < len(cell.destination.needs):
                 server = next(servers)
                 time.sleep(cell.random.uniform(0, SECONDS_UP))
+                alone = cell.destination.loses_what_is_taken and server == cell.destination.server
+                if alone:
+                    durable.end(worker)
                 supervisor.order(f"kill {server}")
                 supervisor.order(f"restart {server}")
+                if alone:
+                    worker = durable.start("work")
+                    durable.site.run("wait_for_a_worker")
                 cell.tally["servers killed"] += 1
         for aggregator in aggregators:
             durable.kill(aggregator)

@@ -76,6 +76,8 @@ class Destination:
     has_spool = False
     # Whether workers bring to the database what waits at the server.
     has_workers = False
+    # Whether a message is lost that a worker takes from the server just as one of the two is killed.
+    loses_what_is_taken = False
     # Whether its client library can be used in a process that was forked while another thread used it.
     forks_amid_writes = True
     # Whether what is recorded waits outside the database, from where it is brought there.
@@ -202,7 +204,7 @@ class CeleryOverRedis(Redis):
     """Batches are messages at Redis, which workers write to PostgreSQL."""
 
     name = "celery, Redis"
-    has_workers = recognises_what_was_counted = True
+    has_workers = recognises_what_was_counted = loses_what_is_taken = True
     writing = rb"LPUSH"
     draining = None
     excepted = {
@@ -233,6 +235,7 @@ class CeleryOverRabbitMQ(CeleryOverRedis):
     excepted = dict.fromkeys(AGGREGATING, "as with db, whose items the workers write")
     needs = ("postgresql", "rabbitmq")
     server = "rabbitmq"
+    loses_what_is_taken = False
     writing = rb"app_metrics\.tasks\.write_batch"
 
     def settings(self, directory: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from .straining import (
     write_on_full_disk,
     write_with_jumping_clock,
 )
-from .working import count_messages, wait_for_workers, work
+from .working import count_messages, wait_for_a_worker, wait_for_workers, work
 from .writing import write, write_again, write_late, write_twice
 
 
@@ -135,6 +135,7 @@ ROLES = {
         recover,
         serve,
         spool_on_full_disk,
+        wait_for_a_worker,
         wait_for_workers,
         work,
         write,

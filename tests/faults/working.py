@@ -66,6 +66,17 @@ def count_messages():
         return channel.queue_declare(settings.FAULTS_QUEUE, durable=True, auto_delete=False).message_count
 
 
+def wait_for_a_worker():
+    """Return once no message waits at Redis, or a worker has taken one of them."""
+    deadline = time.monotonic() + PATIENCE
+    with current_app.connection_for_read() as broker:
+        channel = broker.default_channel
+        while channel.client.llen(settings.FAULTS_QUEUE) and not channel.client.hlen(channel.unacked_key):
+            if time.monotonic() > deadline:
+                raise TimeoutError("no worker takes what waits")
+            time.sleep(0.01)
+
+
 def wait_for_workers():
     """Return once no message waits at the broker."""
     deadline = time.monotonic() + PATIENCE
