@@ -33,11 +33,15 @@ class Process:
         self._socket.connect(path)
         self._answers = self._socket.makefile("r")
         self._socket.sendall(json.dumps(request).encode() + b"\n")
+        self._role = request["role"]
         self.pid: int = json.loads(self._answers.readline())
 
     def result(self) -> Any:
-        """Wait for the end, and return what the function did. Raises Killed or Failed."""
-        line = self._answers.readline()
+        """Wait for the end, and return what the function did. Raises Killed, Failed or TimeoutError."""
+        try:
+            line = self._answers.readline()
+        except TimeoutError:
+            raise TimeoutError(f"{self._role!r} has not ended after {PATIENCE} s") from None
         self._answers.close()
         self._socket.close()
         if not line:
