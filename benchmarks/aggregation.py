@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from .tables import Table
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000) if FULL else (10_000, 100_000)
 # The ratio to hold, and how many items it is judged by.
 LIMIT, JUDGED = 2, 1_000_000 if FULL else 100_000
+# How many times as long ten times as many items may take, and MiB that memory may grow by.
+LONGER, GROWN = 12, 20
 REPEATS = 3  # fewer of the longest
 # Series and hours: what makes 10 keys, and 10,000.
 SHAPES = ((10, 1), (1_000, 10))
@@ -55,6 +57,7 @@ def main(*arguments: str) -> int:
     for name, reason in missing.items():
         print(f"{name}: not measured, {reason}")
     limits = [judged(name, each) for name, alone in results.items() for each in alone if each["items"] == JUDGED]
+    limits += [limit for name, alone in results.items() for limit in growth(name, alone)]
     save("aggregation", tables=tables, limits=limits, results=found)
     return 0
 
@@ -78,12 +81,12 @@ def on_database(name: str, alias: str) -> tuple[list[Result], Result]:
 
 
 def compare(alias: str, shape: Any, items: int) -> dict[str, Any]:
-    """Measure an aggregation of so many items, alternately with the reference, and with its `last` where it has one."""
+    """Measure an aggregation of so many items, alternately with the reference, and where judged with its `last`."""
     from . import itemlog
 
     expected = itemlog.expected(shape, items)
     repeats = max(1, min(REPEATS, 3_000_000 // items))
-    references = {"": False, "last_": True} if alias in itemlog.LAST else {"": False}
+    references = {"": False, "last_": True} if alias in itemlog.LAST and items == JUDGED else {"": False}
     runs = []
     for _ in range(repeats):
         itemlog.fill(alias, shape, items)
@@ -247,6 +250,23 @@ def tabulated(results: Mapping[str, Sequence[Result]]) -> Table:
 def judged(name: str, each: Result) -> Result:
     what = f"aggregating {each['items']:,} items of {each['keys']:,} keys, {name}"
     return held(what, "GROUP BY and DELETE by hand", each, LIMIT)
+
+
+def growth(name: str, alone: Sequence[Result]) -> Iterator[Result]:
+    """Yield what the largest log took beside one of a tenth, if both were measured."""
+    for shape in SHAPES:
+        by_items = {each["items"]: each for each in alone if each["keys"] == shape[0] * shape[1]}
+        if not {1_000_000, 10_000_000} <= by_items.keys():
+            continue
+        small, large = by_items[1_000_000], by_items[10_000_000]
+        longer, grown = large["seconds"] / small["seconds"], large["memory"] - small["memory"]
+        yield {
+            "what": f"aggregating 10,000,000 items of {large['keys']:,} keys, {name}",
+            "against": "1,000,000 items",
+            "found": f"{longer:.1f}× as long, {grown:+.0f} MiB",
+            "limit": f"{LONGER}×, +{GROWN} MiB",
+            "met": longer <= LONGER and grown <= GROWN,
+        }
 
 
 def writers_table(results: Mapping[str, Result]) -> Table:
