@@ -1,18 +1,24 @@
 """SQLite: one writer at a time, so reading and writing in a transaction that began with a write is exact.
 
-Rows travel as one JSON parameter, because SQLite limits the number of parameters of a statement.
+Rows travel as one JSON parameter, because SQLite limits the number of parameters of a statement; items, where they are
+few, as parameters, which it takes little more than half the time to read.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from ..summary import COUNT_LIMIT, TOTAL_LIMIT, Summary, merge
 from . import base
 from .base import ITEM_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
+# How many parameters a statement may have in every version.
+MOST_PARAMETERS = 999
+INSERT_ITEMS = f"INSERT INTO {base.Dialect.item_table} ({columns(ITEM_COLUMNS)})"
+PLACEHOLDERS = f"({', '.join(['%s'] * len(ITEM_COLUMNS))})"
 NUMBERS = ("total", "minimum", "maximum", "last")
 # What SQLite folds exactly itself: whole numbers, of which 64 bits hold the sum of the largest chunk, and times of 16
 # digits, from 2001 to 2286. Everything else is folded in Python.
@@ -44,13 +50,14 @@ class Dialect(base.Dialect):
         return getattr(error, "sqlite_errorname", None)
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
-        sql = f"""
-            INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)})
-            SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true
-            ON CONFLICT DO NOTHING"""
+        parameters = list(chain.from_iterable(rows))
+        if len(parameters) <= MOST_PARAMETERS:
+            source = f"VALUES {', '.join([PLACEHOLDERS] * len(rows))}"
+        else:
+            # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
+            source, parameters = f"SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true", [_json(rows)]
         with connection.cursor() as cursor:
-            cursor.execute(sql, [_json(rows)])
+            cursor.execute(f"{INSERT_ITEMS} {source} ON CONFLICT DO NOTHING", parameters)
 
     def claim(self, connection: Any, size: int) -> Claim:
         with connection.cursor() as cursor:
