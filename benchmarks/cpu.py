@@ -15,14 +15,19 @@ def cpu_seconds(*pids: int) -> float:
 def _family(pid: int) -> Iterator[int]:
     yield pid
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
+        for child in _text(task).split():
             yield from _family(int(child))
 
 
 def _ticks(pid: int) -> int:
     """Return the time of a process and of its children that ended; 0 once it has ended itself."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
+    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return sum(map(int, fields[11:15]))
+
+
+def _text(file: Path) -> str:
+    """Return what a file says; nothing once the process or task that it is about has ended."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

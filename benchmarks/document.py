@@ -1,8 +1,8 @@
 """Put the latest results into docs/performance.md: `python -m benchmarks.document`.
 
 Each goes between `<!-- results: NAME -->`, with the name of a benchmark, and `<!-- end of results -->`; two more names
-are `limits`, the numbers to hold of all of them, and `facts`, the machine and the versions. What was not run stays as
-it is.
+are `limits`, the numbers to hold of all of them, and `facts`, the machine and the versions. All of them must have been
+run, on one machine.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .__main__ import BENCHMARKS
 from .measuring import RESULTS, verdict
 from .tables import Table
 
@@ -19,10 +20,11 @@ BLOCK = re.compile(r"(?<=<!-- results: )(\w+)( -->\n).*?(?=<!-- end of results -
 
 
 def main() -> int:
-    results = {file.stem: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))}
+    files = [RESULTS / f"{name}.json" for name in BENCHMARKS]
+    results = {file.stem: json.loads(file.read_text()) for file in files if file.exists()}
     said = {facts(each) for each in results.values()}
-    if len(said) != 1:
-        print("The results are of different machines or versions, or there are none: run `make bench` first.")
+    if len(results) < len(files) or len(said) != 1:
+        print("The results are not of all benchmarks, or of different machines or versions: run `make bench` first.")
         return 1
     blocks = {"limits": limits(results), "facts": said.pop()}
     blocks |= {name: tables(name, each) for name, each in results.items()}
@@ -31,8 +33,8 @@ def main() -> int:
 
 
 def filled(page: str, blocks: dict[str, str]) -> str:
-    """Return a page with its blocks replaced; one of which there is nothing new keeps what it has."""
-    return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{blocks[found[1]]}" if found[1] in blocks else found[0], page)
+    """Return a page with its blocks replaced."""
+    return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{blocks[found[1]]}", page)
 
 
 def tables(name: str, results: dict[str, Any]) -> str:

@@ -107,6 +107,20 @@ def fill() -> None:
         cursor.execute("VACUUM ANALYZE")
 
 
+def is_filled() -> bool:
+    """Return whether the metrics and days are those that `fill` stores, and not those of another scale."""
+    from django.db.models import Max, Min
+
+    from app_metrics.models import Metric, Total
+
+    days = Total.objects.filter(period="day").aggregate(first=Min("start"), last=Max("start"))
+    return days == {"first": first_day(), "last": TODAY} and Metric.objects.count() == METRICS
+
+
+def first_day() -> date:
+    return TODAY.replace(year=TODAY.year - YEARS) + timedelta(days=1)
+
+
 def metrics() -> list[Any]:
     from app_metrics.models import Metric
 
@@ -120,7 +134,7 @@ def metrics() -> list[Any]:
 def parameters() -> dict[str, Any]:
     from app_metrics.summary import encode_labels, new_batch_id
 
-    first = TODAY.replace(year=TODAY.year - YEARS) + timedelta(days=1)
+    first = first_day()
     return {
         "labels": [encode_labels({"plan": plan}) for plan in PLANS],
         "shares": list(PLANS.values()),

@@ -52,6 +52,7 @@ IDS = {
     "sqlite": "%s || printf('%%012x', number)",
 }
 DATES = {"postgresql": f"date '{DAY}'", "mysql": f"'{DAY}'", "sqlite": f"'{DAY}'"}
+EMPTY = {"postgresql": "TRUNCATE", "mysql": "TRUNCATE", "sqlite": "DELETE FROM"}
 DIVIDE = {"postgresql": "/", "mysql": "DIV", "sqlite": "/"}
 CREATE_BY_HAND = """
     CREATE TABLE by_hand (slug varchar(100), kind varchar(10), labels varchar(500), day date, hour smallint,
@@ -98,11 +99,13 @@ def prepare(alias: str, *shapes: Shape) -> None:
 
 
 def fill(alias: str, shape: Shape, items: int) -> None:
-    """Fill the log with a multiple of PATTERN."""
+    """Fill the log with a multiple of PATTERN, in tables as good as new, so that nobody pays for what ran before."""
     connection = connections[alias]
     vendor = connection.vendor
     names = ", ".join(COLUMNS)
     with connection.cursor() as cursor:
+        for table in ("app_metrics_item", "by_hand"):
+            cursor.execute(f"{EMPTY[vendor]} {table}")
         cursor.execute(
             f"""
             INSERT INTO app_metrics_item (id, day, hour, last_at, {names})
@@ -111,7 +114,7 @@ def fill(alias: str, shape: Shape, items: int) -> None:
             FROM {NUMBERS[vendor]} JOIN {shape.table} ON place = number %% {PATTERN}""",
             [new_batch_id().hex[:20], items],
         )
-        if vendor == "postgresql":  # so that nobody pays for what ran before
+        if vendor == "postgresql":
             cursor.execute("VACUUM ANALYZE app_metrics_item, app_metrics_total")
             cursor.execute("CHECKPOINT")
 

@@ -11,7 +11,10 @@ FIRST, LOOKED_AT = 50, 21
 
 
 def memory_of(serve: Callable[[int], Any], requests: int) -> dict[str, float]:
-    """Return the bytes that a request needs at most, and those that so many requests leave behind."""
+    """Return the bytes that a request needs at most, and those that so many requests leave behind.
+
+    `serve` serves a number of requests and does nothing else, such as changing settings.
+    """
     serve(FIRST)
     tracemalloc.start()
     try:

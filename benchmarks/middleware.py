@@ -1,18 +1,20 @@
 """What instrumentation adds to a request: before its body is with the server, and after, through WSGI and ASGI.
 
 The requests go through Django's handlers in this process, to pages that do nothing else. What is shown is the
-difference to the same page without any instrumentation, measured alternately, and it is compared with what
-django-prometheus' two middlewares add. Afterwards everything that was timed must have counted every request.
+difference to the same page without any instrumentation, measured alternately, and its median is compared with that of
+what django-prometheus' two middlewares add: one repeat's difference may be nothing, or less. Afterwards everything that
+was timed must have counted every request.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
-from .measuring import FULL, Result, alternate, compare, expect, held, middle, save, site, verdict
+from .measuring import FULL, Result, alternate, expect, held, middle, save, site, verdict
 from .memory import memory_of
 from .peers import OpenTelemetry, Prometheus
 from .serving import SERVERS, Times, handlers
@@ -78,20 +80,26 @@ class Bench:
         self.served: Counter[tuple[str, str]] = Counter()
         self._handlers = {name: handlers(each.middlewares) for name, each in SITES.items()}
 
-    def serve(self, name: str, server: str, requests: int) -> list[Times]:
+    @contextmanager
+    def ready(self, name: str, server: str) -> Iterator[Callable[[int], list[Times]]]:
+        """Have the settings of a site; yield what serves so many requests."""
         from django.test import override_settings
 
         from . import pages
 
-        self.served[server, name] += requests
         urls = pages.SITES[f"{'a' if server == 'ASGI' else ''}{SITES[name].page}"]
         rules, backend = SITES[name].models, SITES[name].backend
         with override_settings(ROOT_URLCONF=urls, APP_METRICS_MODELS=rules, APP_METRICS_BACKEND=backend):
-            return SERVERS[server](self._handlers[name][server], "/page/", requests)
+            yield partial(self._serve, name, server)
+
+    def _serve(self, name: str, server: str, requests: int) -> list[Times]:
+        self.served[server, name] += requests
+        return SERVERS[server](self._handlers[name][server], "/page/", requests)
 
     def times(self, name: str, server: str) -> Times:
         """Return the medians of a few requests."""
-        before, after = zip(*self.serve(name, server, REQUESTS), strict=True)
+        with self.ready(name, server) as serve:
+            before, after = zip(*serve(REQUESTS), strict=True)
         return Times(median(before), median(after))
 
 
@@ -102,7 +110,7 @@ def main() -> int:
         bench = Bench()
         times = {server: measured(bench, server) for server in SERVERS}
         statements = {name: statements_of(bench, name) for name in SITES}
-        memory = {name: memory_of(partial(bench.serve, name, "WSGI"), KEPT_AFTER) for name in SITES if name != KEPT}
+        memory = {name: memory_at(bench, name) for name in SITES if name != KEPT}
         check(bench.served, opentelemetry)
     results = {server: added(each) for server, each in times.items()}
     plain = {server: median(each.before for each in sites[PLAIN]) for server, sites in times.items()}
@@ -131,9 +139,14 @@ def statements_of(bench: Bench, name: str) -> int:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    with CaptureQueriesContext(connection) as queries:
-        bench.serve(name, "WSGI", 1)
+    with bench.ready(name, "WSGI") as serve, CaptureQueriesContext(connection) as queries:
+        serve(1)
     return len(queries)
+
+
+def memory_at(bench: Bench, name: str) -> Result:
+    with bench.ready(name, "WSGI") as serve:
+        return memory_of(serve, KEPT_AFTER)
 
 
 def check(served: Mapping[tuple[str, str], int], opentelemetry: OpenTelemetry) -> None:
@@ -171,9 +184,32 @@ def added(times: Mapping[str, list[Times]]) -> dict[str, Result]:
         before[name] = [one.before - plain.before for one, plain in pairs]
         after[name] = [one.after - plain.after for one, plain in pairs]
     return {
-        name: {**compare(before[name], before[REFERENCE]), "after": middle(after[name])}
+        name: {**beside(before[name], before[REFERENCE]), "after": middle(after[name])}
         for name in times
         if name not in (PLAIN, SAVING)
+    }
+
+
+def beside(mine: Sequence[float], others: Sequence[float]) -> Result:
+    """Return medians of differences and their ratio, which spreads as far as the middle halves of both let it.
+
+    Raises AssertionError where the others' cannot be told from nothing.
+    """
+    low, seconds, high = middle(mine)
+    least, reference, most = middle(others)
+    if least <= 0:
+        spread = f"{least * 1e6:.1f} to {most * 1e6:.1f} µs"
+        raise AssertionError(
+            f"{REFERENCE} adds {spread}, beside which nothing can be measured: the machine is too busy."
+        )
+    return {
+        "seconds": seconds,
+        "seconds_from": low,
+        "seconds_to": high,
+        "reference_seconds": reference,
+        "ratio": seconds / reference,
+        "ratio_from": min(low / least, low / most),
+        "ratio_to": max(high / least, high / most),
     }
 
 

@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from .databases import copier
@@ -127,12 +128,14 @@ def start(subject: Subject, log: Path, pids: list[int], running: ExitStack) -> S
 
 
 def load(sites: Mapping[str, Site], path: str, wrk: Wrk) -> dict[str, list[Run]]:
-    """Ask every site for a page, in turn, round by round; the first round is only to warm up."""
+    """Ask every site for a page, in turn, round by round; the first round is only to warm up.
+
+    Each round has an order of its own: what a site still writes after its turn falls to no other one in particular.
+    """
     names = list(sites)
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(ROUNDS + 1):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in Random(number).sample(names, len(names)):
             runs[name].append(wrk.ask(sites[name].address + path, *sites[name].pids))
     return runs
 

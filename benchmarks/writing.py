@@ -1,13 +1,14 @@
 """How long the write of a batch takes at each destination, beside what it could not do without.
 
 `make bench` calls this. Batches of 1, 10 and 100 slugs are written; the reference is one hand-written INSERT of as many
-rows on the same connection, or one bare round trip to Redis. Beside that is shown what Redis and its client need for
-the same arguments of a script that does nothing. A destination that did not take what was written makes it fail.
+rows on the same connection, or one bare round trip to Redis. Beside that is shown what one INSERT for each call takes,
+and what Redis and its client need for the same arguments of a script that does nothing. No database waits for the disk.
+A destination that did not take what was written makes it fail.
 """
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -15,17 +16,23 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from .measuring import Result, held, measure, save, verdict
+from .measuring import Result, Subject, alternate, clock, compare, held, save, verdict
 from .tables import Table
 
 SIZES = (1, 10, 100)
+# Sizes of which the rows are also written by one INSERT each.
+SINGLY = (10, 100)
 # Slugs of a batch where the size makes little difference.
 SLUGS = 10
+# What a batch holds of each slug.
+DAY, EVENTS = date(2026, 11, 23), 3
 WRITES = 30
 REPEATS = 15
 # Series in the Redis that is drained.
 SERIES = 10_000
 COLUMNS = ("id", "slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
+# What a row by hand holds behind its id and its slug.
+CONSTANT = ("counter", "{}", DAY.isoformat(), 9, EVENTS, "6", "1", "3", "2", 1_795_000_000_000_000)
 # The ratios to hold, of a batch of SLUGS.
 LIMITS = {"sqlite": 1.25, "postgresql": 1.25, "mariadb": 1.25, "redis": 1.5}
 Results = dict[tuple[str, int], Result]
@@ -39,14 +46,15 @@ def main() -> int:
         import django
 
         django.setup()
-        results = {}
+        spare_the_disk()
+        results: Results = {}
         for name in (name for name in DATABASES if name not in missing):
             results |= to_database(name)
         if "redis" not in missing:
             results |= to_redis()
-            results["celery, by Redis", SLUGS] = to_celery()
+            results |= to_celery()
             brought = bring()
-        results["buffered mode", SLUGS] = to_buffer()
+        results |= to_buffer()
     tables = [tabulated(results)]
     if "redis" not in missing:
         row = [f"{SERIES:,}", f"{brought:.2f}", f"{SERIES / brought:,.0f}"]
@@ -72,27 +80,37 @@ def servers() -> Iterator[dict[str, str]]:
         supervisor.stop()
 
 
+def spare_the_disk() -> None:
+    """Have SQLite wait for the disk as little as the servers do, so that work is what is measured."""
+    from django.db import connections
+
+    from . import bare
+
+    connections["default"].settings_dict["OPTIONS"] = bare.DATABASES["default"]["OPTIONS"]
+
+
 def writing(write: Callable[[Any], Any], slugs: int) -> Callable[[], Any]:
     """Return a call that writes a new batch of the same summaries."""
     from app_metrics.summary import Batch, Key, Summary
 
-    day = date(2026, 11, 23)
-    summary = Summary(3, 6, 1, 3, 2, 1_795_000_000_000_000)
-    summaries = {Key(f"slug-{number}", "counter", "{}", day, 9): summary for number in range(slugs)}
+    summary = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
+    summaries = {Key(f"slug-{number}", "counter", "{}", DAY, 9): summary for number in range(slugs)}
     return lambda: write(Batch(summaries))
 
 
-def timed(write: Callable[[], Any], reference: Callable[[], Any]) -> dict[str, Any]:
-    """Time one write in seconds, beside its reference."""
+def timed(slugs: int, subjects: Mapping[str, Subject], reference: Subject) -> Results:
+    """Time subjects and their reference in turn, in seconds a write."""
+    calls = {name: partial(seconds_of, call) for name, call in subjects.items()}
+    times = alternate({**calls, "reference": partial(seconds_of, reference)}, REPEATS)
+    return {(name, slugs): compare(times[name], times["reference"]) for name in subjects}
 
-    def many(call: Callable[[], Any]) -> None:
+
+def seconds_of(write: Subject) -> float:
+    def many() -> None:
         for _ in range(WRITES):
-            call()
+            write()
 
-    result = measure(partial(many, write), partial(many, reference), REPEATS)
-    for name in ("seconds", "seconds_from", "seconds_to", "reference_seconds"):
-        result[name] /= WRITES
-    return result
+    return clock(many) / WRITES
 
 
 def to_database(name: str) -> Results:
@@ -102,31 +120,52 @@ def to_database(name: str) -> Results:
     from app_metrics.backends import load_backend
     from app_metrics.models import Item
 
-    alias, results = DATABASES[name], {}
+    results: Results = {}
+    alias = DATABASES[name]
     connection = connections[alias]
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     with override_settings(APP_METRICS_DATABASE=alias, TEST_SITE_DATABASE=alias):
         backend = load_backend("app_metrics.backends.db")
         for slugs in SIZES:
-            results[name, slugs] = timed(writing(backend.write, slugs), partial(insert, connection, slugs))
-        written = Item.objects.count()
-    # One run of each does not count, and is written all the same.
-    check(name, written, 2 * sum(SIZES) * WRITES * (REPEATS + 1))
+            subjects = {name: writing(backend.write, slugs)}
+            if slugs in SINGLY:
+                subjects[f"{name}, one INSERT per call"] = one_by_one(connection, slugs)
+            results |= timed(slugs, subjects, by_hand(connection, slugs, "hand"))
+        for who, sizes in {"slug": SIZES, "hand": SIZES, "call": SINGLY}.items():
+            written = Item.objects.filter(slug__startswith=f"{who}-").count()
+            # One run of each does not count, and is written all the same.
+            check(f"{name}, {who}", written, sum(sizes) * WRITES * (REPEATS + 1))
     return results
 
 
-def insert(connection: Any, slugs: int) -> None:
-    """Write rows as somebody would by hand."""
-    from uuid import uuid4
+def one_by_one(connection: Any, slugs: int) -> Subject:
+    """Return a call that writes as many rows by an INSERT each, as other counters do at every call."""
+    insert = by_hand(connection, 1, "call")
 
-    rows = [
-        (uuid4().hex, f"slug-{number}", "counter", "{}", "2026-11-23", 9, 3, "6", "1", "3", "2", 1_795_000_000_000_000)
-        for number in range(slugs)
-    ]
-    values = ", ".join(["(" + ", ".join(["%s"] * len(COLUMNS)) + ")"] * slugs)
-    sql = f"INSERT INTO app_metrics_item ({', '.join(COLUMNS)}) VALUES {values}"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [value for row in rows for value in row])
+    def inserts() -> None:
+        for _ in range(slugs):
+            insert()
+
+    return inserts
+
+
+def by_hand(connection: Any, slugs: int, who: str) -> Subject:
+    """Return a call that writes rows as somebody would by hand, with nothing left to do but their ids."""
+    from app_metrics.summary import new_batch_id
+
+    width = len(COLUMNS)
+    row = "(" + ", ".join(["%s"] * width) + ")"
+    sql = f"INSERT INTO app_metrics_item ({', '.join(COLUMNS)}) VALUES {', '.join([row] * slugs)}"
+    values = [value for number in range(slugs) for value in ("", f"{who}-{number}", *CONSTANT)]
+
+    def insert() -> None:
+        # In ascending order like a batch's: the database needs longer for random ones.
+        first = new_batch_id().int
+        values[::width] = [f"{first + number:032x}" for number in range(slugs)]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+
+    return insert
 
 
 @contextmanager
@@ -147,13 +186,13 @@ def redis_backend(path: str) -> Iterator[tuple[Any, Any]]:
 
 
 def to_redis() -> Results:
-    results = {}
+    results: Results = {}
     with redis_backend("app_metrics.backends.redis") as (backend, client):
         for slugs in SIZES:
-            results["a script that does nothing", slugs] = timed(nothing(backend, client, slugs), client.ping)
-            results["redis", slugs] = timed(writing(backend.write, slugs), client.ping)
+            idle, write = nothing(backend, client, slugs), writing(backend.write, slugs)
+            results |= timed(slugs, {"a script that does nothing": idle, "redis": write}, client.ping)
         counted = sum(summary.count for held in backend.held() for summary in held.summaries.values())
-    check("redis", counted, 3 * sum(SIZES) * WRITES * (REPEATS + 1))
+    check("redis", counted, EVENTS * sum(SIZES) * WRITES * (REPEATS + 1))
     return results
 
 
@@ -165,7 +204,7 @@ def nothing(backend: Any, client: Any, slugs: int) -> Callable[[], Any]:
     return partial(backend._client.evalsha, client.script_load("return 1"), *arguments)
 
 
-def to_celery() -> dict[str, Any]:
+def to_celery() -> Results:
     import json
 
     from celery import Celery
@@ -173,7 +212,7 @@ def to_celery() -> dict[str, Any]:
     path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
     Celery("benchmark", broker=f"redis+socket://{path}").set_default()
     with redis_backend("app_metrics.backends.celery") as (backend, client):
-        result = timed(writing(backend.write, SLUGS), client.ping)
+        result = timed(SLUGS, {"celery, by Redis": writing(backend.write, SLUGS)}, client.ping)
         published = client.llen("celery")
     check("celery", published, WRITES * (REPEATS + 1))
     return result
@@ -186,8 +225,6 @@ def bring() -> float:
     from app_metrics.aggregation import aggregate
     from app_metrics.models import Item, Metric
     from app_metrics.summary import Batch, Key, Summary
-
-    from .measuring import clock
 
     Item.objects.all().delete()
     with redis_backend("app_metrics.backends.redis") as (backend, _):
@@ -202,7 +239,7 @@ def bring() -> float:
     return seconds
 
 
-def to_buffer() -> dict[str, Any]:
+def to_buffer() -> Results:
     """Measure what a request does in the buffered mode, beside the INSERT that it does not do on SQLite."""
     from django.db import connection
     from django.test import override_settings
@@ -211,10 +248,11 @@ def to_buffer() -> dict[str, Any]:
     from app_metrics.backends import locmem
 
     with override_settings(APP_METRICS_BACKEND="app_metrics.backends.locmem", APP_METRICS_FLUSH_INTERVAL=3600):
-        result = timed(writing(buffer.add, SLUGS), partial(insert, connection, SLUGS))
+        insert = by_hand(connection, SLUGS, "hand")
+        result = timed(SLUGS, {"buffered mode": writing(buffer.add, SLUGS)}, insert)
         buffer.flush()
     counted = sum(summary.count for each in locmem.outbox for summary in each.summaries.values())
-    check("buffer", counted, 3 * SLUGS * WRITES * (REPEATS + 1))
+    check("buffer", counted, EVENTS * SLUGS * WRITES * (REPEATS + 1))
     return result
 
 

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import calls, document, keeping, measuring, middleware, serving
+from benchmarks import (
+    aggregation,
+    calls,
+    document,
+    keeping,
+    load,
+    measuring,
+    middleware,
+    server,
+    serving,
+    variants,
+    writing,
+)
 from benchmarks.call_cases import OURS, PLAIN, PROMETHEUS, Call, Case, namespace
 from benchmarks.peers import OpenTelemetry, Prometheus, datadog
 from benchmarks.tables import Table
@@ -110,12 +122,44 @@ def test_a_page_that_says_something_else_makes_the_benchmark_fail(settings: Any,
         serving.SERVERS[server](serving.handlers([])[server], "/quiet/", 1)
 
 
-def test_results_replace_their_own_block_of_the_page_and_no_other() -> None:
+@pytest.mark.parametrize(("answered", "counted", "counts"), [(3, 0, True), (3, 2, True), (3, 100, True), (3, 3, False)])
+def test_a_server_that_counts_wrongly_makes_the_benchmark_fail(answered: int, counted: int, counts: bool) -> None:
+    subject = variants.Subject({}, lambda: counted, counts)
+    with pytest.raises(load.Broken, match=f"db counted {counted} requests where {answered} were answered"):
+        server.check("db", subject, [{"answered": answered}])
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [({}, "None instead of 1"), ({"a": 2}, "2 inst"), ({"a": 1, "b": 1}, "1 inst")]
+)
+def test_totals_that_are_not_what_was_put_in_make_the_benchmark_fail(found: Any, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        aggregation.check("sqlite", found, {"a": 1})
+
+
+@pytest.mark.django_db
+def test_events_that_a_writer_lost_make_the_benchmark_fail() -> None:
+    with pytest.raises(AssertionError, match="default, 2026-11-23: 0 instead of 3"):
+        aggregation.check_events("default", writing.DAY, writing.EVENTS)
+
+
+def test_results_replace_their_own_block_of_the_page() -> None:
     page = "".join(f"{name}:\n<!-- results: {name} -->\nold\n<!-- end of results -->\n" for name in ("one", "two"))
-    assert document.filled(page, {"two": "new\n"}) == page.replace("two -->\nold", "two -->\nnew")
+    expected = page.replace("one -->\nold", "one -->\n1").replace("two -->\nold", "two -->\n2")
+    assert document.filled(page, {"one": "1\n", "two": "2\n"}) == expected
 
 
-def test_the_page_shows_only_results_that_the_benchmarks_write() -> None:
+def test_the_page_shows_the_results_of_every_benchmark() -> None:
     names = {found[1] for found in document.BLOCK.finditer(document.PAGE.read_text())}
-    assert names >= {"limits", "facts"}
-    assert names - {"limits", "facts"} <= set(benchmarks.BENCHMARKS)
+    assert names == {"limits", "facts", *benchmarks.BENCHMARKS}
+
+
+def test_the_page_is_not_filled_by_the_results_of_a_few_benchmarks(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "RESULTS", tmp_path)
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
+    monkeypatch.setattr(document, "PAGE", tmp_path / "page.md")
+    measuring.save("calls")
+    assert document.main() == 1
+    assert not document.PAGE.exists()
