@@ -22,6 +22,10 @@ from .sql.retrying import retried
 from .summary import NO_LABELS, OVERFLOW_LABELS, Summary, cap_labels, merge
 
 MAX_CHUNK_SIZE = 30_000
+# Items of a chunk, unless those of the chunk before had so many keys: then most of its time went into their totals, of
+# which a longer chunk writes hardly more. One of more keys takes long enough, and as much memory as it should.
+USUAL_CHUNK_SIZE = 10_000
+KEYS_OF_LONG_CHUNKS = range(100, 3_001)
 
 
 @dataclass(slots=True)
@@ -50,6 +54,8 @@ class Backlog:
 def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], None] | None = None) -> Aggregation:
     """Add all waiting items to their totals, in transactions of up to `chunk_size` items (default: the setting).
 
+    More than 10,000 are taken only where they are likely to belong to few totals.
+
     It may run at any time and in several processes at once. `on_progress` is called with the number of items after each
     transaction. A row that no total can take is moved to the quarantined items, and the rest goes on. Raises ValueError
     for a bad chunk size and OperationalError when the database stays unavailable; what was committed stays counted.
@@ -59,10 +65,10 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     done = Aggregation(failures=gather())
     milestones.remember()
     drain = _Drain()
-    size = limit
+    size = min(limit, USUAL_CHUNK_SIZE)
     while True:
         try:
-            taken, quarantined = drain.take(size)
+            taken, quarantined, keys = drain.take(size)
         except BAD_DATA:
             if size == 1:  # it cannot even be set aside
                 raise
@@ -74,7 +80,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
             on_progress(taken)
         if taken < size:
             break
-        size = min(limit, size * 10)
+        size = min(limit if keys in KEYS_OF_LONG_CHUNKS else USUAL_CHUNK_SIZE, limit, size * 10)
     done.seconds = time.monotonic() - started
     _note(done)
     milestones.announce()
@@ -122,24 +128,24 @@ class _Drain:
         self._metrics: dict[str, Metric] = {}
         self._label_sets: dict[int, set[str]] = {}
 
-    def take(self, size: int) -> tuple[int, int]:
-        """Take up to `size` items into their totals; return how many were taken and quarantined."""
+    def take(self, size: int) -> tuple[int, int, int]:
+        """Take up to `size` items into their totals; return how many were taken and set aside, and of how many keys."""
         return retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
 
-    def _forgetful(self, transact: Callable[[int], tuple[int, int]], size: int) -> tuple[int, int]:
+    def _forgetful(self, transact: Callable[[int], tuple[int, int, int]], size: int) -> tuple[int, int, int]:
         try:
             return transact(size)
         except Exception:
             self._forget()  # what was created was rolled back
             raise
 
-    def _chunk(self, size: int) -> tuple[int, int]:
+    def _chunk(self, size: int) -> tuple[int, int, int]:
         with transaction.atomic(using=self._alias):
             claim = self._dialect.claim(self._connection, size)
-            self._add(claim)
-        return claim.size, 0
+            keys = self._add(claim)
+        return claim.size, 0, keys
 
-    def _one(self, size: int) -> tuple[int, int]:
+    def _one(self, size: int) -> tuple[int, int, int]:
         """Take one item; set it aside where no total can take it."""
         with transaction.atomic(using=self._alias):
             claim = self._dialect.claim(self._connection, size)
@@ -149,15 +155,17 @@ class _Drain:
             except BAD_DATA as error:
                 self._forget()
                 quarantine(claim.rows[0], error)
-                return claim.size, 1
-        return claim.size, 0
+                return claim.size, 1, 0
+        return claim.size, 0, claim.size
 
-    def _add(self, claim: Claim) -> None:
+    def _add(self, claim: Claim) -> int:
+        """Add what was claimed to the totals; return of how many keys it is."""
         groups = grouped(claim.rows)
         if groups:
             self._learn(groups)
             totals = spread(self._folded(groups))
             self._dialect.add_totals(self._connection, sorted(totals.items()))
+        return len(groups)
 
     def _folded(self, groups: Iterable[Group]) -> dict[tuple[int, str, date, int], Summary]:
         folded: dict[tuple[int, str, date, int], Summary] = {}

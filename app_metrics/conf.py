@@ -76,7 +76,7 @@ class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
     # The directory where a process keeps failed batches, for the next aggregation there; None keeps them in memory.
     SPOOL_DIR: str | PathLike[str] | None = None
     # Items one aggregation transaction takes.
-    CHUNK_SIZE: int = 10_000
+    CHUNK_SIZE: int = 30_000
     # Period → days after which its totals are deleted by `metrics_prune`; nothing is by default.
     RETENTION: Mapping[str, int] = {}
     # Name → metric set: what is reported, to whom and how often, without a click in the admin.

@@ -10,7 +10,7 @@ from django.db.models import Max, Min, Sum
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from app_metrics import collect, gauge, metric
+from app_metrics import aggregation, collect, gauge, metric
 from app_metrics.aggregation import MAX_CHUNK_SIZE, aggregate, backlog
 from app_metrics.models import AggregationRun, Item, Metric, QuarantinedItem, Total
 from app_metrics.periods import PERIODS
@@ -238,6 +238,18 @@ def test_progress_is_told_after_every_transaction(database):
     progress = []
     aggregate(chunk_size=2, on_progress=progress.append)
     assert progress == [2, 2, 1]
+
+
+@pytest.mark.parametrize(("series", "chunks"), [(1, [4, 4, 4, 0]), (2, [4, 6, 2]), (4, [4, 4, 4, 0])])
+def test_chunks_get_longer_only_after_one_of_neither_few_nor_many_keys(database, monkeypatch, series, chunks):
+    monkeypatch.setattr(aggregation, "USUAL_CHUNK_SIZE", 4)
+    monkeypatch.setattr(aggregation, "KEYS_OF_LONG_CHUNKS", range(2, 4))
+    with freeze_time("2026-05-31 10:30", auto_tick_seconds=1):
+        for number in range(12):
+            metric(f"slug-{number % series}")
+    progress = []
+    aggregate(chunk_size=6, on_progress=progress.append)
+    assert progress == chunks
 
 
 @pytest.mark.parametrize("size", [0, -1, MAX_CHUNK_SIZE + 1, "100", 1.5, True])
