@@ -22,5 +22,8 @@ if INSTRUMENTATION == "django-prometheus":
         "django_prometheus.middleware.PrometheusAfterMiddleware",
     ]
 
+if INSTRUMENTATION == "by hand":
+    MIDDLEWARE = ["benchmarks.inserting.inserting", *MIDDLEWARE]
+
 if "BENCHMARK_STATSD_URL" in os.environ:
     APP_METRICS_STATSD_URL = os.environ["BENCHMARK_STATSD_URL"]

@@ -61,6 +61,13 @@ def own(site: Environment, folder: Path, backend: str = "db", counts: bool = Tru
 
 
 @contextmanager
+def by_hand(site: Environment, folder: Path) -> Iterator[Subject]:
+    """Count by an INSERT of a row in each request, into the log that an aggregation of ours brings to the totals."""
+    environment = {**site, "BENCHMARK_INSTRUMENTATION": "by hand"}
+    yield Subject(environment, partial(totals, environment))
+
+
+@contextmanager
 def redis(site: Environment, folder: Path) -> Iterator[Subject]:
     from redis import Redis
 
@@ -171,6 +178,7 @@ VARIANTS: dict[str, Variant] = {
     BASELINE: uninstrumented,
     "db": own,
     "db, buffered": partial(own, EXAMPLE_FLUSH_INTERVAL="1"),
+    "an INSERT by hand": by_hand,
     "django-prometheus": django_prometheus,
     "OpenTelemetry": opentelemetry,
     "redis": redis,
@@ -178,4 +186,4 @@ VARIANTS: dict[str, Variant] = {
     "statsd": statsd,
     "dummy": partial(own, backend="dummy", counts=False),
 }
-SHORT = [BASELINE, "db", "db, buffered", "django-prometheus"]
+SHORT = [BASELINE, "db", "db, buffered", "an INSERT by hand", "django-prometheus"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db import DataError
@@ -12,6 +13,7 @@ from ..summary import Batch, Summary, digits
 KEY_COLUMNS = ("slug", "kind", "labels", "day", "hour")
 SUMMARY_COLUMNS = Summary._fields
 ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
+PLACEHOLDERS = f"({', '.join(['%s'] * len(ITEM_COLUMNS))})"
 TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
 TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
 
@@ -50,6 +52,7 @@ class Dialect:
     transient: frozenset[Any] = frozenset()
 
     item_table: str = Item._meta.db_table
+    insert_into_items: str = f"INSERT INTO {item_table} ({', '.join(ITEM_COLUMNS)})"
     total_table: str = Total._meta.db_table
 
     def is_transient(self, error: Exception) -> bool:
@@ -81,11 +84,17 @@ def flat(key: Sequence[Any], summary: Summary) -> Row:
     return (*key, summary.count, *map(digits, summary[1:5]), summary.last_at)
 
 
+def values(rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    """Return rows of ITEM_COLUMNS as what follows VALUES, and its parameters."""
+    return ", ".join([PLACEHOLDERS] * len(rows)), list(chain.from_iterable(rows))
+
+
 def item_rows(batch: Batch) -> list[Row]:
     """Return a batch as rows of ITEM_COLUMNS, all of them text or int; their ids follow from the batch's."""
-    first = batch.id.int
     return [
         # An id without hyphens fits MariaDB's UUID type, and the CHAR(32) that Django uses where there is none.
-        flat((f"{first + index:032x}", slug, kind, labels, day.isoformat(), hour), summary)
-        for index, ((slug, kind, labels, day, hour), summary) in enumerate(batch.summaries.items())
+        (f"{number:032x}", slug, kind, labels, day.isoformat(), hour, count, *map(digits, numbers), last_at)
+        for number, ((slug, kind, labels, day, hour), (count, *numbers, last_at)) in enumerate(
+            batch.summaries.items(), batch.id.int
+        )
     ]

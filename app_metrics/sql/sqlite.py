@@ -8,17 +8,14 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
 from ..summary import COUNT_LIMIT, TOTAL_LIMIT, Summary, merge
 from . import base
 from .base import ITEM_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
-# How many parameters a statement may have in every version.
-MOST_PARAMETERS = 999
-INSERT_ITEMS = f"INSERT INTO {base.Dialect.item_table} ({columns(ITEM_COLUMNS)})"
-PLACEHOLDERS = f"({', '.join(['%s'] * len(ITEM_COLUMNS))})"
+# So many rows have at most 999 parameters, which every version takes.
+FEW = 999 // len(ITEM_COLUMNS)
 NUMBERS = ("total", "minimum", "maximum", "last")
 # What SQLite folds exactly itself: whole numbers, of which 64 bits hold the sum of the largest chunk, and times of 16
 # digits, from 2001 to 2286. Everything else is folded in Python.
@@ -50,14 +47,14 @@ class Dialect(base.Dialect):
         return getattr(error, "sqlite_errorname", None)
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        parameters = list(chain.from_iterable(rows))
-        if len(parameters) <= MOST_PARAMETERS:
-            source = f"VALUES {', '.join([PLACEHOLDERS] * len(rows))}"
+        if len(rows) <= FEW:
+            placeholders, parameters = base.values(rows)
+            source = f"VALUES {placeholders}"
         else:
             # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
             source, parameters = f"SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true", [_json(rows)]
         with connection.cursor() as cursor:
-            cursor.execute(f"{INSERT_ITEMS} {source} ON CONFLICT DO NOTHING", parameters)
+            cursor.execute(f"{self.insert_into_items} {source} ON CONFLICT DO NOTHING", parameters)
 
     def claim(self, connection: Any, size: int) -> Claim:
         with connection.cursor() as cursor:

@@ -24,7 +24,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Say what waits, and change nothing.")
-        parser.add_argument("--chunk-size", type=int, help="Items per transaction, at most (default: APP_METRICS_CHUNK_SIZE).")
+        parser.add_argument(
+            "--chunk-size", type=int, help="Items per transaction, at most (default: APP_METRICS_CHUNK_SIZE)."
+        )
         parser.add_argument(
             "--from",
             dest="backend",
