@@ -3,6 +3,7 @@
 import json
 import subprocess
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from .cpu import cpu_seconds
@@ -20,7 +21,8 @@ done = function(summary, latency, requests)
 end
 """
 
-# Answered requests, their number per second, median and 99th percentile of their seconds, processor time of each.
+# Answered requests, their number per second, median and 99th percentile of their seconds, and the processor time that
+# each took of the site and of its servers.
 Run = dict[str, float]
 
 
@@ -42,15 +44,16 @@ class Wrk:
         # gunicorn's workers now and then, which halves the rate of whoever it happens to.
         self.command = [find("wrk"), "--threads=1", *limits, "--header=Connection: close", f"--script={script}"]
 
-    def ask(self, url: str, *pids: int) -> Run:
-        """Ask for a page all the time; `pids` are the processes that work for it. Raises Broken for any error."""
+    def ask(self, url: str, site: int, servers: Sequence[int]) -> Run:
+        """Ask for a page all the time; the processes are the site's and its servers'. Raises Broken for any error."""
         require(url)
-        before = cpu_seconds(*pids)
+        before = cpu_seconds(site), cpu_seconds(*servers)
         printed = subprocess.run([*self.command, url], stdout=subprocess.PIPE, text=True, check=True).stdout
         run: Run = json.loads(printed.splitlines()[-1])
         if run["errors"] or not run["answered"]:
             raise Broken(f"{url} did not answer all that it was asked:\n{printed}")
-        run["cpu"] = (cpu_seconds(*pids) - before) / run["answered"]
+        run["site"] = (cpu_seconds(site) - before[0]) / run["answered"]
+        run["servers"] = (cpu_seconds(*servers) - before[1]) / run["answered"]
         return run
 
 

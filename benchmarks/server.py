@@ -42,10 +42,11 @@ COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bin
 
 
 class Site(NamedTuple):
-    """A served site, and the processes that work for it."""
+    """A served site, its process, and those that hold the servers it uses."""
 
     address: str
-    pids: list[int]
+    pid: int
+    servers: list[int]
 
 
 def main() -> int:
@@ -124,7 +125,7 @@ def start(subject: Subject, log: Path, pids: list[int], running: ExitStack) -> S
     from tests.small_server import served
 
     address, process = running.enter_context(served(COMMAND, {**os.environ, **subject.environment}, log))
-    return Site(address, [process.pid, *pids])
+    return Site(address, process.pid, pids)
 
 
 def load(sites: Mapping[str, Site], path: str, wrk: Wrk) -> dict[str, list[Run]]:
@@ -136,7 +137,7 @@ def load(sites: Mapping[str, Site], path: str, wrk: Wrk) -> dict[str, list[Run]]
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(ROUNDS + 1):
         for name in Random(number).sample(names, len(names)):
-            runs[name].append(wrk.ask(sites[name].address + path, *sites[name].pids))
+            runs[name].append(wrk.ask(sites[name].address + path, sites[name].pid, sites[name].servers))
     return runs
 
 
@@ -152,7 +153,7 @@ def check(name: str, subject: Subject, runs: list[Run]) -> None:
 def sum_up(runs: list[Run], baseline: list[Run]) -> dict[str, float]:
     """Return medians of all rounds but the first, and spreads; times in seconds."""
     measured = list(zip(runs, baseline, strict=True))[1:]
-    values = {name: [run[name] for run, _ in measured] for name in ("rate", "p50", "p99", "cpu")}
+    values = {name: [run[name] for run, _ in measured] for name in ("rate", "p50", "p99", "site", "servers")}
     values["kept"] = [run["rate"] / other["rate"] for run, other in measured]
     medians = {name: statistics.median(each) for name, each in values.items()}
     for name in ("rate", "kept"):
@@ -164,9 +165,19 @@ def tabulated(what: str, results: Mapping[str, Mapping[str, float]]) -> Table:
     rows = []
     for name, each in results.items():
         rate = [f"{each['rate']:.0f}", f"{each['rate_from']:.0f}–{each['rate_to']:.0f}"]
-        times = [f"{each[key] * 1e3:.2f}" for key in ("p50", "p99", "cpu")]
+        times = [f"{each[key] * 1e3:.2f}" for key in ("p50", "p99", "site", "servers")]
         rows.append([name, *rate, *times, f"{each['kept']:.0%}", f"{each['kept_from']:.0%}–{each['kept_to']:.0%}"])
-    columns = ["counted by", "a second", "spread", "p50, ms", "p99, ms", "CPU, ms", "kept", "spread"]
+    columns = [
+        "counted by",
+        "a second",
+        "spread",
+        "p50, ms",
+        "p99, ms",
+        "CPU, ms",
+        "servers' CPU, ms",
+        "kept",
+        "spread",
+    ]
     return Table(f"Requests per second of {what}, median of {ROUNDS} times {SECONDS} s", columns, rows)
 
 

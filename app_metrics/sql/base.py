@@ -52,7 +52,6 @@ class Dialect:
     transient: frozenset[Any] = frozenset()
 
     item_table: str = Item._meta.db_table
-    insert_into_items: str = f"INSERT INTO {item_table} ({', '.join(ITEM_COLUMNS)})"
     total_table: str = Total._meta.db_table
 
     def is_transient(self, error: Exception) -> bool:

@@ -49,8 +49,9 @@ class Dialect(base.Dialect):
             source = f"SELECT {columns(ITEM_COLUMNS)} FROM json_populate_recordset(NULL::{self.item_table}, %s)"
             objects = [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows]
             parameters = [json.dumps(objects, ensure_ascii=False)]
+        sql = f"INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)}) {source} ON CONFLICT DO NOTHING"
         with connection.cursor() as cursor:
-            cursor.execute(f"{self.insert_into_items} {source} ON CONFLICT DO NOTHING", parameters)
+            cursor.execute(sql, parameters)
 
     def claim(self, connection: Any, size: int) -> Claim:
         # What is locked is what is read and deleted, all in one statement and so in one snapshot: RETURNING would copy

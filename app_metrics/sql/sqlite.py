@@ -53,8 +53,9 @@ class Dialect(base.Dialect):
         else:
             # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
             source, parameters = f"SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true", [_json(rows)]
+        sql = f"INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)}) {source} ON CONFLICT DO NOTHING"
         with connection.cursor() as cursor:
-            cursor.execute(f"{self.insert_into_items} {source} ON CONFLICT DO NOTHING", parameters)
+            cursor.execute(sql, parameters)
 
     def claim(self, connection: Any, size: int) -> Claim:
         with connection.cursor() as cursor:
