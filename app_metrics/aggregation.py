@@ -65,7 +65,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     done = Aggregation(failures=gather())
     milestones.remember()
     drain = _Drain()
-    size = min(limit, USUAL_CHUNK_SIZE)
+    size = usual = min(limit, USUAL_CHUNK_SIZE)
     while True:
         try:
             taken, quarantined, keys = drain.take(size)
@@ -80,7 +80,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
             on_progress(taken)
         if taken < size:
             break
-        size = min(limit if keys in KEYS_OF_LONG_CHUNKS else USUAL_CHUNK_SIZE, limit, size * 10)
+        size = min(limit if keys in KEYS_OF_LONG_CHUNKS else usual, size * 10)
     done.seconds = time.monotonic() - started
     _note(done)
     milestones.announce()

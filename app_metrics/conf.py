@@ -75,7 +75,7 @@ class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
     FLUSH_INTERVAL: float = 0
     # The directory where a process keeps failed batches, for the next aggregation there; None keeps them in memory.
     SPOOL_DIR: str | PathLike[str] | None = None
-    # Items one aggregation transaction takes.
+    # Items one aggregation transaction takes at most.
     CHUNK_SIZE: int = 30_000
     # Period → days after which its totals are deleted by `metrics_prune`; nothing is by default.
     RETENTION: Mapping[str, int] = {}

@@ -84,8 +84,8 @@ def flat(key: Sequence[Any], summary: Summary) -> Row:
 
 
 def values(rows: Sequence[Row]) -> tuple[str, list[Any]]:
-    """Return rows of ITEM_COLUMNS as what follows VALUES, and its parameters."""
-    return ", ".join([PLACEHOLDERS] * len(rows)), list(chain.from_iterable(rows))
+    """Return the VALUES of an INSERT of rows of ITEM_COLUMNS, and the parameters."""
+    return f"VALUES {', '.join([PLACEHOLDERS] * len(rows))}", list(chain.from_iterable(rows))
 
 
 def item_rows(batch: Batch) -> list[Row]:

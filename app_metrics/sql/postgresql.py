@@ -43,8 +43,7 @@ class Dialect(base.Dialect):
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         if len(rows) <= FEW:
-            placeholders, parameters = base.values(rows)
-            source = f"VALUES {placeholders}"
+            source, parameters = base.values(rows)
         else:
             source = f"SELECT {columns(ITEM_COLUMNS)} FROM json_populate_recordset(NULL::{self.item_table}, %s)"
             objects = [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows]

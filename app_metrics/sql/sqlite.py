@@ -48,8 +48,7 @@ class Dialect(base.Dialect):
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         if len(rows) <= FEW:
-            placeholders, parameters = base.values(rows)
-            source = f"VALUES {placeholders}"
+            source, parameters = base.values(rows)
         else:
             # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
             source, parameters = f"SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true", [_json(rows)]
