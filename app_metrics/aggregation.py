@@ -19,6 +19,7 @@ from .periods import HOUR, PERIODS, YEAR, period_start
 from .sql import dialect_for
 from .sql.base import BAD_DATA, Claim, TotalKey
 from .sql.retrying import retried
+from .sql.turns import Turns
 from .summary import NO_LABELS, OVERFLOW_LABELS, Summary, cap_labels, merge
 
 MAX_CHUNK_SIZE = 30_000
@@ -64,7 +65,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     started = time.monotonic()
     done = Aggregation(failures=gather())
     milestones.remember()
-    drain = _Drain()
+    drain, turns = _Drain(), Turns(connections[settings.APP_METRICS_DATABASE])
     size = usual = min(limit, USUAL_CHUNK_SIZE)
     while True:
         try:
@@ -80,6 +81,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
             on_progress(taken)
         if taken < size:
             break
+        turns.give()
         size = min(limit if keys in KEYS_OF_LONG_CHUNKS else usual, size * 10)
     done.seconds = time.monotonic() - started
     _note(done)
@@ -127,6 +129,7 @@ class _Drain:
     def _forget(self) -> None:
         self._metrics: dict[str, Metric] = {}
         self._label_sets: dict[int, set[str]] = {}
+        self._bound: Any = None
 
     def take(self, size: int) -> tuple[int, int, int]:
         """Take up to `size` items into their totals; return how many were taken and set aside, and of how many keys."""
@@ -141,8 +144,9 @@ class _Drain:
 
     def _chunk(self, size: int) -> tuple[int, int, int]:
         with transaction.atomic(using=self._alias):
-            claim = self._dialect.claim(self._connection, size)
+            claim = self._dialect.claim(self._connection, size, self._bound)
             keys = self._add(claim)
+        self._bound = claim.bound
         return claim.size, 0, keys
 
     def _one(self, size: int) -> tuple[int, int, int]:

@@ -56,7 +56,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DIRECTORY / "site.sqlite3",
-        "OPTIONS": {"timeout": 20},
+        # Longer than any test keeps it busy: who waits for the lock is not served in turn.
+        "OPTIONS": {"timeout": 60},
         # A file, because an in-memory database is not the same one in every thread and process.
         "TEST": {"NAME": str(DIRECTORY / "test.sqlite3")},
     },

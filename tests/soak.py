@@ -47,6 +47,7 @@ def write(alias, seconds, log):
             except RolledBack:
                 continue
             acknowledged.write(json.dumps(events) + "\n")
+            time.sleep(random.uniform(0, 0.02))  # else whoever has SQLite's lock takes it again before others look
 
 
 def late_commit(alias, slug, *, roll_back):

@@ -34,15 +34,16 @@ class TotalKey(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """How many items the current transaction took out of the log, and what they hold.
+    """How many items the current transaction took out of the log, what they hold, and where the next may begin.
 
     The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database gave them, one per item, or already grouped and then
     with a further column, the earliest `last_at`. Of rows with the same key and `last_at` the later one holds the last
-    value. The day and the numbers may be text.
+    value. The day and the numbers may be text. The bound is for the dialect that made it; None is the beginning.
     """
 
     size: int
     rows: Sequence[Row]
+    bound: Any = None
 
 
 class Dialect:
@@ -50,6 +51,8 @@ class Dialect:
 
     # Error codes after which the same transaction may succeed: deadlocks, lock timeouts, serialization failures.
     transient: frozenset[Any] = frozenset()
+    # Whether those who wait for a lock get it in turn; else it is whoever happens to ask when it is free.
+    queues = True
 
     item_table: str = Item._meta.db_table
     total_table: str = Total._meta.db_table
@@ -65,8 +68,11 @@ class Dialect:
         """Write what `item_rows` returned in one statement; a row whose id is there already is left alone."""
         raise NotImplementedError
 
-    def claim(self, connection: Any, size: int) -> Claim:
-        """Delete up to `size` items, oldest first; what another transaction has taken is skipped or waited for."""
+    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
+        """Delete up to `size` items, oldest first; what another transaction has taken is skipped or waited for.
+
+        With the bound of a claim before, the oldest after that one, and older ones where these are not enough.
+        """
         raise NotImplementedError
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:

@@ -33,7 +33,7 @@ class Dialect(base.Dialect):
         # Not INSERT IGNORE: that one turns every error into a warning.
         self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "id = id")
 
-    def claim(self, connection: Any, size: int) -> Claim:
+    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         # Dates and decimals as text: the driver makes an object of each, where a chunk holds few different ones.
         taken = (f"CAST({name} AS CHAR)" if name in OBJECTS else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS))
         sql = f"DELETE FROM {self.item_table} ORDER BY id LIMIT %s RETURNING {columns(taken)}"

@@ -42,6 +42,7 @@ GROUPED = f"""
 
 class Dialect(base.Dialect):
     transient = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"})
+    queues = False
 
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlite_errorname", None)
@@ -56,19 +57,19 @@ class Dialect(base.Dialect):
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
 
-    def claim(self, connection: Any, size: int) -> Claim:
+    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         with connection.cursor() as cursor:
             # It changes nothing, but takes the write lock before anything is read.
             cursor.execute(f"UPDATE {self.item_table} SET id = id WHERE false")
             cursor.execute(
                 f"SELECT count(*), max(id) FROM (SELECT id FROM {self.item_table} ORDER BY id LIMIT %s)", [size]
             )
-            taken, bound = cursor.fetchone()
+            taken, last = cursor.fetchone()
             if not taken:
                 return Claim(0, [])
-            cursor.execute(GROUPED.format(table=self.item_table), [bound])
+            cursor.execute(GROUPED.format(table=self.item_table), [last])
             rows = cursor.fetchall()
-            cursor.execute(f"DELETE FROM {self.item_table} WHERE id <= %s", [bound])
+            cursor.execute(f"DELETE FROM {self.item_table} WHERE id <= %s", [last])
         return Claim(taken, rows)
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:

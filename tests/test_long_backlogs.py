@@ -1,0 +1,131 @@
+"""Aggregations of many transactions: what comes meanwhile is counted, and others get to write."""
+
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+
+import pytest
+from django.db import connections
+from django.db.models import Sum
+
+from app_metrics import collect, gauge, metric
+from app_metrics.aggregation import aggregate
+from app_metrics.models import Item, Total
+from app_metrics.sql import turns
+from app_metrics.summary import MICROSECONDS, Summary
+
+AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
+
+
+def write_before_all_others(slug="early", kind="counter", value=1, at=1_790_000_000_000_000):
+    """Write an item of a batch that began before all the others, as a transaction does that commits late."""
+    key = {"id": AT_THE_BEGINNING, "slug": slug, "kind": kind, "labels": "{}", "day": date(2026, 9, 21), "hour": 16}
+    summary = Summary(1, value, value, value, value, at)
+    Item.objects.bulk_create([Item(**key, **summary._asdict())])
+
+
+def counted():
+    years = Total.objects.filter(period="year")
+    return dict(years.values_list("metric__slug").annotate(Sum("count")))
+
+
+def test_what_is_committed_late_before_what_the_run_has_taken_is_counted_by_the_same_run(transactional_database):
+    for _ in range(6):
+        metric("late")
+    seen = []
+
+    def commit_late(items):
+        if not seen:
+            write_before_all_others()
+        seen.append(items)
+
+    aggregate(chunk_size=2, on_progress=commit_late)
+    assert counted() == {"late": 6, "early": 1}
+    assert sum(seen) == 7
+
+
+def test_of_values_of_one_moment_the_one_that_was_recorded_first_is_not_the_last(transactional_database):
+    moment = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
+    with collect():
+        metric("first")
+        metric("second")
+        gauge("level", 5, at=moment)
+    seen = []
+
+    def commit_late(items):
+        if not seen:
+            write_before_all_others("level", "gauge", 3, int(moment.timestamp() * MICROSECONDS))
+        seen.append(items)
+
+    aggregate(chunk_size=2, on_progress=commit_late)
+    hour = Total.objects.get(metric__slug="level", period="hour")
+    assert (hour.count, hour.last) == (2, 5)
+
+
+def test_on_postgresql_a_run_reads_on_from_where_its_last_transaction_ended(transactional_database):
+    if connections[transactional_database].vendor != "postgresql":
+        pytest.skip("the other databases leave nothing in the index that is to be passed by")
+    for _ in range(6):
+        metric("late")
+    after = []
+
+    def commit_late(items):
+        if not after:
+            write_before_all_others()
+        after.append(counted())
+
+    aggregate(chunk_size=2, on_progress=commit_late)
+    assert after == [{"late": 2}, {"late": 4}, {"late": 6}, {"late": 6, "early": 1}]
+
+
+@contextmanager
+def slow_writes(connection, seconds=0.05):
+    def slowly(execute, sql, *arguments):
+        if sql.startswith(("INSERT", "DELETE")):
+            time.sleep(seconds)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(slowly):
+        yield
+
+
+@contextmanager
+def somebody_who_writes():
+    """Write from another thread, again and again; yield the moments at which something was committed."""
+    committed, ended = [], threading.Event()
+
+    def write():
+        while not ended.wait(0.02):
+            metric("visitors")
+            committed.append(time.monotonic())
+        connections.close_all()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield committed
+    finally:
+        ended.set()
+        writer.join()
+
+
+def test_on_sqlite_others_get_to_write_between_the_transactions_of_a_run(transactional_database, monkeypatch):
+    if connections[transactional_database].vendor != "sqlite":
+        pytest.skip("who waits for a row gets it in turn")
+    monkeypatch.setattr(turns, "LONGEST", 0.1)
+    for _ in range(100):
+        metric("orders")
+    with slow_writes(connections[transactional_database]), somebody_who_writes() as committed:
+        begun = time.monotonic()
+        aggregate(chunk_size=5)
+        ended = time.monotonic()
+    assert sum(begun < moment < ended for moment in committed) >= 10
+
+
+def test_within_a_callers_transaction_nobody_waits_for_others(database, monkeypatch):
+    monkeypatch.setattr(turns, "LONGEST", 0)
+    monkeypatch.setattr(turns.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    for _ in range(4):
+        metric("orders")
+    assert aggregate(chunk_size=1).items == 4
