@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -13,7 +14,6 @@ from ..summary import Batch, Summary, digits
 KEY_COLUMNS = ("slug", "kind", "labels", "day", "hour")
 SUMMARY_COLUMNS = Summary._fields
 ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
-PLACEHOLDERS = f"({', '.join(['%s'] * len(ITEM_COLUMNS))})"
 TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
 TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
 
@@ -53,6 +53,8 @@ class Dialect:
     transient: frozenset[Any] = frozenset()
     # Whether those who wait for a lock get it in turn; else it is whoever happens to ask when it is free.
     queues = True
+    # Up to so many rows travel with a parameter for each value; more, as `many_inserted` says.
+    few = 0
 
     item_table: str = Item._meta.db_table
     total_table: str = Total._meta.db_table
@@ -66,6 +68,13 @@ class Dialect:
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         """Write what `item_rows` returned in one statement; a row whose id is there already is left alone."""
+        few = len(rows) <= self.few
+        sql, parameters = few_inserted(rows, self.item_table) if few else self.many_inserted(rows)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+
+    def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        """Return that statement for more than a few rows, and its parameters."""
         raise NotImplementedError
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
@@ -89,17 +98,25 @@ def flat(key: Sequence[Any], summary: Summary) -> Row:
     return (*key, summary.count, *map(digits, summary[1:5]), summary.last_at)
 
 
-def values(rows: Sequence[Row]) -> tuple[str, list[Any]]:
-    """Return the VALUES of an INSERT of rows of ITEM_COLUMNS, and the parameters."""
-    return f"VALUES {', '.join([PLACEHOLDERS] * len(rows))}", list(chain.from_iterable(rows))
+def few_inserted(rows: Sequence[Row], table: str) -> tuple[str, list[Any]]:
+    """Return an INSERT of rows of ITEM_COLUMNS with a parameter for each value."""
+    return _insert_of(len(rows), table), list(chain.from_iterable(rows))
+
+
+@cache
+def _insert_of(rows: int, table: str) -> str:
+    placeholders = f"({', '.join(['%s'] * len(ITEM_COLUMNS))})"
+    values = ", ".join([placeholders] * rows)
+    return f"INSERT INTO {table} ({columns(ITEM_COLUMNS)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
 def item_rows(batch: Batch) -> list[Row]:
     """Return a batch as rows of ITEM_COLUMNS, all of them text or int; their ids follow from the batch's."""
     return [
         # An id without hyphens fits MariaDB's UUID type, and the CHAR(32) that Django uses where there is none.
-        (f"{number:032x}", slug, kind, labels, day.isoformat(), hour, count, *map(digits, numbers), last_at)
-        for number, ((slug, kind, labels, day, hour), (count, *numbers, last_at)) in enumerate(
+        (f"{number:032x}", slug, kind, labels, day.isoformat(), hour,
+         count, digits(total), digits(minimum), digits(maximum), digits(last), last_at)
+        for number, ((slug, kind, labels, day, hour), (count, total, minimum, maximum, last, last_at)) in enumerate(
             batch.summaries.items(), batch.id.int
         )
-    ]
+    ]  # fmt: skip

@@ -12,9 +12,6 @@ from ..summary import Summary
 from . import base
 from .base import ITEM_COLUMNS, KEY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
-# Rows that PostgreSQL reads sooner from a statement than from JSON.
-FEW = 3
-
 TYPES = {
     "metric_id": "bigint", "period": "text", "start": "date", "hour": "smallint", "labels": "text", "count": "bigint",
     "total": "numeric", "minimum": "numeric", "maximum": "numeric", "last": "numeric", "last_at": "bigint",
@@ -37,20 +34,18 @@ LATEST = f"""substr(max(({MOMENT} || id::text || last::text) COLLATE "C"), {19 +
 
 class Dialect(base.Dialect):
     transient = frozenset({"40001", "40P01", "55P03"})
+    few = 3
 
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
-    def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        if len(rows) <= FEW:
-            source, parameters = base.values(rows)
-        else:
-            source = f"SELECT {columns(ITEM_COLUMNS)} FROM json_populate_recordset(NULL::{self.item_table}, %s)"
-            objects = [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows]
-            parameters = [json.dumps(objects, ensure_ascii=False)]
-        sql = f"INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)}) {source} ON CONFLICT DO NOTHING"
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+    def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        sql = f"""
+            INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)})
+            SELECT {columns(ITEM_COLUMNS)} FROM json_populate_recordset(NULL::{self.item_table}, %s)
+            ON CONFLICT DO NOTHING"""
+        objects = [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows]
+        return sql, [json.dumps(objects, ensure_ascii=False)]
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         claim = self._claim(connection, size, bound)

@@ -14,8 +14,6 @@ from ..summary import COUNT_LIMIT, TOTAL_LIMIT, Summary, merge
 from . import base
 from .base import ITEM_COLUMNS, SUMMARY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
-# So many rows have at most 999 parameters, which every version takes.
-FEW = 999 // len(ITEM_COLUMNS)
 NUMBERS = ("total", "minimum", "maximum", "last")
 # What SQLite folds exactly itself: whole numbers, of which 64 bits hold the sum of the largest chunk, and times of 16
 # digits, from 2001 to 2286. Everything else is folded in Python.
@@ -43,19 +41,18 @@ GROUPED = f"""
 class Dialect(base.Dialect):
     transient = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"})
     queues = False
+    few = 999 // len(ITEM_COLUMNS)  # so many parameters every version takes
 
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlite_errorname", None)
 
-    def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        if len(rows) <= FEW:
-            source, parameters = base.values(rows)
-        else:
-            # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
-            source, parameters = f"SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true", [_json(rows)]
-        sql = f"INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)}) {source} ON CONFLICT DO NOTHING"
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+    def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
+        sql = f"""
+            INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)})
+            SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true
+            ON CONFLICT DO NOTHING"""
+        return sql, [_json(rows)]
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         with connection.cursor() as cursor:
