@@ -58,6 +58,13 @@ LABELLED = {
 }
 METRIC = 'metric("signups")'
 WITH_LABELS = 'metric("orders", labels={"plan": "pro"})'
+TIMING = Call('with timing("export"):\n    pass', "export")
+TIMED = {
+    "prometheus_client Histogram": Call("with export.time():\n    pass", "export_count"),
+    "prometheus_client Summary": Call("with small_export.time():\n    pass", "small_export_count"),
+    DATADOG: Call('with statsd.timed("export"):\n    pass', "export"),
+}
+TRACKED, TRACKED_BY_HAND = Call("job()", "job"), {"prometheus_client by hand": Call("job_by_hand()", "jobs_total")}
 LIMIT, LABELLED_LIMIT = {PROMETHEUS: 1.0}, {PROMETHEUS: 0.5}
 
 
@@ -110,20 +117,8 @@ CASES = (
             DATADOG: Call('statsd.gauge("queue", next(numbers[3]))', "queue"),
         },
     ),
-    Case(
-        "with timing(slug)",
-        Call('with timing("export"):\n    pass', "export"),
-        {
-            "prometheus_client Histogram": Call("with export.time():\n    pass", "export_count"),
-            "prometheus_client Summary": Call("with small_export.time():\n    pass", "small_export_count"),
-            DATADOG: Call('with statsd.timed("export"):\n    pass', "export"),
-        },
-    ),
-    Case(
-        "@track(slug)",
-        Call("job()", "job"),
-        {"prometheus_client by hand": Call("job_by_hand()", "jobs_total")},
-    ),
+    Case("with timing(slug)", TIMING, TIMED),
+    Case("@track(slug)", TRACKED, TRACKED_BY_HAND),
     Case(
         "@track(slug, timing=True)",
         Call("timed_job()", "timed-job_seconds"),
@@ -132,6 +127,8 @@ CASES = (
     ),
     Case("metric(slug), 8 threads", Call(METRIC, "signups"), PLAIN, LIMIT, THREADS, ROUNDS),
     Case("metric(slug, labels), 8 threads", Call(WITH_LABELS, "orders"), LABELLED, LABELLED_LIMIT, THREADS, ROUNDS),
+    Case("with timing(slug), 8 threads", TIMING, TIMED, threads=THREADS, rounds=ROUNDS),
+    Case("@track(slug), 8 threads", TRACKED, TRACKED_BY_HAND, threads=THREADS, rounds=ROUNDS),
     Case("with the scope, of 10 calls", whole(METRIC, "signups", 10), many(PLAIN, 10), runs=100, scoped=False),
     Case("with the scope, of 1,000 calls", whole(METRIC, "signups", 1000), many(PLAIN, 1000), runs=1, scoped=False),
     Case(

@@ -23,11 +23,11 @@ PACKAGES = {
     "celery": "celery",
     "gunicorn": "gunicorn",
 }
-SERVERS = {"PostgreSQL": "postgres", "MariaDB": "mariadbd", "Redis": "redis-server"}
+PROGRAMS = {"PostgreSQL": "postgres", "MariaDB": "mariadbd", "Redis": "redis-server", "wrk": "wrk"}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, of the packages and of the database servers that are installed."""
+    """Return the versions of Python, of the packages, the database servers and wrk that are installed."""
     found = {"python": platform.python_version()}
     for name, package in PACKAGES.items():
         try:
@@ -35,16 +35,16 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     found["SQLite"] = sqlite3.sqlite_version
-    for name, program in SERVERS.items():
+    for name, program in PROGRAMS.items():
         try:
-            found[name] = server_version(program)
+            found[name] = program_version(program)
         except Unavailable:
             continue
     return found
 
 
-def server_version(program: str) -> str:
-    """Return the first number with a point that a server says of itself; raise Unavailable where there is none."""
+def program_version(program: str) -> str:
+    """Return the first number with a point that a program says of itself; raise Unavailable where there is none."""
     said = subprocess.run([find(program), "--version"], capture_output=True, text=True, check=False).stdout
     number = re.search(r"\d+\.[\d.]*\d", said)
     return number.group() if number else "unknown"
