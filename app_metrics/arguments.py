@@ -8,7 +8,18 @@ from decimal import Decimal, Inexact
 
 from .conf import time_zone
 from .periods import FIRST_YEAR, LAST_YEAR
-from .summary import COUNTER, DECIMAL_PLACES, EXACT, LARGEST, NO_LABELS, QUANTUM, Number, encode_labels
+from .summary import (
+    COUNTER,
+    DECIMAL_PLACES,
+    EXACT,
+    KINDS,
+    LARGEST,
+    NO_LABELS,
+    QUANTUM,
+    Number,
+    decode_labels,
+    encode_labels,
+)
 
 MAX_SLUG_LENGTH = 100
 MAX_LABELS = 8
@@ -64,6 +75,15 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
         good_labels.clear()
     good_labels[pairs] = text
     return text
+
+
+def check_key(slug: str, kind: str, labels: str) -> None:
+    """Check what names a series in a message or a store. Raises TypeError or ValueError."""
+    check_slug(slug)
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is not a kind of metric")
+    if labels != NO_LABELS and (len(labels) > MAX_LABELS_LENGTH or encode_labels(decode_labels(labels)) != labels):
+        raise ValueError(f"{labels!r} is not a label set")
 
 
 def _check_label(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .arguments import check_slug
 from .models import QuarantinedItem
+from .periods import HOURS
 from .sql.base import KEY_COLUMNS, SUMMARY_COLUMNS, Row
 from .summary import COUNT_LIMIT, EXACT, KINDS, TOTAL_LIMIT, Key, Number, Summary, decode_labels
 
@@ -84,7 +85,7 @@ def _read_number(value: Any) -> Number:
 def _read_key(slug: str, kind: str, labels: str, day: date | str, hour: int) -> Key:
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric")
-    if hour not in range(48):
+    if hour not in HOURS:
         raise ValueError(f"{hour!r} is not an hour of a day")
     day = day if isinstance(day, date) else date.fromisoformat(day)
     return Key(check_slug(slug), kind, _check_stored_labels(labels), day, hour)

@@ -17,6 +17,9 @@ Piece = tuple[str, date, int]
 # MariaDB stores dates from the year 1000; the end of the year 9999 has no next day.
 FIRST_YEAR, LAST_YEAR = 1000, 9998
 
+# Elapsed hours of the longest day there was, and then some.
+HOURS = range(48)
+
 
 @lru_cache(maxsize=2048)
 def bucket(second: int, zone: ZoneInfo) -> tuple[date, int]:

@@ -7,24 +7,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from .arguments import MAX_LABELS_LENGTH, check_slug
-from .summary import (
-    EXACT,
-    KINDS,
-    QUANTUM,
-    TOTAL_LIMIT,
-    Batch,
-    Key,
-    Number,
-    Summary,
-    decode_labels,
-    digits,
-    encode_labels,
-)
+from .arguments import check_key
+from .periods import HOURS
+from .summary import EXACT, QUANTUM, TOTAL_LIMIT, Batch, Key, Number, Summary, digits
 
 VERSION = 1
-# Elapsed hours of the longest day there was, and then some.
-MAX_HOUR = 47
 
 
 def encode_batch(batch: Batch) -> str:
@@ -49,13 +36,10 @@ def decode_batch(text: str) -> Batch:
 
 def _decoded(row: Sequence[Any]) -> tuple[Key, Summary]:
     slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at = row
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of metric")
-    if any(type(number) is not int for number in (hour, count, last_at)) or not 0 <= hour <= MAX_HOUR or count < 1:
+    check_key(slug, kind, labels)
+    if any(type(number) is not int for number in (hour, count, last_at)) or hour not in HOURS or count < 1:
         raise ValueError(f"{hour!r}, {count!r} or {last_at!r} is not a number that fits there")
-    if len(labels) > MAX_LABELS_LENGTH or encode_labels(decode_labels(labels)) != labels:
-        raise ValueError(f"{labels!r} is not a label set")
-    key = Key(check_slug(slug), kind, labels, date.fromisoformat(day), hour)
+    key = Key(slug, kind, labels, date.fromisoformat(day), hour)
     return key, Summary(count, _number(total), _number(minimum), _number(maximum), _number(last), last_at)
 
 

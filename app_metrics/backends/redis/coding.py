@@ -13,19 +13,16 @@ from decimal import Decimal
 from functools import lru_cache
 from itertools import chain
 
-from ...arguments import MAX_LABELS_LENGTH, check_slug
+from ...arguments import check_key
+from ...periods import HOURS
 from ...summary import (
     DECIMAL_PLACES,
     EXACT,
-    KINDS,
     MAX_DIGITS,
-    NO_LABELS,
     Batch,
     Key,
     Number,
     Summary,
-    decode_labels,
-    encode_labels,
 )
 
 VALUE = "<" + 12 * "d"
@@ -34,8 +31,6 @@ SCALE = 10**DECIMAL_PLACES
 LIMIT = 10**MAX_DIGITS
 # What doubles cannot tell from the next number.
 COUNTS = 2**53
-# Elapsed hours of the longest day there was, and then some.
-MAX_HOUR = 47
 
 _VALUE = struct.Struct(VALUE)
 _AMOUNTS, _MOMENT = struct.Struct("<10d"), struct.Struct("<2d")
@@ -74,7 +69,8 @@ def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summ
             continue  # how many label sets a slug has
         kind, _, labels = rest.partition(" ")
         try:
-            summaries[Key(_checked(slug, kind, labels), kind, labels, day, hour)] = _decoded(value)
+            check_key(slug, kind, labels)
+            summaries[Key(slug, kind, labels, day, hour)] = _decoded(value)
         except (ValueError, TypeError, AttributeError, OverflowError, struct.error) as error:
             damaged[f"{name} {field} {as_text(value)}"] = str(error)
     return summaries, damaged
@@ -91,17 +87,9 @@ def as_texts(answer: Mapping[str | bytes, str | bytes]) -> dict[str, str]:
 
 def _hour(name: str) -> tuple[date, int]:
     day, _, hour = name.partition(":")
-    if not 0 <= int(hour) <= MAX_HOUR:
+    if int(hour) not in HOURS:
         raise ValueError(f"{hour!r} is not an hour of a day")
     return date.fromisoformat(day), int(hour)
-
-
-def _checked(slug: str, kind: str, labels: str) -> str:
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of metric")
-    if labels != NO_LABELS and (len(labels) > MAX_LABELS_LENGTH or encode_labels(decode_labels(labels)) != labels):
-        raise ValueError(f"{labels!r} is not a label set")
-    return check_slug(slug)
 
 
 def _decoded(value: bytes) -> Summary:
