@@ -23,6 +23,7 @@ from app_metrics.periods import DAY, HOUR, PERIODS, bucket, period_start
 from app_metrics.source_tables import UnusableSource, configured_source, given_source
 from app_metrics.verifying import verify
 from tests.testapp.models import Document, Order, Subscription, Tag
+from tests.threads import at_once
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
@@ -222,24 +223,8 @@ def test_two_runs_at_once_add_everything_once(orders, monkeypatch):
     moments = [NOON - number * timedelta(hours=7) for number in range(200)]
     before(*moments)
     live(NOON + HOURS)
-    barrier, failures = threading.Barrier(4), []
-
-    def run():
-        try:
-            barrier.wait()
-            backfill(configured_source("orders"))
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connections.close_all()
-
     with freeze_time(NOON + 5 * HOURS):
-        threads = [threading.Thread(target=run) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert failures == []
+        at_once(4, lambda: backfill(configured_source("orders")))
     assert Backfill.objects.get().events == len(moments)
     assert stored() == expected([(at, Decimal(1)) for at in [*moments, NOON + HOURS]])
 

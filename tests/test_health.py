@@ -49,6 +49,16 @@ def test_nothing_at_all_is_well(database):
     assert found.notices.are_well
 
 
+def happened(ran, recorded):
+    """Let an aggregation have run and a metric have been recorded so many hours ago, each unless it is None."""
+    if ran is not None:
+        with at(hours=ran):
+            aggregate()
+    if recorded is not None:
+        with at(hours=recorded):
+            metric("orders")
+
+
 @pytest.mark.parametrize(
     ("ran", "recorded", "is_late"),
     [
@@ -65,12 +75,7 @@ def test_nothing_at_all_is_well(database):
 def test_the_aggregation_is_late_where_items_wait_and_it_has_not_come_to_them_for_a_day(
     ran, recorded, is_late, database
 ):
-    if ran is not None:
-        with at(hours=ran):
-            aggregate()
-    if recorded is not None:
-        with at(hours=recorded):
-            metric("orders")
+    happened(ran, recorded)
     with at():
         aggregating = examine().aggregating
         assert aggregating.is_late == is_late
@@ -81,12 +86,7 @@ def test_the_aggregation_is_late_where_items_wait_and_it_has_not_come_to_them_fo
     ("ran", "recorded", "hints"), [(None, None, 0), (None, 1, 1), (None, 25, 0), (2, 1, 0), (25, 1, 0)]
 )
 def test_items_that_no_aggregation_came_to_yet_are_told_from_a_late_one(ran, recorded, hints, superuser):
-    if ran is not None:
-        with at(hours=ran):
-            aggregate()
-    if recorded is not None:
-        with at(hours=recorded):
-            metric("orders")
+    happened(ran, recorded)
     with at():
         superuser.force_login(User.objects.get())
         shown = text_of(superuser.get(ADDRESS))

@@ -1,7 +1,7 @@
 """What comes by way of the ledger counts once, however often it comes."""
 
-import threading
 from datetime import timedelta
+from itertools import chain
 from uuid import UUID
 
 import pytest
@@ -12,6 +12,7 @@ from app_metrics import ledger
 from app_metrics.ledger import KEPT_DAYS, forget_old, write_once
 from app_metrics.models import Item, LedgerRow
 from app_metrics.summary import Batch
+from tests.threads import at_once
 
 from .backends.contract import VARIED, batch_of
 
@@ -62,17 +63,7 @@ def test_a_repeat_leaves_the_transaction_of_the_caller_usable(transactional_data
 
 def test_of_several_that_bring_a_batch_at_the_same_time_one_counts_it(transactional_database):
     batches = [batch_of(f"slug-{number}") for number in range(20)]
-    news = []
-
-    def bring():
-        news.extend(map(write_once, batches))
-        connections.close_all()
-
-    threads = [threading.Thread(target=bring) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    news = list(chain(*at_once(4, lambda: list(map(write_once, batches)))))
     assert (news.count(True), news.count(False)) == (20, 60)
     assert Item.objects.count() == 20
 

@@ -2,12 +2,11 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import count
-from threading import Thread
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connections
 from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -20,6 +19,7 @@ from app_metrics.models import Item, Metric, Total
 from app_metrics.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.readings import Point
 from app_metrics.summary import Summary
+from tests.threads import while_another
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [
@@ -89,19 +89,9 @@ def test_a_reader_beside_an_aggregation_sees_every_count_once(transactional_data
     found = create_metric("x")
     for _ in range(100):
         metric("x")
-
-    def work():
-        try:
-            aggregate(chunk_size=5)
-        finally:
-            connections[transactional_database].close()
-
     seen = set()
-    aggregation = Thread(target=work)
-    aggregation.start()
-    while aggregation.is_alive():
+    for _ in while_another(partial(aggregate, chunk_size=5)):
         seen.add((found.total("day"), found.series("month", date(2020, 1, 1), readings.today())[-1].total))
-    aggregation.join()
     assert seen == {(100, 100)}
     assert not Item.objects.exists()
 

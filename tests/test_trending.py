@@ -5,11 +5,10 @@ from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from threading import Thread
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connections
 from freezegun import freeze_time
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -22,6 +21,7 @@ from app_metrics.models import Item, Metric
 from app_metrics.recording import record
 from app_metrics.summary import Summary
 from app_metrics.trending import Comparison, trending_for_metric, trends
+from tests.threads import while_another
 
 FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -709,18 +709,8 @@ def test_trends_beside_an_aggregation_count_everything_once(transactional_databa
     found("x")
     for _ in range(60):
         metric("x")
-
-    def work():
-        try:
-            aggregate(chunk_size=5)
-        finally:
-            connections[transactional_database].close()
-
     seen = set()
-    aggregation = Thread(target=work)
-    aggregation.start()
-    while aggregation.is_alive():
+    for _ in while_another(partial(aggregate, chunk_size=5)):
         seen |= {trend.summary.total for trend in trends_of().so_far.values()}
-    aggregation.join()
     assert seen == {60}
     assert not Item.objects.exists()

@@ -1,6 +1,5 @@
 """The backend that appends to the item log."""
 
-import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from freezegun import freeze_time
 from app_metrics.backends import load_backend
 from app_metrics.models import Item
 from app_metrics.summary import Batch, Key
+from tests.threads import at_once
 
 from .contract import DAY, VARIED, batch_of
 
@@ -78,24 +78,7 @@ def test_the_same_batch_written_twice_waits_once(database, others):
 
 def test_the_same_batch_written_by_two_threads_at_once_waits_once(transactional_database):
     batch = batch_of(*(f"slug-{number}" for number in range(200)))
-    barrier = threading.Barrier(4)
-    errors = []
-
-    def write_together():
-        try:
-            barrier.wait(10)
-            write(batch)
-        except Exception as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=write_together) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(4, lambda: write(batch))
     assert Item.objects.count() == 200
 
 

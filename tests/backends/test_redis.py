@@ -31,6 +31,7 @@ from app_metrics.drops import take_entries
 from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total
 from app_metrics.summary import EXACT, OVERFLOW_LABELS, Batch, Key, Summary, merge, new_batch_id
 from tests import redis_server
+from tests.threads import at_once
 from tests.waiting import wait_until
 
 from .conftest import REDIS
@@ -287,25 +288,14 @@ def test_a_try_that_arrives_after_the_one_that_succeeded_is_not_counted(database
 def test_several_drains_at_once_bring_everything_once(transactional_database, backend):
     for number in range(20):
         backend.write(batch_of("orders", number=number))
-    failures = []
 
     def drain():
-        try:
-            for _ in range(5):
-                backend.drain()
-                backend.write(batch_of("orders"))
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connections.close_all()
+        for _ in range(5):
+            backend.drain()
+            backend.write(batch_of("orders"))
 
-    threads = [threading.Thread(target=drain) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(4, drain)
     backend.drain()
-    assert failures == []
     assert sum(Item.objects.values_list("count", flat=True)) == 20 + 4 * 5
 
 
