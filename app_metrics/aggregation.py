@@ -28,6 +28,8 @@ MAX_CHUNK_SIZE = 30_000
 # which a longer chunk writes hardly more. One of more keys takes long enough, and as much memory as it should.
 USUAL_CHUNK_SIZE = 10_000
 KEYS_OF_LONG_CHUNKS = range(100, 3_001)
+# Transactions after which a run begins at the oldest item again: one that was committed late waits for no longer.
+LOOK_BACK = 100
 
 
 @dataclass(slots=True)
@@ -125,16 +127,21 @@ class _Drain:
         self._alias = settings.APP_METRICS_DATABASE
         self._connection = connections[self._alias]
         self._dialect = dialect_for(self._connection)
+        self._transactions = 0
+        self._bound: Any = None
         self._forget()
 
     def _forget(self) -> None:
         self._metrics: dict[str, Metric] = {}
         self._label_sets: dict[int, set[str]] = {}
-        self._bound: Any = None
 
     def take(self, size: int) -> tuple[int, int, int]:
         """Take up to `size` items into their totals; return how many were taken and set aside, and of how many keys."""
-        return retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
+        taken = retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
+        self._transactions += 1
+        if not self._transactions % LOOK_BACK:
+            self._bound = None
+        return taken
 
     def _forgetful(self, transact: Callable[[int], tuple[int, int, int]], size: int) -> tuple[int, int, int]:
         try:
@@ -153,7 +160,7 @@ class _Drain:
     def _one(self, size: int) -> tuple[int, int, int]:
         """Take one item; set it aside where no total can take it."""
         with transaction.atomic(using=self._alias):
-            claim = self._dialect.claim(self._connection, size)
+            claim = self._dialect.claim(self._connection, size, self._bound)
             try:
                 with transaction.atomic(using=self._alias):
                     self._add(claim)
@@ -161,6 +168,7 @@ class _Drain:
                 self._forget()
                 quarantine(claim.rows[0], error)
                 return claim.size, 1, 0
+        self._bound = claim.bound
         return claim.size, 0, claim.size
 
     def _add(self, claim: Claim) -> int:

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Sum
 
-from app_metrics import collect, gauge, metric
+from app_metrics import aggregation, collect, gauge, metric
 from app_metrics.aggregation import aggregate
 from app_metrics.models import Item, Total
 from app_metrics.sql import turns
 from app_metrics.summary import MICROSECONDS, Summary
+from tests.threads import at_once
 
 AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
 
@@ -63,9 +64,41 @@ def test_of_values_of_one_moment_the_one_that_was_recorded_first_is_not_the_last
     assert (hour.count, hour.last) == (2, 5)
 
 
-def test_on_postgresql_a_run_reads_on_from_where_its_last_transaction_ended(transactional_database):
+def test_on_postgresql_what_is_committed_between_two_parts_of_a_claim_is_not_taken_for_older(transactional_database):
     if connections[transactional_database].vendor != "postgresql":
-        pytest.skip("the other databases leave nothing in the index that is to be passed by")
+        pytest.skip("the other databases claim in one part")
+    moment = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
+    with collect():
+        metric("first")
+        metric("second")
+        gauge("level", 5, at=moment)
+    begun = []
+
+    def commit_meanwhile(execute, sql, *arguments):
+        if "WHERE id <= " in sql:
+            begun.extend(at_once(1, lambda: gauge("level", 7, at=moment)))
+        return execute(sql, *arguments)
+
+    with connections[transactional_database].execute_wrapper(commit_meanwhile):
+        aggregate(chunk_size=2)
+    aggregate()
+    assert len(begun) == 1
+    assert Total.objects.get(metric__slug="level", period="hour").last == 7
+
+
+@pytest.mark.parametrize(
+    ("look_back", "expected"),
+    [
+        (100, [{"late": 2}, {"late": 4}, {"late": 6}, {"late": 6, "early": 1}]),
+        (2, [{"late": 2}, {"late": 4}, {"late": 5, "early": 1}, {"late": 6, "early": 1}]),
+    ],
+)
+def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then(
+    transactional_database, monkeypatch, look_back, expected
+):
+    if connections[transactional_database].vendor != "postgresql":
+        pytest.skip("the other databases begin at the oldest item each time")
+    monkeypatch.setattr(aggregation, "LOOK_BACK", look_back)
     for _ in range(6):
         metric("late")
     after = []
@@ -76,7 +109,7 @@ def test_on_postgresql_a_run_reads_on_from_where_its_last_transaction_ended(tran
         after.append(counted())
 
     aggregate(chunk_size=2, on_progress=commit_late)
-    assert after == [{"late": 2}, {"late": 4}, {"late": 6}, {"late": 6, "early": 1}]
+    assert after == expected
 
 
 @contextmanager
@@ -92,14 +125,16 @@ def slow_writes(connection, seconds=0.05):
 
 @contextmanager
 def somebody_who_writes():
-    """Write from another thread, again and again; yield the moments at which something was committed."""
+    """Write twenty times from another thread; yield the moments at which something was committed."""
     committed, ended = [], threading.Event()
 
     def write():
-        while not ended.wait(0.02):
-            metric("visitors")
-            committed.append(time.monotonic())
-        connections.close_all()
+        try:
+            while len(committed) < 20 and not ended.wait(0.02):
+                metric("visitors")
+                committed.append(time.monotonic())
+        finally:
+            connections.close_all()
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -123,9 +158,25 @@ def test_on_sqlite_others_get_to_write_between_the_transactions_of_a_run(transac
     assert sum(begun < moment < ended for moment in committed) >= 10
 
 
-def test_within_a_callers_transaction_nobody_waits_for_others(database, monkeypatch):
+@contextmanager
+def without_autocommit(connection):
+    connection.set_autocommit(False)
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.set_autocommit(True)
+
+
+@pytest.mark.parametrize("begin", [lambda connection: transaction.atomic(connection.alias), without_autocommit])
+def test_within_a_callers_transaction_nobody_waits_for_others(transactional_database, monkeypatch, begin):
+    connection = connections[transactional_database]
+    if connection.vendor != "sqlite":
+        pytest.skip("who waits for a row gets it in turn")
     monkeypatch.setattr(turns, "LONGEST", 0)
-    monkeypatch.setattr(turns.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    monkeypatch.setattr(turns, "PAUSE", 3600)
     for _ in range(4):
         metric("orders")
-    assert aggregate(chunk_size=1).items == 4
+    with begin(connection):
+        Item.objects.update(count=1)
+        assert aggregate(chunk_size=1).items == 4

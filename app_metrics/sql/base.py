@@ -80,7 +80,8 @@ class Dialect:
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         """Delete up to `size` items, oldest first; what another transaction has taken is skipped or waited for.
 
-        With the bound of a claim before, the oldest after that one, and older ones where these are not enough.
+        With the bound of a claim before, the oldest after that one, and older ones where these are not enough; all of
+        them are in the order of their ids.
         """
         raise NotImplementedError
 

@@ -48,26 +48,27 @@ class Dialect(base.Dialect):
         return sql, [json.dumps(objects, ensure_ascii=False)]
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
-        claim = self._claim(connection, size, bound)
-        if bound is None or claim.size == size:
+        if bound is None:
+            return self._claim(connection, size, "")
+        claim = self._claim(connection, size, "WHERE id > %s::uuid", bound)
+        if claim.size == size:
             return claim
-        # What was committed late, or given back by whoever had taken it.
-        older = self._claim(connection, size - claim.size, None)
-        return Claim(older.size + claim.size, [*older.rows, *claim.rows], claim.bound)
+        # What was committed late, or given back by whoever had taken it: only older ones, which are to come first.
+        older = self._claim(connection, size - claim.size, "WHERE id <= %s::uuid", bound)
+        return Claim(older.size + claim.size, [*older.rows, *claim.rows], claim.bound or bound)
 
-    def _claim(self, connection: Any, size: int, bound: str | None) -> Claim:
+    def _claim(self, connection: Any, size: int, where: str, *parameters: str) -> Claim:
         # What is locked is what is read and deleted, all in one statement and so in one snapshot: RETURNING would copy
         # the rows. By ctid from an array, which is gathered once and read as a TID scan. A join on the id reads the
         # whole table where its statistics are old, as they always are in a log: each chunk then costs as much as the
         # backlog. The day as text, because Python has no date for all that PostgreSQL has ("infinity"). From the last
         # id of the claim before, because the index keeps what was deleted until a VACUUM: a claim that begins at its
         # beginning reads, of a backlog of millions, all that the run has taken, and each takes longer than the last.
-        after, parameters = ("", [size]) if bound is None else ("WHERE id > %s::uuid", [bound, size])
         taken = "ctid = ANY((SELECT ctids FROM chosen)::tid[])"
         sql = f"""
             WITH chosen AS MATERIALIZED (
                 SELECT ARRAY(
-                    SELECT ctid FROM {self.item_table} {after} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+                    SELECT ctid FROM {self.item_table} {where} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
                 ) AS ctids
             ), gone AS (
                 DELETE FROM {self.item_table} WHERE {taken}
@@ -80,9 +81,9 @@ class Dialect(base.Dialect):
         with connection.cursor() as cursor:
             # It expects ten rows of an array of any length, and would sort them all by their keys.
             cursor.execute("SET LOCAL enable_sort = off")
-            cursor.execute(sql, parameters)
+            cursor.execute(sql, [*parameters, size])
             groups = cursor.fetchall()
-        bound = groups[0][-1] if groups else bound
+        bound = groups[0][-1] if groups else None
         return Claim(sum(group[0] for group in groups), [group[1:-1] for group in groups], bound)
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:

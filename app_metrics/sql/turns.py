@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from . import dialect_for
+from . import commits_at_once, dialect_for
 
 # Seconds of transactions after which others get a turn, and how long it lasts: who waits for SQLite's lock looks ten
 # times a second whether it is free.
@@ -20,8 +20,8 @@ class Turns:
         self._since = time.monotonic()
 
     def give(self) -> None:
-        """Stand aside for 0.11 seconds, if it is time; between transactions only, as others wait for the end of one."""
-        if self._queues or self._connection.in_atomic_block or time.monotonic() - self._since < LONGEST:
+        """Stand aside for 0.11 seconds, if it is time; never in a transaction of the caller, which others wait for."""
+        if self._queues or time.monotonic() - self._since < LONGEST or not commits_at_once(self._connection):
             return
         time.sleep(PAUSE)
         self._since = time.monotonic()
