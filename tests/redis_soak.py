@@ -34,18 +34,18 @@ def main(alias, name, url, prefix, role, argument):
     import app_metrics.backends.redis  # noqa: F401
 
     if role == "drain":
-        kill_drainers(int(argument))
+        kill_drainers(alias, int(argument))
     else:
         write(argument)
 
 
-def kill_drainers(kills):
+def kill_drainers(alias, kills):
     """Kill the oldest of some drainers, again and again: each lives for a while, also on a machine that is busy."""
-    running = [fork_aggregator() for _ in range(AGGREGATORS)]
+    running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
     for _ in range(kills):
         time.sleep(random.uniform(0, LONGEST_PAUSE))
         kill(running.pop(0))
-        running.append(fork_aggregator())
+        running.append(fork_aggregator(alias))
     for drainer in running:
         kill(drainer)
 

@@ -47,8 +47,13 @@ def write(alias, seconds, log):
             except RolledBack:
                 continue
             acknowledged.write(json.dumps(events) + "\n")
-            if alias == "default":  # else whoever has SQLite's lock takes it again before others look
-                time.sleep(random.uniform(0, 0.02))
+            let_others_write(alias)
+
+
+def let_others_write(alias):
+    """Pause where SQLite has no queue: whoever has its lock takes it again before others look."""
+    if alias == "default":
+        time.sleep(random.uniform(0, 0.02))
 
 
 def late_commit(alias, slug, *, roll_back):
@@ -80,13 +85,13 @@ def kill_aggregators(alias, seconds):
     Where the machine is so busy that none came to commit anything, they live longer and longer.
     """
     deadline = time.monotonic() + float(seconds)
-    running = [fork_aggregator() for _ in range(AGGREGATORS)]
+    running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
     kills, pause = 0, SECONDS_BETWEEN_KILLS
     while (late := time.monotonic() - deadline) < 0 or (late < PATIENCE and not has_totals()):
         time.sleep(pause)
         pause *= 1 if late < 0 else 1.5
         kill(running.pop(random.randrange(AGGREGATORS)))
-        running.append(fork_aggregator())
+        running.append(fork_aggregator(alias))
         kills += 1
     for aggregator in running:
         kill(aggregator)
@@ -104,7 +109,7 @@ def has_totals():
         connections.close_all()  # a connection must not be shared with what is forked
 
 
-def fork_aggregator():
+def fork_aggregator(alias):
     pid = os.fork()
     if pid:
         return pid
@@ -114,6 +119,7 @@ def fork_aggregator():
     try:
         while True:
             aggregate(chunk_size=random.choice((30, 100, 300)))
+            let_others_write(alias)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         os._exit(1)
