@@ -85,7 +85,7 @@ def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_co
     assert kills >= SECONDS
     assert aggregated_meanwhile
     expected = read_events(logs)
-    assert len(expected) > SECONDS * 25
+    assert len(expected) > SECONDS * (25 if alias == "default" else 100)  # where writers pause for each other
     for period in PERIODS:
         assert counted(period) == expected, period
     assert deadlocks(alias) == deadlocks_before

@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pytest
 from django.db import connections, transaction
@@ -31,17 +32,23 @@ def counted():
     return dict(years.values_list("metric__slug").annotate(Sum("count")))
 
 
+def aggregate_while_one_commits_late(commit, look):
+    """Aggregate two items at a time; call `commit` after the first two, and return what `look` saw each time."""
+    seen = []
+
+    def after_each(items):
+        if not seen:
+            commit()
+        seen.append(look(items))
+
+    aggregate(chunk_size=2, on_progress=after_each)
+    return seen
+
+
 def test_what_is_committed_late_before_what_the_run_has_taken_is_counted_by_the_same_run(transactional_database):
     for _ in range(6):
         metric("late")
-    seen = []
-
-    def commit_late(items):
-        if not seen:
-            write_before_all_others()
-        seen.append(items)
-
-    aggregate(chunk_size=2, on_progress=commit_late)
+    seen = aggregate_while_one_commits_late(write_before_all_others, lambda items: items)
     assert counted() == {"late": 6, "early": 1}
     assert sum(seen) == 7
 
@@ -52,14 +59,8 @@ def test_of_values_of_one_moment_the_one_that_was_recorded_first_is_not_the_last
         metric("first")
         metric("second")
         gauge("level", 5, at=moment)
-    seen = []
-
-    def commit_late(items):
-        if not seen:
-            write_before_all_others("level", "gauge", 3, int(moment.timestamp() * MICROSECONDS))
-        seen.append(items)
-
-    aggregate(chunk_size=2, on_progress=commit_late)
+    late = partial(write_before_all_others, "level", "gauge", 3, int(moment.timestamp() * MICROSECONDS))
+    aggregate_while_one_commits_late(late, lambda items: items)
     hour = Total.objects.get(metric__slug="level", period="hour")
     assert (hour.count, hour.last) == (2, 5)
 
@@ -101,15 +102,7 @@ def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then
     monkeypatch.setattr(aggregation, "LOOK_BACK", look_back)
     for _ in range(6):
         metric("late")
-    after = []
-
-    def commit_late(items):
-        if not after:
-            write_before_all_others()
-        after.append(counted())
-
-    aggregate(chunk_size=2, on_progress=commit_late)
-    assert after == expected
+    assert aggregate_while_one_commits_late(write_before_all_others, lambda items: counted()) == expected
 
 
 @contextmanager
