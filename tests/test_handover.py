@@ -25,6 +25,7 @@ from app_metrics.drops import DROPPED_SLUG, take_entries
 from app_metrics.models import Item
 from app_metrics.summary import COUNTER, NO_LABELS, Batch, Key, Summary
 from tests.serving import METRICS, Journal, journal, witnessed
+from tests.waiting import wait_until
 
 HERE = "tests.test_handover."
 
@@ -202,38 +203,71 @@ def test_a_coroutine_without_a_scope_is_written_soon_on_a_thread(transactional_d
 
 
 def test_what_a_loop_leaves_unwritten_is_kept(flaky: Flaky) -> None:
-    async def job() -> None:
-        metric("calls")
-
-    asyncio.run(job())
     flaky.down = False
-    metric("next")
-    assert flaky.slugs == ["calls", "next"]
+    occupied, may_end = threading.Event(), threading.Event()
 
-
-def test_a_write_that_goes_on_when_its_loop_has_ended_is_not_kept_as_well(flaky: Flaky) -> None:
-    flaky.down = False
-    begun, may_end, ended, write = threading.Event(), threading.Event(), threading.Event(), flaky.write
-
-    def slow(batch: Batch) -> None:
-        begun.set()
-        assert may_end.wait(10)
-        write(batch)
-        ended.set()
-
-    flaky.write = slow  # type: ignore[method-assign]
+    def occupy() -> None:
+        occupied.set()
+        may_end.wait(10)
 
     async def job() -> None:
+        occupying = asyncio.create_task(sync_to_async(occupy)())
+        while not occupied.is_set():
+            await asyncio.sleep(0.001)
         metric("calls")
-        while not begun.is_set():
+        assert not occupying.done()
+
+    try:
+        asyncio.run(job())
+        metric("next")
+        assert flaky.slugs == ["calls", "next"]
+    finally:
+        may_end.set()
+
+
+class Slow(Flaky):
+    """A backend whose write has begun and waits until it may end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def write(self, batch: Batch) -> None:
+        self.begun.set()
+        assert self.may_end.wait(10)
+        super().write(batch)
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    """A slow backend, which a loop that has ended left with a write of `calls`."""
+    backend = Slow()
+
+    async def job() -> None:
+        metric("calls")
+        while not backend.begun.is_set():
             await asyncio.sleep(0.001)
 
-    asyncio.run(job())
-    may_end.set()
-    assert ended.wait(10)
+    with journal(backend):
+        asyncio.run(job())
+        yield backend
+
+
+def test_a_write_that_goes_on_when_its_loop_has_ended_is_not_kept_as_well(slow: Slow) -> None:
+    slow.down = False
+    slow.may_end.set()
+    wait_until(lambda: slow.slugs)
     get_backend().retry()
-    assert flaky.slugs == ["calls"]
-    assert flaky.count("calls") == 1
+    assert slow.slugs == ["calls"]
+    assert slow.count("calls") == 1
+
+
+def test_a_write_that_fails_when_its_loop_has_ended_is_kept(slow: Slow) -> None:
+    slow.may_end.set()
+    wait_until(lambda: get_backend().kept)
+    slow.down = False
+    metric("next")
+    assert slow.slugs == ["calls", "next"]
 
 
 def test_a_task_that_outlives_its_thread_is_kept(flaky: Flaky) -> None:
