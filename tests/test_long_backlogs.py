@@ -8,7 +8,6 @@ from functools import partial
 
 import pytest
 from django.db import connections, transaction
-from django.db.models import Sum
 
 from app_metrics import aggregation, collect, gauge, metric
 from app_metrics.aggregation import aggregate
@@ -16,6 +15,7 @@ from app_metrics.models import Item, Total
 from app_metrics.sql import turns
 from app_metrics.summary import MICROSECONDS, Summary
 from tests.threads import at_once
+from tests.totals import year_counts
 
 AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
 
@@ -25,11 +25,6 @@ def write_before_all_others(slug="early", kind="counter", value=1, at=1_790_000_
     key = {"id": AT_THE_BEGINNING, "slug": slug, "kind": kind, "labels": "{}", "day": date(2026, 9, 21), "hour": 16}
     summary = Summary(1, value, value, value, value, at)
     Item.objects.bulk_create([Item(**key, **summary._asdict())])
-
-
-def counted():
-    years = Total.objects.filter(period="year")
-    return dict(years.values_list("metric__slug").annotate(Sum("count")))
 
 
 def aggregate_while_one_commits_late(commit, look):
@@ -49,7 +44,7 @@ def test_what_is_committed_late_before_what_the_run_has_taken_is_counted_by_the_
     for _ in range(6):
         metric("late")
     seen = aggregate_while_one_commits_late(write_before_all_others, lambda items: items)
-    assert counted() == {"late": 6, "early": 1}
+    assert year_counts() == {"late": 6, "early": 1}
     assert sum(seen) == 7
 
 
@@ -102,7 +97,7 @@ def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then
     monkeypatch.setattr(aggregation, "LOOK_BACK", look_back)
     for _ in range(6):
         metric("late")
-    assert aggregate_while_one_commits_late(write_before_all_others, lambda items: counted()) == expected
+    assert aggregate_while_one_commits_late(write_before_all_others, lambda items: year_counts()) == expected
 
 
 @contextmanager
