@@ -128,15 +128,20 @@ SURVIVE = {
 LOCK = "UPDATE app_metrics_total SET count = count WHERE metric_id = %s"
 
 
+def waiting(connection):
+    return int(run(connection, WAITING[connection.vendor])[0][0])
+
+
 def test_a_deadlock_is_tried_again(transactional_database):
     connection = connections[transactional_database]
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time, and so no deadlocks")
-    for slug in ("first", "second"):
+    slugs = ["first", "middle", "second"]
+    for slug in slugs:
         metric(slug)
     aggregate()
-    first, second = Metric.objects.order_by("pk").values_list("pk", flat=True)
-    for slug in ("first", "second"):
+    first, middle, second = Metric.objects.order_by("pk").values_list("pk", flat=True)
+    for slug in slugs:
         metric(slug)
     failures = []
 
@@ -147,25 +152,34 @@ def test_a_deadlock_is_tried_again(transactional_database):
             failures.append(error)
             raise
 
-    with other_session(transactional_database) as other, other_session(transactional_database) as observer:
+    with other_session(transactional_database) as other, other_session(transactional_database) as gate:
         run(other, SURVIVE[connection.vendor])
         run(other, LOCK, second)
+        run(gate, LOCK, middle)
 
         def cross():
-            wait_until(lambda: run(observer, WAITING[connection.vendor])[0][0])
             run(other, LOCK, first)
             other.rollback()
 
-        crossing = threading.Thread(target=cross)
+        def let_the_aggregation_close_the_circle():
+            """It is the one who looks for deadlocks, and PostgreSQL's looks just once in a wait."""
+            crossing = threading.Thread(target=cross)
+            wait_until(lambda: waiting(gate) == 1)
+            crossing.start()
+            wait_until(lambda: waiting(gate) == 2)
+            gate.rollback()
+            crossing.join()
+
+        opening = threading.Thread(target=let_the_aggregation_close_the_circle)
         other.inc_thread_sharing()
-        observer.inc_thread_sharing()
-        crossing.start()
+        gate.inc_thread_sharing()
+        opening.start()
         with connection.execute_wrapper(note_failure):
             aggregate()
-        crossing.join()
+        opening.join()
     assert len(failures) == 1
     assert "eadlock" in str(failures[0])
-    assert year_counts() == {"first": 2, "second": 2}
+    assert year_counts() == dict.fromkeys(slugs, 2)
 
 
 def test_a_failure_that_will_not_pass_raises_at_once_and_loses_nothing(transactional_database):
