@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from email.headerregistry import HeaderRegistry, UnstructuredHeader
+from functools import partial
 from typing import Any
 
 import django
 from django.core.mail import EmailMultiAlternatives
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -25,6 +26,7 @@ from .recipients import Recipient, dashboard_url, recipients_of, stop_url
 from .rendering import Mail, render
 from .reports import Report, build_report
 from .spans import latest_closed
+from .sql.retrying import retried
 
 # How much later than it says a milestone may be committed, or how far clocks may differ, and it still is in a report.
 LATEST_MILESTONE = timedelta(days=1)
@@ -74,8 +76,9 @@ def plan(metric_set: MetricSet, as_of: date, *, force: bool = False) -> None:
 
     All kinds of reports move on, also those that the set does not send: what is turned on later begins with the next.
     """
+    connection = connections[settings.APP_METRICS_DATABASE]
     for period in SENT_PERIODS:
-        _plan_period(metric_set, period, latest_closed(period, as_of))
+        retried(connection, partial(_plan_period, metric_set, period, latest_closed(period, as_of)))
         if force and period in metric_set.periods:
             _plan_again(metric_set, period, latest_closed(period, as_of))
 

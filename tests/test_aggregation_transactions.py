@@ -1,7 +1,7 @@
 """A run that fails, waits or meets others: nothing is lost, nothing counts twice."""
 
 import threading
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from app_metrics import gauge, metric
 from app_metrics.aggregation import aggregate
 from app_metrics.models import Item, Metric
+from tests.sessions import other_session, run, waiting
 from tests.threads import at_once
 from tests.totals import year_counts
 from tests.waiting import wait_until
@@ -31,20 +32,6 @@ def crash_at(number):
         return execute(sql, params, many, context)
 
     return wrapper, seen
-
-
-@contextmanager
-def other_session(alias):
-    """Yield a second connection to the same database, in a transaction."""
-    with closing(connections[alias].copy()) as other:
-        other.set_autocommit(False)
-        yield other
-
-
-def run(connection, statement, *parameters):
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall() if cursor.description else []
 
 
 def test_a_crash_at_any_statement_loses_nothing_and_counts_nothing_twice(transactional_database):
@@ -70,7 +57,7 @@ def test_a_crash_at_any_statement_loses_nothing_and_counts_nothing_twice(transac
 # What makes a session give up waiting for a lock soon.
 IMPATIENCE = {
     "sqlite": "PRAGMA busy_timeout = 50",
-    "postgresql": "SET lock_timeout = 50",
+    "postgresql": "SET lock_timeout = 1000",
     "mysql": "SET innodb_lock_wait_timeout = 1",
 }
 
@@ -107,29 +94,12 @@ def test_a_lock_timeout_is_tried_again(transactional_database):
     assert year_counts() == {"orders": 2}
 
 
-# How many sessions of this database wait for a lock; the server has those of other tests as well.
-WAITING = {
-    "postgresql": """
-        SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
-        WHERE NOT granted AND datname = current_database()
-    """,
-    # InnoDB renews what it says of its transactions when nobody has asked for 0.1 s.
-    "mysql": """
-        SELECT count(*) + sleep(0.2) FROM information_schema.innodb_trx
-        JOIN information_schema.processlist ON id = trx_mysql_thread_id
-        WHERE trx_state = 'LOCK WAIT' AND db = database()
-    """,
-}
 # What makes another session the victim of a deadlock: to wait for longer, or to have changed more.
 SURVIVE = {
     "postgresql": "SET deadlock_timeout = '1min'",
     "mysql": "UPDATE auth_permission SET name = CONCAT(name, '.')",
 }
 LOCK = "UPDATE app_metrics_total SET count = count WHERE metric_id = %s"
-
-
-def waiting(connection):
-    return int(run(connection, WAITING[connection.vendor])[0][0])
 
 
 def test_a_deadlock_is_tried_again(transactional_database):
@@ -171,8 +141,6 @@ def test_a_deadlock_is_tried_again(transactional_database):
             crossing.join()
 
         opening = threading.Thread(target=let_the_aggregation_close_the_circle)
-        other.inc_thread_sharing()
-        gate.inc_thread_sharing()
         opening.start()
         with connection.execute_wrapper(note_failure):
             aggregate()

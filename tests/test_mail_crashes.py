@@ -6,9 +6,11 @@ APP_METRICS_TEST_LONG gives these tests their full length.
 import json
 import os
 import subprocess
+import threading
 import time
 from collections import Counter
 from datetime import date, timedelta
+from functools import partial
 from io import StringIO
 
 import pytest
@@ -20,8 +22,11 @@ from app_metrics.mailing import send_reports
 from app_metrics.models import Delivery, Item, Metric, MetricSet
 from app_metrics.outbox import LONGEST_SENDING
 
+from . import sessions
 from .mailserver import MailServer, use
 from .processes import start
+from .threads import at_once
+from .waiting import wait_until
 
 FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
 SECONDS = 30 if FULL else 1
@@ -46,6 +51,10 @@ STEPS = {
     "taken, not marked": UNDECIDED_AND_SENT,
     "marked": SENT,
 }
+
+PLANNED = """
+    INSERT INTO app_metrics_schedule (metric_set_id, period, through, planned_at) VALUES (%s, 'day', %s, %s)
+"""
 
 
 @pytest.fixture
@@ -157,6 +166,27 @@ def test_senders_at_once_mail_each_recipient_once(transactional_database, server
         assert sum(sent for sent, _ in report["outcomes"]) == len(names) * len(addresses)
         assert mails(server) == {(name, address): 1 for name in names for address in addresses}
         assert set(Delivery.objects.values_list("status", "attempts")) == {("sent", 1)}
+
+
+def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, server):
+    """Both then want the row that it had not committed, and InnoDB ends one of them for it."""
+    if transactional_database == "default":
+        pytest.skip("SQLite has one writer at a time, and so no deadlocks")
+    made = make_set("Growth")
+    metric("downloads")
+    with sessions.other_session(transactional_database) as killed:
+        sessions.run(killed, PLANNED, made.pk, DAY - timedelta(days=1), DAY)
+
+        def kill():
+            wait_until(lambda: sessions.waiting(killed) == SENDERS)
+            killed.rollback()
+
+        killing = threading.Thread(target=kill)
+        killing.start()
+        outcomes = at_once(SENDERS, partial(send_reports, day=DAY))
+        killing.join()
+    assert [outcome.problems for outcome in outcomes] == [[]] * SENDERS
+    assert mails(server) == {("Growth", address): 1 for address in (ANN, BOB, CID)}
 
 
 @pytest.mark.timeout(SECONDS + 180)
