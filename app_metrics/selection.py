@@ -91,7 +91,8 @@ class Selection:
         if self.period == HOUR:
             # One date more: where clocks change, as many dates may have fewer hours.
             days = (self.last - self.first).days + 2
-            return list(_starts(HOUR, self.first - timedelta(days), self.first - timedelta(1)))[-len(self.starts()) :]
+            before = list(_starts(HOUR, self.first - timedelta(days), self.first - timedelta(1)))
+            return before[len(before) - len(self.starts()) :]
         start, found = period_start(self.period, self.first, first_weekday()), []
         for _start in self.starts():
             start = previous_start(self.period, start)
