@@ -14,7 +14,7 @@ from pathlib import Path
 from select import select
 
 from .processes import configure
-from .soak import AGGREGATORS, SHARED, SHARED_PER_BATCH, UNIQUE_PER_BATCH, fork_aggregator, kill
+from .soak import AGGREGATORS, PATIENCE, SHARED, SHARED_PER_BATCH, UNIQUE_PER_BATCH, exists, fork_aggregator, kill
 
 LONGEST_PAUSE = 0.4
 
@@ -27,12 +27,13 @@ def main(alias, name, url, prefix, role, argument):
         APP_METRICS_REDIS_URL=url,
         APP_METRICS_REDIS_PREFIX=prefix,
         APP_METRICS_REDIS_SHARDS=2,
-        APP_METRICS_TIMEOUT=10,
+        APP_METRICS_TIMEOUT=60,
     )
     # Ahead, because a fresh import takes about as long as a drainer lives.
     import app_metrics.aggregation
-    import app_metrics.backends.redis  # noqa: F401
+    import app_metrics.backends.redis
 
+    app_metrics.backends.redis.connecting.PATIENCE = 60
     if role == "drain":
         kill_drainers(alias, int(argument))
     else:
@@ -40,14 +41,26 @@ def main(alias, name, url, prefix, role, argument):
 
 
 def kill_drainers(alias, kills):
-    """Kill the oldest of some drainers, again and again: each lives for a while, also on a machine that is busy."""
+    """Kill the oldest of some drainers, again and again: each lives for a while, also on a machine that is busy.
+
+    Where that is so busy that none came to bring anything, they live longer and longer.
+    """
     running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
-    for _ in range(kills):
-        time.sleep(random.uniform(0, LONGEST_PAUSE))
+    killed, pause = 0, LONGEST_PAUSE
+    while killed < kills or (pause < PATIENCE and not has_brought()):
+        time.sleep(random.uniform(0, pause))
+        pause *= 1 if killed < kills else 1.5
         kill(running.pop(0))
         running.append(fork_aggregator(alias))
+        killed += 1
     for drainer in running:
         kill(drainer)
+
+
+def has_brought():
+    from app_metrics.models import LedgerRow
+
+    return exists(LedgerRow)
 
 
 def write(log):

@@ -1,7 +1,8 @@
 """The processes of the soak test: `python -m tests.soak ALIAS DATABASE ROLE …`.
 
 `write SECONDS LOG` commits batches late and logs what every commit acknowledged; `aggregate SECONDS` forks aggregators
-and kills one after the other with SIGKILL; `measure` aggregates once and prints by how much memory grew.
+and kills one after the other with SIGKILL; `measure` aggregates once and prints by how much memory grew. The first two
+go on, where the machine is busy, until they have done as much for each second as they are to do.
 """
 
 import json
@@ -17,8 +18,10 @@ from .processes import configure
 
 AGGREGATORS = 3
 SECONDS_BETWEEN_KILLS = 0.15
-# How much longer a loaded machine may take until an aggregator comes to commit something before it is killed.
+# How much longer a loaded machine may take.
 PATIENCE = 60
+COMMITS_A_SECOND = 8
+KILLS_A_SECOND = 2
 # Metrics that all writers add to, so that aggregators meet in the same totals.
 SHARED = [f"shared-{number}" for number in range(200)]
 SHARED_PER_BATCH = 15
@@ -31,15 +34,37 @@ class RolledBack(Exception):
 
 def main(alias, name, role, *arguments):
     configure(alias, name)
+    say_deadlocks(alias)
     {"write": write, "aggregate": kill_aggregators, "measure": measure}[role](alias, *arguments)
+
+
+def say_deadlocks(alias):
+    """Write to the standard error where a statement was the victim of a deadlock, though it is tried again."""
+    from django.db import OperationalError, connections
+
+    def say_deadlock(execute, sql, *arguments):
+        try:
+            return execute(sql, *arguments)
+        except OperationalError as error:
+            if "eadlock" in str(error):
+                print(f"{error} {sql}", file=sys.stderr, flush=True)
+            raise
+
+    connections[alias].execute_wrappers.append(say_deadlock)
+
+
+def goes_on(deadline, is_done):
+    """Tell whether something is to go on: until a moment, and for so much longer as it takes to be done."""
+    late = time.monotonic() - deadline
+    return late < 0 or (late < PATIENCE and not is_done())
 
 
 def write(alias, seconds, log):
     """Hold a transaction of one or two batches for up to 20 ms, again and again; every tenth is rolled back."""
-    deadline = time.monotonic() + float(seconds)
+    deadline, least = time.monotonic() + float(seconds), float(seconds) * COMMITS_A_SECOND
     with Path(log).open("w") as acknowledged:
         for number in count():
-            if time.monotonic() > deadline:
+            if not goes_on(deadline, lambda number=number: number >= least):
                 return
             slug = f"writer-{os.getpid()}-{number}"
             try:
@@ -79,34 +104,39 @@ def late_commit(alias, slug, *, roll_back):
     return events
 
 
-def kill_aggregators(alias, seconds):
+def has_totals():
+    from app_metrics.models import Total
+
+    return exists(Total)
+
+
+def exists(model, least=1):
+    """Tell whether there are so many rows, and leave no connection open, which would be shared with what is forked."""
+    from django.db import connections
+
+    try:
+        return model.objects.count() >= least
+    finally:
+        connections.close_all()
+
+
+def kill_aggregators(alias, seconds, has_done_enough=has_totals):
     """Print how many aggregators were killed. They are forked, because a fresh start takes longer than they live.
 
-    Where the machine is so busy that none came to commit anything, they live longer and longer.
+    Where the machine is so busy that they did not come to do enough, they live longer and longer.
     """
-    deadline = time.monotonic() + float(seconds)
+    deadline, least = time.monotonic() + float(seconds), float(seconds) * KILLS_A_SECOND
     running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
     kills, pause = 0, SECONDS_BETWEEN_KILLS
-    while (late := time.monotonic() - deadline) < 0 or (late < PATIENCE and not has_totals()):
+    while goes_on(deadline, lambda kills=kills: kills >= least and has_done_enough()):
         time.sleep(pause)
-        pause *= 1 if late < 0 else 1.5
+        pause *= 1 if time.monotonic() < deadline else 1.5
         kill(running.pop(random.randrange(AGGREGATORS)))
         running.append(fork_aggregator(alias))
         kills += 1
     for aggregator in running:
         kill(aggregator)
     print(kills + AGGREGATORS)
-
-
-def has_totals():
-    from django.db import connections
-
-    from app_metrics.models import Total
-
-    try:
-        return Total.objects.exists()
-    finally:
-        connections.close_all()  # a connection must not be shared with what is forked
 
 
 def fork_aggregator(alias):

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 
 import pytest
-from django.db import connections
 from django.db.models import Sum
 
 from app_metrics.aggregation import aggregate, backlog
@@ -20,6 +19,7 @@ from app_metrics.summary import encode_labels
 
 from .filling import fill
 from .processes import start
+from .soak import KILLS_A_SECOND
 
 FULL = bool(os.environ.get("APP_METRICS_TEST_FULL"))
 SECONDS = 30 if FULL else 4
@@ -28,18 +28,6 @@ WRITERS = 4
 MAX_GROWTH = 60  # MiB
 # PostgreSQL looks for deadlocks after a second, which is longer than an aggregator lives here.
 SEE_DEADLOCKS = {"PGOPTIONS": "-c deadlock_timeout=10ms"}
-
-
-def deadlocks(alias):
-    """Return how many deadlocks the server has seen; SQLite has none."""
-    statement = {
-        "postgresql": "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
-        "mysql": "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'",
-        "sqlite": "SELECT 0",
-    }[connections[alias].vendor]
-    with connections[alias].cursor() as cursor:
-        cursor.execute(statement)
-        return int(cursor.fetchone()[-1])
 
 
 def read_events(logs):
@@ -64,12 +52,11 @@ def counted(period):
     return {(slug, labels): events for slug, labels, events in rows}
 
 
-@pytest.mark.timeout(SECONDS + 180)
+@pytest.mark.timeout(SECONDS + 300)
 def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_commit_late(
     transactional_database, tmp_path
 ):
     alias = transactional_database
-    deadlocks_before = deadlocks(alias)
     logs = [tmp_path / f"writer-{number}.log" for number in range(WRITERS)]
     with (tmp_path / "stderr").open("w") as errors:
         options = {"stderr": errors, "env": {**os.environ, **SEE_DEADLOCKS}}
@@ -80,15 +67,14 @@ def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_co
     aggregated_meanwhile = Total.objects.exists()
     drain()
 
-    assert (tmp_path / "stderr").read_text() == ""
+    assert (tmp_path / "stderr").read_text() == ""  # nor is there a deadlock
     assert codes == [0] * WRITERS
-    assert kills >= SECONDS
+    assert kills >= SECONDS * KILLS_A_SECOND
     assert aggregated_meanwhile
     expected = read_events(logs)
-    assert len(expected) > SECONDS * (25 if alias == "default" else 100)  # where writers pause for each other
+    assert len(expected) > SECONDS * 100
     for period in PERIODS:
         assert counted(period) == expected, period
-    assert deadlocks(alias) == deadlocks_before
 
 
 @pytest.mark.timeout(300)

@@ -28,6 +28,7 @@ from tests.testapp.models import Tag
 
 from . import milestone_soak
 from .processes import start
+from .soak import KILLS_A_SECOND
 
 
 class Kill(BaseException):
@@ -462,11 +463,11 @@ def test_a_metric_deleted_before_its_signal_says_nothing_and_stops_nothing(
     Metric.objects.filter(slug="orders").delete()
     aggregate()
     assert heard == [("visits", 10, 10)]
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.name == "app_metrics"] == []
     assert not Milestone.objects.filter(announced=False).exists()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_every_milestone_is_announced_once_while_aggregators_are_killed(transactional_database, settings, connect):
     seconds = 3
     configure(settings, **milestone_soak.RULES)
@@ -486,7 +487,7 @@ def test_every_milestone_is_announced_once_while_aggregators_are_killed(transact
     aggregate()
 
     assert killer.returncode == 0
-    assert kills >= 2 * seconds
+    assert kills >= seconds * KILLS_A_SECOND
     total = Metric.objects.get(slug="orders").total("year")
     expected = [Decimal(value) for value in range(milestone_soak.EVERY, int(total) + 1, milestone_soak.EVERY)]
     assert len(expected) > 10

@@ -22,9 +22,10 @@ KILLS = 100 if os.environ.get("APP_METRICS_TEST_FULL") else 25
 WRITERS = 3
 
 
-@pytest.mark.timeout(KILLS * 2 + 180)
-def test_every_event_is_counted_once_while_drainers_are_killed(transactional_database, settings, tmp_path):
+@pytest.mark.timeout(KILLS * 2 + 300)
+def test_every_event_is_counted_once_while_drainers_are_killed(transactional_database, settings, tmp_path, monkeypatch):
     pytest.importorskip("redis")
+    monkeypatch.setattr("app_metrics.backends.redis.connecting.PATIENCE", 60)
     alias, url, prefix = transactional_database, redis_server.url(), redis_server.new_prefix()
     logs = [tmp_path / f"writer-{number}.log" for number in range(WRITERS)]
     with (tmp_path / "stderr").open("w") as errors:
