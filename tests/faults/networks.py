@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .cell import Cell, Violation
+from .cell import Cell, Violation, patient
 from .checker import Verdict
 from .journal import PATIENCE, failures
 from .proxy import Proxy
@@ -60,12 +60,14 @@ def database_away(cell: Cell) -> Verdict:
     with cell.database_proxy() as (proxy, way):
         bringing = cell.bring(way, journal)
         for happen in (proxy.refuse, proxy.be_silent, proxy.freeze):
-            cell.tally["batches"] += cell.write(batches=20, pause=0).result()
+            cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
             failed = failures(journal)
             happen()
             if happen == proxy.freeze:  # fails nothing, as PostgreSQL's client waits
                 cell.sleep(0.3)
             else:
+                # Workers may have brought the others already.
+                cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
                 wait_until(lambda: failures(journal) > failed, "nothing failed that brings")  # noqa: B023 - done here
             proxy.forward()
         cell.tally["failures to bring"] += failures(journal)
@@ -75,7 +77,7 @@ def database_away(cell: Cell) -> Verdict:
 
 def database_reply_lost(cell: Cell) -> Verdict:
     """Lose the database's replies to commits of what is brought there, and aggregate it before it is brought again."""
-    cell.tally["batches"] += cell.write(batches=20, pause=0).result()
+    cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
     with cell.database_proxy() as (proxy, way):
         proxy.lose_replies(rb"COMMIT", every=1, most=4)
         bringing = cell.bring(way, str(cell.directory / "bringing"))
@@ -120,7 +122,7 @@ def reply_lost_and_aggregated(cell: Cell) -> Verdict:
 
 def lose_replies_to_writer(cell: Cell, proxy: Proxy, way: dict[str, Any], **arguments: Any) -> None:
     proxy.lose_replies(cell.destination.writing, every=5, most=10)
-    cell.tally["batches"] += cell.write(overrides=way, **arguments).result()
+    cell.tally["batches"] += cell.write(overrides=patient(way), **arguments).result()
     note_losses(cell, proxy)
 
 

@@ -26,6 +26,7 @@ class Proxy:
         self._links: set[_Link] = set()
         self._fillers: list[socket.socket] = []
         self._listener: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
         # Bound and not listening: it refuses connections, and nobody else gets the port meanwhile.
         self._reserve = _bound(0)
         self.port: int = self._reserve.getsockname()[1]
@@ -47,7 +48,8 @@ class Proxy:
         self._stop_listening()
         self._listener = _bound(self.port)
         self._listener.listen()
-        threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, args=[self._listener], daemon=True)
+        self._accepting.start()
         self._flowing.set()
 
     def refuse(self) -> None:
@@ -92,6 +94,9 @@ class Proxy:
                 self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             self._listener.close()
             self._listener = None
+        if self._accepting is not None:
+            self._accepting.join()  # what it took is among the links
+            self._accepting = None
         while self._fillers:
             self._fillers.pop().close()
 

@@ -4,10 +4,12 @@ APP_METRICS_FAULTS_SEED repeats what a failure names, and APP_METRICS_FAULTS_SEC
 """
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from random import SystemRandom
 
 import pytest
+
+from tests.brokers.conftest import sharing
 
 from .destinations import make_site, published
 from .matrix import cells, meet
@@ -38,7 +40,8 @@ def test_no_fault_loses_or_doubles_anything(fault, kind, sites):
         pytest.skip(missing)
     seed = int(os.environ.get("APP_METRICS_FAULTS_SEED") or SystemRandom().getrandbits(32))
     print(f"APP_METRICS_FAULTS_SEED={seed}")
-    result = meet(fault, *sites(kind), seconds=SECONDS, seed=seed)
+    with sharing() if "rabbitmq" in kind.needs else nullcontext():
+        result = meet(fault, *sites(kind), seconds=SECONDS, seed=seed)
     print(result.verdict, dict(result.tally))
     if result.impossible:
         pytest.skip(result.impossible)

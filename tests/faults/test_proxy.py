@@ -39,7 +39,7 @@ def proxy(echo):
         yield proxy
 
 
-def connect(proxy, timeout=10):
+def connect(proxy, timeout=60):
     return socket.create_connection((ADDRESS, proxy.port), timeout)
 
 
