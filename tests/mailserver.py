@@ -16,6 +16,8 @@ from aiosmtpd.smtp import SMTP
 MAIL, RCPT, DATA, TEXT, DOT = "MAIL", "RCPT", "DATA", "TEXT", "DOT"
 # What it does instead of answering; anything else is the answer. After a 421 the connection is closed, too.
 CLOSE, SILENCE = "close", "silence"
+# How many seconds a client waits for an answer; and where there will be none.
+PATIENCE, PATIENCE_WITH_SILENCE = 60, 2
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,14 @@ class MailServer:
         self.faults.append(Fault(stage, action, recipient, **options))
 
 
+def patience_with(action: str) -> int:
+    return PATIENCE_WITH_SILENCE if action == SILENCE else PATIENCE
+
+
 def use(settings: Any, port: int) -> None:
     """Let Django send its mail to a port of this machine."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, 10
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, PATIENCE
 
 
 def free_port() -> int:

@@ -23,7 +23,7 @@ from app_metrics.models.reporting import STATUS_NAMES
 from app_metrics.outbox import LONGEST_SENDING, Outbox, Skip, message_id, send_notices
 from app_metrics.recipients import read_token, recipients_of
 
-from .mailserver import CLOSE, DATA, DOT, MAIL, RCPT, SILENCE, TEXT, MailServer, free_port, use
+from .mailserver import CLOSE, DATA, DOT, MAIL, RCPT, SILENCE, TEXT, MailServer, free_port, patience_with, use
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ANN, BOB, CID = "ann@example.com", "bob@example.com", "cid@example.com"
@@ -248,7 +248,7 @@ def test_what_the_server_did_not_take_has_failed_and_is_sent_by_the_next_run(
 ):
     # Before the final dot a server has nothing to deliver, and its answer to it says whether it takes the message
     # (RFC 5321, sections 3.3 and 4.2.5): a refusal or a broken connection is no mail, and trying again is safe.
-    settings.EMAIL_TIMEOUT = 0.3
+    settings.EMAIL_TIMEOUT = patience_with(action)
     server.fail(stage, action, None if stage == MAIL else ANN)
     make_set(ANN)
     outcome = send_reports()
@@ -287,7 +287,7 @@ def test_what_smtp_leaves_undecided_is_said_once_and_not_sent_again(
     # sides cannot agree over a broken wire. We choose none, and say so. The client cannot see how much of the text
     # arrived before the break either, so all of it, from the DATA command on, counts as undecided; and so does an
     # answer that is none, or a success by another number than smtplib knows.
-    settings.EMAIL_TIMEOUT = 0.3
+    settings.EMAIL_TIMEOUT = patience_with(action)
     server.fail(stage, action, ANN, taken=taken)
     make_set(ANN)
     outcome = send_reports()
@@ -335,7 +335,7 @@ def test_a_long_text_that_breaks_off_is_undecided(server, settings, clock):
 def test_one_recipients_trouble_is_nobody_elses_and_retried_alone(
     server, settings, make_set, clock, stage, action, status
 ):
-    settings.EMAIL_TIMEOUT = 0.3
+    settings.EMAIL_TIMEOUT = patience_with(action)
     server.fail(stage, action, BOB)
     make_set(*THREE)
     make_set(BOB, CID, name="Other")
