@@ -6,13 +6,19 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from app_metrics import drops
-from tests import services
+from tests import clock, services
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers are measured, but not what tests start: measuring is slow, and what is killed leaves broken files.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+# A machine that is busy fails no test.
+hypothesis_settings.register_profile("without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("without a clock")
 
 ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
 
@@ -42,6 +48,12 @@ def _settle(alias: str, settings: Any) -> str:
     settings.APP_METRICS_DATABASE = alias
     settings.TEST_SITE_DATABASE = alias
     return alias
+
+
+@pytest.fixture(autouse=True)
+def _in_one_hour() -> None:
+    """A test that reads the real clock sees one hour and one day."""
+    clock.let_the_hour_end()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """`manage.py metrics_check_alerts`, and `metrics_aggregate --then-alerts`: what cron sees of them."""
 
 import re
-from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -13,6 +12,7 @@ from app_metrics.aggregation import backlog
 from app_metrics.catalog import create_metric
 from app_metrics.models import Alert
 
+from .clock import noon_of_yesterday
 from .processes import start
 
 RULE = {"metric": "signups", "period": "day", "below": 1}
@@ -45,7 +45,7 @@ def test_it_says_what_fired_and_what_recovered(command, database, settings):
     settings.APP_METRICS_ALERTS = {"No\r\nsignups": {**RULE, "quiet": 0}, "Fine": {**RULE, "below": 0}}
     assert run(*command) == (["Fired: No signups", "Evaluated 2 alerts, 1 fired, 0 recovered, 0 failed."], [], None)
     assert run(*command) == (["Evaluated 2 alerts, 0 fired, 0 recovered, 0 failed."], [], None)
-    metric("signups", at=datetime.now(UTC) - timedelta(days=1))
+    metric("signups", at=noon_of_yesterday())
     lines = ["Recovered: No signups", "Evaluated 2 alerts, 0 fired, 1 recovered, 0 failed."]
     assert run(*command) == (lines, [], None)
 
@@ -84,7 +84,7 @@ def test_without_alerts_it_says_so_and_is_content(command, database, settings):
 
 def test_then_alerts_looks_at_what_was_aggregated(database, settings):
     settings.APP_METRICS_ALERTS = {"New": {**RULE, "metric": "new"}}
-    metric("new", at=datetime.now(UTC) - timedelta(days=1))
+    metric("new", at=noon_of_yesterday())
     assert run("metrics_check_alerts")[2]
     out = StringIO()
     call_command(*THEN_ALERTS, stdout=out)

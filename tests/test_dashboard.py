@@ -586,7 +586,7 @@ values = st.one_of(
 PARAMETERS = ["range", "period", "start", "end", "split", "format", "q", "set", "kind", "sort", "page"]
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(PARAMETERS), values, max_size=5), st.booleans())
 def test_no_question_at_all_is_an_error_of_the_server(client, orders, query, is_overview):
     answer = client.get(overview_url() if is_overview else metric_url(), query)

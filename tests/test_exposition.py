@@ -269,7 +269,7 @@ class Stored:
 
 @both_formats
 @given(METRICS)
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300)
 def test_the_text_is_valid_whatever_the_names_and_labels(accept, stored):
     with pytest.MonkeyPatch.context() as patch:
         fake = Stored(stored)

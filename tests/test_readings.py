@@ -222,7 +222,7 @@ def test_hours_days_weeks_months_and_years_hold_the_same_sum(database, settings,
     moments = st.datetimes(datetime(2010, 10, 1), datetime(2012, 1, 15)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
 
     @given(st.lists(st.tuples(moments, st.integers(-9, 9)), min_size=1, max_size=20), st.booleans())
-    @hypothesis_settings(max_examples=3, deadline=None)
+    @hypothesis_settings(max_examples=3)
     def check(entries, aggregated):
         slug = f"x-{next(numbers)}"
         with collect():

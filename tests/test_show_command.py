@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from app_metrics import collect, gauge, metric
 from app_metrics.aggregation import aggregate
 from app_metrics.models import Metric
 
+from .clock import noon_of_yesterday
 from .processes import start
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -101,7 +102,7 @@ def test_a_number_of_periods_beyond_the_limits_is_refused(history, last):
 )
 def test_an_encoding_without_these_signs_gets_plain_ones_and_no_sparkline(encoding, name, transactional_database):
     """With the real clock: it is another process."""
-    gauge("turnover", -5, at=datetime.now(UTC) - timedelta(days=1))
+    gauge("turnover", -5, at=noon_of_yesterday())
     aggregate()
     Metric.objects.update(name="Umsatz in \u20ac \u00e9")
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
