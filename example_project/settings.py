@@ -128,6 +128,8 @@ CELERY_BROKER_URL = os.environ.get("EXAMPLE_BROKER_URL")
 APP_METRICS_COMPOSITE_BACKENDS = [f"app_metrics.backends.{name}" for name in ("db", "statsd", "otel")]
 if os.environ.get("EXAMPLE_STATSD_URL"):
     APP_METRICS_STATSD_URL = os.environ["EXAMPLE_STATSD_URL"]
+if os.environ.get("EXAMPLE_TIMEOUT"):
+    APP_METRICS_TIMEOUT = float(os.environ["EXAMPLE_TIMEOUT"])
 APP_METRICS_FLUSH_INTERVAL = float(os.environ.get("EXAMPLE_FLUSH_INTERVAL", "0"))
 
 # --- what is told, and to whom ---

@@ -18,7 +18,7 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 )  # fmt: skip
-WAIT_SECONDS = 20
+WAIT_SECONDS = 120
 WIDTH, HEIGHT = 1200, 1000
 
 # A page that breaks its Content-Security-Policy says so in the console, whatever Chromium itself says.
@@ -27,7 +27,7 @@ WATCH = """document.addEventListener("securitypolicyviolation", event =>
 
 
 class Browser:
-    """One tab. What it waits for comes within twenty seconds, or selenium's TimeoutException is raised."""
+    """One tab. What it waits for comes within two minutes, or selenium's TimeoutException is raised."""
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver

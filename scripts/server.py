@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
-START_SECONDS = 30
-STOP_SECONDS = 30
+START_SECONDS = 120
+STOP_SECONDS = 60
 
 COMMANDS = {
     "gunicorn": (
@@ -26,7 +26,7 @@ COMMANDS = {
     ),
     "uvicorn": (
         "uvicorn",
-        *("--workers=2", "--timeout-keep-alive=60", "--log-level=warning"),
+        *("--workers=2", "--timeout-keep-alive=60", "--timeout-worker-healthcheck=120", "--log-level=warning"),
         *("--host={host}", "--port={port}"),
         "example_project.asgi:application",
     ),

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-STARTUP_SECONDS = 90
+STARTUP_SECONDS = 240
 STOP_SECONDS = 15
 
 

@@ -19,7 +19,7 @@ def main(alias, name, *arguments):
     source_tables.CHUNK_ROWS = CHUNK_ROWS
 
     def slowly(execute, *details):
-        time.sleep(0.005)
+        time.sleep(0.02)
         return execute(*details)
 
     with connections[alias].execute_wrapper(slowly):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def sqlite(path):
-    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 20}}
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 60}}
 
 
 def environment(database, **settings):

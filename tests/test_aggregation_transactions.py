@@ -204,12 +204,12 @@ def test_items_of_a_transaction_that_is_still_open_are_counted_when_it_commits(t
         with transaction.atomic(using=alias):
             metric("early")
             written.set()
-            may_commit.wait(20)
+            may_commit.wait(120)
         connections.close_all()
 
     writer = threading.Thread(target=commit_late)
     writer.start()
-    assert written.wait(20)
+    assert written.wait(120)
     metric("late")
     waiting = threading.Thread(target=lambda: (aggregate(), connections.close_all()))
     waiting.start()

@@ -354,7 +354,7 @@ def test_a_killed_run_is_gone_on_with(transactional_database):
     for _ in range(3):
         kill_in_the_middle(start_filling(transactional_database, "tests.slow_backfill"))
     assert 0 < Backfill.objects.get().events < 5000
-    process = start_filling(transactional_database, "tests.slow_backfill")
+    process = start_filling(transactional_database)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert counts() == dict.fromkeys(PERIODS, 5000)

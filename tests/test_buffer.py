@@ -54,7 +54,7 @@ def summed(batches):
     return sum(summary.total for batch in batches for summary in batch.summaries.values())
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -110,6 +110,7 @@ def test_many_summaries_are_written_before_their_time(buffered, monkeypatch):
     for number in range(500):
         metric(f"slug-{number}")
     until(lambda: buffered)
+    flush()  # the rest, which else the thread writes while another test runs
 
 
 def test_a_large_write_is_several_of_bounded_size():
@@ -222,7 +223,7 @@ def test_the_thread_leaves_no_connection_open(transactional_database, settings):
     before = clients(connection)
     metric("orders")
     until(Item.objects.exists)
-    until(lambda: clients(connection) == before)
+    until(lambda: clients(connection) <= before)
 
 
 def test_a_flush_leaves_the_callers_other_connections_alone(transactional_database, settings, monkeypatch):
@@ -235,8 +236,13 @@ def test_a_flush_leaves_the_callers_other_connections_alone(transactional_databa
 
 def clients(connection):
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-        return cursor.fetchone()[0]
+        cursor.execute(CLIENTS)
+        return {pid for (pid,) in cursor.fetchall()}
+
+
+CLIENTS = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+"""
 
 
 def test_where_no_thread_can_be_started_the_caller_writes(buffered, monkeypatch):
@@ -390,7 +396,8 @@ SERVERS = {
     "gthread-preload": (*GUNICORN, "--preload", "tests.small_site:wsgi"),
     "uvicorn": ("uvicorn", f"--host={HOST}", "--port={port}", "--log-level=warning", "tests.small_site:asgi"),
     "uvicorn-workers": (
-        *("uvicorn", "--workers=2", f"--host={HOST}", "--port={port}", "--log-level=warning"),
+        *("uvicorn", "--workers=2", "--timeout-worker-healthcheck=120"),
+        *(f"--host={HOST}", "--port={port}", "--log-level=warning"),
         "tests.small_site:asgi",
     ),
 }

@@ -178,7 +178,7 @@ def _run_at_once(functions: list) -> None:
     barrier = threading.Barrier(len(functions))
 
     def run(function) -> None:
-        barrier.wait(10)
+        barrier.wait(120)
         function()
 
     before = sys.getswitchinterval()
@@ -228,7 +228,7 @@ def test_a_cancelled_end_of_a_scope_loses_nothing(written: Journal) -> None:
 
     def occupy() -> None:
         busy.set()
-        free.wait(10)
+        free.wait(120)
 
     async def record() -> None:
         async with collect():
@@ -244,8 +244,8 @@ def test_a_cancelled_end_of_a_scope_loses_nothing(written: Journal) -> None:
             await recording
         free.set()
         await occupying
-        async with asyncio.timeout(10):
-            while not written.events:
+        async with asyncio.timeout(120):
+            while not written.batches:
                 await asyncio.sleep(0.01)
 
     asyncio.run(job())

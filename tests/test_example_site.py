@@ -135,7 +135,7 @@ def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Pat
     """Batches go to Redis, and nothing to the database before the aggregation brings them."""
     with redis_server.configured() as redis:
         url = redis.coordinates()["URL"]
-        site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="redis", EXAMPLE_REDIS_URL=url)
+        site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="redis", EXAMPLE_REDIS_URL=url, EXAMPLE_TIMEOUT="60")
         expected = visited(site, tmp_path)
         assert waiting_items(site) == 0
         assert disagreeing(expected, site) == []
@@ -146,7 +146,7 @@ def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_pa
     """Batches go through either broker, to a worker that the same variables of the environment configure."""
     url = KINDS[kind]().url
     broker = Celery(broker=url, set_as_current=False)
-    site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="celery", EXAMPLE_BROKER_URL=url)
+    site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="celery", EXAMPLE_BROKER_URL=url, EXAMPLE_TIMEOUT="60")
     with sharing():
         expected = visited(site, tmp_path)
         assert waiting(broker, "celery") > 0

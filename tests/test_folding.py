@@ -2,12 +2,11 @@
 
 from collections import Counter
 from datetime import date, datetime, timedelta
+from functools import partial
 from random import Random
-from threading import Thread
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connections
 
 from app_metrics import folding, gauge, metric
 from app_metrics.aggregation import aggregate
@@ -17,6 +16,7 @@ from app_metrics.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, next_star
 from app_metrics.readings import Sources
 from app_metrics.summary import Summary
 from app_metrics.sums import summary_of
+from tests.threads import while_another
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -142,20 +142,11 @@ def test_what_is_aggregated_while_a_fold_reads_counts_once(transactional_databas
     for _ in range(100):
         metric("downloads", at=at(2026, 6, 1, 9))
 
-    def work():
-        try:
-            aggregate(chunk_size=5)
-        finally:
-            connections[transactional_database].close()
-
     june = date(2026, 6, 1)
     spans = {"day": [(DAY, june, 0)], "month": [(MONTH, june, 0)], "hours": [(HOUR, june, n) for n in range(10)]}
     seen = set()
-    aggregation = Thread(target=work)
-    aggregation.start()
-    while aggregation.is_alive():
+    for _ in while_another(partial(aggregate, chunk_size=5)):
         seen.add(tuple(sums(spans).values()))
-    aggregation.join()
     assert seen == {(100, 100, 100)}
     assert not Item.objects.exists()
 

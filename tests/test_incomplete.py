@@ -78,6 +78,7 @@ def test_prometheus_gets_no_counter_that_falls_where_the_answer_comes_back_meanw
     destination, admin_client, monkeypatch
 ):
     """Ten seconds after a failure the destination is asked again, and that may be while the text is made."""
+    monkeypatch.setattr(waiting, "LEFT_ALONE", 3600)
     create_metric("Orders", "orders")
     destination.is_down = True
     address = reverse("app_metrics:prometheus")

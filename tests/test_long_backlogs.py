@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from django.db import connections, transaction
@@ -16,6 +17,7 @@ from app_metrics.sql import turns
 from app_metrics.summary import MICROSECONDS, Summary
 from tests.threads import at_once
 from tests.totals import year_counts
+from tests.waiting import wait_until
 
 AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
 
@@ -101,26 +103,15 @@ def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then
 
 
 @contextmanager
-def slow_writes(connection, seconds=0.05):
-    def slowly(execute, sql, *arguments):
-        if sql.startswith(("INSERT", "DELETE")):
-            time.sleep(seconds)
-        return execute(sql, *arguments)
-
-    with connection.execute_wrapper(slowly):
-        yield
-
-
-@contextmanager
 def somebody_who_writes():
-    """Write twenty times from another thread; yield the moments at which something was committed."""
+    """Write again and again from another thread; yield a list that grows with each commit."""
     committed, ended = [], threading.Event()
 
     def write():
         try:
-            while len(committed) < 20 and not ended.wait(0.02):
+            while not ended.wait(0.02):
                 metric("visitors")
-                committed.append(time.monotonic())
+                committed.append("visitors")
         finally:
             connections.close_all()
 
@@ -136,14 +127,21 @@ def somebody_who_writes():
 def test_on_sqlite_others_get_to_write_between_the_transactions_of_a_run(transactional_database, monkeypatch):
     if connections[transactional_database].vendor != "sqlite":
         pytest.skip("who waits for a row gets it in turn")
-    monkeypatch.setattr(turns, "LONGEST", 0.1)
+    given = []
+
+    def wait_for_a_write(seconds):
+        before = len(committed)
+        wait_until(lambda: len(committed) > before + 1)  # one of them may have been committed before
+        given.append(seconds)
+
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait_for_a_write))
+    monkeypatch.setattr(turns, "LONGEST", 0)
     for _ in range(100):
         metric("orders")
-    with slow_writes(connections[transactional_database]), somebody_who_writes() as committed:
-        begun = time.monotonic()
-        aggregate(chunk_size=5)
-        ended = time.monotonic()
-    assert sum(begun < moment < ended for moment in committed) >= 10
+    with somebody_who_writes() as committed:
+        aggregate(chunk_size=20)
+    assert given == [turns.PAUSE] * len(given)
+    assert len(given) >= 5
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def test_a_synchronous_view_is_counted_to_its_end_when_its_visitor_leaves(writte
 
     def record() -> None:
         started.set()
-        left.wait(10)
+        left.wait(120)
         metric("late")
 
     async def view(request: HttpRequest) -> HttpResponse:
@@ -164,7 +164,7 @@ def test_what_a_background_task_records_after_the_response_is_written(written: J
         await sync_to_async(request.close)()
         assert written.slugs == ["page"]
         answered.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while written.slugs != ["late", "page"]:
                 await asyncio.sleep(0.01)
 
@@ -195,7 +195,7 @@ def test_the_middleware_takes_no_thread_and_django_adapts_nothing(
     with caplog.at_level(logging.DEBUG, "django.request"):
         get("/aquiet/", written.events)
     assert threads == [threading.get_ident()]
-    assert caplog.messages == []
+    assert [record for record in caplog.records if record.name == "django.request"] == []
     assert current_collector() is None
 
 

@@ -16,6 +16,7 @@ from tests.waiting import wait_until
 
 GUNICORN = (
     *("gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "--workers=1", "--threads=2"),
+    "--graceful-timeout=120",
     "tests.small_site:wsgi",
 )
 
@@ -156,7 +157,7 @@ def test_a_database_that_is_away_is_left_alone_and_everything_is_counted_once(da
             gate.reopen()
         assert visit(address) == 200
         process.send_signal(signal.SIGTERM)
-        process.wait(20)  # gunicorn kills after 30 s
+        process.wait(100)  # gunicorn kills after 120 s
     gate.reopen()
     assert counted(coordinates, variables) == 202  # to see whether the server was ready took one
 
@@ -170,7 +171,7 @@ def test_a_process_ends_though_its_database_is_silent(database, tmp_path):
         gate.shut("silent")
         assert {visit(address) for _ in range(100)} == {200}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0  # gunicorn kills after 30 s
+        assert process.wait(100) == 0  # gunicorn kills after 120 s
 
 
 def test_a_database_that_freezes_in_mid_connection_holds_no_visitor_in_the_buffered_mode(database, tmp_path):
@@ -186,5 +187,5 @@ def test_a_database_that_freezes_in_mid_connection_holds_no_visitor_in_the_buffe
         assert gate.attempts == 0
         gate.reopen()
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(100)
     assert counted(coordinates, variables) == 102

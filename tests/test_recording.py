@@ -248,27 +248,27 @@ def test_a_block_that_raises_is_timed_and_its_exception_goes_on():
         fail()
     summary = recording.summary("export", {"format": "csv"})
     assert summary.count == 1
-    assert SHORT <= summary.total < SHORT + 5
+    assert SHORT <= summary.total < 300
 
 
 def test_a_timer_does_not_see_that_the_wall_clock_is_put_back(monkeypatch):
     now = time.time()
     with capture_metrics() as recording, timing("export"):
         monkeypatch.setattr(time, "time", lambda: now - 3600)
-    assert 0 <= recording.total("export") < 5
+    assert 0 <= recording.total("export") < 300
 
 
-def test_a_timer_can_be_used_again_and_nested_in_itself():
+def test_a_timer_can_be_used_again_and_nested_in_itself(monkeypatch):
+    monkeypatch.setattr("app_metrics.recording.perf_counter", iter([0, 1, 4, 6, 10, 12]).__next__)
     timer = Timer("export")
     with capture_metrics() as recording:
         with timer, timer:
-            time.sleep(SHORT)
+            pass
         with timer:
             pass
     summary = recording.summary("export")
-    assert summary.count == 3
-    assert 2 * SHORT <= summary.total < 2 * SHORT + 5
-    assert summary.minimum < SHORT <= summary.maximum
+    assert (summary.count, summary.total) == (3, 3 + 6 + 2)
+    assert (summary.minimum, summary.maximum) == (2, 6)
 
 
 def test_a_timer_starts_and_stops_by_hand_and_says_how_long_it_took():

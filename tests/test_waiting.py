@@ -134,6 +134,7 @@ def test_what_was_recorded_last_may_wait_there(destination, orders):
 
 
 def test_where_it_does_not_answer_the_rest_is_shown_and_the_gap_is_known(destination, orders, monkeypatch, caplog):
+    monkeypatch.setattr(waiting, "LEFT_ALONE", 600)
     write_once(batch(1))
     destination.batches.append(batch(4))
     destination.is_down = True

@@ -12,7 +12,7 @@ def at_once(number, work):
 
     def one(_):
         try:
-            together.wait(20)
+            together.wait(120)
             return work()
         finally:
             connections.close_all()
@@ -22,7 +22,7 @@ def at_once(number, work):
 
 
 def while_another(work):
-    """Yield again and again while another thread works; raise what it raised."""
+    """Yield at least once while another thread works, or right after it; raise what it raised."""
 
     def one():
         try:
@@ -32,6 +32,8 @@ def while_another(work):
 
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(one)
-        while not working.done():
+        while True:
             yield
+            if working.done():
+                break
         working.result()

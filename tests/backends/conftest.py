@@ -11,7 +11,7 @@ REDIS = "app_metrics.backends.redis"
 
 
 @pytest.fixture
-def in_redis(settings):
+def in_redis(settings, monkeypatch):
     """A site that records into keys of its own in the test run's Redis, and a client to look at them.
 
     A slow machine has all the time it needs; tests of the timeout set their own.
@@ -21,6 +21,8 @@ def in_redis(settings):
     settings.APP_METRICS_REDIS_URL = redis_server.url()
     settings.APP_METRICS_REDIS_PREFIX = prefix = redis_server.new_prefix()
     settings.APP_METRICS_TIMEOUT = 60
+    monkeypatch.setattr(f"{REDIS}.READING", 60)
+    monkeypatch.setattr(f"{REDIS}.connecting.PATIENCE", 60)
     client = redis.Redis.from_url(settings.APP_METRICS_REDIS_URL, decode_responses=True)
     yield SimpleNamespace(prefix=prefix, client=client, names=lambda: sorted(client.scan_iter(f"{prefix}:*")))
     for key in client.scan_iter(f"{prefix}:*"):

@@ -21,7 +21,7 @@ from opentelemetry.sdk.metrics.export import (
 
 from app_metrics.summary import Batch
 
-SECONDS = 10
+SECONDS = 60
 NAME = "statsd.example"
 NEVER = float("inf")
 

@@ -70,6 +70,7 @@ def composite(settings):
     def compose(*paths):
         settings.APP_METRICS_COMPOSITE_BACKENDS = paths
         settings.APP_METRICS_BACKEND = COMPOSITE
+        settings.APP_METRICS_TIMEOUT = 60
         return load_backend(COMPOSITE)
 
     locmem.outbox.clear()

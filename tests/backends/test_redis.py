@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -32,7 +32,7 @@ from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total
 from app_metrics.summary import EXACT, OVERFLOW_LABELS, Batch, Key, Summary, merge, new_batch_id
 from tests import redis_server
 from tests.threads import at_once
-from tests.waiting import wait_until
+from tests.waiting import takes_less, wait_until
 
 from .conftest import REDIS
 from .contract import DAY, VARIED, BackendContract, batch_of
@@ -102,7 +102,7 @@ KEYS = [
 ]
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.dictionaries(st.sampled_from(KEYS), summaries(), min_size=1), min_size=1, max_size=8))
 def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, batches):
     folded = {}
@@ -549,6 +549,11 @@ def test_a_forked_child_writes_over_a_connection_of_its_own(backend, in_redis):
     assert [summary.count for summary in held(backend).values()] == [41]
 
 
+def write_in_vain(backend):
+    with pytest.raises(Exception, match=r"[Tt]imeout"):
+        backend.write(batch_of("orders"))
+
+
 @pytest.mark.parametrize("place", ["127.0.0.1:{}/0", "user:secret@127.0.0.1:{}/3"])
 def test_a_server_that_never_answers_holds_a_write_no_longer_than_the_timeout(settings, place):
     pytest.importorskip("redis")
@@ -556,22 +561,19 @@ def test_a_server_that_never_answers_holds_a_write_no_longer_than_the_timeout(se
         settings.APP_METRICS_REDIS_URL = f"redis://{place.format(silent.getsockname()[1])}"
         settings.APP_METRICS_TIMEOUT = 2
         backend = load_backend(REDIS)
-        started = time.monotonic()
-        with pytest.raises(Exception, match=r"[Tt]imeout"):
-            backend.write(batch_of("orders"))
-        assert time.monotonic() - started < 2
+        assert takes_less(2, partial(write_in_vain, backend))
 
 
 def test_shards_share_what_is_written_and_a_batch_comes_back_to_its_own(database, in_redis, settings):
     settings.APP_METRICS_REDIS_SHARDS = 4
     backend = load_backend(REDIS)
-    batches = [batch_of("orders") for _ in range(40)]
+    batches = [batch_of("orders") for _ in range(400)]
     for batch in batches:
         backend.write(batch)
     used = {key.partition("{")[2].partition("}")[0] for key in in_redis.names()}
     assert used == {"0", "1", "2", "3"}
     backend.drain()
-    assert sum(Item.objects.values_list("count", flat=True)) == 40
+    assert sum(Item.objects.values_list("count", flat=True)) == 400
 
 
 def test_sites_with_different_prefixes_do_not_mix(database, backend, in_redis, settings):
@@ -642,10 +644,7 @@ def test_it_works_on_a_cluster(database, settings):
 
         node = redis.Redis(port=server.port)
         node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        deadline = time.monotonic() + 20
-        while node.cluster("INFO")["cluster_state"] != "ok":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: node.cluster("INFO")["cluster_state"] == "ok")
         settings.APP_METRICS_REDIS_CLIENT = lambda: cluster.RedisCluster(host="127.0.0.1", port=server.port)
         settings.APP_METRICS_REDIS_SHARDS = 3
         backend = load_backend(REDIS)
@@ -716,7 +715,7 @@ def test_what_a_server_with_an_append_only_file_acknowledged_survives_its_kill(d
     pytest.importorskip("redis")
     with redis_server.configured("--appendonly", "yes", "--appendfsync", "always") as server:
         settings.APP_METRICS_BACKEND, settings.APP_METRICS_REDIS_URL = REDIS, server.coordinates()["URL"]
-        settings.APP_METRICS_TIMEOUT = 10
+        settings.APP_METRICS_TIMEOUT = 60
         metric("before", 4)
         server.process.kill()
         server.process.wait()

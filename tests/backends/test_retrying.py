@@ -158,7 +158,7 @@ def test_a_bad_batch_between_good_ones_does_not_make_the_destination_look_away()
     assert backend.taken == ["orders"] * 50
 
 
-def test_a_callers_broken_transaction_does_not_make_the_database_look_away(transactional_database):
+def test_a_callers_broken_transaction_does_not_make_the_database_look_away(transactional_database, clock):
     shield = RetryingBackend(load_backend("app_metrics.backends.db"))
     with transaction.atomic(using=transactional_database):
         transaction.set_rollback(True, using=transactional_database)

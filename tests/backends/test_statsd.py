@@ -200,8 +200,10 @@ class TestAServerWithAName:
         assert server.lines() == ["orders:1|c"] * 3
         assert names.lookups == 1
 
-    def test_a_silent_name_server_holds_up_one_batch_for_a_moment_and_loses_none(self, names, server):
+    def test_a_silent_name_server_holds_up_one_batch_for_a_moment_and_loses_none(self, names, server, monkeypatch):
+        monkeypatch.setattr(statsd, "PATIENCE", 1)
         shield = RetryingBackend(load_backend(STATSD))
+        shield._breaker._pause = 60  # longer than this test
         started = time.monotonic()
         for number in range(20):
             shield.write(Batch({key("orders"): one(number)}))
