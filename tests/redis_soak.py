@@ -1,7 +1,7 @@
 """The processes of the soak test over Redis: `python -m tests.redis_soak ALIAS DATABASE URL PREFIX ROLE ARGUMENT`.
 
 `write LOG` records until its standard input ends, and logs what Redis acknowledged; `drain KILLS` forks drainers and
-kills one after the other with SIGKILL.
+kills so many one after the other with SIGKILL, or more where the machine is busy.
 """
 
 import json
@@ -14,9 +14,11 @@ from pathlib import Path
 from select import select
 
 from .processes import configure
-from .soak import AGGREGATORS, PATIENCE, SHARED, SHARED_PER_BATCH, UNIQUE_PER_BATCH, exists, fork_aggregator, kill
+from .soak import AGGREGATORS, SHARED, SHARED_PER_BATCH, UNIQUE_PER_BATCH, exists, fork_aggregator, kill
 
 LONGEST_PAUSE = 0.4
+# The same where none came to bring anything.
+PATIENCE = 30
 
 
 def main(alias, name, url, prefix, role, argument):

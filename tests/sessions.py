@@ -36,4 +36,6 @@ def run(connection, statement, *parameters):
 
 def waiting(connection):
     """Return how many sessions wait for a lock; not on SQLite, where they wait for the file."""
+    if connection.vendor == "postgresql":
+        run(connection, "SELECT pg_stat_clear_snapshot()")  # else a transaction knows no session that came after a look
     return int(run(connection, WAITING[connection.vendor])[0][0])

@@ -18,8 +18,9 @@ from .processes import configure
 
 AGGREGATORS = 3
 SECONDS_BETWEEN_KILLS = 0.15
-# How much longer a loaded machine may take.
-PATIENCE = 60
+LONGEST_PAUSE = 10
+# How many seconds longer a loaded machine may take.
+PATIENCE = 150
 COMMITS_A_SECOND = 8
 KILLS_A_SECOND = 2
 # Metrics that all writers add to, so that aggregators meet in the same totals.
@@ -130,7 +131,8 @@ def kill_aggregators(alias, seconds, has_done_enough=has_totals):
     kills, pause = 0, SECONDS_BETWEEN_KILLS
     while goes_on(deadline, lambda kills=kills: kills >= least and has_done_enough()):
         time.sleep(pause)
-        pause *= 1 if time.monotonic() < deadline else 1.5
+        if kills >= least and time.monotonic() > deadline:
+            pause = min(pause * 1.5, LONGEST_PAUSE)
         kill(running.pop(random.randrange(AGGREGATORS)))
         running.append(fork_aggregator(alias))
         kills += 1

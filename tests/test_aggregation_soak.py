@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections import Counter
 
-import pytest
 from django.db.models import Sum
 
 from app_metrics.aggregation import aggregate, backlog
@@ -52,7 +51,6 @@ def counted(period):
     return {(slug, labels): events for slug, labels, events in rows}
 
 
-@pytest.mark.timeout(SECONDS + 300)
 def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_commit_late(
     transactional_database, tmp_path
 ):
@@ -77,7 +75,6 @@ def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_co
         assert counted(period) == expected, period
 
 
-@pytest.mark.timeout(300)
 def test_a_long_backlog_aggregates_in_the_memory_of_a_short_one(transactional_database):
     grown = {}
     for items in (10_000, ITEMS):

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from app_metrics import gauge, metric
 from app_metrics.aggregation import aggregate
 from app_metrics.models import Item, Metric
+from app_metrics.sql.retrying import retried
 from tests.sessions import other_session, run, waiting
 from tests.threads import at_once
 from tests.totals import year_counts
@@ -71,14 +72,17 @@ def impatient(connection):
         connection.close()
 
 
-def test_a_lock_timeout_is_tried_again(transactional_database):
+@pytest.mark.parametrize(
+    "change", ["app_metrics_total SET count = count", "app_metrics_aggregationrun SET items = items"]
+)
+def test_a_lock_timeout_is_tried_again(transactional_database, change):
     connection = connections[transactional_database]
     metric("orders")
     aggregate()
     metric("orders")
     failures = []
     with impatient(connection), other_session(transactional_database) as other:
-        run(other, "UPDATE app_metrics_total SET count = count")
+        run(other, f"UPDATE {change}")
 
         def release_after_failure(execute, *arguments):
             try:
@@ -92,6 +96,19 @@ def test_a_lock_timeout_is_tried_again(transactional_database):
             assert aggregate().items == 1
     assert len(failures) == 1
     assert year_counts() == {"orders": 2}
+
+
+def test_in_a_callers_transaction_that_it_broke_a_failure_is_raised_as_it_is(transactional_database):
+    connection, tries = connections[transactional_database], []
+
+    def fail():
+        tries.append("one")
+        connection.set_rollback(True)
+        raise IntegrityError("as it is")
+
+    with transaction.atomic(using=transactional_database), pytest.raises(IntegrityError, match="as it is"):
+        retried(connection, fail)
+    assert tries == ["one"]
 
 
 # What makes another session the victim of a deadlock: to wait for longer, or to have changed more.
@@ -134,10 +151,12 @@ def test_a_deadlock_is_tried_again(transactional_database):
         def let_the_aggregation_close_the_circle():
             """It is the one who looks for deadlocks, and PostgreSQL's looks just once in a wait."""
             crossing = threading.Thread(target=cross)
-            wait_until(lambda: waiting(gate) == 1)
-            crossing.start()
-            wait_until(lambda: waiting(gate) == 2)
-            gate.rollback()
+            try:
+                wait_until(lambda: waiting(gate) == 1)
+                crossing.start()
+                wait_until(lambda: waiting(gate) == 2)
+            finally:
+                gate.rollback()
             crossing.join()
 
         opening = threading.Thread(target=let_the_aggregation_close_the_circle)

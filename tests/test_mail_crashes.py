@@ -169,7 +169,7 @@ def test_senders_at_once_mail_each_recipient_once(transactional_database, server
 
 
 def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, server):
-    """Both then want the row that it had not committed, and InnoDB ends one of them for it."""
+    """All then want the row that it had not committed, and InnoDB ends some of them for it."""
     if transactional_database == "default":
         pytest.skip("SQLite has one writer at a time, and so no deadlocks")
     made = make_set("Growth")
@@ -178,8 +178,10 @@ def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, s
         sessions.run(killed, PLANNED, made.pk, DAY - timedelta(days=1), DAY)
 
         def kill():
-            wait_until(lambda: sessions.waiting(killed) == SENDERS)
-            killed.rollback()
+            try:
+                wait_until(lambda: sessions.waiting(killed) == SENDERS)
+            finally:
+                killed.rollback()
 
         killing = threading.Thread(target=kill)
         killing.start()
@@ -189,7 +191,6 @@ def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, s
     assert mails(server) == {("Growth", address): 1 for address in (ANN, BOB, CID)}
 
 
-@pytest.mark.timeout(SECONDS + 180)
 def test_no_killed_sender_sends_what_is_marked_sent_again(transactional_database, server, tmp_path):
     sets, deadline = 0, time.monotonic() + SECONDS - 0.3  # and at least a dozen, while the machine is busy
     with (tmp_path / "stderr").open("w") as errors:

@@ -22,7 +22,6 @@ KILLS = 100 if os.environ.get("APP_METRICS_TEST_FULL") else 25
 WRITERS = 3
 
 
-@pytest.mark.timeout(KILLS * 2 + 300)
 def test_every_event_is_counted_once_while_drainers_are_killed(transactional_database, settings, tmp_path, monkeypatch):
     pytest.importorskip("redis")
     monkeypatch.setattr("app_metrics.backends.redis.connecting.PATIENCE", 60)
@@ -54,4 +53,4 @@ def test_every_event_is_counted_once_while_drainers_are_killed(transactional_dat
     assert len(expected) > KILLS * 5
     for period in PERIODS:
         assert counted(period) == expected, period
-    print(f"{KILLS} drainers killed, {brought_meanwhile} claims brought meanwhile, {sum(expected.values())} events")
+    print(f"{KILLS} kills, {brought_meanwhile} claims brought meanwhile, {sum(expected.values())} events")

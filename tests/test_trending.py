@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from freezegun import freeze_time
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -309,7 +309,7 @@ def test_trends_say_what_the_raw_events_say(settings, zone, week_start):
     settings.APP_METRICS_TIME_ZONE, settings.APP_METRICS_WEEK_START = zone, week_start
 
     @given(situations(zone))
-    @hypothesis_settings(max_examples=500 if FULL else 20, suppress_health_check=[HealthCheck.too_slow])
+    @hypothesis_settings(max_examples=500 if FULL else 20)
     def check(situation):
         now, day, events, aggregated, chosen = situation
         clock.move_to(datetime.fromtimestamp(now, UTC))

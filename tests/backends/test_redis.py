@@ -102,7 +102,7 @@ KEYS = [
 ]
 
 
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(batches=st.lists(st.dictionaries(st.sampled_from(KEYS), summaries(), min_size=1), min_size=1, max_size=8))
 def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, batches):
     folded = {}

@@ -108,7 +108,7 @@ def test_what_scopes_recorded_is_in_the_totals(site):
     assert totals() == {"orders": 50, "revenue": sum(range(50))}
 
 
-@pytest.mark.timeout(1800 if FULL else 300)
+@pytest.mark.timeout(1800 if FULL else 900)
 def test_every_message_delivered_twice_counts_once_though_workers_are_killed(site):
     """Killed are processes of the pool, and whole workers; the broker delivers again what they had not acknowledged."""
     batches = [batch_of("orders") for _ in range(MESSAGES)]

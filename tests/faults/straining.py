@@ -113,7 +113,7 @@ def fork_writer(journal, seed):
             raise AssertionError("a forked process could not record")
         return
     try:
-        signal.alarm(120)
+        signal.alarm(60)
         drops.drop(drops.BAD_ARGUMENT, "to see whether its lock can be had")
         writer = Writer(journal, seed)
         writer.write(0)
