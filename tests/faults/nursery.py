@@ -62,6 +62,8 @@ def main(path):
 
     with Nursery(path, Role) as nursery:
         print("ready", flush=True)
+        # Nobody reads on, and once the pipe is full a worker would wait for ever to print its banner.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         while select.select([nursery, sys.stdin], [], [])[0] == [nursery]:
             nursery.handle_request()
         os.killpg(0, signal.SIGKILL)
