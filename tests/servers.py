@@ -179,6 +179,10 @@ class MariaDB(Server):
     driver = "MySQLdb"
     account = "mysql"
 
+    def environment(self) -> dict[str, str]:
+        # A server that starts deletes the temporary tables there, also those of another one that runs.
+        return {"TMPDIR": str(self.directory)}
+
     def initialise(self) -> None:
         options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         data = f"--datadir={self.directory}/data"
