@@ -248,14 +248,14 @@ def test_a_block_that_raises_is_timed_and_its_exception_goes_on():
         fail()
     summary = recording.summary("export", {"format": "csv"})
     assert summary.count == 1
-    assert SHORT <= summary.total < 300
+    assert SHORT <= summary.total < SHORT + 5
 
 
 def test_a_timer_does_not_see_that_the_wall_clock_is_put_back(monkeypatch):
     now = time.time()
     with capture_metrics() as recording, timing("export"):
         monkeypatch.setattr(time, "time", lambda: now - 3600)
-    assert 0 <= recording.total("export") < 300
+    assert 0 <= recording.total("export") < 5
 
 
 def test_a_timer_can_be_used_again_and_nested_in_itself(monkeypatch):
