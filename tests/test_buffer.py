@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -27,6 +26,7 @@ from app_metrics.testing import capture_metrics
 from scripts.server import HOST
 from tests.backends.contract import DAY, batch_of
 from tests.small_server import environment, manage, served, sqlite, visit
+from tests.waiting import wait_until
 
 LOCMEM = "app_metrics.backends.locmem"
 LONG = 600
@@ -52,13 +52,6 @@ def buffered(settings):
 
 def summed(batches):
     return sum(summary.total for batch in batches for summary in batch.summaries.values())
-
-
-def until(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_batches_of_many_scopes_are_one_write(buffered):
@@ -92,7 +85,7 @@ def test_a_thread_writes_after_the_interval_and_is_the_only_one(buffered, settin
     others = set(threading.enumerate())
     for _ in range(100):
         metric("orders")
-    until(lambda: summed(buffered) == 100)
+    wait_until(lambda: summed(buffered) == 100)
     assert [thread.name for thread in set(threading.enumerate()) - others] == ["app_metrics-flush"]
 
 
@@ -100,7 +93,7 @@ def test_a_setting_that_changes_takes_effect_at_once(buffered, settings):
     metric("orders")
     assert not buffered
     settings.APP_METRICS_FLUSH_INTERVAL = 0
-    until(lambda: len(buffered) == 1)
+    wait_until(lambda: len(buffered) == 1)
     metric("orders")
     assert len(buffered) == 2
 
@@ -109,7 +102,7 @@ def test_many_summaries_are_written_before_their_time(buffered, monkeypatch):
     monkeypatch.setattr(buffering, "EARLY", 200)
     for number in range(500):
         metric(f"slug-{number}")
-    until(lambda: buffered)
+    wait_until(lambda: buffered)
     flush()  # the rest, which else the thread writes while another test runs
 
 
@@ -222,8 +215,8 @@ def test_the_thread_leaves_no_connection_open(transactional_database, settings):
     settings.APP_METRICS_FLUSH_INTERVAL = 0.05
     before = clients(connection)
     metric("orders")
-    until(Item.objects.exists)
-    until(lambda: clients(connection) <= before)
+    wait_until(Item.objects.exists)
+    wait_until(lambda: clients(connection) <= before)
 
 
 def test_a_flush_leaves_the_callers_other_connections_alone(transactional_database, settings, monkeypatch):
@@ -410,7 +403,7 @@ def test_a_server_that_ends_in_order_writes_all_it_answered(migrated, tmp_path, 
     log, processes = tmp_path / "log", 1 if server.endswith(("preload", "uvicorn")) else 2
     with served(SERVERS[server], variables, log) as (address, process):
         # Some answer while others are still starting, and a signal would end those at once.
-        until(lambda: log.read_text().count("loaded") == processes, 60)
+        wait_until(lambda: log.read_text().count("loaded") == processes, 60)
         with ThreadPoolExecutor(4) as pool:
             visits = list(pool.map(visit, [address] * 50))
         assert found(path) == {}  # nothing was written so far

@@ -16,7 +16,6 @@ PACKAGE = ROOT / "app_metrics"
 only_on_the_full_run = pytest.mark.skipif(
     not os.environ.get("APP_METRICS_TEST_FULL"), reason="builds a wheel: APP_METRICS_TEST_FULL is not set"
 )
-pytestmark = pytest.mark.timeout(600)
 
 SITE = """
 import django

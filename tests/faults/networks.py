@@ -54,20 +54,25 @@ def outage(cell: Cell, happen: Callable[[Proxy], None]) -> Verdict:
     return cell.verdict()
 
 
+def write_some(cell: Cell) -> None:
+    """Write what is to be brought to the database, to where it is brought from."""
+    cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
+
+
 def database_away(cell: Cell) -> Verdict:
     """Refuse connections to the database, answer none, and pass nothing on, while something is brought there."""
     journal = str(cell.directory / "bringing")
     with cell.database_proxy() as (proxy, way):
         bringing = cell.bring(way, journal)
         for happen in (proxy.refuse, proxy.be_silent, proxy.freeze):
-            cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
+            write_some(cell)
             failed = failures(journal)
             happen()
             if happen == proxy.freeze:  # fails nothing, as PostgreSQL's client waits
                 cell.sleep(0.3)
             else:
                 # Workers may have brought the others already.
-                cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
+                write_some(cell)
                 wait_until(lambda: failures(journal) > failed, "nothing failed that brings")  # noqa: B023 - done here
             proxy.forward()
         cell.tally["failures to bring"] += failures(journal)
@@ -77,7 +82,7 @@ def database_away(cell: Cell) -> Verdict:
 
 def database_reply_lost(cell: Cell) -> Verdict:
     """Lose the database's replies to commits of what is brought there, and aggregate it before it is brought again."""
-    cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
+    write_some(cell)
     with cell.database_proxy() as (proxy, way):
         proxy.lose_replies(rb"COMMIT", every=1, most=4)
         bringing = cell.bring(way, str(cell.directory / "bringing"))
