@@ -5,7 +5,7 @@ SERVE ?= 1
 MINUTES ?= 30
 FULL ?= 0
 LINT = $(PYTHON) scripts/environment.py lint,test
-NO_SERVERS = -p no:tests.services
+NO_SERVERS = -p no:tests.support.services
 
 .PHONY: help test faults demo lint bench docs clean
 
@@ -22,7 +22,7 @@ test:
 	@$(PYTHON) scripts/run_tests.py $(ARGS)
 
 faults:
-	$(PYTHON) scripts/environment.py test,mariadb -m tests.faults --minutes $(MINUTES)
+	$(PYTHON) scripts/environment.py test,mariadb -m tests.soak.faults --minutes $(MINUTES)
 
 demo:
 	@SERVE=$(SERVE) $(PYTHON) scripts/demo.py
@@ -31,7 +31,7 @@ lint:
 	$(LINT) -m ruff format --check .
 	$(LINT) -m ruff check .
 	$(LINT) -m mypy app_metrics
-	$(LINT) -m pytest $(NO_SERVERS) --quiet tests/test_architecture.py
+	$(LINT) -m pytest $(NO_SERVERS) --quiet tests/project/test_architecture.py
 	$(LINT) -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
 
 bench:

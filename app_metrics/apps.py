@@ -19,7 +19,7 @@ class AppMetricsConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401
         from .contrib import model_rules, signal_rules
-        from .declared import declare_after_migrating
+        from .reports.declared_sets import declare_after_migrating
 
         model_rules.connect()
         signal_rules.connect()
@@ -40,7 +40,7 @@ class AppMetricsConfig(AppConfig):
 
     def _make_backend(self) -> None:
         """Import and make what batches go to now, so that no request waits for it; `check` tells what is wrong."""
-        from .backends import get_backend
+        from .transport.loading import get_backend
 
         with suppress(ImproperlyConfigured):
             get_backend()

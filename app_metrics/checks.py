@@ -11,11 +11,9 @@ from django.db import connections, router
 from django.db.utils import DatabaseError
 from django.urls import NoReverseMatch, get_resolver, reverse
 
-from . import spool
-from .access import compile_tokens
-from .aggregation import backlog
-from .alert_rules import compile_alerts
-from .backends import get_backend
+from .aggregation.retention import compile_retention
+from .aggregation.run import backlog
+from .api.access import compile_tokens
 from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
 from .contrib.model_rules import compile_models
 from .contrib.rules import RuleError, suggest
@@ -23,13 +21,15 @@ from .contrib.signal_rules import compile_signals
 from .contrib.url_names import url_names
 from .contrib.url_rules import EVERY, MIDDLEWARE, compile_urls
 from .contrib.url_rules import SETTING as URLS
-from .declared import compile_sets
-from .drawing import can_draw
-from .health import OLD_BACKLOG
-from .milestones import compile_milestones
+from .dashboard.health import OLD_BACKLOG
+from .dashboard.svg import can_draw
 from .models import Item
-from .recipients import UNSUBSCRIBE
-from .retention import compile_retention
+from .notifications.alert_rules import compile_alerts
+from .notifications.milestones import compile_milestones
+from .reports.declared_sets import compile_sets
+from .reports.recipients import UNSUBSCRIBE
+from .transport import spool
+from .transport.loading import get_backend
 from .values import VALUES
 
 
@@ -96,7 +96,7 @@ def check_routing(**kwargs: Any) -> list[CheckMessage]:
         return [
             Error(
                 f"APP_METRICS_DATABASE is {alias!r}, but the database routers send app_metrics elsewhere.",
-                hint='Add "app_metrics.routers.MetricsRouter" to DATABASE_ROUTERS.',
+                hint='Add "app_metrics.storage.routers.MetricsRouter" to DATABASE_ROUTERS.',
                 id="app_metrics.E012",
             )
         ]

@@ -11,8 +11,8 @@ from asgiref.sync import AsyncToSync, async_to_sync, iscoroutinefunction, markco
 from django.http import HttpRequest
 
 from . import conf
-from .collector import Collector, activated, enter, leave
 from .contrib.url_rules import arecord_response, record_response
+from .recording.scope import Collector, activated, enter, leave
 
 
 class MetricsMiddleware:

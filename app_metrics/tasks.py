@@ -7,10 +7,10 @@ from celery.exceptions import Reject
 from django.core.management import call_command
 
 from .backends.celery import WRITE_BATCH
-from .drops import BAD_MESSAGE, drop
-from .ledger import write_once
-from .sql.base import BAD_DATA
-from .wire import decode_batch
+from .core.dropped import BAD_MESSAGE, drop
+from .core.serialization import decode_batch
+from .storage.dialects.base import BAD_DATA
+from .storage.ledger import write_once
 
 # While the database is away the next try comes after 1, 2, 4, … seconds, up to this many, for ever.
 LONGEST_PAUSE = 60

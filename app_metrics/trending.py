@@ -5,11 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Context, Decimal
 
-from .folding import fold_together
-from .models import Item, LedgerRow, Metric, Total
-from .periods import DAY, MONTH, WEEK, YEAR, Piece
-from .readings import Sources
-from .spans import (
+from .core.comparisons import (
     BEFORE,
     YEAR_BEFORE,
     Moment,
@@ -21,8 +17,12 @@ from .spans import (
     week_of,
     whole,
 )  # fmt: skip
-from .summary import EXACT, Number, Summary, headline
-from .waiting import held
+from .core.periods import DAY, MONTH, WEEK, YEAR, Piece
+from .core.summary import EXACT, Number, Summary, headline
+from .models import Item, LedgerRow, Metric, Total
+from .models.folding import fold_together
+from .models.pending import held
+from .models.queries import Sources
 
 TRENDED = (DAY, WEEK, MONTH, YEAR)
 
@@ -187,7 +187,7 @@ def totalled(
 
 
 def sources(metrics: Iterable[Metric]) -> Sources:
-    """Return the totals and the waiting items of metrics, as `app_metrics.readings` takes them."""
+    """Return the totals and the waiting items of metrics, as `app_metrics.models.queries` takes them."""
     slugs = {metric.slug: metric.pk for metric in metrics}
     totals, items = Total.objects.filter(metric__in=slugs.values()), Item.objects.filter(slug__in=slugs)
     return Sources(totals, items, held(LedgerRow.objects, slugs.keys()))

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from .api import list_metrics, prometheus, show_series, show_totals
-from .views import unsubscribe
+from .api.views import list_metrics, prometheus, show_series, show_totals
+from .reports.views import unsubscribe
 
 app_name = "app_metrics"
 urlpatterns = [

@@ -38,7 +38,7 @@ def main(*arguments: str) -> int:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     if arguments:
         role, alias, name, *rest = arguments
-        from tests.processes import configure
+        from tests.support.processes import configure
 
         os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
         configure(alias, name)
@@ -134,8 +134,8 @@ def aggregate_alone(alias: str) -> None:
     """Print how long an aggregation took, its statements, and the peak of memory in MiB."""
     from django.db import connections
 
-    from app_metrics.aggregation import aggregate, backlog
-    from tests.soak import peak
+    from app_metrics.aggregation.run import aggregate, backlog
+    from tests.soak.workers import peak
 
     statements = 0
 
@@ -156,8 +156,8 @@ def aggregate_alone(alias: str) -> None:
 
 def check_totals(alias: str, shape: Any, expected: dict[tuple[str, str], Any]) -> None:
     """Raise AssertionError unless all totals are what was put into the log; then delete them."""
+    from app_metrics.core.periods import HOUR, PERIODS
     from app_metrics.models import Item, Metric, Total
-    from app_metrics.periods import HOUR, PERIODS
 
     from . import itemlog
 
@@ -221,8 +221,8 @@ def check_events(alias: str, day: date, expected: int) -> None:
     """Raise AssertionError unless so many events of a date are in the log or in the totals."""
     from django.db.models import Sum
 
+    from app_metrics.core.periods import HOUR
     from app_metrics.models import Item, Total
-    from app_metrics.periods import HOUR
 
     counted = (Item.objects.filter(day=day), Total.objects.filter(period=HOUR, start=day))
     expect(f"{alias}, {day}", sum(rows.aggregate(events=Sum("count"))["events"] or 0 for rows in counted), expected)
@@ -230,7 +230,7 @@ def check_events(alias: str, day: date, expected: int) -> None:
 
 def write(alias: str, seconds: str) -> None:
     """Write a batch of ten slugs every ten milliseconds; print when each began and what it took, in seconds."""
-    from app_metrics.backends import load_backend
+    from app_metrics.transport.loading import load_backend
 
     from .writing import SLUGS, writing
 

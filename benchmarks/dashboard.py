@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from freezegun import freeze_time
 
-from tests import services
+from tests.support import services
 
 from . import history
 from .measuring import Result, Subject, clock, expect, measure, save, verdict
@@ -192,7 +192,7 @@ def recorded(metric: Any, period: str = "day", **which: Any) -> int:
 
 
 def by_plan(metric: Any) -> list[int]:
-    from app_metrics.summary import encode_labels
+    from app_metrics.core.summary import encode_labels
 
     return [recorded(metric, labels=encode_labels({"plan": plan})) for plan in history.PLANS]
 

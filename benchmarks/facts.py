@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tests.servers import Unavailable, find
+from tests.support.servers import Unavailable, find
 
 PACKAGES = {
     "django": "Django",

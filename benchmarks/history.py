@@ -132,7 +132,7 @@ def metrics() -> list[Any]:
 
 
 def parameters() -> dict[str, Any]:
-    from app_metrics.summary import encode_labels, new_batch_id
+    from app_metrics.core.summary import encode_labels, new_batch_id
 
     first = first_day()
     return {

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connections, transaction
 
-from app_metrics.summary import Summary, encode_labels, merge, new_batch_id
+from app_metrics.core.summary import Summary, encode_labels, merge, new_batch_id
 
 # What the log repeats: so many different rows.
 PATTERN = 10_000

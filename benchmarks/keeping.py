@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from app_metrics.backends import base
-from app_metrics.summary import Batch
+from app_metrics.core.summary import Batch
+from app_metrics.transport import base
 
 PATH = __name__
 

@@ -35,7 +35,7 @@ class Wrk:
 
     def __init__(self, folder: Path, seconds: int) -> None:
         """Raise Unavailable where it is not installed."""
-        from tests.servers import find
+        from tests.support.servers import find
 
         script = folder / "report.lua"
         script.write_text(REPORT)

@@ -40,8 +40,8 @@ def measured(url: str) -> dict[str, list[float]]:
     """Return by how many milliseconds each write took longer than the median of those without a broker."""
     from app_metrics.conf import timeout
     from app_metrics.models import LedgerRow
-    from tests.brokers.apps import make_app
-    from tests.brokers.faults import Silent
+    from tests.soak.brokers.apps import make_app
+    from tests.soak.brokers.faults import Silent
 
     expect("The budget of a write, in seconds", timeout(), 0.25)
     before = LedgerRow.objects.count()
@@ -53,9 +53,9 @@ def measured(url: str) -> dict[str, list[float]]:
 
 
 def one_round(broker: Any) -> dict[str, list[float]]:
-    from app_metrics.backends.breaker import FAILURES
     from app_metrics.backends.celery import MetricsBackend
-    from app_metrics.ledger import write_once
+    from app_metrics.storage.ledger import write_once
+    from app_metrics.transport.circuit_breaker import FAILURES
 
     backend = MetricsBackend()
     backend._breaker._pause = 60  # longer than this takes
@@ -76,7 +76,7 @@ def one_round(broker: Any) -> dict[str, list[float]]:
 
 def written(write: Callable[[Any], Any]) -> float:
     """Return the seconds in which a new batch is written."""
-    from tests.backends.contract import batch_of
+    from tests.support.contract import batch_of
 
     return clock(partial(write, batch_of("orders")))
 

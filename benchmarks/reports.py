@@ -70,7 +70,7 @@ def fill(metrics: int, years: int) -> int:
 
 def totals(first: date) -> Iterator[tuple[str, str, int]]:
     """Return each period that there are totals of: its name, its start, and that as a number."""
-    from app_metrics.periods import DAY, MONTH, WEEK, YEAR, starts_between
+    from app_metrics.core.periods import DAY, MONTH, WEEK, YEAR, starts_between
 
     for period in (DAY, WEEK, MONTH, YEAR):
         for start in starts_between(period, first, TODAY):
@@ -79,8 +79,8 @@ def totals(first: date) -> Iterator[tuple[str, str, int]]:
 
 def measured() -> dict[str, Result]:
     from app_metrics.models import MetricSet
-    from app_metrics.rendering import render
-    from app_metrics.reports import build_report
+    from app_metrics.reports.content import build_report
+    from app_metrics.reports.rendering import render
 
     build = partial(build_report, MetricSet.objects.get(), "week", TODAY - timedelta(weeks=1))
     report = build()

@@ -50,7 +50,7 @@ class Site(NamedTuple):
 
 
 def main() -> int:
-    from tests.servers import Unavailable
+    from tests.support.servers import Unavailable
 
     with tempfile.TemporaryDirectory(prefix="app-metrics-") as parent:
         folder = Path(parent)
@@ -78,7 +78,7 @@ def main() -> int:
 @contextmanager
 def servers() -> Iterator[list[int]]:
     """Run what sites use, and yield the processes that hold it."""
-    from tests.services import Supervisor
+    from tests.support.services import Supervisor
 
     with ExitStack() as running:
         pids = []
@@ -122,7 +122,7 @@ def prepare(database: str, folder: Path, lasting: ExitStack) -> tuple[dict[str, 
 
 
 def start(subject: Subject, log: Path, pids: list[int], running: ExitStack) -> Site:
-    from tests.small_server import served
+    from tests.support.small_server import served
 
     address, process = running.enter_context(served(COMMAND, {**os.environ, **subject.environment}, log))
     return Site(address, process.pid, pids)

@@ -158,7 +158,7 @@ def durations(told: dict) -> Iterator[dict]:
 
 def server(name: str) -> Environment:
     """Return where a private server is."""
-    from tests import services
+    from tests.support import services
 
     if services.variable(name) not in os.environ:
         raise Unmeasured(services.missing[name])

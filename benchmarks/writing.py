@@ -69,7 +69,7 @@ def main() -> int:
 
 @contextmanager
 def servers() -> Iterator[dict[str, str]]:
-    from tests import services
+    from tests.support import services
 
     supervisor = services.Supervisor(SERVERS)
     try:
@@ -91,7 +91,7 @@ def spare_the_disk() -> None:
 
 def writing(write: Callable[[Any], Any], slugs: int) -> Callable[[], Any]:
     """Return a call that writes a new batch of the same summaries."""
-    from app_metrics.summary import Batch, Key, Summary
+    from app_metrics.core.summary import Batch, Key, Summary
 
     summary = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
     summaries = {Key(f"slug-{number}", "counter", "{}", DAY, 9): summary for number in range(slugs)}
@@ -117,8 +117,8 @@ def to_database(name: str) -> Results:
     from django.db import connections
     from django.test import override_settings
 
-    from app_metrics.backends import load_backend
     from app_metrics.models import Item
+    from app_metrics.transport.loading import load_backend
 
     results: Results = {}
     alias = DATABASES[name]
@@ -151,7 +151,7 @@ def one_by_one(connection: Any, slugs: int) -> Subject:
 
 def by_hand(connection: Any, slugs: int, who: str) -> Subject:
     """Return a call that writes rows as somebody would by hand, with nothing left to do but their ids."""
-    from app_metrics.summary import new_batch_id
+    from app_metrics.core.summary import new_batch_id
 
     width = len(COLUMNS)
     row = "(" + ", ".join(["%s"] * width) + ")"
@@ -176,7 +176,7 @@ def redis_backend(path: str) -> Iterator[tuple[Any, Any]]:
     from django.test import override_settings
     from redis import Redis
 
-    from app_metrics.backends import load_backend
+    from app_metrics.transport.loading import load_backend
 
     url = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["URL"]
     with override_settings(APP_METRICS_REDIS_URL=url, APP_METRICS_TIMEOUT=5):
@@ -222,9 +222,9 @@ def bring() -> float:
     """Return the seconds in which an aggregation brings many series from Redis to the totals of SQLite."""
     from django.test import override_settings
 
-    from app_metrics.aggregation import aggregate
+    from app_metrics.aggregation.run import aggregate
+    from app_metrics.core.summary import Batch, Key, Summary
     from app_metrics.models import Item, Metric
-    from app_metrics.summary import Batch, Key, Summary
 
     Item.objects.all().delete()
     with redis_backend("app_metrics.backends.redis") as (backend, _):
@@ -244,8 +244,8 @@ def to_buffer() -> Results:
     from django.db import connection
     from django.test import override_settings
 
-    from app_metrics import buffer
     from app_metrics.backends import locmem
+    from app_metrics.transport import buffer
 
     with override_settings(APP_METRICS_BACKEND="app_metrics.backends.locmem", APP_METRICS_FLUSH_INTERVAL=3600):
         insert = by_hand(connection, SLUGS, "hand")

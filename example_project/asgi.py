@@ -8,7 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
 
 application = get_asgi_application()
 
-from app_metrics.asgi import flushing  # noqa: E402 - after Django is set up
+from app_metrics.contrib.asgi import flushing  # noqa: E402 - after Django is set up
 
 # What a process merged or kept is written when its server ends.
 application = flushing(application)

@@ -91,9 +91,9 @@ def configure(language: str) -> None:
 def sample(period: str, further: int):
     """Return the report about a shop's metrics, of which some are labelled, new, falling, negative or silent."""
     from app_metrics import collect
-    from app_metrics.catalog import create_metric, create_metric_set
     from app_metrics.models import Milestone
-    from app_metrics.reports import build_report
+    from app_metrics.models.creation import create_metric, create_metric_set
+    from app_metrics.reports.content import build_report
 
     shop = [
         create_metric("Signups", "signups"),
@@ -116,7 +116,7 @@ def sample(period: str, further: int):
 
 def written(report):
     """Return a report as a mail."""
-    from app_metrics.rendering import render
+    from app_metrics.reports.rendering import render
 
     return render(
         report,
@@ -128,8 +128,8 @@ def written(report):
 def record_shop(chance: random.Random, further: int) -> None:
     """Record what went on on the days that a report about the sample day may look at."""
     from app_metrics import gauge, metric
-    from app_metrics.recording import record
-    from app_metrics.summary import TIMER
+    from app_metrics.core.summary import TIMER
+    from app_metrics.recording.metrics import record
 
     for back in range(800):
         day = DAY + timedelta(days=14 - back)

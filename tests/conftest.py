@@ -9,8 +9,8 @@ from django.conf import settings as django_settings
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from app_metrics import drops
-from tests import clock, services
+from app_metrics.core import dropped
+from tests.support import clock, services
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers are measured, but not what tests start: measuring is slow, and what is killed leaves broken files.
@@ -59,7 +59,7 @@ def _in_one_hour() -> None:
 @pytest.fixture(autouse=True)
 def _no_drops_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A test starts with nothing dropped and no cause logged, and leaves nothing behind."""
-    monkeypatch.setattr(drops, "_causes", set())
-    drops.take_entries()
+    monkeypatch.setattr(dropped, "_causes", set())
+    dropped.take_entries()
     yield
-    drops.take_entries()
+    dropped.take_entries()

@@ -1,4 +1,4 @@
-"""The test site's settings: SQLite as `default`, and an alias for each server that tests.services published."""
+"""The test site's settings: SQLite as `default`, and an alias for each server that tests.support.services published."""
 
 import json
 import os
@@ -51,7 +51,7 @@ TEMPLATES = [
 ]
 
 TEST_SITE_DATABASE = "default"
-DATABASE_ROUTERS = ["tests.routers.EverywhereRouter"]
+DATABASE_ROUTERS = ["tests.support.routers.EverywhereRouter"]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -9,11 +9,12 @@ from django.core.checks import INFO, run_checks
 from django.db import connections
 from freezegun import freeze_time
 
-from app_metrics import checks, drawing, metric
-from app_metrics.backends.base import MetricsBackend
+from app_metrics import checks, metric
+from app_metrics.dashboard import svg
+from app_metrics.transport.base import MetricsBackend
 from tests.testapp.models import Document
 
-pytestmark = pytest.mark.urls("tests.rule_urls")
+pytestmark = pytest.mark.urls("tests.support.rule_urls")
 
 URLS, MODELS, SIGNALS = "APP_METRICS_URLS", "APP_METRICS_MODELS", "APP_METRICS_SIGNALS"
 LOGGED_IN = "django.contrib.auth.signals.user_logged_in"
@@ -134,7 +135,7 @@ MISTAKES = [
     (
         "E012",
         {"DATABASE_ROUTERS": [f"{__name__}.Elsewhere"]},
-        '"app_metrics.routers.MetricsRouter" to DATABASE_ROUTERS',
+        '"app_metrics.storage.routers.MetricsRouter" to DATABASE_ROUTERS',
     ),
     ("E013", {URLS: {"page": "views"}, "MIDDLEWARE": []}, 'Put "app_metrics.middleware.MetricsMiddleware" first'),
     (
@@ -177,7 +178,7 @@ def test_a_mistake_gets_one_message_with_a_hint(code, mistake, hint, settings):
 GOOD = {
     URLS: {
         "regions:eu:item": "views",
-        "tests.rule_urls.page": ["views", {"slug": "pages", "num": 2}],
+        "tests.support.rule_urls.page": ["views", {"slug": "pages", "num": 2}],
         "page": {
             "slug": "pages",
             "num": Decimal("0.5"),
@@ -216,7 +217,7 @@ def test_good_settings_get_no_message(chosen, database, settings):
     assert messages(databases=[database]) == []
 
 
-@pytest.mark.urls("tests.unsubscribe_urls")
+@pytest.mark.urls("tests.support.unsubscribe_urls")
 @pytest.mark.parametrize(
     "site",
     [
@@ -231,7 +232,7 @@ def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
     assert 'such as "https://example.com", or None.' in message.hint
 
 
-@pytest.mark.urls("tests.unsubscribe_urls")
+@pytest.mark.urls("tests.support.unsubscribe_urls")
 @pytest.mark.parametrize(
     "site", ["https://example.com", "http://localhost:8000/", "https://example.com/below/it", None]
 )
@@ -242,7 +243,7 @@ def test_a_site_whose_urls_hold_ours_gets_no_message(site, settings):
 
 @pytest.mark.parametrize(("is_admin", "ids"), [(True, ["app_metrics.I001"]), (False, [])], ids=["admin", "no admin"])
 def test_a_dashboard_without_charts_is_mentioned_where_there_is_an_admin(is_admin, ids, monkeypatch, settings):
-    monkeypatch.setattr(drawing, "find_spec", lambda name: None)
+    monkeypatch.setattr(svg, "find_spec", lambda name: None)
     if not is_admin:
         settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "django.contrib.admin"]
     found = messages(tags=["app_metrics"])

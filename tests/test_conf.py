@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from app_metrics import collect, metric
-from app_metrics.backends import composite, console, db, dummy, get_backend, locmem
+from app_metrics.backends import composite, console, db, dummy, locmem
 from app_metrics.conf import (
     AppMetricsConf,
     backend_path,
@@ -20,9 +20,10 @@ from app_metrics.conf import (
     time_zone,
     timeout,
 )
+from app_metrics.core.summary import OVERFLOW_LABELS
 from app_metrics.models import Item
-from app_metrics.summary import OVERFLOW_LABELS
-from app_metrics.testing import capture_metrics
+from app_metrics.testing.recorded import capture_metrics
+from app_metrics.transport.loading import get_backend
 
 DEFAULTS = {
     "APP_METRICS_BACKEND": "app_metrics.backends.db",
@@ -117,8 +118,8 @@ def test_a_backend_is_made_anew_when_its_own_settings_change(settings):
         ("nowhere", "'nowhere' cannot be imported"),
         ("app_metrics.backends.nowhere", "cannot be imported"),
         ("app_metrics.backends.db.Nothing", "cannot be imported"),
-        ("app_metrics.summary.merge", "write"),
-        ("app_metrics.summary", "write"),
+        ("app_metrics.core.summary.merge", "write"),
+        ("app_metrics.core.summary", "write"),
     ],
 )
 def test_a_path_that_names_no_backend_says_so(settings, path, message):

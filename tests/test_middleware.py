@@ -15,9 +15,9 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.test import Client, RequestFactory
 
 from app_metrics import metric
-from app_metrics.collector import current_collector
 from app_metrics.middleware import MetricsMiddleware
-from tests.serving import BODY, METRICS, WRITE, Journal, journal, wsgi_get
+from app_metrics.recording.scope import current_collector
+from tests.support.serving import BODY, METRICS, WRITE, Journal, journal, wsgi_get
 
 # A real handler ends every request by looking after the connections, which are the test's own.
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
-    settings.ROOT_URLCONF = "tests.request_urls"
+    settings.ROOT_URLCONF = "tests.support.request_urls"
     settings.MIDDLEWARE = [METRICS]
 
 
@@ -61,8 +61,8 @@ def test_the_batch_goes_out_after_the_body(written: Journal, page: str, counts: 
         ("django.middleware.http.ConditionalGetMiddleware", "/plain/", 304),
         ("django.middleware.locale.LocaleMiddleware", "/translated/", 302),
         ("django.middleware.common.CommonMiddleware", "/quiet", 301),
-        ("tests.serving.replaces", "/redirects/", 200),
-        ("tests.serving.raises", "/redirects/", 500),
+        ("tests.support.serving.replaces", "/redirects/", 200),
+        ("tests.support.serving.raises", "/redirects/", 500),
     ],
 )
 def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
@@ -78,7 +78,7 @@ def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
 def test_django_closes_the_request_with_the_final_response(settings: Any) -> None:
     """The middleware relies on this."""
     closed = []
-    settings.MIDDLEWARE = ["tests.serving.replaces"]
+    settings.MIDDLEWARE = ["tests.support.serving.replaces"]
     request = RequestFactory().get("/quiet/")
     request.close = lambda: closed.append(request)
     handler = Client().handler

@@ -12,15 +12,15 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, TestCase, override_settings
 
 from app_metrics import metric
-from app_metrics.collector import current_collector
 from app_metrics.middleware import MetricsMiddleware
 from app_metrics.models import Item
-from tests.serving import BODY, METRICS, WRITE, Journal, asgi_get, journal, witnessed
+from app_metrics.recording.scope import current_collector
+from tests.support.serving import BODY, METRICS, WRITE, Journal, asgi_get, journal, witnessed
 
 HERE = "tests.test_middleware_async."
 # Django says so where a stream is of the other kind than the server.
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
-SITE = {"ROOT_URLCONF": "tests.request_urls", "MIDDLEWARE": [METRICS]}
+SITE = {"ROOT_URLCONF": "tests.support.request_urls", "MIDDLEWARE": [METRICS]}
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +71,8 @@ def sync_only(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpReque
     [
         ("django.middleware.locale.LocaleMiddleware", "/translated/", 302),
         ("django.middleware.common.CommonMiddleware", "/quiet", 301),
-        ("tests.serving.replaces", "/redirects/", 200),
-        ("tests.serving.raises", "/redirects/", 500),
+        ("tests.support.serving.replaces", "/redirects/", 200),
+        ("tests.support.serving.raises", "/redirects/", 500),
     ],
 )
 def test_a_middleware_outside_ours_may_replace_the_response_or_raise(

@@ -9,7 +9,7 @@ from django.db import connections, transaction
 from django.db.backends.signals import connection_created
 
 from app_metrics.models import Item
-from tests.serving import BODY, METRICS, asgi_get, witnessed, wsgi_get
+from tests.support.serving import BODY, METRICS, asgi_get, witnessed, wsgi_get
 
 # Django says so where a stream is of the other kind than the server.
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
@@ -33,7 +33,7 @@ PAGES = {
 
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
-    settings.ROOT_URLCONF = "tests.request_urls"
+    settings.ROOT_URLCONF = "tests.support.request_urls"
     settings.MIDDLEWARE = [METRICS]
     settings.APP_METRICS_MAX_LABEL_SETS = 5000
 

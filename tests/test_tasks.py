@@ -1,20 +1,21 @@
-"""The tasks for Celery do what the commands do; how batches arrive is tested in tests/brokers."""
+"""The tasks for Celery do what the commands do; how batches arrive is tested in tests/soak/brokers."""
 
 import pytest
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from django.core.management import CommandError
 from django.db import DataError, InterfaceError, OperationalError, ProgrammingError
 
-from app_metrics import drops, metric, tasks
-from app_metrics.aggregation import backlog
+from app_metrics import metric, tasks
+from app_metrics.aggregation.run import backlog
+from app_metrics.core import dropped
+from app_metrics.core.serialization import encode_batch
+from app_metrics.core.summary import Batch
 from app_metrics.models import AggregationRun, Item
-from app_metrics.summary import Batch
-from app_metrics.wire import encode_batch
-from tests.backends.contract import VARIED, batch_of
+from tests.support.contract import VARIED, batch_of
 
 
-def dropped():
-    return [(labels, amount) for _, _, labels, amount, _ in drops.take_entries()]
+def dropped_entries():
+    return [(labels, amount) for _, _, labels, amount, _ in dropped.take_entries()]
 
 
 BAD = '{"reason":"bad_message"}'
@@ -49,14 +50,14 @@ class TestWriteBatch:
     @pytest.mark.parametrize("text", ["", "[2]", '[1,"no id",[]]', "null", None, 5, '[1,"x",[["a"]]]'])
     def test_what_is_no_batch_is_dropped_and_counted_by_reason(self, text, caplog):
         tasks.write_batch(text)
-        assert dropped() == [(BAD, 1)]
+        assert dropped_entries() == [(BAD, 1)]
         assert "bad_message" in caplog.text
 
     @pytest.mark.parametrize("error", [DataError("too large"), ValueError("NUL")])
     def test_what_the_database_refuses_for_good_is_dropped(self, monkeypatch, error):
         monkeypatch.setattr(tasks, "write_once", failing(error))
         tasks.write_batch(encode_batch(batch_of("orders")))
-        assert dropped() == [(BAD, 1)]
+        assert dropped_entries() == [(BAD, 1)]
 
     @pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("gone"), ProgrammingError("no table")])
     @pytest.mark.parametrize(("retries", "pause"), [(0, 1), (3, 8), (5000, 60)])
@@ -70,7 +71,7 @@ class TestWriteBatch:
         with pytest.raises(Retry):
             tasks.write_batch.run(encode_batch(batch_of("orders")))
         assert [each.options["countdown"] for each in asked] == [pause]
-        assert dropped() == []
+        assert dropped_entries() == []
 
     def test_what_runs_into_a_soft_time_limit_comes_again(self, monkeypatch, request_of_a_worker):
         """Celery throws away the message of a task that fails."""

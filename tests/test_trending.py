@@ -15,13 +15,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app_metrics import collect, gauge, metric
-from app_metrics.aggregation import aggregate
-from app_metrics.catalog import create_metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.summary import Summary
 from app_metrics.models import Item, Metric
-from app_metrics.recording import record
-from app_metrics.summary import Summary
+from app_metrics.models.creation import create_metric
+from app_metrics.recording.metrics import record
 from app_metrics.trending import Comparison, trending_for_metric, trends
-from tests.threads import while_another
+from tests.support.threads import while_another
 
 FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -1,5 +1,5 @@
 """What the project's admin shows; importing the parts registers them."""
 
-from . import counting, dashboard, reporting, watching
+from . import alerts, dashboard, metrics, reports
 
-__all__ = ["counting", "dashboard", "reporting", "watching"]
+__all__ = ["alerts", "dashboard", "metrics", "reports"]

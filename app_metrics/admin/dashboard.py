@@ -13,20 +13,20 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from ..charts import Chart, build_chart
-from ..drawing import can_draw, draw
-from ..exporting import chart_data, inert_json, write_chart
-from ..facts import facts_of
-from ..health import examine
+from ..core.comparisons import moment_of
+from ..dashboard.charts import Chart, build_chart
+from ..dashboard.configuration import changed_settings, effective, packages
+from ..dashboard.date_range import RANGES
+from ..dashboard.forms import OverviewForm, SelectionForm
+from ..dashboard.health import examine
+from ..dashboard.metric_facts import facts_of
+from ..dashboard.overview import Row, overview, pictures
+from ..dashboard.svg import can_draw, draw
+from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
 from ..models import PERIOD_NAMES, Dashboard, Delivery, Metric, MetricSet, Notice, QuarantinedItem
-from ..overview import Row, overview, pictures
-from ..running import changed_settings, effective, packages
-from ..selection import RANGES
-from ..spans import moment_of
-from ..unused import DEFAULT_SPAN, SPANS, find_unused
-from ..waiting import is_complete
+from ..models.pending import is_complete
+from ..transfer.csv_export import chart_data, inert_json, write_chart
 from .base import ReadOnlyAdmin
-from .forms import OverviewForm, SelectionForm
 
 PER_PAGE = 100
 PERMISSION = "app_metrics.view_metric"

@@ -12,13 +12,13 @@ from django.core.checks import CheckMessage, Error
 from django.db import connections
 
 from ..conf import settings, timeout
-from ..ledger import write_once
-from ..sql import commits_at_once
-from ..summary import Batch
-from ..wire import encode_batch
-from . import base
-from .breaker import Breaker
-from .publishers import Publisher, Publishers
+from ..core.serialization import encode_batch
+from ..core.summary import Batch
+from ..storage.dialects import commits_at_once
+from ..storage.ledger import write_once
+from ..transport import base
+from ..transport.circuit_breaker import Breaker
+from .celery_publisher import Publisher, Publishers
 
 # The name of the task, by which `task_routes` may give it a queue of its own.
 WRITE_BATCH = "app_metrics.tasks.write_batch"

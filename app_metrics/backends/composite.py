@@ -8,9 +8,10 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
-from ..summary import Batch
-from . import base, load_backend
-from .retrying import RetryingBackend
+from ..core.summary import Batch
+from ..transport import base
+from ..transport.loading import load_backend
+from ..transport.retrying import RetryingBackend
 
 
 class MetricsBackend(base.MetricsBackend):

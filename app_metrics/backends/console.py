@@ -2,8 +2,8 @@
 
 import sys
 
-from ..summary import Batch, Key, Summary
-from . import base
+from ..core.summary import Batch, Key, Summary
+from ..transport import base
 
 
 class MetricsBackend(base.MetricsBackend):

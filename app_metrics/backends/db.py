@@ -6,10 +6,10 @@ from typing import Any
 from django.db import DatabaseError, connections, transaction
 
 from ..conf import settings
-from ..sql import commits_at_once, dialect_for
-from ..sql.base import item_rows
-from ..summary import Batch
-from . import base
+from ..core.summary import Batch
+from ..storage.dialects import commits_at_once, dialect_for
+from ..storage.dialects.base import item_rows
+from ..transport import base
 
 
 class MetricsBackend(base.MetricsBackend):

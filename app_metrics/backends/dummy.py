@@ -1,7 +1,7 @@
 """Forget every batch."""
 
-from ..summary import Batch
-from . import base
+from ..core.summary import Batch
+from ..transport import base
 
 
 class MetricsBackend(base.MetricsBackend):

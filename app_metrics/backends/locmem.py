@@ -2,8 +2,8 @@
 
 from collections import deque
 
-from ..summary import Batch
-from . import base
+from ..core.summary import Batch
+from ..transport import base
 
 # The latest batches, oldest first; bounded, because a test suite seldom clears it.
 outbox: deque[Batch] = deque(maxlen=10_000)

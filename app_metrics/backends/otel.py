@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import Counter, Histogram, get_meter
 
-from ..drops import NOT_EXPORTED, drop
-from ..summary import COUNTER, GAUGE, Batch, Summary, decode_labels
-from .exporter import Exporter, timings_of
+from ..core.dropped import NOT_EXPORTED, drop
+from ..core.summary import COUNTER, GAUGE, Batch, Summary, decode_labels
+from .export import Exporter, timings_of
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import _Gauge  # its name is not public yet, create_gauge() is

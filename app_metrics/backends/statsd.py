@@ -15,8 +15,8 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
-from ..summary import COUNTER, EXACT, GAUGE, Batch, Number, Summary, decode_labels, digits, trimmed
-from .exporter import Exporter, Series, timings_of
+from ..core.summary import COUNTER, EXACT, GAUGE, Batch, Number, Summary, decode_labels, digits, trimmed
+from .export import Exporter, Series, timings_of
 
 DEFAULT_PORT = 8125
 # Seconds that the first batch waits for the server's address. The next ones do not wait.

@@ -6,12 +6,12 @@ from typing import Any
 from celery import Task, signals
 from django.db import close_old_connections
 
-from ..arguments import MAX_LABEL_LENGTH
-from ..buffer import flush
-from ..collector import collect
 from ..conf import settings
-from ..recording import record
-from ..summary import COUNTER, TIMER
+from ..core.summary import COUNTER, TIMER
+from ..core.validation import MAX_LABEL_LENGTH
+from ..recording.metrics import record
+from ..recording.scope import collect
+from ..transport.buffer import flush
 
 TASKS = "celery_tasks"
 SECONDS = "celery_task_seconds"

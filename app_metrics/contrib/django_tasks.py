@@ -4,7 +4,7 @@ from typing import Any
 
 from django.tasks.signals import task_finished, task_started
 
-from ..collector import collect
+from ..recording.scope import collect
 
 # By the id of a run's result: a task may run others within itself.
 _scopes: dict[str, collect] = {}

@@ -19,7 +19,7 @@ from django.db.models import Model, signals
 from django.dispatch import Signal, receiver
 
 from ..conf import settings
-from ..recording import metric
+from ..recording.metrics import metric
 from .auth import auth_models
 from .connections import Connections
 from .row_dates import CREATED, RowDate, compile_row_date

@@ -8,9 +8,9 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import DateField, DateTimeField, Model
 from django.utils import timezone
 
-from ..arguments import check_time
 from ..conf import settings, time_zone
-from ..periods import midnight
+from ..core.periods import midnight
+from ..core.validation import check_time
 from .rules import RuleError, suggest
 
 CREATED = "created"

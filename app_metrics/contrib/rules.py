@@ -9,10 +9,10 @@ from django.utils.module_loading import import_string
 from django.utils.text import slugify
 
 from .. import conf
-from ..arguments import MAX_LABEL_LENGTH, MAX_SLUG_LENGTH, check_labels, check_number, check_slug
-from ..drops import FAILED_RULE, drop, warn_once
-from ..recording import metric
-from ..summary import COUNTER
+from ..core.dropped import FAILED_RULE, drop, warn_once
+from ..core.summary import COUNTER
+from ..core.validation import MAX_LABEL_LENGTH, MAX_SLUG_LENGTH, check_labels, check_number, check_slug
+from ..recording.metrics import metric
 
 # What a rule's values are read from: an instance, or named objects such as a request and a response.
 Source = Any

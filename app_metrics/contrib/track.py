@@ -9,11 +9,11 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from .. import conf
-from ..arguments import check_slug
 from ..conf import is_strict
-from ..drops import FAILED_RULE, drop
-from ..recording import after_commit, metric, record
-from ..summary import TIMER
+from ..core.dropped import FAILED_RULE, drop
+from ..core.summary import TIMER
+from ..core.validation import check_slug
+from ..recording.metrics import after_commit, metric, record
 
 OUTCOMES = ("success", "error", "always")
 

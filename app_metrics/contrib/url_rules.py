@@ -10,10 +10,10 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 
-from ..arguments import MAX_LABELS, check_slug
 from ..conf import settings
-from ..recording import record
-from ..summary import TIMER
+from ..core.summary import TIMER
+from ..core.validation import MAX_LABELS, check_slug
+from ..recording.metrics import record
 from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported
 
 SETTING = "APP_METRICS_URLS"

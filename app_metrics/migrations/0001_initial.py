@@ -4,7 +4,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-import app_metrics.fields
+import app_metrics.models.fields
 
 
 class Migration(migrations.Migration):
@@ -32,22 +32,32 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Item",
             fields=[
-                ("labels", app_metrics.fields.ExactCharField(max_length=500, verbose_name="labels")),
+                ("labels", app_metrics.models.fields.ExactCharField(max_length=500, verbose_name="labels")),
                 ("hour", models.SmallIntegerField(verbose_name="hour")),
                 ("count", models.BigIntegerField(verbose_name="count")),
-                ("total", app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total")),
+                (
+                    "total",
+                    app_metrics.models.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total"),
+                ),
                 (
                     "minimum",
-                    app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="minimum"),
+                    app_metrics.models.fields.ExactDecimalField(
+                        decimal_places=9, max_digits=38, verbose_name="minimum"
+                    ),
                 ),
                 (
                     "maximum",
-                    app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="maximum"),
+                    app_metrics.models.fields.ExactDecimalField(
+                        decimal_places=9, max_digits=38, verbose_name="maximum"
+                    ),
                 ),
-                ("last", app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="last")),
+                (
+                    "last",
+                    app_metrics.models.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="last"),
+                ),
                 ("last_at", models.BigIntegerField(verbose_name="last recorded")),
                 ("id", models.UUIDField(primary_key=True, serialize=False)),
-                ("slug", app_metrics.fields.ExactCharField(max_length=100, verbose_name="slug")),
+                ("slug", app_metrics.models.fields.ExactCharField(max_length=100, verbose_name="slug")),
                 ("kind", models.CharField(max_length=10, verbose_name="kind")),
                 ("day", models.DateField(verbose_name="day")),
             ],
@@ -61,7 +71,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=200, verbose_name="name")),
-                ("slug", app_metrics.fields.ExactSlugField(max_length=100, unique=True, verbose_name="slug")),
+                ("slug", app_metrics.models.fields.ExactSlugField(max_length=100, unique=True, verbose_name="slug")),
                 (
                     "kind",
                     models.CharField(
@@ -128,19 +138,29 @@ class Migration(migrations.Migration):
             name="Total",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("labels", app_metrics.fields.ExactCharField(max_length=500, verbose_name="labels")),
+                ("labels", app_metrics.models.fields.ExactCharField(max_length=500, verbose_name="labels")),
                 ("hour", models.SmallIntegerField(verbose_name="hour")),
                 ("count", models.BigIntegerField(verbose_name="count")),
-                ("total", app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total")),
+                (
+                    "total",
+                    app_metrics.models.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total"),
+                ),
                 (
                     "minimum",
-                    app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="minimum"),
+                    app_metrics.models.fields.ExactDecimalField(
+                        decimal_places=9, max_digits=38, verbose_name="minimum"
+                    ),
                 ),
                 (
                     "maximum",
-                    app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="maximum"),
+                    app_metrics.models.fields.ExactDecimalField(
+                        decimal_places=9, max_digits=38, verbose_name="maximum"
+                    ),
                 ),
-                ("last", app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="last")),
+                (
+                    "last",
+                    app_metrics.models.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="last"),
+                ),
                 ("last_at", models.BigIntegerField(verbose_name="last recorded")),
                 (
                     "period",

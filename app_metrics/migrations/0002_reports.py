@@ -3,8 +3,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import app_metrics.fields
-import app_metrics.models.reporting
+import app_metrics.models.fields
+import app_metrics.models.reports
 
 
 class Migration(migrations.Migration):
@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             name="Alert",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", app_metrics.fields.ExactCharField(max_length=200, unique=True, verbose_name="name")),
+                ("name", app_metrics.models.fields.ExactCharField(max_length=200, unique=True, verbose_name="name")),
                 (
                     "state",
                     models.CharField(
@@ -28,13 +28,13 @@ class Migration(migrations.Migration):
                 ("evaluated_at", models.DateTimeField(blank=True, null=True, verbose_name="evaluated at")),
                 (
                     "value",
-                    app_metrics.fields.ExactDecimalField(
+                    app_metrics.models.fields.ExactDecimalField(
                         blank=True, decimal_places=9, max_digits=38, null=True, verbose_name="value"
                     ),
                 ),
                 (
                     "base",
-                    app_metrics.fields.ExactDecimalField(
+                    app_metrics.models.fields.ExactDecimalField(
                         blank=True, decimal_places=9, max_digits=38, null=True, verbose_name="base"
                     ),
                 ),
@@ -57,8 +57,11 @@ class Migration(migrations.Migration):
             name="HighWaterMark",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("slug", app_metrics.fields.ExactSlugField(max_length=100, unique=True, verbose_name="slug")),
-                ("total", app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total")),
+                ("slug", app_metrics.models.fields.ExactSlugField(max_length=100, unique=True, verbose_name="slug")),
+                (
+                    "total",
+                    app_metrics.models.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total"),
+                ),
             ],
             options={
                 "verbose_name": "high-water mark",
@@ -83,7 +86,7 @@ class Migration(migrations.Migration):
             name="Notice",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("recipient", app_metrics.fields.ExactCharField(max_length=320, verbose_name="recipient")),
+                ("recipient", app_metrics.models.fields.ExactCharField(max_length=320, verbose_name="recipient")),
                 ("address", models.CharField(max_length=320, verbose_name="address")),
                 (
                     "status",
@@ -126,7 +129,7 @@ class Migration(migrations.Migration):
             field=models.TextField(
                 blank=True,
                 help_text="Recipients who are no users: one address a line.",
-                validators=[app_metrics.models.reporting.validate_addresses],
+                validators=[app_metrics.models.reports.validate_addresses],
                 verbose_name="e-mail addresses",
             ),
         ),
@@ -134,12 +137,17 @@ class Migration(migrations.Migration):
             name="Milestone",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("slug", app_metrics.fields.ExactSlugField(db_index=False, max_length=100, verbose_name="slug")),
+                ("slug", app_metrics.models.fields.ExactSlugField(db_index=False, max_length=100, verbose_name="slug")),
                 (
                     "value",
-                    app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="milestone"),
+                    app_metrics.models.fields.ExactDecimalField(
+                        decimal_places=9, max_digits=38, verbose_name="milestone"
+                    ),
                 ),
-                ("total", app_metrics.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total")),
+                (
+                    "total",
+                    app_metrics.models.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="total"),
+                ),
                 ("reached_at", models.DateTimeField(verbose_name="reached at")),
                 ("announced", models.BooleanField(db_index=True, default=False, verbose_name="announced")),
             ],
@@ -213,7 +221,7 @@ class Migration(migrations.Migration):
             name="Unsubscription",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("recipient", app_metrics.fields.ExactCharField(max_length=320, verbose_name="recipient")),
+                ("recipient", app_metrics.models.fields.ExactCharField(max_length=320, verbose_name="recipient")),
                 ("address", models.CharField(max_length=320, verbose_name="address")),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="unsubscribed at")),
                 (
@@ -236,7 +244,7 @@ class Migration(migrations.Migration):
             name="Delivery",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("recipient", app_metrics.fields.ExactCharField(max_length=320, verbose_name="recipient")),
+                ("recipient", app_metrics.models.fields.ExactCharField(max_length=320, verbose_name="recipient")),
                 ("address", models.CharField(max_length=320, verbose_name="address")),
                 (
                     "status",

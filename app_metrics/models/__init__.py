@@ -1,5 +1,7 @@
+from .alerts import Alert, HighWaterMark, Milestone
 from .backfill import Backfill
-from .counting import (
+from .ledger import LedgerRow
+from .metrics import (
     KIND_NAMES,
     PERIOD_NAMES,
     AggregationRun,
@@ -12,9 +14,15 @@ from .counting import (
     StoredSummary,
     Total,
 )  # fmt: skip
-from .ledger import LedgerRow
-from .reporting import Delivery, MetricSet, Notice, OutgoingMail, ReportedMilestone, Schedule, Unsubscription
-from .watching import Alert, HighWaterMark, Milestone
+from .reports import (
+    Delivery,
+    MetricSet,
+    Notice,
+    OutgoingMail,
+    ReportedMilestone,
+    Schedule,
+    Unsubscription,
+)
 
 __all__ = [
     "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark",

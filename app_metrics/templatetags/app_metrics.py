@@ -9,14 +9,14 @@ from django.core.cache import cache
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from ..arguments import check_slug
-from ..drawing import sparkline
-from ..drops import warn_once
-from ..figures import shown
+from ..core.dropped import warn_once
+from ..core.formatting import shown
+from ..core.periods import DAY, HOUR, PERIODS
+from ..core.summary import Number, headline
+from ..core.validation import check_slug
+from ..dashboard.svg import sparkline
 from ..models import Metric
-from ..periods import DAY, HOUR, PERIODS
-from ..readings import point_headline, span, today
-from ..summary import Number, headline
+from ..models.queries import point_headline, span, today
 
 register = template.Library()
 

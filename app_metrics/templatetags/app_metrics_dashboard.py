@@ -12,21 +12,21 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from .. import figures
-from ..charts import COUNT, Chart, Column
 from ..conf import time_zone
-from ..drawing import curve_class, sparkline
-from ..facts import Facts
+from ..core import formatting
+from ..core.comparisons import Moment
+from ..core.periods import local_date
+from ..core.summary import COUNTER, GAUGE, TIMER, Number, Summary, headline
+from ..dashboard.charts import COUNT, Chart, Column
+from ..dashboard.configuration import MAX_SHOWN
+from ..dashboard.metric_facts import Facts
+from ..dashboard.svg import curve_class, sparkline
 from ..models import KIND_NAMES, Metric, OutgoingMail
-from ..periods import local_date
-from ..readings import starts_at
-from ..running import MAX_SHOWN
-from ..spans import Moment
-from ..summary import COUNTER, GAUGE, TIMER, Number, Summary, headline
+from ..models.queries import starts_at
 from ..trending import DOWN, UP, Comparison
 
 register = template.Library()
-register.filter("change", figures.shown_change)
+register.filter("change", formatting.shown_change)
 
 VERDICT_CLASSES = {UP: "up", DOWN: "down"}
 
@@ -41,17 +41,17 @@ class Fact(NamedTuple):
 
 @register.filter
 def number(value: Number | None, metric: Metric) -> str:
-    return figures.shown(value, metric.kind, metric.unit)
+    return formatting.shown(value, metric.kind, metric.unit)
 
 
 @register.filter
 def duration(seconds: float) -> str:
-    return figures.shown(seconds, TIMER)
+    return formatting.shown(seconds, TIMER)
 
 
 @register.filter
 def amount(value: Number) -> str:
-    return figures.shown(value)
+    return formatting.shown(value)
 
 
 @register.filter
@@ -85,7 +85,7 @@ def verdict_class(verdict: str) -> str:
 @register.simple_tag
 def picture(numbers: Sequence[Number | None], metric: Metric) -> SafeString:
     """Draw the numbers of the latest days."""
-    said = ", ".join(figures.shown(each, metric.kind, metric.unit) for each in numbers[-7:])
+    said = ", ".join(formatting.shown(each, metric.kind, metric.unit) for each in numbers[-7:])
     return sparkline(numbers, _("Last 30 days, of which the latest seven: %(numbers)s") % {"numbers": said})
 
 
@@ -123,8 +123,8 @@ def compared_hours(moment: Moment) -> str:
     if not moment.hours:
         return _("Change: nothing is compared before the first full hour of the day.")
     told = {
-        "time": figures.short_moment("hour", starts_at("hour", moment.end, moment.hours)),
-        "day": figures.day_title(moment.today - timedelta(weeks=1)),
+        "time": formatting.short_moment("hour", starts_at("hour", moment.end, moment.hours)),
+        "day": formatting.day_title(moment.today - timedelta(weeks=1)),
     }
     return _("Change: today up to %(time)s beside the same hours of %(day)s.") % told
 
@@ -135,7 +135,7 @@ def whole_periods(chart: Chart) -> str:
     chosen, (first, last) = chart.selection, chart.selection.span()
     if (first, last) == (chosen.first, chosen.last):
         return ""
-    return _("Whole periods: %(dates)s.") % {"dates": figures.dates(first, last)}
+    return _("Whole periods: %(dates)s.") % {"dates": formatting.dates(first, last)}
 
 
 @register.simple_tag
@@ -147,7 +147,7 @@ def curve(column: Column, chart: Chart) -> str:
 def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of the table: the name of a period, and its numbers."""
     for index, start in enumerate(chart.starts):
-        title = figures.moment_title(chart.selection.period, start)
+        title = formatting.moment_title(chart.selection.period, start)
         yield title, [_cell(column, index, chart.metric) for column in chart.columns]
 
 
@@ -159,7 +159,7 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
         found.append(Fact(_("All time"), *_said(metric, known.whole)))
     if known.best:
         day, total = known.best
-        found.append(Fact(_("Best day"), number(total, metric), figures.moment_title("day", day)))
+        found.append(Fact(_("Best day"), number(total, metric), formatting.moment_title("day", day)))
     for milestone in known.milestones:
         reached = _("seen %(date)s") % {"date": date_format(local_date(milestone.reached_at, time_zone()))}
         found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
@@ -176,15 +176,15 @@ def _compared(chart: Chart) -> list[Fact]:
         return []
     if comparison.start is None and chart.since:
         since = _("counted since %(date)s") % {"date": date_format(chart.since)}
-        return [Fact(pgettext("column", "Change"), figures.shown_change(comparison), since)]
+        return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), since)]
     note = _said_numbers(comparison)
     if chart.is_running:
         note = _("%(note)s; without the period that still runs") % {"note": note}
-    return [Fact(pgettext("column", "Change"), figures.shown_change(comparison), note)]
+    return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), note)]
 
 
 def _said_numbers(comparison: Comparison) -> str:
-    numbers = (figures.shown(each, comparison.kind) for each in (comparison.current, comparison.base))
+    numbers = (formatting.shown(each, comparison.kind) for each in (comparison.current, comparison.base))
     return _("%(now)s, before %(before)s") % dict(zip(("now", "before"), numbers, strict=True))
 
 
@@ -201,4 +201,4 @@ def _said(metric: Metric, summary: Summary | None) -> tuple[str, str]:
 
 def _cell(column: Column, index: int, metric: Metric) -> str:
     value = column.numbers[index]
-    return figures.shown(value) if column.role == COUNT else number(value, metric)
+    return formatting.shown(value) if column.role == COUNT else number(value, metric)

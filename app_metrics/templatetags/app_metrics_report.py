@@ -8,18 +8,18 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from .. import figures
+from ..core import formatting
+from ..core.comparisons import BEFORE, WEEK_BEFORE, YEAR_BEFORE
+from ..core.periods import DAY
+from ..core.summary import COUNTER, GAUGE, TIMER, Number
 from ..models import Metric
-from ..periods import DAY
-from ..reports import Line, Point, Report
-from ..spans import BEFORE, WEEK_BEFORE, YEAR_BEFORE
-from ..summary import COUNTER, GAUGE, TIMER, Number
+from ..reports.content import Line, Point, Report
 from ..trending import DOWN, UP, Comparison
 
 register = template.Library()
-register.filter(figures.one_line)
-register.filter("change", figures.shown_change)
-register.filter(figures.day_title)
+register.filter(formatting.one_line)
+register.filter("change", formatting.shown_change)
+register.filter(formatting.day_title)
 
 SEPARATOR = " · "
 # The pixels above the line of a picture without bars.
@@ -63,30 +63,30 @@ class Table(NamedTuple):
 @register.filter
 def period_title(report: Report) -> str:
     """Return the name of the reported period."""
-    return figures.period_title(report.period, report.start)
+    return formatting.period_title(report.period, report.start)
 
 
 @register.filter
 def shown(number: Number | None, metric: Metric) -> str:
     """Return a number as the metric's kind and unit have it."""
-    return figures.shown(number, metric.kind, metric.unit)
+    return formatting.shown(number, metric.kind, metric.unit)
 
 
 @register.filter
 def difference(comparison: Comparison, metric: Metric) -> str:
     """Return an absolute change as the metric's kind and unit have it."""
-    return figures.shown_difference(comparison, metric.kind, metric.unit)
+    return formatting.shown_difference(comparison, metric.kind, metric.unit)
 
 
 @register.filter
 def sparkline(points: Iterable[Point]) -> str:
-    return figures.sparkline(point.value for point in points)
+    return formatting.sparkline(point.value for point in points)
 
 
 @register.filter
 def indented(text: str, columns: int) -> str:
     """Return a text in lines of a mail's width, all but the first further indented."""
-    first, *further = figures.wrapped(" ".join(text.split("\n")).strip(" "), figures.TEXT_WIDTH - columns - 2)
+    first, *further = formatting.wrapped(" ".join(text.split("\n")).strip(" "), formatting.TEXT_WIDTH - columns - 2)
     return "\n".join([" " * columns + first, *(" " * (columns + 2) + line for line in further)])
 
 
@@ -114,21 +114,22 @@ def facts(line: Line) -> list[Fact]:
     found = [*_range(line), *_extremes(line)]
     for label, shares in groupby(line.shares, key=lambda share: share.label):
         values = [
-            figures.one_line(share.value) + figures.NO_BREAK + shown(share.number, line.metric) for share in shares
+            formatting.one_line(share.value) + formatting.NO_BREAK + shown(share.number, line.metric)
+            for share in shares
         ]
-        found.append(Fact(figures.one_line(label), SEPARATOR.join(values)))
+        found.append(Fact(formatting.one_line(label), SEPARATOR.join(values)))
     return found
 
 
 @register.simple_tag
 def picture(line: Line, pixels: int) -> Picture:
     """Draw the last periods of a metric as bars that are so many pixels high together."""
-    heights = [height or 0 for height in figures.heights((point.value for point in line.picture), pixels)]
+    heights = [height or 0 for height in formatting.heights((point.value for point in line.picture), pixels)]
     highest, lowest = max(0, *heights), min(0, *heights)
     bars = [Bar(max(0, height), max(0, -height), False) for height in heights]
     bars[-1] = bars[-1]._replace(is_reported=True)
-    first, last = (figures.short_title(line.trend.period, line.picture[index].start) for index in (0, -1))
-    numbers = ", ".join(figures.shown(point.value, line.metric.kind) for point in line.picture)
+    first, last = (formatting.short_title(line.trend.period, line.picture[index].start) for index in (0, -1))
+    numbers = ", ".join(formatting.shown(point.value, line.metric.kind) for point in line.picture)
     text = _("From %(first)s to %(last)s: %(numbers)s") % {"first": first, "last": last, "numbers": numbers}
     return Picture(bars, highest or (0 if lowest else EMPTY_HEIGHT), -lowest, text, first, last)
 
@@ -137,7 +138,9 @@ def picture(line: Line, pixels: int) -> Picture:
 def table(report: Report) -> Table:
     """Lay a report out in columns; the sparklines are left out where there is no room for them."""
     pictured = _table(report, with_sparkline=True)
-    if all(figures.width(text) <= figures.TEXT_WIDTH for each, lines in pictured.rows for text in lines.split("\n")):
+    if all(
+        formatting.width(text) <= formatting.TEXT_WIDTH for each, lines in pictured.rows for text in lines.split("\n")
+    ):
         return pictured
     return _table(report, with_sparkline=False)
 
@@ -149,7 +152,7 @@ def _bases(period: str) -> dict[str, str]:
 
 def _table(report: Report, *, with_sparkline: bool) -> Table:
     rows = [*_head(report), *map(_cells, report.lines)]
-    texts = ["\n".join(lines) for lines in figures.aligned(rows if with_sparkline else [row[:-1] for row in rows])]
+    texts = ["\n".join(lines) for lines in formatting.aligned(rows if with_sparkline else [row[:-1] for row in rows])]
     deep = len(texts) - len(report.lines)
     return Table("\n".join(texts[:deep]), list(zip(report.lines, texts[deep:], strict=True)), with_sparkline)
 
@@ -163,8 +166,8 @@ def _head(report: Report) -> list[list[str]]:
 
 
 def _cells(line: Line) -> list[str]:
-    name = figures.one_line(line.metric.name)
-    changed = map(figures.shown_change, line.trend.comparisons.values())
+    name = formatting.one_line(line.metric.name)
+    changed = map(formatting.shown_change, line.trend.comparisons.values())
     return [name, shown(line.number, line.metric), *changed, sparkline(line.picture)]
 
 
@@ -175,7 +178,7 @@ def _range(line: Line) -> list[Fact]:
         return []
     label, said = _("Last value"), shown(line.number, metric)
     if metric.kind == TIMER:
-        counted = {"number": said, "count": figures.shown(summary.count)}
+        counted = {"number": said, "count": formatting.shown(summary.count)}
         label = pgettext("number", "Mean")
         said = ngettext(
             "%(number)s from %(count)s measurement", "%(number)s from %(count)s measurements", summary.count
@@ -194,7 +197,7 @@ def _extremes(line: Line) -> list[Fact]:
         Fact(
             name,
             _("%(day)s: %(number)s")
-            % {"day": figures.day_title(point.start), "number": shown(point.value, line.metric)},
+            % {"day": formatting.day_title(point.start), "number": shown(point.value, line.metric)},
         )
         for name, point in zip(names, (line.best, line.worst), strict=True)
         if point

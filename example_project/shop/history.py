@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import NamedTuple
 
-from app_metrics.summary import COUNTER, TIMER
+from app_metrics.core.summary import COUNTER, TIMER
 
 from .models import Plan
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from app_metrics.backends import load_backend
-from tests import redis_server
+from app_metrics.transport.loading import load_backend
+from tests.support import redis_server
 
 REDIS = "app_metrics.backends.redis"
 

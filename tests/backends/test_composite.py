@@ -6,13 +6,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from app_metrics import metric
-from app_metrics.aggregation import aggregate
-from app_metrics.backends import get_backend, load_backend, locmem
-from app_metrics.backends.base import MetricsBackend
+from app_metrics.aggregation.run import aggregate
+from app_metrics.backends import locmem
 from app_metrics.models import Item, Total
-
-from .contract import batch_of
-from .receiving import NAME, NameServer, StatsdServer, telemetry, wait_for_address
+from app_metrics.transport.base import MetricsBackend
+from app_metrics.transport.loading import get_backend, load_backend
+from tests.support.contract import batch_of
+from tests.support.receiving import NAME, NameServer, StatsdServer, telemetry, wait_for_address
 
 COMPOSITE = "app_metrics.backends.composite"
 DATABASE = "app_metrics.backends.db"
@@ -216,7 +216,7 @@ def test_destinations_that_make_no_sense_are_refused_by_name(settings, paths, co
 
 def test_a_destination_that_defines_nothing_but_write_has_no_complaint(settings):
     settings.APP_METRICS_BACKEND = COMPOSITE
-    settings.APP_METRICS_COMPOSITE_BACKENDS = ["tests.backends.test_loading.Bare"]
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["tests.transport.test_loading.Bare"]
     assert list(load_backend(COMPOSITE).check()) == []
 
 

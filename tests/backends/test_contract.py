@@ -3,9 +3,9 @@
 import pytest
 from celery import Celery
 
-from app_metrics.backends import load_backend, locmem
-
-from .contract import BackendContract, WithoutDatabase, batch_of
+from app_metrics.backends import locmem
+from app_metrics.transport.loading import load_backend
+from tests.support.contract import BackendContract, WithoutDatabase, batch_of
 
 
 class TestDatabase(BackendContract):
@@ -56,7 +56,7 @@ class TestDummy(WithoutDatabase):
 
 
 class TestCelery(WithoutDatabase):
-    """The Celery backend, on a broker in memory; more of it is in tests/brokers."""
+    """The Celery backend, on a broker in memory; more of it is in tests/soak/brokers."""
 
     path = "app_metrics.backends.celery"
 

@@ -9,12 +9,11 @@ from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from app_metrics.backends import load_backend
+from app_metrics.core.summary import Batch, Key
 from app_metrics.models import Item
-from app_metrics.summary import Batch, Key
-from tests.threads import at_once
-
-from .contract import DAY, VARIED, batch_of
+from app_metrics.transport.loading import load_backend
+from tests.support.contract import DAY, VARIED, batch_of
+from tests.support.threads import at_once
 
 COLUMNS = ("count", "total", "minimum", "maximum", "last", "last_at")
 

@@ -3,21 +3,19 @@
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from app_metrics import metric
-from app_metrics.backends import load_backend
-from app_metrics.backends.exporter import MAX_TIMINGS
+from app_metrics.backends.export import MAX_TIMINGS
 from app_metrics.backends.otel import BUCKETS
-from app_metrics.drops import NOT_EXPORTED, take_entries
-from app_metrics.summary import Batch, Key, Summary
+from app_metrics.core.dropped import NOT_EXPORTED, take_entries
+from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.transport.loading import load_backend
+from tests.support.contract import DAY, VARIED, WithoutDatabase, batch_of
+from tests.support.paths import ROOT
+from tests.support.receiving import telemetry
 
-from .contract import DAY, VARIED, WithoutDatabase, batch_of
-from .receiving import telemetry
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 OTEL = "app_metrics.backends.otel"
 
 

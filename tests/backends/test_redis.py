@@ -20,22 +20,22 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis import exceptions
 
-from app_metrics import collect, metric, timing, waiting
-from app_metrics.aggregation import aggregate
-from app_metrics.backends import get_backend, load_backend
-from app_metrics.backends.breaker import FAILURES
+from app_metrics import collect, metric, timing
+from app_metrics.aggregation.run import aggregate
 from app_metrics.backends.redis.scripts import WRITE
-from app_metrics.catalog import create_metric
 from app_metrics.checks import check_backend, check_database
-from app_metrics.drops import take_entries
-from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total
-from app_metrics.summary import EXACT, OVERFLOW_LABELS, Batch, Key, Summary, merge, new_batch_id
-from tests import redis_server
-from tests.threads import at_once
-from tests.waiting import takes_less, wait_until
+from app_metrics.core.dropped import take_entries
+from app_metrics.core.summary import EXACT, OVERFLOW_LABELS, Batch, Key, Summary, merge, new_batch_id
+from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total, pending
+from app_metrics.models.creation import create_metric
+from app_metrics.transport.circuit_breaker import FAILURES
+from app_metrics.transport.loading import get_backend, load_backend
+from tests.support import redis_server
+from tests.support.contract import DAY, VARIED, BackendContract, batch_of
+from tests.support.threads import at_once
+from tests.support.waiting import takes_less, wait_until
 
 from .conftest import REDIS
-from .contract import DAY, VARIED, BackendContract, batch_of
 
 COLUMNS = ("slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
 
@@ -359,7 +359,7 @@ def drain_up_to(step, when):
     import app_metrics.backends.redis as module
     from app_metrics.backends.redis.shard import Shard
     from app_metrics.conf import settings
-    from app_metrics.sql import dialect_for
+    from app_metrics.storage.dialects import dialect_for
 
     dialect = type(dialect_for(connections[settings.APP_METRICS_DATABASE]))
     owner = {"write_once": module, "insert_items": dialect}.get(step, Shard)
@@ -680,7 +680,7 @@ def test_a_cluster_that_is_away_from_the_start_loses_nothing_and_is_told(databas
     assert (list(check_backend()), take_entries()) == ([], [])
     assert [message.id for message in get_backend().check_destination()] == ["app_metrics.W006"]
     assert len(aggregate().failures) == 1
-    assert not waiting.is_complete()
+    assert not pending.is_complete()
     far_away.clear()
     write_what_is_kept()
     aggregate()

@@ -11,14 +11,14 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from freezegun import freeze_time
 
-from app_metrics.backends import load_backend, statsd
-from app_metrics.backends.exporter import MAX_TIMINGS
-from app_metrics.backends.retrying import RetryingBackend
-from app_metrics.drops import DROPPED_SLUG, NOT_EXPORTED, take_entries
-from app_metrics.summary import Batch, Key, Summary
-
-from .contract import DAY, WithoutDatabase, batch_of
-from .receiving import NAME, NameServer, StatsdServer, wait_for_address
+from app_metrics.backends import statsd
+from app_metrics.backends.export import MAX_TIMINGS
+from app_metrics.core.dropped import DROPPED_SLUG, NOT_EXPORTED, take_entries
+from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.transport.loading import load_backend
+from app_metrics.transport.retrying import RetryingBackend
+from tests.support.contract import DAY, WithoutDatabase, batch_of
+from tests.support.receiving import NAME, NameServer, StatsdServer, wait_for_address
 
 STATSD = "app_metrics.backends.statsd"
 # What a frame of Ethernet holds, less the headers of IPv6 and UDP.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app_metrics.testing import Recording, capture_metrics
+from app_metrics.testing.recorded import Recording, capture_metrics
 
 
 @pytest.fixture

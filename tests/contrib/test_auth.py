@@ -6,7 +6,7 @@ from django.test import Client
 
 from tests.testapp.models import Member
 
-pytestmark = [pytest.mark.urls("tests.rule_urls"), pytest.mark.django_db]
+pytestmark = [pytest.mark.urls("tests.support.rule_urls"), pytest.mark.django_db]
 
 PASSWORD = "correct horse battery staple"
 

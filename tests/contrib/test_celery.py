@@ -1,21 +1,21 @@
-"""Every run of a Celery task is a scope, and can be counted by the task's name; more of it runs in tests/brokers."""
+"""Every run of a Celery task is a scope, and can be counted by the task's name; tests/soak/brokers has more."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from celery import Celery, shared_task
 from celery.signals import worker_process_shutdown, worker_shutdown
 
 from app_metrics import collect, metric, tasks
-from app_metrics.backends import load_backend
-from app_metrics.backends.base import MetricsBackend
-from app_metrics.collector import current_collector
 from app_metrics.contrib import celery as scopes
-from app_metrics.testing import capture_metrics
-from tests.brokers.tasks import count, fail, leave, nest, retry
+from app_metrics.recording.scope import current_collector
+from app_metrics.testing.recorded import capture_metrics
+from app_metrics.transport.base import MetricsBackend
+from app_metrics.transport.loading import load_backend
+from tests.soak.brokers.tasks import count, fail, leave, nest, retry
+from tests.support.paths import ROOT
 
 NAMED = "project.named"
 
@@ -164,7 +164,7 @@ def test_what_was_kept_is_written_when_a_process_of_a_worker_ends(ending, settin
 def test_a_process_that_does_not_use_celery_does_not_import_it():
     script = "import sys, django; django.setup(); assert not {'celery', 'kombu'} & set(sys.modules)"
     environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    subprocess.run([sys.executable, "-c", script], env=environ, cwd=Path(__file__).parents[2], check=True)
+    subprocess.run([sys.executable, "-c", script], env=environ, cwd=ROOT, check=True)
 
 
 def test_it_is_connected_once_however_often_that_is_asked(recording):

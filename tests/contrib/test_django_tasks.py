@@ -7,15 +7,15 @@ import pytest
 from django.core.management import CommandError
 
 from app_metrics import collect, metric
-from app_metrics.aggregation import backlog
-from app_metrics.collector import current_collector
+from app_metrics.aggregation.run import backlog
+from app_metrics.recording.scope import current_collector
 
 if django.VERSION < (6, 0):
     pytest.skip("django.tasks came with Django 6.0", allow_module_level=True)
 
 from django.tasks import task
 
-from app_metrics import django_tasks
+from app_metrics.contrib import django_task_functions
 
 
 @task
@@ -87,13 +87,13 @@ def test_a_task_that_raises_is_a_batch(recorded):
 @pytest.mark.django_db
 def test_aggregate_adds_what_waits_to_the_totals():
     metric("orders")
-    result = django_tasks.aggregate.enqueue()
+    result = django_task_functions.aggregate.enqueue()
     assert (result.errors, backlog().items) == ([], 0)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_send_reports_runs():
-    assert django_tasks.send_reports.enqueue().errors == []
+    assert django_task_functions.send_reports.enqueue().errors == []
 
 
 @pytest.mark.django_db
@@ -101,5 +101,5 @@ def test_a_task_fails_where_its_command_does(monkeypatch):
     def fail(*arguments, **options):
         raise CommandError("failed")
 
-    monkeypatch.setattr(django_tasks, "call_command", fail)
-    assert [error.exception_class for error in django_tasks.aggregate.enqueue().errors] == [CommandError]
+    monkeypatch.setattr(django_task_functions, "call_command", fail)
+    assert [error.exception_class for error in django_task_functions.aggregate.enqueue().errors] == [CommandError]

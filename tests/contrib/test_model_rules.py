@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from app_metrics import collect
 from app_metrics.contrib import model_rules
-from app_metrics.testing import assert_metric_recorded
+from app_metrics.testing.recorded import assert_metric_recorded
 from tests.testapp.models import Document, Draft, Member, Notice, Report, Tag
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from freezegun import freeze_time
 from app_metrics.checks import check_rules
 from app_metrics.contrib.model_rules import compile_models
 from app_metrics.contrib.row_dates import compile_row_date
-from app_metrics.periods import bucket
-from app_metrics.source_tables import given_source
+from app_metrics.core.periods import bucket
+from app_metrics.transfer.source_tables import given_source
 from tests.testapp.models import Order
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from app_metrics import collect
 from app_metrics.contrib.signal_rules import compile_signals
-from app_metrics.testing import assert_metric_recorded
+from app_metrics.testing.recorded import assert_metric_recorded
 
 paid = Signal()
 refunded = Signal()

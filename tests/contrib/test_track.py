@@ -12,7 +12,7 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.views import View
 
 from app_metrics import collect, track
-from app_metrics.testing import assert_metric_recorded
+from app_metrics.testing.recorded import assert_metric_recorded
 
 TRACKED = track("calls", labels={"plan": "pro"})
 

@@ -7,7 +7,7 @@ from django.db import connections, transaction
 from django.test import Client
 
 from app_metrics.models import Item
-from app_metrics.testing import assert_metric_recorded
+from app_metrics.testing.recorded import assert_metric_recorded
 from tests.testapp.models import Document
 
 
@@ -32,7 +32,7 @@ def stored(alias):
     return set(Item.objects.using(alias).values_list("slug", "count"))
 
 
-@pytest.mark.urls("tests.rule_urls")
+@pytest.mark.urls("tests.support.rule_urls")
 @pytest.mark.usefixtures("rules", "atomic_requests")
 def test_a_view_that_saves_and_raises_counts_its_status_and_not_what_it_saved(transactional_database):
     response = Client(raise_request_exception=False).get("/half-signup/")
@@ -41,7 +41,7 @@ def test_a_view_that_saves_and_raises_counts_its_status_and_not_what_it_saved(tr
     assert stored(transactional_database) == {("failures", 1)}
 
 
-@pytest.mark.urls("tests.rule_urls")
+@pytest.mark.urls("tests.support.rule_urls")
 @pytest.mark.usefixtures("rules", "atomic_requests")
 def test_a_view_that_saves_and_answers_counts_both(transactional_database):
     assert Client().get("/order/").status_code == 200

@@ -11,12 +11,12 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 
-from app_metrics.arguments import MAX_LABELS
 from app_metrics.checks import check_rules
 from app_metrics.contrib.url_rules import compile_urls, record_response, rules_by_view_name
-from app_metrics.testing import assert_metric_recorded
+from app_metrics.core.validation import MAX_LABELS
+from app_metrics.testing.recorded import assert_metric_recorded
 
-pytestmark = [pytest.mark.urls("tests.rule_urls")]
+pytestmark = [pytest.mark.urls("tests.support.rule_urls")]
 
 ANY_STATUS = ["1xx", "2xx", "3xx", "4xx", "5xx"]
 
@@ -40,7 +40,7 @@ def answer_early(get_response):
         ("page", "/page/"),
         ("async", "/async/"),
         ("regions:eu:item", "/shops/eu/item/"),
-        ("tests.rule_urls.page", "/unnamed/"),
+        ("tests.support.rule_urls.page", "/unnamed/"),
     ],
 )
 def test_a_rule_counts_the_url_that_its_key_names(name, address, client, settings, recorded):
@@ -281,7 +281,7 @@ EVERYWHERE = {"*": "requests"}
 
 @pytest.mark.parametrize(
     ("name", "address"),
-    [("page", "/page/"), ("regions:eu:item", "/shops/eu/item/"), ("tests.rule_urls.page", "/unnamed/")],
+    [("page", "/page/"), ("regions:eu:item", "/shops/eu/item/"), ("tests.support.rule_urls.page", "/unnamed/")],
 )
 def test_a_star_counts_every_url_by_its_name(name, address, client, settings, recorded):
     settings.APP_METRICS_URLS = EVERYWHERE

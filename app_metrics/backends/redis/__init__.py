@@ -13,12 +13,12 @@ from django.utils.functional import cached_property
 from redis import exceptions
 
 from ...conf import max_label_sets, settings
-from ...ledger import write_once
-from ...sql import is_lost
-from ...summary import Batch
-from .. import base
-from .coding import decode
-from .connecting import check, connect
+from ...core.summary import Batch
+from ...storage.dialects import is_lost
+from ...storage.ledger import write_once
+from ...transport import base
+from .client import check, connect
+from .codec import decode
 from .shard import Shard
 
 MAX_SHARDS = 1024

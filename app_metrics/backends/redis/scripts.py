@@ -9,8 +9,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from ...summary import OVERFLOW_LABELS
-from .coding import VALUE
+from ...core.summary import OVERFLOW_LABELS
+from .codec import VALUE
 
 
 class Script:

@@ -8,8 +8,8 @@ from typing import Any
 
 from redis.client import NEVER_DECODE
 
-from ...summary import Batch
-from .coding import as_text, as_texts, buckets
+from ...core.summary import Batch
+from .codec import as_text, as_texts, buckets
 from .scripts import CLAIM, DELETE, FORGET, WRITE
 
 # Fields that are read at once, and buckets that are claimed at once: others wait meanwhile.

@@ -6,15 +6,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ... import spool
-from ...aggregation import Aggregation, aggregate, backlog, checked_chunk_size
-from ...figures import one_line
-from ...gathering import gather_from
+from ...aggregation.intake import gather_from
+from ...aggregation.run import Aggregation, aggregate, backlog, checked_chunk_size
+from ...core.formatting import one_line
 from ...models import LedgerRow
-from ...waiting import held, is_complete
+from ...models.pending import held, is_complete
+from ...transport import spool
+from ..notifications import end, evaluate_alerts, mail_notices
 from ..output import counted
 from ..progress import progress
-from ..telling import end, evaluate_alerts, mail_notices
 
 
 class Command(BaseCommand):

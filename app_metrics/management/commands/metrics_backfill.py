@@ -5,13 +5,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ...aggregation import aggregate
-from ...backfilling import Filled, backfill, remaining
-from ...figures import one_line
-from ...source_tables import Source, UnusableSource
+from ...aggregation.run import aggregate
+from ...core.formatting import one_line
+from ...transfer.backfill import Filled, backfill, remaining
+from ...transfer.source_tables import Source, UnusableSource
 from ..output import counted, fitting
 from ..progress import progress
-from ..sources import add_source_arguments, left_out_undated, named_source
+from ..source_options import add_source_arguments, left_out_undated, named_source
 
 
 class Command(BaseCommand):

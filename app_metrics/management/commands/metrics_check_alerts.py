@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ..telling import end, evaluate_alerts, mail_notices
+from ..notifications import end, evaluate_alerts, mail_notices
 
 
 class Command(BaseCommand):

@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ...aggregation import aggregate
-from ...exporting import count_rows, rows, write_csv, write_json
-from ...figures import one_line
-from ..dates import parse_date
+from ...aggregation.run import aggregate
+from ...core.formatting import one_line
+from ...transfer.csv_export import count_rows, rows, write_csv, write_json
+from ..arguments import parse_date
 from ..progress import progress
 
 FORMATS = {"csv": write_csv, "json": write_json}

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ...aggregation import aggregate
-from ...importing import Checked, Rejected, check_file, import_file, was_imported
+from ...aggregation.run import aggregate
+from ...transfer.csv_import import Checked, Rejected, check_file, import_file, was_imported
 from ..output import counted, fitting
 from ..progress import progress
 

@@ -4,8 +4,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ...ledger import KEPT_DAYS, forget_old, old_rows
-from ...retention import Limit, expired, limits, prune
+from ...aggregation.retention import Limit, expired, limits, prune
+from ...storage.ledger import KEPT_DAYS, forget_old, old_rows
 from ..output import counted
 from ..progress import progress
 

@@ -7,9 +7,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils.text import slugify
 
-from ...declared import declare
-from ...figures import one_line
-from ...mailing import (
+from ...core.formatting import one_line
+from ...models import MetricSet
+from ...models.reports import SENT_PERIODS
+from ...notifications.outbox import Outcome, Skip, due_notices, send_notices
+from ...reports.declared_sets import declare
+from ...reports.rendering import Mail
+from ...reports.sending import (
     Writer,
     checked_day,
     chosen_sets,
@@ -20,13 +24,9 @@ from ...mailing import (
     rendered,
     send_reports,
 )
-from ...models import MetricSet
-from ...models.reporting import SENT_PERIODS
-from ...outbox import Outcome, Skip, due_notices, send_notices
-from ...rendering import Mail
-from ..dates import parse_date
+from ..arguments import parse_date
+from ..notifications import end, write_problems
 from ..output import counted
-from ..telling import end, write_problems
 
 
 class Command(BaseCommand):

@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone, translation
 
 from ...conf import first_weekday
-from ...figures import aligned, one_line, shown, sparkline
+from ...core.formatting import aligned, one_line, shown, sparkline
+from ...core.periods import DAY, FIRST_YEAR, HOUR, PERIODS, period_start, previous_start
+from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
-from ...periods import DAY, FIRST_YEAR, HOUR, PERIODS, period_start, previous_start
-from ...readings import Point, point_headline, today
-from ...summary import COUNTER, GAUGE
+from ...models.queries import Point, point_headline, today
 from ..output import can_hold, fitting
 
 MOST = 1000

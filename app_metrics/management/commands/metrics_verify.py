@@ -5,13 +5,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ...figures import one_line
-from ...source_tables import Source, configured_slugs
-from ...summary import NO_LABELS, Number, trimmed
-from ...verifying import Difference, count, verify
+from ...core.formatting import one_line
+from ...core.summary import NO_LABELS, Number, trimmed
+from ...transfer.source_tables import Source, configured_slugs
+from ...transfer.verify import Difference, count, verify
 from ..output import counted, fitting
 from ..progress import progress
-from ..sources import add_source_arguments, left_out_undated, named_source
+from ..source_options import add_source_arguments, left_out_undated, named_source
 
 SHOWN_LINES = 100
 

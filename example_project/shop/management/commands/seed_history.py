@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from app_metrics import collect
+from app_metrics.core.summary import COUNTER, TIMER
 from app_metrics.models import Item, Total
-from app_metrics.recording import record
-from app_metrics.summary import COUNTER, TIMER
+from app_metrics.recording.metrics import record
 from app_metrics.utils import create_metric, create_metric_set
 from example_project.shop.history import day_events
 

@@ -1,0 +1,106 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from ..core.formatting import shown
+from ..core.periods import DAY, MONTH
+from ..core.summary import OVERFLOW_LABELS
+from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
+from .base import ReadOnlyAdmin
+
+
+@admin.register(Metric)
+class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("name", "slug", "kind", "unit", "today", "this_month", "is_capped", "second_kind")
+    list_filter = ("kind", "sets")
+    search_fields = ("name", "slug", "description")
+    prepopulated_fields = {"slug": ("name",)}
+    readonly_fields = ("second_kind",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        overflow = Total.objects.filter(metric=OuterRef("pk"), labels=OVERFLOW_LABELS)
+        metrics: Any = super().get_queryset(request)
+        return metrics.with_total(DAY, name="today").with_total(MONTH, name="month").annotate(capped=Exists(overflow))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Code records under the slug; items recorded before a change would create the old metric again.
+        return (*self.readonly_fields, "slug") if obj else self.readonly_fields
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return {} if obj else self.prepopulated_fields
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count the totals that go with metrics: listing years of them would not end."""
+        totals = Total.objects.filter(metric__in=objs).count()
+        counts = {Metric._meta.verbose_name_plural: len(objs), Total._meta.verbose_name_plural: totals}
+        return [str(metric) for metric in objs], counts, set(), []
+
+    @admin.display(description=_("today"), ordering="today")
+    def today(self, metric: Any) -> str:
+        return shown(metric.today, metric.kind)
+
+    @admin.display(description=_("this month"), ordering="month")
+    def this_month(self, metric: Any) -> str:
+        return shown(metric.month, metric.kind)
+
+    @admin.display(description=_("too many label sets"), boolean=True)
+    def is_capped(self, metric: Any) -> bool:
+        return bool(metric.capped)
+
+
+@admin.register(Total)
+class TotalAdmin(ReadOnlyAdmin):
+    list_display = ("metric", "labels", "period", "starts_at", "count", "total", "minimum", "maximum", "last")
+    list_filter = ("period", "metric")
+    list_select_related = ("metric",)
+    search_fields = ("metric__name", "metric__slug", "labels")
+    date_hierarchy = "start"
+    ordering = ("-start", "-hour")
+
+
+@admin.register(Item)
+class ItemAdmin(ReadOnlyAdmin):
+    list_display = ("slug", "kind", "labels", "day", "hour", "count", "total")
+    list_filter = ("kind",)
+    search_fields = ("slug", "labels")
+    ordering = ("-pk",)
+
+
+@admin.register(QuarantinedItem)
+class QuarantinedItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("quarantined_at", "reason", "payload")
+    search_fields = ("reason", "payload")
+    readonly_fields = ("quarantined_at", "reason", "payload")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(AggregationRun)
+class AggregationRunAdmin(ReadOnlyAdmin):
+    list_display = ("finished_at", "seconds", "items", "quarantined")
+
+
+@admin.register(Backfill)
+class BackfillAdmin(ReadOnlyAdmin):
+    list_display = ("metric", "filled_until", "is_finished", "events", "updated_at")
+    list_select_related = ("metric",)
+    search_fields = ("metric__name", "metric__slug")
+
+    @admin.display(description=_("filled until"), ordering="until_day")
+    def filled_until(self, backfill: Backfill) -> Any:
+        return backfill.filled_until
+
+    @admin.display(description=_("finished"), boolean=True)
+    def is_finished(self, backfill: Backfill) -> bool:
+        return backfill.is_finished
+
+
+@admin.register(ImportedFile)
+class ImportedFileAdmin(ReadOnlyAdmin):
+    list_display = ("name", "lines", "imported_at", "digest")
+    search_fields = ("name", "digest")
+    ordering = ("-pk",)

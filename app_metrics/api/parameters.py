@@ -1,0 +1,109 @@
+"""What a request to the API asks for, and what is wrong with it."""
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from django.http import HttpRequest
+
+from ..contrib.rules import suggest
+from ..core.periods import FIRST_YEAR, LAST_YEAR
+from ..core.validation import check_labels
+
+LABEL = "label."
+# What one answer holds at most, and metrics and label sets by default.
+MAX_RESULTS, DEFAULT_RESULTS = 1000, 100
+# Characters of a text that is looked for: those of the longest name. SQLite refuses patterns of 50,000.
+MAX_TEXT = 200
+
+# Longer than any page number there can be, and short enough for every database.
+_NUMBER = re.compile("0*[1-9][0-9]{0,8}")
+
+
+class Mistake(Exception):
+    """A request that cannot be answered; `status` is the HTTP status that says so."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Parameters:
+    """The query parameters of a request. What is wrong with them raises a Mistake.
+
+    Each may be given once; `labels` says whether `label.NAME` is one of them, too.
+    """
+
+    def __init__(self, request: HttpRequest, *known: str, labels: bool = False) -> None:
+        for name, values in request.GET.lists():
+            if name not in known and not (labels and name.startswith(LABEL)):
+                shown = [*known, f"{LABEL}NAME"] if labels else known
+                raise Mistake(f"There is no parameter {name!r:.100}. {suggest(name[:100], shown)}")
+            if len(values) > 1:
+                raise Mistake(f"Give {name!r:.100} once; it is there {len(values)} times.")
+            if "\0" in name + values[0]:
+                raise Mistake(f"{name!r:.100} holds a NUL character; leave it out.")
+        self._values = request.GET
+
+    def text(self, name: str) -> str:
+        """Return a text of at most 200 characters; "" where there is none."""
+        text = self._values.get(name, "")
+        if len(text) > MAX_TEXT:
+            raise Mistake(f"`{name}` has {len(text)} characters; at most {MAX_TEXT} fit.")
+        return text
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        value = self._values.get(name, default)
+        if value not in (*choices, default):
+            raise Mistake(f"`{name}` is {value!r:.100}. {suggest(value[:100], choices)}")
+        return value
+
+    def number(self, name: str, default: int, largest: int | None = None) -> int:
+        """Return a whole number from 1 to the largest."""
+        text = self._values.get(name, str(default))
+        if not _NUMBER.fullmatch(text) or (largest and int(text) > largest):
+            wanted = f"from 1 to {largest}" if largest else "from 1 on"
+            raise Mistake(f"`{name}` is {text!r:.100}; give a whole number {wanted}.")
+        return int(text)
+
+    def day(self, name: str) -> date | None:
+        text = self._values.get(name)
+        if text is None:
+            return None
+        try:
+            day = date.fromisoformat(text)
+        except ValueError as error:
+            raise Mistake(f"`{name}` is {text!r:.100}; give a date such as 2026-11-23.") from error
+        _check_year(name, day)
+        return day
+
+    def moment(self, name: str) -> datetime | None:
+        """Return a time; it is naive where it has no offset."""
+        text = self._values.get(name)
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or ":" not in text:
+            raise Mistake(
+                f"`{name}` is {text!r:.100}; an hour is named by a time such as 2026-11-23T09:00, or with an offset, "
+                "2026-11-23T09:00%2B01:00 (a plain + in an address is a blank)."
+            )
+        _check_year(name, moment)
+        return moment
+
+    def labels(self) -> dict[str, str] | None:
+        """Return the label set that the parameters name one by one; None where there is none of them."""
+        labels = {name.removeprefix(LABEL): self._values[name] for name in self._values if name.startswith(LABEL)}
+        try:
+            check_labels(labels)
+        except ValueError as error:
+            raise Mistake(str(error)) from error
+        return labels or None
+
+
+def _check_year(name: str, day: date) -> None:
+    if not FIRST_YEAR < day.year < LAST_YEAR:
+        raise Mistake(f"`{name}` is in the year {day.year}; it must lie between {FIRST_YEAR} and {LAST_YEAR}.")

@@ -1,0 +1,162 @@
+"""All-time totals as Prometheus reads them, written by `prometheus_client` (the extra `prometheus`)."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..core.formatting import one_line
+from ..core.summary import COUNTER, GAUGE, TIMER, Summary, merge, readable_labels
+from ..models import Item, LedgerRow, Metric, Total
+from ..models.folding import all_time
+from ..models.pending import held
+from ..models.queries import Sources
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric as Family  # type: ignore[import-not-found,unused-ignore]
+
+OPENMETRICS = "application/openmetrics-text"
+# Label names with a meaning of their own in histograms and summaries.
+RESERVED = ("le", "quantile")
+
+Labels = tuple[tuple[str, str], ...]
+# The summaries of one metric by label set.
+LabelSets = Mapping[Labels, Summary]
+
+_UNFIT = re.compile("[^a-zA-Z0-9_]")
+
+
+class Unavailable(Exception):
+    """The package `prometheus_client` is not installed."""
+
+
+class Name(NamedTuple):
+    """What a family is called, and what may not be called so, too: its samples, in every format."""
+
+    family: str
+    claimed: tuple[str, ...]
+
+
+def latest(accept: str) -> tuple[bytes, str]:
+    """Return all-time totals as text, and its content type: OpenMetrics where `accept` names it. Raises Unavailable."""
+    try:
+        from prometheus_client.exposition import choose_encoder  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise Unavailable from error
+    # No more of the header is handed on: all names are plain, and some versions fail on a malformed one.
+    encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS in accept else "")
+    return encode(_Registry(list(families()))), content_type
+
+
+def families() -> Iterator["Family"]:
+    """Yield what was recorded since ever as one family per metric, waiting items included; two queries.
+
+    A counter that recorded nothing is 0; other metrics then are left out.
+    """
+    # Read first: what is deleted or renamed meanwhile is left out, not half there.
+    found: dict[str, dict[str, Summary]] = defaultdict(dict)
+    everything = Sources(Total.objects.all(), Item.objects.all(), held(LedgerRow.objects))
+    for (slug, labels), summary in all_time(everything).items():
+        found[slug][labels] = summary
+    metrics = list(Metric.objects.order_by("pk"))
+    for metric, name in zip(metrics, names(metrics), strict=True):
+        summaries = found.get(metric.slug, {})
+        if summaries or metric.kind == COUNTER:
+            yield _family(metric, name, _plain_labels(summaries))
+
+
+def names(metrics: Iterable[Metric]) -> Iterator[Name]:
+    """Yield a name for each metric; of two that would be called the same, the later one gets a number."""
+    taken: set[str] = set()
+    for metric in metrics:
+        number = 1
+        while taken & set((name := _name(metric, number)).claimed):
+            number += 1
+        taken.update(name.claimed)
+        yield name
+
+
+def label_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return what labels are called in Prometheus, each of one metric's otherwise."""
+    found: dict[str, str] = {}
+    for key in sorted(keys):
+        plain = _plain_label(key)
+        name, number = plain, 1
+        while name in found.values():
+            number += 1
+            # Two underscores at the beginning are reserved.
+            name = f"{plain.removesuffix('_')}_{number}"
+        found[key] = name
+    return found
+
+
+class _Registry:
+    """What the encoders of `prometheus_client` ask for families."""
+
+    def __init__(self, collected: list["Family"]) -> None:
+        self._collected = collected
+
+    def collect(self) -> list["Family"]:
+        return self._collected
+
+
+def _name(metric: Metric, number: int) -> Name:
+    plain = _UNFIT.sub("_", metric.slug)
+    plain = f"_{plain}" if plain[:1].isdigit() else plain
+    suffix = f"_{number}" if number > 1 else ""
+    if metric.kind == GAUGE:
+        return Name(plain + suffix, (plain + suffix,))
+    if metric.kind == TIMER:
+        family = f"{plain.removesuffix('_seconds')}{suffix}_seconds"
+        return Name(family, (family, f"{family}_count", f"{family}_sum", f"{family}_created"))
+    family = (plain.removesuffix("_total") or plain) + suffix
+    return Name(family, (family, f"{family}_total", f"{family}_created"))
+
+
+def _plain_label(key: str) -> str:
+    plain = _UNFIT.sub("_", key)
+    if plain.startswith("__") or not plain:
+        plain = "_" + plain.lstrip("_")
+    if plain[:1].isdigit():
+        plain = f"_{plain}"
+    return f"{plain}_" if plain in RESERVED else plain
+
+
+def _plain_labels(summaries: Mapping[str, Summary]) -> LabelSets:
+    """Return the summaries by label sets as Prometheus tells them apart: to it an empty value is no label."""
+    decoded = [(readable_labels(text), summary) for text, summary in summaries.items()]
+    called = label_names({key for labels, _ in decoded for key in labels})
+    found: dict[Labels, Summary] = {}
+    for labels, summary in decoded:
+        plain = tuple(sorted((called[key], value) for key, value in labels.items() if value))
+        found[plain] = merge(found[plain], summary) if plain in found else summary
+    return dict(sorted(found.items()))
+
+
+def _family(metric: Metric, name: Name, summaries: LabelSets) -> "Family":
+    from prometheus_client.core import Metric as Family
+
+    kind, suffixes = _form(metric.kind, falls=any(summary.minimum < 0 for summary in summaries.values()))
+    family = Family(name.family, _documentation(metric), kind)
+    for labels, summary in summaries.items():
+        for suffix, number in suffixes.items():
+            family.add_sample(name.family + suffix, dict(labels), float(getattr(summary, number)))
+    if not summaries:
+        family.add_sample(f"{name.family}_total", {}, 0.0)
+    return family
+
+
+def _form(kind: str, *, falls: bool) -> tuple[str, dict[str, str]]:
+    """Return the type of a family, and what its samples hold by the ends of their names.
+
+    What falls is neither a counter of Prometheus nor the sum of a summary.
+    """
+    if kind == GAUGE:
+        return "gauge", {"": "last"}
+    if kind == TIMER:
+        return "summary", {"_count": "count"} if falls else {"_count": "count", "_sum": "total"}
+    return ("gauge", {"": "total"}) if falls else ("counter", {"_total": "total"})
+
+
+def _documentation(metric: Metric) -> str:
+    return one_line(f"{metric.name}: {metric.description}" if metric.description else metric.name)

@@ -1,0 +1,256 @@
+"""Doors for other tools, read only: a JSON API, and the totals for Prometheus."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import wraps
+from typing import Any, NamedTuple
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
+from django.http import HttpRequest, HttpResponse
+
+from ..conf import first_weekday, time_zone
+from ..contrib.rules import suggest
+from ..core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, Piece, bucket, period_start
+from ..core.summary import KINDS, Number, Summary, merge_all, readable_labels, trimmed
+from ..core.validation import check_slug
+from ..models import Metric, MetricSet
+from ..models.folding import fold
+from ..models.pending import is_complete
+from ..models.queries import Point, point_headline, starts_at, today
+from ..transfer.csv_export import inert_json
+from ..trending import sources
+from .access import View, door
+from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
+from .prometheus import Unavailable, latest
+
+# Points of a series where nothing says since when: days where the period is "hour".
+RECENT = {HOUR: 2, DAY: 30, WEEK: 12, MONTH: 12, YEAR: 5}
+# A page of hours consists of whole dates, which have up to 25 of them.
+HOURLY_DATES = MAX_RESULTS // 25
+
+Answer = dict[str, Any]
+
+
+class Page(NamedTuple):
+    """The results from `first` up to `end`, and the links to the pages beside them."""
+
+    first: int
+    end: int
+    links: Answer
+
+
+def answered(data: Answer, status: int = 200) -> HttpResponse:
+    return HttpResponse(inert_json(data), content_type="application/json", status=status)
+
+
+def tell_json(status: int, message: str) -> HttpResponse:
+    return answered({"error": message}, status)
+
+
+def tell_text(status: int, message: str) -> HttpResponse:
+    return HttpResponse(f"{message}\n", content_type="text/plain; charset=utf-8", status=status)
+
+
+def json_view(answer: Callable[..., Answer]) -> View:
+    """Make a view of a function that returns data or raises Mistake."""
+
+    @door(tell_json)
+    @wraps(answer)
+    def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return answered(answer(request, *args, **kwargs))
+        except Mistake as mistake:
+            return tell_json(mistake.status, str(mistake))
+
+    return view
+
+
+@json_view
+def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
+    """List metrics by slug; `search`, `kind` and `set` choose among them."""
+    parameters = Parameters(request, "search", "kind", "set", "page", "per_page")
+    metrics = _chosen(parameters)
+    count = metrics.count()
+    page = _page(request, parameters, count)
+    results = [
+        {
+            **_described(metric),
+            "series": request.build_absolute_uri(f"{metric.slug}/series/"),
+            "totals": request.build_absolute_uri(f"{metric.slug}/totals/"),
+        }
+        for metric in metrics.order_by("slug")[page.first : page.end]
+    ]
+    return {"count": count, **page.links, "results": results}
+
+
+@json_view
+def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
+    """Show a metric period by period; `label.NAME` chooses one label set."""
+    parameters = Parameters(request, "period", "start", "end", "page", labels=True)
+    period, labels = parameters.choice("period", PERIODS, DAY), parameters.labels()
+    step = DAY if period == HOUR else period
+    start, end = _range(parameters, period, step)
+    first = period_start(step, start, first_weekday())
+    count = _steps(step, first, period_start(step, end, first_weekday())) + 1
+    page = _page(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
+    metric, complete = _metric(slug), is_complete()
+    points = metric.series(period, _shifted(step, first, page.first), _shifted(step, first, page.end - 1), labels)
+    return {
+        **_described(metric),
+        "period": period,
+        "labels": labels,
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "complete": complete and is_complete(),
+        **page.links,
+        "results": [{"start": point.start.isoformat(), **_numbers(metric.kind, point)} for point in points],
+    }
+
+
+@json_view
+def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
+    """Show one period of a metric, as a whole and by label set."""
+    parameters = Parameters(request, "period", "date", "page", "per_page")
+    piece = _piece(parameters, parameters.choice("period", PERIODS, DAY))
+    metric, complete = _metric(slug), is_complete()
+    found = fold(sources([metric]), {piece: [piece]})
+    summaries = sorted((labels, summary) for (_, labels, _), summary in found.items())
+    page = _page(request, parameters, len(summaries))
+    return {
+        **_described(metric),
+        "period": piece[0],
+        "start": starts_at(*piece).isoformat(),
+        "summary": _summed(metric.kind, merge_all(summary for _, summary in summaries)),
+        "count": len(summaries),
+        "complete": complete and is_complete(),
+        **page.links,
+        "results": [
+            {"labels": readable_labels(labels), **_summed(metric.kind, summary)}
+            for labels, summary in summaries[page.first : page.end]
+        ],
+    }
+
+
+@door(tell_text)
+def prometheus(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    """Show all-time totals to Prometheus."""
+    complete = is_complete()
+    try:
+        content, content_type = latest(request.headers.get("Accept", ""))
+    except Unavailable:
+        message = 'prometheus_client is not installed here: `pip install prometheus_client`, or the extra "prometheus".'
+        return tell_text(501, message)
+    if not (complete and is_complete()):
+        # A counter that falls is taken for one that began anew, and all it ever counted for a sudden rise.
+        return tell_text(503, "The backend's destination does not answer, so that what waits there is not known.")
+    return HttpResponse(content, content_type=content_type)
+
+
+def _chosen(parameters: Parameters) -> QuerySet[Metric]:
+    metrics: QuerySet[Metric] = Metric.objects.all()
+    if search := parameters.text("search"):
+        # MariaDB compares slugs exactly, so that their case would matter there.
+        lowered = metrics.alias(lowered=Lower("slug"))
+        metrics = lowered.filter(Q(name__icontains=search) | Q(lowered__contains=search.lower()))
+    if kind := parameters.choice("kind", KINDS, ""):
+        metrics = metrics.filter(kind=kind)
+    if name := parameters.text("set"):
+        metrics = metrics.filter(sets=_metric_set(name))
+    return metrics
+
+
+def _metric_set(name: str) -> MetricSet:
+    found: MetricSet | None = MetricSet.objects.filter(name=name).first()
+    if found is None:
+        known = list(MetricSet.objects.values_list("name", flat=True))
+        hint = suggest(name[:100], known) if known else "There are none yet."
+        raise Mistake(f"There is no metric set {name!r:.100}. {hint}")
+    return found
+
+
+def _metric(slug: str) -> Metric:
+    try:
+        metric: Metric = Metric.objects.get(slug=check_slug(slug))
+    except (Metric.DoesNotExist, ValueError) as error:
+        raise Mistake(f"There is no metric {slug!r:.100}.", 404) from error
+    return metric
+
+
+def _described(metric: Metric) -> Answer:
+    return {name: getattr(metric, name) for name in ("slug", "name", "kind", "unit", "description")}
+
+
+def _page(request: HttpRequest, parameters: Parameters, count: int, size: int | None = None) -> Page:
+    """Return the page that is asked for; without a size the request may choose it, too."""
+    size = size or parameters.number("per_page", DEFAULT_RESULTS, MAX_RESULTS)
+    number = parameters.number("page", 1)
+    pages = max(1, -(-count // size))
+    if number > pages:
+        raise Mistake(f"There is no page {number}; the last one is {pages}.", 404)
+    links = {
+        "next": _link(request, number + 1) if number < pages else None,
+        "previous": _link(request, number - 1) if number > 1 else None,
+    }
+    return Page((number - 1) * size, min(number * size, count), links)
+
+
+def _link(request: HttpRequest, page: int) -> str:
+    query = request.GET.copy()
+    query["page"] = str(page)
+    return request.build_absolute_uri(f"?{query.urlencode()}")
+
+
+def _range(parameters: Parameters, period: str, step: str) -> tuple[date, date]:
+    """Return the first and the last date that are asked for; by default a recent stretch up to today."""
+    start, end = parameters.day("start"), parameters.day("end")
+    if end is None:
+        end = max(today(), start or today())
+    if start is None:
+        start = _shifted(step, period_start(step, end, first_weekday()), 1 - RECENT[period])
+    if start > end:
+        raise Mistake(f"`start`, {start}, is after `end`, {end}; exchange them.")
+    return start, end
+
+
+def _steps(period: str, start: date, end: date) -> int:
+    """Return how many periods lie between two starts; not for hours."""
+    if period == YEAR:
+        return end.year - start.year
+    if period == MONTH:
+        return (end.year - start.year) * 12 + end.month - start.month
+    return (end - start).days // (7 if period == WEEK else 1)
+
+
+def _shifted(period: str, start: date, steps: int) -> date:
+    """Return the start of the period so many periods later; not for hours."""
+    if period == YEAR:
+        return start.replace(year=start.year + steps)
+    if period == MONTH:
+        years, month = divmod(start.month - 1 + steps, 12)
+        return start.replace(year=start.year + years, month=month + 1)
+    return start + timedelta(days=steps * (7 if period == WEEK else 1))
+
+
+def _piece(parameters: Parameters, period: str) -> Piece:
+    """Return the period that holds `date`."""
+    if period != HOUR:
+        return period, period_start(period, parameters.day("date") or today(), first_weekday()), 0
+    zone = time_zone()
+    moment = parameters.moment("date") or datetime.now(zone)
+    return period, *bucket(int(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() // 1), zone)
+
+
+def _summed(kind: str, summary: Summary | None) -> Answer:
+    return _numbers(kind, Point(today(), *summary[:5]) if summary else Point(today()))
+
+
+def _numbers(kind: str, point: Point) -> Answer:
+    """Return a point's numbers: `count` as a number, the others as text, which JSON readers do not round."""
+    numbers = {name: _text(getattr(point, name)) for name in ("total", "minimum", "maximum", "last")}
+    return {"count": point.count, **numbers, "value": _text(point_headline(kind, point))}
+
+
+def _text(number: Number | None) -> str | None:
+    return None if number is None else f"{trimmed(Decimal(number)):f}"

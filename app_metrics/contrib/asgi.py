@@ -1,0 +1,32 @@
+"""Flush when an ASGI server ends: it runs no exit handlers, but tells the application."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from ..transport.buffer import flush
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def flushing(application: Application) -> Application:
+    """Return Django's ASGI application with an answer to the server's lifespan events, which it has none for itself.
+
+    At the shutdown it calls `app_metrics.flush()`.
+    """
+
+    async def application_with_lifespan(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        else:
+            await application(scope, receive, send)
+
+    return application_with_lifespan
+
+
+async def _live(receive: Any, send: Any) -> None:
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+    await sync_to_async(flush, thread_sensitive=False)()
+    await send({"type": "lifespan.shutdown.complete"})

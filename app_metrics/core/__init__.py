@@ -1,0 +1,1 @@
+"""The vocabulary all speak: periods, numbers, labels, summaries, batches, texts. No database."""

@@ -1,0 +1,135 @@
+"""Accept what can be counted exactly, and say what is wrong with anything else."""
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, Inexact
+
+from ..conf import time_zone
+from .periods import FIRST_YEAR, LAST_YEAR
+from .summary import (
+    COUNTER,
+    DECIMAL_PLACES,
+    EXACT,
+    KINDS,
+    LARGEST,
+    NO_LABELS,
+    QUANTUM,
+    Number,
+    decode_labels,
+    encode_labels,
+)
+
+MAX_SLUG_LENGTH = 100
+MAX_LABELS = 8
+MAX_LABEL_LENGTH = 100
+# MariaDB indexes at most 3,072 bytes and PostgreSQL about 2,700: 500 characters of four bytes fit both.
+MAX_LABELS_LENGTH = 500
+
+_SLUG = re.compile(r"[-a-zA-Z0-9_]+")
+
+
+# Slugs and label sets that were checked: to be found here is all that most calls need.
+good_slugs: set[str] = set()
+good_labels: dict[tuple[tuple[str, str], ...], str] = {}
+known_labels = good_labels.get
+MOST_REMEMBERED = 4096
+# The number of most calls, which needs no check.
+ONE = 1
+
+
+def check_slug(slug: str) -> str:
+    """Return a valid slug. Raises TypeError or ValueError."""
+    if not isinstance(slug, str):
+        raise TypeError(f"A slug is a str, not {type(slug).__name__}.")
+    if slug in good_slugs:
+        return slug
+    if not _SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_LENGTH:
+        raise ValueError(
+            f"{slug[:200]!r} is not a slug: use ASCII letters, digits, hyphens and underscores, "
+            f"at most {MAX_SLUG_LENGTH}."
+        )
+    if len(good_slugs) >= MOST_REMEMBERED:
+        good_slugs.clear()
+    good_slugs.add(slug)
+    return slug
+
+
+def check_labels(labels: Mapping[str, str] | None) -> str:
+    """Return the canonical text of a label set. Raises TypeError or ValueError."""
+    if labels is None:
+        return NO_LABELS
+    if not isinstance(labels, Mapping):
+        raise TypeError(f"Labels are a mapping of str to str, not {type(labels).__name__}.")
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"{len(labels)} labels are too many; a metric has at most {MAX_LABELS}.")
+    pairs = tuple(labels.items())
+    for key, value in pairs:
+        _check_label(key)
+        _check_label(value)
+    text = encode_labels(dict(pairs))
+    if len(text) > MAX_LABELS_LENGTH:
+        raise ValueError(f"The labels take {len(text)} characters as JSON; at most {MAX_LABELS_LENGTH} fit.")
+    if len(good_labels) >= MOST_REMEMBERED:
+        good_labels.clear()
+    good_labels[pairs] = text
+    return text
+
+
+def check_key(slug: str, kind: str, labels: str) -> None:
+    """Check what names a series in a message or a store. Raises TypeError or ValueError."""
+    check_slug(slug)
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is not a kind of metric")
+    if labels != NO_LABELS and (len(labels) > MAX_LABELS_LENGTH or encode_labels(decode_labels(labels)) != labels):
+        raise ValueError(f"{labels!r} is not a label set")
+
+
+def _check_label(text: str) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"Labels map str to str; {text!r:.200} is of type {type(text).__name__}.")
+    if len(text) > MAX_LABEL_LENGTH:
+        raise ValueError(f"The label {text[:50]!r}… has {len(text)} characters; at most {MAX_LABEL_LENGTH} fit.")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"The label {text!r} holds a NUL or a lone surrogate, which databases refuse.")
+
+
+def check_number(number: Number | float, kind: str) -> Number | float:
+    """Return a finite number that the totals can hold exactly. Raises TypeError or ValueError."""
+    if type(number) is int:
+        if -LARGEST < number < LARGEST:
+            return number
+        raise ValueError(f"A number of {number.bit_length()} bits is too large; it must be below 10**18.")
+    if isinstance(number, float) and kind != COUNTER:
+        if -LARGEST < number < LARGEST:  # false for NaN, too
+            return float(number)
+        raise ValueError(f"{number!r} cannot be recorded; give a finite number below 10**18.")
+    if isinstance(number, Decimal):
+        return _check_decimal(number)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return check_number(int(number), kind)
+    allowed = "an int or a Decimal" if kind == COUNTER else "an int, a float or a Decimal"
+    raise TypeError(f"The number of a {kind} is {allowed}, not {type(number).__name__}.")
+
+
+def _check_decimal(number: Decimal) -> Decimal:
+    if not number.is_finite() or not -LARGEST < number < LARGEST:
+        raise ValueError(f"{number!s:.50} cannot be recorded; give a finite number below 10**18.")
+    try:
+        return number.quantize(QUANTUM, context=EXACT)
+    except Inexact:
+        raise ValueError(
+            f"{number!s:.50} has more than {DECIMAL_PLACES} decimal places; round it to what you mean to count."
+        ) from None
+
+
+def check_time(at: datetime | None) -> float:
+    """Return Unix time in seconds; a naive datetime is in the metrics time zone. Raises TypeError or ValueError."""
+    if at is None:
+        return time.time()
+    if not isinstance(at, datetime):
+        raise TypeError(f"`at` is a datetime, not {type(at).__name__}.")
+    if not FIRST_YEAR < at.year < LAST_YEAR:
+        raise ValueError(f"`at` is in the year {at.year}; it must lie between {FIRST_YEAR} and {LAST_YEAR}.")
+    return at.replace(tzinfo=at.tzinfo or time_zone()).timestamp()

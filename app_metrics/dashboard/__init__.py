@@ -1,0 +1,1 @@
+"""What the admin's pages show: overview, chart, health, unused."""

@@ -1,0 +1,219 @@
+"""What the dashboard shows of one metric over a range: a table of numbers, most of whose columns are also drawn."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext, pgettext
+
+from ..core.comparisons import moment_of
+from ..core.periods import Piece, next_start
+from ..core.summary import (
+    COUNTER,
+    GAUGE,
+    OVERFLOW_LABELS,
+    TIMER,
+    Number,
+    Summary,
+    headline,
+    merge,
+    merge_all,
+    readable_labels,
+)
+from ..models import Metric
+from ..models.folding import across_labels, fold, fold_together
+from ..models.queries import starts_at, today
+from ..trending import Comparison, sources
+from .date_range import Selection, Start
+
+# Values of a label that have a curve of their own; the rest are added up in another one.
+TOP_VALUES = 8
+
+# What a column says: the metric's number, that of the period before, how far it ranged, how often it was recorded, or
+# the number of one value of a label.
+NOW, PREVIOUS, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER = (
+    "now", "previous", "minimum", "maximum", "count", "value", "other",
+)  # fmt: skip
+
+
+class Column(NamedTuple):
+    """One number per row, None where nothing was recorded; `title` is for people, `key` for programs."""
+
+    role: str
+    key: str
+    title: str
+    numbers: Sequence[Number | None]
+
+    @property
+    def is_drawn(self) -> bool:
+        return self.role != COUNT and any(number is not None for number in self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The numbers of a metric over a selection, by its periods and beside the ones right before.
+
+    `is_running` tells whether the last period is not over. `whole` is the summary of the whole range. `comparison` lays
+    those of its periods that are over beside as many of the range before; it is None while none is. `since` is the date
+    counting began on, where that is known.
+    """
+
+    metric: Metric
+    selection: Selection
+    starts: Sequence[date | datetime]
+    previous: Sequence[date | datetime]
+    columns: Sequence[Column]
+    is_running: bool
+    whole: Summary | None
+    comparison: Comparison | None
+    since: date | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        numbers = (number for column in self.columns for number in column.numbers)
+        return self.whole is None and not any(numbers)
+
+
+# Summaries by position in the range.
+Found = Mapping[int, Summary]
+# The same by the value of a label.
+Values = Mapping[str | None, dict[int, Summary]]
+
+
+def build_chart(metric: Metric, selection: Selection, since: date | None = None) -> Chart:
+    """Return what is to be shown of a metric; one query.
+
+    Of periods that were over before `since`, the date counting began on, there is no number, not even a zero.
+    """
+    starts = _begun(selection.starts())
+    length = len(starts)
+    previous = selection.previous()[:length]
+    spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
+    if selection.split:
+        found = fold(sources([metric]), spans)
+        columns = _split(metric, _by_value(found, selection.split), length)
+        together = across_labels(found)
+    else:
+        together = fold_together(sources([metric]), spans)
+        columns = _columns(metric, _of(together, NOW), _of(together, PREVIOUS), length)
+    now, then = _of(together, NOW), _of(together, PREVIOUS)
+    if since:
+        of_role = {PREVIOUS: previous}
+        columns = [_counted(each, selection.period, of_role.get(each.role, starts), since) for each in columns]
+    return Chart(
+        metric,
+        selection,
+        [starts_at(selection.period, *start) for start in starts],
+        [starts_at(selection.period, *start) for start in previous],
+        columns,
+        _over(selection, starts) < length,
+        merge_all(now.values()),
+        _comparison(metric, selection, starts, previous, now, then, since),
+        since,
+    )
+
+
+def _spans(period: str, role: str, starts: Iterable[Start]) -> dict[Hashable, list[Piece]]:
+    return {(role, index): [(period, *start)] for index, start in enumerate(starts)}
+
+
+def _begun(starts: Iterable[Start]) -> list[Start]:
+    """Return the periods that have begun: of the others there is nothing to say."""
+    moment = moment_of(None)
+    return [start for start in starts if start <= (moment.today, moment.hours)]
+
+
+def _counted(column: Column, period: str, starts: Sequence[Start], since: date) -> Column:
+    """Return a column without the numbers of periods that were over before anything was counted."""
+    numbers = [
+        number if next_start(period, start) > since else None
+        for number, (start, _) in zip(column.numbers, starts, strict=True)
+    ]
+    return column._replace(numbers=numbers)
+
+
+def _of(found: Mapping[tuple[str, Any], Summary], role: str) -> dict[int, Summary]:
+    return {index: summary for (_, (each, index)), summary in found.items() if each == role}
+
+
+def _comparison(
+    metric: Metric,
+    selection: Selection,
+    starts: Sequence[Start],
+    previous: Sequence[Start],
+    now: Found,
+    then: Found,
+    since: date | None,
+) -> Comparison | None:
+    """Lay the periods that are over beside as many of the ones before; of hours, those of whole days."""
+    over = _over(selection, starts)
+    if not over:
+        return None
+    base = previous[0][0]
+    return Comparison(
+        metric.kind,
+        # What was counted for a part of the time only is no base.
+        None if since and base < since else base,
+        merge_all(now[index] for index in range(over) if index in now),
+        merge_all(then[index] for index in range(over) if index in then),
+    )
+
+
+def _over(selection: Selection, starts: Sequence[Start]) -> int:
+    """Return how many periods are over; an hour is with its day."""
+    return sum(next_start(selection.period, start) <= today() for start, _ in starts)
+
+
+def _columns(metric: Metric, now: Found, then: Found, length: int) -> list[Column]:
+    titles = {COUNTER: gettext("Value"), GAUGE: gettext("Last value"), TIMER: pgettext("number", "Mean")}
+    columns = [_headlines(metric, NOW, "value", titles[metric.kind], now, length)]
+    if metric.kind != COUNTER:
+        columns.append(_parts(MINIMUM, gettext("Lowest"), now, length))
+        columns.append(_parts(MAXIMUM, gettext("Highest"), now, length))
+    columns.append(_parts(COUNT, gettext("Recorded"), now, length))
+    columns.append(_headlines(metric, PREVIOUS, "previous", gettext("Before"), then, length))
+    return columns
+
+
+def _headlines(metric: Metric, role: str, key: str, title: str, found: Found, length: int) -> Column:
+    return Column(role, key, title, [headline(metric.kind, found.get(index)) for index in range(length)])
+
+
+def _parts(role: str, title: str, found: Found, length: int) -> Column:
+    numbers = [getattr(found[index], role) if index in found else None for index in range(length)]
+    return Column(role, role, title, numbers)
+
+
+def _by_value(found: Mapping[tuple[str, str, Any], Summary], label: str) -> Values:
+    """Return what was found of the range itself, by the value that a label has; None stands for the overflow."""
+    by_value: dict[str | None, dict[int, Summary]] = defaultdict(dict)
+    for (_, text, (role, index)), summary in found.items():
+        if role == NOW:
+            value = None if text == OVERFLOW_LABELS else readable_labels(text).get(label, "")
+            _add(by_value[value], {index: summary})
+    return by_value
+
+
+def _split(metric: Metric, by_value: Values, length: int) -> list[Column]:
+    """Return a column for each of the largest values, and one for what is left."""
+
+    def weight(value: str) -> tuple[Number, str]:
+        whole: Any = merge_all(by_value[value].values())
+        return -(whole.total if metric.kind == COUNTER else whole.count), value
+
+    ranked = sorted((value for value in by_value if value is not None), key=weight)
+    columns = [
+        _headlines(metric, VALUE, value, value or gettext("(none)"), by_value[value], length)
+        for value in ranked[:TOP_VALUES]
+    ]
+    rest: dict[int, Summary] = {}
+    for value in (*ranked[TOP_VALUES:], None):
+        _add(rest, by_value.get(value, {}))
+    return [*columns, _headlines(metric, OTHER, "(other)", gettext("Other"), rest, length)] if rest else columns
+
+
+def _add(summaries: dict[int, Summary], more: Found) -> None:
+    for index, summary in more.items():
+        summaries[index] = merge(summaries[index], summary) if index in summaries else summary

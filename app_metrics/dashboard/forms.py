@@ -1,0 +1,102 @@
+"""What the dashboard's pages are asked by their URLs."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from ..core.periods import DAY
+from ..models import KIND_NAMES, PERIOD_NAMES, Total
+from ..models.aggregates import are_exact
+from ..models.queries import today
+from .date_range import DEFAULT_RANGE, MOST_ADDED_POINTS, MOST_SPLIT_POINTS, RANGES, Selection, ranged
+from .metric_facts import Facts
+
+ISO = "%Y-%m-%d"
+DATE = forms.DateInput(format=ISO, attrs={"type": "date"})
+
+# What the overview can be sorted by, upwards or, with a minus, downwards.
+SORTS = ("name", "today", "change", "yesterday", "week", "month")
+
+
+def _titled(choices: Iterable[tuple[str, Any]], first: Any) -> list[tuple[str, Any]]:
+    return [("", first), *((key, capfirst(name)) for key, name in choices)]
+
+
+class OverviewForm(forms.Form):
+    """Which metrics are listed, and in which order."""
+
+    q = forms.CharField(label=_("Find"), required=False, max_length=200)
+    set = forms.ChoiceField(label=_("Metric set"), required=False)
+    kind = forms.ChoiceField(label=_("Kind"), required=False)
+    sort = forms.ChoiceField(
+        choices=[(sign + name, name) for name in SORTS for sign in ("", "-")], required=False, widget=forms.HiddenInput
+    )
+
+    def __init__(self, data: Any, sets: Iterable[tuple[int, str]]) -> None:
+        super().__init__(data, label_suffix="")
+        fields: Any = self.fields
+        fields["set"].choices = [("", _("All")), *((str(pk), name) for pk, name in sets)]
+        fields["kind"].choices = _titled(KIND_NAMES, _("All"))
+
+
+class SelectionForm(forms.Form):
+    """What the chart of a metric shows: one of the named ranges, or the dates from one to another."""
+
+    range = forms.ChoiceField(choices=[(name, name) for name in RANGES], required=False, widget=forms.HiddenInput)
+    period = forms.ChoiceField(label=pgettext_lazy("step", "By"), required=False)
+    start = forms.DateField(label=_("From"), required=False, input_formats=[ISO], widget=DATE)
+    end = forms.DateField(label=_("To"), required=False, input_formats=[ISO], widget=DATE)
+    split = forms.ChoiceField(label=_("Split by"), required=False)
+
+    def __init__(self, data: Any = None, *, facts: Facts, initial: Any = None) -> None:
+        super().__init__(data, initial=initial, label_suffix="")
+        self.facts = facts
+        fields: Any = self.fields
+        fields["period"].choices = [(key, capfirst(name)) for key, name in PERIOD_NAMES]
+        fields["split"].choices = [("", _("Nothing")), *((name, name) for name in facts.labels)]
+
+    def clean(self) -> Any:
+        if not self.errors:
+            try:
+                self.cleaned_data["selection"] = self._selection()
+            except ValueError as error:
+                self.add_error(None, str(error))
+        return self.cleaned_data
+
+    def _selection(self) -> Selection:
+        given = self.cleaned_data
+        last = given["end"] or today()
+        if given["start"]:
+            chosen = Selection(given["period"] or DAY, given["start"], last, given["split"])
+        else:
+            chosen = ranged(given["range"] or DEFAULT_RANGE, last, given["period"], given["split"])
+        if chosen.split or not are_exact(Total.objects):
+            most = MOST_SPLIT_POINTS if chosen.split else MOST_ADDED_POINTS
+            chosen.check_points(most // max(1, self.facts.label_sets))
+        return chosen
+
+    def named_range(self) -> str:
+        """Return the name of the range that is shown; empty where dates were given."""
+        if not self.is_valid():
+            return DEFAULT_RANGE
+        given = self.cleaned_data
+        return "" if given["start"] or given["end"] else given["range"] or DEFAULT_RANGE
+
+    def selection(self) -> Selection:
+        """Return what was asked for, or the default where that was a mistake."""
+        if self.is_valid():
+            chosen: Selection = self.cleaned_data["selection"]
+            return chosen
+        return ranged(DEFAULT_RANGE, today())
+
+    def shown(self) -> "SelectionForm":
+        """Return the form as the page shows it: filled with what is shown, or with the mistakes that were made."""
+        if not self.is_valid():
+            return self
+        chosen, name = self.selection(), self.named_range()
+        initial = {"period": chosen.period, "start": chosen.first, "end": chosen.last, "split": chosen.split}
+        return SelectionForm(facts=self.facts, initial={**initial, "range": name})

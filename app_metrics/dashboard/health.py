@@ -1,0 +1,237 @@
+"""How well recording, aggregation and mail go, and what the settings make of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Count, Q
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from ..aggregation.run import Backlog, backlog
+from ..contrib.configured import configured_rules
+from ..contrib.rules import Rule, RuleError
+from ..core.dropped import (
+    BAD_ARGUMENT,
+    BAD_MESSAGE,
+    BUFFER_FULL,
+    DROPPED_SLUG,
+    FAILED_RULE,
+    NO_BACKEND,
+    NOT_EXPORTED,
+    REFUSED,
+    RETRY_LIMIT,
+)
+from ..core.periods import DAY, YEAR
+from ..core.summary import OVERFLOW_LABELS, Number, Summary, readable_labels
+from ..models import (
+    AggregationRun,
+    Delivery,
+    Item,
+    LedgerRow,
+    Metric,
+    Notice,
+    OutgoingMail,
+    QuarantinedItem,
+    Total,
+)
+from ..models.folding import all_time, fold
+from ..models.pending import Held, held
+from ..models.queries import Sources, today
+from ..models.reports import FAILED, UNDECIDED
+from ..transport.loading import get_backend
+from ..transport.spool import Waiting, waiting
+from .configuration import masked
+from .last_seen import last_recorded
+
+# Seconds after which waiting items say that nobody runs the aggregation.
+OLD_BACKLOG = 86_400
+# Days of what is recent, and needs attention.
+LATELY = 7
+SHOWN_MAILS = 5
+
+# What a reason for dropping means, and what to do about it.
+REASONS: dict[str, tuple[Promise, Promise]] = {
+    BAD_ARGUMENT: (
+        _("Code recorded something that cannot be counted: a bad slug, number or label."),
+        _("The log says what it was; set APP_METRICS_STRICT = True where you develop, and it is raised."),
+    ),
+    BAD_MESSAGE: (
+        _("A message of Celery held no batch, or one that the database refuses."),
+        _("The log says what it held; see who else writes to that queue."),
+    ),
+    BUFFER_FULL: (
+        _("A process merged more metrics, label sets and hours than it may while writing took too long."),
+        _("See whether the database or service behind the backend is slow, and whether slugs are made of what varies."),
+    ),
+    FAILED_RULE: (
+        _("A rule of the settings raised an error while it read its number, labels or condition."),
+        _("The log names the rule and the error; correct the path or the function."),
+    ),
+    NO_BACKEND: (
+        _("The configured backend could not be loaded."),
+        _("Correct APP_METRICS_BACKEND; “manage.py check” says what is wrong with it."),
+    ),
+    NOT_EXPORTED: (
+        _("An exporter could not say it in the terms of the system it sends to."),
+        _("The log says what it was; the totals have it where another backend counts."),
+    ),
+    REFUSED: (
+        _("The backend took other batches, but refused this one again and again."),
+        _("The log holds the backend's error."),
+    ),
+    RETRY_LIMIT: (
+        _("More batches failed than a process may keep for the next try."),
+        _("See whether the database or service behind the backend was away; APP_METRICS_RETRY_LIMIT allows more."),
+    ),
+}
+
+
+class Dropped(NamedTuple):
+    """How many events were lost for a reason; `meaning` and `advice` are empty for one that is not ours."""
+
+    reason: str
+    meaning: str | Promise
+    advice: str | Promise
+    lately: Number
+    ever: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregating:
+    """What waits, and what the latest run did."""
+
+    waiting: Backlog
+    held: Held
+    run: AggregationRun | None
+    quarantined: int
+
+    @property
+    def held_summaries(self) -> int:
+        """How many summaries wait at the backend's destination."""
+        return sum(len(batch.summaries) for batch in self.held.batches)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether items have waited for longer than a day, or some wait and the latest run is longer ago than that."""
+        if not self.waiting.items:
+            return False
+        if self.waiting.age > OLD_BACKLOG:
+            return True
+        return self.run is not None and timezone.now() - self.run.finished_at > timedelta(seconds=OLD_BACKLOG)
+
+
+@dataclass(frozen=True, slots=True)
+class Mails:
+    """Mails that were not sent, or perhaps were: how many by status, the latest of them, and whether one is recent."""
+
+    failed: int
+    undecided: int
+    latest: Sequence[OutgoingMail]
+    are_well: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the page says; `kept` is None where the backend cannot be loaded, and `backend_error` then says why."""
+
+    aggregating: Aggregating
+    dropped: Sequence[Dropped]
+    overflown: Sequence[Metric]
+    second_kinds: Sequence[Metric]
+    kept: int | None
+    spool: Waiting | None
+    backend_error: str
+    deliveries: Mails
+    notices: Mails
+    silent: Sequence[Rule]
+    mistakes: Sequence[RuleError]
+
+    @property
+    def has_written_all(self) -> bool:
+        return self.kept == 0 and not (self.spool and (self.spool.segments or self.spool.damaged))
+
+    @property
+    def has_dropped_lately(self) -> bool:
+        return any(each.lately for each in self.dropped)
+
+
+def examine() -> Health:
+    """Return how well everything goes, in a number of queries that does not depend on how much there is."""
+    rules, mistakes = configured_rules()
+    kept, error = _kept()
+    return Health(
+        Aggregating(
+            backlog(), held(LedgerRow.objects), AggregationRun.objects.first(), QuarantinedItem.objects.count()
+        ),
+        _dropped(),
+        list(Metric.objects.filter(pk__in=_overflown())),
+        list(Metric.objects.exclude(second_kind="")),
+        kept,
+        waiting(),
+        error,
+        _mails(Delivery.objects.select_related("metric_set")),
+        _mails(Notice.objects.all()),
+        _silent(rules),
+        [_without_secrets(mistake) for mistake in mistakes],
+    )
+
+
+def _dropped() -> list[Dropped]:
+    """Return the reasons for which something was dropped, the most frequent one first."""
+    totals, items = Total.objects.filter(metric__slug=DROPPED_SLUG), Item.objects.filter(slug=DROPPED_SLUG)
+    sources = Sources(totals, items, held(LedgerRow.objects, {DROPPED_SLUG}))
+    days = [(DAY, today() - timedelta(days=number), 0) for number in range(LATELY)]
+    lately = {text: summary.total for (_, text, _), summary in fold(sources, {LATELY: days}).items()}
+    found = [_drop(text, lately.get(text, 0), summary) for (_, text), summary in all_time(sources).items()]
+    return sorted(found, key=lambda each: (-each.lately, -each.ever, each.reason))
+
+
+def _drop(labels: str, lately: Number, summary: Summary) -> Dropped:
+    reason = _reason(labels)
+    meaning, advice = REASONS.get(reason, ("", ""))
+    return Dropped(reason, meaning, advice, lately, summary.total)
+
+
+def _reason(labels: str) -> str:
+    """Return the reason that a label set names; the label set itself where it names none."""
+    return readable_labels(labels).get("reason", labels)
+
+
+def _overflown() -> Any:
+    return Total.objects.filter(period=YEAR, labels=OVERFLOW_LABELS).values("metric")
+
+
+def _kept() -> tuple[int | None, str]:
+    try:
+        return get_backend().kept, ""
+    except ImproperlyConfigured as error:
+        return None, masked(str(error))
+
+
+def _mails(mails: Any) -> Mails:
+    found = mails.filter(status__in=(FAILED, UNDECIDED))
+    recent = Q(planned_at__gte=timezone.now() - timedelta(days=LATELY))
+    rows = found.order_by().values_list("status").annotate(all=Count("pk"), recent=Count("pk", filter=recent))
+    counts = {status: (number, lately) for status, number, lately in rows}
+    latest = list(found.order_by("-pk")[:SHOWN_MAILS])
+    failed, undecided = counts.get(FAILED, (0, 0)), counts.get(UNDECIDED, (0, 0))
+    return Mails(failed[0], undecided[0], latest, not failed[1] and not undecided[1])
+
+
+def _silent(rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules whose metric was never recorded."""
+    known = {slug for slug, _ in last_recorded({rule.slug for rule in rules})}
+    silent = {(rule.origin, rule.slug): rule for rule in rules if rule.slug not in known}
+    return [replace(silent[key], origin=masked(silent[key].origin)) for key in sorted(silent)]
+
+
+def _without_secrets(mistake: RuleError) -> RuleError:
+    text = masked(str(mistake))
+    if text == str(mistake):
+        return RuleError(mistake.code, text, masked(mistake.hint))
+    # Hints are made of the value, too, and not always so that it can be told apart.
+    return RuleError(mistake.code, text, str(_("“manage.py check” shows the value.")))

@@ -1,0 +1,67 @@
+"""What the dashboard says of one metric besides its chart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from django.db.models import DecimalField, Subquery, Sum
+from django.db.models.functions import Cast
+
+from ..core.periods import DAY, MONTH, period_start
+from ..core.summary import (
+    COUNTER,
+    DECIMAL_PLACES,
+    MAX_DIGITS,
+    OVERFLOW_LABELS,
+    Summary,
+    merge_all,
+    readable_labels,
+)
+from ..models import Metric, Milestone, Total
+from ..models.folding import all_time
+from ..trending import sources
+
+SHOWN_MILESTONES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was ever recorded, the labels it can be split by, a counter's best day, and the latest milestones.
+
+    `label_sets` is how many there are. `since` is the first date of which something is aggregated; `best` is one of the
+    aggregated days that are kept.
+    """
+
+    whole: Summary | None
+    label_sets: int
+    labels: Sequence[str]
+    since: date | None
+    best: tuple[date, Decimal] | None
+    milestones: Sequence[Milestone]
+
+
+def facts_of(metric: Metric) -> Facts:
+    """Return what is known of a metric; three queries."""
+    found = all_time(sources([metric]))
+    names = {name for _, text in found if text != OVERFLOW_LABELS for name in readable_labels(text)}
+    milestones = Milestone.objects.filter(slug=metric.slug).order_by("-reached_at", "-value")
+    since, best = _first_and_best_day(metric)
+    whole = merge_all(found.values())
+    return Facts(whole, len(found), sorted(names), since, best, list(milestones[:SHOWN_MILESTONES]))
+
+
+def _first_and_best_day(metric: Metric) -> tuple[date | None, tuple[date, Decimal] | None]:
+    """Return the date counting began on, and a counter's day with the largest total; of equal ones the first."""
+    totals = Total.objects.filter(metric=metric).order_by("start")
+    number = DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
+    days = totals.filter(period=DAY).order_by().values("start")
+    # Exact but on SQLite, which tells days apart by 15 digits.
+    summed = days.annotate(summed=Sum(Cast("total", number), output_field=number))
+    # Where days were pruned the months tell when counting began.
+    first = {name: Subquery(totals.filter(period=name).values("start")[:1]) for name in (DAY, MONTH)}
+    row = summed.order_by("-summed", "start").annotate(day=first[DAY], month=first[MONTH]).first()
+    if row is None:
+        return None, None
+    since = row["day"] if period_start(MONTH, row["day"]) == row["month"] else row["month"]
+    return since, (row["start"], row["summed"]) if metric.kind == COUNTER else None

@@ -1,0 +1,69 @@
+"""What the dashboard's first page says of every metric, in a constant number of queries."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..core.comparisons import WEEK_BEFORE, Plan, moment_of, running, whole
+from ..core.periods import DAY, MONTH, WEEK, Piece
+from ..core.summary import Number, Summary, headline
+from ..models import Metric
+from ..models.folding import fold_together
+from ..models.queries import today
+from ..trending import Comparison, sources, spans_of, trend
+
+# Days of a sparkline. Today is none of them: what still grows must not look like a fall.
+PICTURED_DAYS = 30
+
+TODAY = "today"
+YESTERDAY = "yesterday"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A metric's numbers: today so far, yesterday, this week and this month.
+
+    `comparison` lays today's full hours beside the same hours of the same weekday a week before.
+    """
+
+    metric: Metric
+    today: Number | None
+    yesterday: Number | None
+    week: Number | None
+    month: Number | None
+    comparison: Comparison
+
+
+def overview(metrics: Iterable[Metric]) -> list[Row]:
+    """Return a row for each metric; one query."""
+    metrics, plan = list(metrics), running(DAY, moment_of(None))
+    spans: dict[Hashable, list[Piece]] = {
+        YESTERDAY: whole(DAY, plan.start - timedelta(days=1)),
+        **{period: running(period, moment_of(None)).whole for period in (WEEK, MONTH)},
+        **spans_of(TODAY, [plan]),
+    }
+    found = fold_together(sources(metrics), spans)
+    return [_row(metric, plan, found) for metric in metrics]
+
+
+def pictures(metrics: Iterable[Metric]) -> dict[str, Sequence[Number | None]]:
+    """Return the numbers of the latest days that are over by slug, yesterday last; one query."""
+    metrics = list(metrics)
+    days = [today() - timedelta(days=number) for number in range(PICTURED_DAYS, 0, -1)]
+    found = fold_together(sources(metrics), {day: whole(DAY, day) for day in days})
+    return {metric.slug: [headline(metric.kind, found.get((metric.slug, day))) for day in days] for metric in metrics}
+
+
+def _row(metric: Metric, plan: Plan, found: Mapping[tuple[str, Hashable], Summary]) -> Row:
+    def number(name: str) -> Number | None:
+        return headline(metric.kind, found.get((metric.slug, name)))
+
+    so_far = trend(metric, TODAY, plan, found)
+    return Row(
+        metric,
+        headline(metric.kind, so_far.summary),
+        number(YESTERDAY),
+        number(WEEK),
+        number(MONTH),
+        so_far.comparisons[WEEK_BEFORE],
+    )

@@ -1,0 +1,174 @@
+"""What nobody used for some days: names of URLs, and rules."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from django.urls import get_resolver
+
+from ..conf import settings
+from ..contrib.configured import configured_rules
+from ..contrib.rules import Rule
+from ..contrib.url_names import url_names
+from ..contrib.url_rules import (
+    DEFAULT_METHODS,
+    DEFAULT_STATUSES,
+    EVERY,
+    MIDDLEWARE,
+    URL_LABEL,
+    EveryRule,
+    rules_by_view_name,
+)
+from ..core.summary import MICROSECONDS, OVERFLOW_LABELS, encode_labels, readable_labels
+from ..core.validation import MAX_LABEL_LENGTH
+from ..models.queries import today
+from .last_seen import date_of, first_recorded, last_recorded
+
+SPANS = (7, 30, 90, 365)
+DEFAULT_SPAN = 30
+
+# Whose URLs are not the project's own.
+OTHERS = frozenset({"admin", "app_metrics"})
+
+# What is known of a URL's name, besides that it was used.
+USED, UNUSED, UNCOUNTED, SHARED, PARTLY, OVERFLOWN = "used", "unused", "uncounted", "shared", "partly", "overflown"
+
+Known = Mapping[tuple[str, str], int]
+
+
+class Seen(NamedTuple):
+    """A URL's name or a rule, and the date it was last recorded, if it ever was; `slug` is a rule's metric."""
+
+    name: str
+    last: date | None
+    slug: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """What was not used for so many days.
+
+    `doubts` are the URL names of which that cannot be told, by the reason, and `uncounted` is how many nothing counts.
+    `since` is the date that counting every URL began on, where a rule does that and it is less than so many days ago.
+    """
+
+    days: int
+    urls: Sequence[Seen]
+    doubts: Mapping[str, Sequence[Seen]]
+    uncounted: int
+    counts_every: bool
+    since: date | None
+    rules: Sequence[Seen]
+    has_middleware: bool
+
+
+def find_unused(days: int) -> Unused:
+    """Return what was not used for so many days; three queries."""
+    rules, _ = configured_rules()
+    every = [rule for rule in rules_by_view_name().get(EVERY, ()) if isinstance(rule, EveryRule)]
+    known = last_recorded({rule.slug for rule in rules}, apart={rule.slug for rule in every})
+    evidence = _Evidence(rules, every, known, int((time.time() - days * 86_400) * MICROSECONDS))
+    judged: dict[str, list[Seen]] = defaultdict(list)
+    for name in sorted({name for name, apps in url_names(get_resolver()) if not apps & OTHERS}):
+        judged[evidence.judge(name)].append(Seen(name, _date(evidence.last_hit(name))))
+    return Unused(
+        days,
+        sorted(judged[UNUSED], key=lambda seen: (seen.last or date.min, seen.name)),
+        {reason: judged[reason] for reason in (SHARED, PARTLY, OVERFLOWN) if judged[reason]},
+        len(judged[UNCOUNTED]),
+        evidence.counts_every,
+        _since(every, days),
+        evidence.idle_rules(),
+        MIDDLEWARE in settings.MIDDLEWARE,
+    )
+
+
+def counts_all(rule: Rule) -> bool:
+    """Tell whether a rule of a URL counts all that is a hit: what a rule without options counts."""
+    methods, statuses = rule.options.get("methods", DEFAULT_METHODS), rule.options.get("status", DEFAULT_STATUSES)
+    return rule.when is None and methods >= DEFAULT_METHODS and statuses >= DEFAULT_STATUSES
+
+
+class _Evidence:
+    """What was recorded since a time, in microseconds, by which rules."""
+
+    def __init__(self, rules: Iterable[Rule], every: Sequence[Rule], known: Known, since: int) -> None:
+        self._rules, self._known, self._since = list(rules), known, since
+        self.counts_every = any(counts_all(rule) for rule in every)
+        self._last: dict[str, int] = {}
+        self._hits: dict[str, int] = {}
+        for (slug, labels), at in known.items():
+            self._last[slug] = max(at, self._last.get(slug, 0))
+            url = _url_of(labels)
+            self._hits[url] = max(at, self._hits.get(url, 0))
+        self._origins: dict[str, set[str]] = defaultdict(set)
+        for rule in self._rules:
+            for slug in (rule.slug, rule.options.get("timing", rule.slug)):
+                self._origins[slug].add(rule.origin)
+        overflown = [at for (_, labels), at in known.items() if labels == OVERFLOW_LABELS]
+        self._overflows = max(overflown, default=0) >= since
+
+    def last_hit(self, name: str) -> int | None:
+        """Return when a URL was last recorded by its name or by a metric of its own."""
+        own = [self._last[rule.slug] for rule in self._own(name) if self._is_alone(rule) and rule.slug in self._last]
+        hit = self._hits.get(_label(name))
+        return max([*own, *([] if hit is None else [hit])], default=None)
+
+    def judge(self, name: str) -> str:
+        if (self.last_hit(name) or 0) >= self._since:
+            return USED
+        own = self._own(name)
+        telling = [rule for rule in own if counts_all(rule)]
+        if any(self._is_idle(rule) for rule in telling):
+            return UNUSED
+        if self.counts_every:
+            return OVERFLOWN if self._overflows and not self._has_series(name) else UNUSED
+        if not own:
+            return UNCOUNTED
+        return SHARED if telling else PARTLY
+
+    def idle_rules(self) -> list[Seen]:
+        idle = {
+            Seen(rule.origin, _date(self._last.get(rule.slug)), rule.slug)
+            for rule in filter(self._is_idle, self._rules)
+        }
+        return sorted(idle, key=lambda seen: (seen.last or date.min, seen.name, seen.slug))
+
+    def _own(self, name: str) -> Sequence[Rule]:
+        return rules_by_view_name().get(name, ()) if name != EVERY else ()
+
+    def _is_alone(self, rule: Rule) -> bool:
+        return self._origins[rule.slug] == {rule.origin}
+
+    def _is_idle(self, rule: Rule) -> bool:
+        return self._last.get(rule.slug, 0) < self._since
+
+    def _has_series(self, name: str) -> bool:
+        """Tell whether a URL surely has a series of its own, rather than a share in the overflow."""
+        text = encode_labels({URL_LABEL: _label(name)})
+        return any(labels == text for _, labels in self._known)
+
+
+def _label(name: str) -> str:
+    return name[:MAX_LABEL_LENGTH]
+
+
+def _url_of(text: str) -> str:
+    """Return the name of the URL that a label set tells of; nothing where it tells of none."""
+    return readable_labels(text).get(URL_LABEL, "")
+
+
+def _date(last_at: int | None) -> date | None:
+    return None if last_at is None else date_of(last_at)
+
+
+def _since(every: Sequence[Rule], days: int) -> date | None:
+    """Return when counting every URL began, if that is less than so many days ago."""
+    slugs = {rule.slug for rule in every if counts_all(rule)}
+    if not slugs:
+        return None
+    first = first_recorded(slugs, f'"{URL_LABEL}":"') or today()
+    return first if first > today() - timedelta(days=days) else None

@@ -1,0 +1,58 @@
+"""What the commands share that tell somebody: alerts, and the mails planned about them and about milestones."""
+
+from collections.abc import Iterable
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from ..core.formatting import one_line
+from ..notifications.alerts import check_alerts
+from ..notifications.outbox import Outcome, send_notices
+from .output import counted, fitting
+
+
+def evaluate_alerts(command: BaseCommand, verbosity: int) -> int:
+    """Write a line per change that was told, and one per failure to the error output; return how many failed."""
+    try:
+        done = check_alerts()
+    except DatabaseError as error:
+        raise CommandError(f"The alerts could not be evaluated: {error}") from error
+    for name, reason in done.failed.items():
+        command.stderr.write(f"{one_line(name)}: {reason}")
+    if verbosity:
+        for state, alerts in (("Fired", done.fired), ("Recovered", done.recovered)):
+            for alert in alerts:
+                command.stdout.write(fitting(command.stdout, f"{state}: {one_line(alert.name)}"))
+        command.stdout.write(
+            f"Evaluated {counted(len(done.evaluated), 'alert')}, {len(done.fired)} fired, "
+            f"{len(done.recovered)} recovered, {len(done.failed)} failed."
+        )
+    return len(done.failed)
+
+
+def mail_notices(command: BaseCommand, verbosity: int) -> int:
+    """Send the planned notices, with a line to the error output for each problem; return how many there were."""
+    outcome = send_notices()
+    write_problems(command, [outcome])
+    if verbosity and outcome.sent:
+        command.stdout.write(f"Sent {counted(outcome.sent, 'notice')}.")
+    return len(outcome.problems)
+
+
+def write_problems(command: BaseCommand, outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        for problem in outcome.problems:
+            command.stderr.write(one_line(problem))
+
+
+def end(*, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
+    """Raise CommandError where something could not be brought, alerts failed, or mails did."""
+    said = []
+    if failures:
+        said.append("Not all that waits elsewhere could be brought; the next run tries again.")
+    if alerts:
+        said.append(f"Alerts that could not be evaluated: {alerts}.")
+    if mails:
+        said.append(f"Mails that failed or are undecided: {mails}. What failed is tried again by the next run.")
+    if said:
+        raise CommandError(" ".join(said))

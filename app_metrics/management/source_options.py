@@ -1,0 +1,41 @@
+"""What the commands share that read the tables a metric is counted by."""
+
+from argparse import ArgumentParser
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from ..transfer.source_tables import Source, UnusableSource, configured_source, given_source
+
+
+def add_source_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="auth.User", help="Count the rows of this model, not what the rules say.")
+    parser.add_argument("--field", metavar="date_joined", help="The date of its rows.")
+    parser.add_argument("--num", help="What a row counts: a number, or a dotted path as in a rule; default: 1.")
+
+
+def named_source(slug: str, options: dict[str, Any]) -> Source:
+    """Return what the options or the settings count a metric by. Raises CommandError."""
+    model, field, num = options["model"], options["field"], options["num"]
+    if bool(model) != bool(field) or (num is not None and not model):
+        raise CommandError("Give --model and --field together, and --num only with them.")
+    try:
+        return given_source(slug, model, field, _number(num)) if model else configured_source(slug)
+    except UnusableSource as error:
+        raise CommandError(str(error)) from error
+
+
+def left_out_undated(number: int) -> str:
+    """Return a clause on rows without a date."""
+    if number == 1:
+        return "1 row has no date at which anything can be recorded; it was left out"
+    return f"{number} rows have no date at which anything can be recorded; they were left out"
+
+
+def _number(text: str | None) -> Any:
+    """Return a number, or the text where it is a path."""
+    try:
+        return Decimal(text) if text else None
+    except InvalidOperation:
+        return text

@@ -1,0 +1,111 @@
+"""Create metrics and metric sets from code."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, router, transaction
+from django.utils.text import slugify
+
+from ..core.summary import COUNTER, KINDS
+from ..core.validation import MAX_SLUG_LENGTH, check_slug
+from . import Metric, MetricSet
+
+
+def create_metric(
+    name: str, slug: str | None = None, kind: str = COUNTER, *, unit: str = "", description: str = ""
+) -> Metric:
+    """Return the metric with a slug, created if there is none yet; the same call again returns the same metric.
+
+    An existing metric is returned as it is. Without a slug one is made of the name, with "-2", "-3" and so on appended
+    where metrics of other names have it. Raises ValueError for a bad slug or kind, or a name no slug can be made of.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is not a kind of metric; choose one of {', '.join(KINDS)}.")
+    values = {"name": name, "kind": kind, "unit": unit, "description": description}
+    if slug is not None:
+        return _created(check_slug(slug), values)
+    for candidate in _slugs_for(name):
+        metric = _created(candidate, values)
+        if metric.name == name:
+            return metric
+    raise AssertionError("unreachable: candidates do not end")
+
+
+def get_or_create_metric(name: str, slug: str) -> Metric:
+    """Return the metric with a slug, created under a name if there is none. Raises ValueError for a bad slug."""
+    return create_metric(name, slug)
+
+
+def create_metric_set(
+    name: str,
+    metrics: Iterable[Metric],
+    email_recipients: Iterable[Any] = (),
+    send_daily: bool = True,
+    send_weekly: bool = False,
+    send_monthly: bool = False,
+) -> MetricSet:
+    """Create a metric set, its metrics and recipients (users or plain addresses) together, or nothing at all.
+
+    Raises TypeError when something else than saved metrics, users and addresses is given, ValueError when the name is
+    taken or a text is no address.
+    """
+    if isinstance(email_recipients, str):
+        raise TypeError(f"Give a list: email_recipients=[{email_recipients!r}].")
+    metrics, everybody = list(metrics), list(email_recipients)
+    addresses = [each for each in everybody if isinstance(each, str)]
+    recipients = [each for each in everybody if not isinstance(each, str)]
+    for address in addresses:
+        _require_address(address)
+    _require_saved(metrics, Metric, "metrics")
+    _require_saved(recipients, MetricSet._meta.get_field("email_recipients").related_model, "email_recipients")
+    try:
+        with transaction.atomic(using=router.db_for_write(MetricSet)):
+            metric_set = MetricSet.objects.create(
+                name=name,
+                email_addresses="\n".join(addresses),
+                send_daily=send_daily,
+                send_weekly=send_weekly,
+                send_monthly=send_monthly,
+            )
+            metric_set.metrics.set(metrics)
+            if recipients:  # users may live in another database
+                metric_set.email_recipients.set(recipients)
+    except IntegrityError as error:
+        if MetricSet.objects.filter(name=name).exists():
+            raise ValueError(
+                f"There is a metric set named {name!r} already; change it or choose another name."
+            ) from error
+        raise
+    return metric_set
+
+
+def _created(slug: str, values: dict[str, str]) -> Metric:
+    metric: Metric = Metric.objects.get_or_create(slug=slug, defaults=values)[0]
+    return metric
+
+
+def _slugs_for(name: str) -> Iterable[str]:
+    base = slugify(name)[:MAX_SLUG_LENGTH]
+    if not base:
+        raise ValueError(f"No slug can be made of the name {name!r}; give one.")
+    yield base
+    number = 2
+    while True:
+        suffix = f"-{number}"
+        yield base[: MAX_SLUG_LENGTH - len(suffix)] + suffix
+        number += 1
+
+
+def _require_address(address: str) -> None:
+    try:
+        validate_email(address)
+    except ValidationError as error:
+        raise ValueError(f"{address!r} is not an e-mail address.") from error
+
+
+def _require_saved(objects: list[Any], model: Any, argument: str) -> None:
+    for each in objects:
+        if not isinstance(each, model) or each.pk is None:
+            raise TypeError(f"`{argument}` holds {each!r}, which is not a saved {model._meta.label}.")

@@ -1,0 +1,208 @@
+"""Who is told: metric sets, how far their reports have come, and every mail as a row that proves it."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from ..core.periods import DAY, MONTH, WEEK
+from .alerts import Milestone
+from .fields import ExactCharField
+from .metrics import Metric
+
+# What a set is reported about, and the field that says whether it is.
+SENT_PERIODS = {DAY: "send_daily", WEEK: "send_weekly", MONTH: "send_monthly"}
+SENT_PERIOD_NAMES = ((DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")))
+
+# The longest address that Django's validator accepts (RFC 3696, section 3).
+MAX_ADDRESS_LENGTH = 320
+
+WAITING, SENDING, SENT, FAILED, UNDECIDED, SKIPPED = (
+    "waiting", "sending", "sent", "failed", "undecided", "skipped",
+)  # fmt: skip
+STATUS_NAMES = (
+    (WAITING, _("waiting")),
+    (SENDING, _("being sent")),
+    (SENT, _("sent")),
+    (FAILED, _("failed")),
+    (UNDECIDED, _("undecided")),
+    (SKIPPED, _("skipped")),
+)
+
+
+def validate_addresses(text: str) -> None:
+    """Raise ValidationError unless every line holds an e-mail address or nothing."""
+    for address in addresses_in(text):
+        try:
+            validate_email(address)
+        except ValidationError as error:
+            raise ValidationError(
+                _("“%(address)s” is not an e-mail address."), code="invalid", params={"address": address}
+            ) from error
+
+
+def addresses_in(text: str) -> list[str]:
+    """Return the addresses of a text that holds one a line."""
+    return [address for line in text.splitlines() if (address := line.strip())]
+
+
+class MetricSet(models.Model):
+    """Metrics that are reported together, to whom and how often."""
+
+    name = models.CharField(_("name"), max_length=200, unique=True)
+    metrics = models.ManyToManyField(Metric, verbose_name=_("metrics"), related_name="sets", blank=True)
+    email_recipients = models.ManyToManyField(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("e-mail recipients"),
+        related_name="+",
+        blank=True,
+    )
+    email_addresses = models.TextField(
+        _("e-mail addresses"),
+        blank=True,
+        validators=[validate_addresses],
+        help_text=_("Recipients who are no users: one address a line."),
+    )
+    send_daily = models.BooleanField(_("send daily"), default=True)
+    send_weekly = models.BooleanField(_("send weekly"), default=False)
+    send_monthly = models.BooleanField(_("send monthly"), default=False)
+    # Whether APP_METRICS_SETS made it; what it says there is copied here before every sending.
+    declared = models.BooleanField(_("declared in the settings"), default=False, editable=False)
+
+    class Meta:
+        verbose_name = _("metric set")
+        verbose_name_plural = _("metric sets")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def periods(self) -> list[str]:
+        """The periods it is reported about."""
+        return [period for period, field in SENT_PERIODS.items() if getattr(self, field)]
+
+
+class Schedule(models.Model):
+    """How far the reports of a set about one period have come: the last period that was planned, and when."""
+
+    metric_set = models.ForeignKey(
+        MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="schedules"
+    )
+    period = models.CharField(_("period"), max_length=5, choices=SENT_PERIOD_NAMES)
+    through = models.DateField(pgettext_lazy("last day", "through"))
+    planned_at = models.DateTimeField(_("planned at"))
+
+    class Meta:
+        verbose_name = _("schedule")
+        verbose_name_plural = _("schedules")
+        constraints = (models.UniqueConstraint(fields=("metric_set", "period"), name="app_metrics_schedule_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.period} {self.through}"
+
+
+class ReportedMilestone(models.Model):
+    """A milestone that stands in the report of a schedule about the period that starts on a date, and in no other."""
+
+    schedule = models.ForeignKey(
+        Schedule,
+        verbose_name=_("schedule"),
+        on_delete=models.CASCADE,
+        related_name="reported_milestones",
+        db_index=False,  # the unique constraint begins with it
+    )
+    milestone = models.ForeignKey(
+        Milestone, verbose_name=_("milestone"), on_delete=models.CASCADE, related_name="reported"
+    )
+    start = models.DateField(_("start"))
+
+    class Meta:
+        verbose_name = _("reported milestone")
+        verbose_name_plural = _("reported milestones")
+        constraints = (
+            models.UniqueConstraint(fields=("schedule", "milestone"), name="app_metrics_reported_milestone_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.schedule} {self.milestone}"
+
+
+class OutgoingMail(models.Model):
+    """One mail to one recipient, and what became of it."""
+
+    # "user:" and the user's primary key, or a plain address in lower case.
+    recipient = ExactCharField(_("recipient"), max_length=MAX_ADDRESS_LENGTH)
+    address = models.CharField(_("address"), max_length=MAX_ADDRESS_LENGTH)
+    status = models.CharField(_("status"), max_length=10, choices=STATUS_NAMES, default=WAITING, db_index=True)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    error = models.TextField(_("error"), blank=True)
+    planned_at = models.DateTimeField(_("planned at"))
+    claimed_at = models.DateTimeField(_("last tried at"), null=True, blank=True)
+    sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Delivery(OutgoingMail):
+    """One report of a set to one recipient: the proof that it is sent at most once."""
+
+    metric_set = models.ForeignKey(
+        MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
+    period = models.CharField(_("period"), max_length=5, choices=SENT_PERIOD_NAMES)
+    start = models.DateField(_("start"))
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("metric_set", "period", "start", "recipient"), name="app_metrics_delivery_unique"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.metric_set}, {self.get_period_display()} {self.start}, {self.address}"
+
+
+class Notice(OutgoingMail):
+    """A mail about a milestone or an alert, complete when it is planned."""
+
+    subject = models.CharField(_("subject"), max_length=500)
+    text = models.TextField(_("text"))
+
+    class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+
+    def __str__(self) -> str:
+        return f"{self.subject}, {self.address}"
+
+
+class Unsubscription(models.Model):
+    """A recipient who wants no more mail about a set, by identity and by the address of that moment."""
+
+    metric_set = models.ForeignKey(
+        MetricSet,
+        verbose_name=_("metric set"),
+        on_delete=models.CASCADE,
+        related_name="unsubscriptions",
+        db_index=False,
+    )
+    recipient = ExactCharField(_("recipient"), max_length=MAX_ADDRESS_LENGTH)
+    address = models.CharField(_("address"), max_length=MAX_ADDRESS_LENGTH)
+    created_at = models.DateTimeField(_("unsubscribed at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("unsubscription")
+        verbose_name_plural = _("unsubscriptions")
+        constraints = (
+            models.UniqueConstraint(fields=("metric_set", "recipient"), name="app_metrics_unsubscription_unique"),
+        )
+
+    def __str__(self) -> str:
+        return self.address

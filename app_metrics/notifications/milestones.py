@@ -1,0 +1,208 @@
+"""Milestones: all-time totals that are announced when they are reached (`APP_METRICS_MILESTONES`).
+
+What is announced follows from what is stored, not from what an aggregation just did: a mark per metric says how far its
+total had come, and everything between the mark and the total has been reached since. A run that is killed at any
+statement leaves the rest to the next one. A mark never goes down, though a total may, where negative numbers are
+recorded. A gauge's total means nothing, so the milestones of gauges are ignored.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import F
+from django.utils import timezone, translation
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from ..conf import settings, time_zone
+from ..contrib.rules import RuleError
+from ..core.formatting import shown
+from ..core.periods import YEAR
+from ..core.setting_rules import Reader, compile_each
+from ..core.summary import EXACT, GAUGE, Number, add, trimmed
+from ..models import HighWaterMark, Metric, Milestone, Total
+from ..signals import milestone_reached
+from ..storage.transactions import retried
+from .notices import plan_notices, send
+
+SETTING = "APP_METRICS_MILESTONES"
+CODE = "E018"
+RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
+EXAMPLE = '{"items_sold": [1_000_000]}'
+KEYS = ("at", "every", "recipients")
+# How many multiples of `every` one jump of a total announces, the latest ones: a number recorded by mistake must not
+# make rows and mails without end.
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class MilestoneRule:
+    """The milestones of one metric: single ones, ascending, and all multiples of `every`."""
+
+    at: tuple[Decimal, ...] = ()
+    every: Decimal | None = None
+    recipients: tuple[str, ...] = ()
+
+    def between(self, mark: Decimal, total: Decimal) -> list[Decimal]:
+        """Return the milestones above a mark, up to a total, ascending."""
+        reached = {value for value in self.at if mark < value <= total}
+        if self.every and total > 0:
+            last = int(EXACT.divide_int(total, self.every))
+            first = max(int(EXACT.divide_int(max(mark, Decimal(0)), self.every)), last - MOST) + 1
+            reached.update(EXACT.multiply(self.every, Decimal(number)) for number in range(first, last + 1))
+        return sorted(reached)
+
+
+def compile_milestones(value: Any) -> tuple[dict[str, MilestoneRule], list[RuleError]]:
+    """Return the rules that are right, by slug, and the mistakes of those that are not."""
+    rules, errors = compile_each(Reader(CODE, SETTING), value, EXAMPLE, _compile)
+    return rules, [*errors.values()]
+
+
+def _compile(slug: str, value: Any) -> MilestoneRule:
+    reader = Reader(CODE, f"{SETTING}[{slug!r}]")
+    reader.slug(slug)
+    rule = {"at": value} if isinstance(value, (list, tuple)) else value
+    reader.check_keys(rule, KEYS, f"[1_000_000], or {RULE_EXAMPLE}")
+    if not rule.get("at") and "every" not in rule:
+        raise reader.error("has no milestones", f"Write it like this: [1_000_000], or {RULE_EXAMPLE}.")
+    at = rule.get("at", ())
+    if not isinstance(at, (list, tuple)):
+        raise reader.error(f"has at={at!r}", 'List numbers: "at": [1_000_000].')
+    number = partial(reader.number, is_good=lambda number: number > 0, wanted="a number above 0")
+    return MilestoneRule(
+        tuple(sorted(number("at", each) for each in at)),
+        number("every", rule["every"]) if "every" in rule else None,
+        reader.recipients(rule.get("recipients", ())),
+    )
+
+
+def remember() -> None:
+    """Note how far the totals of metrics with milestones have come, where it never was: that is not announced.
+
+    To be called before items are aggregated.
+    """
+    slugs = _rules().keys()
+    noted = HighWaterMark.objects.filter(slug__in=slugs).values_list("slug", flat=True)
+    new = sorted(slugs - set(noted))
+    if new:
+        totals = _totals(new)
+        marks = [HighWaterMark(slug=slug, total=totals.get(slug, 0)) for slug in new]
+        _retried(partial(HighWaterMark.objects.bulk_create, marks, ignore_conflicts=True))
+
+
+def raise_mark(slug: str, number: Number) -> None:
+    """Let the mark of a metric rise by what is added of times long past: that is not announced.
+
+    To be called in the transaction that adds it.
+    """
+    marks = HighWaterMark.objects.filter(slug=slug)
+    # The first update changes nothing, but keeps others out: SQLite has no exact decimals to add with.
+    if number > 0 and marks.update(total=F("total")):
+        marks.update(total=add(marks.values_list("total", flat=True).get(), number))
+
+
+def announce() -> None:
+    """Note which milestones were reached, with the mails about them, and send the signals that were not sent yet.
+
+    To be called after items were aggregated, also where there were none: a run that was killed may have left it undone.
+    """
+    rules = _rules()
+    if not rules:
+        return
+    now = timezone.now()
+    for metric, total in _grown(rules):
+        _retried(partial(_reach, rules[metric.slug], metric, total, now))
+    milestones = list(Milestone.objects.filter(announced=False).order_by("pk"))
+    metrics = Metric.objects.in_bulk({each.slug for each in milestones}, field_name="slug")
+    for milestone in milestones:
+        _retried(partial(_send, milestone, metrics.get(milestone.slug)))
+
+
+def _rules() -> dict[str, MilestoneRule]:
+    """Return the rules that are right; `check` tells of the others."""
+    return compile_milestones(settings.APP_METRICS_MILESTONES)[0]
+
+
+def _retried(transact: Callable[[], Any]) -> None:
+    retried(connections[settings.APP_METRICS_DATABASE], transact)
+
+
+def _totals(slugs: Iterable[str]) -> dict[str, Number]:
+    """Return all-time totals by slug, added here because SQLite has no exact decimals."""
+    totals: dict[str, Number] = {}
+    years = Total.objects.filter(metric__slug__in=slugs, period=YEAR).values_list("metric__slug", "total")
+    for slug, total in years.iterator():
+        totals[slug] = add(totals.get(slug, 0), total)
+    return totals
+
+
+def _grown(slugs: Iterable[str]) -> Iterator[tuple[Metric, Decimal]]:
+    """Yield the metrics whose totals lie above their marks, always in the same order."""
+    marks = dict(HighWaterMark.objects.filter(slug__in=slugs).values_list("slug", "total"))
+    metrics = Metric.objects.filter(slug__in=marks).exclude(kind=GAUGE)
+    totals = _totals(marks)
+    for metric in sorted(metrics, key=lambda metric: metric.slug):
+        total = Decimal(totals.get(metric.slug, 0))
+        if total > marks[metric.slug]:
+            yield metric, total
+
+
+def _reach(rule: MilestoneRule, metric: Metric, total: Decimal, now: datetime) -> None:
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+        marks = HighWaterMark.objects.filter(slug=metric.slug)
+        # It changes nothing, but keeps others out: they read the mark after this transaction.
+        if not marks.update(total=F("total")):
+            return
+        mark = marks.values_list("total", flat=True).get()
+        if total <= mark:
+            return
+        if reached := rule.between(mark, total):
+            _note(rule, metric, reached, total, now)
+        marks.update(total=total)
+
+
+def _note(rule: MilestoneRule, metric: Metric, reached: list[Decimal], total: Decimal, now: datetime) -> None:
+    # A mark that somebody deleted was set anew, below what had been reached.
+    known = set(Milestone.objects.filter(slug=metric.slug).values_list("value", flat=True))
+    reached = [value for value in reached if value not in known]
+    Milestone.objects.bulk_create(
+        Milestone(slug=metric.slug, value=value, total=total, reached_at=now) for value in reached
+    )
+    if rule.recipients:
+        with translation.override(settings.LANGUAGE_CODE):
+            plan_notices(rule.recipients, [_mail(metric, value, total, now) for value in reached], now)
+
+
+def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tuple[str, list[str]]:
+    told: Mapping[str, str] = {
+        "metric": metric.name,
+        "value": shown(value, metric.kind, metric.unit),
+        "total": shown(total, metric.kind, metric.unit),
+        "moment": date_format(now.astimezone(time_zone()), "DATETIME_FORMAT"),
+    }
+    return _("Milestone reached: %(metric)s %(value)s") % told, [
+        _("%(metric)s reached %(value)s.") % told,
+        _("All-time total: %(total)s") % told,
+        _("Seen: %(moment)s") % told,
+    ]
+
+
+def _send(milestone: Milestone, metric: Metric | None) -> None:
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+        won = Milestone.objects.filter(pk=milestone.pk, announced=False).update(announced=True)
+        if won and metric is not None:  # of a metric that was deleted there is nothing to say
+            send(
+                milestone_reached,
+                "milestone_reached",
+                Metric,
+                metric=metric,
+                milestone=trimmed(milestone.value),
+                total=trimmed(milestone.total),
+                moment=milestone.reached_at,
+            )

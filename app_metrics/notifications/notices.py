@@ -1,0 +1,49 @@
+"""Tell of a milestone or an alert: the signal at once, the mail by and by."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, transaction
+from django.dispatch import Signal
+
+from ..conf import settings
+from ..core.formatting import one_line
+from ..models import Notice
+
+logger = logging.getLogger("app_metrics")
+
+MAX_SUBJECT_LENGTH = Notice._meta.get_field("subject").max_length or 0
+
+
+def plan_notices(addresses: Sequence[str], mails: Iterable[tuple[str, Iterable[str]]], now: datetime) -> None:
+    """Plan mails, each a subject and lines, to each address, in the current transaction."""
+    Notice.objects.bulk_create(
+        Notice(
+            recipient=address.casefold(),
+            address=address,
+            # Names may hold anything: a line break would begin another header.
+            subject=one_line(subject)[:MAX_SUBJECT_LENGTH],
+            text="\n".join(map(one_line, lines)),
+            planned_at=now,
+        )
+        for subject, lines in mails
+        for address in addresses
+    )
+
+
+def send(signal: Signal, name: str, sender: type, **arguments: Any) -> None:
+    """Send a signal in the current transaction; what its receivers raise is logged, and the transaction goes on.
+
+    A database error that a receiver let pass undoes what all of them wrote there, unless it came out of an `atomic()`
+    of the receiver's own.
+    """
+    try:
+        with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+            for receiver, answer in signal.send_robust(sender, **arguments):
+                if isinstance(answer, Exception):
+                    logger.error("A receiver of %s failed: %r", name, receiver, exc_info=answer)
+    except DatabaseError:
+        # The server refused what followed a receiver's error; that one is in the log already.
+        logger.exception("What the receivers of %s wrote was rolled back", name)

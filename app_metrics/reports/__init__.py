@@ -1,0 +1,1 @@
+"""Plans, builds, renders and mails the reports of metric sets."""

@@ -1,0 +1,202 @@
+"""What a report says: the figures of a metric set about one closed period. Data only; `rendering` writes it out."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from ..conf import first_weekday
+from ..core.comparisons import Plan, closed, latest_closed, whole
+from ..core.periods import DAY, MONTH, WEEK, Piece, next_start, period_start, previous_start, starts_between
+from ..core.summary import NO_LABELS, Number, Summary, headline, merge, readable_labels
+from ..models import Metric, MetricSet, Milestone
+from ..models.folding import across_labels, fold
+from ..models.queries import today
+from ..trending import Trend, sources, spans_of, trend
+
+# How many periods the picture of each metric shows, the reported one included.
+PICTURED = {DAY: 14, WEEK: 12, MONTH: 12}
+Found = Mapping[tuple[str, str, Hashable], Summary]
+
+# How many values of each label are named.
+TOP_VALUES = 5
+
+
+class Point(NamedTuple):
+    """One number of a series; None where a gauge or timer recorded nothing."""
+
+    start: date
+    value: Number | None
+
+
+class Reached(NamedTuple):
+    """A milestone of a metric, and the all-time total and moment at which it was seen."""
+
+    metric: Metric
+    value: Number
+    total: Number
+    moment: datetime
+
+
+class Share(NamedTuple):
+    """The number of one value of a label, as of {"plan": "pro"}."""
+
+    label: str
+    value: str
+    number: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a report says of one metric.
+
+    `picture` holds the last 14 days, 12 weeks or 12 months. `best` and `worst` are the days with the highest and the
+    lowest number: of the reported week or month, or of the pictured days; None where all are alike. `shares` are the
+    largest values of each label.
+    """
+
+    metric: Metric
+    trend: Trend
+    picture: Sequence[Point]
+    best: Point | None
+    worst: Point | None
+    shares: Sequence[Share]
+
+    @property
+    def summary(self) -> Summary | None:
+        return self.trend.summary
+
+    @property
+    def number(self) -> Number | None:
+        """A counter's total, a gauge's last value, a timer's mean in seconds."""
+        return headline(self.metric.kind, self.summary)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is said of a metric set about the dates from `start` to `end`, both included."""
+
+    metric_set: MetricSet
+    period: str
+    start: date
+    end: date
+    lines: Sequence[Line]
+    milestones: Sequence[Reached]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was recorded in the reported period."""
+        return all(line.summary is None for line in self.lines)
+
+
+def build_report(
+    metric_set: MetricSet,
+    period: str,
+    day: date | None = None,
+    milestones: Iterable[Milestone] = (),
+) -> Report:
+    """Return the report of a set about the "day", "week" or "month" that holds `day` (default: the latest closed one).
+
+    It names the given milestones of its metrics. The number of queries is constant. Raises ValueError for another
+    period.
+    """
+    if period not in PICTURED:
+        raise ValueError(f"There are no reports about a {period!r}; choose one of {', '.join(PICTURED)}.")
+    start = period_start(period, day, first_weekday()) if day else latest_closed(period, today())
+    metrics = list(metric_set.metrics.all())
+    plan = closed(period, start)
+    pictured = list(_pictured(period, start))
+    days = pictured if period == DAY else list(starts_between(DAY, start, _last(period, start)))
+    spans = spans_of("over", [plan]) | _series("picture", period, pictured) | _series("days", DAY, days)
+    found = fold(sources(metrics), spans)
+    builder = _Builder(plan, pictured, days, found)
+    return Report(
+        metric_set,
+        period,
+        start,
+        _last(period, start),
+        [builder.line(metric) for metric in metrics],
+        _reached(metrics, milestones),
+    )
+
+
+class _Builder:
+    """Lines from what was found of all metrics at once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        pictured: Sequence[date],
+        days: Sequence[date],
+        found: Mapping[tuple[str, str, Hashable], Summary],
+    ) -> None:
+        self._plan, self._pictured, self._days = plan, pictured, days
+        self._totals = across_labels(found)
+        self._label_sets: dict[str, dict[str, Summary]] = defaultdict(dict)
+        for (slug, labels, name), summary in found.items():
+            if labels != NO_LABELS and name == ("over", plan.period, "whole"):
+                self._label_sets[slug][labels] = summary
+
+    def line(self, metric: Metric) -> Line:
+        best, worst = _extremes(self._points(metric, "days", self._days))
+        return Line(
+            metric,
+            trend(metric, "over", self._plan, self._totals),
+            self._points(metric, "picture", self._pictured),
+            best,
+            worst,
+            _shares(metric.kind, self._label_sets[metric.slug]),
+        )
+
+    def _points(self, metric: Metric, name: str, starts: Iterable[date]) -> list[Point]:
+        return [Point(start, headline(metric.kind, self._totals.get((metric.slug, (name, start))))) for start in starts]
+
+
+def _series(name: str, period: str, starts: Iterable[date]) -> dict[Hashable, list[Piece]]:
+    return {(name, start): whole(period, start) for start in starts}
+
+
+def _pictured(period: str, start: date) -> list[date]:
+    starts = [start]
+    while len(starts) < PICTURED[period]:
+        starts.append(previous_start(period, starts[-1]))
+    return starts[::-1]
+
+
+def _last(period: str, start: date) -> date:
+    return next_start(period, start) - timedelta(days=1)
+
+
+def _extremes(points: Iterable[Point]) -> tuple[Point | None, Point | None]:
+    """Return the points with the highest and the lowest number; of equal ones the first."""
+    known: list[Any] = [point for point in points if point.value is not None]
+    if not known:
+        return None, None
+    best, worst = max(known, key=_value), min(known, key=_value)
+    return (best, worst) if best.value != worst.value else (None, None)
+
+
+def _value(point: Any) -> Any:
+    return point.value
+
+
+def _shares(kind: str, label_sets: Mapping[str, Summary]) -> list[Share]:
+    merged: dict[tuple[str, str], Summary] = {}
+    for text, summary in label_sets.items():
+        for pair in readable_labels(text).items():
+            merged[pair] = merge(merged[pair], summary) if pair in merged else summary
+    by_label: dict[str, list[Share]] = defaultdict(list)
+    for (label, value), summary in merged.items():
+        by_label[label].append(Share(label, value, headline(kind, summary) or 0))
+    return [
+        share
+        for label in sorted(by_label)
+        for share in sorted(by_label[label], key=lambda share: (-share.number, share.value))[:TOP_VALUES]
+    ]
+
+
+def _reached(metrics: Iterable[Metric], milestones: Iterable[Milestone]) -> list[Reached]:
+    by_slug = {metric.slug: metric for metric in metrics}
+    told = [each for each in milestones if each.slug in by_slug]
+    return [Reached(by_slug[each.slug], each.value, each.total, each.reached_at) for each in told]

@@ -1,0 +1,100 @@
+"""Who gets the mail about a metric set, and how they stop it."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.core import signing
+from django.urls import NoReverseMatch, reverse
+
+from ..conf import settings
+from ..models import MetricSet, Unsubscription
+from ..models.reports import MAX_ADDRESS_LENGTH, addresses_in
+
+SALT = "app_metrics.unsubscribe"
+UNSUBSCRIBE = "app_metrics:unsubscribe"
+DASHBOARD = "admin:app_metrics_dashboard_changelist"
+
+
+class Recipient(NamedTuple):
+    """`identity` stays the same when a user's address changes: "user:" and the primary key, or a plain address."""
+
+    identity: str
+    address: str
+
+
+class BadToken(Exception):
+    """A link to unsubscribe was cut, made up, or is about a set that is gone."""
+
+
+def recipients_of(metric_set: MetricSet) -> list[Recipient]:
+    """Return who gets reports: active users with an address, then plain addresses; each address once.
+
+    Those who unsubscribed are left out.
+    """
+    # A user stays unsubscribed under a new address, and an address under another name.
+    stopped = list(metric_set.unsubscriptions.values_list("recipient", "address"))
+    identities, addresses = {identity for identity, _ in stopped}, {address.casefold() for _, address in stopped}
+    found: dict[str, Recipient] = {}
+    for recipient in (*_users(metric_set), *_addresses(metric_set)):
+        key = recipient.address.casefold()
+        # What is too long for an address, and nobody validated, must not keep the others from their mail.
+        fits = max(map(len, recipient)) <= MAX_ADDRESS_LENGTH
+        if fits and key not in addresses and recipient.identity not in identities:
+            found.setdefault(key, recipient)
+    return list(found.values())
+
+
+def unsubscribe(token: str) -> None:
+    """Stop the mail that a token is about; doing it again changes nothing. Raises BadToken."""
+    metric_set, identity = read_token(token)
+    addresses = {each.identity: each.address for each in (*_users(metric_set), *_addresses(metric_set))}
+    Unsubscription.objects.get_or_create(
+        metric_set=metric_set, recipient=identity, defaults={"address": addresses.get(identity, identity)}
+    )
+
+
+def read_token(token: str) -> tuple[MetricSet, str]:
+    """Return the set and the recipient's identity that a token names. Raises BadToken."""
+    try:
+        pk, identity = signing.loads(token, salt=SALT)
+        return MetricSet.objects.get(pk=pk), identity
+    except (signing.BadSignature, MetricSet.DoesNotExist) as error:
+        raise BadToken from error
+
+
+def address_of(user: Any) -> str:
+    """Return a user's e-mail address, empty where there is none; the user model says which field holds it."""
+    return str(getattr(user, getattr(user, "EMAIL_FIELD", "email"), None) or "").strip()
+
+
+def stop_url(metric_set: MetricSet, recipient: Recipient) -> str | None:
+    """Return the link that unsubscribes a recipient; None without APP_METRICS_BASE_URL or the app's URLs."""
+    return _absolute(UNSUBSCRIBE, signing.dumps([metric_set.pk, recipient.identity], salt=SALT))
+
+
+def dashboard_url() -> str | None:
+    """Return the address of the dashboard in the admin; None without APP_METRICS_BASE_URL or the admin."""
+    return _absolute(DASHBOARD)
+
+
+def _absolute(name: str, *arguments: str) -> str | None:
+    base = settings.APP_METRICS_BASE_URL
+    if not base or not getattr(settings, "ROOT_URLCONF", None):
+        return None
+    try:
+        return str(base).rstrip("/") + reverse(name, args=arguments)
+    except NoReverseMatch:
+        return None
+
+
+def _users(metric_set: MetricSet) -> Iterator[Recipient]:
+    users: Any = metric_set.email_recipients.order_by("pk")
+    for user in users:
+        address = address_of(user)
+        if address and getattr(user, "is_active", True):
+            yield Recipient(f"user:{user.pk}", address)
+
+
+def _addresses(metric_set: MetricSet) -> Iterator[Recipient]:
+    for address in addresses_in(metric_set.email_addresses):
+        yield Recipient(address.casefold(), address)

@@ -1,0 +1,91 @@
+"""For the test suites of projects: see what was recorded, without a database."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from django.db import connections
+
+from ..conf import settings
+from ..core.summary import NO_LABELS, Batch, Number, Summary, encode_labels, merge_all
+from ..recording.scope import activated
+from ..transport.base import MetricsBackend
+from ..transport.loading import replaced_backend
+
+
+class Recording(MetricsBackend):
+    """What was recorded inside `capture_metrics()`, batch by batch."""
+
+    waits = False
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def write(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    @property
+    def slugs(self) -> list[str]:
+        """The slugs that were recorded, sorted."""
+        return sorted({key.slug for batch in self.batches for key in batch.summaries})
+
+    def summary(self, slug: str, labels: Mapping[str, str] | None = None) -> Summary | None:
+        """Return what was recorded of a metric, over all label sets or the one given; None for nothing."""
+        text = None if labels is None else encode_labels(labels)
+        return merge_all(
+            summary
+            for batch in self.batches
+            for key, summary in batch.summaries.items()
+            if key.slug == slug and text in (None, key.labels)
+        )
+
+    def count(self, slug: str, labels: Mapping[str, str] | None = None) -> int:
+        """Return how many times a metric was recorded."""
+        summary = self.summary(slug, labels)
+        return summary.count if summary else 0
+
+    def total(self, slug: str, labels: Mapping[str, str] | None = None) -> Number:
+        """Return the sum of what was recorded of a metric."""
+        summary = self.summary(slug, labels)
+        return summary.total if summary else 0
+
+
+@contextmanager
+def capture_metrics() -> Iterator[Recording]:
+    """Let everything recorded in the block go to a `Recording` instead of the configured backend.
+
+    A scope that is open around the block is set aside, so that what the block records is seen at once. Counts that wait
+    for a commit come when it happens: in a TestCase, use `captureOnCommitCallbacks(execute=True)`.
+    """
+    recording = Recording()
+    with replaced_backend(recording), activated(None):
+        yield recording
+
+
+def assert_metric_recorded(
+    recording: Recording,
+    slug: str,
+    *,
+    total: Number | None = None,
+    count: int | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """Raise AssertionError unless a metric was recorded, with this total and this many times where they are given."""
+    found = recording.summary(slug, labels)
+    of = f"{slug!r}" if labels is None else f"{slug!r} with labels {dict(labels)!r}"
+    assert found is not None, f"Nothing was recorded of {of}; recorded were: {_described(recording)}.{_likely_cause()}"
+    assert total is None or found.total == total, f"The total of {of} is {found.total}, not {total}."
+    assert count is None or found.count == count, f"{of} was recorded {found.count} times, not {count}."
+
+
+def _described(recording: Recording) -> str:
+    keys = {key for batch in recording.batches for key in batch.summaries}
+    named = {key.slug if key.labels == NO_LABELS else f"{key.slug} {key.labels}" for key in keys}
+    return ", ".join(sorted(named)) or "none"
+
+
+def _likely_cause() -> str:
+    if settings.APP_METRICS_DISABLED:
+        return " APP_METRICS_DISABLED is True."
+    if any(connection.run_on_commit for connection in connections.all(initialized_only=True)):
+        return " Some calls still wait for a commit: use captureOnCommitCallbacks(execute=True)."
+    return ""

@@ -1,0 +1,266 @@
+"""Fill the totals of a metric from the tables it is counted by, up to where live counting began.
+
+What is missing is a difference between what the rows add up to and what is stored, hour by hour. A chunk of days is one
+transaction, which also moves the mark up to which all is filled: a run that is killed is gone on with where it was, and
+of two runs at once each chunk is that of one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial, reduce
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from ..aggregation.run import spread
+from ..conf import settings, time_zone
+from ..core.periods import DAY, HOUR, PERIODS, hour_start
+from ..core.summary import COUNTER, EXACT, Number, Summary, add, merge
+from ..models import Backfill, Metric
+from ..notifications import milestones
+from ..storage.dialects import dialect_for
+from ..storage.dialects.base import TotalKey
+from ..storage.transactions import retried
+from .source_tables import History, Source, UnusableSource
+from .stored_totals import (
+    MARGIN,
+    Hour,
+    LabelSets,
+    Stored,
+    days_before,
+    hours_of,
+    live_end,
+    stored_between,
+    unpruned_since,
+)
+
+Bucket = tuple[int, str, date, int]
+
+
+@dataclass(slots=True)
+class Filled:
+    """What one run did, and how far the history is filled now.
+
+    `until` is None where there are no rows. `events` were added. `was_finished` before, `is_finished` now; where it is
+    not, `again_at` is when the rest can be filled, None where nothing was counted live yet.
+    """
+
+    until: datetime | None = None
+    events: int = 0
+    rows: int = 0
+    skipped: int = 0
+    was_finished: bool = False
+    is_finished: bool = False
+    again_at: datetime | None = None
+
+
+def backfill(source: Source, *, again: bool = False, on_progress: Callable[[int], None] | None = None) -> Filled:
+    """Add to a metric's totals what its source tables hold and nobody counted, up to where live counting began.
+
+    It may run at any time and in several processes at once; running it again adds what it could not yet. With `again`
+    it begins anew, and adds what is missing in any hour that is over, also after live counting began. `on_progress` is
+    called with the number of rows after each transaction. Raises UnusableSource where the metric is no counter or
+    recording is disabled; what was committed stays.
+    """
+    if settings.APP_METRICS_DISABLED:
+        raise UnusableSource("APP_METRICS_DISABLED is True, so that nothing is counted.")
+    done = Filled()
+    milestones.remember()
+    state = _restarted(source) if again else _state(source)
+    if state is None:
+        return done
+    done.was_finished = state.is_finished and not again
+    target = _target(source, state)
+    while state.until < target:
+        rows, events = _fill_chunk(source, state, target)
+        done.rows, done.events, done.skipped = done.rows + rows, done.events + events, done.skipped + source.skipped
+        if on_progress:
+            on_progress(rows)
+        _refresh(state)
+    if again:
+        _reopen(source, state)
+    return _ended(done, state)
+
+
+def remaining(source: Source, *, again: bool = False) -> int:
+    """Return about how many rows a run would read now."""
+    state = None if again else Backfill.objects.filter(metric__slug=source.slug).first()
+    first = state.until_day if state else source.first_day()
+    last = days_before(_target(source, state) if state else source.settled())
+    return source.count(first, last) if first is not None and first < last else 0
+
+
+def find_counter(slug: str) -> Metric:
+    """Return a counter, created where there is none. Raises UnusableSource for a metric of another kind."""
+    Metric.objects.bulk_create([Metric(slug=slug, name=slug, kind=COUNTER)], ignore_conflicts=True)
+    metric: Metric = Metric.objects.get(slug=slug)
+    if metric.kind != COUNTER:
+        raise UnusableSource(f"{slug!r} is a {metric.kind}; only a counter follows from rows.")
+    return metric
+
+
+def _state(source: Source) -> Backfill | None:
+    """Return how far a metric is filled, and where filling ends as far as that is known; None where there are no rows.
+
+    The state is stored before anything is filled, so that what was filled is never taken for counted live.
+    """
+    state: Backfill | None = Backfill.objects.filter(metric__slug=source.slug).first()
+    if state is None:
+        first = source.first_day()
+        if first is None:
+            return None
+        metric = find_counter(source.slug)
+        end_day, end_hour = _live_end(source) or (None, 0)
+        begun = Backfill(metric=metric, until_day=first, until_hour=0, end_day=end_day, end_hour=end_hour)
+        begun.updated_at = timezone.now()
+        Backfill.objects.bulk_create([begun], ignore_conflicts=True)
+        return Backfill.objects.get(metric=metric)
+    find_counter(source.slug)
+    while state.end is None and (end := _live_end(source, state.until)):
+        # What another run fills now lies before its new mark: then this one looks again.
+        unmoved = Backfill.objects.filter(_at(state), end_day=None)
+        unmoved.update(end_day=end[0], end_hour=end[1], updated_at=timezone.now())
+        _refresh(state)
+    return state
+
+
+def _restarted(source: Source) -> Backfill | None:
+    """Return the state as of a history of which nothing was filled, up to now; None where there are no rows.
+
+    Days that were deleted cannot be compared: it begins after them.
+    """
+    state = _state(source)
+    first = source.first_day()
+    if state is None or first is None:
+        return None
+    settled = source.settled()
+    # The hour in which live counting began may not be over for long enough: a later run fills it.
+    end = max(settled, state.end or settled)
+    kept = unpruned_since(source.slug)
+    until = min((max(first, kept) if kept else first, 0), settled)
+    _move(Backfill.objects.filter(pk=state.pk), until, end)
+    _refresh(state)
+    return state
+
+
+def _reopen(source: Source, state: Backfill) -> None:
+    """Let later runs go on where nothing was counted live after what was compared anew."""
+    if state.is_finished and _live_end(source, state.until) is None:
+        _move(Backfill.objects.filter(_at(state)), state.until, None)
+        _refresh(state)
+
+
+def _move(states: Any, until: Hour, end: Hour | None) -> None:
+    end_day, end_hour = end or (None, 0)
+    moved = {"until_day": until[0], "until_hour": until[1], "end_day": end_day, "end_hour": end_hour}
+    states.update(**moved, updated_at=timezone.now())
+
+
+def _live_end(source: Source, since: Hour | None = None) -> Hour | None:
+    end = live_end(source.slug, since)
+    return (days_before(end), 0) if end and source.by_day else end
+
+
+def _refresh(state: Backfill) -> None:
+    try:
+        state.refresh_from_db()
+    except Backfill.DoesNotExist as error:
+        raise UnusableSource("The metric was deleted meanwhile; another run begins anew.") from error
+
+
+def _at(state: Backfill) -> Q:
+    return Q(pk=state.pk, until_day=state.until_day, until_hour=state.until_hour)
+
+
+def _target(source: Source, state: Backfill) -> Hour:
+    """Return the hour up to which can be filled now."""
+    now = source.settled()
+    return min(now, state.end or now)
+
+
+def _ended(done: Filled, state: Backfill) -> Filled:
+    zone = time_zone()
+    done.until, done.is_finished = hour_start(*state.until, zone), state.is_finished
+    if state.end is not None and not done.is_finished:
+        done.again_at = hour_start(*state.end, zone) + timedelta(seconds=MARGIN)
+    return done
+
+
+def _fill_chunk(source: Source, state: Backfill, target: Hour) -> tuple[int, int]:
+    """Fill the days that come next; return how many rows were read, and events added.
+
+    The rows are read before what is stored: what is counted meanwhile is not missing.
+    """
+    label_sets = LabelSets(source.slug)
+    first = state.until_day
+    last = source.chunk_end(first, days_before(target))
+    history = source.fold(first, last, label_sets.capped)
+    fill = partial(_fill, state, min((last, 0), target), last, history, label_sets)
+    return source.rows, retried(connections[settings.APP_METRICS_DATABASE], fill)
+
+
+def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets: LabelSets) -> int:
+    connection = connections[settings.APP_METRICS_DATABASE]
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+        # The first statement writes, and keeps other runs out; where one of them was faster, the chunk is its.
+        moved = {"until_day": until[0], "until_hour": until[1], "updated_at": timezone.now()}
+        if not Backfill.objects.filter(_at(state)).update(**moved):
+            return 0
+        metric = state.metric
+        stored = stored_between(metric.slug, state.until_day, last, label_sets)
+        totals, added = _missing(metric, history, stored, state.until, until)
+        if totals:
+            dialect_for(connection).add_totals(connection, sorted(totals.items()))
+            Backfill.objects.filter(pk=state.pk).update(events=F("events") + added.count)
+            milestones.raise_mark(metric.slug, added.total)
+    return added.count
+
+
+@dataclass(slots=True)
+class _Added:
+    count: int = 0
+    total: Number = 0
+
+
+def _missing(
+    metric: Metric, history: History, stored: Stored, first: Hour, until: Hour
+) -> tuple[dict[TotalKey, Summary], _Added]:
+    """Return what to add to which totals, and the sum of it.
+
+    Where hours of a day are stored no more, the day is filled as a whole, and its hours are left alone.
+    """
+    hours: dict[Bucket, Summary] = {}
+    days: dict[Bucket, Summary] = {}
+    for (labels, day), found in history.items():
+        if _is_pruned(stored, labels, day):
+            whole = reduce(merge, found.values())
+            _note(days, (metric.pk, labels, day, 0), whole, stored.get((labels, (DAY, day, 0))))
+            continue
+        for hour, summary in found.items():
+            if first <= (day, hour) < until:
+                _note(hours, (metric.pk, labels, day, hour), summary, stored.get((labels, (HOUR, day, hour))))
+    added = _Added()
+    for summary in (*hours.values(), *days.values()):
+        added.count, added.total = added.count + summary.count, add(added.total, summary.total)
+    totals = spread(hours)
+    for key, summary in spread(days, PERIODS[1:]).items():
+        totals[key] = merge(totals[key], summary) if key in totals else summary
+    return totals, added
+
+
+def _note(missing: dict[Bucket, Summary], key: Bucket, desired: Summary, stored: Summary | None) -> None:
+    """Note what a summary has more than what is stored. What is stored and no row tells of stays: it was deleted."""
+    if stored is None:
+        missing[key] = desired
+    elif desired.count > stored.count:
+        total = EXACT.subtract(desired.total, stored.total)
+        missing[key] = desired._replace(count=desired.count - stored.count, total=total)
+
+
+def _is_pruned(stored: Stored, labels: str, day: date) -> bool:
+    whole = stored.get((labels, (DAY, day, 0)))
+    hours = sum(stored[labels, piece].count for piece in hours_of(day) if (labels, piece) in stored)
+    return whole is not None and whole.count > hours

@@ -1,0 +1,120 @@
+"""Write stored totals out as rows, for other tools and for another installation of this app."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any, TextIO
+
+from ..core.summary import Number, trimmed
+from ..dashboard.charts import VALUE, Chart
+from ..models import Metric, Total
+
+COLUMNS = ("slug", "kind", "period", "start", "labels", "count", "total", "minimum", "maximum", "last", "last_at")
+
+# What a spreadsheet takes for the beginning of a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+ESCAPE = "'"
+
+# As in Django's json_script: a browser that takes JSON for a page finds no tag in it.
+ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
+
+Row = dict[str, Any]
+
+
+def count_rows(since: date | None = None) -> int:
+    count: int = _totals(since).count()
+    return count
+
+
+def rows(since: date | None = None) -> Iterator[Row]:
+    """Yield all totals of all periods that start on a date or later, each as COLUMNS, metric by metric.
+
+    `start` is a date, or an ISO time with its offset where the period is "hour"; `labels` is a mapping; numbers are
+    exact decimals as text; `last_at` is in microseconds of Unix time.
+    """
+    totals = _totals(since).order_by("period", "start", "hour", "labels")
+    for metric in Metric.objects.order_by("slug"):
+        for total in totals.filter(metric=metric).iterator():
+            yield {
+                "slug": metric.slug,
+                "kind": metric.kind,
+                "period": total.period,
+                "start": total.starts_at.isoformat(),
+                "labels": json.loads(total.labels),
+                "count": total.count,
+                **{name: plain(getattr(total, name)) for name in ("total", "minimum", "maximum", "last")},
+                "last_at": total.last_at,
+            }
+
+
+def write_csv(stream: TextIO, exported: Iterator[Row], advance: Callable[[int], None]) -> None:
+    """Write rows as CSV (RFC 4180). A text that a spreadsheet would run as a formula begins with an apostrophe."""
+    writer = csv.writer(stream, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for row in exported:
+        labels = json.dumps(row["labels"], ensure_ascii=False, sort_keys=True)
+        writer.writerow([escaped(row["slug"]), *(row[name] for name in COLUMNS[1:4]), labels, *list(row.values())[5:]])
+        advance(1)
+
+
+def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int], None]) -> None:
+    """Write rows as one JSON array, a row a line."""
+    separator = "["
+    for row in exported:
+        stream.write(f"{separator}\n{json.dumps(row, ensure_ascii=False)}")
+        separator = ","
+        advance(1)
+    stream.write("[]\n" if separator == "[" else "\n]\n")
+
+
+def write_chart(stream: Any, chart: Chart) -> None:
+    """Write what a chart shows as CSV: the start of each period, and a column of exact numbers for each of its own."""
+    writer = csv.writer(stream, lineterminator="\r\n")
+    names = [column.title if column.role == VALUE else column.key for column in chart.columns]
+    writer.writerow(["start", *map(escaped, names)])
+    for index, start in enumerate(chart.starts):
+        numbers = (column.numbers[index] for column in chart.columns)
+        writer.writerow([start.isoformat(), *("" if number is None else plain(number) for number in numbers)])
+
+
+def chart_data(chart: Chart) -> Row:
+    """Return what a chart shows as JSON can hold it; numbers are exact decimals as text, null where there are none."""
+    selection = chart.selection
+    return {
+        "slug": chart.metric.slug,
+        "kind": chart.metric.kind,
+        "unit": chart.metric.unit,
+        "period": selection.period,
+        "first": selection.first.isoformat(),
+        "last": selection.last.isoformat(),
+        "split": selection.split,
+        "starts": [start.isoformat() for start in chart.starts],
+        "columns": [
+            {
+                "role": column.role,
+                "key": column.key,
+                "numbers": [None if number is None else plain(number) for number in column.numbers],
+            }
+            for column in chart.columns
+        ],
+    }
+
+
+def inert_json(data: Row) -> str:
+    """Return data as JSON in which nothing can be taken for markup."""
+    return json.dumps(data).translate(ESCAPES)
+
+
+def plain(number: Number) -> str:
+    """Return an exact number as digits, without an exponent."""
+    return f"{trimmed(Decimal(number)):f}"
+
+
+def escaped(text: str) -> str:
+    return ESCAPE + text if text.startswith(FORMULA) else text
+
+
+def _totals(since: date | None) -> Any:
+    return Total.objects.all() if since is None else Total.objects.filter(start__gte=since)

@@ -1,0 +1,277 @@
+"""Read totals that `exporting` wrote, or plain events, from a CSV file: all of it in one transaction, and only once.
+
+Lines that cannot be counted are found before anything is written. The digest of a file is stored with what it brought,
+so that the same file brings nothing a second time.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import IntegrityError, connections, transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from ..backends.db import MetricsBackend
+from ..conf import max_label_sets, settings, time_zone
+from ..core.periods import HOUR, PERIODS, WEEK, YEAR, bucket, hour_start, period_start
+from ..core.summary import (
+    COUNT_LIMIT,
+    COUNTER,
+    EXACT,
+    KINDS,
+    QUANTUM,
+    TOTAL_LIMIT,
+    Batch,
+    Entry,
+    Fold,
+    Summary,
+    merge,
+)
+from ..core.validation import check_labels, check_number, check_slug, check_time
+from ..models import ImportedFile, Metric, Total
+from ..notifications import milestones
+from ..storage.dialects import dialect_for
+from ..storage.dialects.base import TotalKey
+from ..storage.transactions import retried
+from .csv_export import COLUMNS, ESCAPE
+
+# What a plain file begins with, or may leave out.
+PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
+MAX_NAME_LENGTH = 200
+# Lines that are folded and written together.
+CHUNK_SIZE = 10_000
+NAMED_SLUGS = 5
+
+Line = tuple[int, list[str]]
+
+
+class Rejected(NamedTuple):
+    """A line that cannot be counted, by its number in the file, and why; `columns` are the heading it belongs under."""
+
+    number: int
+    cells: Sequence[str]
+    reason: str
+    columns: Sequence[str]
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a file holds, read once without writing anything."""
+
+    path: Path
+    digest: str
+    is_export: bool
+    lines: int = 0
+    bad: set[int] = field(default_factory=set)
+    slugs: set[str] = field(default_factory=set)
+
+
+class ImportedTotal(NamedTuple):
+    """One line of an export."""
+
+    slug: str
+    kind: str
+    period: str
+    start: date
+    hour: int
+    labels: str
+    summary: Summary
+
+
+def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
+    """Read a file, and call a function with every line that cannot be counted.
+
+    Raises OSError, or ValueError where it is no CSV text.
+    """
+    checked = Checked(path, _digest(path), is_export=_first_row(path) == list(COLUMNS))
+    parse, columns = (_total, COLUMNS) if checked.is_export else (_entry, PLAIN_COLUMNS)
+    for number, cells in _lines(path, checked.is_export):
+        checked.lines += 1
+        try:
+            checked.slugs.add(parse(cells)[0])
+        except (TypeError, ValueError, ArithmeticError) as error:
+            checked.bad.add(number)
+            on_rejected(Rejected(number, cells, str(error) or type(error).__name__, columns))
+    return checked
+
+
+def was_imported(path: Path) -> bool:
+    """Tell whether the good lines of a file with the same content were counted. Raises OSError."""
+    return ImportedFile.objects.filter(digest=_digest(path)).exists()
+
+
+def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callable[[int], None] | None = None) -> int:
+    """Count the good lines of a file; return how many there were, 0 where the same file was imported before.
+
+    Plain events become items, which the next aggregation adds to the totals. `on_progress` is called with a number of
+    lines. Raises what the database raises, and ValueError where metrics of an export have totals already, unless
+    `may_add`; nothing is imported then.
+    """
+    connection = connections[settings.APP_METRICS_DATABASE]
+    return retried(connection, partial(_import, checked, may_add, on_progress or (lambda lines: None)))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> int:
+    good = (cells for number, cells in _lines(checked.path, checked.is_export) if number not in checked.bad)
+    count = checked.lines - len(checked.bad)
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+        # The first statement writes: SQLite refuses to write after reading beside another writer.
+        if not _note(checked, count):
+            return 0
+        if checked.is_export and not may_add:
+            _refuse_counted(checked.slugs)
+        write = _add_totals if checked.is_export else _add_items
+        while chunk := list(islice(good, CHUNK_SIZE)):
+            write(chunk)
+            advance(len(chunk))
+    return count
+
+
+def _refuse_counted(slugs: set[str]) -> None:
+    """Raise ValueError where there are totals of a metric: some of them may be in the file, too."""
+    counted = Metric.objects.filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
+    both = sorted(slugs.intersection(counted.values_list("slug", flat=True)))
+    if both:
+        named = ", ".join(both[:NAMED_SLUGS]) + (", …" if len(both) > NAMED_SLUGS else "")
+        raise ValueError(f"There are totals of {named}; give --add to add those of the file to them.")
+
+
+def _note(checked: Checked, lines: int) -> bool:
+    """Store a file's digest; False where it is there already."""
+    name = checked.path.name[:MAX_NAME_LENGTH]
+    try:
+        with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+            imported = ImportedFile(digest=checked.digest, name=name, lines=lines, imported_at=timezone.now())
+            imported.save(force_insert=True)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _add_items(chunk: Iterable[Sequence[str]]) -> None:
+    fold = Fold(time_zone(), max_label_sets())
+    for cells in chunk:
+        fold.add(_entry(cells))
+    MetricsBackend().write(Batch(fold.summaries))
+
+
+def _add_totals(chunk: Sequence[Sequence[str]]) -> None:
+    lines = [_total(cells) for cells in chunk]
+    metrics = _metrics({line.slug: line.kind for line in lines})
+    totals: dict[TotalKey, Summary] = {}
+    for line in lines:
+        key = TotalKey(metrics[line.slug], line.period, line.start, line.hour, line.labels)
+        totals[key] = merge(totals[key], line.summary) if key in totals else line.summary
+    connection = connections[settings.APP_METRICS_DATABASE]
+    dialect_for(connection).add_totals(connection, sorted(totals.items()))
+    # History is not announced.
+    for line in lines:
+        if line.period == YEAR:
+            milestones.raise_mark(line.slug, line.summary.total)
+
+
+def _metrics(kinds: Mapping[str, str]) -> dict[str, int]:
+    """Return the keys of metrics by slug; those that are missing are created, named after their slugs."""
+    Metric.objects.bulk_create(
+        [Metric(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())], ignore_conflicts=True
+    )
+    return dict(Metric.objects.filter(slug__in=kinds).values_list("slug", "pk"))
+
+
+def _first_row(path: Path) -> list[str]:
+    return next((cells for _, cells in _rows(path)), [])
+
+
+def _lines(path: Path, is_export: bool) -> Iterator[Line]:
+    """Yield the lines of a file that hold something, without its heading."""
+    for index, (number, cells) in enumerate(_rows(path)):
+        is_heading = index == 0 and (is_export or tuple(cells) == PLAIN_COLUMNS[: len(cells)])
+        if not is_heading:
+            yield number, cells
+
+
+def _rows(path: Path) -> Iterator[Line]:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream)
+        try:
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, cells
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"Line {reader.line_num + 1} is no CSV text in UTF-8: {error}") from error
+
+
+def _entry(cells: Sequence[str]) -> Entry:
+    """Return the event of a line "timestamp,slug,num[,labels]"."""
+    if len(cells) not in (3, 4):
+        raise ValueError(f"The line has {len(cells)} cells; give timestamp,slug,num and perhaps labels.")
+    at, slug, number, *labels = cells
+    checked = check_number(_number(number), COUNTER)
+    return _slug(slug), COUNTER, _labels(labels[0] if labels else ""), checked, check_time(datetime.fromisoformat(at))
+
+
+def _total(cells: Sequence[str]) -> ImportedTotal:
+    """Return the total of a line that `exporting` wrote."""
+    if len(cells) != len(COLUMNS):
+        raise ValueError(f"The line has {len(cells)} cells; an export has {len(COLUMNS)}.")
+    slug, kind, period, start, labels, count, total, minimum, maximum, last, last_at = cells
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is not a kind of metric.")
+    if period not in PERIODS:
+        raise ValueError(f"{period!r} is not a period.")
+    events = int(count)
+    if not 0 < events < COUNT_LIMIT:
+        raise ValueError(f"{count!r} is not a number of events.")
+    numbers = _stored_number(total), _stored_number(minimum), _stored_number(maximum), _stored_number(last)
+    summary = Summary(events, *numbers, int(last_at))
+    return ImportedTotal(_slug(slug), kind, period, *_start(period, start), _labels(labels), summary)
+
+
+def _start(period: str, text: str) -> tuple[date, int]:
+    if period != HOUR:
+        day = date.fromisoformat(text)
+        # Weeks may begin on another day where they were counted.
+        if period != WEEK and period_start(period, day) != day:
+            raise ValueError(f"{text!r} is not the start of a {period}.")
+        return day, 0
+    moment = datetime.fromisoformat(text)
+    start = bucket(int(check_time(moment)), time_zone())
+    if hour_start(*start, time_zone()).timestamp() != check_time(moment):
+        raise ValueError(f"{text!r} is not the start of an hour in {time_zone()}.")
+    return start
+
+
+def _slug(text: str) -> str:
+    return check_slug(text.removeprefix(ESCAPE))
+
+
+def _labels(text: str) -> str:
+    return check_labels(json.loads(text) if text else None)
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is not a number.") from error
+
+
+def _stored_number(text: str) -> Decimal:
+    number = _number(text)
+    if not number.is_finite() or not -TOTAL_LIMIT < number < TOTAL_LIMIT:
+        raise ValueError(f"{text!r} does not fit into a total.")
+    return number.quantize(QUANTUM, context=EXACT)

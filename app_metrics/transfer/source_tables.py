@@ -1,0 +1,226 @@
+"""Tables whose rows tell what was to be counted: the models of rules with the key `backfill`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from django.db import router
+from django.db.models import Min, Model, Q
+
+from ..conf import time_zone
+from ..contrib.model_rules import BACKFILL, InstancePath, compile_models, configured
+from ..contrib.row_dates import CREATED, RowDate
+from ..contrib.rules import Rule
+from ..core.dropped import warn_once
+from ..core.periods import FIRST_YEAR, LAST_YEAR, bucket
+from ..core.summary import COUNTER, MICROSECONDS, NO_LABELS, Number, Summary, exact, merge
+from ..core.validation import check_labels, check_number, check_time
+from .stored_totals import Hour, settled
+
+# Rows read at once from the database.
+FETCHED = 2000
+# What is read and compared at once: so many rows, or those of one day, of so many days at most.
+CHUNK_ROWS = 20_000
+CHUNK_DAYS = 366
+# No row of other days can be counted; a day of room for time zones.
+FIRST_DAY, LAST_DAY = date(FIRST_YEAR + 1, 1, 2), date(LAST_YEAR - 1, 12, 31)
+
+# What rows add up to: label set and day → hour → summary.
+History = dict[tuple[str, date], dict[int, Summary]]
+# What becomes of a label set, as `app_metrics.core.summary.cap_labels` says.
+Capped = Callable[[str], str]
+
+
+class UnusableSource(ValueError):
+    """What a metric is counted by does not allow to fill or verify it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A model, the date of its rows, and the rule that says what each of them counts."""
+
+    model: type[Model]
+    rule: Rule
+
+    @property
+    def rows(self) -> Any:
+        """The rows that were created in the model's own name, not in that of a child with a table of its own."""
+        children = [
+            relation.name
+            for relation in self.model._meta.related_objects
+            if relation.one_to_one and relation.field.remote_field.parent_link
+        ]
+        rows = self.model._base_manager.using(router.db_for_read(self.model))
+        return rows.filter(**{f"{name}__isnull": True for name in children})
+
+    def first_day(self) -> date | None:
+        first = self._between(FIRST_DAY, LAST_DAY).aggregate(first=Min(self._name))["first"]
+        return None if first is None else self._bucket(first)[0]
+
+    def count(self, first: date, last: date) -> int:
+        """Return about how many rows there are of the days from `first` to before `last`."""
+        count: int = self._between(first, last).count()
+        return count
+
+    def undated(self) -> int:
+        """Return how many rows have no date, or one of a time at which nothing can be recorded."""
+        first, last = self._date.bounds(FIRST_DAY, LAST_DAY)
+        name = self._name
+        count: int = self.rows.filter(
+            Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__lt": first}) | Q(**{f"{name}__gte": last})
+        ).count()
+        return count
+
+    def day_after(self, first: date, rows: int) -> date | None:
+        """Return the day of the row that comes so many rows after the beginning of a day; None where there is none."""
+        dates = self._between(first, LAST_DAY).order_by(self._name).values_list(self._name, flat=True)
+        found = list(dates[rows : rows + 1])
+        return self._bucket(found[0])[0] if found else None
+
+    def entries(self, first: date, last: date) -> Iterator[tuple[date, int, str, Number, float] | None]:
+        """Yield day, hour, label set, number and Unix time of each row of the days from `first` to before `last`.
+
+        None stands for a row of which live counting would have dropped the event. Rows that do not count are left out.
+        """
+        for value, row in self._values(self._between(first, last)):
+            moment = self._date.moment(value)
+            if moment is None:
+                continue
+            at = check_time(moment)
+            day, hour = bucket(int(at // 1), time_zone())
+            if not first <= day < last:
+                continue
+            try:
+                read = self._read(row)
+            except Exception as error:
+                warn_once(f"A row was skipped: {self.rule.origin}: {error!r}")
+                yield None
+                continue
+            if read is not None:
+                yield day, hour, *read, at
+
+    def _read(self, row: Model | None) -> tuple[str, Number] | None:
+        """Return label set and number of a row; None where the rule does not apply. Raises what its getters raise."""
+        rule = self.rule
+        if row is None:
+            return NO_LABELS, 1
+        if rule.when is not None and not rule.when(row):
+            return None
+        labels = check_labels(rule.read_labels(row)) if rule.labels else NO_LABELS
+        number = 1 if rule.num is None else exact(check_number(rule.num(row), COUNTER))
+        return labels, number
+
+    def _values(self, rows: Any) -> Iterator[tuple[Any, Model | None]]:
+        """Yield the date of every row, and the row itself where the rule reads more of it."""
+        if not self.rule.reads:
+            dates = rows.values_list(self._date.field.attname, flat=True)
+            return ((value, None) for value in dates.iterator(FETCHED))
+        getters = (self.rule.num, self.rule.when, *self.rule.labels.values())
+        paths = {getter.relations for getter in getters if isinstance(getter, InstancePath) and getter.relations}
+        rows = rows.select_related(*paths) if paths else rows
+        return ((getattr(row, self._date.field.attname), row) for row in rows.iterator(FETCHED))
+
+    def _between(self, first: date, last: date) -> Any:
+        lower, upper = self._date.bounds(first, last)
+        return self.rows.filter(**{f"{self._name}__gte": lower, f"{self._name}__lt": upper})
+
+    def _bucket(self, value: Any) -> tuple[date, int]:
+        return bucket(int(check_time(self._date.moment(value)) // 1), time_zone())
+
+    @property
+    def _date(self) -> RowDate:
+        date_of: RowDate = self.rule.options[BACKFILL]
+        return date_of
+
+    @property
+    def _name(self) -> str:
+        name: str = self._date.field.name
+        return name
+
+
+@dataclass(slots=True)
+class Source:
+    """All that a metric is counted by: the tables of the rules that have its slug."""
+
+    slug: str
+    tables: Sequence[SourceTable]
+    rows: int = 0
+    skipped: int = 0
+
+    @property
+    def by_day(self) -> bool:
+        """Whether the time of some rows is not known: the first hour of a day takes what happens all day."""
+        return any(not table.rule.options[BACKFILL].has_time for table in self.tables)
+
+    def settled(self) -> Hour:
+        """Return the hour before which nothing of any row is on its way any more."""
+        return settled(by_day=self.by_day)
+
+    def first_day(self) -> date | None:
+        """Return the day of the first row; None where there is none."""
+        return min((day for table in self.tables if (day := table.first_day())), default=None)
+
+    def count(self, first: date, last: date) -> int:
+        return sum(table.count(first, last) for table in self.tables)
+
+    def undated(self) -> int:
+        return sum(table.undated() for table in self.tables)
+
+    def chunk_end(self, first: date, last: date) -> date:
+        """Return the day before which to stop, so that what begins on `first` is a chunk of bounded size."""
+        days = [day for table in self.tables if (day := table.day_after(first, CHUNK_ROWS))]
+        end = max(first + timedelta(days=1), min(days, default=last))
+        return min(end, first + timedelta(days=CHUNK_DAYS), last)
+
+    def fold(self, first: date, last: date, capped: Capped) -> History:
+        """Return what the rows of the days from `first` to before `last` add up to.
+
+        `rows` becomes the number of rows that count, `skipped` how many of them live counting would have dropped.
+        """
+        history: History = {}
+        self.rows = self.skipped = 0
+        for entry in (entry for table in self.tables for entry in table.entries(first, last)):
+            self.rows += 1
+            if entry is None:
+                self.skipped += 1
+                continue
+            day, hour, labels, number, at = entry
+            summary = Summary(1, number, number, number, number, int(at * MICROSECONDS))
+            hours = history.setdefault((capped(labels), day), {})
+            hours[hour] = merge(hours[hour], summary) if hour in hours else summary
+        return history
+
+
+def configured_slugs() -> list[str]:
+    """Return the slugs that rules with the key `backfill` count, sorted."""
+    return sorted({rule.slug for _, _, rules in configured() for rule in rules if BACKFILL in rule.options})
+
+
+def configured_source(slug: str) -> Source:
+    """Return what the settings count a metric by. Raises UnusableSource."""
+    counting = [(model, rule) for model, _, rules in configured() for rule in rules if rule.slug == slug]
+    tables = [SourceTable(model, rule) for model, rule in counting if BACKFILL in rule.options]
+    if not tables:
+        known = ", ".join(configured_slugs()) or "none"
+        raise UnusableSource(f"No rule of a model with the key {BACKFILL!r} counts {slug!r}; there are: {known}.")
+    _refuse_undated(slug)
+    return Source(slug, tables)
+
+
+def given_source(slug: str, model: str, field: str, num: Any = None) -> Source:
+    """Return a source as a rule of a model would have it. Raises UnusableSource."""
+    rule: Mapping[str, Any] = {"slug": slug, BACKFILL: field} | ({} if num is None else {"num": num})
+    compiled, errors = compile_models({model: {CREATED: rule}}, "--model")
+    if errors:
+        raise UnusableSource(f"{errors[0]} {errors[0].hint}")
+    _refuse_undated(slug)
+    return Source(slug, [SourceTable(found, each) for found, _, rules in compiled for each in rules])
+
+
+def _refuse_undated(slug: str) -> None:
+    """Raise UnusableSource where a rule counts a metric at other moments than its rows tell."""
+    for _, _, rules in configured():
+        for rule in rules:
+            if rule.slug == slug and BACKFILL not in rule.options:
+                raise UnusableSource(f"{slug!r} is counted by {rule.origin}, too, whose rule has no key {BACKFILL!r}.")

@@ -1,0 +1,153 @@
+"""What is stored of a metric's days and hours, beside what its rows add up to."""
+
+import time
+from datetime import date, timedelta
+from typing import Any, cast
+
+from django.db.models import Q, Sum
+from django.db.models.functions import TruncMonth, TruncYear
+
+from ..conf import max_label_sets, time_zone
+from ..core.periods import (
+    DAY,
+    FIRST_YEAR,
+    HOUR,
+    MONTH,
+    YEAR,
+    Piece,
+    bucket,
+    hours_in,
+    next_start,
+    period_start,
+    starts_between,
+)
+from ..core.summary import NO_LABELS, OVERFLOW_LABELS, Summary, cap_labels, merge
+from ..models import Item, LedgerRow, Total
+from ..models.folding import fold
+from ..models.pending import held
+from ..models.queries import Sources
+
+# Seconds after which nothing of an hour that is over is on its way any more.
+MARGIN = 600
+
+FIRST_DATE = date(FIRST_YEAR, 1, 1)
+
+# A day and one of its hours; what lies before it is meant.
+Hour = tuple[date, int]
+# Label set and piece → summary.
+Stored = dict[tuple[str, Piece], Summary]
+
+
+def settled(*, by_day: bool = False) -> Hour:
+    """Return the hour before which all are over, and have been for a while; with `by_day` the first one of a day."""
+    day, hour = bucket(int(time.time()) - MARGIN, time_zone())
+    return day, 0 if by_day else hour
+
+
+class LabelSets:
+    """The label sets of a metric, and which further ones there is room for."""
+
+    def __init__(self, slug: str) -> None:
+        years = Total.objects.filter(metric__slug=slug, period=YEAR).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
+        self._known = set(years.values_list("labels", flat=True).distinct())
+        self._limit = max_label_sets()
+
+    def capped(self, labels: str) -> str:
+        return labels if labels == NO_LABELS else cap_labels(labels, self._known, self._limit)
+
+
+def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) -> Stored:
+    """Return what is stored of every hour and day from `first` to before `last`, waiting items included."""
+    totals, items = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
+    sources = Sources(totals, items, held(LedgerRow.objects, {slug}))
+    days = starts_between(DAY, first, last - timedelta(days=1))
+    pieces = [piece for day in days for piece in ((DAY, day, 0), *hours_of(day))]
+    stored: Stored = {}
+    for (_, labels, piece), summary in fold(sources, {piece: [piece] for piece in pieces}).items():
+        key = (label_sets.capped(labels), cast(Piece, piece))
+        stored[key] = merge(stored[key], summary) if key in stored else summary
+    return stored
+
+
+def live_end(slug: str, since: Hour | None = None) -> Hour | None:
+    """Return the hour after the first one, not before `since`, that something is stored of; None where nothing is.
+
+    It is the first hour of the next day where only days are stored, as `metrics_prune` leaves them, and the beginning
+    of the first month or year where not even those are.
+    """
+    hour, day = _first_hour(slug, since), _first_day(slug, since)
+    end = next_hour(hour) if hour else None
+    if day is not None and (hour is None or day < hour[0]):
+        end = day + timedelta(days=1), 0
+    if since is not None:  # of longer periods a part was filled
+        return end
+    known = first_stored_day(slug)
+    for period in (MONTH, YEAR):
+        start = _first_start(slug, period)
+        if start is not None and (known is None or start < period_start(period, known)):
+            known, end = start, (start, 0)
+    return end
+
+
+def unpruned_since(slug: str) -> date | None:
+    """Return the beginning of the first month, or year, after those of which days were deleted; None where none were.
+
+    Of those the longer periods hold more than their days do.
+    """
+    month, year = _last_pruned(slug, MONTH, TruncMonth), _last_pruned(slug, YEAR, TruncYear)
+    if year is not None and (month is None or month < year):  # months of it were deleted, too
+        return next_start(YEAR, year)
+    return None if month is None else next_start(MONTH, month)
+
+
+def _last_pruned(slug: str, period: str, trunc: Any) -> date | None:
+    # One statement: between two of them something may be added to both.
+    rows = Total.objects.filter(metric__slug=slug, period__in=(DAY, period)).order_by()
+    sums = rows.values_list("period", trunc("start")).annotate(Sum("count"))
+    counts = {(each, start): count for each, start, count in sums}
+    pruned = (start for each, start in counts if each == period and counts[each, start] > counts.get((DAY, start), 0))
+    return max(pruned, default=None)
+
+
+def first_stored_day(slug: str) -> date | None:
+    """Return the first day that something is stored of; None where nothing is."""
+    hour, day = _first_hour(slug, None), _first_day(slug, None)
+    return min((start for start in (day, hour and hour[0]) if start), default=None)
+
+
+def _first_hour(slug: str, since: Hour | None) -> Hour | None:
+    # First the items, then the totals: what is aggregated meanwhile is seen twice rather than never.
+    items = _first_hour_of(Item.objects.filter(slug=slug), "day", since)
+    totals = _first_hour_of(Total.objects.filter(metric__slug=slug, period=HOUR), "start", since)
+    return min((hour for hour in (items, totals) if hour), default=None)
+
+
+def _first_hour_of(rows: Any, day: str, since: Hour | None) -> Hour | None:
+    if since is not None:
+        rows = rows.filter(Q(**{f"{day}__gt": since[0]}) | Q(**{day: since[0]}, hour__gte=since[1]))
+    first: Hour | None = rows.order_by(day, "hour").values_list(day, "hour").first()
+    return first
+
+
+def _first_day(slug: str, since: Hour | None) -> date | None:
+    return _first_start(slug, DAY, FIRST_DATE if since is None else days_before(since))
+
+
+def _first_start(slug: str, period: str, since: date = FIRST_DATE) -> date | None:
+    starts = Total.objects.filter(metric__slug=slug, period=period, start__gte=since).order_by("start")
+    first: date | None = starts.values_list("start", flat=True).first()
+    return first
+
+
+def next_hour(hour: Hour) -> Hour:
+    day, number = hour
+    return (day, number + 1) if number + 1 < hours_in(day, time_zone()) else (day + timedelta(days=1), 0)
+
+
+def days_before(hour: Hour) -> date:
+    """Return the day before which lie all days of which anything lies before an hour."""
+    return hour[0] + timedelta(days=1) if hour[1] else hour[0]
+
+
+def hours_of(day: date) -> list[Piece]:
+    return [(HOUR, day, hour) for hour in range(hours_in(day, time_zone()))]

@@ -1,0 +1,71 @@
+"""Compare the totals of a metric with the tables it is counted by."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import NamedTuple
+
+from ..aggregation.retention import limits
+from ..core.periods import DAY, HOUR
+from ..core.summary import Summary, merge_all
+from .source_tables import History, Source
+from .stored_totals import Hour, LabelSets, Stored, days_before, first_stored_day, stored_between
+
+NOTHING = Summary(0, 0, 0, 0, 0, 0)
+
+
+class Difference(NamedTuple):
+    """A day and label set of which the rows and the totals do not say the same."""
+
+    day: date
+    labels: str
+    source: Summary
+    stored: Summary
+
+
+def verify(source: Source, *, on_progress: Callable[[int], None] | None = None) -> Iterator[Difference]:
+    """Yield every day and label set whose rows add up to another count or total than what is stored, by day.
+
+    It begins with the first row, or the first day stored, and ends with the last hour that has been over for a while,
+    or the last such day where rows have no time. Days that `APP_METRICS_RETENTION` lets go are left out. `on_progress`
+    is called with a number of rows.
+    """
+    end = source.settled()
+    first, last = first_day(source), days_before(end)
+    label_sets = LabelSets(source.slug)
+    while first is not None and first < last:
+        until = source.chunk_end(first, last)
+        history = source.fold(first, until, label_sets.capped)
+        yield from _differences(history, stored_between(source.slug, first, until, label_sets), end)
+        if on_progress:
+            on_progress(source.rows)
+        first = until
+
+
+def first_day(source: Source) -> date | None:
+    """Return the first day that is to be compared; None where there is nothing."""
+    first = min((day for day in (source.first_day(), first_stored_day(source.slug)) if day), default=None)
+    kept = [limit.before for limit in limits() if limit.period == DAY]
+    return max(first, *kept) if first and kept else first
+
+
+def count(source: Source) -> int:
+    """Return about how many rows `verify` would read."""
+    first, last = first_day(source), days_before(source.settled())
+    return source.count(first, last) if first is not None and first < last else 0
+
+
+def _differences(history: History, stored: Stored, end: Hour) -> Iterator[Difference]:
+    keys = history.keys() | {(labels, day) for labels, (_, day, _) in stored}
+    for labels, day in sorted(keys, key=lambda key: (key[1], key[0])):
+        hours = history.get((labels, day), {})
+        found = merge_all(summary for hour, summary in hours.items() if (day, hour) < end) or NOTHING
+        there = _stored(stored, labels, day, end) or NOTHING
+        if (found.count, found.total) != (there.count, there.total):
+            yield Difference(day, labels, found, there)
+
+
+def _stored(stored: Stored, labels: str, day: date, end: Hour) -> Summary | None:
+    if day < end[0]:
+        return stored.get((labels, (DAY, day, 0)))
+    pieces = [(labels, (HOUR, day, hour)) for hour in range(end[1])]
+    return merge_all(stored[piece] for piece in pieces if piece in stored)

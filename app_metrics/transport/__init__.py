@@ -1,0 +1,1 @@
+"""Brings a batch to the configured backend, now, soon or later, and never breaks the caller."""

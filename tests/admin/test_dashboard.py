@@ -1,0 +1,739 @@
+"""The dashboard, through its pages."""
+
+import csv
+import json
+import re
+from collections import Counter
+from datetime import datetime, timedelta
+from html import unescape
+from io import StringIO
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import html5lib
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from freezegun import freeze_time
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app_metrics import collect, gauge, metric
+from app_metrics.admin.dashboard import PER_PAGE
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.formatting import one_line
+from app_metrics.dashboard import forms, svg
+from app_metrics.models import Metric
+from app_metrics.models.creation import create_metric, create_metric_set
+from app_metrics.recording.metrics import record
+
+NOON = datetime(2026, 11, 23, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+WRITES = re.compile("INSERT|UPDATE|DELETE|REPLACE|SAVEPOINT")
+EVIL = "</script><img src=x onerror=alert(1)>\"'&"
+
+
+@pytest.fixture
+def noon(database):
+    with freeze_time(NOON) as clock:
+        yield clock
+
+
+@pytest.fixture
+def staff(noon):
+    """Somebody who may view metrics, as one of a group."""
+    group = Group.objects.create(name="readers")
+    group.permissions.add(Permission.objects.get(codename="view_metric"))
+    user = User.objects.create_user("ada", is_staff=True)
+    user.groups.add(group)
+    return user
+
+
+@pytest.fixture
+def client(staff):
+    browser = Client()
+    browser.force_login(staff)
+    return browser
+
+
+@pytest.fixture
+def orders(client):
+    """A metric with two labels, recorded over 40 days, a part of it aggregated."""
+    create_metric("Orders", "orders", description="All of them", unit="EUR")
+    with collect():
+        for days in range(40):
+            labels = {"plan": ("free", "pro")[days % 2], "country": "de"}
+            metric("orders", 1000 + days, labels=labels, at=NOON - timedelta(days=days))
+    aggregate()
+    metric("orders", 5)
+    return Metric.objects.get(slug="orders")
+
+
+@pytest.fixture
+def several(orders):
+    """Metrics whose numbers differ, one of them without any."""
+    create_metric("Queue", "queue", "gauge", description="of jobs")
+    create_metric("Zebra", "zebra")
+    create_metric("Export", "export", "timer")
+    for days, number in [(0, 3), (1, 4), (7, 2), (20, 9)]:
+        metric("zebra", number, at=NOON - timedelta(days=days, hours=3))
+    gauge("queue", 10, at=NOON - timedelta(days=7, hours=3))
+    gauge("queue", 7, at=NOON - timedelta(days=1, hours=3))
+    gauge("queue", 5, at=NOON - timedelta(hours=3))
+    return create_metric_set("Mine", list(Metric.objects.filter(slug__in=["queue", "zebra"])))
+
+
+def overview_url(site="admin"):
+    return reverse(f"{site}:app_metrics_dashboard_changelist")
+
+
+def metric_url(slug="orders", site="admin"):
+    return reverse(f"{site}:app_metrics_dashboard_metric", args=[slug])
+
+
+def addresses(site="admin"):
+    files = [metric_url("orders", site) + "?format=csv", metric_url("orders", site) + "?format=json"]
+    return [overview_url(site), metric_url("orders", site), *files]
+
+
+def page(client, url, **query):
+    """Return a page as its parser finds it, after what holds of every page."""
+    response = client.get(url, query)
+    assert response.status_code == 200
+    root = html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
+    assert_well_made(root)
+    return root
+
+
+def assert_well_made(root):
+    elements = list(root.iter())
+    assert not [each for each in elements if each.tag == "style"]
+    scripts = [each for each in elements if each.tag == "script"]
+    assert [each for each in scripts if not each.get("src") or (each.text or "").strip()] == []
+    names = {name for each in elements for name in each.attrib if isinstance(name, str)}
+    assert not [name for name in names if name == "style" or name.startswith("on")]
+    links = [each.get(name) for each in elements for name in ("src", "href", "action") if each.get(name) is not None]
+    assert not [link for link in links if urlsplit(link).netloc or urlsplit(link).scheme]
+    ids = Counter(each.get("id") for each in elements if each.get("id"))
+    assert [each for each, number in ids.items() if number > 1] == []
+    main = root.find(".//*[@id='content-main']")
+    labelled = {each.get("for") for each in elements if each.tag == "label"}
+    controls = [each for each in main.iter() if each.tag in ("input", "select", "textarea")]
+    assert [each for each in controls if each.get("type") != "hidden" and each.get("id") not in labelled] == []
+    assert [each for each in main.iter("th") if each.get("scope") not in ("col", "row")] == []
+    described = {each.get(name) for each in elements for name in ("aria-labelledby", "aria-describedby")} - {None}
+    assert described <= set(ids)
+
+
+def text(element):
+    return " ".join("".join(element.itertext()).split())
+
+
+def table(root):
+    """The headings and the rows of the table of a page."""
+    (found,) = root.findall(".//*[@id='content-main']//table")
+    heads = [text(each) for each in found.findall("thead/tr/th")]
+    return heads, [[text(each) for each in row] for row in found.findall("tbody/tr")]
+
+
+def names(root):
+    """The slugs of the metrics that the overview lists."""
+    return [each.get("href").split("/")[-2] for each in root.findall(".//*[@id='content-main']//tbody//a")]
+
+
+def main_links(root):
+    """The links of a page's own part, by their texts."""
+    return {text(each): each.get("href") for each in root.findall(".//*[@id='content-main']//a")}
+
+
+def query_of(link):
+    return {name: values[0] for name, values in parse_qs(urlsplit(link).query, keep_blank_values=True).items()}
+
+
+# Who may see it.
+
+
+@pytest.mark.parametrize("user", [None, {"is_staff": False}, {"is_staff": True, "is_active": False}])
+def test_who_is_no_staff_is_sent_to_the_login_and_learns_nothing(user, orders):
+    browser = Client()
+    if user:
+        browser.force_login(User.objects.create_user("eve", **user))
+    for url in (*addresses(), metric_url("missing"), metric_url("missing") + "?format=json"):
+        for answer in (browser.get(url), browser.post(url), browser.head(url)):
+            assert answer.status_code == 302
+            assert urlsplit(answer["Location"]).path == reverse("admin:login")
+
+
+@pytest.mark.parametrize("permissions", [[], ["view_total", "add_metric", "change_metricset"]], ids=["none", "others"])
+def test_without_the_permission_what_is_there_and_what_is_not_look_alike(permissions, orders, database):
+    guest = User.objects.create_user("guest", is_staff=True)
+    guest.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    browser = Client()
+    browser.force_login(guest)
+    for method in (browser.get, browser.post):
+        answers = [method(url) for url in (*addresses(), metric_url("missing"), metric_url("missing") + "?format=csv")]
+        assert {answer.status_code for answer in answers} == {403}
+        assert len({answer.content for answer in answers}) == 1
+    with CaptureQueriesContext(connections[database]) as queries:
+        browser.get(metric_url())
+    assert not [query for query in queries if "app_metrics_" in query["sql"]]
+
+
+def test_with_the_permission_there_are_pages_and_files(orders, client):
+    assert [client.get(url).status_code for url in addresses()] == [200] * 4
+    assert [client.head(url).status_code for url in addresses()] == [200] * 4
+    assert client.get(metric_url("missing")).status_code == 404
+    assert client.get(metric_url("missing") + "?format=csv").status_code == 404
+
+
+def test_the_dashboard_is_among_the_models_of_who_may_see_it(orders, client):
+    assert overview_url() in client.get(reverse("admin:index")).content.decode()
+    guest = User.objects.create_user("guest", is_staff=True)
+    guest.user_permissions.add(Permission.objects.get(codename="view_total"))
+    client.force_login(guest)
+    assert overview_url() not in client.get(reverse("admin:index")).content.decode()
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_pages_are_only_looked_at(method, orders, client):
+    for url in addresses():
+        answer = getattr(client, method)(url)
+        assert answer.status_code == 405
+        assert answer["Allow"] == "GET, HEAD"
+
+
+def test_a_look_writes_nothing(several, client, database):
+    with CaptureQueriesContext(connections[database]) as queries:
+        for url in (*addresses(), metric_url("queue"), overview_url() + "?sort=-today&q=z"):
+            assert client.get(url).status_code == 200
+    assert [query["sql"] for query in queries if WRITES.match(query["sql"])] == []
+
+
+def test_there_are_no_pages_to_add_change_or_delete(orders, client):
+    for name in ("add", f"{orders.pk}/change", f"{orders.pk}/delete", f"{orders.pk}/history"):
+        assert client.get(f"{overview_url()}{name}/").status_code == 404
+
+
+@pytest.mark.urls("tests.support.admin_urls")
+def test_an_admin_site_of_the_projects_own_keeps_its_visitors(several, client):
+    for url in (overview_url("own"), metric_url("orders", "own")):
+        root = page(client, url)
+        links = [link for link in main_links(root).values() if not link.startswith("?")]
+        links += [each.get("href") for each in root.findall(".//*[@class='breadcrumbs']//a")]
+        assert len(links) >= 3
+        assert {link.split("/")[1] for link in links} == {"own"}
+    assert urlsplit(Client().get(metric_url("orders", "own"))["Location"]).path == reverse("own:login")
+
+
+@pytest.mark.urls("tests.support.admin_urls")
+def test_the_metrics_of_the_admin_lead_to_their_dashboard_where_there_is_one(orders, client, staff):
+    for site in ("admin", "own"):
+        assert tools_of(client, site, orders) == [overview_url(site), metric_url("orders", site)]
+    assert tools_of(client, "bare", orders) == []
+    staff.groups.clear()
+    staff.user_permissions.add(Permission.objects.get(codename="change_metric"))
+    assert tools_of(client, "admin", orders) == []
+
+
+def tools_of(client, site, orders):
+    """The links to the dashboard on the pages of the metrics in an admin."""
+    found = []
+    for name, arguments in (("changelist", []), ("change", [orders.pk])):
+        answer = client.get(reverse(f"{site}:app_metrics_metric_{name}", args=arguments))
+        assert answer.status_code == 200
+        root = html5lib.parse(answer.content.decode(), namespaceHTMLElements=False)
+        links = root.findall(".//ul[@class='object-tools']//a")
+        found += [each.get("href") for each in links if text(each) == "Dashboard"]
+    return found
+
+
+def test_a_metric_that_is_added_has_no_dashboard_yet(client, staff):
+    staff.user_permissions.add(Permission.objects.get(codename="add_metric"))
+    assert client.get(reverse("admin:app_metrics_metric_add")).status_code == 200
+
+
+# How much it asks of the database.
+
+
+def test_the_number_of_queries_does_not_grow(client, database):
+    counts = {}
+    for number in (3, 60):
+        for each in range(number):
+            slug = f"m{number}-{each}"
+            create_metric_set(f"Set {slug}", [create_metric(slug, slug)])
+            metric(slug, labels={"plan": str(each)})
+            metric("m3-0", labels={"plan": str(each)})
+        aggregate()
+        one = metric_url("m3-0")
+        for url in (overview_url(), overview_url() + "?sort=-month", one, f"{one}?split=plan"):
+            with CaptureQueriesContext(connections[database]) as queries:
+                assert client.get(url).status_code == 200
+            counts.setdefault(url, []).append(len(queries))
+    for few, many in counts.values():
+        assert few == many
+    overviews = [found[0] for url, found in counts.items() if "/metric/" not in url]
+    assert max(overviews) <= 8
+    assert max(found[0] for found in counts.values()) <= 10
+
+
+# The overview.
+
+
+def test_the_overview_shows_the_numbers_of_every_metric(several, client):
+    heads, rows = table(page(client, overview_url()))
+    assert heads == ["Metric", "Today so far", "Change", "Yesterday", "This week", "This month", "Last 30 days"]
+    assert [row[:6] for row in rows] == [
+        ["Export timer", "–", "n/a", "–", "–", "–"],
+        ["Orders counter", "1,005 EUR", "n/a", "1,001 EUR", "1,005 EUR", "23,258 EUR"],
+        ["Queue gauge", "5", "−50 %5, before 10", "7", "5", "5"],
+        ["Zebra counter", "3", "+50 %3, before 2", "4", "3", "18"],
+    ]
+
+
+def test_a_row_leads_to_its_metric_and_has_a_picture(several, client):
+    root = page(client, overview_url())
+    assert main_links(root)["Zebra"] == metric_url("zebra")
+    pictures = root.findall(".//*[@class='app-metrics-sparkline']")
+    assert len(pictures) == 3
+    assert "the latest seven: " in pictures[1].get("aria-label")
+    assert "Change: today up to noon beside the same hours of Monday, 16 November." in text(root)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"q": "QUE"}, ["queue"]),
+        ({"q": "zeb"}, ["zebra"]),
+        ({"q": "of jobs"}, ["queue"]),
+        ({"q": "jobs zebra"}, []),
+        ({"q": "of"}, ["orders", "queue"]),
+        ({"q": " "}, ["export", "orders", "queue", "zebra"]),
+        ({"kind": "timer"}, ["export"]),
+        ({"kind": "counter", "q": "e"}, ["orders", "zebra"]),
+        ({"sort": "-name"}, ["zebra", "queue", "orders", "export"]),
+        ({"sort": "today"}, ["zebra", "queue", "orders", "export"]),
+        ({"sort": "-today"}, ["orders", "queue", "zebra", "export"]),
+        ({"sort": "yesterday"}, ["zebra", "queue", "orders", "export"]),
+        ({"sort": "-yesterday"}, ["orders", "queue", "zebra", "export"]),
+        ({"sort": "week"}, ["zebra", "queue", "orders", "export"]),
+        ({"sort": "-week"}, ["orders", "queue", "zebra", "export"]),
+        ({"sort": "month"}, ["queue", "zebra", "orders", "export"]),
+        ({"sort": "-month"}, ["orders", "zebra", "queue", "export"]),
+        ({"sort": "change"}, ["queue", "zebra", "export", "orders"]),
+        ({"sort": "-change"}, ["zebra", "queue", "export", "orders"]),
+    ],
+    ids=str,
+)
+def test_metrics_are_searched_filtered_and_sorted(query, found, several, client):
+    root = page(client, overview_url(), **query)
+    assert names(root) == found
+    assert root.findall(".//*[@class='errorlist']") == []
+    if "sort" in query:
+        (head,) = [each for each in root.iter("th") if each.get("aria-sort")]
+        assert head.get("aria-sort") == ("descending" if query["sort"].startswith("-") else "ascending")
+    assert f"{len(found)} metric" in text(root) or not found
+
+
+def test_a_metric_is_found_by_its_slug(client):
+    create_metric("Sign-ups", "new_user")
+    assert names(page(client, overview_url(), q="user")) == ["new_user"]
+
+
+def test_metrics_are_filtered_by_their_set(several, client):
+    assert names(page(client, overview_url(), set=several.pk)) == ["queue", "zebra"]
+    assert names(page(client, overview_url(), set=several.pk, kind="gauge")) == ["queue"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"set": "999999"},
+        {"set": "x"},
+        {"set": "9" * 5000},
+        {"kind": "x"},
+        {"sort": "pk"},
+        {"q": "a\0b"},
+        {"q": "x" * 201},
+    ],
+    ids=lambda query: str(query)[:20],
+)
+def test_a_mistaken_question_shows_everything_and_says_what_is_wrong(query, several, client):
+    root = page(client, overview_url(), **query)
+    assert len(names(root)) == 4
+    assert root.findall(".//*[@class='errorlist']")
+
+
+def test_a_sort_link_turns_the_order_and_keeps_the_question(several, client):
+    links = main_links(page(client, overview_url(), q="e", kind="counter", sort="-today", page=1))
+    assert query_of(links["Today so far"]) == {"q": "e", "kind": "counter", "sort": "today"}
+    assert query_of(links["Yesterday"]) == {"q": "e", "kind": "counter", "sort": "-yesterday"}
+    assert query_of(links["Metric"]) == {"q": "e", "kind": "counter", "sort": "name"}
+    assert query_of(main_links(page(client, overview_url()))["Metric"]) == {"sort": "-name"}
+
+
+def test_a_search_keeps_the_order(several, client):
+    root = page(client, overview_url(), sort="-today")
+    (hidden,) = root.findall(".//*[@id='content-main']//input[@type='hidden']")
+    assert (hidden.get("name"), hidden.get("value")) == ("sort", "-today")
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "today"])
+def test_a_page_holds_a_hundred_metrics(sort, client):
+    Metric.objects.bulk_create(Metric(name=f"M{n:03}", slug=f"m{n:03}") for n in range(PER_PAGE + 5))
+    query = {"sort": sort, "q": "m"}
+    first, second = page(client, overview_url(), **query), page(client, overview_url(), page=2, **query)
+    assert (len(names(first)), len(names(second))) == (100, 5)
+    assert len({*names(first), *names(second)}) == PER_PAGE + 5
+    assert (names(second)[0] == "m100") is (sort != "-name")
+    assert names(page(client, overview_url(), page=999, **query)) == names(second)
+    assert names(page(client, overview_url(), page="x", **query)) == names(first)
+    link = main_links(second)["1"]
+    assert query_of(link) == {**query, "page": "1"}
+    current = [each for each in second.iter("a") if each.get("aria-current") == "page"]
+    assert [text(each) for each in current if "page=" in each.get("href")] == ["2"]
+    assert "105 metrics" in text(first)
+
+
+def test_without_metrics_there_is_a_word_instead_of_a_table(client):
+    root = page(client, overview_url())
+    assert "There is no such metric." in text(root)
+    assert not root.findall(".//*[@id='content-main']//table")
+
+
+# A metric.
+
+
+def test_a_metric_has_its_numbers_as_facts_chart_and_table(orders, client):
+    root = page(client, metric_url())
+    assert "All of them" in text(root)
+    facts = root.findall(".//dl[@class='app-metrics-facts']/div")
+    assert [(text(each.find("dt")), text(each.find("dd"))) for each in facts] == [
+        ("In this range", "28,383 EUR"),
+        ("Change", "n/a counted since Oct. 15, 2026"),
+        ("All time", "40,785 EUR"),
+        ("Best day", "1,039 EUR Thursday, 15 October 2026"),
+    ]
+    heads, rows = table(root)
+    assert heads == ["Day", "Value", "Recorded", "Before"]
+    assert len(rows) == 28
+    assert rows[-1] == ["Monday, 23 November 2026", "1,005 EUR", "2", "1,028 EUR"]
+    assert rows[0] == ["Tuesday, 27 October 2026", "1,027 EUR", "1", "–"]
+    slots = [one_line(each.get("aria-label")) for each in root.iter() if each.get("class") == "slot"]
+    assert len(slots) == 28
+    assert slots[-1] == "Monday, 23 November 2026; Value: 1,005 EUR; Monday, 26 October 2026: 1,028 EUR"
+
+
+@pytest.mark.parametrize(
+    ("query", "rows", "current"),
+    [
+        ({}, 28, "4 weeks"),
+        ({"range": "2d"}, 37, "2 days"),
+        ({"range": "7d"}, 157, "7 days"),
+        ({"range": "91d"}, 91, "13 weeks"),
+        ({"range": "52w"}, 52, "52 weeks"),
+        ({"range": "24m"}, 24, "24 months"),
+        ({"range": "5y"}, 5, "5 years"),
+        ({"range": "91d", "period": "week"}, 14, "13 weeks"),
+        ({"start": "2026-11-01", "end": "2026-11-03"}, 3, None),
+        ({"start": "2026-11-01", "end": "2026-11-03", "period": "hour"}, 72, None),
+        ({"start": "2026-11-20"}, 4, None),
+        ({"range": "28d", "end": "2026-01-28"}, 28, None),
+        ({"start": "2026-11-20", "end": "2027-11-20"}, 4, None),
+        ({"start": "2027-11-20", "end": "2027-11-21"}, 0, None),
+    ],
+    ids=str,
+)
+def test_a_range_is_chosen(query, rows, current, orders, client):
+    root = page(client, metric_url(), **query)
+    assert len(table(root)[1]) == rows
+    marked = [text(each) for each in root.findall(".//*[@id='content-main']//a[@aria-current='true']")]
+    assert marked == ([current] if current else [])
+    assert not mistakes(root)
+
+
+def test_a_label_splits_the_numbers(orders, client):
+    root = page(client, metric_url(), split="plan", range="2d", period="day")
+    assert table(root) == (
+        ["Day", "pro", "free", "(none)"],
+        [
+            ["Sunday, 22 November 2026", "1,001 EUR", "0 EUR", "0 EUR"],
+            ["Monday, 23 November 2026", "0 EUR", "1,000 EUR", "5 EUR"],
+        ],
+    )
+    options = [text(each) for each in root.findall(".//select[@name='split']/option")]
+    assert options == ["Nothing", "country", "plan"]
+    assert [text(each) for each in root.findall(".//select[@name='split']/option[@selected]")] == ["plan"]
+    assert [text(each) for each in root.findall(".//figcaption//li")] == table(root)[0][1:]
+
+
+def test_links_keep_what_else_was_chosen(orders, client):
+    chosen = {"split": "plan", "start": "2026-11-01", "end": "2026-11-20", "period": "week"}
+    links = main_links(page(client, metric_url(), **chosen))
+    assert query_of(links["CSV"]) == {**chosen, "format": "csv"}
+    assert query_of(links["JSON"]) == {**chosen, "format": "json"}
+    assert query_of(links["7 days"]) == {"split": "plan", "range": "7d"}
+    named = main_links(page(client, metric_url(), range="52w", split="plan"))
+    assert query_of(named["CSV"]) == {"range": "52w", "split": "plan", "format": "csv"}
+
+
+def test_the_form_shows_what_was_chosen(orders, client):
+    root = page(client, metric_url(), range="52w", period="month")
+    values = {each.get("name"): each.get("value") for each in root.findall(".//*[@id='content-main']//input")}
+    assert values == {"range": "52w", "start": "2025-12-01", "end": "2026-11-23"}
+    assert [each.get("value") for each in root.findall(".//select[@name='period']/option[@selected]")] == ["month"]
+
+
+def mistakes(root):
+    return [text(each) for each in root.iter() if "errorlist" in (each.get("class") or "").split()]
+
+
+def test_a_mistake_is_said_where_it_was_made(orders, client):
+    root = page(client, metric_url(), start="2026-02-31", end="2026-03-31")
+    field = root.find(".//*[@id='id_start']")
+    assert (field.get("value"), field.get("aria-invalid")) == ("2026-02-31", "true")
+    assert text(root.find(f".//*[@id='{field.get('aria-describedby')}']")) == "Enter a valid date."
+    assert root.find(".//*[@id='id_end']").get("value") == "2026-03-31"
+
+
+def test_a_range_that_is_compared_with_counted_days_shows_the_change(orders, client):
+    def facts(**query):
+        return text(page(client, metric_url(), **query).find(".//dl[@class='app-metrics-facts']"))
+
+    running, over = facts(range="7d"), facts(start="2026-11-01", end="2026-11-05")
+    assert "; without the period that still runs" in running
+    assert "counted since" not in running
+    assert ", before " in over
+    assert "still runs" not in over
+
+
+def test_whole_periods_are_named_where_they_are_not_the_dates_that_were_chosen(orders, client):
+    chosen = {"start": "2026-11-04", "end": "2026-11-11"}
+    assert "Whole periods: 2–15 November 2026." in text(page(client, metric_url(), period="week", **chosen))
+    assert "Whole periods" not in text(page(client, metric_url(), period="day", **chosen))
+
+
+def test_a_split_into_very_many_label_sets_takes_fewer_points(orders, client, monkeypatch):
+    monkeypatch.setattr(forms, "MOST_SPLIT_POINTS", 60)
+    assert not mistakes(page(client, metric_url(), start="2026-11-01", end="2026-11-15", split="plan"))
+    assert mistakes(page(client, metric_url(), range="91d", split="plan")) == [
+        "At most 20 points are shown: choose a longer period or fewer days."
+    ]
+
+
+def test_label_sets_that_the_database_does_not_add_up_take_fewer_points_also_unsplit(orders, client, monkeypatch):
+    monkeypatch.setattr(forms, "MOST_ADDED_POINTS", 60)
+    shown = page(client, metric_url(), range="91d")
+    refused = ["At most 20 points are shown: choose a longer period or fewer days."]
+    assert mistakes(shown) == (refused if connections[Metric.objects.db].vendor == "sqlite" else [])
+
+
+def test_a_curve_without_numbers_has_no_entry_in_the_legend(client):
+    create_metric("Orders", "orders")
+    metric("orders")
+    aggregate()
+    legend = page(client, metric_url(), range="28d").findall(".//figcaption//li")
+    assert [text(each) for each in legend] == ["Value"]
+
+
+MISTAKES = [
+    {"range": "x"},
+    {"period": "minute"},
+    {"split": "nothing"},
+    {"start": "x"},
+    {"start": "01.11.2026"},
+    {"start": "2026-13-01"},
+    {"end": "30.11.2026"},
+    {"start": "2026-11-02", "end": "2026-11-01"},
+    {"start": "0001-01-01"},
+    {"end": "0001-01-01"},
+    {"end": "0001-01-01", "range": "5y"},
+    {"end": "9999-12-31", "range": "5y"},
+    {"start": "0001-01-01", "end": "9999-12-31", "period": "year"},
+    {"start": "1001-01-01", "end": "9998-12-31", "period": "year"},
+    {"start": "2020-01-01"},
+    {"range": "28d", "period": "hour"},
+    {"split": "a\0b"},
+    {"start": "９" * 4 + "-12-31"},
+]
+
+
+@pytest.mark.parametrize("query", MISTAKES, ids=str)
+def test_a_mistaken_choice_shows_the_default_and_says_what_is_wrong(query, orders, client):
+    root = page(client, metric_url(), **query)
+    assert len(table(root)[1]) == 28
+    assert mistakes(root)
+    answer = client.get(metric_url(), {**query, "format": "csv"})
+    assert answer.status_code == 400
+    assert answer["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.content.strip()
+    assert client.get(metric_url(), {**query, "format": "json"}).status_code == 400
+
+
+def test_an_unknown_format_is_a_page(orders, client):
+    assert client.get(metric_url(), {"format": "xml"})["Content-Type"].startswith("text/html")
+
+
+values = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from([
+        "\0", "9" * 5000, "-1", "0001-01-01", "9999-12-31", "1001-01-01", "9998-12-31", "2026-11-23", "2026-03-29",
+        "٣", "²", "ä", "\ud7ff", "%00", "plan", "hour", "year", "week", "2d", "5y", "csv", "json", "-change", "name",
+    ]),
+)  # fmt: skip
+PARAMETERS = ["range", "period", "start", "end", "split", "format", "q", "set", "kind", "sort", "page"]
+
+
+@hypothesis_settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from(PARAMETERS), values, max_size=5), st.booleans())
+def test_no_question_at_all_is_an_error_of_the_server(client, orders, query, is_overview):
+    answer = client.get(overview_url() if is_overview else metric_url(), query)
+    assert answer.status_code in ((200,) if is_overview else (200, 400))
+
+
+@pytest.mark.parametrize("query", ["%", "%ff%fe=1", "range=2d&range=5y", "&&==&", "start=%ED%A0%80", "page=1&page=2"])
+def test_a_question_that_is_no_text_is_answered(query, orders, client):
+    for url in (overview_url(), metric_url()):
+        assert client.get(f"{url}?{query}").status_code == 200
+
+
+def test_a_metric_without_numbers_says_so(client):
+    create_metric("Queue", "queue", "gauge")
+    root = page(client, metric_url("queue"))
+    assert "Nothing was recorded in this range." in text(root)
+    assert not root.findall(".//figure")
+    assert client.get(metric_url("queue"), {"format": "csv"}).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["gauge", "timer"])
+def test_a_gauge_and_a_timer_show_how_far_they_ranged(kind, client):
+    create_metric("Load", "load", kind)
+    for number in (2, 4):
+        record("load", kind, number, at=NOON.replace(minute=number))
+    root = page(client, metric_url("load"))
+    heads, rows = table(root)
+    assert heads == ["Day", {"gauge": "Last value", "timer": "Mean"}[kind], "Lowest", "Highest", "Recorded", "Before"]
+    value, low, high = {"gauge": ("4", "2", "4"), "timer": ("3 s", "2 s", "4 s")}[kind]
+    assert rows[-1][1:] == [value, low, high, "2", "–"]
+    assert f"between {low} and {high}" in text(root)
+
+
+def test_without_pygal_the_page_says_what_to_install_and_shows_the_table(orders, client, monkeypatch):
+    monkeypatch.setattr(svg, "find_spec", lambda name: None)
+    root = page(client, metric_url())
+    assert "There are no charts without the package pygal" in text(root)
+    assert not root.findall(".//figure")
+    assert len(table(root)[1]) == 28
+
+
+# Files.
+
+
+def rows_of(answer):
+    assert answer.status_code == 200
+    return list(csv.reader(StringIO(answer.content.decode(), newline=""), strict=True))
+
+
+def exact(cell):
+    return cell.replace(",", "").replace("–", "").removesuffix(" EUR")
+
+
+@pytest.mark.parametrize("query", [{}, {"split": "plan"}, {"range": "2d"}, {"range": "5y"}], ids=str)
+def test_the_files_hold_what_the_table_shows(query, orders, client):
+    heads, rows = table(page(client, metric_url(), **query))
+    found = rows_of(client.get(metric_url(), {**query, "format": "csv"}))
+    assert [row[1:] for row in found[1:]] == [[exact(cell) for cell in row[1:]] for row in rows]
+    data = json.loads(client.get(metric_url(), {**query, "format": "json"}).content)
+    assert data["starts"] == [row[0] for row in found[1:]]
+    columns = [["" if number is None else number for number in column["numbers"]] for column in data["columns"]]
+    assert [list(row) for row in zip(*columns, strict=True)] == [row[1:] for row in found[1:]]
+    assert len(found[0]) == len(heads) == len(columns) + 1
+    if not query.get("split"):
+        assert found[0] == ["start", "value", "count", "previous"]
+
+
+def test_a_file_says_what_it_holds(orders, client):
+    answer = client.get(metric_url(), {"format": "csv", "range": "52w"})
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer["Content-Disposition"] == 'attachment; filename="orders-week-2025-12-01-2026-11-23.csv"'
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer.content.count(b"\r\n") == 53
+    assert answer.content.count(b"\n") == 53
+    data = client.get(metric_url(), {"format": "json", "range": "52w", "split": "plan"})
+    assert (data["Content-Type"], data["X-Content-Type-Options"]) == ("application/json", "nosniff")
+    said = {name: value for name, value in data.json().items() if name not in ("starts", "columns")}
+    assert said == {
+        "slug": "orders", "kind": "counter", "unit": "EUR", "period": "week", "first": "2025-12-01",
+        "last": "2026-11-23", "split": "plan",
+    }  # fmt: skip
+
+
+def test_markup_in_a_file_of_numbers_is_inert(client):
+    create_metric(EVIL, "orders")
+    metric("orders", labels={"plan": EVIL})
+    aggregate()
+    answer = client.get(metric_url(), {"format": "json", "split": "plan"})
+    assert b"<" not in answer.content
+    assert EVIL in [column["key"] for column in answer.json()["columns"]]
+
+
+def test_files_are_exact(client):
+    create_metric("Orders", "orders")
+    metric("orders", 10**17 + 1)
+    aggregate()
+    metric("orders", 10**17)
+    for name in ("csv", "json"):
+        assert "200000000000000001" in client.get(metric_url(), {"format": name}).content.decode()
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "=cmd|' /C calc'!A0"])
+def test_what_a_spreadsheet_would_run_is_made_text(value, client):
+    create_metric("Orders", "orders")
+    metric("orders", labels={"plan": value})
+    (heads, *_) = rows_of(client.get(metric_url(), {"format": "csv", "split": "plan"}))
+    assert heads == ["start", f"'{value}"]
+
+
+@pytest.mark.parametrize("value", ['a"b,c', "a\r\nb", "a\nb", " a ", "ä€📈", ";"])
+def test_a_heading_of_any_characters_comes_back(value, client):
+    create_metric("Orders", "orders")
+    metric("orders", labels={"plan": value})
+    (heads, *_) = rows_of(client.get(metric_url(), {"format": "csv", "split": "plan"}))
+    assert heads == ["start", value]
+    (column,) = client.get(metric_url(), {"format": "json", "split": "plan"}).json()["columns"]
+    assert column["key"] == value
+
+
+def test_hours_have_their_offset_in_files(orders, client):
+    query = {"format": "csv", "start": "2026-11-22", "end": "2026-11-22", "period": "hour"}
+    (_, first, *_) = rows_of(client.get(metric_url(), query))
+    assert first[0] == "2026-11-22T00:00:00+01:00"
+
+
+# What somebody else named.
+
+
+def test_hostile_names_are_text_everywhere(client):
+    evil = create_metric(EVIL, "orders", description=EVIL, unit=EVIL[:20])
+    create_metric_set(EVIL, [evil])
+    metric("orders", labels={EVIL: EVIL, "plan": EVIL})
+    for url, query in ((overview_url(), {"q": EVIL}), (metric_url(), {"split": EVIL}), (metric_url(), {})):
+        root = page(client, url, **query)
+        assert not list(root.iter("img"))
+        assert EVIL in unescape("".join(root.itertext()))
+    assert "<img" not in client.get(metric_url(), {"format": "csv", "start": EVIL}).headers["Content-Type"]
+    assert client.get(metric_url(), {"format": "json", "split": EVIL}).json()["columns"][0]["key"] == EVIL
+
+
+@pytest.mark.parametrize("language", ["de", "fr", "ar", "he", "ja"])
+def test_the_pages_are_shown_in_other_languages(language, several, client, settings):
+    settings.LANGUAGE_CODE = language
+    for url in (overview_url(), metric_url(), metric_url("queue"), metric_url("export"), metric_url() + "?split=plan"):
+        answer = client.get(url)
+        assert answer.status_code == 200
+        root = html5lib.parse(answer.content.decode(), namespaceHTMLElements=False)
+        assert_well_made(root)
+        assert root.get("lang") == language
+        assert root.get("dir") == ("rtl" if language in ("ar", "he") else "ltr")

@@ -1,0 +1,256 @@
+"""The admin, through its pages."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.core.checks import run_checks
+from django.db import connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from freezegun import freeze_time
+
+from app_metrics import gauge, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.models import Item, Metric, MetricSet, QuarantinedItem, Total
+from app_metrics.models.creation import create_metric, create_metric_set
+
+NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
+MODELS = ("metric", "metricset", "total", "item", "quarantineditem", "aggregationrun")
+
+
+@pytest.fixture
+def client(database):
+    """A superuser's browser, at noon of 31 May."""
+    with freeze_time(NOON):
+        user = User.objects.create_superuser("ada", "ada@example.com", "secret")
+        browser = Client()
+        browser.force_login(user)
+        yield browser
+
+
+def page(model, name="changelist", *arguments):
+    return reverse(f"admin:app_metrics_{model}_{name}", args=arguments)
+
+
+def rows(client, model, **query):
+    """Return the objects that a changelist shows, in its order."""
+    response = client.get(page(model), query)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def slugs(client, **query):
+    return [each.slug for each in rows(client, "metric", **query)]
+
+
+@pytest.fixture
+def catalogue(client):
+    """Three metrics, with what was counted today and earlier this month, aggregated and waiting."""
+    for slug, kind, today, earlier in (
+        ("logins", "counter", 30, 0),
+        ("queue", "gauge", 2, 100),
+        ("idle", "timer", 0, 0),
+    ):
+        create_metric(slug.title(), slug, kind, description=f"All {slug} there are")
+        if today:
+            metric(slug, today - 1, at=NOON)
+            metric(slug, earlier, at=NOON.replace(day=3))
+    aggregate()
+    for second, slug in enumerate(("logins", "queue"), start=1):
+        with freeze_time(NOON.replace(second=second)):
+            metric(slug)
+    return Metric.objects.in_bulk(field_name="slug")
+
+
+def test_metrics_show_today_and_this_month_with_what_still_waits(client, catalogue):
+    content = client.get(page("metric")).content.decode()
+    shown = {each.slug: (each.today, each.month) for each in rows(client, "metric")}
+    assert shown == {"logins": (30, 30), "queue": (2, 102), "idle": (0, 0)}
+    assert '<td class="field-today">30</td>' in content
+    assert '<td class="field-this_month">102</td>' in content
+
+
+def test_numbers_are_shown_without_empty_decimals(client):
+    metric("orders", 1_234_567)
+    gauge("load", 0.25)
+    aggregate()
+    content = client.get(page("metric")).content.decode()
+    assert ">1,234,567<" in content
+    assert ">0.25<" in content
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"q": "LOGIN"}, ["logins"]),
+        ({"q": "there are"}, ["idle", "logins", "queue"]),
+        ({"q": "nothing"}, []),
+        ({"kind__exact": "gauge"}, ["queue"]),
+        ({"o": "5"}, ["idle", "queue", "logins"]),
+        ({"o": "-6"}, ["queue", "logins", "idle"]),
+    ],
+    ids=str,
+)
+def test_metrics_are_searched_filtered_and_ordered(client, catalogue, query, found):
+    assert slugs(client, **query) == found
+
+
+def test_metrics_are_filtered_by_their_set(client, catalogue):
+    create_metric_set("Mine", [catalogue["idle"], catalogue["queue"]])
+    other = create_metric_set("Other", [catalogue["idle"]])
+    assert slugs(client, sets__id__exact=other.pk) == ["idle"]
+
+
+@pytest.mark.parametrize("model", ["metric", "metricset", "total", "item", "quarantineditem", "aggregationrun"])
+def test_a_list_takes_as_many_queries_for_50_objects_as_for_5(client, database, model):
+    counts = []
+    for number in (5, 50):
+        for each in range(number):
+            slug = f"slug-{number}-{each}"
+            create_metric_set(f"Set {slug}", [create_metric(slug, slug)])
+            metric(slug)
+            QuarantinedItem.objects.create(payload="{}", reason="bad")
+        aggregate()
+        for each in range(number):
+            metric(f"slug-{number}-{each}")
+        with CaptureQueriesContext(connections[database]) as queries:
+            rows(client, model)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_a_metric_is_made_with_a_form_and_its_slug_is_then_fixed(client):
+    values = {"name": "New", "slug": "new", "kind": "gauge", "unit": "s", "description": "d"}
+    assert client.post(page("metric", "add"), values).status_code == 302
+    made = Metric.objects.get()
+    assert (made.name, made.slug, made.kind, made.unit, made.description) == tuple(values.values())
+    change = page("metric", "change", made.pk)
+    assert client.post(change, {**values, "name": "Newer", "slug": "other"}).status_code == 302
+    made.refresh_from_db()
+    assert (made.name, made.slug) == ("Newer", "new")
+
+
+@pytest.mark.parametrize("slug", ["no slug", "", "logins"])
+def test_a_form_refuses_a_slug_that_is_none_or_taken(client, catalogue, slug):
+    response = client.post(page("metric", "add"), {"name": "New", "slug": slug, "kind": "counter"})
+    assert response.status_code == 200
+    assert list(response.context["adminform"].form.errors) == ["slug"]
+    assert Metric.objects.count() == 3
+
+
+def test_a_metric_recorded_under_a_second_kind_and_one_with_too_many_label_sets_say_so(client, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 1
+    for plan in ("free", "pro"):
+        metric("orders", labels={"plan": plan})
+    gauge("orders", 1, at=NOON.replace(minute=1))
+    metric("logins")
+    aggregate()
+    content = client.get(page("metric")).content.decode()
+    assert '<td class="field-second_kind">gauge</td>' in content
+    assert content.count('alt="True"') == 1
+
+
+@pytest.mark.parametrize("through", ["page", "action"])
+def test_a_metric_goes_with_all_its_totals_which_are_counted_and_not_listed(client, catalogue, through):
+    logins = catalogue["logins"]
+    totals = Total.objects.filter(metric=logins).count()
+    if through == "page":
+        address, values = page("metric", "delete", logins.pk), {}
+    else:
+        address, values = page("metric"), {"action": "delete_selected", "_selected_action": logins.pk}
+    question = client.post(address, values) if values else client.get(address)
+    assert ("totals", totals) in {(str(name), number) for name, number in question.context["model_count"]}
+    assert len(question.content) < 20_000
+    assert client.post(address, {**values, "post": "yes"}).status_code == 302
+    assert not Metric.objects.filter(slug="logins").exists()
+    assert set(Total.objects.values_list("metric__slug", flat=True)) == {"queue"}
+
+
+def test_a_metric_set_is_made_with_metrics_and_recipients(client, catalogue):
+    bob = User.objects.create_user("bob", "bob@example.com")
+    values = {
+        "name": "Mine", "metrics": [catalogue["idle"].pk, catalogue["queue"].pk], "email_recipients": [bob.pk],
+        "send_weekly": "on",
+    }  # fmt: skip
+    assert client.post(page("metricset", "add"), values).status_code == 302
+    made = MetricSet.objects.get()
+    assert set(made.metrics.all()) == {catalogue["idle"], catalogue["queue"]}
+    assert list(made.email_recipients.all()) == [bob]
+    assert (made.send_daily, made.send_weekly, made.send_monthly) == (False, True, False)
+    assert rows(client, "metricset", q="min", send_weekly__exact=1) == [made]
+    assert rows(client, "metricset", send_daily__exact=1) == []
+
+
+def test_recipients_are_completed_from_the_users(client):
+    bob = User.objects.create_user("bob", "bob@example.com")
+    assert b"admin-autocomplete" in client.get(page("metricset", "add")).content
+    query = {"term": "bo", "app_label": "app_metrics", "model_name": "metricset", "field_name": "email_recipients"}
+    assert client.get(reverse("admin:autocomplete"), query).json()["results"] == [{"id": str(bob.pk), "text": "bob"}]
+
+
+def test_an_admin_without_users_passes_the_checks_and_offers_a_plain_list(client):
+    registered = admin.site._registry[User]
+    admin.site.unregister(User)
+    try:
+        assert [message for message in run_checks() if message.id.startswith("admin.")] == []
+        content = client.get(page("metricset", "add")).content
+    finally:
+        admin.site.register(User, type(registered))
+    assert b"admin-autocomplete" not in content
+    assert b'<select name="email_recipients"' in content
+
+
+@pytest.mark.parametrize("model", ["total", "item", "aggregationrun"])
+def test_what_only_the_package_writes_is_shown_and_cannot_be_changed(client, catalogue, model):
+    shown = rows(client, model)[0]
+    change = page(model, "change", shown.pk)
+    assert client.get(change).status_code == 200
+    assert b'name="_save"' not in client.get(change).content
+    for address in (page(model, "add"), change, page(model, "delete", shown.pk)):
+        assert client.post(address, {"count": 99, "post": "yes"}).status_code == 403
+    assert shown in rows(client, model)
+
+
+def test_totals_are_searched_filtered_and_say_when_they_start(client, catalogue):
+    found = rows(client, "total", q="logins", period__exact="hour")
+    assert [each.starts_at.isoformat() for each in found] == ["2026-05-31T14:00:00+02:00", "2026-05-03T14:00:00+02:00"]
+    assert {each.period for each in rows(client, "total", start__year=2026, start__month=5)} >= {"day", "month"}
+
+
+def test_waiting_items_are_shown_the_latest_first(client, catalogue):
+    assert [each.slug for each in rows(client, "item")] == ["queue", "logins"]
+    assert [each.slug for each in rows(client, "item", q="logins")] == ["logins"]
+
+
+def test_quarantined_items_can_be_read_and_deleted_but_not_written(client):
+    Item.objects.create(
+        id=UUID(int=1), slug="orders", kind="<script>", labels="{}", day="2026-05-31", hour=1,
+        count=1, total=1, minimum=1, maximum=1, last=1, last_at=1,
+    )  # fmt: skip
+    aggregate()
+    (bad,) = rows(client, "quarantineditem", q="not a kind")
+    content = client.get(page("quarantineditem", "change", bad.pk)).content
+    assert b"is not a kind of metric" in content
+    assert b"<script> is" not in content
+    assert client.get(page("quarantineditem", "add")).status_code == 403
+    client.post(page("quarantineditem", "change", bad.pk), {"reason": "none"})
+    assert QuarantinedItem.objects.get().reason == bad.reason
+    assert client.post(page("quarantineditem", "delete", bad.pk), {"post": "yes"}).status_code == 302
+    assert not QuarantinedItem.objects.exists()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_who_has_no_permission_is_refused_and_who_may_view_may_only_view(client, catalogue, model):
+    guest = User.objects.create_user("guest", is_staff=True)
+    client.force_login(guest)
+    assert client.get(page(model)).status_code == 403
+    assert client.get(page(model, "add")).status_code == 403
+    guest.user_permissions.add(Permission.objects.get(codename=f"view_{model}"))
+    assert client.get(page(model)).status_code == 200
+    assert client.get(page(model, "add")).status_code == 403
+    client.logout()
+    assert client.get(page(model)).status_code == 302

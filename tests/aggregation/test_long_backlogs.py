@@ -1,0 +1,170 @@
+"""Aggregations of many transactions: what comes meanwhile is counted, and others get to write."""
+
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+from django.db import connections, transaction
+
+from app_metrics import collect, gauge, metric
+from app_metrics.aggregation import run
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.summary import MICROSECONDS, Summary
+from app_metrics.models import Item, Total
+from app_metrics.storage import turns
+from tests.support.threads import at_once
+from tests.support.totals import year_counts
+from tests.support.waiting import wait_until
+
+AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
+
+
+def write_before_all_others(slug="early", kind="counter", value=1, at=1_790_000_000_000_000):
+    """Write an item of a batch that began before all the others, as a transaction does that commits late."""
+    key = {"id": AT_THE_BEGINNING, "slug": slug, "kind": kind, "labels": "{}", "day": date(2026, 9, 21), "hour": 16}
+    summary = Summary(1, value, value, value, value, at)
+    Item.objects.bulk_create([Item(**key, **summary._asdict())])
+
+
+def aggregate_while_one_commits_late(commit, look):
+    """Aggregate two items at a time; call `commit` after the first two, and return what `look` saw each time."""
+    seen = []
+
+    def after_each(items):
+        if not seen:
+            commit()
+        seen.append(look(items))
+
+    aggregate(chunk_size=2, on_progress=after_each)
+    return seen
+
+
+def test_what_is_committed_late_before_what_the_run_has_taken_is_counted_by_the_same_run(transactional_database):
+    for _ in range(6):
+        metric("late")
+    seen = aggregate_while_one_commits_late(write_before_all_others, lambda items: items)
+    assert year_counts() == {"late": 6, "early": 1}
+    assert sum(seen) == 7
+
+
+def test_of_values_of_one_moment_the_one_that_was_recorded_first_is_not_the_last(transactional_database):
+    moment = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
+    with collect():
+        metric("first")
+        metric("second")
+        gauge("level", 5, at=moment)
+    late = partial(write_before_all_others, "level", "gauge", 3, int(moment.timestamp() * MICROSECONDS))
+    aggregate_while_one_commits_late(late, lambda items: items)
+    hour = Total.objects.get(metric__slug="level", period="hour")
+    assert (hour.count, hour.last) == (2, 5)
+
+
+def test_on_postgresql_what_is_committed_between_two_parts_of_a_claim_is_not_taken_for_older(transactional_database):
+    if connections[transactional_database].vendor != "postgresql":
+        pytest.skip("the other databases claim in one part")
+    moment = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
+    with collect():
+        metric("first")
+        metric("second")
+        gauge("level", 5, at=moment)
+    begun = []
+
+    def commit_meanwhile(execute, sql, *arguments):
+        if "WHERE id <= " in sql:
+            begun.extend(at_once(1, lambda: gauge("level", 7, at=moment)))
+        return execute(sql, *arguments)
+
+    with connections[transactional_database].execute_wrapper(commit_meanwhile):
+        aggregate(chunk_size=2)
+    aggregate()
+    assert len(begun) == 1
+    assert Total.objects.get(metric__slug="level", period="hour").last == 7
+
+
+@pytest.mark.parametrize(
+    ("look_back", "expected"),
+    [
+        (100, [{"late": 2}, {"late": 4}, {"late": 6}, {"late": 6, "early": 1}]),
+        (2, [{"late": 2}, {"late": 4}, {"late": 5, "early": 1}, {"late": 6, "early": 1}]),
+    ],
+)
+def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then(
+    transactional_database, monkeypatch, look_back, expected
+):
+    if connections[transactional_database].vendor != "postgresql":
+        pytest.skip("the other databases begin at the oldest item each time")
+    monkeypatch.setattr(run, "LOOK_BACK", look_back)
+    for _ in range(6):
+        metric("late")
+    assert aggregate_while_one_commits_late(write_before_all_others, lambda items: year_counts()) == expected
+
+
+@contextmanager
+def somebody_who_writes():
+    """Write again and again from another thread; yield a list that grows with each commit."""
+    committed, ended = [], threading.Event()
+
+    def write():
+        try:
+            while not ended.wait(0.02):
+                metric("visitors")
+                committed.append("visitors")
+        finally:
+            connections.close_all()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield committed
+    finally:
+        ended.set()
+        writer.join()
+
+
+def test_on_sqlite_others_get_to_write_between_the_transactions_of_a_run(transactional_database, monkeypatch):
+    if connections[transactional_database].vendor != "sqlite":
+        pytest.skip("who waits for a row gets it in turn")
+    given = []
+
+    def wait_for_a_write(seconds):
+        before = len(committed)
+        wait_until(lambda: len(committed) > before + 1)  # one of them may have been committed before
+        given.append(seconds)
+
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait_for_a_write))
+    monkeypatch.setattr(turns, "LONGEST", 0)
+    for _ in range(100):
+        metric("orders")
+    with somebody_who_writes() as committed:
+        aggregate(chunk_size=20)
+    assert given == [turns.PAUSE] * len(given)
+    assert turns.PAUSE > 0.1  # who waits for SQLite's lock looks ten times a second
+    assert len(given) >= 5
+
+
+@contextmanager
+def without_autocommit(connection):
+    connection.set_autocommit(False)
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.set_autocommit(True)
+
+
+@pytest.mark.parametrize("begin", [lambda connection: transaction.atomic(connection.alias), without_autocommit])
+def test_within_a_callers_transaction_nobody_waits_for_others(transactional_database, monkeypatch, begin):
+    connection = connections[transactional_database]
+    if connection.vendor != "sqlite":
+        pytest.skip("who waits for a row gets it in turn")
+    monkeypatch.setattr(turns, "LONGEST", 0)
+    monkeypatch.setattr(turns, "PAUSE", 3600)
+    for _ in range(4):
+        metric("orders")
+    with begin(connection):
+        Item.objects.update(count=1)
+        assert aggregate(chunk_size=1).items == 4

@@ -1,0 +1,646 @@
+"""The JSON API: who may read, what it answers, and how it says no."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app_metrics import checks, collect, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.api import views
+from app_metrics.api.access import compile_tokens
+from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, starts_between
+from app_metrics.models import Item, Metric, Total
+from app_metrics.models.creation import create_metric, create_metric_set
+from app_metrics.recording.metrics import record
+
+pytestmark = pytest.mark.urls("tests.support.api_urls")
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
+TOKEN = "a good token"
+HASH = sha256(TOKEN.encode()).hexdigest()
+LIST = "/stats/api/metrics/"
+SERIES, TOTALS = "/stats/api/metrics/orders/series/", "/stats/api/metrics/orders/totals/"
+MISSING = [address.replace("orders", "missing") for address in (SERIES, TOTALS)]
+PROMETHEUS = "/stats/prometheus/"
+DOORS = [LIST, SERIES, TOTALS, PROMETHEUS]
+WRITES = re.compile("INSERT|UPDATE|DELETE|REPLACE")
+EVIL = "</script><img src=x onerror=alert(1)>"
+
+every_door = pytest.mark.parametrize("door", [*DOORS, *MISSING])
+
+
+class Lenient(ModelBackend):
+    """A project's own idea of who may log in, and who may do what."""
+
+    def user_can_authenticate(self, user):
+        return True
+
+    def has_perm(self, user, permission, obj=None):
+        return True
+
+
+@pytest.fixture
+def orders(database, settings):
+    """A counter with two label sets, of which one event still waits."""
+    settings.APP_METRICS_API_TOKENS = [HASH]
+    create_metric("Orders", unit="EUR", description="What was paid")
+    with freeze_time(NOON):
+        with collect():
+            metric("orders", Decimal("19.99"), labels={"plan": "pro"})
+            metric("orders", 5, at=NOON - timedelta(days=1))
+        aggregate()
+        metric("orders", Decimal("0.01"), labels={"plan": "pro"}, at=NOON + timedelta(seconds=1))
+        yield database
+
+
+@pytest.fixture
+def get(client):
+    """Read an address with a good token."""
+
+    def read(address, status=200, **parameters):
+        response = client.get(address, parameters, headers={"authorization": f"Bearer {TOKEN}"})
+        assert response.status_code == status, response.content
+        return response.json()
+
+    return read
+
+
+def user(*, permitted, **fields):
+    found = User.objects.create(username="ann", **fields)
+    if permitted:
+        found.user_permissions.add(Permission.objects.get(codename="view_metric"))
+    return found
+
+
+def refuse(client, address, **headers):
+    response = client.get(address, headers=headers)
+    assert response.status_code == 403
+    unequal = {"Expires"}  # the time of day
+    return response.content, sorted((name, value) for name, value in response.items() if name not in unequal)
+
+
+# Who may read
+
+
+@every_door
+@pytest.mark.parametrize(
+    "who", ["anonymous", "without permission", "inactive", "wrong token", "wrong token, good user"]
+)
+def test_who_may_not_read_gets_the_same_answer_for_what_exists_and_what_does_not(who, door, orders, client):
+    headers = {"authorization": "Bearer wrong"} if who.startswith("wrong") else {}
+    if who != "anonymous":
+        client.force_login(user(permitted=who != "without permission", is_active=who != "inactive"))
+    answer = refuse(client, door, **headers)
+    if door == PROMETHEUS:
+        assert answer[0].startswith(b"You may not read the metrics")
+    else:
+        assert set(json.loads(answer[0])) == {"error"}
+        assert answer == refuse(client, LIST, **headers)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_inactive_user_may_not_read_whatever_a_backend_says(door, orders, client, settings):
+    settings.AUTHENTICATION_BACKENDS = ["tests.api.test_views.Lenient"]
+    client.force_login(user(permitted=False, is_active=False))
+    refuse(client, door)
+    User.objects.update(is_active=True)
+    assert client.get(door).status_code == 200
+
+
+@pytest.mark.parametrize("address", MISSING)
+def test_nobody_else_learns_what_is_missing_from_the_queries_either(address, orders, client):
+    client.force_login(user(permitted=False))
+    for each in (address, SERIES):
+        with CaptureQueriesContext(connections[orders]) as queries:
+            client.get(each)
+        assert not [query for query in queries if "app_metrics_" in query["sql"]]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("who", ["user", "superuser", "token", "token, user without permission"])
+def test_a_user_with_the_permission_and_a_good_token_may_read(who, door, orders, client):
+    if "user" in who:
+        client.force_login(user(permitted=who == "user", is_superuser=who == "superuser"))
+    headers = {"authorization": f"Bearer {TOKEN}"} if "token" in who else {}
+    assert client.get(door, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("address", MISSING)
+def test_who_may_read_is_told_that_a_metric_is_missing(address, orders, get):
+    assert get(address, 404) == {"error": "There is no metric 'missing'."}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "", " ", "Bearer", "Bearer ", "Bearer\t" + TOKEN, TOKEN, f"Basic {TOKEN}", f"Bearer {HASH}", f"Bearer{TOKEN}",
+        f"Bearer {TOKEN} x",
+        f"Bearer {TOKEN.upper()}", "Bearer ä€", "Bearer \udcff", "\xff\xfe", "Bearer \0", "B" * 100_000,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("door", [LIST, PROMETHEUS])
+def test_a_malformed_or_foreign_header_is_refused_even_beside_a_good_session(header, door, orders, client):
+    client.force_login(user(permitted=True))
+    assert client.get(door).status_code == 200
+    assert client.get(door, HTTP_AUTHORIZATION=header).status_code == 403
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
+def test_the_name_of_the_scheme_may_be_in_either_case(scheme, orders, client):
+    assert client.get(LIST, headers={"authorization": f"{scheme} {TOKEN}"}).status_code == 200
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_any_of_several_tokens_opens(position, orders, client, settings):
+    others = [sha256(text).hexdigest() for text in (b"one", b"two")]
+    settings.APP_METRICS_API_TOKENS = (*others[:position], HASH, *others[position:])
+    assert client.get(LIST, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert client.get(LIST, headers={"authorization": "Bearer three"}).status_code == 403
+
+
+def test_every_hash_is_compared_in_constant_time(orders, client, settings, monkeypatch):
+    compared = []
+    monkeypatch.setattr(
+        "app_metrics.api.access.constant_time_compare", lambda *pair: compared.append(pair) or pair[0] == HASH
+    )
+    settings.APP_METRICS_API_TOKENS = hashes = [HASH, "0" * 64, "1" * 64]
+    assert client.get(LIST, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert compared == [(HASH, each) for each in hashes]
+
+
+NO_TOKENS = [
+    None, HASH, 7, {HASH: 1}, {HASH}, [TOKEN], [None], [HASH.upper()], [HASH + "\n"], [HASH[:-1]], [HASH + "0"],
+    [HASH.encode()], [[HASH]], ["é" * 64], [sha256().hexdigest()], True,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_TOKENS, ids=repr)
+def test_a_bad_setting_opens_nothing_and_breaks_nothing(value, orders, client, settings):
+    settings.APP_METRICS_API_TOKENS = value
+    for token in (TOKEN, HASH, "", "None"):
+        assert client.get(LIST, headers={"authorization": f"Bearer {token}"}).status_code == 403
+    client.force_login(user(permitted=True))
+    assert client.get(LIST).status_code == 200
+
+
+@pytest.mark.parametrize("value", NO_TOKENS, ids=repr)
+def test_the_check_finds_it_and_does_not_repeat_what_may_be_a_token(value, settings):
+    settings.APP_METRICS_API_TOKENS = value
+    (message,) = checks.check_rules()
+    assert message.id == "app_metrics.E021"
+    assert TOKEN not in message.msg
+    assert 'python -c "import hashlib, secrets;' in message.hint
+
+
+def test_a_good_hash_beside_a_bad_one_still_counts():
+    hashes, errors = compile_tokens([HASH, "bad"])
+    assert (hashes, [str(error) for error in errors]) == (
+        [HASH],
+        ["APP_METRICS_API_TOKENS[1] is not 64 hex digits in lower case."],
+    )
+
+
+def test_the_one_liner_of_the_hint_makes_a_token_and_its_hash():
+    _, (error,) = compile_tokens(["bad"])
+    command = shlex.split(error.hint.partition("hash: ")[2])
+    token, made = subprocess.run(
+        [sys.executable, *command[1:]], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert sha256(token.encode()).hexdigest() == made
+    assert compile_tokens([made]) == ([made], [])
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_doors_open_without_sessions_and_users(door, orders, client, settings):
+    settings.MIDDLEWARE = []
+    assert client.get(door).status_code == 403
+    assert client.get(door, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_site_that_asks_everybody_for_a_login_does_not_redirect_a_token(door, orders, client, settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    assert client.get("/admin/").status_code == 302
+    assert client.get(door).status_code == 403
+    assert client.get(door, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+@every_door
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options", "trace"])
+def test_other_methods_are_refused(method, door, orders, client):
+    client.handler.enforce_csrf_checks = True
+    response = getattr(client, method)(door, headers={"authorization": f"Bearer {TOKEN}"})
+    assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
+    assert response["Content-Type"].partition(";")[0] == ("text/plain" if door == PROMETHEUS else "application/json")
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_reading_writes_nothing(method, door, orders, client):
+    client.force_login(user(permitted=True))
+    before = (list(Session.objects.values()), Item.objects.count(), Total.objects.count())
+    with CaptureQueriesContext(connections[orders]) as queries:
+        response = getattr(client, method)(door)
+    assert response.status_code == 200
+    assert queries
+    assert not [query for query in queries if WRITES.match(query["sql"])]
+    assert before == (list(Session.objects.values()), Item.objects.count(), Total.objects.count())
+    assert not response.cookies
+
+
+@every_door
+@pytest.mark.parametrize("permitted", [True, False])
+def test_no_answer_is_cached_or_taken_for_another_type(permitted, door, orders, client, settings):
+    settings.MIDDLEWARE = []  # SecurityMiddleware would help
+    response = client.get(door, headers={"authorization": f"Bearer {TOKEN if permitted else 'wrong'}"})
+    assert "no-store" in response["Cache-Control"]
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Type"].partition(";")[0] == ("text/plain" if door == PROMETHEUS else "application/json")
+
+
+# The list
+
+
+def test_the_list_tells_what_there_is_and_where(orders, get):
+    assert get(LIST) == {
+        "count": 1,
+        "next": None,
+        "previous": None,
+        "results": [
+            {
+                "slug": "orders", "name": "Orders", "kind": "counter", "unit": "EUR", "description": "What was paid",
+                "series": f"http://testserver{SERIES}", "totals": f"http://testserver{TOTALS}",
+            }
+        ],
+    }  # fmt: skip
+    assert get(get(LIST)["results"][0]["series"])["slug"] == "orders"
+
+
+def test_pages_follow_each_other_through_their_links(orders, get):
+    Metric.objects.bulk_create(Metric(name=f"{number}", slug=f"m-{number}") for number in range(6))
+    address, slugs, counts = f"{LIST}?per_page=3&kind=counter", [], []
+    while address:
+        answer = get(address)
+        slugs += [each["slug"] for each in answer["results"]]
+        counts.append(len(answer["results"]))
+        back, address = answer["previous"], answer["next"]
+    assert slugs == [*(f"m-{number}" for number in range(6)), "orders"]
+    assert counts == [3, 3, 1]
+    assert parse_qs(urlsplit(back).query) == {"per_page": ["3"], "kind": ["counter"], "page": ["2"]}
+    assert get(LIST, 404, page=2) == {"error": "There is no page 2; the last one is 1."}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "slugs"),
+    [
+        ({"search": "ORD"}, ["orders"]),
+        ({"search": "Tîme"}, ["check-out"]),
+        ({"search": "ECK-O"}, ["check-out"]),
+        ({"search": "%"}, []),
+        ({"search": "_"}, []),
+        ({"search": "'; DROP TABLE app_metrics_metric; --"}, []),
+        ({"kind": "timer"}, ["check-out"]),
+        ({"set": "Shop"}, ["check-out", "orders"]),
+        ({"set": "Shop", "kind": "counter"}, ["orders"]),
+        ({"set": "Empty"}, []),
+        ({"search": "", "kind": "", "set": ""}, ["check-out", "orders", "visits"]),
+    ],
+)
+def test_the_list_is_searched_and_filtered(parameters, slugs, orders, get):
+    create_metric("Visits")
+    timer = create_metric("Tîme to pay", "check-out", "timer")
+    create_metric_set("Shop", [timer, Metric.objects.get(slug="orders")])
+    create_metric_set("Empty", [])
+    assert [each["slug"] for each in get(LIST, **parameters)["results"]] == slugs
+
+
+# Series
+
+
+def test_a_series_has_a_point_for_every_period_and_numbers_as_exact_text(orders, get):
+    answer = get(SERIES, start="2026-11-21", end="2026-11-23")
+    nothing = {"count": 0, "total": "0", "minimum": None, "maximum": None, "last": None, "value": "0"}
+    five = {"count": 1, "total": "5", "minimum": "5", "maximum": "5", "last": "5", "value": "5"}
+    twenty = {"count": 2, "total": "20", "minimum": "0.01", "maximum": "19.99", "last": "0.01", "value": "20"}
+    assert answer.pop("results") == [
+        {"start": "2026-11-21", **nothing}, {"start": "2026-11-22", **five}, {"start": "2026-11-23", **twenty},
+    ]  # fmt: skip
+    assert answer == {
+        "slug": "orders", "name": "Orders", "kind": "counter", "unit": "EUR", "description": "What was paid",
+        "period": "day", "labels": None, "start": "2026-11-21", "end": "2026-11-23",
+        "complete": True, "next": None, "previous": None,
+    }  # fmt: skip
+
+
+def test_a_series_of_one_label_set(orders, get):
+    metric("orders", 7, labels={"plan": "pro", "a=b&ü": "\"'\n\\"})
+    asked = {"start": "2026-11-23"}
+    assert get(SERIES, **asked)["results"][0]["total"] == "27"
+    assert get(SERIES, **asked, **{"label.plan": "pro"})["results"][0]["total"] == "20"
+    answer = get(SERIES, **asked, **{"label.plan": "pro", "label.a=b&ü": "\"'\n\\"})
+    assert (answer["labels"], answer["results"][0]["total"]) == ({"plan": "pro", "a=b&ü": "\"'\n\\"}, "7")
+    assert get(SERIES, **asked, **{"label.plan": "free"})["results"][0]["total"] == "0"
+
+
+def test_hours_carry_their_offset(database, settings, get):
+    # Without freezegun, whose times forget which of two equal hours they are in.
+    settings.APP_METRICS_API_TOKENS = [HASH]
+    create_metric("Orders")
+    metric("orders", 3, at=datetime(2026, 10, 25, 1, 30, tzinfo=UTC))
+    points = get(SERIES, period="hour", start="2026-10-25", end="2026-10-25")["results"]
+    assert len(points) == 25
+    assert [point["start"] for point in points if point["count"]] == ["2026-10-25T02:00:00+01:00"]
+
+
+@pytest.mark.parametrize(
+    ("period", "first", "points"),
+    [
+        (HOUR, "2026-11-22T00:00:00+01:00", 48),
+        (DAY, "2026-10-25", 30),
+        (WEEK, "2026-09-07", 12),
+        (MONTH, "2025-12-01", 12),
+        (YEAR, "2022-01-01", 5),
+    ],
+)
+def test_without_a_range_a_series_is_about_the_recent_past(period, first, points, orders, get):
+    answer = get(SERIES, period=period)
+    assert (answer["results"][0]["start"], len(answer["results"])) == (first, points)
+    assert answer["end"] == "2026-11-23"
+    assert sum(int(point["total"]) for point in answer["results"]) == 25
+
+
+@pytest.mark.parametrize(("kind", "value"), [("gauge", "0.25"), ("timer", "0.375")])
+def test_the_value_of_a_point_is_a_gauges_last_and_a_timers_mean(kind, value, orders, get):
+    for seconds, number in enumerate((Decimal("0.5"), Decimal("0.25"))):
+        record("level", kind, number, at=NOON + timedelta(seconds=seconds - 10))
+    aggregate()
+    (point,) = get("/stats/api/metrics/level/series/", start="2026-11-23", end="2026-11-23")["results"]
+    assert (point["value"], point["total"], point["last"]) == (value, "0.75", "0.25")
+
+
+def test_large_numbers_are_not_rounded(orders, get):
+    metric("orders", 10**18 - 1, at=datetime(2026, 1, 1, tzinfo=BERLIN))
+    metric("orders", Decimal("0.000000001"), at=datetime(2026, 1, 1, tzinfo=BERLIN))
+    (point,) = get(SERIES, start="2026-01-01", end="2026-01-01")["results"]
+    assert point["total"] == "999999999999999999.000000001"
+
+
+@pytest.mark.parametrize("period", PERIODS)
+def test_a_wide_range_comes_in_pages_that_follow_each_other(period, orders, get, monkeypatch):
+    monkeypatch.setattr(views, "MAX_RESULTS", 5)
+    monkeypatch.setattr(views, "HOURLY_DATES", 1)
+    address, starts, pages = f"{SERIES}?period={period}&start=2024-12-28&end=2025-01-07", [], 0
+    whole = Metric.objects.get().series(period, date(2024, 12, 28), date(2025, 1, 7))
+    while address:
+        answer = get(address)
+        starts += [point["start"] for point in answer["results"]]
+        address, pages = answer["next"], pages + 1
+    assert starts == [point.start.isoformat() for point in whole]
+    assert pages == {HOUR: 11, DAY: 3, WEEK: 1, MONTH: 1, YEAR: 1}[period]
+    assert "last one" in get(SERIES, 404, period=period, start="2024-12-28", end="2025-01-07", page=pages + 1)["error"]
+
+
+@pytest.mark.parametrize("period", PERIODS)
+def test_the_widest_range_has_no_more_than_a_thousand_points_and_reads_no_more(period, orders, get):
+    asked = {"period": period, "start": "1001-01-01", "end": "9997-12-31"}
+    with CaptureQueriesContext(connections[orders]) as queries:
+        answer = get(SERIES, **asked)
+    assert len(answer["results"]) <= 1000
+    assert answer["next"]
+    (read,) = [query["sql"] for query in queries if "UNION" in query["sql"]]
+    assert "9997" not in read
+    beyond = get(SERIES, 404, **asked, page=999_999_999)["error"]
+    last = get(SERIES, **asked, page=re.search(r"the last one is (\d+)", beyond)[1])
+    assert last["next"] is None
+    end = {HOUR: "9997-12-31T23:00:00+01:00", DAY: "9997-12-31", WEEK: "9997-12-29", MONTH: "9997-12-01"}
+    assert last["results"][-1]["start"] == end.get(period, "9997-01-01")
+
+
+@given(
+    st.sampled_from([DAY, WEEK, MONTH, YEAR]),
+    st.dates(date(1001, 1, 1), date(9990, 1, 1)),
+    st.integers(0, 2000),
+    st.sampled_from([1, 7]),
+)
+def test_starts_are_counted_and_reached_as_the_calendar_goes_through_them(period, start, days, weekday):
+    starts = list(starts_between(period, start, start + timedelta(days=days), weekday))
+    assert views._steps(period, starts[0], starts[-1]) == len(starts) - 1
+    assert [views._shifted(period, starts[0], steps) for steps in range(len(starts))] == starts
+    assert views._shifted(period, starts[-1], 1 - len(starts)) == starts[0]
+
+
+# Totals
+
+
+def test_totals_are_the_whole_and_each_label_set(orders, get):
+    answer = get(TOTALS, period="month", date="2026-11-01")
+    five = {"count": 1, "total": "5", "minimum": "5", "maximum": "5", "last": "5", "value": "5"}
+    twenty = {"count": 2, "total": "20", "minimum": "0.01", "maximum": "19.99", "last": "0.01", "value": "20"}
+    assert answer == {
+        "slug": "orders", "name": "Orders", "kind": "counter", "unit": "EUR", "description": "What was paid",
+        "period": "month", "start": "2026-11-01",
+        "summary": {"count": 3, "total": "25", "minimum": "0.01", "maximum": "19.99", "last": "0.01", "value": "25"},
+        "count": 2, "complete": True, "next": None, "previous": None,
+        "results": [{"labels": {"plan": "pro"}, **twenty}, {"labels": {}, **five}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parameters", "start", "total"),
+    [
+        ({}, "2026-11-23", "20"),
+        ({"date": "2026-11-22"}, "2026-11-22", "5"),
+        ({"period": "week", "date": "2026-11-22"}, "2026-11-16", "5"),
+        ({"period": "year"}, "2026-01-01", "25"),
+        ({"period": "year", "date": "2025-06-01"}, "2025-01-01", "0"),
+        ({"period": "hour"}, "2026-11-23T12:00:00+01:00", "20"),
+        ({"period": "hour", "date": "2026-11-22T12:59"}, "2026-11-22T12:00:00+01:00", "5"),
+        ({"period": "hour", "date": "2026-11-22T11:59:00Z"}, "2026-11-22T12:00:00+01:00", "5"),
+        ({"period": "hour", "date": "2026-11-22T13:59:00+02:00"}, "2026-11-22T12:00:00+01:00", "5"),
+    ],
+)
+def test_totals_are_those_of_the_period_that_holds_the_date(parameters, start, total, orders, get):
+    answer = get(TOTALS, **parameters)
+    assert (answer["start"], answer["summary"]["total"]) == (start, total)
+
+
+def test_totals_come_in_pages_of_label_sets(orders, get):
+    with collect():
+        for number in range(5):
+            metric("orders", labels={"number": str(number)})
+    address, found = f"{TOTALS}?per_page=4", []
+    while address:
+        answer = get(address)
+        assert (answer["count"], answer["summary"]["total"]) == (6, "25")
+        found += [each["labels"] for each in answer["results"]]
+        address = answer["next"]
+    assert found == [*({"number": str(number)} for number in range(5)), {"plan": "pro"}]
+    get(TOTALS, 404, per_page=4, page=3)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("address", "parameters", "message"),
+    [
+        (LIST, {"serach": "x"}, "There is no parameter 'serach'. Did you mean 'search'?"),
+        (LIST, {"period": "day"}, "There is no parameter 'period'. Choose one of kind, page, per_page, search, set."),
+        (LIST, {"label.plan": "pro"}, "There is no parameter 'label.plan'."),
+        (LIST, {"kind": "countr"}, "`kind` is 'countr'. Did you mean 'counter'?"),
+        (LIST, {"set": "Shp"}, "There is no metric set 'Shp'. Did you mean 'Shop'?"),
+        (LIST, {"search": "a" * 201}, "`search` has 201 characters; at most 200 fit."),
+        (LIST, {"search": "a" * 60_000}, "`search` has 60000 characters"),
+        (LIST, {"set": "a" * 201}, "`set` has 201 characters; at most 200 fit."),
+        (LIST, {"page": "0"}, "`page` is '0'; give a whole number from 1 on."),
+        (LIST, {"page": "1" * 5000}, "`page` is "),
+        (LIST, {"page": "²"}, "`page` is '²'"),
+        (LIST, {"page": "٣"}, "`page` is '٣'"),
+        (LIST, {"page": "-1"}, "`page` is '-1'"),
+        (LIST, {"page": ""}, "`page` is ''"),
+        (LIST, {"per_page": "1001"}, "`per_page` is '1001'; give a whole number from 1 to 1000."),
+        (LIST, {"search": ["a", "b"]}, "Give 'search' once; it is there 2 times."),
+        (LIST, {"search": "a\0"}, "'search' holds a NUL character; leave it out."),
+        (LIST, {"set": "\0"}, "'set' holds a NUL character; leave it out."),
+        (SERIES, {"perod": "day"}, "Did you mean 'period'?"),
+        (SERIES, {"lable.plan": "pro"}, "Choose one of end, label.NAME, page, period, start."),
+        (SERIES, {"label": "pro"}, "There is no parameter 'label'."),
+        (SERIES, {"per_page": "5"}, "There is no parameter 'per_page'."),
+        (SERIES, {"period": "dya"}, "`period` is 'dya'. Did you mean 'day'?"),
+        (SERIES, {"period": ""}, "`period` is ''. Choose one of day, hour, month, week, year."),
+        (SERIES, {"start": "yesterday"}, "`start` is 'yesterday'; give a date such as 2026-11-23."),
+        (SERIES, {"start": "2026-02-30"}, "`start` is '2026-02-30'"),
+        (SERIES, {"end": "2026-11-23T00:00"}, "`end` is '2026-11-23T00:00'; give a date"),
+        (SERIES, {"end": ""}, "`end` is ''"),
+        (SERIES, {"start": "1000-12-31"}, "`start` is in the year 1000; it must lie between 1000 and 9998."),
+        (SERIES, {"end": "9998-01-01"}, "`end` is in the year 9998"),
+        (SERIES, {"start": "2026-11-24", "end": "2026-11-23"}, "`start`, 2026-11-24, is after `end`, 2026-11-23;"),
+        (SERIES, {"label.plan": "x" * 101}, "has 101 characters; at most 100 fit."),
+        (SERIES, {"label.plan": "x" * 201}, "has 201 characters; at most 100 fit."),
+        (SERIES, {f"label.{number}": "x" for number in range(9)}, "9 labels are too many"),
+        (SERIES, {"label.a\0": "x"}, "holds a NUL character"),
+        (SERIES, {"label.a": ["x", "y"]}, "Give 'label.a' once"),
+        (TOTALS, {"start": "2026-11-23"}, "There is no parameter 'start'."),
+        (TOTALS, {"date": "now"}, "`date` is 'now'; give a date such as 2026-11-23."),
+        (TOTALS, {"period": "hour", "date": "2026-11-23"}, "an hour is named by a time such as 2026-11-23T09:00"),
+        (TOTALS, {"period": "hour", "date": "2026-11-23T09:00 01:00"}, "2026-11-23T09:00%2B01:00"),
+        (TOTALS, {"period": "hour", "date": "1000-01-01T00:00"}, "`date` is in the year 1000"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_what_mends_it(address, parameters, message, orders, get):
+    create_metric_set("Shop", [])
+    answer = get(address, 400, **parameters)
+    assert set(answer) == {"error"}
+    assert message in answer["error"]
+    assert len(answer["error"]) < 600
+
+
+@pytest.mark.parametrize("character", ["a", "%", "_", "\\", "ß", "\U0001f600"])
+def test_names_of_200_characters_are_found(character, orders, get):
+    create_metric_set(character * 200, [create_metric(character * 200, "long")])
+    assert [each["slug"] for each in get(LIST, search=character * 200)["results"]] == ["long"]
+    assert [each["slug"] for each in get(LIST, set=character * 200)["results"]] == ["long"]
+
+
+def test_without_any_set_a_set_is_missing(orders, get):
+    assert get(LIST, 400, set="Shop") == {"error": "There is no metric set 'Shop'. There are none yet."}
+
+
+@pytest.mark.parametrize("name", ["a.b", "%00", "%FF", "a%20b", "ä", "x" * 101])
+@pytest.mark.parametrize("kind", ["series", "totals"])
+def test_what_can_be_no_slug_is_answered_as_any_metric_that_is_missing(name, kind, orders, client):
+    address = f"{LIST}{name}/{kind}/"
+    answer = client.get(address, headers={"authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, set(answer.json())) == (404, {"error"})
+    assert refuse(client, address) == refuse(client, SERIES)
+
+
+@pytest.mark.parametrize(
+    "query", ["search=%FF%FE", "search=%ED%A0%80", "%00=1", "label.%FF=1", "page=%00", "=", "&&", "%"]
+)
+@pytest.mark.parametrize("address", [LIST, SERIES, TOTALS])
+def test_bytes_that_are_no_text_break_nothing(address, query, orders, client):
+    response = client.get(f"{address}?{query}", headers={"authorization": f"Bearer {TOKEN}"})
+    assert response.status_code in (200, 400)
+    assert response["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("period", PERIODS)
+@pytest.mark.parametrize(("name", "value"), [("start", "1001-01-01"), ("end", "9997-12-31"), ("end", "1001-01-01")])
+def test_the_edges_of_what_can_be_recorded_can_be_read(period, name, value, orders, get):
+    parameters = {"start": value, "end": value} if name == "start" else {name: value}
+    assert get(SERIES, period=period, **parameters)["results"]
+    assert get(TOTALS, period=period, date=f"{value}T00:00" if period == HOUR else value)["summary"]["count"] == 0
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Apia", "Australia/Lord_Howe", "Asia/Kathmandu"])
+def test_a_page_of_hours_holds_whole_dates_of_every_zone(zone, orders, get, settings):
+    settings.APP_METRICS_TIME_ZONE = zone
+    address, points = f"{SERIES}?period=hour&start=2011-12-01&end=2012-04-30", []
+    while address:
+        answer = get(address)
+        assert len(answer["results"]) <= 1000
+        points += answer["results"]
+        address = answer["next"]
+    whole = Metric.objects.get().series(HOUR, date(2011, 12, 1), date(2012, 4, 30))
+    assert [point["start"] for point in points] == [point.start.isoformat() for point in whole]
+
+
+# Markup, and how much is asked of the database
+
+
+@pytest.mark.parametrize("address", [LIST, SERIES, TOTALS])
+def test_markup_in_names_and_labels_is_inert(address, orders, client):
+    Metric.objects.update(name=EVIL, description=EVIL, unit="</script>&")
+    metric("orders", labels={EVIL: f"\"'\n\\{EVIL}"})
+    response = client.get(address, headers={"authorization": f"Bearer {TOKEN}"})
+    text = response.content.decode()
+    assert not set("<>&") & set(text)
+    answer = response.json()
+    assert (answer["results"][0] if address == LIST else answer)["name"] == EVIL
+    if address == TOTALS:
+        assert answer["results"][0]["labels"] == {EVIL: f"\"'\n\\{EVIL}"}
+
+
+def test_markup_that_was_asked_for_comes_back_inert(orders, client):
+    for query in ({EVIL: "1"}, {"kind": EVIL}, {"set": EVIL}):
+        response = client.get(LIST, query, headers={"authorization": f"Bearer {TOKEN}"})
+        assert response.status_code == 400
+        assert b"<" not in response.content
+
+
+@pytest.mark.parametrize(
+    ("address", "most"),
+    [(LIST, 2), (f"{SERIES}?period=hour&start=2020-01-01", 2), (f"{TOTALS}?period=year", 2), (PROMETHEUS, 2)],
+)
+def test_the_number_of_queries_does_not_grow(address, most, orders, client):
+    def statements():
+        with CaptureQueriesContext(connections[orders]) as queries:
+            client.get(address, headers={"authorization": f"Bearer {TOKEN}"})
+        return len(queries)
+
+    assert statements() == most
+    with collect():
+        for number in range(50):
+            metric(f"m-{number}")
+            metric("orders", labels={"n": str(number)}, at=NOON - timedelta(days=number))
+    aggregate()
+    assert statements() == most

@@ -1,0 +1,78 @@
+"""What could not be counted is counted by reason, and logged once per cause."""
+
+import logging
+import threading
+
+from app_metrics import collect, metric
+from app_metrics.core import dropped
+from app_metrics.core.dropped import DROPPED_SLUG, drop, drop_batch, take_entries, warn_once
+from app_metrics.core.summary import COUNTER
+from app_metrics.testing.recorded import capture_metrics
+
+
+def test_drops_add_up_by_reason_and_are_taken_once():
+    drop("one", "a cause")
+    drop("two", "a cause", 5)
+    drop("one", "another cause", 2)
+    taken = [entry[:4] for entry in take_entries()]
+    assert taken == [
+        (DROPPED_SLUG, COUNTER, '{"reason":"one"}', 3),
+        (DROPPED_SLUG, COUNTER, '{"reason":"two"}', 5),
+    ]
+    assert take_entries() == []
+
+
+def test_the_next_batch_says_what_was_dropped():
+    drop("reason", "cause", 3)
+    with capture_metrics() as recording:
+        with collect():
+            pass
+        assert recording.total(DROPPED_SLUG, {"reason": "reason"}) == 3
+        with collect():
+            pass
+    assert len(recording.batches) == 1
+
+
+def test_a_cause_is_logged_when_it_first_occurs(caplog):
+    for cause in ["a", "b", "a", "a"]:
+        drop("reason", cause)
+    assert [(each.name, each.levelno) for each in caplog.records] == [("app_metrics", logging.WARNING)] * 2
+    assert caplog.messages == ["Not counted (reason): a", "Not counted (reason): b"]
+
+
+def test_causes_that_visitors_vary_neither_fill_the_memory_nor_the_log(caplog):
+    for number in range(5000):
+        drop("reason", f"cause {number}")
+        warn_once(f"cause {number}")
+    assert len(caplog.records) == len(dropped._causes) == 1000
+    assert [number for *_, number, _ in take_entries()] == [5000]
+
+
+def test_drops_of_many_threads_add_up():
+    taken = []
+
+    def work():
+        for _ in range(1000):
+            drop("reason", "cause")
+            taken.extend(take_entries())
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(number for *_, number, _ in [*taken, *take_entries()]) == 8000
+
+
+def test_a_lost_batch_counts_its_events_and_those_whose_loss_it_was_to_tell():
+    drop("earlier", "cause", 40)
+    with capture_metrics() as recording, collect():
+        metric("a", 1000)
+        metric("b")
+    drop_batch("later", "cause", recording.batches[0])
+    assert [entry[2:4] for entry in take_entries()] == [('{"reason":"later"}', 42)]
+
+
+def test_a_percent_sign_in_a_cause_is_logged_as_it_is(caplog):
+    warn_once("100 % of %s")
+    assert caplog.messages == ["100 % of %s"]

@@ -1,0 +1,64 @@
+"""Batches as text: what comes out is what went in, and nothing else is taken for a batch."""
+
+import json
+
+import pytest
+
+from app_metrics.core.serialization import decode_batch, encode_batch
+from app_metrics.core.summary import Batch
+from tests.support.contract import VARIED, batch_of
+
+
+def test_a_batch_survives_the_way():
+    batch = Batch(VARIED)
+    assert decode_batch(encode_batch(batch)) == batch
+
+
+def test_the_text_is_one_line_of_json():
+    text = encode_batch(Batch(VARIED))
+    assert "\n" not in text
+    assert json.loads(text)[0] == 1
+
+
+def spoiled(place, value):
+    version, _, [row] = json.loads(encode_batch(batch_of("orders")))
+    row[place] = value
+    # Always the same id: the names of tests are made of it, and are to be the same in every process that runs some.
+    return json.dumps([version, "0199ab5c-0000-7000-8000-000000000000", [row]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        '[2, "0199ab5c-0000-7000-8000-000000000000", []]',
+        '[1, "no id", []]',
+        "[1, 5, []]",
+        '[1, "0199ab5c-0000-7000-8000-000000000000", [1]]',
+        spoiled(0, "no slug"),
+        spoiled(1, "nonsense"),
+        spoiled(2, "no labels"),
+        spoiled(2, '{"b":"1","a":"2"}'),
+        spoiled(3, "2026-02-30"),
+        spoiled(4, 48),
+        spoiled(4, True),
+        spoiled(5, 0),
+        spoiled(5, 1.5),
+        spoiled(6, "NaN"),
+        spoiled(6, "x"),
+        spoiled(6, None),
+        spoiled(6, "1e999999999"),
+        spoiled(6, "1e-999999999"),
+        spoiled(6, "-1e29"),
+        spoiled(2, "[" * 100_000),
+        spoiled(2, json.dumps({"a": "b" * 500}, separators=(",", ":"))),
+        "[" * 100_000,
+        spoiled(10, "soon"),
+    ],
+    ids=lambda text: text[:60],
+)
+def test_anything_else_is_refused_with_one_kind_of_error(text):
+    with pytest.raises(ValueError, match="not a batch of version 1"):
+        decode_batch(text)

@@ -1,0 +1,212 @@
+"""The algebra: entries fold into summaries, summaries merge, and how they were split never shows."""
+
+import time
+import tracemalloc
+from collections import defaultdict
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from functools import reduce
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app_metrics.core.summary import (
+    COUNTER,
+    GAUGE,
+    LARGEST,
+    MAX_DIGITS,
+    NO_LABELS,
+    OVERFLOW_LABELS,
+    Fold,
+    Summary,
+    add,
+    cap_labels,
+    decode_labels,
+    encode_labels,
+    exact,
+    merge,
+    merge_all,
+    new_batch_id,
+    readable_labels,
+)
+
+UTC = ZoneInfo("UTC")
+BERLIN = ZoneInfo("Europe/Berlin")
+
+numbers = st.integers(-LARGEST + 1, LARGEST - 1) | st.decimals(-LARGEST + 1, LARGEST - 1, places=9)
+moments = st.integers(0, 5)  # few, so that two summaries often end at the same microsecond
+labels = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=8)
+
+
+@st.composite
+def summaries(draw, at=moments):
+    """What folding some entries may have left."""
+    folded = draw(st.lists(numbers, min_size=1, max_size=5))
+    return Summary(len(folded), reduce(add, folded), min(folded), max(folded), draw(st.sampled_from(folded)), draw(at))
+
+
+def single(number, at):
+    return Summary(1, number, number, number, number, at)
+
+
+@given(summaries(), summaries(), summaries())
+def test_merge_is_associative(a, b, c):
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+
+
+@given(summaries(at=st.integers(0, 9)), summaries(at=st.integers(10, 19)))
+def test_merge_is_commutative_when_times_differ(a, b):
+    assert merge(a, b) == merge(b, a)
+
+
+def test_of_two_last_values_at_one_microsecond_the_right_one_stays():
+    assert merge(single(1, 5), single(2, 5)).last == 2
+    assert merge(single(2, 5), single(1, 5)).last == 1
+
+
+@given(st.lists(st.tuples(numbers, moments), min_size=1, max_size=30), st.data())
+def test_folding_in_any_split_gives_the_same(entries, data):
+    folded = [single(*entry) for entry in entries]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(folded)), max_size=5)))
+    parts = [folded[first:last] for first, last in zip([0, *cuts], [*cuts, len(folded)], strict=True)]
+    assert merge_all(part for part in map(merge_all, parts) if part is not None) == merge_all(folded)
+
+
+@given(st.lists(numbers, min_size=1, max_size=50))
+def test_a_merged_total_is_exact(recorded):
+    merged = merge_all(single(number, 0) for number in recorded)
+    assert Fraction(merged.total) == sum(map(Fraction, recorded))
+    assert (merged.count, merged.minimum, merged.maximum) == (len(recorded), min(recorded), max(recorded))
+
+
+def test_a_total_is_exact_whatever_precision_the_thread_has():
+    with localcontext() as context:
+        context.prec = 3
+        assert add(Decimal("123456789.123456789"), 1) == Decimal("123456790.123456789")
+
+
+def test_the_largest_number_adds_up_a_hundred_billion_times_within_a_stored_number():
+    total = (LARGEST - Decimal("1e-9")) * 10**11
+    assert len(total.as_tuple().digits) <= MAX_DIGITS
+
+
+def test_nothing_merges_to_none():
+    assert merge_all([]) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "exactly"),
+    [
+        (0.1, "0.1"),
+        (1e-9, "0.000000001"),
+        (1 / 3, "0.333333333"),
+        (2.5e-10, "0"),
+        (1e17, "1e17"),
+        (7, "7"),
+        (123456789.123456789, "123456789.12345679"),
+    ],
+)
+def test_a_float_becomes_its_shortest_decimal_with_nine_places(number, exactly):
+    assert exact(number) == Decimal(exactly)
+
+
+@given(labels, st.randoms())
+def test_the_text_of_a_label_set_is_the_same_whatever_the_order_of_its_keys(mapping, random):
+    pairs = list(mapping.items())
+    random.shuffle(pairs)
+    assert encode_labels(dict(pairs)) == encode_labels(mapping)
+    assert decode_labels(encode_labels(mapping)) == mapping
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [('{"plan":"pro"}', {"plan": "pro"}), ("{}", {}), ("", {}), ("{half", {}), ("[1]", {}), ('{"n":1}', {"n": "1"})],
+)
+def test_labels_that_nobody_recorded_can_be_read(text, labels):
+    assert readable_labels(text) == labels
+
+
+@given(labels, labels)
+def test_different_label_sets_have_different_texts(a, b):
+    assert (encode_labels(a) == encode_labels(b)) == (a == b)
+
+
+def test_the_texts_of_no_labels_and_of_the_overflow_series_are_canonical():
+    assert encode_labels({}) == NO_LABELS
+    assert encode_labels({"overflow": "true"}) == OVERFLOW_LABELS
+
+
+def test_batch_ids_are_uuids_of_version_7_in_order_of_time_with_room_for_item_ids():
+    before = time.time_ns() // 1_000_000
+    ids = []
+    for _ in range(3):
+        ids.append(new_batch_id())
+        millisecond = ids[-1].int >> 80
+        while time.time_ns() // 1_000_000 == millisecond:
+            pass
+    assert ids == sorted(ids)
+    assert {(each.version, each.variant) for each in ids} == {(7, "specified in RFC 4122")}
+    assert all(each.int & 0xFFFF == 0 for each in ids)
+    assert before <= ids[0].int >> 80 <= time.time_ns() // 1_000_000
+
+
+def test_a_fold_keeps_slug_kind_labels_and_hour_apart():
+    fold = Fold(BERLIN, 10)
+    hour = 3600
+    for entry in [
+        ("a", COUNTER, NO_LABELS, 1, 0.0),
+        ("a", COUNTER, NO_LABELS, 2, 0.5),
+        ("b", COUNTER, NO_LABELS, 3, 0.0),
+        ("a", GAUGE, NO_LABELS, 4, 0.0),
+        ("a", COUNTER, '{"x":"y"}', 5, 0.0),
+        ("a", COUNTER, NO_LABELS, 6, hour + 0.0),
+    ]:
+        fold.add(entry)
+    first = next(iter(fold.summaries))
+    assert (first.day.isoformat(), first.hour) == ("1970-01-01", 1)
+    assert fold.summaries.pop(first) == Summary(2, 3, 1, 2, 2, 500_000)
+    assert [summary.total for summary in fold.summaries.values()] == [3, 4, 5, 6]
+
+
+def test_label_sets_past_the_cap_fold_into_the_overflow_series_and_totals_stay_right():
+    fold = Fold(UTC, 2)
+    for number, value in enumerate("abcadb", start=1):
+        fold.add(("x", COUNTER, encode_labels({"k": value}), number, 0.0))
+    fold.add(("x", COUNTER, NO_LABELS, 100, 0.0))
+    fold.add(("y", COUNTER, encode_labels({"k": "new"}), 1000, 0.0))  # each metric has a cap of its own
+    totals = {(key.slug, key.labels): summary.total for key, summary in fold.summaries.items()}
+    assert totals == {
+        ("x", '{"k":"a"}'): 1 + 4,
+        ("x", '{"k":"b"}'): 2 + 6,
+        ("x", OVERFLOW_LABELS): 3 + 5,
+        ("x", NO_LABELS): 100,
+        ("y", '{"k":"new"}'): 1000,
+    }
+
+
+def test_a_known_label_set_is_kept_when_the_cap_is_reached_or_was_lowered():
+    known = {"a", "b"}
+    assert [cap_labels(each, known, 1) for each in "abc"] == ["a", "b", OVERFLOW_LABELS]
+
+
+def test_memory_stays_flat_under_many_distinct_label_values():
+    fold = Fold(UTC, 100)
+    peaks = defaultdict(int)
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            fold.add(("x", COUNTER, f'{{"k":"{number}"}}', 1, 0.0))
+            if number in (10_000, 99_999):
+                peaks[number] = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(fold.summaries) == 101
+    assert peaks[99_999] < peaks[10_000] * 1.1 + 10_000
+
+
+def test_the_overflow_series_takes_no_place_among_the_label_sets():
+    known = set()
+    assert cap_labels(OVERFLOW_LABELS, known, 1) == OVERFLOW_LABELS
+    assert [cap_labels(labels, known, 1) for labels in ("a", "b", "a")] == ["a", OVERFLOW_LABELS, "a"]

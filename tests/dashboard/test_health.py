@@ -1,0 +1,543 @@
+"""What the health page says of recording, aggregation, mail and the settings."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from freezegun import freeze_time
+
+from app_metrics import collect, gauge, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core import dropped, forking
+from app_metrics.core.dropped import DROPPED_SLUG
+from app_metrics.core.summary import COUNTER
+from app_metrics.dashboard import configuration, health
+from app_metrics.dashboard.configuration import changed_settings, effective, masked, packages
+from app_metrics.dashboard.health import REASONS, examine
+from app_metrics.models import AggregationRun, Delivery, Item, Metric, Notice, QuarantinedItem
+from app_metrics.models.creation import create_metric, create_metric_set
+from app_metrics.notifications.outbox import STOPPED
+from app_metrics.transport.base import MetricsBackend
+from app_metrics.transport.loading import get_backend, replaced_backend
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ADDRESS = "/admin/app_metrics/dashboard/health/"
+SECRET = "0123456789abcdef" * 4
+
+
+def at(**ago):
+    return freeze_time(NOW - timedelta(**ago))
+
+
+def examined():
+    with at():
+        return examine()
+
+
+# Aggregation
+
+
+def test_nothing_at_all_is_well(database):
+    found = examined()
+    assert not found.aggregating.is_late
+    assert found.aggregating.run is None
+    assert not found.has_dropped_lately
+    assert found.deliveries.are_well
+    assert found.notices.are_well
+
+
+def happened(ran, recorded):
+    """Let an aggregation have run and a metric have been recorded so many hours ago, each unless it is None."""
+    if ran is not None:
+        with at(hours=ran):
+            aggregate()
+    if recorded is not None:
+        with at(hours=recorded):
+            metric("orders")
+
+
+@pytest.mark.parametrize(
+    ("ran", "recorded", "is_late"),
+    [
+        (None, None, False),
+        (400, None, False),
+        (None, 1, False),
+        (None, 25, True),
+        (2, 1, False),
+        (25, 23, True),
+        (23, 25, True),
+        (400, 1, True),
+    ],
+)
+def test_the_aggregation_is_late_where_items_wait_and_it_has_not_come_to_them_for_a_day(
+    ran, recorded, is_late, database
+):
+    happened(ran, recorded)
+    with at():
+        aggregating = examine().aggregating
+        assert aggregating.is_late == is_late
+        assert aggregating.waiting.age == (recorded or 0) * 3600
+
+
+@pytest.mark.parametrize(
+    ("ran", "recorded", "hints"), [(None, None, 0), (None, 1, 1), (None, 25, 0), (2, 1, 0), (25, 1, 0)]
+)
+def test_items_that_no_aggregation_came_to_yet_are_told_from_a_late_one(ran, recorded, hints, superuser):
+    happened(ran, recorded)
+    with at():
+        superuser.force_login(User.objects.get())
+        shown = text_of(superuser.get(ADDRESS))
+    assert shown.count("No aggregation ran yet: run “manage.py metrics_aggregate” regularly") == hints
+    is_late = 25 in (ran, recorded)
+    assert shown.count("no aggregation has come to them for a day") == shown.count("Needs attention") == is_late
+
+
+def test_it_says_what_the_last_aggregation_did_and_what_was_set_aside(database):
+    metric("orders")
+    metric("visits")
+    Item.objects.filter(slug="visits").update(kind="nonsense")
+    with at():
+        aggregate()
+    found = examined().aggregating
+    assert (found.run.items, found.run.quarantined, found.run.finished_at) == (2, 1, NOW)
+    assert found.quarantined == 1
+
+
+# What was dropped
+
+
+def test_what_was_dropped_is_told_by_reason_of_these_days_and_ever(database):
+    for days, reason, number in ((10, "refused", 5), (6, "refused", 2), (7, "failed_rule", 3), (0, "failed_rule", 1)):
+        with at(days=days):
+            metric(DROPPED_SLUG, number, labels={"reason": reason})
+        if days > 6:
+            aggregate()
+    found = examined()
+    assert [each[:1] + each[3:] for each in found.dropped] == [("refused", 2, 7), ("failed_rule", 1, 4)]
+    assert found.has_dropped_lately
+    with freeze_time(NOW + timedelta(days=7)):
+        assert not examine().has_dropped_lately
+
+
+def test_every_reason_there_is_has_a_meaning_and_an_advice():
+    reasons = {value for name, value in vars(dropped).items() if name.isupper() and isinstance(value, str)}
+    assert REASONS.keys() == reasons - {DROPPED_SLUG, COUNTER}
+
+
+@pytest.mark.parametrize("labels", ["{", "[]", '{"overflow":"true"}', "{}"])
+def test_what_was_dropped_for_an_unknown_reason_is_shown_as_it_is(labels, database):
+    metric(DROPPED_SLUG, 2)
+    Item.objects.update(labels=labels)
+    (dropped,) = examine().dropped
+    assert (dropped.reason, dropped.meaning, dropped.ever) == (labels, "", 2)
+
+
+# Labels, kinds, the retry queue
+
+
+def test_metrics_with_too_many_label_sets_or_two_kinds_are_named(database, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 1
+    for plan in ("free", "pro"):
+        metric("orders", labels={"plan": plan})
+    metric("visits", labels={"plan": "free"})
+    metric("load")
+    aggregate()
+    gauge("load", 1.5)
+    aggregate()
+    found = examine()
+    assert [each.slug for each in found.overflown] == ["orders"]
+    assert [each.slug for each in found.second_kinds] == ["load"]
+
+
+class Unreachable(MetricsBackend):
+    def write(self, batch):
+        raise ConnectionError("nobody there")
+
+
+@pytest.mark.django_db
+def test_batches_that_wait_in_this_process_are_counted(settings):
+    with replaced_backend(Unreachable()):
+        assert examine().kept == 0
+        for _ in range(3):
+            with collect():
+                metric("orders")
+        assert examine().kept == 3
+
+
+def test_batches_that_wait_for_a_destination_of_a_composite_are_counted(settings):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    settings.APP_METRICS_COMPOSITE_BACKENDS = [f"{__name__}.Unreachable", "app_metrics.backends.dummy"]
+    with collect():
+        metric("orders")
+    assert get_backend().kept == 1
+
+
+def test_what_a_forked_process_got_from_its_parent_does_not_wait_there():
+    with replaced_backend(Unreachable()):
+        with collect():
+            metric("orders")
+        forking._start_afresh()
+        assert get_backend().kept == 0
+
+
+def test_a_backend_that_cannot_be_loaded_is_said(database, settings):
+    settings.APP_METRICS_BACKEND = "nowhere.at.all"
+    found = examine()
+    assert found.kept is None
+    assert "nowhere.at.all" in found.backend_error
+
+
+# Mails
+
+
+@pytest.fixture
+def mails(database):
+    """Four deliveries, of which one failed and one is undecided, and as many notices."""
+    metric_set = create_metric_set(HOSTILE, [create_metric("Orders", "orders")], ["x@example.com"])
+    for number, status in enumerate(("sent", "failed", "undecided", "waiting")):
+        shared = {"status": status, "address": "x@example.com", "planned_at": NOW - timedelta(days=5)}
+        start = date(2026, 11, 1) + timedelta(days=number)
+        Delivery.objects.create(metric_set=metric_set, period="day", start=start, error="refused", **shared)
+        Notice.objects.create(subject=HOSTILE, text="", error="refused", **shared)
+
+
+def test_mails_that_failed_or_are_undecided_are_counted_and_the_latest_named(mails):
+    found = examined()
+    for each in (found.deliveries, found.notices):
+        assert (each.failed, each.undecided, each.are_well) == (1, 1, False)
+        assert [mail.status for mail in each.latest] == ["undecided", "failed"]
+
+
+@pytest.mark.parametrize("status", ["failed", "undecided"])
+@pytest.mark.parametrize("model", [Delivery, Notice])
+def test_one_of_these_days_needs_attention(status, model, mails):
+    Delivery.objects.exclude(status="sent").delete()
+    Notice.objects.exclude(status="sent").delete()
+    model.objects.update(status=status)
+    found = examined()
+    assert not (found.deliveries if model is Delivery else found.notices).are_well
+    with freeze_time(NOW + timedelta(days=3)):
+        old = examine()
+    assert old.deliveries.are_well
+    assert old.notices.are_well
+
+
+# Rules and settings
+
+
+def test_rules_whose_metric_was_never_recorded_are_named(database, settings):
+    settings.APP_METRICS_URLS = {"*": "requests", "admin:index": ["visits", "waiting", "never"]}
+    settings.APP_METRICS_MODELS = {"testapp.Document": {"created": "documents"}}
+    settings.APP_METRICS_AUTH = True
+    metric("visits", at=datetime(2020, 1, 1, tzinfo=UTC))
+    metric("logins")
+    aggregate()
+    metric("waiting")
+    create_metric("Documents", "documents")
+    silent = [(rule.origin, rule.slug) for rule in examine().silent]
+    assert silent == [
+        *[("APP_METRICS_AUTH", slug) for slug in ("failed_logins", "logouts", "signups")],
+        ("APP_METRICS_MODELS['testapp.Document']['created']", "documents"),
+        ("APP_METRICS_URLS['*']", "requests"),
+        ("APP_METRICS_URLS['admin:index']", "never"),
+    ]
+
+
+def test_mistakes_in_rules_are_told_with_what_mends_them(database, settings):
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "method": "GET"}}
+    settings.APP_METRICS_MODELS = {"auth.Usr": {"created": "signups"}}
+    settings.APP_METRICS_SIGNALS = {"nowhere.at.all": "events"}
+    assert [mistake.code for mistake in examine().mistakes] == ["E006", "E003", "E005"]
+
+
+def test_only_settings_that_differ_from_their_defaults_are_listed(settings):
+    assert changed_settings() == []
+    settings.APP_METRICS_CHUNK_SIZE = 500
+    settings.APP_METRICS_WEEK_START = "monday"
+    assert changed_settings() == [("APP_METRICS_CHUNK_SIZE", "500", True)]
+
+
+def test_tokens_and_addresses_are_not_shown(settings):
+    settings.APP_METRICS_API_TOKENS = [SECRET, SECRET]
+    settings.APP_METRICS_SETS = {"Growth": {"metrics": [], "recipients": ["x@example.com"]}}
+    settings.APP_METRICS_MILESTONES = {"orders": {"at": [10], "recipients": ["x@example.com"]}}
+    settings.APP_METRICS_ALERTS = {"None": {"metric": "orders", "recipients": ["x@example.com"]}}
+    settings.APP_METRICS_BASE_URL = "https://me:secret@example.com"
+    assert {part.name.removeprefix("APP_METRICS_"): part.value for part in changed_settings()} == {
+        "API_TOKENS": "2",
+        "SETS": "Growth",
+        "MILESTONES": "orders",
+        "ALERTS": "None",
+        "BASE_URL": "'https://…@example.com'",
+    }
+
+
+@pytest.mark.parametrize("name", ["API_TOKENS", "SETS", "MILESTONES", "ALERTS"])
+@pytest.mark.parametrize("value", [SECRET, {SECRET}, 5])
+def test_a_mistake_for_a_secret_is_not_shown_either(name, value, settings):
+    setattr(settings, f"APP_METRICS_{name}", value)
+    (part,) = changed_settings()
+    assert part.value == type(value).__name__
+
+
+HIDDEN = "s3cr3t"
+# Wherever a password may stand in what was meant to be an address, or beside one.
+SECRETS = [
+    f"redis://:{HIDDEN}@h",
+    f"https://u:{HIDDEN}@h.example:8000/x?y=z",
+    f"HTTPS://u:{HIDDEN}@h",
+    f"https://{HIDDEN}@h",
+    f"https://u:a/{HIDDEN}@h",
+    f"https://u:{HIDDEN}/a@h",
+    f"https://u:a'{HIDDEN}@h",
+    f'https://u:a"{HIDDEN}@h',
+    f"https://u:a'{HIDDEN}\"b@h",
+    f"https://u:a {HIDDEN}@h",
+    f"https://u:a\n{HIDDEN}@h",
+    f"https://u:a@{HIDDEN}@h",
+    f"https://u:a?{HIDDEN}#b@h",
+    f"https://u:a\\{HIDDEN}@h",
+    f"https://u:ä{HIDDEN}@h",
+    f"https://u:{HIDDEN}.a@h",
+    f"https://u:a.{HIDDEN}.b@h.example",
+    f"u:{HIDDEN}@h",
+    f"u:{HIDDEN}.a@h",
+    f"a.b://x and b://u:{HIDDEN}@h",
+    f"redis://u:x@h, redis://u:{HIDDEN}@i",
+    *(f"a.b?{name}={HIDDEN}" for name in ("password", "passwd", "token", "secret", "apikey", "api_key", "api-key")),
+    f"a.b?PassWord={HIDDEN}",
+    f"https://h/?client_secret={HIDDEN}&x=1",
+    f"https://h/?x=1&access_token=a.{HIDDEN}.b#c",
+    f"a.b?password={HIDDEN}.a",
+    f"host=h password='{HIDDEN} a' user=u",
+    f'host=h password="a {HIDDEN}" user=u',
+    f"a.b?password=a'{HIDDEN}",
+    f"a.b?password='a'{HIDDEN}",
+    f"a.b?token={HIDDEN}&secret={HIDDEN}",
+    f"a.b?token={HIDDEN}']\"",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_password_is_on_the_page_wherever_it_was_put(secret, superuser, settings):
+    rules = {"slug": secret, "num": secret, "labels": {secret: secret}, "when": secret, "method": secret}
+    each_key = [{"slug": "views", "labels": {}, key: value} for key, value in rules.items()]
+    each_key.append({"slug": "views", "labels": {f"{secret}\0": "path"}})
+    settings.APP_METRICS_URLS = {"page": [secret, [secret], *each_key, {"slug": "views", secret: 1}], secret: "views"}
+    settings.APP_METRICS_MODELS = {
+        secret: {"created": "documents"},
+        "testapp.Document": {secret: "x", "created": secret},
+    }
+    settings.APP_METRICS_SIGNALS = {secret: secret, "django.test.signals.setting_changed": {"slug": "x", "num": secret}}
+    settings.APP_METRICS_BASE_URL = secret
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.db", secret, {"LOCATION": secret}]
+    settings.APP_METRICS_SETS = {secret: {}}
+    settings.APP_METRICS_API_TOKENS = [secret]
+    for backend in (secret, [secret], "app_metrics.backends.composite"):
+        settings.APP_METRICS_BACKEND = backend
+        shown = text_of(superuser.get(ADDRESS))
+        found = re.search(f".{{0,80}}{HIDDEN}.{{0,20}}", shown)
+        assert not found, found[0]
+        assert "Rules with mistakes" in shown
+
+
+@pytest.mark.parametrize("setting", ["URLS", "MODELS", "SIGNALS"])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_password_is_on_the_page_where_rules_are_no_mapping(secret, setting, superuser, settings):
+    setattr(settings, f"APP_METRICS_{setting}", [secret])
+    assert HIDDEN not in text_of(superuser.get(ADDRESS))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://u:p@h.example/x", "https://…@h.example/x"),
+        ("no 'redis://:a.b@h': No module named 'redis://:a'", "no 'redis://…@h': No module named 'redis://…"),
+        ("['a?token=x', 'b?secret=y&z=1']", "['a?token=…', 'b?secret=…&z=1']"),
+        ("https://h.example:8000/x", "https://h.example:8000/x"),
+        ("{'*': 'requests', 'password_reset': 'resets'}", "{'*': 'requests', 'password_reset': 'resets'}"),
+        ("ann@example.com", "ann@example.com"),
+    ],
+)
+def test_what_is_no_password_stays(text, shown):
+    assert masked(text) == shown
+
+
+def test_a_hint_that_may_hold_a_password_gives_way(database, settings):
+    settings.APP_METRICS_URLS = {"page": ["redis://u:s3cr3t@h", "my views"]}
+    assert [mistake.hint for mistake in examine().mistakes] == [
+        "“manage.py check” shows the value.",
+        "Name the metric 'my-views', for instance.",
+    ]
+
+
+def test_a_long_error_of_the_backend_is_cut(superuser, settings):
+    settings.APP_METRICS_BACKEND = "x" * 5000
+    assert "x" * (configuration.MAX_SHOWN + 1) not in text_of(superuser.get(ADDRESS))
+
+
+def test_a_long_value_is_cut(settings):
+    settings.APP_METRICS_URLS = {f"name-{number}": "views" for number in range(100)}
+    (part,) = changed_settings()
+    assert len(part.value) == configuration.MAX_SHOWN + 1
+
+
+def test_what_is_at_work_is_told_whether_it_was_set_or_not(database, settings, monkeypatch):
+    settings.APP_METRICS_WEEK_START = "sunday"
+    settings.APP_METRICS_TIME_ZONE = "Asia/Tokyo"
+    parts = {part.name: part for part in effective()}
+    assert parts["Backend"].value == "app_metrics.backends.db"
+    assert parts["Database"].value == f"{database} ({connections[database].display_name})"
+    assert parts["Metrics time zone"].value == "Asia/Tokyo"
+    assert parts["First day of the week"].value == "Sunday"
+    assert parts["Middleware"].is_there
+    settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
+    assert not list(effective())[-1].is_there
+    monkeypatch.setattr(configuration, "find_spec", {"pygal": 1}.get)
+    assert [(part.name, part.is_there) for part in packages()] == [
+        ("pygal", True),
+        ("css_inline", False),
+        ("prometheus_client", False),
+    ]
+
+
+# The page
+
+
+@pytest.fixture
+def looker(client, database):
+    """Somebody who may view metrics, and nothing else."""
+    user = User.objects.create_user("looker", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_metric"))
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def superuser(client, database):
+    """A superuser's browser."""
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+def text_of(response):
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def fill(times):
+    for number in range(times):
+        with at(hours=number):
+            metric(f"metric-{number}", labels={"plan": str(number)})
+            metric(DROPPED_SLUG, labels={"reason": f"{HOSTILE}{number}"})
+    QuarantinedItem.objects.create(payload="", reason=HOSTILE)
+
+
+def test_the_page_is_inert_in_order_and_writes_nothing(superuser, mails, settings):
+    settings.APP_METRICS_URLS = {HOSTILE: {"slug": "views", "labels": {HOSTILE: 5}}, "page": [HOSTILE, "views"]}
+    settings.APP_METRICS_SETS = {HOSTILE: {}}
+    create_metric(HOSTILE, "orders-2")
+    Metric.objects.update(second_kind="gauge")
+    fill(3)
+    aggregate()
+    settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
+    with at():
+        superuser.force_login(User.objects.get())
+        before = Item.objects.count(), AggregationRun.objects.get().finished_at
+        shown = text_of(superuser.get(ADDRESS))
+        assert (Item.objects.count(), AggregationRun.objects.get().finished_at) == before
+    assert "<img src=x" not in shown
+    assert shown.count("&lt;img src=x") > 5
+    assert not re.search(r"<style|style=|<script(?! src)| on\w+=\"", shown)
+    assert re.findall(r"<th(?![^>]*scope)[ >]", shown) == []
+    levels = [int(level) for level in re.findall(r"<h(\d)", shown)]
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_the_page_tells_what_is_in_the_spool_and_what_is_damaged_there(superuser, settings, tmp_path):
+    settings.APP_METRICS_SPOOL_DIR = tmp_path
+    assert "spool" not in text_of(superuser.get(ADDRESS)).replace("APP_METRICS_SPOOL_DIR", "").replace(
+        str(tmp_path), ""
+    )
+    assert examine().has_written_all
+    (tmp_path / "1.batches").write_bytes(b"x" * 2048)
+    assert "2.0\xa0KB of batches wait in the spool of this machine." in text_of(superuser.get(ADDRESS))
+    assert not examine().has_written_all
+    (tmp_path / "1.batches").rename(tmp_path / "1.damaged")
+    shown = text_of(superuser.get(ADDRESS))
+    assert "1 file of the spool holds batches that could not be counted." in shown
+    assert "batches wait in the spool" not in shown
+    assert not examine().has_written_all
+
+
+def test_every_trouble_is_a_word_and_says_what_to_do(superuser, mails, settings):
+    with at():
+        superuser.force_login(User.objects.get())
+        aggregate()
+    with freeze_time(NOW + timedelta(hours=30)):
+        shown = text_of(superuser.get(ADDRESS))
+    assert shown.count("Needs attention") == shown.count("What to do:") == 1  # the mails
+    with at():
+        metric("orders")
+        metric(DROPPED_SLUG, labels={"reason": "refused"})
+    QuarantinedItem.objects.create(payload="", reason="bad")
+    Metric.objects.update(second_kind="gauge")
+    settings.APP_METRICS_URLS = {"page": {}}
+    settings.APP_METRICS_BACKEND = "nowhere.at.all"
+    with freeze_time(NOW + timedelta(hours=30)):
+        shown = text_of(superuser.get(ADDRESS))
+    assert shown.count("Needs attention") == 7
+    assert "Fine" not in re.sub(r"<[^>]*>", " ", shown.partition("content-main")[2])
+
+
+def test_what_others_may_not_see_is_neither_shown_nor_linked(looker, mails):
+    QuarantinedItem.objects.create(payload="", reason="bad")
+    with at():
+        looker.force_login(User.objects.get())
+        shown = text_of(looker.get(ADDRESS))
+    assert "1 failed" in shown
+    assert "x@example.com" not in shown
+    assert not re.search(r'href="[^"]*(delivery|notice|quarantineditem)/', shown)
+
+
+def test_who_may_see_mails_gets_the_latest_and_lists_of_them(superuser, mails):
+    shown = text_of(superuser.get(ADDRESS))
+    for model in ("delivery", "notice"):
+        for status in ("failed", "undecided"):
+            link = re.search(f'href="([^"]*/{model}/[^"]*={status})"', shown)
+            assert superuser.get(link[1]).context["cl"].result_count == 1
+    assert shown.count("<td>refused</td>") == 4
+
+
+def test_the_reason_of_a_mail_is_in_the_readers_language(superuser, mails, settings):
+    Delivery.objects.update(error=STOPPED)
+    settings.LANGUAGE_CODE = "de"
+    assert "Der Versand brach ab" in text_of(superuser.get(ADDRESS))
+
+
+def test_the_number_of_queries_does_not_grow(looker, settings):
+    counts = []
+    for number in (2, 30):
+        settings.APP_METRICS_URLS = {"admin:index": [f"metric-{each}" for each in range(number)]}
+        fill(number)
+        if number > 2:
+            aggregate()
+            Metric.objects.update(second_kind="gauge")
+        with CaptureQueriesContext(connections[health.Item.objects.db]) as queries:
+            examine()
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 14
+
+
+@pytest.mark.parametrize("staff", [None, False, True])
+def test_only_those_who_may_view_metrics_see_the_page(staff, client, database):
+    if staff is not None:
+        client.force_login(User.objects.create_user("other", is_staff=staff))
+    response = client.get(ADDRESS)
+    assert response.status_code == (403 if staff else 302)
+    assert staff or "/admin/login/" in response["Location"]

@@ -1,0 +1,94 @@
+"""Where the backend's destination does not answer, every page says that numbers are missing."""
+
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+from django.urls import reverse
+
+from app_metrics.api import views
+from app_metrics.models import pending
+from app_metrics.models.creation import create_metric
+from app_metrics.transport.loading import replaced_backend
+from tests.models.test_pending import Destination, batch
+
+NOTE = "does not answer"
+PAGES = [
+    reverse("admin:app_metrics_dashboard_changelist"),
+    reverse("admin:app_metrics_dashboard_health"),
+    reverse("admin:app_metrics_dashboard_metric", args=["orders"]),
+]
+
+
+@pytest.fixture
+def destination(database):
+    create_metric("Orders", "orders")
+    backend = Destination(batch(4), batch(1, labels='{"plan":"pro"}'))
+    with replaced_backend(backend):
+        yield backend
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_so_and_only_then(destination, admin_client, page, monkeypatch):
+    assert NOTE not in admin_client.get(page).content.decode()
+    monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+    destination.is_down = True
+    response = admin_client.get(page)
+    assert response.status_code == 200
+    assert NOTE in response.content.decode()
+
+
+def test_health_says_how_much_waits_elsewhere(destination, admin_client):
+    page = admin_client.get(reverse("admin:app_metrics_dashboard_health")).content.decode()
+    assert "<dt>Summaries at the backend&#x27;s destination</dt><dd>2</dd>" in page.replace("'", "&#x27;")
+    assert "<dt>Batches that hold them</dt><dd>2</dd>" in page
+
+
+@override_settings(ROOT_URLCONF="tests.support.api_urls")
+def test_the_api_says_whether_its_numbers_are_complete(destination, admin_client, monkeypatch):
+    address = "/stats/api/metrics/orders/totals/?period=day&date=2026-05-31"
+    answer = admin_client.get(address).json()
+    assert (answer["complete"], answer["summary"]["total"]) == (True, "5")
+    monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+    destination.is_down = True
+    answer = admin_client.get(address).json()
+    assert (answer["complete"], answer["summary"]["total"]) == (False, "0")
+
+
+@override_settings(ROOT_URLCONF="tests.support.api_urls")
+def test_prometheus_gets_no_counter_that_falls(destination, admin_client, monkeypatch):
+    pytest.importorskip("prometheus_client")
+    address = reverse("app_metrics:prometheus")
+    assert "orders_total 4.0" in admin_client.get(address).content.decode()
+    monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+    destination.is_down = True
+    assert admin_client.get(address).status_code == 503
+
+
+def test_a_dry_run_says_what_waits_elsewhere(destination, capsys, monkeypatch):
+    call_command("metrics_aggregate", "--dry-run")
+    assert "at the backend's destination: 2." in capsys.readouterr().out
+    monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+    destination.is_down = True
+    call_command("metrics_aggregate", "--dry-run")
+    assert NOTE in capsys.readouterr().err
+
+
+@override_settings(ROOT_URLCONF="tests.support.api_urls")
+def test_prometheus_gets_no_counter_that_falls_where_the_answer_comes_back_meanwhile(
+    destination, admin_client, monkeypatch
+):
+    """Ten seconds after a failure the destination is asked again, and that may be while the text is made."""
+    monkeypatch.setattr(pending, "LEFT_ALONE", 3600)
+    create_metric("Orders", "orders")
+    destination.is_down = True
+    address = reverse("app_metrics:prometheus")
+    assert admin_client.get(address).status_code == 503
+    destination.is_down = False
+
+    def slowly(accept, real=views.latest):
+        text = real(accept)
+        monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+        return text
+
+    monkeypatch.setattr(views, "latest", slowly)
+    assert admin_client.get(address).status_code == 503

@@ -1,0 +1,124 @@
+"""The numbers of the dashboard's first page, beside what the metrics say themselves."""
+
+from datetime import date, datetime, timedelta
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+from freezegun import freeze_time
+
+from app_metrics import collect, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK
+from app_metrics.core.summary import headline, merge_all
+from app_metrics.dashboard.overview import PICTURED_DAYS, overview, pictures
+from app_metrics.models.creation import create_metric
+from app_metrics.models.queries import point_headline
+from app_metrics.recording.metrics import record
+
+BERLIN = ZoneInfo("Europe/Berlin")
+KINDS = {"orders": "counter", "queue": "gauge", "export": "timer", "idle": "counter", "silent": "gauge"}
+# The last is the day after clocks were changed, in a week that spans two months.
+MOMENTS = {
+    "afternoon": datetime(2026, 6, 18, 15, 20, tzinfo=BERLIN),
+    "midnight": datetime(2026, 6, 1, 0, 0, tzinfo=BERLIN),
+    "new year": datetime(2027, 1, 1, 9, 0, tzinfo=BERLIN),
+    "clocks were changed": datetime(2026, 3, 29, 20, 59, tzinfo=BERLIN),
+}
+
+
+@pytest.fixture(params=MOMENTS.values(), ids=MOMENTS)
+def history(database, request):
+    """Metrics of every kind, and what was recorded of some of them over 40 days, aggregated in part."""
+    now, chance = request.param, Random(7)
+    with freeze_time(now):
+        metrics = [create_metric(slug.title(), slug, kind) for slug, kind in KINDS.items()]
+        for part in range(3):
+            with collect():
+                for slug in ("orders", "queue", "export"):
+                    for number in range(80):
+                        # No two at the same moment: which of them were the last would be anybody's guess.
+                        minutes = chance.choice([chance.randrange(1500), chance.randrange(57600)])
+                        moment = now - timedelta(minutes=minutes, microseconds=80 * part + number)
+                        labels = chance.choice([None, {"plan": "pro"}, {"plan": "free"}])
+                        record(slug, KINDS[slug], chance.randrange(1, 1000), labels, moment)
+            if part < 2:
+                aggregate()
+        yield metrics, now
+
+
+def test_every_number_is_what_the_metric_itself_says(history):
+    metrics, now = history
+    yesterday = now.date() - timedelta(1)
+    for row in overview(metrics):
+        says = {period: headline(row.metric.kind, row.metric.summary(period)) for period in (DAY, WEEK, MONTH)}
+        assert (row.today, row.week, row.month) == (says[DAY], says[WEEK], says[MONTH])
+        assert row.yesterday == headline(row.metric.kind, row.metric.summary(DAY, yesterday))
+
+
+def test_the_change_compares_the_full_hours_of_today_with_those_of_a_week_ago(history):
+    metrics, now = history
+    week_ago = now.date() - timedelta(7)
+    midnight = datetime.combine(now.date(), datetime.min.time(), BERLIN)
+    full = int(now.timestamp() - midnight.timestamp()) // 3600
+    for row in overview(metrics):
+
+        def hours(day, metric=row.metric):
+            before = datetime.combine(day, datetime.min.time(), BERLIN).timestamp()
+            moments = (datetime.fromtimestamp(before + hour * 3600, BERLIN) for hour in range(full))
+            found = (metric.summary(HOUR, moment) for moment in moments)
+            return headline(metric.kind, merge_all(each for each in found if each))
+
+        assert row.comparison.start == week_ago
+        assert row.comparison.current == hours(now.date())
+        assert row.comparison.base == hours(week_ago)
+
+
+def test_a_picture_shows_the_latest_days_that_are_over(history):
+    metrics, now = history
+    drawn = pictures(metrics)
+    assert list(drawn) == list(KINDS)
+    for each in metrics:
+        series = each.series(DAY, now.date() - timedelta(PICTURED_DAYS), now.date() - timedelta(1))
+        assert drawn[each.slug] == [point_headline(each.kind, point) for point in series]
+        assert len(drawn[each.slug]) == PICTURED_DAYS == 30
+
+
+def test_rows_keep_the_order_of_the_metrics(history):
+    metrics, _ = history
+    assert [row.metric for row in overview(reversed(metrics))] == metrics[::-1]
+    assert list(pictures(reversed(metrics))) == list(KINDS)[::-1]
+
+
+def test_without_metrics_there_are_no_rows(database):
+    assert overview([]) == []
+    assert pictures([]) == {}
+
+
+def test_what_was_never_recorded_is_zero_or_unknown(database):
+    row, other = overview([create_metric("Orders", "orders"), create_metric("Queue", "queue", "gauge")])
+    assert (row.today, row.yesterday, row.week, row.month) == (0, 0, 0, 0)
+    assert (other.today, other.yesterday, other.week, other.month) == (None, None, None, None)
+    assert row.comparison.verdict == other.comparison.verdict == "n/a"
+
+
+@pytest.mark.parametrize("number", [1, 30])
+@pytest.mark.parametrize("read", [overview, pictures])
+def test_one_query_serves_any_number_of_metrics(number, read, database, django_assert_num_queries):
+    metrics = [create_metric(f"m{each}") for each in range(number)]
+    for each in metrics:
+        metric(each.slug)
+    aggregate()
+    with django_assert_num_queries(1, using=database):
+        read(metrics)
+
+
+@freeze_time(datetime(2026, 6, 17, 12, tzinfo=BERLIN))
+def test_a_week_begins_on_sunday_where_the_settings_say_so(database, settings):
+    orders = create_metric("Orders", "orders")
+    for day, number in [(13, 1), (14, 10), (15, 100)]:
+        metric("orders", number, at=datetime(2026, 6, day, 9, tzinfo=BERLIN))
+    assert overview([orders])[0].week == 100
+    settings.APP_METRICS_WEEK_START = "sunday"
+    assert overview([orders])[0].week == 110
+    assert date(2026, 6, 14).isoweekday() == 7

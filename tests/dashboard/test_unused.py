@@ -1,0 +1,319 @@
+"""Which URL names and rules nobody used, over real requests."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.db import connections
+from django.http import HttpResponse
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import include, path
+from freezegun import freeze_time
+
+from app_metrics import metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.periods import DAY
+from app_metrics.core.summary import OVERFLOW_LABELS
+from app_metrics.dashboard.unused import OVERFLOWN, PARTLY, SHARED, find_unused
+from app_metrics.models import Item, Total
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LONG = "n" * 120
+EVERYWHERE = {"*": "requests"}
+ADDRESS = "/admin/app_metrics/dashboard/unused/"
+
+
+def page(request):
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("old/", page, name="old"),
+    path("new/", page, name="new"),
+    path("new/<int:pk>/", page, name="new"),
+    path("shop/", include(([path("item/", page, name="item")], "shop"))),
+    path("long/", page, name=LONG),
+    path("hostile/", page, name=HOSTILE),
+    path("admin/", admin.site.urls),
+    path("metrics/", include("app_metrics.urls")),
+]
+
+pytestmark = pytest.mark.urls("tests.dashboard.test_unused")
+
+
+def visit(*addresses, days_ago=0):
+    with freeze_time(NOW - timedelta(days=days_ago)):
+        for address in addresses:
+            assert Client().get(address).status_code == 200
+
+
+def found(days=30):
+    with freeze_time(NOW):
+        return find_unused(days)
+
+
+def names(seen):
+    return {each.name: each.last for each in seen}
+
+
+ALL = {"old", "new", "shop:item", LONG, HOSTILE}
+
+
+@pytest.mark.parametrize("aggregated", [True, False])
+def test_with_a_star_a_url_is_unused_where_it_had_no_hit_in_these_days(aggregated, database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    visit("/old/", days_ago=50)
+    visit("/new/", "/long/", "/hostile/")
+    if aggregated:
+        aggregate()
+    unused = found()
+    assert names(unused.urls) == {"old": date(2026, 10, 4), "shop:item": None}
+    assert (unused.counts_every, unused.uncounted, dict(unused.doubts)) == (True, 0, {})
+    assert names(found(90).urls) == {"shop:item": None}
+
+
+def test_those_never_hit_come_first_and_then_the_longest_unused(database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    visit("/old/", days_ago=50)
+    visit("/new/", days_ago=60)
+    assert [each.name for each in found().urls] == [HOSTILE, LONG, "shop:item", "new", "old"]
+
+
+@pytest.mark.parametrize(("hours", "is_unused"), [(-1, False), (1, True)])
+def test_a_day_has_twenty_four_hours(hours, is_unused, database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    visit("/old/", days_ago=30 + hours / 24)
+    assert ("old" in names(found().urls)) == is_unused
+
+
+def test_urls_of_the_admin_and_of_app_metrics_are_left_out(database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    assert set(names(found().urls)) == ALL
+
+
+def test_without_a_star_names_without_a_rule_are_only_numbered(database, settings):
+    settings.APP_METRICS_URLS = {"old": "olds", "new": "news"}
+    visit("/new/")
+    unused = found()
+    assert names(unused.urls) == {"old": None}
+    assert (unused.counts_every, unused.uncounted, unused.since) == (False, 3, None)
+
+
+def test_a_slug_of_one_name_alone_says_that_it_was_used(database, settings):
+    settings.APP_METRICS_URLS = {**EVERYWHERE, "old": {"slug": "olds", "methods": ["POST"]}}
+    with freeze_time(NOW - timedelta(days=2)):
+        metric("olds")
+    visit("/new/", days_ago=1)
+    assert "old" not in names(found().urls)
+    assert names(found(1).urls)["old"] == date(2026, 11, 21)
+
+
+@pytest.mark.parametrize("other", ["url", "model", "signal", "auth", "timer"])
+def test_a_slug_that_others_record_as_well_does_not_tell(other, database, settings):
+    slug = "signups" if other == "auth" else "shared"
+    settings.APP_METRICS_URLS = {"old": slug}
+    if other == "url":
+        settings.APP_METRICS_URLS = {"old": slug, "new": slug}
+    elif other == "model":
+        settings.APP_METRICS_MODELS = {"testapp.Document": {"created": slug}}
+    elif other == "signal":
+        settings.APP_METRICS_SIGNALS = {"django.contrib.auth.signals.user_logged_in": slug}
+    elif other == "auth":
+        settings.APP_METRICS_AUTH = True
+    else:
+        settings.APP_METRICS_URLS = {"old": slug, "new": {"slug": "news", "methods": ["POST"], "timing": slug}}
+    with freeze_time(NOW):
+        metric(slug)
+    unused = found()
+    assert "old" in names(unused.doubts[SHARED])
+    assert names(unused.urls) == {}
+
+
+def test_of_a_shared_slug_that_nobody_recorded_none_was_used(database, settings):
+    settings.APP_METRICS_URLS = {"old": "shared", "new": "shared"}
+    assert names(found().urls) == {"old": None, "new": None}
+
+
+def test_the_star_decides_where_a_slug_is_shared(database, settings):
+    settings.APP_METRICS_URLS = {**EVERYWHERE, "old": "shared", "new": "shared"}
+    visit("/new/")
+    unused = found()
+    assert "old" in names(unused.urls)
+    assert "new" not in names(unused.urls)
+    assert not unused.doubts
+
+
+@pytest.mark.parametrize("option", [{"methods": ["POST"]}, {"status": ["5xx"]}, {"when": "request.GET"}])
+def test_a_rule_that_counts_some_responses_does_not_tell_that_there_were_none(option, database, settings):
+    settings.APP_METRICS_URLS = {"old": {"slug": "olds", **option}}
+    unused = found()
+    assert names(unused.doubts[PARTLY]) == {"old": None}
+    assert names(unused.urls) == {}
+
+
+def test_a_star_that_counts_some_responses_is_as_none(database, settings):
+    settings.APP_METRICS_URLS = {"*": {"slug": "requests", "status": ["5xx"]}}
+    unused = found()
+    assert (unused.counts_every, unused.uncounted, unused.since) == (False, 5, None)
+
+
+def test_what_is_beyond_the_cap_cannot_be_told(database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    settings.APP_METRICS_MAX_LABEL_SETS = 1
+    visit("/old/", days_ago=50)
+    aggregate()
+    visit("/new/", days_ago=3)
+    aggregate()
+    assert Total.objects.filter(labels=OVERFLOW_LABELS).exists()
+    unused = found()
+    # It has a series of its own, in which every hit of it would be.
+    assert set(names(unused.urls)) == {"old"}
+    assert set(names(unused.doubts[OVERFLOWN])) == ALL - {"old"}
+    assert set(names(found(1).urls)) == ALL
+
+
+def test_it_says_since_when_every_url_is_counted_if_that_is_not_long_ago(database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    assert found().since == date(2026, 11, 23)
+    with freeze_time(NOW - timedelta(days=400)):
+        metric("requests")  # before there was such a rule
+    visit("/old/", days_ago=12)
+    assert found().since == date(2026, 11, 11)
+    aggregate()
+    visit("/new/")
+    assert found().since == date(2026, 11, 11)
+    assert found(7).since is None
+
+
+def test_it_knows_since_when_also_after_days_were_pruned(database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    visit("/old/", days_ago=70)
+    visit("/old/")
+    aggregate()
+    Total.objects.filter(period=DAY, start__lt=date(2026, 11, 1)).delete()
+    assert found(90).since == date(2026, 9, 1)
+
+
+def test_rules_that_recorded_nothing_are_listed_with_the_last_time(database, settings):
+    settings.APP_METRICS_URLS = {"old": ["olds", {"slug": "posts", "methods": ["POST"]}], "new": "news"}
+    settings.APP_METRICS_MODELS = {"testapp.Document": {"created": "documents"}}
+    settings.APP_METRICS_SIGNALS = {"django.contrib.auth.signals.user_logged_in": "entries"}
+    settings.APP_METRICS_AUTH = True
+    visit("/old/", days_ago=31)
+    aggregate()
+    visit("/new/")
+    rules = [(rule.name, rule.slug, rule.last) for rule in found().rules]
+    assert rules == [
+        *[("APP_METRICS_AUTH", slug, None) for slug in ("failed_logins", "logins", "logouts", "signups")],
+        ("APP_METRICS_MODELS['testapp.Document']['created']", "documents", None),
+        ("APP_METRICS_SIGNALS['django.contrib.auth.signals.user_logged_in']", "entries", None),
+        ("APP_METRICS_URLS['old']", "posts", None),
+        ("APP_METRICS_URLS['old']", "olds", date(2026, 10, 23)),
+    ]
+
+
+@pytest.mark.parametrize("labels", ['["url"]', "{", '{"url":5}', '"url"', '{"url":"old"}'])
+@pytest.mark.parametrize("last_at", [2**62, -(2**62)])
+def test_a_poisoned_item_that_waits_does_no_harm(labels, last_at, database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    visit("/old/")
+    Item.objects.update(labels=labels, last_at=last_at)
+    assert set(names(found().urls)) >= ALL - {"old"}
+
+
+def test_the_number_of_queries_does_not_grow(database, settings):
+    counts = []
+    for number in (1, 40):
+        settings.APP_METRICS_URLS = {**EVERYWHERE, "old": [f"olds_{each}" for each in range(number)]}
+        visit("/old/", "/new/", days_ago=number)
+        aggregate()
+        with CaptureQueriesContext(connections[database]) as queries:
+            found()
+        counts.append(len(queries))
+    assert counts == [3, 3]
+
+
+# The page
+
+
+@pytest.fixture
+def looker(client, database):
+    user = User.objects.create_user("looker", password="looker", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_metric"))
+    client.force_login(user)
+    return client
+
+
+def text_of(response):
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_the_page_lists_them_inert_and_writes_nothing(looker, database, settings):
+    settings.APP_METRICS_URLS = EVERYWHERE
+    visit("/old/", days_ago=50)
+    with freeze_time(NOW):
+        looker.force_login(User.objects.get())
+        before = Item.objects.count()
+        settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
+        shown = text_of(looker.get(ADDRESS))
+        assert Item.objects.count() == before
+    assert "4 October 2026" in shown or "Oct. 4, 2026" in shown
+    assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;" in shown
+    assert HOSTILE not in shown
+    assert not re.search(r"<style|style=|<script(?! src)| on\w+=\"", shown)
+    assert re.findall(r"<th(?![^>]*scope)[ >]", shown) == []
+    assert re.findall(r"<h(\d)", shown) == sorted(re.findall(r"<h(\d)", shown))
+
+
+def test_the_page_shows_the_line_that_counts_every_url(looker, database, settings):
+    shown = text_of(looker.get(ADDRESS))
+    assert 'APP_METRICS_URLS = {"*": "requests"}' in shown
+    assert "5 names are not counted at all" in shown
+    settings.APP_METRICS_URLS = EVERYWHERE
+    assert "APP_METRICS_URLS = " not in text_of(looker.get(ADDRESS))
+
+
+@pytest.mark.parametrize(
+    ("query", "days"),
+    [("", 30), ("?days=7", 7), ("?days=365", 365), ("?days=8", 30), ("?days=x", 30), ("?days=" + "9" * 5000, 30)],
+)
+def test_the_number_of_days_is_one_of_four(query, days, looker, database):
+    response = looker.get(ADDRESS + query)
+    assert response.context["unused"].days == days
+    assert f'<a href="?days={days}" aria-current="true">' in text_of(response)
+
+
+def test_the_page_says_where_the_middleware_is_missing(looker, database, settings):
+    assert "errornote" not in text_of(looker.get(ADDRESS))
+    settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
+    assert "errornote" in text_of(looker.get(ADDRESS))
+
+
+@pytest.mark.parametrize("reason", ["shared", "partly", "overflown"])
+def test_the_page_says_of_which_it_cannot_be_told_and_why(reason, looker, database, settings):
+    settings.APP_METRICS_URLS = {
+        "shared": {"old": "views", "new": "views"},
+        "partly": {"old": {"slug": "olds", "methods": ["POST"]}},
+        "overflown": EVERYWHERE,
+    }[reason]
+    settings.APP_METRICS_MAX_LABEL_SETS = 1
+    assert Client().get("/hostile/").status_code == Client().get("/new/").status_code == 200
+    aggregate()
+    shown = text_of(looker.get(ADDRESS))
+    because = {"shared": "other rules record it", "partly": "only some responses", "overflown": "overflow"}[reason]
+    assert because in shown
+    assert "<li><code>old</code></li>" in shown
+
+
+@pytest.mark.parametrize("staff", [None, False, True])
+def test_only_those_who_may_view_metrics_see_the_page(staff, client, database):
+    if staff is not None:
+        client.force_login(User.objects.create_user("other", is_staff=staff))
+    response = client.get(ADDRESS)
+    assert response.status_code == (403 if staff else 302)
+    assert staff or "/admin/login/" in response["Location"]

@@ -1,0 +1,136 @@
+"""`metrics_show`: a metric in a terminal."""
+
+import os
+import subprocess
+from datetime import datetime, timedelta
+from io import StringIO
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.management import CommandError, call_command
+from freezegun import freeze_time
+
+from app_metrics import collect, gauge, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.models import Metric
+from tests.support.clock import noon_of_yesterday
+from tests.support.processes import start
+
+NOW = datetime(2026, 11, 23, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.fixture
+def history(database):
+    with freeze_time(NOW):
+        with collect():
+            for days, number in enumerate((1000, 0, 20, 5)):
+                metric("orders", number, at=NOW - timedelta(days=days))
+                gauge("queue", number, at=NOW - timedelta(days=days))
+        aggregate()
+        metric("orders", 234)
+        yield database
+
+
+def show(*arguments):
+    out = StringIO()
+    call_command("metrics_show", *arguments, stdout=out)
+    return out.getvalue().splitlines()
+
+
+def test_a_counter_is_a_table_with_a_sparkline_and_what_waits_is_in_it(history):
+    assert show("orders", "--last=4") == [
+        "orders (orders), by day",
+        "            total  events",
+        "2026-11-20      5       1",
+        "2026-11-21     20       1",
+        "2026-11-22      0       1",
+        "2026-11-23  1,234       2",
+        "▂▂▁█",
+    ]
+
+
+def test_a_gauge_shows_its_last_value_and_range_and_gaps_as_gaps(history):
+    assert show("queue", "--last=5") == [
+        "queue (queue), by day",
+        "             last  lowest  highest  events",
+        "2026-11-19      –       –        –       0",
+        "2026-11-20      5       5        5       1",
+        "2026-11-21     20      20       20       1",
+        "2026-11-22      0       0        0       1",
+        "2026-11-23  1,000   1,000    1,000       1",
+        " ▂▂▁█",
+    ]
+
+
+def test_hours_end_with_the_one_that_runs(history):
+    assert show("orders", "--period=hour", "--last=2")[2:] == [
+        "2026-11-23 11:00      0       0",
+        "2026-11-23 12:00  1,234       2",
+        "▁█",
+    ]
+
+
+@pytest.mark.parametrize("period", ["hour", "day", "week", "month", "year"])
+def test_as_many_periods_are_shown_as_were_asked_for(history, period):
+    assert len(show("orders", f"--period={period}", "--last=40")) == 43
+
+
+def test_thirty_days_are_shown_by_default(history):
+    assert len(show("orders")) == 33
+
+
+def test_a_slug_that_is_not_known_is_answered_with_those_that_are(history):
+    with pytest.raises(CommandError, match="'order'; there are orders, queue"):
+        show("order")
+
+
+def test_before_anything_was_aggregated_it_says_so(database):
+    with pytest.raises(CommandError, match="'orders'; nothing was aggregated yet"):
+        show("orders")
+
+
+@pytest.mark.parametrize("last", [0, -1, 1001])
+def test_a_number_of_periods_beyond_the_limits_is_refused(history, last):
+    with pytest.raises(CommandError, match=f"--last is {last}; give a number from 1 to 1000."):
+        show("orders", f"--last={last}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("ascii", "Umsatz in ? ?"), ("latin-1", "Umsatz in ? \u00e9"), ("utf-8", "Umsatz in \u20ac \u00e9")],
+)
+def test_an_encoding_without_these_signs_gets_plain_ones_and_no_sparkline(encoding, name, transactional_database):
+    """With the real clock: it is another process."""
+    gauge("turnover", -5, at=noon_of_yesterday())
+    aggregate()
+    Metric.objects.update(name="Umsatz in \u20ac \u00e9")
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    process = start(
+        "tests.support.manage", transactional_database, "metrics_show", "turnover", "--last=2",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, encoding=encoding,
+    )  # fmt: skip
+    out, err = process.communicate()
+    assert (err, process.returncode) == ("", 0)
+    title, _, yesterday, today, *rest = out.splitlines()
+    assert title == f"{name} (turnover), by day"
+    is_whole = encoding == "utf-8"
+    assert yesterday.split()[1:] == ["\u22125" if is_whole else "-5"] * 3 + ["1"]
+    assert today.split()[1:] == ["\u2013" if is_whole else "-"] * 3 + ["0"]
+    assert rest == (["\u2584 "] if is_whole else [])
+
+
+def test_a_name_with_line_breaks_stays_on_one_line(history):
+    Metric.objects.filter(slug="orders").update(name="Or\nders\x1b[2J")
+    assert show("orders", "--last=1")[0] == "Or ders [2J (orders), by day"
+
+
+def test_a_reader_that_wants_no_more_is_no_error(transactional_database):
+    """With the real clock: it is another process."""
+    metric("orders")
+    aggregate()
+    arguments = ("metrics_show", "orders", "--last=1000")
+    process = start(
+        "tests.support.manage", transactional_database, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", 0)

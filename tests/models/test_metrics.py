@@ -1,0 +1,222 @@
+"""What the database holds: text and numbers exactly as recorded, and each total once."""
+
+import os
+import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from django.db import IntegrityError, connections
+from django.db.migrations.loader import MigrationLoader
+
+from app_metrics import collect, gauge, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.summary import LARGEST, OVERFLOW_LABELS, decode_labels
+from app_metrics.models import Item, Metric, Total
+from app_metrics.models.creation import create_metric
+from app_metrics.models.fields import MARIADB_EXACT_COLLATION
+from app_metrics.testing.recorded import capture_metrics
+from tests.conftest import every_database
+
+SLUGS = ["login", "Login", "LOGIN", "log-in", "log_in", "login-"]
+# Each pair of them is one text to some collation.
+TEXTS = [
+    "login", "Login", "LOGIN", "lögin", "LÖGIN", "lo\u0308gin", "login ", " login", "login  ", "login\t", "log\u200bin",
+    "login\u200b", "log\u00adin", "ｌｏｇｉｎ", "logın", "", " ", "ß", "ss", "\N{GRINNING FACE}", "\N{CRYING FACE}",
+]  # fmt: skip
+# The long tests at full length, as on the first interpreter of `make test`.
+FULL = os.environ.get("APP_METRICS_TEST_FULL") == "1"
+MARIADB = [parameters for parameters in every_database() if parameters.id == "mariadb"]
+
+
+def day_totals():
+    """Total and count of today by label set and slug."""
+    rows = Total.objects.filter(period="day").values_list("metric__slug", "labels", "total", "count")
+    return {(slug, labels): (total, count) for slug, labels, total, count in rows}
+
+
+def test_slugs_that_differ_in_case_are_different_metrics(database):
+    for _ in range(2):
+        with collect():
+            for number, slug in enumerate(SLUGS):
+                metric(slug, 10**number)
+        aggregate()
+    assert day_totals() == {(slug, "{}"): (2 * 10**number, 2) for number, slug in enumerate(SLUGS)}
+    assert [Metric.objects.get(slug=slug).total("day") for slug in SLUGS] == [2 * 10**n for n in range(len(SLUGS))]
+
+
+def test_slugs_that_differ_in_case_are_created_apart(database):
+    assert len({create_metric("Name", slug).pk for slug in SLUGS}) == len(SLUGS)
+    assert not Metric.objects.filter(slug__in=["LogIn", "lögin", "login ", " login"]).exists()
+
+
+@pytest.mark.parametrize("aggregated", [False, True])
+def test_labels_that_differ_in_case_accents_or_spaces_stay_apart(database, aggregated):
+    for _ in range(2):
+        with collect():
+            for number, text in enumerate(TEXTS):
+                metric("x", number, labels={"value": text})
+                metric("x", 1000 + number, labels={text: "key"})
+        if aggregated:
+            aggregate()
+    create_metric("x", "x")
+    found = Metric.objects.get(slug="x")
+    assert [found.total("day", labels={"value": text}) for text in TEXTS] == [2 * n for n in range(len(TEXTS))]
+    assert [found.total("day", labels={text: "key"}) for text in TEXTS] == [2 * (1000 + n) for n in range(len(TEXTS))]
+    assert len(day_totals()) == (2 * len(TEXTS) if aggregated else 0)
+
+
+@pytest.mark.parametrize("how", ["one scope", "many items", "many aggregations"])
+def test_ten_times_a_tenth_is_exactly_one(database, how):
+    if how == "one scope":
+        with collect():
+            for _ in range(10):
+                gauge("x", 0.1)
+        aggregate()
+    for _ in range(10 if how != "one scope" else 0):
+        metric("x", Decimal("0.1"))
+        if how == "many aggregations":
+            aggregate()
+    aggregate()
+    total = Total.objects.get(period="year")
+    assert (total.total, total.minimum, total.maximum, total.last) == (1, *[Decimal("0.1")] * 3)
+
+
+def test_a_sum_beyond_fifteen_digits_is_exact(database):
+    largest, smallest = LARGEST - Decimal("0.000000001"), Decimal("0.000000001")
+    for number in (largest, largest, smallest):
+        metric("x", number)
+        aggregate()
+    found = Metric.objects.get()
+    metric("x", largest)
+    expected = 3 * largest + smallest
+    assert found.total("day") == expected == Decimal("2999999999999999999.999999998")
+    total = Total.objects.get(period="month")
+    assert (total.total, total.minimum, total.maximum, total.last) == (
+        2 * largest + smallest,
+        smallest,
+        largest,
+        smallest,
+    )
+
+
+def test_numbers_of_38_digits_are_stored_and_added_exactly(database):
+    widest, lowest = Decimal("9" * 29 + "." + "9" * 9), Decimal("-" + "9" * 29 + "." + "9" * 9)
+    found = create_metric("x", "x")
+    place = {"metric": found, "period": "day", "start": date(2026, 1, 1), "hour": 0, "labels": "{}"}
+    numbers = {"total": lowest, "minimum": lowest, "maximum": widest, "last": widest}
+    Total.objects.create(**place, count=2**62, last_at=-1, **numbers)
+    assert Total.objects.values(*numbers).get() == numbers
+    for _ in range(2):
+        metric("x", Decimal("0.000000001"), at=datetime(2026, 1, 1, 12, tzinfo=UTC))
+        aggregate()
+    total = Total.objects.get(period="day")
+    assert total.total == Decimal("-" + "9" * 29 + "." + "9" * 8 + "7")
+    assert (total.count, total.minimum, total.maximum) == (2**62 + 2, lowest, widest)
+
+
+def test_minimum_maximum_and_last_compare_as_numbers(database):
+    for number in (9, 10, -9, -10, Decimal("9.5")):
+        gauge("x", number)
+        aggregate()
+    total = Total.objects.get(period="day")
+    assert (total.minimum, total.maximum, total.last, total.count) == (-10, 10, Decimal("9.5"), 5)
+
+
+def test_the_last_value_is_that_of_the_latest_time_whatever_the_order_of_aggregation(database):
+    for hour in (9, 11, 10):
+        gauge("x", hour, at=datetime(2026, 6, 1, hour, tzinfo=UTC))
+        aggregate()
+    assert Total.objects.get(period="year").last == 11
+
+
+@pytest.mark.parametrize("differing", ["metric", "period", "start", "hour", "labels"])
+def test_a_total_is_unique_in_metric_period_start_hour_and_labels(database, differing):
+    numbers = {"count": 1, "total": 1, "minimum": 1, "maximum": 1, "last": 1, "last_at": 1}
+    place = {"metric": create_metric("x"), "period": "day", "start": date(2026, 1, 1), "hour": 0, "labels": "{}"}
+    other = {"metric": create_metric("y"), "period": "year", "start": date(2026, 1, 2), "hour": 1, "labels": '{"a":""}'}
+    Total.objects.create(**place, **numbers)
+    Total.objects.create(**{**place, differing: other[differing]}, **numbers)
+    with pytest.raises(IntegrityError):
+        Total.objects.create(**place, **numbers)
+
+
+def test_deleting_a_metric_deletes_its_totals(database):
+    metric("x")
+    aggregate()
+    Metric.objects.get().delete()
+    assert not Total.objects.exists()
+
+
+@pytest.mark.parametrize("database", MARIADB, indirect=True)
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("app_metrics_item", "slug"),
+        ("app_metrics_item", "labels"),
+        ("app_metrics_metric", "slug"),
+        ("app_metrics_total", "labels"),
+    ],
+)
+def test_the_migration_gives_mariadb_an_exact_collation_in_a_database_that_ignores_case(database, table, column):
+    with connections[database].cursor() as cursor:
+        cursor.execute("SELECT @@collation_database")
+        assert cursor.fetchone() == ("utf8mb4_general_ci",)
+        cursor.execute(
+            "SELECT collation_name FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s",
+            [table, column],
+        )
+        assert cursor.fetchone() == (MARIADB_EXACT_COLLATION,)
+
+
+# Label sets past the cap
+
+
+def test_memory_stays_flat_under_a_million_distinct_label_values():
+    number, step = 1_000_000 if FULL else 100_000, 25_000
+    moment = datetime(2026, 5, 31, 10, tzinfo=UTC)  # one hour: those past the cap are one summary in each
+    blocks = []
+    with capture_metrics() as recording, collect():
+        for value in range(number):
+            metric("x", labels={"visitor": str(value)}, at=moment)
+            if value % step == step - 1:
+                blocks.append(sys.getallocatedblocks())
+    # Keeping one object for each value would take as many as there are; the label sets that are remembered come and go.
+    assert max(blocks) < blocks[0] + step
+    assert recording.count("x") == recording.total("x") == number
+    assert [len(batch.summaries) for batch in recording.batches] == [1000 + 1]
+    assert recording.total("x", {"overflow": "true"}) == number - 1000
+
+
+def test_label_sets_past_the_cap_fold_into_one_series_across_batches_and_runs(database, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 5
+    for first in range(0, 40, 10):
+        for batch in range(first, first + 10, 5):
+            with collect():
+                for number in range(batch, batch + 5):
+                    metric("x", labels={"visitor": str(number)})
+        metric("x", 100)
+        aggregate(chunk_size=3)
+    totals = day_totals()
+    assert len(totals) == 5 + 1 + 1
+    assert totals["x", OVERFLOW_LABELS] == (35, 35)
+    assert totals["x", "{}"] == (400, 4)
+    assert Metric.objects.get().total("day") == 440
+    known = next(labels for _, labels in totals if "visitor" in labels)
+    metric("x", labels=decode_labels(known))
+    aggregate()
+    assert day_totals()["x", known] == (2, 2)
+
+
+def test_a_batch_of_a_thousand_label_sets_is_one_statement(database, django_assert_num_queries, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 999
+    with django_assert_num_queries(3, connection=connections[database]), collect():  # with its savepoint
+        for number in range(2000):
+            metric("x", labels={"visitor": str(number)})
+    assert Item.objects.count() == 1000
+    assert sum(Item.objects.values_list("total", flat=True)) == 2000
+
+
+def test_the_migrations_of_the_app_have_no_conflicts():
+    assert MigrationLoader(None).detect_conflicts() == {}

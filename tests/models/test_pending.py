@@ -1,0 +1,153 @@
+"""Readings include what waits outside the database, each number once, whatever is brought meanwhile."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.periods import DAY
+from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.dashboard.last_seen import last_recorded
+from app_metrics.models import Item, LedgerRow, Total, folding, pending
+from app_metrics.models.creation import create_metric
+from app_metrics.models.pending import Held, held, is_complete
+from app_metrics.models.queries import Sources
+from app_metrics.storage.ledger import write_once
+from app_metrics.transport.loading import replaced_backend
+
+DATE = date(2026, 5, 31)
+
+
+class Destination:
+    """A backend that holds batches elsewhere."""
+
+    def __init__(self, *batches):
+        self.batches, self.asked, self.is_down = list(batches), 0, False
+
+    def write(self, batch):
+        self.batches.append(batch)
+
+    def held(self):
+        self.asked += 1
+        if self.is_down:
+            raise OSError("no route")
+        return self.batches
+
+
+def batch(number, *, slug="orders", labels="{}", day=DATE, hour=9, last_at=1):
+    return Batch({Key(slug, "counter", labels, day, hour): Summary(1, number, number, number, number, last_at)})
+
+
+@pytest.fixture
+def destination():
+    backend = Destination()
+    with replaced_backend(backend):
+        yield backend
+
+
+@pytest.fixture
+def orders(database):
+    return create_metric("Orders", "orders")
+
+
+def test_totals_summaries_and_series_include_it(destination, orders):
+    write_once(batch(1))
+    aggregate()
+    write_once(batch(Decimal("0.5")))
+    destination.batches += [batch(4), batch(10, day=date(2026, 6, 1)), batch(100, slug="other")]
+    assert orders.total(DAY, DATE) == Decimal("5.5")
+    assert orders.total("month", DATE) == Decimal("5.5")
+    assert orders.total("year", DATE) == Decimal("15.5")
+    assert [point.total for point in orders.series(DAY, DATE, date(2026, 6, 1))] == [Decimal("5.5"), 10]
+    assert orders.summary(DAY, DATE).count == 3
+
+
+def test_a_label_set_is_read_apart(destination, orders):
+    destination.batches += [batch(4, labels='{"plan":"pro"}'), batch(1)]
+    assert orders.total(DAY, DATE, {"plan": "pro"}) == 4
+    assert orders.total(DAY, DATE) == 5
+
+
+def test_all_ways_of_folding_include_it(destination, orders):
+    destination.batches += [batch(4, labels='{"plan":"pro"}'), batch(1), batch(2, hour=10)]
+    sources = Sources(Total.objects.all(), Item.objects.all(), held(LedgerRow.objects))
+    spans = {"day": [(DAY, DATE, 0)], "hour": [("hour", DATE, 9)]}
+    found = folding.fold(sources, spans)
+    assert {key: summary.total for key, summary in found.items()} == {
+        ("orders", '{"plan":"pro"}', "day"): 4,
+        ("orders", '{"plan":"pro"}', "hour"): 4,
+        ("orders", "{}", "day"): 3,
+        ("orders", "{}", "hour"): 1,
+    }
+    together = folding.fold_together(sources, spans)
+    assert {name: summary.total for (_, name), summary in together.items()} == {"day": 7, "hour": 5}
+    everything = folding.all_time(sources)
+    assert {labels: summary.total for (_, labels), summary in everything.items()} == {'{"plan":"pro"}': 4, "{}": 3}
+
+
+def test_what_was_brought_after_it_was_asked_for_is_seen_once(destination, orders):
+    brought, waits = batch(4), batch(1)
+    destination.batches += [brought, waits]
+    sources = Sources(Total.objects.all(), Item.objects.all(), held(LedgerRow.objects))
+    for step in (lambda: None, lambda: write_once(brought), aggregate):
+        step()
+        assert orders.total(DAY, DATE) == 5
+        (summary,) = folding.fold(sources, {"day": [(DAY, DATE, 0)]}).values()
+        assert summary.total == 5
+        (summary,) = folding.all_time(sources).values()
+        assert (summary.total, summary.count) == (5, 2)
+
+
+def test_it_takes_no_query_more_and_where_nothing_is_held_the_same_statement(destination, orders):
+    connection = connections[orders._state.db]
+    with CaptureQueriesContext(
+        connection,
+    ) as without:
+        orders.total(DAY, DATE)
+    assert len(without) == 1
+    assert LedgerRow._meta.db_table not in without[0]["sql"]
+    pending._latest = pending._latest._replace(until=0)
+    destination.batches.append(batch(4))
+    with CaptureQueriesContext(connection) as queries:
+        assert orders.total(DAY, DATE) == 4
+    assert len(queries) == 1
+
+
+def test_the_destination_is_asked_once_for_many_readings(destination, orders, monkeypatch):
+    monkeypatch.setattr(pending, "BELIEVED", 600)
+    for _ in range(20):
+        orders.total(DAY, DATE)
+    assert destination.asked == 1
+    monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+    orders.total(DAY, DATE)
+    assert destination.asked == 2
+
+
+def test_what_was_recorded_last_may_wait_there(destination, orders):
+    write_once(batch(1, last_at=5))
+    destination.batches += [batch(1, last_at=7), batch(1, slug="visits", labels='{"page":"home"}', last_at=9)]
+    assert last_recorded(["orders"], apart=["visits"]) == {("orders", ""): 7, ("visits", '{"page":"home"}'): 9}
+
+
+def test_where_it_does_not_answer_the_rest_is_shown_and_the_gap_is_known(destination, orders, monkeypatch, caplog):
+    monkeypatch.setattr(pending, "LEFT_ALONE", 600)
+    write_once(batch(1))
+    destination.batches.append(batch(4))
+    destination.is_down = True
+    assert orders.total(DAY, DATE) == 1
+    assert not is_complete()
+    assert destination.asked == 1
+    assert "no route" in caplog.text
+    destination.is_down = False
+    monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+    assert orders.total(DAY, DATE) == 5
+    assert is_complete()
+
+
+def test_without_a_backend_nothing_is_missing(settings):
+    settings.APP_METRICS_BACKEND = "nowhere"
+    assert held(None) == Held()
+    assert is_complete()

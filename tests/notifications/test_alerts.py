@@ -1,0 +1,731 @@
+"""Alerts: what fires, what recovers, and what is told of it."""
+
+import logging
+import re
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.checks import run_checks
+from django.db import DatabaseError, connections
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import translation
+from freezegun import freeze_time
+
+from app_metrics import gauge, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.models import Alert, Metric, Notice
+from app_metrics.models.creation import create_metric
+from app_metrics.notifications import alerts
+from app_metrics.notifications.alerts import check_alerts, compile_alerts
+from app_metrics.signals import alert_fired, alert_recovered
+from tests.support.paths import ROOT
+from tests.testapp.models import Tag
+
+BERLIN = ZoneInfo("Europe/Berlin")
+# A Wednesday.
+NOW = datetime(2026, 6, 10, 12, 30, tzinfo=BERLIN)
+TODAY, YESTERDAY = NOW.replace(hour=9), NOW.replace(day=9, hour=9)
+HOUR = timedelta(hours=1)
+
+
+class Kill(BaseException):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _signups_are_counted(request):
+    for name in {"database", "transactional_database"} & set(request.fixturenames):
+        request.getfixturevalue(name)
+        create_metric(name="Signups", slug="signups")
+
+
+@pytest.fixture
+def heard():
+    """What the signals said: the name of the state and of the alert."""
+    calls = []
+
+    def fired(sender, alert, moment, **kwargs):
+        assert sender is Alert
+        calls.append(("fired", alert.name, alert.state, moment))
+
+    def recovered(sender, alert, moment, **kwargs):
+        calls.append(("recovered", alert.name, alert.state, moment))
+
+    alert_fired.connect(fired)
+    alert_recovered.connect(recovered)
+    yield calls
+    alert_fired.disconnect(fired)
+    alert_recovered.disconnect(recovered)
+
+
+def configure(settings, period="day", name="Signups", **rule):
+    settings.APP_METRICS_ALERTS = {name: {"metric": "signups", "period": period, **rule}}
+
+
+def count(at, number=1, **options):
+    metric("signups", number, at=at, **options)
+
+
+def told(done):
+    return [alert.name for alert in done.fired], [alert.name for alert in done.recovered]
+
+
+def fires(now=NOW):
+    """Evaluate the one alert, and tell whether it is in the state "fired"."""
+    done = check_alerts(now)
+    assert done.failed == {}
+    assert done.evaluated == [Alert.objects.get().name]
+    return Alert.objects.get().state == "fired"
+
+
+@pytest.mark.parametrize(
+    ("test", "number", "expected"),
+    [
+        ({"below": 10}, 9, True),
+        ({"below": 10}, 10, False),
+        ({"below": 0.5}, 0, True),
+        ({"below": Decimal("-2.5")}, -3, True),
+        ({"above": 10}, 11, True),
+        ({"above": 10}, 10, False),
+        ({"above": Decimal("9.999999999")}, 10, True),
+    ],
+)
+def test_a_limit_is_not_itself_beyond_the_limit(test, number, expected, database, settings):
+    configure(settings, **test)
+    count(YESTERDAY, number)
+    assert fires() is expected
+    alert = Alert.objects.get()
+    assert (alert.value, alert.base, alert.evaluated_at, alert.error) == (number, None, NOW, "")
+    assert (alert.changed_at, alert.said_at) == ((NOW, NOW) if expected else (None, None))
+
+
+@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "waiting"])
+def test_what_waits_counts_like_what_was_aggregated(aggregated, database, settings):
+    configure(settings, below=10)
+    count(YESTERDAY, 7)
+    aggregate()
+    count(YESTERDAY, 3)
+    if aggregated:
+        aggregate()
+    assert not fires()
+
+
+CLOSED = [
+    # The period, and the moments of its latest closed one: just before it, its first, its last, just after it.
+    ("hour", "2026-06-10 10:59:59", "2026-06-10 11:00:00", "2026-06-10 11:59:59", "2026-06-10 12:00:00"),
+    ("day", "2026-06-08 23:59:59", "2026-06-09 00:00:00", "2026-06-09 23:59:59", "2026-06-10 00:00:00"),
+    ("week", "2026-05-31 23:59:59", "2026-06-01 00:00:00", "2026-06-07 23:59:59", "2026-06-08 00:00:00"),
+    ("month", "2026-04-30 23:59:59", "2026-05-01 00:00:00", "2026-05-31 23:59:59", "2026-06-01 00:00:00"),
+]
+
+
+@pytest.mark.parametrize(("period", "before", "first", "last", "after"), CLOSED)
+def test_the_latest_closed_period_is_looked_at(period, before, first, last, after, database, settings):
+    configure(settings, period, above=0)
+    for moment, number in ((before, 1000), (first, 1), (last, 10), (after, 100)):
+        count(datetime.fromisoformat(moment).replace(tzinfo=BERLIN), number)
+    assert fires()
+    assert Alert.objects.get().value == 11
+
+
+@pytest.mark.parametrize(("period", "now"), [("day", "2026-06-10 00:00:00"), ("hour", "2026-06-10 00:00:00")])
+def test_a_period_is_closed_at_its_very_end(period, now, database, settings):
+    configure(settings, period, above=0)
+    now = datetime.fromisoformat(now).replace(tzinfo=BERLIN)
+    count(now - timedelta(seconds=1))
+    assert not fires(now - timedelta(seconds=1))
+    assert fires(now)
+
+
+def test_a_week_begins_where_the_settings_say(database, settings):
+    settings.APP_METRICS_WEEK_START = "sunday"
+    configure(settings, "week", above=0)
+    for day, number in ((30, 1000), (31, 1)):
+        count(datetime(2026, 5, day, 12, tzinfo=BERLIN), number)
+    for day, number in ((6, 10), (7, 100)):
+        count(datetime(2026, 6, day, 12, tzinfo=BERLIN), number)
+    assert fires()
+    assert Alert.objects.get().value == 11
+
+
+def test_yesterday_is_the_metrics_time_zone_s(database, settings):
+    settings.APP_METRICS_TIME_ZONE = "Asia/Tokyo"
+    configure(settings, above=0)
+    count(datetime(2026, 6, 9, 14, 59, tzinfo=UTC), 1)
+    count(datetime(2026, 6, 9, 15, 0, tzinfo=UTC), 10)
+    fires(datetime(2026, 6, 10, 14, 0, tzinfo=UTC))
+    assert Alert.objects.get().value == 1
+    fires(datetime(2026, 6, 10, 15, 0, tzinfo=UTC))
+    assert Alert.objects.get().value == 10
+
+
+WEEKS = [timedelta(weeks=weeks) for weeks in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("change", "at_least", "bases", "number", "expected"),
+    [
+        (-50, 0, (10, 20, 30, 40), Decimal("12.5"), True),
+        (-50, 0, (10, 20, 30, 40), Decimal("12.500000001"), False),
+        (-100, 0, (1, 1, 1, 1), 0, True),
+        (-100, 0, (1, 1, 1, 1), 1, False),
+        (50, 0, (10, 20, 30, 40), Decimal("37.5"), True),
+        (50, 0, (10, 20, 30, 40), Decimal("37.499999999"), False),
+        (-50, 25, (10, 20, 30, 40), 1, True),
+        (-50, Decimal("25.000000001"), (10, 20, 30, 40), 1, False),
+        (-50, 0, (0, 0, 0, 0), 0, False),
+        (50, 0, (0, 0, 0, 0), 1000, False),
+        (50, 0, (-10, 0, 0, 0), 1000, False),
+        (100, 0, (0, 0, 0, 1), Decimal("0.5"), True),
+        # A third cannot be written as a decimal: the mean is compared exactly.
+        (-10, 0, (Decimal("0.000000001"), 0, 0, 0), Decimal("0.000000001"), False),
+        (10, 0, (1, 1, 1, Decimal("1.000000001")), Decimal("1.100000000"), False),
+    ],
+)
+def test_a_change_is_measured_at_the_mean_of_four_weeks(change, at_least, bases, number, expected, database, settings):
+    configure(settings, change=change, at_least=at_least)
+    for before, base in zip(WEEKS, bases, strict=True):
+        count(YESTERDAY - before, base)
+        count(YESTERDAY - before - timedelta(days=1), 1000)
+    count(YESTERDAY - timedelta(weeks=5), 1000)
+    count(YESTERDAY, number)
+    assert fires() is expected
+    mean = sum(Decimal(base) for base in bases) / 4
+    assert abs(Alert.objects.get().base - mean) < Decimal("0.000000001")
+
+
+def test_a_week_is_measured_at_the_four_weeks_before(database, settings):
+    configure(settings, "week", change=-50)
+    last_week = NOW.replace(day=3)
+    count(last_week, 5)
+    for before, base in zip(WEEKS, (10, 20, 30, 40), strict=True):
+        count(last_week - before, base)
+    count(last_week - timedelta(weeks=5), 1000)
+    assert fires()
+    assert (Alert.objects.get().value, Alert.objects.get().base) == (5, 25)
+
+
+def test_an_hour_is_measured_at_the_same_hour_of_the_same_weekday(database, settings):
+    configure(settings, "hour", change=-50)
+    closed = NOW - HOUR
+    count(closed, 5)
+    for before in WEEKS:
+        count(closed - before, 10)
+        count(closed - before - HOUR, 1000)
+        count(closed - before + HOUR, 1000)
+    assert fires()
+    assert (Alert.objects.get().value, Alert.objects.get().base) == (5, 10)
+
+
+def test_an_hour_is_counted_from_midnight_where_clocks_changed_since(database, settings):
+    """Clocks were put forward on 29 March at 2:00: the fifth hour of that day began at 5:00."""
+    configure(settings, "hour", change=-50)
+    count(datetime(2026, 3, 29, 5, 30, tzinfo=BERLIN), 1)
+    for weeks in (1, 2, 3, 4):
+        count(datetime(2026, 3, 29, 4, 30, tzinfo=BERLIN) - timedelta(weeks=weeks), 8)
+        count(datetime(2026, 3, 29, 5, 30, tzinfo=BERLIN) - timedelta(weeks=weeks), 1000)
+    assert fires(datetime(2026, 3, 29, 6, 10, tzinfo=BERLIN))
+    assert (Alert.objects.get().value, Alert.objects.get().base) == (1, 8)
+
+
+def test_the_hour_before_a_change_of_clocks_is_the_one_that_passed(database, settings):
+    """Clocks were put back on 25 October at 3:00: it was 2:30 twice."""
+    configure(settings, "hour", above=0)
+    count(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), 1)
+    count(datetime(2026, 10, 25, 1, 30, tzinfo=UTC), 10)
+    fires(datetime(2026, 10, 25, 1, 10, tzinfo=UTC))
+    assert Alert.objects.get().value == 1
+    fires(datetime(2026, 10, 25, 2, 10, tzinfo=UTC))
+    assert Alert.objects.get().value == 10
+
+
+def test_the_25th_hour_of_a_day_has_nothing_to_be_compared_with(database, settings):
+    configure(settings, "hour", change=-50)
+    last = datetime(2026, 10, 25, 22, 30, tzinfo=UTC)
+    count(last, 0)
+    for weeks in (1, 2, 3, 4):
+        count(last - timedelta(weeks=weeks), 1000)
+        count(last - timedelta(weeks=weeks) + HOUR, 1000)
+    assert not fires(last + HOUR)
+    assert Alert.objects.get().base is None
+
+
+@pytest.mark.parametrize("kind", ["gauge", "timer"])
+def test_where_nothing_was_recorded_there_is_nothing_to_compare(kind, database, settings, heard):
+    Metric.objects.update(kind=kind)
+    configure(settings, below=10)
+    assert not fires()
+    count(YESTERDAY, 5)
+    assert fires()
+    tomorrow = NOW + timedelta(days=1)
+    assert fires(tomorrow)
+    alert = Alert.objects.get()
+    assert (alert.value, alert.evaluated_at, alert.error) == (None, tomorrow, "")
+    assert [call[0] for call in heard] == ["fired"]
+
+
+def test_a_gauge_is_its_last_value_and_a_timer_its_mean(database, settings):
+    Metric.objects.update(kind="gauge")
+    configure(settings, above=6)
+    for number, hour in ((100, 8), (7, 22), (7, 9)):
+        count(YESTERDAY.replace(hour=hour), number)
+    assert fires()
+    assert Alert.objects.get().value == 7
+    Metric.objects.update(kind="timer")
+    assert fires()
+    assert Alert.objects.get().value == 38
+
+
+def test_the_base_of_a_gauge_is_the_mean_of_what_was_recorded(database, settings):
+    Metric.objects.update(kind="gauge")
+    configure(settings, change=-50)
+    count(YESTERDAY, 5)
+    assert not fires()
+    assert Alert.objects.get().base is None
+    count(YESTERDAY - timedelta(weeks=2), 10)
+    count(YESTERDAY - timedelta(weeks=4), 20)
+    assert fires()
+    assert Alert.objects.get().base == 15
+
+
+def test_one_label_set_is_looked_at_where_it_is_given_and_else_all(database, settings):
+    for labels, number in ((None, 1), ({"plan": "pro"}, 10), ({"plan": "pro", "country": "de"}, 100)):
+        count(YESTERDAY, number, labels=labels)
+    for labels, value in (({"plan": "pro"}, 10), ({"country": "de", "plan": "pro"}, 100), ({}, 1), (None, 111)):
+        configure(settings, above=0, **({} if labels is None else {"labels": labels}))
+        fires()
+        assert Alert.objects.get().value == value
+
+
+def test_only_changes_are_told(database, settings, heard):
+    configure(settings, below=10, recipients=["team@example.com"], quiet=0)
+    count(TODAY - timedelta(days=2), 5)
+    moments = [NOW + timedelta(days=days) for days in (-2, -1, 0, 0, 1)]
+    count(YESTERDAY, 50)
+    results = [told(check_alerts(moment)) for moment in moments]
+    assert results == [(["Signups"], []), ([], []), ([], ["Signups"]), ([], []), (["Signups"], [])]
+    assert [(call[0], call[2], call[3]) for call in heard] == [
+        ("fired", "fired", moments[0]),
+        ("recovered", "ok", moments[2]),
+        ("fired", "fired", moments[4]),
+    ]
+    assert [notice.subject for notice in Notice.objects.order_by("pk")] == [
+        "Alert: Signups",
+        "Recovered: Signups",
+        "Alert: Signups",
+    ]
+
+
+def test_an_alert_that_never_fired_is_not_said_to_have_recovered(database, settings, heard):
+    configure(settings, below=1)
+    count(YESTERDAY)
+    assert told(check_alerts(NOW)) == ([], [])
+    assert heard == []
+
+
+@pytest.fixture
+def switch(settings):
+    """Evaluate one alert as fired or not, at NOW and some hours."""
+    configure(settings, above=0, quiet=6, recipients=["team@example.com"])
+
+    def switch(hours, fired):
+        settings.APP_METRICS_ALERTS["Signups"]["above"] = -1 if fired else 0
+        return told(check_alerts(NOW + timedelta(hours=hours)))
+
+    return switch
+
+
+def test_within_the_quiet_time_a_change_is_stored_and_told_after_it(database, switch, heard):
+    assert switch(0, fired=True) == (["Signups"], [])
+    assert switch(1, fired=False) == ([], [])
+    alert = Alert.objects.get()
+    assert (alert.state, alert.said_state, alert.changed_at) == ("ok", "fired", NOW + HOUR)
+    assert switch(5.99, fired=False) == ([], [])
+    assert switch(6, fired=False) == ([], ["Signups"])
+    assert Alert.objects.get().said_at == NOW + 6 * HOUR
+    assert switch(7, fired=True) == ([], [])
+    assert switch(11.99, fired=True) == ([], [])
+    assert switch(12, fired=True) == (["Signups"], [])
+    assert Notice.objects.count() == len(heard) == 3
+
+
+def test_what_comes_and_goes_within_the_quiet_time_is_never_told(database, switch, heard):
+    switch(0, fired=True)
+    for hours, fired in ((1, False), (2, True), (3, False), (5, True)):
+        assert switch(hours, fired=fired) == ([], [])
+    assert switch(8, fired=True) == ([], [])
+    assert len(heard) == 1
+
+
+def test_what_was_not_told_is_told_after_the_quiet_time_even_if_nothing_is_recorded_any_more(database, settings, heard):
+    Metric.objects.update(kind="gauge")
+    configure(settings, "hour", below=10, quiet=2, recipients=["team@example.com"])
+    count(NOW - HOUR, 5)
+    count(NOW, 50)
+    assert told(check_alerts(NOW)) == (["Signups"], [])
+    assert told(check_alerts(NOW + HOUR)) == ([], [])
+    assert told(check_alerts(NOW + 2 * HOUR)) == ([], ["Signups"])
+    assert ": –\n" in Notice.objects.last().text
+
+
+def test_the_quiet_time_is_one_hour_where_nothing_is_said(database, settings, switch):
+    del settings.APP_METRICS_ALERTS["Signups"]["quiet"]
+    assert switch(0, fired=True) == (["Signups"], [])
+    assert switch(0.99, fired=False) == ([], [])
+    assert switch(1, fired=False) == ([], ["Signups"])
+
+
+def test_the_mail_says_what_was_compared(database, settings):
+    Metric.objects.update(name="New\r\nusers", unit="people")
+    name = "Signups\r\nBcc: thief@example.com"
+    labels = {"plan": "pro", "country": "de"}
+    recipients = ["Team@example.com", "boss@example.com"]
+    configure(settings, name=name, change=-50, labels=labels, recipients=recipients)
+    count(YESTERDAY, 1000, labels=labels)
+    for before in WEEKS:
+        count(YESTERDAY - before, 2500, labels=labels)
+    check_alerts(NOW)
+    notices = Notice.objects.order_by("pk")
+    assert [notice.address for notice in notices] == recipients
+    assert [notice.recipient for notice in notices] == ["team@example.com", "boss@example.com"]
+    assert {(notice.status, notice.planned_at) for notice in notices} == {("waiting", NOW)}
+    assert {notice.subject for notice in notices} == {"Alert: Signups Bcc: thief@example.com"}
+    assert notices[0].text.split("\n") == [
+        "New users, day from June 9, 2026: 1,000 people",
+        "The alert fires at a change of −50 %; the mean of the weeks before is 2,500 people.",
+        "Labels: country=de, plan=pro",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("period", "test", "lines"),
+    [
+        ("day", {"below": 1}, ["Signups, day from June 9, 2026: 0 pieces", "The alert fires below 1 pieces."]),
+        ("hour", {"above": -1.5}, ["Signups, hour from June 10, 2026, 11 a.m.: 0 pieces",
+                                   "The alert fires above −1.5 pieces."]),
+    ],
+)  # fmt: skip
+def test_the_mail_says_which_limit_was_passed(period, test, lines, database, settings):
+    Metric.objects.update(unit="pieces")
+    configure(settings, period, recipients=["team@example.com"], **test)
+    check_alerts(NOW)
+    assert Notice.objects.get().text.splitlines() == lines
+
+
+def test_mails_are_written_in_the_site_s_language(database, settings):
+    settings.LANGUAGE_CODE = "de"
+    configure(settings, above=1, recipients=["team@example.com"])
+    count(YESTERDAY, 1_000_000)
+    with translation.override("en"):
+        check_alerts(NOW)
+    assert "1.000.000" in Notice.objects.get().text
+
+
+def test_an_alert_that_fails_says_so_and_the_others_go_on(database, settings, heard, caplog):
+    rule = {"metric": "signups", "period": "day", "below": 1}
+    settings.APP_METRICS_ALERTS = {
+        "Unknown": {**rule, "metric": "sign-ups"},
+        "Mistaken": {**rule, "period": "year"},
+        "Good": rule,
+    }
+    with caplog.at_level(logging.ERROR, logger="app_metrics"):
+        done = check_alerts(NOW)
+    assert done.evaluated == ["Good"]
+    assert told(done) == (["Good"], [])
+    assert done.failed.keys() == {"Unknown", "Mistaken"}
+    assert "'sign-ups'" in done.failed["Unknown"]
+    assert "the period 'year'. Choose one of day, hour, month, week." in done.failed["Mistaken"]
+    unknown = Alert.objects.get(name="Unknown")
+    assert (unknown.error, unknown.state, unknown.evaluated_at) == (done.failed["Unknown"], "ok", NOW)
+    assert len(caplog.records) == 2
+
+
+def test_an_error_keeps_the_state_and_goes_when_the_evaluation_succeeds(database, settings, heard):
+    configure(settings, below=1)
+    check_alerts(NOW)
+    settings.APP_METRICS_ALERTS["Signups"]["period"] = "days"
+    later = NOW + HOUR
+    assert list(check_alerts(later).failed) == ["Signups"]
+    alert = Alert.objects.get()
+    assert (alert.state, alert.value, alert.evaluated_at) == ("fired", 0, later)
+    assert "Did you mean 'day'?" in alert.error
+    settings.APP_METRICS_ALERTS["Signups"]["period"] = "day"
+    assert check_alerts(later + HOUR).failed == {}
+    assert Alert.objects.get().error == ""
+    assert len(heard) == 1
+
+
+def test_a_database_error_of_one_rule_leaves_the_others(transactional_database, settings):
+    create_metric(name="Broken", slug="broken")
+    rule = {"metric": "signups", "period": "day", "below": 1}
+    settings.APP_METRICS_ALERTS = {"Broken": {**rule, "labels": {"broken": "yes"}}, "Good": rule}
+
+    def fail(execute, sql, params, *arguments):
+        if params and any("broken" in str(each) and "yes" in str(each) for each in params):
+            raise DatabaseError("the disk\nis gone\0 \ud800")
+        return execute(sql, params, *arguments)
+
+    with connections[transactional_database].execute_wrapper(fail):
+        done = check_alerts(NOW)
+    assert done.failed == {"Broken": "the disk is gone"}
+    assert told(done) == (["Good"], [])
+    assert Alert.objects.get(name="Broken").error == "the disk is gone"
+
+
+def test_an_error_that_cannot_be_stored_is_in_the_result(transactional_database, settings):
+    rule = {"metric": "signups", "period": "day", "below": 1}
+    settings.APP_METRICS_ALERTS = {"Bad\0": rule, "B\ud800d": rule, "Good": rule}
+    done = check_alerts(NOW)
+    assert done.failed.keys() == {"Bad\0", "B\ud800d"}
+    assert told(done) == (["Good"], [])
+
+
+@pytest.mark.parametrize("value", [None, ["No signups"], {5: {}}], ids=repr)
+def test_a_setting_that_maps_nothing_is_one_failure(value, database, settings):
+    settings.APP_METRICS_ALERTS = value
+    done = check_alerts(NOW)
+    assert list(done.failed) == ["APP_METRICS_ALERTS"]
+    assert done.evaluated == []
+    assert not Alert.objects.exists()
+
+
+def test_without_alerts_nothing_is_asked_of_the_database(database, settings):
+    settings.APP_METRICS_ALERTS = {}
+    with CaptureQueriesContext(connections[database]) as queries:
+        done = check_alerts()
+    assert (len(queries), done.evaluated, done.failed) == (0, [], {})
+
+
+def test_now_is_the_moment_of_the_call(database, settings):
+    configure(settings, above=0)
+    count(YESTERDAY)
+    with freeze_time(NOW):
+        done = check_alerts()
+    assert told(done) == (["Signups"], [])
+    assert Alert.objects.get().said_at == NOW
+
+
+def test_an_alert_taken_out_of_the_settings_stays_as_it_is(database, settings):
+    configure(settings, below=1)
+    check_alerts(NOW)
+    configure(settings, name="Another", above=5)
+    check_alerts(NOW + HOUR)
+    assert dict(Alert.objects.values_list("name", "evaluated_at")) == {"Signups": NOW, "Another": NOW + HOUR}
+
+
+def test_a_receiver_that_raises_is_logged_and_the_change_counts_as_told(database, settings, heard, caplog):
+    def fail(**kwargs):
+        raise RuntimeError("no pager")
+
+    configure(settings, below=1, recipients=["team@example.com"])
+    alert_fired.connect(fail)
+    try:
+        with caplog.at_level(logging.ERROR, logger="app_metrics"):
+            assert told(check_alerts(NOW)) == (["Signups"], [])
+    finally:
+        alert_fired.disconnect(fail)
+    assert len(heard) == Notice.objects.count() == 1
+    assert "alert_fired" in caplog.records[-1].getMessage()
+    assert told(check_alerts(NOW + 5 * HOUR)) == ([], [])
+
+
+def test_a_kill_leaves_state_mail_and_signal_or_nothing(transactional_database, settings, monkeypatch, heard):
+    configure(settings, below=1, recipients=["team@example.com"])
+
+    def killed(*arguments, **options):
+        raise Kill
+
+    for name in ("plan_notices", "send"):
+        with monkeypatch.context() as patched:
+            patched.setattr(alerts, name, killed)
+            with pytest.raises(Kill):
+                check_alerts(NOW)
+        assert (Alert.objects.get().state, Alert.objects.get().said_at, Notice.objects.count()) == ("ok", None, 0)
+    assert told(check_alerts(NOW)) == (["Signups"], [])
+    assert len(heard) == Notice.objects.count() == 1
+
+
+@pytest.mark.parametrize("before", [NOW, NOW - HOUR, None], ids=["same moment", "earlier", "never"])
+def test_an_evaluation_that_was_overtaken_tells_nothing(before, database, settings, heard, monkeypatch):
+    configure(settings, above=0, quiet=0, recipients=["team@example.com"])
+    if before:
+        check_alerts(before)
+    count(YESTERDAY)
+    find = alerts._find
+
+    def overtaken(*arguments):
+        monkeypatch.setattr(alerts, "_find", find)
+        check_alerts(NOW)
+        return find(*arguments)
+
+    monkeypatch.setattr(alerts, "_find", overtaken)
+    assert told(check_alerts(NOW)) == ([], [])
+    assert len(heard) == Notice.objects.count() == 1
+
+
+def test_an_alert_that_somebody_else_begins_meanwhile_is_the_same(database, settings, heard, monkeypatch):
+    configure(settings, below=1)
+    retried = alerts._retried
+
+    def late(transact):
+        Alert.objects.get_or_create(name="Signups")
+        return retried(transact)
+
+    monkeypatch.setattr(alerts, "_retried", late)
+    assert told(check_alerts(NOW)) == (["Signups"], [])
+    assert Alert.objects.count() == 1
+
+
+def test_an_evaluation_that_was_overtaken_by_a_change_and_back_tells_nothing(database, settings, heard, monkeypatch):
+    configure(settings, below=1, quiet=0, recipients=["team@example.com"])
+    find = alerts._find
+
+    def overtaken(*arguments):
+        found = find(*arguments)
+        monkeypatch.setattr(alerts, "_find", find)
+        check_alerts(NOW + HOUR)
+        count(YESTERDAY, 5)
+        check_alerts(NOW + 2 * HOUR)
+        return found
+
+    monkeypatch.setattr(alerts, "_find", overtaken)
+    assert told(check_alerts(NOW)) == ([], [])
+    assert [call[0] for call in heard] == ["fired", "recovered"]
+    assert Alert.objects.get().state == "ok"
+
+
+def test_evaluations_at_once_tell_once(transactional_database, settings):
+    configure(settings, below=1, recipients=["team@example.com"])
+
+    def write(**kwargs):
+        Tag.objects.create(name="fired")
+
+    alert_fired.connect(write)
+    barrier = threading.Barrier(4)
+    results = []
+
+    def work():
+        barrier.wait()
+        results.append(check_alerts(NOW))
+        connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        alert_fired.disconnect(write)
+    assert [result.failed for result in results] == [{}] * 4
+    assert sum(len(result.fired) for result in results) == 1
+    assert Tag.objects.count() == Notice.objects.count() == Alert.objects.count() == 1
+
+
+def test_on_sqlite_a_transaction_writes_before_it_reads(transactional_database, settings):
+    connection = connections[transactional_database]
+    if connection.vendor != "sqlite":
+        pytest.skip("other databases lock rows, not the file")
+    configure(settings, below=1, recipients=["team@example.com"])
+    with CaptureQueriesContext(connection) as queries:
+        check_alerts(NOW)
+    words = [query["sql"].split()[0] for query in queries]
+    firsts = {word for before, word in pairwise(words) if before == "BEGIN"}
+    assert "UPDATE" in firsts
+    assert firsts <= {"INSERT", "UPDATE"}
+
+
+RULE = {"metric": "signups", "period": "day", "below": 1}
+
+
+def without(key):
+    return {each: value for each, value in RULE.items() if each != key}
+
+
+def changed(**keys):
+    return {"Signups": {**without("below"), **keys}}
+
+
+MISTAKES = [
+    (None, 'Map them: {"No signups": {"metric": "new_user_signup", "period": "day", "below": 1}}.'),
+    ({"": RULE}, "Give it 1 to 200 characters."),
+    ({"x" * 201: RULE}, "Give it 1 to 200 characters."),
+    ({"\0": RULE}, "Give it 1 to 200 characters."),
+    ({"Signups": "signups"}, 'Write it like this: {"metric": "new_user_signup", "period": "day", "below": 1}.'),
+    ({"Signups": without("metric")}, 'Write it like this: {"metric": "new_user_signup"'),
+    ({"Signups": without("period")}, 'Write it like this: {"metric": "new_user_signup"'),
+    ({"Signups": without("below")}, "Give exactly one of them."),
+    ({"Signups": {**RULE, "above": 5}}, "Give exactly one of them."),
+    ({"Signups": {**RULE, "bellow": 5}}, "Did you mean 'below'?"),
+    ({"Signups": {**RULE, "metric": "sign ups"}}, "Name it by its slug."),
+    ({"Signups": {**RULE, "period": "year"}}, "Choose one of day, hour, month, week."),
+    ({"Signups": {**RULE, "period": ["day"]}}, "Did you mean 'day'?"),
+    ({"Signups": {**RULE, "below": "1"}}, "Give a number."),
+    ({"Signups": {**RULE, "below": float("inf")}}, "Give a number."),
+    (changed(above=None), "Give a number."),
+    (changed(change=0), "Give a percentage other than 0, from -100 up."),
+    (changed(change=-101), "Give a percentage other than 0, from -100 up."),
+    (changed(change=-50, period="month"), "choose hour, day or week."),
+    (changed(change=-50, at_least=-1), "Give a number, 0 or more."),
+    ({"Signups": {**RULE, "at_least": 5}}, "It is what the base must come to; remove it."),
+    ({"Signups": {**RULE, "quiet": -1}}, "Give hours, up to a year."),
+    ({"Signups": {**RULE, "quiet": 8785}}, "Give hours, up to a year."),
+    ({"Signups": {**RULE, "quiet": "1h"}}, "Give hours, up to a year."),
+    ({"Signups": {**RULE, "labels": ["plan"]}}, "Labels are a mapping of str to str"),
+    ({"Signups": {**RULE, "labels": {"plan": 5}}}, "Labels map str to str"),
+    ({"Signups": {**RULE, "recipients": "team@example.com"}}, 'List e-mail addresses: ["team@example.com"].'),
+    ({"Signups": {**RULE, "recipients": [None]}}, 'Give an e-mail address: "team@example.com".'),
+]
+
+
+@pytest.mark.parametrize(("value", "hint"), MISTAKES, ids=repr)
+def test_a_mistake_gets_one_message_with_a_hint(value, hint, settings):
+    settings.APP_METRICS_ALERTS = value
+    (message,) = [each for each in run_checks(tags=["app_metrics"]) if each.id == "app_metrics.E019"]
+    assert "APP_METRICS_ALERTS" in message.msg
+    assert hint in message.hint
+
+
+def test_good_rules_get_no_message(settings):
+    settings.APP_METRICS_ALERTS = {
+        "x" * 200: RULE,
+        "Änderung": changed(change=-100, at_least=0, period="week", quiet=0.5, labels={}, recipients=())["Signups"],
+        "Month": {**RULE, "period": "month", "quiet": 8784, "labels": {"plan": "pro"}, "recipients": ["a@example.com"]},
+    }
+    rules, errors = compile_alerts(settings.APP_METRICS_ALERTS)
+    assert errors == []
+    assert rules["Änderung"].quiet == timedelta(minutes=30)
+    assert [each for each in run_checks(tags=["app_metrics"]) if each.id == "app_metrics.E019"] == []
+
+
+def test_the_documentation_s_rules_are_right():
+    page = (ROOT / "docs" / "howto" / "watching.md").read_text()
+    (block,) = re.findall(r"^```python\n(APP_METRICS_ALERTS = .*?)^```", page, re.DOTALL | re.MULTILINE)
+    names = {}
+    exec(block, names)
+    rules, errors = compile_alerts(names["APP_METRICS_ALERTS"])
+    assert (len(rules), errors) == (2, [])
+
+
+def test_the_admin_shows_alerts_and_changes_nothing(database, settings, client):
+    configure(settings, below=1)
+    check_alerts(NOW)
+    client.force_login(User.objects.create_superuser("ada", "ada@example.com", "secret"))
+    page = client.get(reverse("admin:app_metrics_alert_changelist"), {"q": "Signups", "state": "fired"})
+    (row,) = page.context["cl"].result_list
+    assert client.get(reverse("admin:app_metrics_alert_change", args=[row.pk])).status_code == 200
+    for name, arguments in (("add", []), ("delete", [row.pk])):
+        assert client.get(reverse(f"admin:app_metrics_alert_{name}", args=arguments)).status_code == 403
+
+
+def test_a_gauge_recorded_by_hand_is_watched_like_any_metric(database, settings):
+    gauge("load", 0.75)
+    aggregate()
+    settings.APP_METRICS_ALERTS = {"Load": {"metric": "load", "period": "hour", "above": 0.5}}
+    assert told(check_alerts(datetime.now(UTC) + HOUR)) == (["Load"], [])

@@ -1,0 +1,183 @@
+"""The example site on real servers: what visitors counted by themselves is what the totals say."""
+
+import contextlib
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from scripts.comparison import Counts, Row, compare
+from scripts.server import manage, serve, work
+from scripts.visitor import Expected, visit
+from tests.soak.brokers.conftest import KINDS, sharing, waiting
+from tests.support import redis_server, services
+from tests.support.receiving import StatsdServer
+from tests.support.waiting import wait_until
+
+REQUESTS = 2000 if os.environ.get("APP_METRICS_TEST_FULL") == "1" else 200
+CONCURRENCY = 8
+URL_RULES = {"downloads", "searches", "checkouts", "checkout_seconds", "failures", "requests"}
+SIGNAL_RULES = {"new_user_signup", "orders", "items_sold", "revenue", "logins", "failed_logins"}
+BY_TRACK_AND_BY_HAND = {"statements", "exported_rows"}
+
+
+@contextlib.contextmanager
+def sqlite(name: str, folder: Path) -> Iterator[dict[str, str]]:
+    yield {"EXAMPLE_DATABASE": "sqlite", "EXAMPLE_DB_NAME": str(folder / "db.sqlite3")}
+
+
+@contextlib.contextmanager
+def postgresql(name: str, folder: Path) -> Iterator[dict[str, str]]:
+    server = coordinates("postgresql")
+    import psycopg
+
+    place = {"host": server["HOST"], "port": server["PORT"] or None, "user": server["USER"]}
+    with psycopg.connect(dbname=server["NAME"], autocommit=True, **place) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield example_environment("postgresql", name, server)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def mariadb(name: str, folder: Path) -> Iterator[dict[str, str]]:
+    server = coordinates("mariadb")
+    import MySQLdb
+
+    place = {"unix_socket" if server["HOST"].startswith("/") else "host": server["HOST"]}
+    with contextlib.closing(MySQLdb.connect(user=server["USER"], **place)) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        try:
+            yield example_environment("mariadb", name, server)
+        finally:
+            connection.cursor().execute(f"DROP DATABASE {name}")
+
+
+def coordinates(name: str) -> dict[str, str]:
+    if services.variable(name) not in os.environ:
+        pytest.skip(f"{name}: {services.missing.get(name, 'no server was started')}")
+    return json.loads(os.environ[services.variable(name)])
+
+
+def example_environment(kind: str, name: str, server: dict[str, str]) -> dict[str, str]:
+    place = {f"EXAMPLE_DB_{key}": server.get(key, "") for key in ("HOST", "PORT", "USER", "PASSWORD")}
+    return {"EXAMPLE_DATABASE": kind, "EXAMPLE_DB_NAME": name, **place}
+
+
+@pytest.fixture(params=[sqlite, postgresql, mariadb], ids=lambda database: database.__name__)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of an example site with a migrated database of its own."""
+    with request.param(f"example_{os.getpid()}", tmp_path) as database:
+        environment = {**database, "EXAMPLE_FAST_HASHER": "1", "EXAMPLE_METRICS_BACKEND": "db"}
+        manage(sys.executable, environment, "migrate", "--verbosity=0")
+        yield environment
+
+
+def counted(environment: dict[str, str]) -> Counts:
+    manage(sys.executable, environment, "metrics_aggregate")
+    printed = json.loads(manage(sys.executable, environment, "show_totals"))
+    return {slug: (count, Decimal(total)) for slug, (count, total) in printed.items()}
+
+
+def shop(folder: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of an example site with a migrated SQLite database and these variables."""
+    with sqlite("", folder) as database:
+        environment = {**database, "EXAMPLE_FAST_HASHER": "1", **variables}
+    manage(sys.executable, environment, "migrate", "--verbosity=0")
+    return environment
+
+
+def visited(environment: dict[str, str], folder: Path) -> Expected:
+    """Send some visitors to the site on gunicorn, which has ended, and so written, when this returns."""
+    with serve("gunicorn", environment, folder / "server.log") as (address, _):
+        return visit(address, 100, CONCURRENCY)
+
+
+def disagreeing(expected: Expected, environment: dict[str, str]) -> list[Row]:
+    return [row for row in compare(expected, counted(environment)) if not row.ok]
+
+
+def waiting_items(environment: dict[str, str]) -> int:
+    with contextlib.closing(sqlite3.connect(environment["EXAMPLE_DB_NAME"])) as connection:
+        return int(connection.execute("SELECT count(*) FROM app_metrics_item").fetchone()[0])
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str], tmp_path: Path) -> None:
+    """Of what eight visitors do nothing is lost and nothing is counted twice, on two processes."""
+    with serve(server, site, tmp_path / "server.log") as (address, _):
+        expected = visit(address, REQUESTS, CONCURRENCY)
+    assert expected.keys() >= URL_RULES | SIGNAL_RULES | BY_TRACK_AND_BY_HAND
+    assert disagreeing(expected, site) == []
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path: Path) -> None:
+    """What processes merged they write when their server ends, and nothing before."""
+    site = shop(tmp_path, EXAMPLE_FLUSH_INTERVAL="600")
+    with serve(server, site, tmp_path / "server.log") as (address, _):
+        expected = visit(address, 100, CONCURRENCY)
+        assert waiting_items(site) == 0
+    assert disagreeing(expected, site) == []
+
+
+def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Path) -> None:
+    """Batches go to Redis, and nothing to the database before the aggregation brings them."""
+    with redis_server.configured() as redis:
+        url = redis.coordinates()["URL"]
+        site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="redis", EXAMPLE_REDIS_URL=url, EXAMPLE_TIMEOUT="60")
+        expected = visited(site, tmp_path)
+        assert waiting_items(site) == 0
+        assert disagreeing(expected, site) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_path: Path) -> None:
+    """Batches go through either broker, to a worker that the same variables of the environment configure."""
+    url = KINDS[kind]().url
+    broker = Celery(broker=url, set_as_current=False)
+    site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="celery", EXAMPLE_BROKER_URL=url, EXAMPLE_TIMEOUT="60")
+    with sharing():
+        expected = visited(site, tmp_path)
+        assert waiting(broker, "celery") > 0
+        with work(site, tmp_path / "worker.log"):
+            wait_until(lambda: waiting(broker, "celery") == 0)
+            # The worker has taken the last ones, and would give them back if it ended now.
+            wait_until(lambda: disagreeing(expected, site) == [])
+
+
+def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Path) -> None:
+    """The database gets them, a statsd server is told the same, and so is OpenTelemetry, where nobody listens."""
+    statsd = StatsdServer()
+    site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="composite", EXAMPLE_STATSD_URL=statsd.url)
+    expected = visited(site, tmp_path)
+    assert disagreeing(expected, site) == []
+    # A failure there stops none of the others, and is found in the log.
+    assert "backends/otel.py" not in (tmp_path / "server.log").read_text()
+    told: dict[str, Decimal] = defaultdict(Decimal)
+    for name, number in re.findall(r"^(\w+):(\d+(?:\.\d+)?)\|c$", "\n".join(statsd.lines()), re.MULTILINE):
+        told[name] += Decimal(number)
+    assert told == {slug: total for slug, (_, total) in expected.items() if total is not None and "{" not in slug}
+
+
+def test_history_is_made_up_once(tmp_path: Path) -> None:
+    """The demo data is there after one call, and a second one does not double it."""
+    with sqlite("", tmp_path) as site:
+        manage(sys.executable, site, "migrate", "--verbosity=0")
+        printed = manage(sys.executable, site, "seed_history", "--days=3")
+        assert "demo data, made up" in printed
+        before = counted(site)
+        with pytest.raises(subprocess.CalledProcessError):
+            manage(sys.executable, site, "seed_history", "--days=3", stderr=subprocess.DEVNULL)
+        assert before["orders"][0] > 0
+        assert counted(site) == before

@@ -1,0 +1,295 @@
+"""The scope that gathers entries, without a web server; tests/test_middleware.py has it around requests."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import transaction
+
+from app_metrics import collect, metric
+from app_metrics.core.summary import COUNTER, NO_LABELS, Batch, Entry
+from app_metrics.recording.scope import Collector, current_collector
+from app_metrics.testing.recorded import capture_metrics
+from tests.support.serving import WRITE, Journal, journal
+
+ONE: Entry = ("calls", COUNTER, NO_LABELS, 1, 0.0)
+
+
+@pytest.fixture
+def written() -> Iterator[Journal]:
+    with journal() as kept:
+        yield kept
+
+
+def test_a_scope_writes_one_batch_at_its_end(written: Journal) -> None:
+    with collect():
+        for number in range(5000):
+            metric(f"slug-{number % 10}", number)
+        assert written.events == []
+    assert written.events == [WRITE]
+    assert sum(written.total(slug) for slug in written.slugs) == sum(range(5000))
+
+
+def test_a_scope_of_very_many_keys_hands_over_early_and_loses_none(written: Journal, settings: Any) -> None:
+    settings.APP_METRICS_MAX_LABEL_SETS = 1_000_000
+    with collect():
+        for number in range(25_000):
+            metric("calls", labels={"number": str(number)})
+        early = len(written.events)
+    assert (early, len(written.events)) == (2, 3)
+    assert written.count("calls") == 25_000
+
+
+def test_the_collector_of_a_request_hands_over_once_however_many_keys_it_has(written: Journal, settings: Any) -> None:
+    settings.APP_METRICS_MAX_LABEL_SETS = 1_000_000
+    collector = Collector()
+    for number in range(25_000):
+        collector.add(("calls", COUNTER, f'{{"number":"{number}"}}', 1, 0.0))
+    assert written.events == []
+    collector.close()
+    assert written.events == [WRITE]
+    assert written.count("calls") == 25_000
+
+
+def test_a_scope_that_records_nothing_writes_nothing(written: Journal) -> None:
+    with collect():
+        pass
+    assert written.events == []
+
+
+def test_a_scope_that_raises_is_written(written: Journal) -> None:
+    @collect()
+    def job() -> None:
+        metric("calls")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job()
+    assert written.count("calls") == 1
+    assert current_collector() is None
+
+
+def test_a_decorated_function_is_a_scope_at_every_call(written: Journal) -> None:
+    @collect()
+    def job(depth: int) -> None:
+        metric("calls")
+        if depth:
+            job(depth - 1)
+
+    job(2)
+    assert written.events == [WRITE] * 3
+    assert written.count("calls") == 3
+
+
+def test_an_asynchronous_scope_writes_one_batch_off_the_event_loop(written: Journal) -> None:
+    async def job() -> None:
+        async with collect():
+            metric("calls")
+            metric("others")
+        assert written.events == [WRITE]
+
+    asyncio.run(job())
+    assert written.slugs == ["calls", "others"]
+
+
+def test_an_inner_scope_is_a_batch_of_its_own_and_gives_the_outer_one_back(written: Journal) -> None:
+    with collect() as outer:
+        metric("outer")
+        with collect() as inner:
+            metric("inner")
+            assert current_collector() is inner
+        assert written.slugs == ["inner"]
+        assert current_collector() is outer
+        metric("outer")
+    assert written.count("outer") == 2
+    assert len(written.batches) == 2
+    assert current_collector() is None
+
+
+def test_closing_twice_writes_once(written: Journal) -> None:
+    collector = Collector()
+    collector.add(ONE)
+    collector.close()
+    collector.close()
+    assert written.events == [WRITE]
+
+
+def test_what_comes_after_the_end_of_the_scope_is_written_at_once(written: Journal) -> None:
+    with collect() as collector:
+        metric("calls")
+    collector.add(ONE)
+    assert written.events == [WRITE, WRITE]
+    assert written.count("calls") == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_after_the_end_of_the_scope_is_written(written: Journal) -> None:
+    with transaction.atomic():
+        with collect():
+            metric("orders", on_commit=True)
+        assert written.events == []
+    assert written.count("orders") == 1
+
+
+def test_threads_that_add_to_one_collector_sum_exactly(written: Journal) -> None:
+    collector = Collector()
+
+    def add() -> None:
+        for _ in range(5000):
+            collector.add(ONE)
+
+    _run_at_once([add] * 8)
+    collector.close()
+    assert written.events == [WRITE]
+    assert written.count("calls") == 40_000
+
+
+def test_nothing_is_lost_while_the_collector_is_being_closed(written: Journal) -> None:
+    for _ in range(50):
+        collector = Collector()
+        _run_at_once([lambda collector=collector: [collector.add(ONE) for _ in range(50)]] * 4 + [collector.close])
+    assert written.count("calls") == 50 * 4 * 50
+
+
+def test_what_a_thread_adds_while_the_batch_is_written_is_written_too() -> None:
+    class Slow(Journal):
+        def write(self, batch: Batch) -> None:
+            super().write(batch)
+            if len(self.batches) == 1:
+                thread = threading.Thread(target=collector.add, args=(ONE,))
+                thread.start()
+                thread.join()
+
+    collector = Collector()
+    with journal(Slow()) as written:
+        collector.add(ONE)
+        collector.close()
+    assert written.events == [WRITE, WRITE]
+
+
+def _run_at_once(functions: list) -> None:
+    barrier = threading.Barrier(len(functions))
+
+    def run(function) -> None:
+        barrier.wait(120)
+        function()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(functions)) as pool:
+            list(pool.map(run, functions))
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_a_task_and_a_worker_thread_see_the_collector(written: Journal) -> None:
+    async def record(slug: str) -> None:
+        metric(slug)
+
+    async def job() -> None:
+        async with collect():
+            await asyncio.create_task(record("create_task"))
+            await asyncio.gather(record("gather"), sync_to_async(metric)("sync_to_async"))
+            await asyncio.to_thread(metric, "to_thread")
+            await sync_to_async(async_to_sync(record))("async_to_sync")
+            assert written.events == []
+
+    asyncio.run(job())
+    assert written.events == [WRITE]
+    assert written.slugs == ["async_to_sync", "create_task", "gather", "sync_to_async", "to_thread"]
+
+
+def test_a_raw_thread_has_no_collector_and_is_written_at_once(written: Journal) -> None:
+    with collect():
+        metric("scope")
+        thread = threading.Thread(target=metric, args=("thread",))
+        thread.start()
+        thread.join()
+        assert written.slugs == ["thread"]
+    assert written.slugs == ["scope", "thread"]
+
+
+def test_two_empty_collectors_are_not_equal() -> None:
+    """asgiref copies a context variable back to the caller only where its value differs."""
+    assert Collector() != Collector()
+
+
+def test_a_cancelled_end_of_a_scope_loses_nothing(written: Journal) -> None:
+    """The thread that owns the connection is busy when the scope ends, and the task is cancelled meanwhile."""
+    busy, free = threading.Event(), threading.Event()
+
+    def occupy() -> None:
+        busy.set()
+        free.wait(120)
+
+    async def record() -> None:
+        async with collect():
+            metric("calls")
+
+    async def job() -> None:
+        occupying = asyncio.create_task(sync_to_async(occupy)())
+        await asyncio.to_thread(busy.wait)
+        recording = asyncio.create_task(record())
+        await asyncio.sleep(0)
+        recording.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await recording
+        free.set()
+        await occupying
+        async with asyncio.timeout(120):
+            while not written.batches:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(job())
+    assert written.count("calls") == 1
+
+
+def test_importing_and_starting_the_app_starts_no_thread_and_opens_no_connection() -> None:
+    script = """
+import threading, django
+django.setup()
+import app_metrics.middleware, app_metrics.utils, app_metrics.testing, app_metrics.backends.db
+from django.db import connections
+assert threading.active_count() == 1, threading.enumerate()
+opened = [connection.alias for connection in connections.all(initialized_only=True) if connection.connection]
+assert opened == [], opened
+"""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=60)
+
+
+def in_child(act: Callable[[], Any]) -> str:
+    """Return what a forked process says."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(writing, repr(act()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading) as said:
+        return said.read()
+
+
+def test_a_forked_process_leaves_what_open_scopes_gathered_to_its_parent() -> None:
+    def written() -> list[str]:
+        metric("child")
+        return [key.slug for batch in recorded.batches for key in batch.summaries]
+
+    with capture_metrics() as recorded:
+        with collect():
+            metric("outer")
+            with collect():
+                metric("inner")
+                assert in_child(written) == "['child']"
+        assert sorted(recorded.slugs) == ["inner", "outer"]

@@ -1,0 +1,77 @@
+"""The example site on a real server, and a real browser that looks at it; one of each per process."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from scripts.browser import Browser, missing_program, open_browser
+from scripts.server import manage, serve
+from scripts.visitor import visit
+from tests.soak.browser.inserting import ADMIN, INSERT_HOSTILE, INSERT_PEOPLE, PASSWORD
+
+DAYS, REQUESTS = 190, 120
+
+
+class Site(NamedTuple):
+    """The address of the site, and the environment of its management commands."""
+
+    address: str
+    environment: dict[str, str]
+
+    def url(self, path: str) -> str:
+        return self.address + path
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Weeks of history, the visits of today, a user who may only look, and a metric with a hostile name."""
+    if missing_program():
+        pytest.skip(f"chromium: the program {missing_program()} is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    environment = {
+        "EXAMPLE_DATABASE": "sqlite",
+        "EXAMPLE_DB_NAME": str(folder / "db.sqlite3"),
+        "EXAMPLE_FAST_HASHER": "1",
+    }
+    manage(sys.executable, environment, "migrate", "--verbosity=0")
+    manage(sys.executable, environment, "seed_history", f"--days={DAYS}")
+    manage(sys.executable, environment, "shell", "-c", INSERT_PEOPLE + INSERT_HOSTILE)
+    with serve("gunicorn", environment, folder / "server.log") as (address, _):
+        visit(address, REQUESTS, concurrency=2)
+        manage(sys.executable, environment, "metrics_aggregate")
+        yield Site(address, environment)
+
+
+@pytest.fixture(scope="session")
+def running(site: Site) -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def cookies(site: Site, running: Browser) -> list[dict[str, Any]]:
+    """What the browser of an administrator remembers."""
+    running.forget()
+    running.open(site.url("/admin/login/"))
+    running.log_in(ADMIN, PASSWORD)
+    return list(running.driver.get_cookies())
+
+
+@pytest.fixture
+def stranger(site: Site, running: Browser) -> Iterator[Browser]:
+    """A browser that nobody used; after the test its console must hold no error."""
+    running.be()
+    running.forget()
+    yield running
+    assert running.complaints() == []
+
+
+@pytest.fixture
+def browser(stranger: Browser, site: Site, cookies: list[dict[str, Any]]) -> Browser:
+    """The same, of an administrator who is logged in."""
+    stranger.forget()
+    for cookie in cookies:
+        stranger.remember(site.address, cookie)
+    return stranger

@@ -1,0 +1,56 @@
+"""Processes that bring to the totals what was recorded."""
+
+import random
+import time
+from contextlib import suppress
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from app_metrics.aggregation.run import aggregate, backlog
+from tests.soak.faults.crash import commit_late
+from tests.soak.faults.journal import PATIENCE, note_failure
+from tests.soak.faults.working import wait_for_workers
+
+
+def aggregate_for(seconds, seed, late=0, through_faults=False, journal=None):
+    """Aggregate again and again, in chunks of different sizes; return how many items."""
+    random.seed(seed)
+    if late:
+        commit_late(late)
+    deadline = time.monotonic() + seconds
+    items = 0
+    while time.monotonic() < deadline:
+        try:
+            done = aggregate(chunk_size=random.choice((10, 30, 100, 300)))
+            items, failed = items + done.items, bool(done.failures)
+        except DatabaseError:
+            if not through_faults:
+                raise
+            connection.close()
+            failed = True
+        if failed and journal:
+            note_failure(journal)
+        time.sleep(random.uniform(0, 0.02))  # on SQLite others get a turn only when it rests
+    return items
+
+
+def bring_home():
+    """Return when workers have done what waits for them, and all is in the totals."""
+    if settings.FAULTS_BROKER:
+        wait_for_workers()
+    recover()
+
+
+def recover(chunk_size=None):
+    """Aggregate until nothing waits anywhere, whatever killed processes have left locked for a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with suppress(DatabaseError):
+            done = aggregate(chunk_size=chunk_size)
+            if not (done.failures or backlog().items):
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{backlog()} still waits")
+        connection.close()
+        time.sleep(0.1)

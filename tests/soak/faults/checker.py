@@ -1,0 +1,52 @@
+"""Lay what was acknowledged beside what was counted: `acknowledged ≤ counted ≤ acknowledged + undecided`."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.soak.faults.journal import Account, Event
+
+PERIODS = ("hour", "day", "week", "month", "year")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Numbers of events; in `lost` and `doubled` those of the period that is worst off.
+
+    `settled` are those of the undecided ones that turned out to be counted. `doubled` includes what nobody recorded.
+    """
+
+    acknowledged: int
+    counted: int
+    undecided: int
+    settled: int
+    lost: int
+    doubled: int
+    differing: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return not (self.lost or self.doubled or self.differing)
+
+    def __str__(self) -> str:
+        wrong = [f"{what} {number}" for what, number in (("lost", self.lost), ("doubled", self.doubled)) if number]
+        if self.differing:
+            wrong.append(f"periods differ: {', '.join(self.differing)}")
+        return ", ".join(wrong) or (f"within undecided ({self.undecided})" if self.undecided else "exact")
+
+
+def check(account: Account, counted: Mapping[str, Counter[Event]]) -> Verdict:
+    """Return what the totals of the five periods say about an account of what was recorded."""
+    lost = {period: (account.acknowledged - counted[period]).total() for period in PERIODS}
+    allowed = account.acknowledged + account.undecided
+    doubled = {period: (counted[period] - allowed).total() for period in PERIODS}
+    year = counted["year"]
+    return Verdict(
+        acknowledged=account.acknowledged.total(),
+        counted=year.total(),
+        undecided=account.undecided.total(),
+        settled=((year & allowed) - account.acknowledged).total(),
+        lost=max(lost.values()),
+        doubled=max(doubled.values()),
+        differing=tuple(period for period in PERIODS if counted[period] != year),
+    )

@@ -1,0 +1,185 @@
+"""Faults of processes and servers that are killed."""
+
+import http.client
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count, cycle
+
+from tests.soak.faults.cell import Cell, Violation, patient
+from tests.soak.faults.checker import Verdict
+from tests.soak.faults.destinations import make_site
+from tests.soak.faults.journal import EVENTS_PER_BATCH
+from tests.soak.faults.site import Killed
+from tests.support.services import Supervisor
+
+WORKERS = 2
+AGGREGATORS = 3
+SECONDS_BETWEEN_KILLS = 0.15
+SECONDS_UP = 0.7
+
+
+def web_worker_killed(cell: Cell) -> Verdict:
+    """Kill a web worker right after its answer came, while its batch may or may not be written."""
+    path = str(cell.directory / "web")
+    page = {"options": {"ROOT_URLCONF": "tests.soak.faults.web"}}
+    arbiter = cell.start("serve", page, path=path, journal=cell.journal(), workers=WORKERS)
+    deadline = time.monotonic() + cell.seconds
+    while time.monotonic() < deadline or not cell.tally["kills"]:
+        try:
+            worker = ask(path)
+        except (OSError, http.client.HTTPException):  # there is no socket yet, or this worker was just killed
+            time.sleep(0.02)
+            continue
+        cell.tally["requests"] += 1
+        if cell.random.random() < 0.2:
+            time.sleep(cell.random.uniform(0, 0.005))
+            os.kill(worker, signal.SIGKILL)
+            cell.tally["kills"] += 1
+    os.kill(arbiter.pid, signal.SIGTERM)
+    arbiter.result()
+    verdict = cell.verdict()
+    # A worker has one request at a time; those that ran at the end may have been killed as well.
+    killed = cell.tally["kills"] + WORKERS
+    if verdict.undecided > killed * EVENTS_PER_BATCH * cell.destination.batches_in_flight:
+        raise Violation(f"{verdict.undecided} events are undecided after {cell.tally['kills']} kills")
+    return verdict
+
+
+def ask(path: str) -> int:
+    """Make a request, and return the process id that the answer consists of."""
+    connection = http.client.HTTPConnection("localhost", timeout=30)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.settimeout(30)
+        connection.sock.connect(path)
+        connection.request("GET", "/", headers={"Connection": "close"})
+        return int(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def aggregator_killed_at_every_step(cell: Cell) -> Verdict:
+    """Kill an aggregator before each statement and command to a destination, and around each commit, one by one."""
+    for at in count(1):
+        try:
+            cell.tally["steps"] = cell.write("crash", at=at).result()
+            return cell.verdict()
+        except Killed:
+            cell.tally["kills"] += 1
+            cell.aggregate_elsewhere()
+    raise AssertionError("unreachable")
+
+
+def aggregators_killed_at_random(cell: Cell) -> Verdict:
+    """Kill one of three aggregators again and again, while others write."""
+    with writers(cell):
+        aggregators = [cell.aggregate() for _ in range(AGGREGATORS)]
+        deadline = time.monotonic() + cell.seconds
+        while time.monotonic() < deadline:
+            time.sleep(cell.random.uniform(0, 2 * SECONDS_BETWEEN_KILLS))
+            cell.kill(aggregators.pop(cell.random.randrange(AGGREGATORS)))
+            aggregators.append(cell.aggregate())
+    for aggregator in aggregators:
+        cell.kill(aggregator)
+    return cell.verdict()
+
+
+def celery_worker_killed_at_every_step(cell: Cell) -> Verdict:
+    """Kill a worker before each statement and around the commit of its task, one by one; the message comes again.
+
+    What it wrote is aggregated in between.
+    """
+    for at in count(1):
+        cell.tally["batches"] += cell.write(overrides=patient({}), batches=1, pause=0).result()
+        try:
+            cell.tally["steps"] = cell.start("work", at=at).result()
+            return cell.verdict()
+        except Killed:
+            cell.tally["kills"] += 1
+            cell.aggregate_elsewhere()
+    raise AssertionError("unreachable")
+
+
+def celery_workers_killed_at_random(cell: Cell) -> Verdict:
+    """Kill one of two workers again and again, while others write."""
+    with writers(cell):
+        workers, aggregator = [cell.start("work") for _ in range(2)], cell.aggregate()
+        deadline = time.monotonic() + cell.seconds
+        while time.monotonic() < deadline:
+            time.sleep(cell.random.uniform(0.5, 1.5))  # it begins to work after a while
+            cell.kill(workers.pop(cell.random.randrange(2)))
+            workers.append(cell.start("work"))
+    for process in (*workers, aggregator):
+        cell.kill(process)
+    return cell.verdict()
+
+
+def commits_late(cell: Cell) -> Verdict:
+    """Let three aggregators commit late, and writers commit late or roll back."""
+    role = "write_late" if cell.destination.writes_in_transaction else "write"
+    with writers(cell, role):
+        aggregators = [cell.aggregate(late=0.02) for _ in range(AGGREGATORS)]
+    for aggregator in aggregators:
+        cell.kill(aggregator)
+    return cell.verdict()
+
+
+def server_killed(cell: Cell) -> Verdict:
+    """Kill the server with SIGKILL while others commit, and start it again on the data it left.
+
+    Where that is not the database, it and the database are killed in turn; where it would lose with it what a worker
+    takes just then, there is no worker meanwhile.
+    """
+    with durable_cell(cell) as (supervisor, durable):
+        aggregators = [durable.aggregate(through_faults=True) for _ in range(2)]
+        if cell.destination.has_workers:
+            worker = durable.start("work")
+            durable.write(batches=1).result()
+            durable.site.run("wait_for_workers")  # until it works
+        with writers(durable):
+            deadline, servers = time.monotonic() + cell.seconds, cycle(reversed(cell.destination.needs))
+            while time.monotonic() < deadline or cell.tally["servers killed"] < len(cell.destination.needs):
+                server = next(servers)
+                time.sleep(cell.random.uniform(0, SECONDS_UP))
+                alone = cell.destination.loses_what_is_taken and server == cell.destination.server
+                if alone:
+                    durable.end(worker)
+                supervisor.order(f"kill {server}")
+                supervisor.order(f"restart {server}")
+                if alone:
+                    worker = durable.start("work")
+                    durable.site.run("wait_for_a_worker")
+                cell.tally["servers killed"] += 1
+        for aggregator in aggregators:
+            durable.kill(aggregator)
+        if cell.destination.has_workers:
+            durable.end(worker)
+        return durable.verdict()
+
+
+@contextmanager
+def durable_cell(cell: Cell) -> Iterator[tuple[Supervisor, Cell]]:
+    """Yield servers that keep what they committed however they end, and a cell whose site is on them."""
+    supervisor = Supervisor(cell.destination.needs, "--durable")
+    try:
+        destination = type(cell.destination)(supervisor.answer()["servers"])
+        with (
+            make_site(destination) as site,
+            Cell(destination, site, cell.seconds, cell.seed(), cell.tally) as durable,
+        ):
+            yield supervisor, durable
+    finally:
+        supervisor.stop()
+
+
+@contextmanager
+def writers(cell: Cell, role: str = "write", **arguments: object) -> Iterator[None]:
+    """Let two writers write meanwhile, and wait for their end."""
+    writing = [cell.write(role, seconds=cell.seconds, **arguments) for _ in range(2)]
+    yield
+    for writer in writing:
+        cell.tally["batches"] += writer.result()

@@ -1,0 +1,294 @@
+"""Where the sites of the harness record to: one class per backend and database.
+
+The composite backend is none: it hands each batch to a shield of each of its destinations, which are those of here.
+Its own tests have one fail beside another.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.soak.faults.proxy import ADDRESS
+from tests.soak.faults.site import Site
+from tests.support import services
+from tests.support.servers import ON_DEMAND, SERVERS
+
+SETTINGS = {
+    # Whatever is kept while a destination is away must not be dropped: a loss is to be the backend's doing.
+    "APP_METRICS_RETRY_LIMIT": 1_000_000,
+    "APP_METRICS_MAX_LABEL_SETS": 1000,
+    # The broker of a site, if it has one, and whether its database refuses every batch.
+    "FAULTS_BROKER": None,
+    "FAULTS_REFUSING": False,
+    "MIDDLEWARE": ["app_metrics.middleware.MetricsMiddleware"],
+    "LOGGING": {
+        "version": 1,
+        "handlers": {"nowhere": {"class": "logging.NullHandler"}},
+        "loggers": {"app_metrics": {"handlers": ["nowhere"], "propagate": False}},
+    },
+}
+
+# A Unix socket, or a host and a port.
+Address = str | tuple[str, int]
+Coordinates = Mapping[str, Mapping[str, Any]]
+# Faults of what comes after an item is written.
+AGGREGATING = (
+    "aggregator killed at every step",
+    "aggregators killed at random",
+    "late commits",
+    "poisoned rows",
+)
+# A fault that no write fails by.
+FROZEN = {
+    "frozen": "PostgreSQL's client has no read timeout: a write waits until the server goes on, and has not failed then"
+}
+
+
+def published(names: tuple[str, ...]) -> Coordinates:
+    """Return the coordinates of the servers that run for us, or start now."""
+    return {name: services.demand(name) for name in names}
+
+
+class Destination:
+    """A backend and the servers it needs, where they are."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    # The one that faults of servers and networks happen to.
+    server: str | None = None
+    # Names of faults that are left out here, and why.
+    excepted: Mapping[str, str] = {}
+    # Whether a batch whose reply was lost is recognised also when its items were aggregated before it came again.
+    has_ledger = False
+    # Whether any batch is that comes again as it came before, also one that was acknowledged.
+    recognises_what_was_counted = False
+    # Whether it is recognised where they were not.
+    recognises_what_waits = True
+    # Whether what is recorded in a transaction is part of it.
+    writes_in_transaction = True
+    # How many batches of a web worker a kill may catch before they are where they are counted from.
+    batches_in_flight = 1
+    # Whether batches that cannot be written go to files.
+    has_spool = False
+    # Whether workers bring to the database what waits at the server.
+    has_workers = False
+    # Whether a message is lost that a worker takes from the server just as one of the two is killed.
+    loses_what_is_taken = False
+    # Whether its client library can be used in a process that was forked while another thread used it.
+    forks_amid_writes = True
+    # Whether what is recorded waits outside the database, from where it is brought there.
+    is_outside = False
+    # What a writer says to the server, and what a drain or an aggregation does, as patterns.
+    writing = rb"INSERT INTO app_metrics_item"
+    draining: bytes | None = rb"COMMIT"
+
+    def __init__(self, servers: Coordinates) -> None:
+        self.servers = servers
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Return why this cannot be had here."""
+        running = [*ON_DEMAND, *(name for name in SERVERS if services.variable(name) in os.environ)]
+        absent = [name for name in cls.needs if name in services.missing or name not in running]
+        return ", ".join(f"{name}: {services.missing.get(name, 'no server was started')}" for name in absent) or None
+
+    def database(self, directory: Path) -> dict[str, Any]:
+        """Return the entry of Django's DATABASES; its name is to be the directory's. Mandatory."""
+        raise NotImplementedError
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        return SETTINGS
+
+    def socket(self) -> Address:
+        """Return the path of the server's socket, or its host and port. Mandatory where there is a server."""
+        raise NotImplementedError
+
+    def through(self, port: int) -> dict[str, Any]:
+        """Return how a process differs that reaches the server through a port. Mandatory where there is a server."""
+        raise NotImplementedError
+
+
+class Sqlite(Destination):
+    name = "db, SQLite"
+    forks_amid_writes = False  # its mutexes stay locked: https://www.sqlite.org/howtocorrupt.html, section 2.6
+
+    def database(self, directory: Path) -> dict[str, Any]:
+        file = {"NAME": str(directory / "site.sqlite3")}
+        return {"ENGINE": "django.db.backends.sqlite3", **file, "TEST": file, "OPTIONS": {"timeout": 60}}
+
+
+class PostgreSQL(Destination):
+    name = "db, PostgreSQL"
+    needs = ("postgresql",)
+    server = "postgresql"
+    excepted = FROZEN
+
+    def database(self, directory: Path) -> dict[str, Any]:
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            **self.servers["postgresql"],
+            "NAME": directory.name,
+            "TEST": {"NAME": directory.name},
+            "OPTIONS": {"connect_timeout": 2},
+        }
+
+    def socket(self) -> Address:
+        return self.socket_of_database()
+
+    def through(self, port: int) -> dict[str, Any]:
+        return self.through_to_database(port)
+
+    def socket_of_database(self) -> str:
+        return f"{self.servers['postgresql']['HOST']}/.s.PGSQL.5432"
+
+    def through_to_database(self, port: int) -> dict[str, Any]:
+        return {"database": {"HOST": ADDRESS, "PORT": str(port)}}
+
+
+# Of MariaDB's client.
+OPTIONS = {"charset": "utf8mb4", "connect_timeout": 1}
+
+
+class MariaDB(Destination):
+    name = "db, MariaDB"
+    needs = ("mariadb",)
+    server = "mariadb"
+
+    def database(self, directory: Path) -> dict[str, Any]:
+        return {
+            "ENGINE": "django.db.backends.mysql",
+            **self.servers["mariadb"],
+            "NAME": directory.name,
+            "TEST": {"NAME": directory.name, "CHARSET": "utf8mb4", "COLLATION": "utf8mb4_general_ci"},
+            "OPTIONS": OPTIONS,
+        }
+
+    def socket(self) -> str:
+        return str(self.servers["mariadb"]["HOST"])
+
+    def through(self, port: int) -> dict[str, Any]:
+        return {"database": {"HOST": ADDRESS, "PORT": port, "OPTIONS": {**OPTIONS, "read_timeout": 2}}}
+
+
+class Redis(PostgreSQL):
+    """Batches go to Redis, and from there to PostgreSQL; the faults happen to Redis."""
+
+    name = "redis"
+    needs = ("postgresql", "redis")
+    server = "redis"
+    has_ledger = is_outside = True
+    excepted: Mapping[str, str] = {}
+    writes_in_transaction = False
+    writing = draining = rb"EVAL"
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        return {
+            **SETTINGS,
+            "APP_METRICS_BACKEND": "app_metrics.backends.redis",
+            "APP_METRICS_REDIS_URL": self.servers["redis"]["URL"],
+            "APP_METRICS_REDIS_PREFIX": directory.name,
+        }
+
+    def socket(self) -> str:
+        return str(self.servers["redis"]["HOST"])
+
+    def through(self, port: int) -> dict[str, Any]:
+        return {"options": {"APP_METRICS_REDIS_URL": f"redis://{ADDRESS}:{port}"}}
+
+
+class CeleryOverRedis(Redis):
+    """Batches are messages at Redis, which workers write to PostgreSQL."""
+
+    name = "celery, Redis"
+    has_workers = recognises_what_was_counted = loses_what_is_taken = True
+    writing = rb"LPUSH"
+    draining = None
+    excepted = {
+        **dict.fromkeys(AGGREGATING, "as with db, whose items the workers write"),
+        "Celery workers killed at random": "Celery takes a message from a list in Redis before it notes that it did; "
+        "a worker that is killed in between loses it",
+    }
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        return {
+            **SETTINGS,
+            "APP_METRICS_BACKEND": "app_metrics.backends.celery",
+            "FAULTS_BROKER": f"redis+socket://{self.socket()}?virtual_host={self._number()}",
+            "FAULTS_QUEUE": directory.name,
+        }
+
+    def through(self, port: int) -> dict[str, Any]:
+        return {"options": {"FAULTS_BROKER": f"redis://{ADDRESS}:{port}/{self._number()}"}}
+
+    @staticmethod
+    def _number() -> int:
+        """Return the number of a database that no other process of a test run uses."""
+        return 4 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+
+
+class CeleryOverRabbitMQ(CeleryOverRedis):
+    name = "celery, RabbitMQ"
+    excepted = dict.fromkeys(AGGREGATING, "as with db, whose items the workers write")
+    needs = ("postgresql", "rabbitmq")
+    server = "rabbitmq"
+    loses_what_is_taken = False
+    writing = rb"app_metrics\.tasks\.write_batch"
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        return {**super().settings(directory), "FAULTS_BROKER": self._url(self.servers["rabbitmq"]["PORT"])}
+
+    def socket(self) -> tuple[str, int]:
+        return self.servers["rabbitmq"]["HOST"], int(self.servers["rabbitmq"]["PORT"])
+
+    def through(self, port: int) -> dict[str, Any]:
+        return {"options": {"FAULTS_BROKER": self._url(port)}}
+
+    @staticmethod
+    def _url(port: int | str) -> str:
+        return f"amqp://guest:guest@{ADDRESS}:{port}//"
+
+
+class Spooled(PostgreSQL):
+    """What is recorded is all spooled, and comes to the database by an aggregation.
+
+    Only where the way to the database fails, by a fault, is what is recorded offered to it.
+    """
+
+    name = "db with a spool"
+    has_spool = True
+    writes_in_transaction = False
+    recognises_what_was_counted = True
+    # An aggregation that loses the connection while it replays goes on with the items there are.
+    recognises_what_waits = False
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        return {**SETTINGS, "FAULTS_REFUSING": True, "APP_METRICS_SPOOL_DIR": str(directory / "spool")}
+
+    def through(self, port: int) -> dict[str, Any]:
+        return {**super().through(port), "options": {"FAULTS_REFUSING": False}}
+
+
+class Buffered(PostgreSQL):
+    name = "db with a buffer"
+    # What it merges until the page has it flushed.
+    batches_in_flight = 10
+    excepted = {**FROZEN, **dict.fromkeys([*AGGREGATING, "delivered twice"], "as without a buffer")}
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        return {**SETTINGS, "APP_METRICS_FLUSH_INTERVAL": 0.2}
+
+
+DESTINATIONS = (Sqlite, PostgreSQL, MariaDB, Redis, CeleryOverRedis, CeleryOverRabbitMQ, Spooled, Buffered)
+
+
+@contextmanager
+def make_site(destination: Destination, *under: str, disk: Path | None = None) -> Iterator[Site]:
+    """Yield a site with an empty database; files are on a disk, where it is given, that a command mounts."""
+    with tempfile.TemporaryDirectory(prefix="faults_") as directory:
+        home = Path(directory)
+        with Site(home, destination.database(disk or home), destination.settings(disk or home), *under) as site:
+            site.run("create")
+            yield site

@@ -1,0 +1,74 @@
+"""Fork the processes of a site, ready to run: `python -m tests.soak.faults.nursery SOCKET`.
+
+A fresh start takes a second, a fork ten milliseconds. Each connection to the socket is a process of its own: it reads
+one line of JSON, `{"role": name, "arguments": {…}, "overrides": {…}}`, answers with its process id, runs that function
+of `tests.soak.faults.roles`, and answers with what it returned. When standard input closes, all of them are killed.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from socketserver import ForkingMixIn, StreamRequestHandler, UnixStreamServer
+
+import django
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.db import connections
+
+from tests.soak.faults import working
+
+
+class Role(StreamRequestHandler):
+    def handle(self):
+        from tests.soak.faults import roles, writing
+
+        request = json.loads(self.rfile.readline())
+        self.say(os.getpid())
+        try:
+            override(**request["overrides"])
+            if settings.FAULTS_REFUSING:
+                writing.handle_batches(writing.refuse)
+            self.say({"result": roles.ROLES[request["role"]](**request["arguments"])})
+        except Exception:
+            self.say({"error": traceback.format_exc()})
+
+    def say(self, answer):
+        self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+class Nursery(ForkingMixIn, UnixStreamServer):
+    max_children = 1000
+
+
+def override(database, options):
+    """Let this process differ from its site; nothing has connected yet."""
+    connections.settings["default"].update(database)
+    for name, value in options.items():
+        setattr(settings, name, value)
+        setting_changed.send(override, setting=name, value=value, enter=True)
+    if options:
+        working.make_app_of_site()
+
+
+def main(path):
+    # As a project does, whose Celery app is there when Django gets ready.
+    working.make_app_of_site()
+    django.setup()
+    # Here, rather than in every child.
+    import tests.soak.faults.roles  # noqa: F401
+
+    with Nursery(path, Role) as nursery:
+        print("ready", flush=True)
+        # Nobody reads on, and once the pipe is full a worker would wait for ever to print its banner.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        while select.select([nursery, sys.stdin], [], [])[0] == [nursery]:
+            nursery.handle_request()
+        os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.soak.faults.settings"
+    main(*sys.argv[1:])

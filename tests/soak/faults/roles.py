@@ -1,0 +1,147 @@
+"""What the processes of a site do: each of these functions, and of those imported, is the life of one process."""
+
+import os
+import random
+import time
+from contextlib import suppress
+
+from celery import current_app
+from django.conf import settings
+from django.db import connection
+from django.db.models import Sum
+
+from app_metrics.aggregation.run import aggregate
+from app_metrics.conf import spool_dir
+from app_metrics.core.dropped import DROPPED_SLUG
+from app_metrics.core.summary import decode_labels, new_batch_id
+from app_metrics.models import AggregationRun, Item, LedgerRow, Metric, QuarantinedItem, Total
+from tests.aggregation.test_quarantine import GOOD, POISON
+from tests.soak.faults.bringing import aggregate_for, recover
+from tests.soak.faults.crash import Trap
+from tests.soak.faults.journal import PATIENCE
+from tests.soak.faults.straining import (
+    fork_with_locks_held,
+    record_labels,
+    spool_on_full_disk,
+    write_on_full_disk,
+    write_with_jumping_clock,
+)
+from tests.soak.faults.working import count_messages, wait_for_a_worker, wait_for_workers, work
+from tests.soak.faults.writing import write, write_again, write_late, write_twice
+
+
+def create():
+    """Make the site's database, with its tables and nothing in them."""
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    if spool_dir():
+        spool_dir().mkdir()
+
+
+def empty():
+    """Delete all that was recorded."""
+    if (redis := redis_client()) is not None:
+        for key in redis.scan_iter(f"{settings.APP_METRICS_REDIS_PREFIX}:*"):
+            redis.delete(key)
+    if settings.FAULTS_BROKER:
+        with current_app.connection_for_write() as broker:
+            if broker.transport.driver_type == "redis":
+                broker.default_channel.client.flushdb()
+            else:
+                broker.default_channel.queue_delete(settings.FAULTS_QUEUE)
+    with connection.cursor() as cursor:
+        for model in (Item, Total, Metric, LedgerRow, QuarantinedItem, AggregationRun):
+            cursor.execute(f"DELETE FROM {model._meta.db_table}")
+
+
+def redis_client():
+    """Return a client of the site's Redis, if that is where it records."""
+    if settings.APP_METRICS_BACKEND != "app_metrics.backends.redis":
+        return None
+    from redis import Redis
+
+    return Redis.from_url(settings.APP_METRICS_REDIS_URL)
+
+
+def poison(seed, amount):
+    """Put rows that no total can take among the others, and return how many."""
+    random.seed(seed)
+    for _ in range(amount):
+        column, value = random.choice(list(POISON.items()))
+        Item.objects.create(id=new_batch_id(), **{**GOOD, column: value})
+        time.sleep(0.005)
+    return amount + poison_redis(amount)
+
+
+def poison_redis(amount):
+    """Put fields that are no summaries into a bucket in Redis, while nothing is drained; return how many."""
+    if (redis := redis_client()) is None:
+        return 0
+    shard, deadline = f"{settings.APP_METRICS_REDIS_PREFIX}:{{0}}", time.monotonic() + PATIENCE
+    while not (names := redis.hkeys(f"{shard}:live")):
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody writes")
+        time.sleep(0.01)
+    bucket = f"{shard}:hour:{names[0].decode()}"
+    for number in range(amount):
+        field, value = random.choice((("counter {}", "no summary"), ("histogram {}", "1 2 3 4 5 6 7 8")))
+        redis.hset(bucket, f"poisoned-{number} {field}", value)
+    return amount
+
+
+def serve(path, journal, workers):
+    """Serve the page of `tests.soak.faults.web` on a Unix socket."""
+    from tests.soak.faults.web import Server
+
+    owner = os.getpid()
+    with suppress(SystemExit):
+        Server(path, journal, workers).run()
+    if os.getpid() != owner:
+        os._exit(0)  # a worker
+
+
+def crash(journal, seed, at):
+    """Write a batch and aggregate, but be killed at a step of that; return the number of steps it took."""
+    write(journal, seed, batches=1, pause=0)
+    trap = Trap(at)
+    trap.set()
+    aggregate(chunk_size=3)
+    return trap.steps
+
+
+def read_totals():
+    """Return how often each slug and event was counted, by period, as rows; and how many items were set aside."""
+    rows = (
+        Total.objects.exclude(metric__slug=DROPPED_SLUG)
+        .values_list("period", "metric__slug", "labels")
+        .annotate(events=Sum("count"))
+    )
+    totals = [[period, slug, decode_labels(labels).get("event"), events] for period, slug, labels, events in rows]
+    return {"totals": totals, "quarantined": QuarantinedItem.objects.count()}
+
+
+ROLES = {
+    role.__name__: role
+    for role in (
+        aggregate_for,
+        count_messages,
+        crash,
+        create,
+        empty,
+        fork_with_locks_held,
+        poison,
+        read_totals,
+        record_labels,
+        recover,
+        serve,
+        spool_on_full_disk,
+        wait_for_a_worker,
+        wait_for_workers,
+        work,
+        write,
+        write_again,
+        write_late,
+        write_on_full_disk,
+        write_twice,
+        write_with_jumping_clock,
+    )
+}

@@ -1,0 +1,152 @@
+"""Processes that record while something is wrong with their machine: its disk, locks, clock or memory."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from django.db import connection
+
+from app_metrics import collect, flush, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core import dropped
+from app_metrics.transport.loading import get_backend
+from tests.soak.faults.journal import PATIENCE
+from tests.soak.faults.writing import Writer, handle_batches, refuse
+from tests.soak.workers import peak
+
+
+def write_on_full_disk(journal, seed, directory):
+    """Write batches before, while and after a disk is full; return how many were written."""
+    writer, ballast = Writer(journal, seed), Path(directory, "ballast")
+    for number in range(10):
+        writer.write(number)
+    fill_disk(ballast)
+    # What fits into the pages that the database has already is still written.
+    for number in range(10, 10_000):
+        writer.write(number)
+        if get_backend().kept:
+            break
+    else:
+        raise AssertionError("the disk was not full")
+    for number in range(10_000, 10_020):
+        if number == 10_010:
+            ballast.unlink()
+        writer.write(number)
+    writer.finish()
+    return writer.written
+
+
+def spool_on_full_disk(journal, seed, directory):
+    """Write batches that the database refuses, to a spool whose disk gets full; return how many were written."""
+    writer, ballast, backend = Writer(journal, seed), Path(directory, "ballast"), get_backend().backend
+    original = backend.write
+    handle_batches(refuse)
+    for number in range(60):
+        if number == 20:
+            fill_disk(ballast)
+        if number == 40:
+            if not get_backend().kept:
+                raise AssertionError("the disk was not full")
+            ballast.unlink()
+        writer.write(number)
+    backend.write = original
+    writer.finish()
+    return writer.written
+
+
+def fill_disk(ballast):
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+
+
+def fork_with_locks_held(journals, journals_of_threads, seed):
+    """Let one thread hold a lock and others write, and fork meanwhile once per journal."""
+    ending, beginning = threading.Event(), threading.Barrier(2 + len(journals_of_threads))
+    threads = [
+        threading.Thread(target=hold_lock, args=[beginning, ending]),
+        *(threading.Thread(target=write_until, args=[beginning, ending, each, seed]) for each in journals_of_threads),
+    ]
+    for thread in threads:
+        thread.start()
+    # All is imported that writing needs: Python's own locks of modules do not survive a fork amid an import.
+    beginning.wait(PATIENCE)
+    try:
+        for journal in journals:
+            fork_writer(journal, seed)
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
+
+
+def hold_lock(beginning, ending):
+    beginning.wait(PATIENCE)
+    while not ending.is_set():
+        with dropped._lock:
+            time.sleep(0.01)
+
+
+def write_until(beginning, ending, journal, seed):
+    writer = Writer(journal, seed)
+    for number in count():
+        if ending.is_set():
+            break
+        writer.write(number)
+        time.sleep(0.005)
+        if not number:
+            flush()
+            beginning.wait(PATIENCE)
+    writer.finish()
+    connection.close()
+
+
+def fork_writer(journal, seed):
+    """Fork a process that writes a batch; it is killed where it hangs."""
+    pid = os.fork()
+    if pid:
+        if os.waitpid(pid, 0)[1]:
+            raise AssertionError("a forked process could not record")
+        return
+    try:
+        signal.alarm(60)
+        dropped.drop(dropped.BAD_ARGUMENT, "to see whether its lock can be had")
+        writer = Writer(journal, seed)
+        writer.write(0)
+        writer.finish()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def write_with_jumping_clock(journal, seed, batches):
+    """Write batches while the clock of this process is set back and forth by up to two days."""
+    writer = Writer(journal, seed)
+    offset = [0]
+    real, real_ns = time.time, time.time_ns
+    time.time = lambda: real() + offset[0]
+    time.time_ns = lambda: real_ns() + offset[0] * 10**9
+    for number in range(batches):
+        offset[0] = writer.random.choice((0, 1, -1)) * writer.random.randrange(2 * 86_400)
+        writer.write(number)
+        time.sleep(0.002)
+    writer.finish()
+    return writer.written
+
+
+def record_labels(amount):
+    """Record a metric under so many label sets in twenty scopes; return by how many MiB memory grew."""
+    before, scope = None, amount // 20
+    for first in range(0, amount, scope):
+        with collect():
+            for number in range(first, first + scope):
+                metric("labels", labels={"event": f"value-{number}"})
+        if before is None:
+            before = peak()  # all is loaded that a scope needs
+    flush()
+    aggregate()
+    return peak() - before

@@ -1,0 +1,71 @@
+"""A page that records a batch and answers with the process id of its worker, and gunicorn to serve it."""
+
+import os
+import time
+from itertools import count
+from random import Random
+from uuid import uuid4
+
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+from gunicorn.app.base import BaseApplication
+
+from app_metrics import metric
+from tests.soak.faults.journal import Journal, make_events
+from tests.soak.faults.writing import settle
+
+JOURNAL = "faults.journal"
+# Seconds between an answer and its batch, lest a kill never falls between the two.
+LINGERING = 0.004
+# Of this worker: the page is loaded when it was forked.
+random, batches = Random(), (f"{uuid4().hex}-{number}" for number in count())
+requests = count(1)
+
+
+def page(request):
+    batch = next(batches)
+    events = make_events(batch, random)
+    request.environ[JOURNAL].begin(batch, events)
+    for slug, event in events:
+        metric(slug, labels={"event": event} if event else None)
+    answer = str(os.getpid())
+    # With its length the visitor has the whole of it before the response is closed.
+    return HttpResponse(answer, headers={"Content-Length": len(answer)})
+
+
+urlpatterns = [path("", page)]
+
+
+class Server(BaseApplication):
+    """gunicorn on a Unix socket."""
+
+    def __init__(self, socket, journal, workers):
+        self._journal = journal
+        self._settings = {
+            "bind": f"unix:{socket}",
+            "workers": workers,
+            "loglevel": "critical",
+            "graceful_timeout": 3,  # a worker that just begins does not hear that it is to end
+            "control_socket_disable": True,
+        }
+        super().__init__()
+
+    def load_config(self):
+        for name, value in self._settings.items():
+            if name in self.cfg.settings:  # older gunicorns know fewer
+                self.cfg.set(name, value)
+
+    def load(self):
+        django, journal = get_wsgi_application(), Journal(self._journal)
+
+        def application(environ, start_response):
+            response = django({**environ, JOURNAL: journal}, start_response)
+            try:
+                yield from response
+            finally:
+                time.sleep(random.uniform(0, LINGERING))
+                response.close()  # which is when the batch is written
+                settle(journal, next(requests))
+
+        return application

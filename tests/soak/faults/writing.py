@@ -1,0 +1,164 @@
+"""Processes that record, and keep a journal of it."""
+
+import logging
+import random
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from django.db import DatabaseError
+
+from app_metrics import collect, flush, metric
+from app_metrics.conf import flush_interval
+from app_metrics.transport.loading import get_backend
+from tests.soak.faults.bringing import bring_home
+from tests.soak.faults.crash import Trap
+from tests.soak.faults.journal import PATIENCE, SHARED, Journal, failures, make_events, note_failure
+from tests.soak.workers import RolledBack, late_commit
+
+# Batches that a writer goes on for whose destination failed, as what it does then is to be seen.
+AFTER_FAILURES = 20
+
+
+def write(journal, seed, seconds=None, batches=None, pause=0.005, through=0):
+    """Write batches for a time, or so many; then bring home what was kept. Return how many were written.
+
+    Go on after the time until as many writes have failed as are to be gone `through`, and for a while after.
+    """
+    writer, begun, more = Writer(journal, seed), time.monotonic(), AFTER_FAILURES if through else 0
+    for number in count() if batches is None else range(batches):
+        lasted = time.monotonic() - begun
+        if lasted > PATIENCE:
+            break
+        if seconds is not None and lasted > seconds and failures(journal) >= through:
+            if not more:
+                break
+            more -= 1
+        writer.write(number)
+        time.sleep(writer.random.uniform(0, 2 * pause))
+    writer.finish()
+    return writer.written
+
+
+class Writer:
+    """Write batches, and keep a journal of them."""
+
+    def __init__(self, journal, seed):
+        self.random = random.Random(seed)
+        self.journal = Journal(journal)
+        self.written = 0
+        self._stem = Path(journal).stem
+        witness(self.journal)
+        logging.getLogger("app_metrics").addHandler(Failures(journal))
+
+    def write(self, number):
+        batch = f"{self._stem}-{number}"
+        events = make_events(batch, self.random)
+        self.journal.begin(batch, events)
+        with collect():
+            for slug, event in events:
+                metric(slug, labels={"event": event} if event else None)
+        self.written += 1
+        settle(self.journal, self.written)
+
+    def finish(self):
+        """Write what was kept, as the next batch or the end of the process would."""
+        deadline = time.monotonic() + PATIENCE
+        flush()
+        while get_backend().kept:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{get_backend().kept} batches are still kept")
+            time.sleep(0.05)
+            flush()
+        self.journal.acknowledge()
+
+
+class Failures(logging.Handler):
+    """Note each attempt to write or to publish a batch that failed."""
+
+    def __init__(self, journal):
+        super().__init__()
+        self._journal = journal
+
+    def emit(self, record):
+        if record.msg.startswith(("Could not write", "Could not publish")):
+            note_failure(self._journal)
+
+
+def settle(journal, number):
+    """Acknowledge what was written; where a buffer may hold it, after every tenth batch, when it was flushed."""
+    if flush_interval():
+        if number % 10:
+            return
+        flush()
+    if not get_backend().kept:
+        journal.acknowledge()
+
+
+def witness(journal):
+    """Note in a journal every attempt of the backend that failed after something had been sent."""
+    sent, watches = Trap(), threading.get_ident()
+    sent.set()
+
+    def watched(write, batch):
+        steps = sent.steps
+        try:
+            write(batch)
+        except BaseException:
+            # What a buffer's thread sends on a connection of its own is not seen.
+            if sent.steps > steps or threading.get_ident() != watches:
+                journal.fail({key.slug for key in batch.summaries} - {*SHARED})
+            raise
+
+    handle_batches(watched)
+
+
+def handle_batches(handle):
+    """Let a function be given each batch, and the backend's own way to write it."""
+    backend = get_backend().backend
+    backend.write = partial(handle, backend.write)
+
+
+def refuse(write, batch):
+    raise DatabaseError("refused, for the test")
+
+
+def write_late(journal, seed, seconds):
+    """Commit batches late, and roll some back; return how many were committed."""
+    random.seed(seed)
+    journal = Journal(journal)
+    written = 0
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        slug = f"late-{random.getrandbits(64):x}"
+        roll_back = random.random() < 0.1
+        with suppress(RolledBack):
+            events = late_commit("default", slug, roll_back=roll_back)
+            journal.begin(slug, events)
+            journal.acknowledge()
+            written += 1
+    return written
+
+
+def write_twice(journal, seed, batches):
+    """Write each batch twice before it is aggregated; return how many were written."""
+    shield = get_backend()
+    once = shield.write
+    shield.write = lambda batch: (once(batch), once(batch))
+    return write(journal, seed, batches=batches, pause=0)
+
+
+def write_again(journal, seed, batches):
+    """Write batches, and each once more when all were counted, and aggregated away; return how many there were."""
+    shield, batches_written = get_backend(), []
+    once = shield.write
+    shield.write = lambda batch: (batches_written.append(batch), once(batch))
+    written = write(journal, seed, batches=batches, pause=0)
+    bring_home()
+    for batch in batches_written:
+        once(batch)
+    flush()
+    return written

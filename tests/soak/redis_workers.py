@@ -1,0 +1,103 @@
+"""The processes of the soak test over Redis.
+
+As a command: `python -m tests.soak.redis_workers ALIAS DATABASE URL PREFIX ROLE ARGUMENT`.
+
+`write LOG` records until its standard input ends, and logs what Redis acknowledged; `drain KILLS` forks drainers and
+kills so many one after the other with SIGKILL, or more where the machine is busy.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from itertools import count
+from pathlib import Path
+from select import select
+
+from tests.soak.workers import (
+    AGGREGATORS,
+    SHARED,
+    SHARED_PER_BATCH,
+    UNIQUE_PER_BATCH,
+    exists,
+    fork_aggregator,
+    kill,
+)
+from tests.support.processes import configure
+
+LONGEST_PAUSE = 0.4
+# The same where none came to bring anything.
+PATIENCE = 30
+
+
+def main(alias, name, url, prefix, role, argument):
+    configure(
+        alias,
+        name,
+        APP_METRICS_BACKEND="app_metrics.backends.redis",
+        APP_METRICS_REDIS_URL=url,
+        APP_METRICS_REDIS_PREFIX=prefix,
+        APP_METRICS_REDIS_SHARDS=2,
+        APP_METRICS_TIMEOUT=60,
+    )
+    # Ahead, because a fresh import takes about as long as a drainer lives.
+    import app_metrics.aggregation
+    import app_metrics.backends.redis
+
+    app_metrics.backends.redis.client.PATIENCE = 60
+    if role == "drain":
+        kill_drainers(alias, int(argument))
+    else:
+        write(argument)
+
+
+def kill_drainers(alias, kills):
+    """Kill the oldest of some drainers, again and again: each lives for a while, also on a machine that is busy.
+
+    Where that is so busy that none came to bring anything, they live longer and longer.
+    """
+    running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
+    killed, pause = 0, LONGEST_PAUSE
+    while killed < kills or (pause < PATIENCE and not has_brought()):
+        time.sleep(random.uniform(0, pause))
+        pause *= 1 if killed < kills else 1.5
+        kill(running.pop(0))
+        running.append(fork_aggregator(alias))
+        killed += 1
+    for drainer in running:
+        kill(drainer)
+
+
+def has_brought():
+    from app_metrics.models import LedgerRow
+
+    return exists(LedgerRow)
+
+
+def write(log):
+    """Record batches of metrics that all writers share, and of events that are each told apart by a label."""
+    from app_metrics import collect, metric
+    from app_metrics.transport.loading import get_backend
+
+    with Path(log).open("w") as acknowledged:
+        for number in count():
+            slug = f"writer-{os.getpid()}-{number // 100}"
+            shared = random.sample(SHARED, SHARED_PER_BATCH)
+            unique = [f"{number}-{each}" for each in range(UNIQUE_PER_BATCH)]
+            with collect():
+                for each in shared:
+                    metric(each)
+                for each in unique:
+                    metric(slug, labels={"event": each})
+            if get_backend().kept:
+                sys.exit("Redis did not take a batch")
+            events = [*([each, None] for each in shared), *([slug, each] for each in unique)]
+            acknowledged.write(json.dumps(events) + "\n")
+            if select([sys.stdin], [], [], random.uniform(0, 0.06))[0]:
+                return
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    main(*sys.argv[1:])

@@ -1,0 +1,86 @@
+"""Exactly once, in bounded memory: real processes on real databases, killed and held up.
+
+APP_METRICS_TEST_FULL gives these tests their full length.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+
+from django.db.models import Sum
+
+from app_metrics.aggregation.run import aggregate, backlog
+from app_metrics.core.periods import PERIODS
+from app_metrics.core.summary import encode_labels
+from app_metrics.models import Total
+from tests.soak.workers import KILLS_A_SECOND
+from tests.support.filling import fill
+from tests.support.processes import start
+
+FULL = bool(os.environ.get("APP_METRICS_TEST_FULL"))
+SECONDS = 30 if FULL else 4
+ITEMS = 1_000_000 if FULL else 50_000
+WRITERS = 4
+MAX_GROWTH = 60  # MiB
+# PostgreSQL looks for deadlocks after a second, which is longer than an aggregator lives here.
+SEE_DEADLOCKS = {"PGOPTIONS": "-c deadlock_timeout=10ms"}
+
+
+def read_events(logs):
+    """Return how often each slug and labels was acknowledged."""
+    events = Counter()
+    for log in logs:
+        for line in log.read_text().splitlines():
+            events.update((slug, encode_labels({"event": event} if event else {})) for slug, event in json.loads(line))
+    return events
+
+
+def drain():
+    """Aggregate until nothing waits; a killed aggregator's session may hold items for a moment."""
+    deadline = time.monotonic() + 60
+    while backlog().items:
+        assert time.monotonic() < deadline, "items still wait"
+        aggregate()
+
+
+def counted(period):
+    rows = Total.objects.filter(period=period).values_list("metric__slug", "labels").annotate(events=Sum("count"))
+    return {(slug, labels): events for slug, labels, events in rows}
+
+
+def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_commit_late(
+    transactional_database, tmp_path
+):
+    alias = transactional_database
+    logs = [tmp_path / f"writer-{number}.log" for number in range(WRITERS)]
+    with (tmp_path / "stderr").open("w") as errors:
+        options = {"stderr": errors, "env": {**os.environ, **SEE_DEADLOCKS}}
+        writers = [start("tests.soak.workers", alias, "write", SECONDS, log, **options) for log in logs]
+        killer = start("tests.soak.workers", alias, "aggregate", SECONDS, stdout=subprocess.PIPE, **options)
+        kills = int(killer.communicate()[0] or 0)
+        codes = [writer.wait() for writer in writers]
+    aggregated_meanwhile = Total.objects.exists()
+    drain()
+
+    assert (tmp_path / "stderr").read_text() == ""  # nor is there a deadlock
+    assert codes == [0] * WRITERS
+    assert kills >= SECONDS * KILLS_A_SECOND
+    assert aggregated_meanwhile
+    expected = read_events(logs)
+    assert len(expected) > SECONDS * 100
+    for period in PERIODS:
+        assert counted(period) == expected, period
+
+
+def test_a_long_backlog_aggregates_in_the_memory_of_a_short_one(transactional_database):
+    grown = {}
+    for items in (10_000, ITEMS):
+        fill(transactional_database, items)
+        process = start("tests.soak.workers", transactional_database, "measure", stdout=subprocess.PIPE)
+        report = json.loads(process.communicate()[0])
+        assert report["items"] == items
+        grown[items] = report["grown"]
+    assert grown[ITEMS] - grown[10_000] < MAX_GROWTH
+    assert Total.objects.filter(period="year").aggregate(items=Sum("count"))["items"] == ITEMS + 10_000

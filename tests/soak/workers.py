@@ -1,0 +1,186 @@
+"""The processes of the soak test: `python -m tests.soak ALIAS DATABASE ROLE …`.
+
+`write SECONDS LOG` commits batches late and logs what every commit acknowledged; `aggregate SECONDS` forks aggregators
+and kills one after the other with SIGKILL; `measure` aggregates once and prints by how much memory grew. The first two
+go on, where the machine is busy, until they have done as much for each second as they are to do.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from tests.support.processes import configure
+
+AGGREGATORS = 3
+SECONDS_BETWEEN_KILLS = 0.15
+LONGEST_PAUSE = 10
+# How many seconds longer a loaded machine may take.
+PATIENCE = 150
+COMMITS_A_SECOND = 8
+KILLS_A_SECOND = 2
+# Metrics that all writers add to, so that aggregators meet in the same totals.
+SHARED = [f"shared-{number}" for number in range(200)]
+SHARED_PER_BATCH = 15
+UNIQUE_PER_BATCH = 3
+
+
+class RolledBack(Exception):
+    pass
+
+
+def main(alias, name, role, *arguments):
+    configure(alias, name)
+    say_deadlocks(alias)
+    {"write": write, "aggregate": kill_aggregators, "measure": measure}[role](alias, *arguments)
+
+
+def say_deadlocks(alias):
+    """Write to the standard error where a statement was the victim of a deadlock, though it is tried again."""
+    from django.db import OperationalError, connections
+
+    def say_deadlock(execute, sql, *arguments):
+        try:
+            return execute(sql, *arguments)
+        except OperationalError as error:
+            if "eadlock" in str(error):
+                print(f"{error} {sql}", file=sys.stderr, flush=True)
+            raise
+
+    connections[alias].execute_wrappers.append(say_deadlock)
+
+
+def goes_on(deadline, is_done):
+    """Tell whether something is to go on: until a moment, and for so much longer as it takes to be done."""
+    late = time.monotonic() - deadline
+    return late < 0 or (late < PATIENCE and not is_done())
+
+
+def write(alias, seconds, log):
+    """Hold a transaction of one or two batches for up to 20 ms, again and again; every tenth is rolled back."""
+    deadline, least = time.monotonic() + float(seconds), float(seconds) * COMMITS_A_SECOND
+    with Path(log).open("w") as acknowledged:
+        for number in count():
+            if not goes_on(deadline, lambda number=number: number >= least):
+                return
+            slug = f"writer-{os.getpid()}-{number}"
+            try:
+                events = late_commit(alias, slug, roll_back=number % 10 == 9)
+            except RolledBack:
+                continue
+            acknowledged.write(json.dumps(events) + "\n")
+            let_others_write(alias)
+
+
+def let_others_write(alias):
+    """Pause where SQLite has no queue: whoever has its lock takes it again before others look."""
+    if alias == "default":
+        time.sleep(random.uniform(0, 0.02))
+
+
+def late_commit(alias, slug, *, roll_back):
+    """Return what was committed, as pairs of a slug and the values of its label."""
+    from django.db import transaction
+
+    from app_metrics import collect, metric
+
+    events = []
+    with transaction.atomic(using=alias):
+        for batch in range(random.randint(1, 2)):
+            shared = random.sample(SHARED, SHARED_PER_BATCH)
+            unique = [f"{batch}-{number}" for number in range(UNIQUE_PER_BATCH)]
+            with collect():
+                for each in shared:
+                    metric(each)
+                for each in unique:
+                    metric(slug, labels={"event": each})
+            events += [*([each, None] for each in shared), *([slug, each] for each in unique)]
+        time.sleep(random.uniform(0, 0.02))
+        if roll_back:
+            raise RolledBack
+    return events
+
+
+def has_totals():
+    from app_metrics.models import Total
+
+    return exists(Total)
+
+
+def exists(model, least=1):
+    """Tell whether there are so many rows, and leave no connection open, which would be shared with what is forked."""
+    from django.db import connections
+
+    try:
+        return model.objects.count() >= least
+    finally:
+        connections.close_all()
+
+
+def kill_aggregators(alias, seconds, has_done_enough=has_totals):
+    """Print how many aggregators were killed. They are forked, because a fresh start takes longer than they live.
+
+    Where the machine is so busy that they did not come to do enough, they live longer and longer.
+    """
+    deadline, least = time.monotonic() + float(seconds), float(seconds) * KILLS_A_SECOND
+    running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
+    kills, pause = 0, SECONDS_BETWEEN_KILLS
+    while goes_on(deadline, lambda kills=kills: kills >= least and has_done_enough()):
+        time.sleep(pause)
+        if kills >= least and time.monotonic() > deadline:
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+        kill(running.pop(random.randrange(AGGREGATORS)))
+        running.append(fork_aggregator(alias))
+        kills += 1
+    for aggregator in running:
+        kill(aggregator)
+    print(kills + AGGREGATORS)
+
+
+def fork_aggregator(alias):
+    pid = os.fork()
+    if pid:
+        return pid
+    from app_metrics.aggregation.run import aggregate
+
+    random.seed()
+    try:
+        while True:
+            aggregate(chunk_size=random.choice((30, 100, 300)))
+            let_others_write(alias)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+
+
+def kill(pid):
+    """Kill a process that must still be running."""
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status):
+        sys.exit("An aggregator ended by itself.")
+
+
+def measure(alias):
+    """Print by how many MiB the peak of memory grew, and how many items were aggregated."""
+    from app_metrics.aggregation.run import aggregate, backlog
+
+    backlog()  # connects
+    before = peak()
+    done = aggregate()
+    print(json.dumps({"grown": peak() - before, "items": done.items}))
+
+
+def peak():
+    """Return the process's highest resident memory in MiB. Not from getrusage, which remembers what exec replaced."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    main(*sys.argv[1:])

@@ -1,0 +1,70 @@
+"""What every backend promises."""
+
+import threading
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.transport.loading import load_backend
+from app_metrics.transport.retrying import RetryingBackend
+
+DAY = date(2026, 5, 31)
+
+
+def batch_of(*slugs, number=1):
+    """Return a batch with one counted number of each slug."""
+    summary = Summary(1, number, number, number, number, 1_780_257_600_000_000)
+    return Batch({Key(slug, "counter", "{}", DAY, 22): summary for slug in slugs})
+
+
+VARIED = {
+    Key("orders", "counter", "{}", DAY, 0): Summary(3, 6, 1, 3, 2, 1),
+    Key("orders", "counter", '{"plan":"ünïcödé ✓ \\"quoted\\" %s"}', DAY, 24): Summary(1, -7, -7, -7, -7, 2),
+    Key("balance", "gauge", "{}", DAY, 1): Summary(2, *[Decimal("-0.000000001")] * 4, 3),
+    Key("export", "timer", "{}", DAY, 2): Summary(1, *[10**18 - 1] * 4, 2**53),
+}
+
+
+class BackendContract:
+    """Mix this into a test class that names a backend's `path`; `database` is there for those that need one."""
+
+    path: str
+
+    def test_it_writes_every_kind_of_summary(self, database):
+        batch = Batch(VARIED)
+        assert load_backend(self.path).write(batch) is None
+        assert batch.summaries == VARIED
+
+    def test_it_takes_a_batch_with_many_keys(self, database):
+        assert load_backend(self.path).write(batch_of(*(f"slug-{number}" for number in range(3_000)))) is None
+
+    def test_it_takes_the_same_batch_again(self, database):
+        batch = batch_of("orders")
+        for _ in range(2):
+            assert load_backend(self.path).write(batch) is None
+
+    def test_it_answers_what_its_shield_asks(self, database):
+        shield = RetryingBackend(load_backend(self.path))
+        assert {type(answer) for answer in (shield.waits, shield.counts, shield.keeps())} == {bool}
+        assert shield.drain() is None
+
+    def test_it_is_one_object_for_all_threads(self, database):
+        seen = set()
+        thread = threading.Thread(target=lambda: seen.add(load_backend(self.path)))
+        thread.start()
+        thread.join()
+        assert seen == {load_backend(self.path)}
+
+    def test_it_is_found_by_its_module_and_by_its_class(self, database):
+        assert type(load_backend(self.path)) is type(load_backend(f"{self.path}.MetricsBackend"))
+
+    def test_it_has_no_complaint_about_its_configuration(self, database):
+        assert list(load_backend(self.path).check()) == []
+
+
+class WithoutDatabase(BackendContract):
+    @pytest.fixture
+    def database(self):
+        """No access: any query fails."""

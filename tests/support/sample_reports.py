@@ -1,0 +1,61 @@
+"""Reports made in memory, as `build_report` would make them."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from app_metrics.core.comparisons import comparable_starts
+from app_metrics.core.periods import next_start, previous_start
+from app_metrics.core.summary import Summary
+from app_metrics.models import Metric, MetricSet
+from app_metrics.reports.content import PICTURED, Line, Point, Reached, Report, Share
+from app_metrics.trending import Comparison, Trend
+
+DAY = date(2026, 11, 16)
+
+
+def summary(total, count=1, minimum=None, maximum=None, last=None):
+    """Return a summary; what is not said is as if one number had been recorded."""
+    parts = (total if part is None else part for part in (minimum, maximum, last))
+    return Summary(count, total, *parts, 0)
+
+
+def comparison(now, then=0, kind="counter", start=DAY):
+    """Compare two numbers; None where nothing was recorded."""
+    return Comparison(kind, start, *(None if number is None else summary(number) for number in (now, then)))
+
+
+def line(name="Signups", now=123, thens=(100, 90, 0), *, kind="counter", unit="", period="day", start=DAY, **said):
+    """Return a line of a report; `now` and `thens` are numbers, summaries or None."""
+    metric = Metric(name=name, slug="slug", kind=kind, unit=unit)
+    found = [each if each is None or isinstance(each, Summary) else summary(each) for each in (now, *thens)]
+    bases = comparable_starts(period, start).items()
+    comparisons = {
+        base: Comparison(kind, first, found[0], then)
+        for (base, first), then in zip(bases, found[1:] if period == "day" else found[1:3], strict=True)
+    }
+    values = said.pop("values", [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7][: PICTURED[period]])
+    starts = [start]
+    while len(starts) < len(values):
+        starts.append(previous_start(period, starts[-1]))
+    points = [Point(*pair) for pair in zip(reversed(starts), values, strict=True)]
+    extremes = said.pop("extremes", (Point(DAY - timedelta(days=4), 45), Point(DAY - timedelta(days=8), 3)))
+    return Line(metric, Trend(period, start, found[0], comparisons), points, *extremes, said.pop("shares", ()), **said)
+
+
+def report(*lines, name="Shop", period="day", start=DAY, milestones=()):
+    end = next_start(period, start) - timedelta(days=1)
+    return Report(MetricSet(name=name), period, start, end, list(lines), list(milestones))
+
+
+def labelled(number, labels=8, values=5):
+    """Return a line with as many label values as there can be."""
+    shares = [
+        Share(f"label-{label}", f"value-{value}", 100 - value) for label in range(labels) for value in range(values)
+    ]
+    return line(f"Metric {number}", shares=shares)
+
+
+def milestone(name="Signups", value=10_000, total=10_021):
+    return Reached(
+        Metric(name=name, slug="slug"), Decimal(value), Decimal(total), datetime(2026, 11, 16, 13, tzinfo=UTC)
+    )

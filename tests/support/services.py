@@ -1,0 +1,144 @@
+"""A pytest plugin that gives a test run its private servers, and tells what it has to do without.
+
+It starts them before Django's settings are read and publishes each one's coordinates as JSON in an environment
+variable (APP_METRICS_TEST_POSTGRESQL, …), which xdist's workers and the tests' own subprocesses inherit. A variable
+that is already set is taken as it is and no server is started for it. Those of ON_DEMAND start when `demand` is called
+for the first time, once for all processes of a run.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.browser import missing_program
+from tests.support.paths import ROOT
+from tests.support.servers import ON_DEMAND, SERVERS, Unavailable, find
+from tests.support.supervisor import SOCKET
+
+# The servers that this run does without, or the browser, and why. The tests that need them skip with the reason.
+missing: dict[str, str] = json.loads(os.environ.get("APP_METRICS_TEST_MISSING", "{}"))
+
+
+def variable(name: str) -> str:
+    return f"APP_METRICS_TEST_{name.upper()}"
+
+
+class Supervisor:
+    """The process that runs the servers; it ends with this one, whatever ends this one."""
+
+    def __init__(self, names: Sequence[str], *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.supervisor", *names, *options],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for pytest, which then stops us in order
+            text=True,
+        )
+
+    def answer(self) -> Any:
+        """Wait for a line, and return what it says."""
+        line = self.process.stdout.readline()
+        if not line:
+            raise pytest.UsageError("tests.support.supervisor ended without an answer; its error is above")
+        return json.loads(line)
+
+    def order(self, order: str) -> None:
+        """Have `kill NAME` or `restart NAME` done."""
+        self.process.stdin.write(f"{order}\n")
+        self.process.stdin.flush()
+        self.answer()
+
+    def publish(self) -> None:
+        """Wait for the servers and tell the environment where they are."""
+        news = self.answer()
+        missing.update(news["missing"])
+        os.environ["APP_METRICS_TEST_MISSING"] = json.dumps(missing)
+        os.environ["APP_METRICS_TEST_DIRECTORY"] = news["directory"]
+        for name, coordinates in news["servers"].items():
+            os.environ[variable(name)] = json.dumps(coordinates)
+
+    def stop(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    if "tests.settings" in sys.modules:
+        raise pytest.UsageError("Django's settings were read before the servers ran")
+    wanted = [name for name in SERVERS if variable(name) not in os.environ and name not in missing]
+    option = early_config.known_args_namespace
+    if wanted and not (option.help or option.version):
+        supervisor = Supervisor(wanted)
+        early_config.add_cleanup(supervisor.stop)
+        supervisor.publish()
+    note_browser()
+    note_on_demand()
+    report()
+    return (yield)
+
+
+def note_browser() -> None:
+    program = missing_program()
+    if program:
+        missing["chromium"] = f"the program {program} is not installed"
+
+
+def note_on_demand() -> None:
+    for name, server in ON_DEMAND.items():
+        try:
+            if variable(name) not in os.environ:
+                find(server.program)
+        except Unavailable as error:
+            missing[name] = str(error)
+
+
+def demand(name: str) -> dict[str, str]:
+    """Return the coordinates of a server, which starts now if it has to; skip the test where it cannot be had."""
+    if "APP_METRICS_TEST_DIRECTORY" not in os.environ:
+        missing.setdefault(name, "all other servers were given, so that nobody starts it")
+    if variable(name) not in os.environ and name not in missing:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(f"{os.environ['APP_METRICS_TEST_DIRECTORY']}/{SOCKET}")
+            asking.sendall(f"{name}\n".encode())
+            answer = json.load(asking.makefile())
+        if answer["missing"]:  # its program is there, so this is a failure
+            raise RuntimeError(f"{name}: {answer['missing'][name]}")
+        os.environ[variable(name)] = json.dumps(answer["servers"][name])
+    if name in missing:
+        pytest.skip(f"{name}: {missing[name]}")
+    found: dict[str, str] = json.loads(os.environ[variable(name)])
+    return found
+
+
+def report() -> None:
+    """Tell who asked what is missing; under CI that is a failure."""
+    if "APP_METRICS_TEST_REPORT" in os.environ:
+        Path(os.environ["APP_METRICS_TEST_REPORT"]).write_text(json.dumps(missing))
+    required = os.environ.get("CI") == "true" or os.environ.get("APP_METRICS_REQUIRE_SERVERS") == "1"
+    if required and missing:
+        raise pytest.UsageError("\n".join(["These programs are required and missing:", *lines()]))
+
+
+def lines() -> list[str]:
+    return [f"{name}: {reason}" for name, reason in sorted(missing.items())]
+
+
+def pytest_report_header() -> str:
+    running = [name for name in SERVERS if variable(name) in os.environ]
+    return f"servers: {', '.join(running) or 'none'}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if missing:
+        terminalreporter.section("NOT TESTED, for want of a program", yellow=True, bold=True)
+        for line in lines():
+            terminalreporter.line(line)

@@ -1,0 +1,50 @@
+"""A site of one page for real servers, with the settings that `SMALL_SITE` holds as JSON.
+
+`python -m tests.support.small_site migrate` runs a management command on it.
+"""
+
+import json
+import os
+import sys
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.urls import path
+
+if not settings.configured:
+    settings.configure(
+        ALLOWED_HOSTS=["*"],
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "app_metrics"],
+        MIDDLEWARE=["app_metrics.middleware.MetricsMiddleware"],
+        ROOT_URLCONF="tests.support.small_site",
+        SECRET_KEY="only for tests",
+        USE_TZ=True,
+        **json.loads(os.environ["SMALL_SITE"]),
+    )
+    django.setup()
+
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+
+from app_metrics import metric
+from app_metrics.contrib.asgi import flushing
+
+
+def page(request):
+    metric("visits")
+    return HttpResponse("a page")
+
+
+urlpatterns = [path("", page)]
+
+wsgi = get_wsgi_application()
+asgi = flushing(get_asgi_application())
+
+
+if __name__ == "__main__":
+    call_command(*sys.argv[1:])
+else:
+    metric("loaded")
+    print("loaded", flush=True)  # from now on this process ends in order

@@ -1,0 +1,141 @@
+"""`{% metric_total %}` and `{% metric_sparkline %}` in a project's own templates."""
+
+import re
+from datetime import datetime, timedelta
+from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.cache import cache
+from django.template import Context, Template
+from django.utils import translation
+from freezegun import freeze_time
+
+from app_metrics import collect, gauge, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core import dropped
+from app_metrics.models import Metric
+from app_metrics.models.creation import create_metric
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.fixture
+def history(database):
+    cache.clear()
+    with freeze_time(NOON) as clock:
+        with collect():
+            for days in range(40):
+                metric("downloads", 1000 + days, at=NOON - timedelta(days=days))
+            gauge("queue", 7, at=NOON - timedelta(days=1))
+        aggregate()
+        yield clock
+    cache.clear()
+
+
+def render(tag):
+    return Template("{% load app_metrics %}{% " + tag + " %}").render(Context())
+
+
+def test_the_total_of_today_is_shown_by_default_with_what_waits(history):
+    metric("downloads", 34)
+    assert render('metric_total "downloads"') == "1,034"
+
+
+@pytest.mark.parametrize(("period", "total"), [("week", "1,000"), ("month", "23,253"), ("year", "40,780")])
+def test_a_longer_period_can_be_asked_for(period, total, history):
+    assert render(f'metric_total "downloads" period="{period}"') == total
+
+
+def test_a_total_has_its_unit_and_the_language_of_the_page(history):
+    Metric.objects.filter(slug="downloads").update(unit="<b>")
+    with translation.override("de"):
+        assert render('metric_total "downloads"') == "1.000\u00a0&lt;b&gt;"
+
+
+def test_a_gauge_without_a_value_today_is_a_dash(history):
+    assert render('metric_total "queue"') == "–"
+
+
+def test_a_metric_that_is_not_there_yet_is_zero_and_has_no_line(history):
+    assert render('metric_total "uploads"') == "0"
+    assert render('metric_sparkline "uploads"') == ""
+
+
+def test_a_total_of_no_metric_is_logged_once_by_slug(history, caplog, monkeypatch):
+    monkeypatch.setattr(dropped, "_causes", set())
+    for slug in ("downlaods", "uploads", "downlaods", "downloads"):
+        render(f'metric_total "{slug}"')
+        cache.clear()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "There is no metric 'downlaods' yet; {% metric_total %} shows 0."),
+        ("WARNING", "There is no metric 'uploads' yet; {% metric_total %} shows 0."),
+    ]
+
+
+def test_a_second_look_within_a_minute_asks_no_database(history, database, django_assert_num_queries):
+    tags = 'metric_total "downloads" %}{% metric_sparkline "downloads" %}{% metric_total "queue"'
+    first = render(tags)
+    with django_assert_num_queries(0, using=database):
+        assert render(tags) == first
+
+
+def test_after_a_minute_and_after_midnight_it_is_looked_up_again(history):
+    render('metric_total "downloads"')
+    metric("downloads", 5)
+    assert render('metric_total "downloads"') == "1,000"
+    history.tick(timedelta(seconds=61))
+    assert render('metric_total "downloads"') == "1,005"
+    history.move_to(datetime(2026, 11, 23, 23, 59, 50, tzinfo=ZoneInfo("Europe/Berlin")))
+    render('metric_total "downloads"')
+    history.tick(timedelta(seconds=20))
+    assert render('metric_total "downloads"') == "0"
+
+
+def test_a_sparkline_is_an_image_with_a_text_and_needs_no_style_or_script(history):
+    text = render('metric_sparkline "downloads" days=3')
+    svg = ElementTree.fromstring(text)
+    assert (svg.tag, svg.get("role")) == ("svg", "img")
+    assert svg.get("aria-label") == "downloads, last 3 days; today 1,000"
+    assert not re.search(r"style=|<style|<script|href|http", text)
+    (line,) = svg
+    # 1002, 1001, 1000 of at most 1002, from the left to the right.
+    assert line.get("points") == "1.0,1.0 50.0,1.0 99.0,1.0"
+
+
+def test_the_line_begins_at_zero_and_leaves_out_what_a_gauge_did_not_say(history):
+    gauge("queue", 14)
+    (line,) = ElementTree.fromstring(render('metric_sparkline "queue" days=3'))
+    assert line.get("points") == "50.0,10.0 99.0,1.0"
+
+
+def test_negative_numbers_lie_below_zero(history):
+    metric("balance", -5, at=NOON - timedelta(days=1))
+    metric("balance", 5)
+    aggregate()
+    (line,) = ElementTree.fromstring(render('metric_sparkline "balance" days=3'))
+    assert line.get("points") == "1.0,10.0 50.0,19.0 99.0,1.0"
+
+
+def test_a_name_with_markup_is_inert(history):
+    create_metric('"><script>alert(1)</script>', "evil")
+    metric("evil")
+    text = render('metric_sparkline "evil"')
+    assert "<script" not in text
+    assert ElementTree.fromstring(text).get("aria-label").startswith('"><script>alert(1)</script>, last')
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        'metric_total "downloads" period="hour"',
+        'metric_total "downloads" period="decade"',
+        'metric_total "down loads"',
+        'metric_sparkline "downloads" days=1',
+        'metric_sparkline "downloads" days=367',
+        'metric_sparkline "downloads" days="30"',
+    ],
+)
+def test_a_mistake_in_a_tag_is_an_error_that_says_what_is_wrong(tag, history):
+    with pytest.raises(ValueError, match=r"choose one of|is not a slug|draws 2 to 366 days"):
+        render(tag)

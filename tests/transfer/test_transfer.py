@@ -1,0 +1,335 @@
+"""Exporting totals, and importing them and plain events."""
+
+import csv
+import io
+import json
+import os
+import resource
+from datetime import datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from subprocess import PIPE
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.management import CommandError, call_command
+from freezegun import freeze_time
+
+from app_metrics import collect, gauge, metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
+from app_metrics.transfer.csv_export import COLUMNS
+from tests.support.processes import start
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
+STORED = (
+    "metric__slug", "metric__kind", "period", "start", "hour", "labels",
+    "count", "total", "minimum", "maximum", "last", "last_at",
+)  # fmt: skip
+FULL = os.environ.get("APP_METRICS_TEST_LONG") == "1"
+
+
+@pytest.fixture
+def history(transactional_database):
+    """A counter with labels, a gauge and a timer, with decimals and negative numbers, over a night clocks change."""
+    with collect():
+        for hours in range(60):
+            at = datetime(2026, 10, 25, tzinfo=BERLIN) + timedelta(hours=hours)
+            metric("-orders", Decimal("-1.25") * hours, labels={"plan": "=pro" if hours % 2 else "frée"}, at=at)
+        gauge("queue", 7)
+        for _ in range(3):
+            gauge("queue", 0.1)
+    aggregate()
+    return transactional_database
+
+
+def stored():
+    return sorted(Total.objects.values_list(*STORED))
+
+
+def export(*options):
+    out = StringIO()
+    call_command("metrics_export", *options, "--verbosity=0", stdout=out)
+    return out.getvalue()
+
+
+def load(path, *options):
+    out, err = StringIO(), StringIO()
+    try:
+        call_command("metrics_import", str(path), *options, stdout=out, stderr=err)
+    except CommandError as error:
+        return out.getvalue(), err.getvalue(), str(error)
+    return out.getvalue(), err.getvalue(), None
+
+
+def empty():
+    for model in (Total, Metric, Item, ImportedFile):
+        model.objects.all().delete()
+
+
+def saved(tmp_path, text, name="file.csv"):
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_an_export_imported_into_an_empty_database_gives_equal_totals(history, tmp_path):
+    before, path = stored(), saved(tmp_path, export())
+    empty()
+    out, _, error = load(path)
+    assert (out, error) == (f"Imported {len(before)} of {len(before)} lines.\n", None)
+    assert stored() == before
+
+
+def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
+    path = saved(tmp_path, export())
+    empty()
+    load(path)
+    once = stored()
+    other = path.rename(tmp_path / "renamed.csv")
+    assert load(other)[0] == "This file was imported before; nothing was changed.\n"
+    assert stored() == once
+
+
+def test_an_export_adds_to_what_is_there_only_where_that_is_asked_for(history, tmp_path):
+    before, path = stored(), saved(tmp_path, export())
+    out, _, error = load(path)
+    reason = "There are totals of -orders, queue; give --add to add those of the file to them."
+    assert (out, error) == ("", f"Nothing was imported: {reason}")
+    assert (stored(), ImportedFile.objects.count()) == (before, 0)
+    assert load(path, "--add")[0] == f"Imported {len(before)} of {len(before)} lines.\n"
+    assert Metric.objects.get(slug="-orders").total("year", NOON.date()) == 2 * sum(
+        Decimal("-1.25") * n for n in range(60)
+    )
+
+
+def test_an_export_of_other_metrics_than_those_there_needs_no_option(history, tmp_path):
+    path = saved(tmp_path, export())
+    empty()
+    metric("others")
+    aggregate()
+    Metric.objects.create(slug="queue", name="Queue", kind="gauge")
+    assert load(path)[2] is None
+
+
+def test_few_of_many_metrics_that_have_totals_are_named(transactional_database, tmp_path):
+    for number in range(7):
+        metric(f"m{number}")
+    assert "There are totals of m0, m1, m2, m3, m4, …; give" in load(saved(tmp_path, export()))[2]
+
+
+def test_plain_lines_add_to_what_is_there(history, tmp_path):
+    before = Metric.objects.get(slug="-orders").total("year", NOON.date())
+    assert load(saved(tmp_path, "2026-11-23,-orders,5\n"))[0] == "Imported 1 of 1 line.\n"
+    assert Metric.objects.get(slug="-orders").total("year", NOON.date()) == before + 5
+
+
+def test_cells_that_spreadsheets_would_run_are_escaped(history):
+    rows = list(csv.reader(io.StringIO(export())))
+    assert rows[0] == list(COLUMNS)
+    assert {row[0] for row in rows[1:]} == {"'-orders", "queue"}
+    assert not any(row[4].startswith(("=", "+", "-", "@")) for row in rows[1:])
+
+
+def test_json_is_one_array_of_the_same_rows(history):
+    rows = json.loads(export("--format=json"))
+    assert len(rows) == Total.objects.count()
+    assert rows[0] | {"labels": {}} == {
+        "slug": "-orders", "kind": "counter", "period": "day", "start": "2026-10-25", "labels": {}, "count": 12,
+        "total": "-180", "minimum": "-28.75", "maximum": "-1.25", "last": "-28.75", "last_at": rows[0]["last_at"],
+    }  # fmt: skip
+
+
+def test_an_empty_export_is_an_empty_array_or_a_heading(transactional_database):
+    assert json.loads(export("--format=json")) == []
+    assert export() == ",".join(COLUMNS) + "\r\n"
+
+
+def test_since_leaves_out_what_began_before(history):
+    rows = json.loads(export("--format=json", "--since=2026-10-26"))
+    assert {row["start"][:10] for row in rows if row["slug"] == "-orders"} == {"2026-10-26", "2026-10-27"}
+
+
+def test_an_export_aggregates_first(transactional_database):
+    metric("late")
+    assert [row["slug"] for row in json.loads(export("--format=json"))] == ["late"] * 5
+
+
+def test_a_file_is_written_where_it_is_asked_for(history, tmp_path):
+    export(f"--output={tmp_path / 'out.csv'}")
+    assert (tmp_path / "out.csv").read_bytes().decode() == export()
+
+
+def test_a_folder_that_is_missing_is_an_error_and_no_traceback(history, tmp_path):
+    with pytest.raises(CommandError, match="No such file"):
+        export(f"--output={tmp_path / 'none' / 'out.csv'}")
+
+
+def test_standard_output_that_cannot_hold_a_label_is_an_error_and_no_traceback(history):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    process = start("tests.support.manage", history, "metrics_export", env=environment, stdout=PIPE, stderr=PIPE)
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("CommandError: The export is not complete: 'ascii' codec can't encode")
+    assert "give --output FILE" in err
+
+
+def test_plain_lines_are_counted_with_or_without_a_heading(transactional_database, tmp_path):
+    lines = '2026-11-23T09:30,downloads,4\n2026-11-22T23:30:00+00:00,downloads,1.5,"{""plan"": ""pro""}"\n'
+    load(saved(tmp_path, lines))
+    load(saved(tmp_path, "timestamp,slug,num,labels\n" + lines, "second.csv"))
+    downloads = Metric.objects.get(slug="downloads")
+    assert downloads.total("day", NOON.date()) == 11
+    assert downloads.total("day", NOON.date(), labels={"plan": "pro"}) == 3
+    assert downloads.total("hour", datetime(2026, 11, 23, 9, tzinfo=BERLIN)) == 8
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("2026-11-23,down loads,1", "is not a slug"),
+        ("yesterday,downloads,1", "Invalid isoformat string"),
+        ("2026-11-23,downloads,many", "'many' is not a number."),
+        ("2026-11-23,downloads,NaN", "cannot be recorded"),
+        ("2026-11-23,downloads,1e30", "cannot be recorded"),
+        ("2026-11-23,downloads", "The line has 2 cells"),
+        ("2026-11-23,downloads,1,[]", "Labels are a mapping"),
+        ("2026-11-23,downloads,1,{", "Expecting"),
+        ("9999-11-23,downloads,1", "must lie between"),
+    ],
+)
+def test_a_bad_line_is_told_by_number_and_set_aside_and_the_others_count(
+    line, reason, transactional_database, tmp_path
+):
+    path = saved(tmp_path, f"2026-11-23,downloads,1\n{line}\n2026-11-23,downloads,2\n")
+    out, err, error = load(path)
+    assert (out, error) == ("Imported 2 of 3 lines.\n", f"1 line was set aside in {path}.rejected.")
+    assert err.startswith("Line 2: ")
+    assert reason in err
+    assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 3
+
+
+def test_what_was_set_aside_can_be_mended_and_imported(transactional_database, tmp_path):
+    load(saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n"))
+    rejected = tmp_path / "file.csv.rejected"
+    rejected.write_text(rejected.read_text().replace("x", "5"))
+    load(rejected)
+    assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 6
+
+
+def test_the_same_file_leaves_alone_what_was_set_aside_and_mended_since(transactional_database, tmp_path):
+    path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n")
+    load(path)
+    rejected = tmp_path / "file.csv.rejected"
+    mended = rejected.read_text().replace("x", "5")
+    rejected.write_text(mended)
+    assert load(path) == ("This file was imported before; nothing was changed.\n", "", None)
+    assert rejected.read_text() == mended
+
+
+def test_history_that_is_imported_announces_no_milestone(history, settings, tmp_path):
+    path = saved(tmp_path, export())
+    empty()
+    settings.APP_METRICS_MILESTONES = {"queue": [1], "downloads": [5]}
+    metric("downloads", 2)
+    aggregate()
+    heading, *_ = path.read_text().splitlines()
+    line = "downloads,counter,{},{},{},9,9,1,1,1,1"
+    years = [line.format("year", "2020-01-01", "{}"), line.format("year", "2021-01-01", '"{""plan"": ""pro""}"')]
+    load(saved(tmp_path, "\n".join([heading, *years])), "--add")
+    assert Milestone.objects.count() == 0
+    assert HighWaterMark.objects.get(slug="downloads").total == 20
+
+
+def test_an_export_since_a_date_says_what_it_lacks(history):
+    for since, said in (("2026-06-01", ["the year 2026 among them"]), ("2026-01-01", [])):
+        err = StringIO()
+        call_command("metrics_export", f"--since={since}", stdout=StringIO(), stderr=err)
+        assert [text for text in ["the year 2026 among them"] if text in err.getvalue()] == said
+
+
+def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(history, tmp_path):
+    before = stored()
+    heading, first, *rest = export().splitlines(keepends=True)
+    empty()
+    load(saved(tmp_path, "".join([heading, first.replace(",day,", ",dax,", 1), *rest])))
+    assert stored() != before
+    rejected = tmp_path / "file.csv.rejected"
+    rejected.write_text(rejected.read_text().replace(",dax,", ",day,"))
+    load(rejected, "--add")
+    assert stored() == before
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (1, "sum"),
+        (2, "decade"),
+        (3, "2026-13-01"),
+        (3, "2026-11-23T12:30:00+01:00"),
+        (5, "0"),
+        (6, "x"),
+        (7, "inf"),
+        (10, ""),
+    ],
+)
+def test_a_damaged_line_of_an_export_is_set_aside(cell, value, transactional_database, tmp_path):
+    with freeze_time(NOON):
+        metric("orders")
+    rows = list(csv.reader(io.StringIO(export())))
+    rows[[row[2] for row in rows].index("hour")][cell] = value
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    empty()
+    assert load(saved(tmp_path, text.getvalue()))[0] == "Imported 4 of 5 lines.\n"
+
+
+def test_what_is_no_text_imports_nothing(transactional_database, tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_bytes(b"2026-11-23,downloads,1\n\xff\xfe,x,1\n")
+    assert "Nothing was imported: Line" in load(path)[2]
+    assert not Item.objects.exists()
+
+
+def test_a_file_that_is_missing_is_an_error_and_no_traceback(transactional_database, tmp_path):
+    assert load(tmp_path / "none.csv")[2].startswith("Nothing was imported: ")
+
+
+def test_a_failure_in_the_middle_imports_nothing(transactional_database, tmp_path, monkeypatch):
+    from app_metrics.transfer import csv_import
+
+    monkeypatch.setattr(csv_import, "CHUNK_SIZE", 1)
+    path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,2\n")
+    checked = csv_import.check_file(path, print)
+
+    def stop(lines):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        csv_import.import_file(checked, on_progress=stop)
+    assert (Item.objects.count(), ImportedFile.objects.count()) == (0, 0)
+    assert load(path)[0] == "Imported 2 of 2 lines.\n"
+    assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 3
+
+
+def test_plain_lines_are_aggregated_by_the_import(transactional_database, tmp_path):
+    load(saved(tmp_path, "2026-11-23,downloads,1\n"))
+    assert (Item.objects.count(), AggregationRun.objects.get().items) == (0, 1)
+
+
+@pytest.mark.skipif(
+    os.environ.get("APP_METRICS_TEST_LONG") != "1", reason="1,000,000 lines: APP_METRICS_TEST_LONG is not set"
+)
+def test_a_million_lines_import_in_bounded_memory(transactional_database, tmp_path):
+    path = tmp_path / "million.csv"
+    with path.open("w") as stream:
+        for number in range(1_000_000):
+            stream.write(
+                f"2026-{number % 12 + 1:02}-{number % 28 + 1:02}T{number % 24:02}:00,slug-{number % 50},{number % 7}\n"
+            )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert load(path)[0].endswith("Imported 1000000 of 1000000 lines.\n")
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert sum(Total.objects.filter(period="year").values_list("count", flat=True)) == 1_000_000
+    assert grown < 200

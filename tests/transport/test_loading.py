@@ -1,0 +1,108 @@
+"""From a path in the settings to a backend."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from app_metrics.backends import dummy, locmem
+from app_metrics.transport import loading
+from app_metrics.transport.base import MetricsBackend
+from app_metrics.transport.loading import get_backend, load_backend, replaced_backend
+
+HERE = "tests.transport.test_loading."
+
+
+class Custom(MetricsBackend):
+    def write(self, batch):
+        """Take it."""
+
+
+class Bare:
+    """No subclass, but it has the one method."""
+
+    def write(self, batch):
+        """Take it."""
+
+
+class Mute:
+    """No backend: it has no `write`."""
+
+
+class Failing(Custom):
+    def __init__(self):
+        raise KeyError("HOST")
+
+
+instance = Custom()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("app_metrics.backends.locmem", locmem.MetricsBackend),
+        ("app_metrics.backends.locmem.MetricsBackend", locmem.MetricsBackend),
+        (HERE + "Custom", Custom),
+        (HERE + "Bare", Bare),
+    ],
+)
+def test_a_path_names_a_module_or_a_class(settings, path, kind):
+    settings.APP_METRICS_BACKEND = path
+    assert type(get_backend().backend) is kind
+    assert get_backend() is get_backend()
+
+
+def test_the_setting_is_read_at_every_use(settings):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.dummy"
+    assert isinstance(get_backend().backend, dummy.MetricsBackend)
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.locmem"
+    assert isinstance(get_backend().backend, locmem.MetricsBackend)
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("", "cannot be imported"),
+        ("nowhere", "cannot be imported: .*nowhere"),
+        ("app_metrics.backends.nowhere", "cannot be imported: .*nowhere"),
+        ("app_metrics.backends.db.Nothing", "cannot be imported: .*Nothing"),
+        ("tests.support.broken_module", "cannot be imported: .*no_such_package"),
+        (HERE + "Mute", "write"),
+        (HERE + "instance", "nor is a class"),
+        ("app_metrics.core.summary", "write"),
+        (HERE + "Failing", "HOST"),
+        (None, "not the path"),
+        (Custom, "not the path"),
+    ],
+)
+def test_what_is_no_backend_is_refused_with_its_name(path, complaint):
+    with pytest.raises(ImproperlyConfigured, match=complaint) as refusal:
+        load_backend(path)
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize("path", ["app_metrics.backends.{}", "app_metrics.backends.{}.MetricsBackend"])
+def test_a_backend_whose_package_is_missing_names_the_extra_that_brings_it(lacking, path):
+    with pytest.raises(ImproperlyConfigured, match="No module named 'no_such_package'") as refusal:
+        load_backend(path.format(lacking))
+    assert str(refusal.value).endswith(f'pip install "/path/to/the/checkout[{lacking}]"')
+
+
+@pytest.fixture
+def lacking(monkeypatch, tmp_path):
+    """The name of a backend of this package that imports what is not installed."""
+    (tmp_path / "lacking.py").write_text("import no_such_package\n")
+    monkeypatch.setattr(loading, "__path__", [*loading.__path__, str(tmp_path)])
+    return "lacking"
+
+
+def test_a_replacement_ends_with_its_block(settings):
+    settings.APP_METRICS_BACKEND = HERE + "Custom"
+    outer, inner = Bare(), Bare()
+    with replaced_backend(outer):
+        with replaced_backend(inner):
+            assert get_backend().backend is inner
+        assert get_backend().backend is outer
+    assert isinstance(get_backend().backend, Custom)
+
+
+def test_a_backend_that_defines_nothing_but_write_has_no_complaint():
+    assert list(Custom().check()) == []

@@ -1,0 +1,388 @@
+"""What waits in files: it survives its process, is counted once, and damage is told."""
+
+import fcntl
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import contextmanager, nullcontext
+
+import pytest
+from django.db import DatabaseError, connections, transaction
+
+from app_metrics import metric
+from app_metrics.aggregation import replaying
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.summary import Batch
+from app_metrics.dashboard.health import examine
+from app_metrics.models import Item, Total
+from app_metrics.transport import spool
+from app_metrics.transport.base import MetricsBackend
+from app_metrics.transport.loading import get_backend
+from app_metrics.transport.spool import DAMAGED, SEGMENT
+from tests.support.contract import VARIED, batch_of
+
+HERE = "tests.transport.test_spool."
+
+
+class Down(MetricsBackend):
+    counts = True
+
+    def write(self, batch):
+        raise OSError("down")
+
+
+class Elsewhere(Down):
+    """What it gets does not reach the totals."""
+
+    counts = False
+
+
+@pytest.fixture(autouse=True)
+def directory(settings, tmp_path):
+    settings.APP_METRICS_SPOOL_DIR = tmp_path
+    yield tmp_path
+    spool._free.clear()
+
+
+def files(directory):
+    return sorted(directory.iterdir())
+
+
+def counted():
+    return Counter({total.metric.slug: int(total.total) for total in Total.objects.filter(period="year")})
+
+
+def test_what_cannot_be_written_is_counted_by_the_next_aggregation(database, directory, settings):
+    settings.APP_METRICS_BACKEND = HERE + "Down"
+    for _ in range(5):
+        metric("orders", 3)
+    assert get_backend().kept == 0
+    assert len(files(directory)) == 1
+    assert not aggregate().failures
+    assert counted() == {"orders": 15}
+    assert files(directory) == []
+
+
+def test_every_kind_of_summary_comes_back_as_it_was(directory):
+    batch = Batch(VARIED)
+    assert spool.append(batch)
+    (segment,) = spool.segments()
+    with spool.claim(segment) as file:
+        assert [spool.decode(record) for record in spool.records(file)] == [batch]
+
+
+def test_what_does_not_reach_the_totals_is_kept_in_memory_instead(directory, settings):
+    settings.APP_METRICS_BACKEND = HERE + "Elsewhere"
+    metric("orders")
+    assert files(directory) == []
+    assert get_backend().kept == 1
+    get_backend()._kept.take()
+
+
+def test_a_batch_that_is_there_twice_is_counted_once(database):
+    batch = batch_of("orders")
+    spool.append(batch)
+    aggregate()
+    spool.append(batch)
+    aggregate()
+    assert counted() == {"orders": 1}
+
+
+@pytest.mark.parametrize("lost", range(1, 12))
+def test_half_a_record_at_the_end_costs_nothing_but_itself(database, directory, lost):
+    for slug in ("first", "second"):
+        spool.append(batch_of(slug))
+    (segment,) = files(directory)
+    os.truncate(segment, segment.stat().st_size - lost)
+    done = aggregate()
+    assert counted() == {"first": 1}
+    assert (done.failures, files(directory)) == ([], [])
+
+
+def test_half_a_record_in_the_middle_damages_no_other(database, directory):
+    spool.append(batch_of("first"))
+    (segment,) = files(directory)
+    os.truncate(segment, segment.stat().st_size - 10)
+    spool.append(batch_of("second"))
+    assert len(aggregate().failures) == 1
+    assert counted() == {"second": 1}
+
+
+def test_who_comes_second_does_not_count_what_the_first_removed(directory):
+    spool.append(batch_of("first"))
+    (segment,) = files(directory)
+    with segment.open("rb") as second:
+        segment.unlink()  # the first one did, before the second had the lock
+        assert not spool._is_mine(second.fileno())
+
+
+def test_a_damaged_record_in_the_middle_is_set_aside_and_told(database, directory, caplog):
+    for slug in ("first", "second", "third"):
+        spool.append(batch_of(slug))
+    (segment,) = files(directory)
+    segment.write_bytes(segment.read_bytes().replace(b"second", b"sXcond"))
+    (failure,) = aggregate().failures
+    assert counted() == {"first": 1, "third": 1}
+    (aside,) = files(directory)
+    assert aside.suffix == DAMAGED
+    assert b"sXcond" in aside.read_bytes()
+    assert str(aside) in failure
+    assert "checksum" in caplog.text
+    assert examine().spool == (0, 0, 1)
+    assert aggregate().failures == []
+
+
+def test_a_batch_that_no_database_takes_bars_no_other(database, directory, monkeypatch):
+    for slug in ("first", "second"):
+        spool.append(batch_of(slug))
+    written = []
+
+    def write(batch):
+        (key,) = batch.summaries
+        if key.slug == "first":
+            raise ValueError("too large")
+        written.append(key.slug)
+
+    monkeypatch.setattr(replaying, "write_once", write)
+    assert len(aggregate().failures) == 1
+    assert written == ["second"]
+
+
+def test_a_database_that_is_away_leaves_the_files_as_they_are(database, directory, monkeypatch):
+    for slug in ("first", "second"):
+        spool.append(batch_of(slug))
+    before = {path: path.read_bytes() for path in files(directory)}
+    write, written = replaying.write_once, []
+
+    def fail(batch):
+        if written:
+            raise DatabaseError("away")
+        written.append(write(batch))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replaying, "write_once", fail)
+        (failure,) = replaying.replay()
+    assert "away" in failure
+    assert {path: path.read_bytes() for path in files(directory)} == before
+    aggregate()
+    assert counted() == {"first": 1, "second": 1}
+
+
+def test_writers_never_wait_for_who_reads_and_nobody_reads_what_is_being_written(directory):
+    spool.append(batch_of("first"))
+    (segment,) = files(directory)
+    with segment.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert spool.append(batch_of("second"))
+        with spool.claim(segment) as file:
+            assert file is None
+    assert len(files(directory)) == 2
+
+
+def test_a_segment_that_was_counted_and_removed_is_not_written_to(directory):
+    spool.append(batch_of("first"))
+    (segment,) = files(directory)
+    with segment.open("ab"):
+        segment.unlink()
+        assert spool.append(batch_of("second"))
+    (other,) = files(directory)
+    assert b"second" in other.read_bytes()
+
+
+def forked():
+    """Fork a process that has open what is open now, until the pipe is closed; return its id and the pipe's end."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(reader)
+    return child, writer
+
+
+def test_a_process_that_was_forked_in_the_middle_of_an_append_bars_nobody_from_the_segment(directory, monkeypatch):
+    append, children = spool._append, []
+
+    def forking(descriptor, record):
+        children.append(forked())
+        return append(descriptor, record)
+
+    monkeypatch.setattr(spool, "_append", forking)
+    for _ in range(2):  # to a new segment, and to one that there is
+        spool.append(batch_of("orders"))
+        (segment,) = files(directory)
+        with spool.claim(segment) as file:
+            assert file is not None
+            children.append(forked())
+    with spool.claim(segment) as file:
+        assert len(spool.records(file)) == 2
+    for child, pipe in reversed(children):
+        os.close(pipe)
+        os.waitpid(child, 0)
+
+
+def test_batches_of_many_threads_are_all_there(directory):
+    def work():
+        for _ in range(100):
+            assert spool.append(batch_of("orders"))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = []
+    for segment in spool.segments():
+        with spool.claim(segment) as file:
+            found += [spool.decode(record).id for record in spool.records(file)]
+    assert len(set(found)) == 800
+    assert len(files(directory)) <= 8
+
+
+def test_two_aggregations_and_a_writer_at_once_count_everything_once(transactional_database, directory):
+    ended, failures = threading.Event(), []
+
+    def bring():
+        try:
+            while not ended.is_set():
+                failures.extend(replaying.replay())
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=bring) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(60):
+        assert spool.append(batch_of("orders"))
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    aggregate()
+    assert counted() == {"orders": 60}
+    assert files(directory) == []
+
+
+@contextmanager
+def no_room():
+    """Let files of this process grow to 1,000 bytes only, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_what_a_full_disk_takes_in_part_goes_to_memory_and_leaves_no_trace(directory, settings):
+    settings.APP_METRICS_BACKEND = HERE + "Down"
+    with no_room():
+        for number in range(20):
+            metric(f"slug-{number}")
+    (segment,) = files(directory)
+    assert segment.stat().st_size < 1000
+    with spool.claim(segment) as file:
+        content = file.read()
+        file.seek(0)
+        spooled = spool.records(file)
+    assert content.endswith(b"\n")
+    kept = {key.slug for each in iter(get_backend()._kept.take, None) for key in each.batch.summaries}
+    spooled = {key.slug for record in spooled for key in spool.decode(record).summaries}
+    assert kept | spooled == {f"slug-{number}" for number in range(20)}
+    assert not kept & spooled
+    assert spooled
+
+
+def test_the_spool_is_bounded(directory, monkeypatch):
+    monkeypatch.setattr(spool, "MAX_SEGMENT", 1000)
+    monkeypatch.setattr(spool, "MAX_SPOOL", 5000)
+    taken = [spool.append(batch_of("orders")) for _ in range(100)]
+    assert 5000 <= sum(path.stat().st_size for path in files(directory)) < 6500
+    assert taken == sorted(taken, reverse=True)
+    assert not taken[-1]
+
+
+def test_a_segment_that_is_counted_while_somebody_looks_harms_nobody(directory, monkeypatch):
+    class Gone:
+        name = f"1-a{SEGMENT}"
+
+        def stat(self):
+            raise FileNotFoundError
+
+    monkeypatch.setattr(spool.os, "scandir", lambda path: nullcontext([Gone()]))
+    assert spool.waiting() == (0, 0, 0)
+
+
+def test_of_a_directory_that_cannot_be_read_nothing_is_said(directory, monkeypatch):
+    def refuse(path):
+        raise PermissionError
+
+    monkeypatch.setattr(spool.os, "scandir", refuse)
+    assert spool.waiting() is None
+
+
+def test_a_disk_without_locks_keeps_no_files(directory, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError("No locks available")
+
+    monkeypatch.setattr(spool.fcntl, "flock", refuse)
+    assert [spool.append(batch_of("orders")) for _ in range(3)] == [False] * 3
+    assert os.listdir(directory) == []
+
+
+def test_nothing_is_taken_from_the_spool_within_a_transaction_that_may_undo_it(transactional_database, directory):
+    spool.append(batch_of("orders"))
+    with transaction.atomic(using=transactional_database):
+        done = aggregate()
+        transaction.set_rollback(True, using=transactional_database)
+    assert "could not be brought" in done.failures[0]
+    assert aggregate().failures == []
+    assert Total.objects.get(period="year").count == 1
+
+
+def test_a_directory_that_is_not_there_loses_nothing(settings, tmp_path):
+    settings.APP_METRICS_SPOOL_DIR = tmp_path / "missing"
+    settings.APP_METRICS_BACKEND = HERE + "Down"
+    metric("orders")
+    assert get_backend().kept == 1
+    assert spool.waiting() is None
+    assert replaying.replay() == []
+    get_backend()._kept.take()
+
+
+def test_what_was_spooled_outlives_a_killed_process(database, directory):
+    script = """
+import os, signal, sys, django
+from django.conf import settings
+import tests.settings
+settings.APP_METRICS_SPOOL_DIR, settings.APP_METRICS_BACKEND = sys.argv[1], "tests.transport.test_spool.Down"
+django.setup()
+from app_metrics import metric
+for number in range(100):
+    metric("orders")
+child = os.fork()
+if not child:
+    metric("child")
+else:
+    os.waitpid(child, 0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script, directory], env=environment, check=False, timeout=60, capture_output=True
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert {path.suffix for path in files(directory)} == {SEGMENT}
+    assert len(files(directory)) == 2  # a forked process begins a file of its own
+    assert Item.objects.count() == 0
+    aggregate()
+    assert counted() == {"orders": 100, "child": 1}
