@@ -11,16 +11,16 @@ from django.db import connections, router
 from django.db.utils import DatabaseError
 from django.urls import NoReverseMatch, get_resolver, reverse
 
+from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
-from .aggregation.run import backlog
 from .api.access import compile_tokens
 from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
 from .contrib.model_rules import compile_models
-from .contrib.rules import RuleError, suggest
 from .contrib.signal_rules import compile_signals
 from .contrib.url_names import url_names
 from .contrib.url_rules import EVERY, MIDDLEWARE, compile_urls
 from .contrib.url_rules import SETTING as URLS
+from .core.setting_rules import SettingError, suggest
 from .dashboard.health import OLD_BACKLOG
 from .dashboard.svg import can_draw
 from .models import Item
@@ -114,14 +114,14 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
         return []
 
 
-def _unknown_urls(rules: Iterable[str]) -> Iterator[RuleError]:
+def _unknown_urls(rules: Iterable[str]) -> Iterator[SettingError]:
     rules = list(rules)
     if not rules or not getattr(settings, "ROOT_URLCONF", None):
         return
     known = {EVERY, *(name for name, _ in url_names(get_resolver()))}
     for name in rules:
         if name not in known:
-            yield RuleError("E002", f"{URLS}[{name!r}] is the name of no URL.", suggest(name, sorted(known)))
+            yield SettingError("E002", f"{URLS}[{name!r}] is the name of no URL.", suggest(name, sorted(known)))
 
 
 def _known_settings() -> list[str]:

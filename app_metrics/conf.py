@@ -24,6 +24,7 @@ MAX_TIMEOUT = 60
 MAX_FLUSH_INTERVAL = 3600
 DEFAULT_CATCH_UP = 3
 MAX_CATCH_UP = 366
+MAX_CHUNK_SIZE = 30_000
 
 
 class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped

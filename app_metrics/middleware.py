@@ -1,4 +1,4 @@
-"""One collector per request, whose batch goes out after the body was handed to the server."""
+"""One scope per request, whose batch goes out after the body was handed to the server."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from . import conf
 from .contrib.url_rules import arecord_response, record_response
-from .recording.scope import Collector, activated, enter, leave
+from .recording.scope import Scope, activated, enter, leave
 
 
 class MetricsMiddleware:
@@ -33,30 +33,30 @@ class MetricsMiddleware:
         return self._acall(request) if self._is_async else self._call(request)
 
     def _call(self, request: HttpRequest) -> Any:
-        collector = Collector()
-        _close_with(request, collector)
-        token = enter(collector)
+        scope = Scope()
+        _close_with(request, scope)
+        token = enter(scope)
         try:
             response = self._answer(request)
         except BaseException:
-            collector.close()
+            scope.close()
             raise
         finally:
             leave(token)
-        return _scoped(response, collector)
+        return _scoped(response, scope)
 
     async def _acall(self, request: HttpRequest) -> Any:
-        collector = Collector()
-        _close_with(request, collector)
-        token = enter(collector)
+        scope = Scope()
+        _close_with(request, scope)
+        token = enter(scope)
         try:
             response = await self._aanswer(request)
         except BaseException:  # a client that disconnects cancels the view
-            await collector.aclose()
+            await scope.aclose()
             raise
         finally:
             leave(token)
-        return _scoped(response, collector)
+        return _scoped(response, scope)
 
     def _answer(self, request: HttpRequest) -> Any:
         started = perf_counter()
@@ -79,11 +79,11 @@ class MetricsMiddleware:
         return response
 
 
-def _close_with(request: HttpRequest, collector: Collector) -> None:
-    """Close a collector when the request closes.
+def _close_with(request: HttpRequest, scope: Scope) -> None:
+    """Close a scope when the request closes.
 
     Django registers `request.close` with whatever response is the final one, so this survives a middleware outside
-    ours that raises or replaces the response. The closure holds the collector, because the context variable is not
+    ours that raises or replaces the response. The closure holds the scope, because the context variable is not
     visible there under ASGI.
     """
     close_request = request.close
@@ -93,13 +93,13 @@ def _close_with(request: HttpRequest, collector: Collector) -> None:
             close_request()
         finally:
             vars(request).pop("close", None)  # else the request would hold itself until garbage is collected
-            _close_on_owner(collector)
+            _close_on_owner(scope)
 
     request.close = close  # type: ignore[method-assign]
 
 
-def _close_on_owner(collector: Collector) -> None:
-    """Close a collector on the thread that owns the connection.
+def _close_on_owner(scope: Scope) -> None:
+    """Close a scope on the thread that owns the connection.
 
     Servers close the request there. The asynchronous test client does not: there the owner is the thread that waits
     in `async_to_sync`, and with it the transaction of the test.
@@ -107,19 +107,19 @@ def _close_on_owner(collector: Collector) -> None:
     waiting = getattr(AsyncToSync.executors, "current", None)
     if waiting is not None:
         with suppress(RuntimeError):  # this is its thread, or it waits no longer
-            waiting.submit(collector.close)
+            waiting.submit(scope.close)
             return
-    collector.close()
+    scope.close()
 
 
-def _scoped(response: Any, collector: Collector) -> Any:
-    """Keep the collector current while a streaming body is made, and while its generators are closed."""
+def _scoped(response: Any, scope: Scope) -> Any:
+    """Keep the scope current while a streaming body is made, and while its generators are closed."""
     if not response.streaming:
         return response
     close_response = response.close
 
     def close() -> None:
-        with activated(collector):
+        with activated(scope):
             close_response()
 
     response.close = close
@@ -127,15 +127,15 @@ def _scoped(response: Any, collector: Collector) -> Any:
     if getattr(response, "file_to_stream", None) is None:
         # The iterator itself, not `streaming_content`, whose asynchronous form does not close what it iterates.
         if response.is_async:
-            response.streaming_content = stream = _aiterate(response._iterator, collector)
+            response.streaming_content = stream = _aiterate(response._iterator, scope)
             response._resource_closers.append(partial(_close_stream, stream))
         else:
-            response.streaming_content = _iterate(response._iterator, collector)
+            response.streaming_content = _iterate(response._iterator, scope)
     return response
 
 
 def _close_stream(stream: AsyncGenerator[Any]) -> None:
-    """End a stream that its visitor left, while the collector is open; Django leaves that to the garbage collector."""
+    """End a stream that its visitor left, while the scope is open; Django leaves that to the garbage collector."""
 
     async def aclose() -> None:
         await stream.aclose()
@@ -146,32 +146,32 @@ def _close_stream(stream: AsyncGenerator[Any]) -> None:
         async_to_sync(aclose)()
 
 
-def _iterate(content: Iterator[Any], collector: Collector) -> Iterator[Any]:
+def _iterate(content: Iterator[Any], scope: Scope) -> Iterator[Any]:
     while True:
-        with activated(collector):
+        with activated(scope):
             try:
                 part = next(content)
             except StopIteration:
                 return
             except BaseException:
-                collector.close()  # under ASGI nobody else would
+                scope.close()  # under ASGI nobody else would
                 raise
         yield part
 
 
-async def _aiterate(content: AsyncIterator[Any], collector: Collector) -> AsyncGenerator[Any]:
+async def _aiterate(content: AsyncIterator[Any], scope: Scope) -> AsyncGenerator[Any]:
     try:
         while True:
-            with activated(collector):
+            with activated(scope):
                 try:
                     part = await anext(content)
                 except StopAsyncIteration:
                     return
                 except Exception:
-                    await collector.aclose()  # nobody else would
+                    await scope.aclose()  # nobody else would
                     raise
             yield part
     finally:
         if hasattr(content, "aclose"):
-            with activated(collector):
+            with activated(scope):
                 await content.aclose()

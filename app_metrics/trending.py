@@ -3,22 +3,12 @@
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Context, Decimal
 
-from .core.comparisons import (
-    BEFORE,
-    YEAR_BEFORE,
-    Moment,
-    Plan,
-    closed,
-    latest_closed,
-    moment_of,
-    running,
-    week_of,
-    whole,
-)  # fmt: skip
+from .core.calendar import Moment, moment_of  # fmt: skip
+from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, latest_closed, running, week_of, whole
+from .core.numbers import Number
 from .core.periods import DAY, MONTH, WEEK, YEAR, Piece
-from .core.summary import EXACT, Number, Summary, headline
+from .core.summary import Summary, headline
 from .models import Item, LedgerRow, Metric, Total
 from .models.folding import fold_together
 from .models.pending import held
@@ -26,8 +16,6 @@ from .models.queries import Sources
 
 TRENDED = (DAY, WEEK, MONTH, YEAR)
 
-# What a comparison comes to.
-UP, DOWN, SAME, NEW, NOT_AVAILABLE = "up", "down", "same", "new", "n/a"
 
 # The groups of the classic dictionary and their names.
 CLASSIC = {
@@ -36,53 +24,6 @@ CLASSIC = {
     MONTH: ("month", "previous_month", "previous_month_year"),
     YEAR: ("year", "previous_year"),
 }
-
-_RATIO = Context(prec=28)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A metric's summary beside an earlier one.
-
-    `start` is the first date of the earlier period; None where there is none, as for a week 53.
-    """
-
-    kind: str
-    start: date | None
-    now: Summary | None
-    then: Summary | None
-
-    @property
-    def current(self) -> Number | None:
-        """A counter's total, a gauge's last value, a timer's mean in seconds; None where nothing was recorded."""
-        return headline(self.kind, self.now)
-
-    @property
-    def base(self) -> Number | None:
-        return None if self.start is None else headline(self.kind, self.then)
-
-    @property
-    def change(self) -> Number | None:
-        """The absolute change: current − base."""
-        if self.current is None or self.base is None:
-            return None
-        return EXACT.subtract(self.current, self.base)
-
-    @property
-    def relative(self) -> Decimal | None:
-        """The relative change, (current − base) ÷ |base|: 0.5 is half as much again; None on a base of zero."""
-        if self.change is None or not self.base:
-            return None
-        return _RATIO.divide(Decimal(self.change), Decimal(self.base).copy_abs())
-
-    @property
-    def verdict(self) -> str:
-        """Return "up", "down" or "same"; "new" where there was nothing before, "n/a" where nothing can be compared."""
-        if self.start is None or self.current is None:
-            return NOT_AVAILABLE
-        if not self.base:
-            return NEW if self.current or self.base is None else NOT_AVAILABLE
-        return UP if self.current > self.base else DOWN if self.current < self.base else SAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from .aggregation.run import MAX_CHUNK_SIZE
-from .conf import MAX_CATCH_UP, MAX_FLUSH_INTERVAL, MAX_TIMEOUT
+from .conf import MAX_CATCH_UP, MAX_CHUNK_SIZE, MAX_FLUSH_INTERVAL, MAX_TIMEOUT
 
 
 def _is_bool(value: Any) -> bool:

@@ -134,7 +134,8 @@ def aggregate_alone(alias: str) -> None:
     """Print how long an aggregation took, its statements, and the peak of memory in MiB."""
     from django.db import connections
 
-    from app_metrics.aggregation.run import aggregate, backlog
+    from app_metrics.aggregation.backlog import backlog
+    from app_metrics.aggregation.run import aggregate
     from tests.soak.workers import peak
 
     statements = 0

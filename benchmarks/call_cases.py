@@ -11,7 +11,7 @@ from .peers import Datadog, OpenTelemetry, Prometheus, counted
 PROMETHEUS, OPENTELEMETRY, DATADOG = "prometheus_client", "OpenTelemetry SDK", "datadog"
 OURS = "django-app-metrics"
 
-# Calls at a time: in a scope, fewer than the collector folds at once.
+# Calls at a time: in a scope, fewer than the scope folds at once.
 RUNS = 1000
 THREADS = 8
 # Scopes in a row in each of the threads: some milliseconds even of the fastest call, where the interpreter lets a

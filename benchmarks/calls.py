@@ -2,7 +2,7 @@
 
 A call in a scope is measured without the beginning and the end of the scope, which has fewer entries than are folded at
 once; further rows add the scope, the folding and the handing over to a backend that only keeps batches. All is timed by
-`timeit`, with the garbage collector on. Threads go through many scopes in a row, for longer than the interpreter lets
+`timeit`, with the garbage scope on. Threads go through many scopes in a row, for longer than the interpreter lets
 one of them run, so that they get in each other's way. Afterwards all that was timed must have counted every call.
 """
 

@@ -192,7 +192,7 @@ def recorded(metric: Any, period: str = "day", **which: Any) -> int:
 
 
 def by_plan(metric: Any) -> list[int]:
-    from app_metrics.core.summary import encode_labels
+    from app_metrics.core.labels import encode_labels
 
     return [recorded(metric, labels=encode_labels({"plan": plan})) for plan in history.PLANS]
 

@@ -132,7 +132,8 @@ def metrics() -> list[Any]:
 
 
 def parameters() -> dict[str, Any]:
-    from app_metrics.core.summary import encode_labels, new_batch_id
+    from app_metrics.core.batch import new_batch_id
+    from app_metrics.core.labels import encode_labels
 
     first = first_day()
     return {

@@ -12,7 +12,7 @@ SQL = """
 def inserting(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     from django.db import connection
 
-    from app_metrics.core.summary import new_batch_id
+    from app_metrics.core.batch import new_batch_id
 
     def middleware(request: Any) -> Any:
         response = get_response(request)

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 from django.db import connections, transaction
 
-from app_metrics.core.summary import Summary, encode_labels, merge, new_batch_id
+from app_metrics.core.batch import new_batch_id
+from app_metrics.core.labels import encode_labels
+from app_metrics.core.summary import Summary, merge
 
 # What the log repeats: so many different rows.
 PATTERN = 10_000

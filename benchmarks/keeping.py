@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from app_metrics.core.summary import Batch
+from app_metrics.core.batch import Batch
 from app_metrics.transport import base
 
 PATH = __name__
@@ -11,7 +11,7 @@ kept: list[Batch] = []
 
 
 class MetricsBackend(base.MetricsBackend):
-    waits = False
+    blocks = False
 
     def write(self, batch: Batch) -> None:
         kept.append(batch)

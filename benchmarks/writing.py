@@ -91,7 +91,8 @@ def spare_the_disk() -> None:
 
 def writing(write: Callable[[Any], Any], slugs: int) -> Callable[[], Any]:
     """Return a call that writes a new batch of the same summaries."""
-    from app_metrics.core.summary import Batch, Key, Summary
+    from app_metrics.core.batch import Batch, Key
+    from app_metrics.core.summary import Summary
 
     summary = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
     summaries = {Key(f"slug-{number}", "counter", "{}", DAY, 9): summary for number in range(slugs)}
@@ -151,7 +152,7 @@ def one_by_one(connection: Any, slugs: int) -> Subject:
 
 def by_hand(connection: Any, slugs: int, who: str) -> Subject:
     """Return a call that writes rows as somebody would by hand, with nothing left to do but their ids."""
-    from app_metrics.core.summary import new_batch_id
+    from app_metrics.core.batch import new_batch_id
 
     width = len(COLUMNS)
     row = "(" + ", ".join(["%s"] * width) + ")"
@@ -191,7 +192,7 @@ def to_redis() -> Results:
         for slugs in SIZES:
             idle, write = nothing(backend, client, slugs), writing(backend.write, slugs)
             results |= timed(slugs, {"a script that does nothing": idle, "redis": write}, client.ping)
-        counted = sum(summary.count for held in backend.held() for summary in held.summaries.values())
+        counted = sum(summary.count for held in backend.pending() for summary in held.summaries.values())
     check("redis", counted, EVENTS * sum(SIZES) * WRITES * (REPEATS + 1))
     return results
 
@@ -223,7 +224,8 @@ def bring() -> float:
     from django.test import override_settings
 
     from app_metrics.aggregation.run import aggregate
-    from app_metrics.core.summary import Batch, Key, Summary
+    from app_metrics.core.batch import Batch, Key
+    from app_metrics.core.summary import Summary
     from app_metrics.models import Item, Metric
 
     Item.objects.all().delete()

@@ -20,7 +20,7 @@ from app_metrics.conf import (
     time_zone,
     timeout,
 )
-from app_metrics.core.summary import OVERFLOW_LABELS
+from app_metrics.core.labels import OVERFLOW_LABELS
 from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport.loading import get_backend

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 
 from app_metrics import metric
 from app_metrics.middleware import MetricsMiddleware
-from app_metrics.recording.scope import current_collector
+from app_metrics.recording.scope import current_scope
 from tests.support.serving import BODY, METRICS, WRITE, Journal, journal, wsgi_get
 
 # A real handler ends every request by looking after the connections, which are the test's own.
@@ -113,7 +113,7 @@ def test_what_a_stream_recorded_before_it_broke_is_written(written: Journal) -> 
 def test_a_stream_that_is_made_does_not_leave_its_collector_behind(written: Journal) -> None:
     answer = MetricsMiddleware(lambda request: StreamingHttpResponse(iter(["first", "second"])))(HttpRequest())
     for _ in answer:
-        assert current_collector() is None
+        assert current_scope() is None
 
 
 def test_the_server_may_send_a_file_by_itself(written: Journal) -> None:
@@ -156,7 +156,7 @@ def test_a_request_within_a_view_is_a_batch_of_its_own(written: Journal) -> None
     slugs = [sorted(key.slug for key in batch.summaries) for batch in written.batches]
     assert slugs == [["page"], ["scope"], ["outer"]]
     assert written.count("outer") == 2
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 def test_two_requests_on_one_thread_share_nothing(written: Journal) -> None:
@@ -167,7 +167,7 @@ def test_two_requests_on_one_thread_share_nothing(written: Journal) -> None:
 
 def test_the_collector_is_gone_when_the_response_is_made(written: Journal) -> None:
     MetricsMiddleware(lambda request: HttpResponse())(HttpRequest())
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 def test_disabled_metrics_cost_nothing(written: Journal, settings: Any) -> None:

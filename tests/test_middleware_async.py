@@ -14,7 +14,7 @@ from django.test import AsyncClient, TestCase, override_settings
 from app_metrics import metric
 from app_metrics.middleware import MetricsMiddleware
 from app_metrics.models import Item
-from app_metrics.recording.scope import current_collector
+from app_metrics.recording.scope import current_scope
 from tests.support.serving import BODY, METRICS, WRITE, Journal, asgi_get, journal, witnessed
 
 HERE = "tests.test_middleware_async."
@@ -196,7 +196,7 @@ def test_the_middleware_takes_no_thread_and_django_adapts_nothing(
         get("/aquiet/", written.events)
     assert threads == [threading.get_ident()]
     assert [record for record in caplog.records if record.name == "django.request"] == []
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 @override_settings(**SITE)

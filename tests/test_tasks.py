@@ -6,10 +6,10 @@ from django.core.management import CommandError
 from django.db import DataError, InterfaceError, OperationalError, ProgrammingError
 
 from app_metrics import metric, tasks
-from app_metrics.aggregation.run import backlog
+from app_metrics.aggregation.backlog import backlog
 from app_metrics.core import dropped
+from app_metrics.core.batch import Batch
 from app_metrics.core.serialization import encode_batch
-from app_metrics.core.summary import Batch
 from app_metrics.models import AggregationRun, Item
 from tests.support.contract import VARIED, batch_of
 

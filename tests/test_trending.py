@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.comparisons import Comparison
 from app_metrics.core.summary import Summary
 from app_metrics.models import Item, Metric
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
-from app_metrics.trending import Comparison, trending_for_metric, trends
+from app_metrics.trending import trending_for_metric, trends
 from tests.support.threads import while_another
 
 FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))

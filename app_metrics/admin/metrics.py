@@ -6,8 +6,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..core.formatting import shown
+from ..core.labels import OVERFLOW_LABELS
 from ..core.periods import DAY, MONTH
-from ..core.summary import OVERFLOW_LABELS
 from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
 from .base import ReadOnlyAdmin
 

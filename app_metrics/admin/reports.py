@@ -16,13 +16,14 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
+from ..core.calendar import today
 from ..models import Delivery, MetricSet, Unsubscription
-from ..models.queries import today
 from ..models.reports import FAILED, SENT_PERIOD_NAMES, SENT_PERIODS, SKIPPED, UNDECIDED, WAITING
 from ..notifications.outbox import describe
 from ..reports.content import Report
+from ..reports.planning import earliest_due
 from ..reports.recipients import address_of
-from ..reports.sending import earliest_due, next_report, rendered, send_test
+from ..reports.sending import next_report, rendered, send_test
 from .base import OutgoingMailAdmin, ReadOnlyAdmin
 
 # The mail's styles are its own, and nothing else in it may run or load.

@@ -9,8 +9,11 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from ..core.batch import Key
+from ..core.labels import decode_labels
+from ..core.numbers import COUNT_LIMIT, EXACT, TOTAL_LIMIT, Number
 from ..core.periods import HOURS
-from ..core.summary import COUNT_LIMIT, EXACT, KINDS, TOTAL_LIMIT, Key, Number, Summary, decode_labels
+from ..core.summary import KINDS, Summary
 from ..core.validation import check_slug
 from ..models import QuarantinedItem
 from ..storage.dialects.base import KEY_COLUMNS, SUMMARY_COLUMNS, Row

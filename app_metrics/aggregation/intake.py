@@ -1,14 +1,22 @@
 """Bring to the item log what waits at a destination or in files, before an aggregation takes it from there."""
 
 import logging
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
 
+from ..conf import settings
+from ..storage.dialects.base import BAD_DATA
+from ..storage.ledger import write_once
+from ..transport import spool
 from ..transport.loading import get_backend, load_backend
 from ..transport.retrying import RetryingBackend
-from .replaying import replay
 
 logger = logging.getLogger("app_metrics")
+
+# Records of one transaction: the end of each costs more than what is in it.
+AT_ONCE = 200
 
 
 def gather() -> list[str]:
@@ -46,3 +54,54 @@ def _drained(backend: RetryingBackend) -> list[str]:
         logger.exception("What waits at the backend's destination could not be brought to the item log")
         return [f"What waits at the backend's destination could not be brought: {error!r}"]
     return []
+
+
+def replay() -> list[str]:
+    """Write what is in the spool through the ledger; return what went wrong, one line each.
+
+    What cannot be written now stays in its file for the next time. Several may do this at once.
+    """
+    if not spool.CAN_LOCK:
+        return []
+    failures: list[str] = []
+    for segment in spool.segments():
+        try:
+            failures += _replay(segment)
+        except OSError as error:
+            logger.exception("A file of the spool could not be read, or not removed")
+            failures.append(f"{segment} could not be brought: {error!r}")
+        except Exception as error:
+            logger.exception("What is in the spool could not be brought to the item log")
+            return [*failures, f"What is in the spool could not be brought: {error!r}"]
+    return failures
+
+
+def _replay(segment: Path) -> list[str]:
+    with spool.claim(segment) as file:
+        if file is None:
+            return []
+        records = spool.records(file)
+        parts = (records[first : first + AT_ONCE] for first in range(0, len(records), AT_ONCE))
+        damaged = [record for part in parts for record in _write_all(part, segment)]
+        failures = []
+        if damaged:
+            aside = spool.set_aside(segment, damaged)
+            failures.append(f"{len(damaged)} batches of the spool could not be counted; they are in {aside}.")
+        segment.unlink()
+    return failures
+
+
+def _write_all(records: list[bytes], segment: Path) -> list[bytes]:
+    """Count the batches of some records in one transaction, which nothing may undo; return the damaged ones."""
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
+        return [record for record in records if not _write(record, segment)]
+
+
+def _write(record: bytes, segment: Path) -> bool:
+    """Count the batch of a record, unless it was counted before; tell whether that is possible at all."""
+    try:
+        write_once(spool.decode(record))
+    except BAD_DATA as error:
+        logger.error("A record of %s cannot be counted and is set aside: %s", segment, error)
+        return False
+    return True

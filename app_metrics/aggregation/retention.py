@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from typing import Any
 
 from ..conf import settings
-from ..contrib.rules import RuleError, suggest
+from ..core.calendar import today
 from ..core.periods import DAY, HOUR, MONTH, WEEK
+from ..core.setting_rules import SettingError, suggest
 from ..models import Metric, Total
-from ..models.queries import today
 
 SETTING = "APP_METRICS_RETENTION"
 # Years stay: all-time totals are made of them.
@@ -26,18 +26,18 @@ class Limit:
     before: date
 
 
-def compile_retention(value: Any) -> tuple[dict[str, int], list[RuleError]]:
+def compile_retention(value: Any) -> tuple[dict[str, int], list[SettingError]]:
     """Return days by period, and the mistakes."""
     if not isinstance(value, Mapping):
         hint = f'Map periods to days: {SETTING} = {{"hour": 60, "day": 1100}}.'
-        return {}, [RuleError("E020", f"{SETTING} is {value!r}, which is no mapping.", hint)]
+        return {}, [SettingError("E020", f"{SETTING} is {value!r}, which is no mapping.", hint)]
     days: dict[str, int] = {}
-    errors: list[RuleError] = []
+    errors: list[SettingError] = []
     for period, number in value.items():
         if period not in PERIODS:
-            errors.append(RuleError("E020", f"{SETTING} names {period!r}.", suggest(period, PERIODS)))
+            errors.append(SettingError("E020", f"{SETTING} names {period!r}.", suggest(period, PERIODS)))
         elif type(number) is not int or number < 1:
-            errors.append(RuleError("E020", f"{SETTING}[{period!r}] is {number!r}.", "Give a number of days."))
+            errors.append(SettingError("E020", f"{SETTING}[{period!r}] is {number!r}.", "Give a number of days."))
         else:
             days[period] = number
     return days, errors

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from ..conf import settings
-from ..contrib.rules import RuleError
+from ..core.setting_rules import SettingError
 
 SETTING = "APP_METRICS_API_TOKENS"
 PERMISSION = "app_metrics.view_metric"
@@ -32,17 +32,17 @@ View = Callable[..., HttpResponse]
 Tell = Callable[[int, str], HttpResponse]
 
 
-def compile_tokens(value: Any) -> tuple[list[str], list[RuleError]]:
+def compile_tokens(value: Any) -> tuple[list[str], list[SettingError]]:
     """Return the hashes, and the mistakes; these do not repeat the value, which may be a token by mistake."""
     if not isinstance(value, (list, tuple)):
-        return [], [RuleError("E021", f"{SETTING} is a {type(value).__name__}, not a list.", HINT)]
+        return [], [SettingError("E021", f"{SETTING} is a {type(value).__name__}, not a list.", HINT)]
     hashes: list[str] = []
-    errors: list[RuleError] = []
+    errors: list[SettingError] = []
     for number, each in enumerate(value):
         if not isinstance(each, str) or not _HASH.fullmatch(each):
-            errors.append(RuleError("E021", f"{SETTING}[{number}] is not 64 hex digits in lower case.", HINT))
+            errors.append(SettingError("E021", f"{SETTING}[{number}] is not 64 hex digits in lower case.", HINT))
         elif each == _HASH_OF_NOTHING:
-            errors.append(RuleError("E021", f"{SETTING}[{number}] is the hash of an empty token.", HINT))
+            errors.append(SettingError("E021", f"{SETTING}[{number}] is the hash of an empty token.", HINT))
         else:
             hashes.append(each)
     return hashes, errors

@@ -6,8 +6,8 @@ from datetime import date, datetime
 
 from django.http import HttpRequest
 
-from ..contrib.rules import suggest
 from ..core.periods import FIRST_YEAR, LAST_YEAR
+from ..core.setting_rules import suggest
 from ..core.validation import check_labels
 
 LABEL = "label."

@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.formatting import one_line
-from ..core.summary import COUNTER, GAUGE, TIMER, Summary, merge, readable_labels
+from ..core.labels import readable_labels
+from ..core.plain_text import one_line
+from ..core.summary import COUNTER, GAUGE, TIMER, Summary, merge
 from ..models import Item, LedgerRow, Metric, Total
 from ..models.folding import all_time
 from ..models.pending import held

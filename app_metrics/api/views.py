@@ -11,14 +11,17 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 
 from ..conf import first_weekday, time_zone
-from ..contrib.rules import suggest
+from ..core.calendar import starts_at, today
+from ..core.labels import readable_labels
+from ..core.numbers import Number, trimmed
 from ..core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, Piece, bucket, period_start
-from ..core.summary import KINDS, Number, Summary, merge_all, readable_labels, trimmed
+from ..core.setting_rules import suggest
+from ..core.summary import KINDS, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Metric, MetricSet
 from ..models.folding import fold
 from ..models.pending import is_complete
-from ..models.queries import Point, point_headline, starts_at, today
+from ..models.queries import Point, point_headline
 from ..transfer.csv_export import inert_json
 from ..trending import sources
 from .access import View, door

@@ -12,8 +12,8 @@ from django.core.checks import CheckMessage, Error
 from django.db import connections
 
 from ..conf import settings, timeout
+from ..core.batch import Batch
 from ..core.serialization import encode_batch
-from ..core.summary import Batch
 from ..storage.dialects import commits_at_once
 from ..storage.ledger import write_once
 from ..transport import base
@@ -27,7 +27,7 @@ logger = logging.getLogger("app_metrics")
 
 
 class MetricsBackend(base.MetricsBackend):
-    counts = True
+    feeds_totals = True
 
     def __init__(self) -> None:
         self._breaker = Breaker()
@@ -44,7 +44,7 @@ class MetricsBackend(base.MetricsBackend):
         if not self._published(batch):
             write_once(batch, tries=1)  # a request waits, and what fails is kept and tried again
 
-    def keeps(self) -> bool:
+    def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])
 
     def check(self) -> Sequence[CheckMessage]:

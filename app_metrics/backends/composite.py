@@ -8,7 +8,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
-from ..core.summary import Batch
+from ..core.batch import Batch
 from ..transport import base
 from ..transport.loading import load_backend
 from ..transport.retrying import RetryingBackend
@@ -19,8 +19,8 @@ class MetricsBackend(base.MetricsBackend):
 
     def __init__(self) -> None:
         self._destinations = [RetryingBackend(load_backend(path)) for path in _paths()]
-        self.waits = any(destination.waits for destination in self._destinations)
-        self.counts = any(destination.counts for destination in self._destinations)
+        self.blocks = any(destination.blocks for destination in self._destinations)
+        self.feeds_totals = any(destination.feeds_totals for destination in self._destinations)
 
     def write(self, batch: Batch) -> None:
         for destination in self._destinations:
@@ -30,8 +30,8 @@ class MetricsBackend(base.MetricsBackend):
     def kept(self) -> int:
         return sum(destination.kept for destination in self._destinations)
 
-    def keeps(self) -> bool:
-        return all(destination.keeps() for destination in self._destinations)
+    def is_durable(self) -> bool:
+        return all(destination.is_durable() for destination in self._destinations)
 
     def retry(self, until: float = math.inf) -> None:
         """Let every destination have what was kept for it."""
@@ -49,8 +49,8 @@ class MetricsBackend(base.MetricsBackend):
         if failures:
             raise ExceptionGroup("Not every destination could be drained", failures)
 
-    def held(self) -> Sequence[Batch]:
-        return [batch for destination in self._destinations for batch in destination.held()]
+    def pending(self) -> Sequence[Batch]:
+        return [batch for destination in self._destinations for batch in destination.pending()]
 
     def check_destination(self) -> Sequence[CheckMessage]:
         return [message for destination in self._destinations for message in destination.check_destination()]
@@ -70,7 +70,7 @@ class MetricsBackend(base.MetricsBackend):
         ]
 
     def _counted_twice(self) -> Iterator[CheckMessage]:
-        counting = [each.backend.__module__ for each in self._destinations if each.counts]
+        counting = [each.backend.__module__ for each in self._destinations if each.feeds_totals]
         if len(counting) > 1:
             yield CheckWarning(
                 f"Everything counts {len(counting)} times: {' and '.join(counting)} bring it to the totals.",

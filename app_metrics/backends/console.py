@@ -2,7 +2,8 @@
 
 import sys
 
-from ..core.summary import Batch, Key, Summary
+from ..core.batch import Batch, Key
+from ..core.summary import Summary
 from ..transport import base
 
 

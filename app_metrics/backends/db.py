@@ -6,14 +6,14 @@ from typing import Any
 from django.db import DatabaseError, connections, transaction
 
 from ..conf import settings
-from ..core.summary import Batch
+from ..core.batch import Batch
 from ..storage.dialects import commits_at_once, dialect_for
 from ..storage.dialects.base import item_rows
 from ..transport import base
 
 
 class MetricsBackend(base.MetricsBackend):
-    counts = True
+    feeds_totals = True
 
     def write(self, batch: Batch) -> None:
         """Write all items of a batch in one statement; inside a transaction of the caller, within a savepoint.
@@ -25,11 +25,11 @@ class MetricsBackend(base.MetricsBackend):
             with _guarded(connection):
                 dialect_for(connection).insert_items(connection, item_rows(batch))
         except DatabaseError:
-            if self.keeps():
+            if self.is_durable():
                 connection.close_if_unusable_or_obsolete()  # the caller's next query shall find a good one
             raise
 
-    def keeps(self) -> bool:
+    def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])
 
 

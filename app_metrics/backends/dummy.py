@@ -1,11 +1,11 @@
 """Forget every batch."""
 
-from ..core.summary import Batch
+from ..core.batch import Batch
 from ..transport import base
 
 
 class MetricsBackend(base.MetricsBackend):
-    waits = False
+    blocks = False
 
     def write(self, batch: Batch) -> None:
         pass

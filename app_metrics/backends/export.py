@@ -7,8 +7,11 @@ from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
 
 from ..conf import max_label_sets
+from ..core.batch import Batch, Key
 from ..core.dropped import NOT_EXPORTED, drop
-from ..core.summary import EXACT, NO_LABELS, TIMER, Batch, Key, Number, Summary, add, cap_labels, headline, merge
+from ..core.labels import NO_LABELS, cap_labels
+from ..core.numbers import EXACT, Number, add
+from ..core.summary import TIMER, Summary, headline, merge
 from ..transport import base
 from ..transport.loading import get_backend
 
@@ -43,7 +46,7 @@ class Exporter(base.MetricsBackend):
         return folded
 
     def check(self) -> Sequence[CheckMessage]:
-        if get_backend().counts:
+        if get_backend().feeds_totals:
             return []
         return [
             CheckWarning(

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from ..core.summary import Batch
+from ..core.batch import Batch
 from ..transport import base
 
 # The latest batches, oldest first; bounded, because a test suite seldom clears it.
@@ -10,7 +10,7 @@ outbox: deque[Batch] = deque(maxlen=10_000)
 
 
 class MetricsBackend(base.MetricsBackend):
-    waits = False
+    blocks = False
 
     def write(self, batch: Batch) -> None:
         outbox.append(batch)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import Counter, Histogram, get_meter
 
+from ..core.batch import Batch
 from ..core.dropped import NOT_EXPORTED, drop
-from ..core.summary import COUNTER, GAUGE, Batch, Summary, decode_labels
+from ..core.labels import decode_labels
+from ..core.summary import COUNTER, GAUGE, Summary
 from .export import Exporter, timings_of
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ Record = Callable[[Summary, Attributes], None]
 class MetricsBackend(Exporter):
     """A metric is one instrument, of the kind it was first recorded under in this process."""
 
-    waits = False  # the SDK keeps the numbers, and sends them from a thread of its own
+    blocks = False  # the SDK keeps the numbers, and sends them from a thread of its own
 
     def __init__(self) -> None:
         super().__init__()

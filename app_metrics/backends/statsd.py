@@ -15,7 +15,10 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
-from ..core.summary import COUNTER, EXACT, GAUGE, Batch, Number, Summary, decode_labels, digits, trimmed
+from ..core.batch import Batch
+from ..core.labels import decode_labels
+from ..core.numbers import EXACT, Number, digits, trimmed
+from ..core.summary import COUNTER, GAUGE, Summary
 from .export import Exporter, Series, timings_of
 
 DEFAULT_PORT = 8125

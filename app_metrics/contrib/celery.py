@@ -1,4 +1,4 @@
-"""A collector scope for every run of a Celery task, and `APP_METRICS_CELERY`: count tasks, and time them, by name."""
+"""A scope scope for every run of a Celery task, and `APP_METRICS_CELERY`: count tasks, and time them, by name."""
 
 from time import perf_counter
 from typing import Any

@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 from ..conf import settings
+from ..core.setting_rules import SettingError
 from .auth import auth_models, auth_signals
 from .model_rules import compile_models
-from .rules import Rule, RuleError
+from .rules import Rule
 from .signal_rules import compile_signals
 from .url_rules import compile_urls
 
 AUTH = "APP_METRICS_AUTH"
 
 
-def configured_rules() -> tuple[list[Rule], list[RuleError]]:
+def configured_rules() -> tuple[list[Rule], list[SettingError]]:
     """Return the rules of URLs, models, signals and the switch for signups and logins, and the mistakes in them."""
     urls, mistakes = compile_urls(settings.APP_METRICS_URLS)
     models, model_mistakes = compile_models(settings.APP_METRICS_MODELS)

@@ -1,4 +1,4 @@
-"""A collector scope for every run of a task of `django.tasks`, which came with Django 6.0."""
+"""A scope scope for every run of a task of `django.tasks`, which came with Django 6.0."""
 
 from typing import Any
 

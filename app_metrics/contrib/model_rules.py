@@ -19,11 +19,12 @@ from django.db.models import Model, signals
 from django.dispatch import Signal, receiver
 
 from ..conf import settings
+from ..core.setting_rules import SettingError, entries, suggest
 from ..recording.metrics import metric
 from .auth import auth_models
 from .connections import Connections
 from .row_dates import CREATED, RowDate, compile_row_date
-from .rules import READ_ONLY, Getter, Parser, Rule, RuleError, alters_data, attribute_path, entries, imported, suggest
+from .rules import READ_ONLY, Getter, Parser, Rule, alters_data, attribute_path, imported
 
 SETTING = "APP_METRICS_MODELS"
 EVENTS_EXAMPLE = '{"created": "new_orders"}'
@@ -87,20 +88,20 @@ def configured() -> CompiledRules:
     return [each for setting in (settings.APP_METRICS_MODELS, auth_models()) for each in compile_models(setting)[0]]
 
 
-def compile_models(setting: Any, name: str = SETTING) -> tuple[CompiledRules, list[RuleError]]:
+def compile_models(setting: Any, name: str = SETTING) -> tuple[CompiledRules, list[SettingError]]:
     """Return the rules that are right, and the mistakes; `name` is what these say they are in."""
     compiled: CompiledRules = []
-    errors: list[RuleError] = []
+    errors: list[SettingError] = []
     try:
         for label, events in entries(name, setting, EXAMPLE):
             compiled += _compile_model(label, events, f"{name}[{label!r}]", errors)
-    except RuleError as error:
+    except SettingError as error:
         errors.append(error)
     return compiled, errors
 
 
 def _compile_model(
-    label: str, events: Any, origin: str, errors: list[RuleError]
+    label: str, events: Any, origin: str, errors: list[SettingError]
 ) -> Iterator[tuple[type[Model], str, list[Rule]]]:
     try:
         model = _model(label, origin)
@@ -113,15 +114,15 @@ def _compile_model(
             rules, mistakes = Parser(f"{origin}[{event!r}]", partial(_reference, model), options).parse(value)
             errors += mistakes
             yield model, event, rules
-    except RuleError as error:
+    except SettingError as error:
         errors.append(error)
 
 
-def _mistaken_event(model: type[Model], event: str, origin: str) -> RuleError | None:
+def _mistaken_event(model: type[Model], event: str, origin: str) -> SettingError | None:
     if event not in EVENTS:
-        return RuleError("E004", f"{origin} has the unknown event {event!r}.", suggest(event, list(EVENTS)))
+        return SettingError("E004", f"{origin} has the unknown event {event!r}.", suggest(event, list(EVENTS)))
     if event == "m2m_changed" and not model._meta.local_many_to_many and model not in _tables_between():
-        return RuleError(
+        return SettingError(
             "E004", f"{origin} has m2m_changed, but the model declares no many-to-many relation.",
             "Name the model that declares the relation, or the one of the table between: "
             f"{', '.join(sorted(each._meta.label for each in _tables_between()))}.",
@@ -138,11 +139,11 @@ def _model(label: str, origin: str) -> type[Model]:
         model = apps.get_model(label)
     except (LookupError, ValueError) as error:
         known = [each._meta.label for each in apps.get_models(include_auto_created=True)]
-        raise RuleError("E003", f"{origin} names no installed model.", suggest(label, known)) from error
+        raise SettingError("E003", f"{origin} names no installed model.", suggest(label, known)) from error
     if model._meta.swapped:
         return _model(model._meta.swapped, origin)
     if model._meta.app_label == "app_metrics":
-        raise RuleError("E003", f"{origin} would have app_metrics count itself.", "Remove this entry.")
+        raise SettingError("E003", f"{origin} would have app_metrics count itself.", "Remove this entry.")
     return model
 
 
@@ -197,11 +198,11 @@ def _relations(model: type[Model], names: Sequence[str]) -> list[str]:
     fields = {field.name: field for field in model._meta.get_fields()}
     name, *rest = names
     if not hasattr(model, name):
-        raise RuleError(
+        raise SettingError(
             "E008", f"refers to {name!r}, which {model._meta.label} does not have", suggest(name, [*fields])
         )
     if alters_data(getattr(model, name)):
-        raise RuleError("E008", f"refers to {name!r} of {model._meta.label}, which changes data", READ_ONLY)
+        raise SettingError("E008", f"refers to {name!r} of {model._meta.label}, which changes data", READ_ONLY)
     related = getattr(fields.get(name), "related_model", None)
     if not isinstance(related, type) or fields[name].one_to_many or fields[name].many_to_many:
         return []

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from ..conf import settings, time_zone
 from ..core.periods import midnight
+from ..core.setting_rules import SettingError, suggest
 from ..core.validation import check_time
-from .rules import RuleError, suggest
 
 CREATED = "created"
 
@@ -59,20 +59,20 @@ class RowDate:
 def compile_row_date(model: type[Model], event: str, value: Any) -> RowDate:
     """Return what the key names. Raises RuleError."""
     if event != CREATED:
-        raise RuleError(
+        raise SettingError(
             "E001", f"has the key 'backfill' on the event {event!r}", f"Give it to a rule of {CREATED!r}, or remove it."
         )
     if model._meta.proxy:
         hint = f"Move the rule to {model._meta.concrete_model._meta.label}, or remove the key."  # type: ignore[union-attr]
-        raise RuleError("E001", "has the key 'backfill', but rows do not say which proxy created them", hint)
+        raise SettingError("E001", "has the key 'backfill', but rows do not say which proxy created them", hint)
     dated = [field.name for field in model._meta.concrete_fields if isinstance(field, DateField)]
     try:
         field = model._meta.get_field(value)
     except FieldDoesNotExist as error:
         message = f"refers to {value!r}, which {model._meta.label} does not have"
-        raise RuleError("E008", message, suggest(value, dated)) from error
+        raise SettingError("E008", message, suggest(value, dated)) from error
     if not isinstance(field, DateField):
-        raise RuleError("E008", f"refers to {value!r}, which is no date field", suggest(value, dated))
+        raise SettingError("E008", f"refers to {value!r}, which is no date field", suggest(value, dated))
     return RowDate(field)
 
 

@@ -1,8 +1,7 @@
 """Rules: what the settings say is to be counted, and when. Shared by URL, model and signal rules."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -10,6 +9,7 @@ from django.utils.text import slugify
 
 from .. import conf
 from ..core.dropped import FAILED_RULE, drop, warn_once
+from ..core.setting_rules import SettingError, suggest
 from ..core.summary import COUNTER
 from ..core.validation import MAX_LABEL_LENGTH, MAX_SLUG_LENGTH, check_labels, check_number, check_slug
 from ..recording.metrics import metric
@@ -20,14 +20,6 @@ Getter = Callable[[Source], Any]
 
 KEYS = ("slug", "num", "labels", "when")
 READ_ONLY = "Give a path or a callable that only reads."
-
-
-class RuleError(Exception):
-    """A mistake in a rule, with what would mend it; `code` is the id of its check message."""
-
-    def __init__(self, code: str, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.code, self.hint = code, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +87,14 @@ class Parser:
     ) -> None:
         self.origin, self._reference, self._options = origin, reference, options or {}
 
-    def parse(self, value: Any) -> tuple[list[Rule], list[RuleError]]:
+    def parse(self, value: Any) -> tuple[list[Rule], list[SettingError]]:
         """Return the rules that are right and the mistakes of those that are not."""
         rules: list[Rule] = []
-        errors: list[RuleError] = []
+        errors: list[SettingError] = []
         for each in value if isinstance(value, (list, tuple)) else [value]:
             try:
                 rules.append(self._rule(each))
-            except RuleError as error:
+            except SettingError as error:
                 errors.append(error)
         return rules, errors
 
@@ -169,20 +161,13 @@ class Parser:
     def _guarded(self, compile_value: Callable[[Any], Any], value: Any) -> Any:
         try:
             return compile_value(value)
-        except RuleError as error:
+        except SettingError as error:
             raise self.error(error.code, str(error), error.hint) from error
         except Exception as error:
             raise self.error("E001", f"has the value {value!r}", f"Correct it: {error}.") from error
 
-    def error(self, code: str, message: str, hint: str) -> RuleError:
-        return RuleError(code, f"{self.origin} {message}.", hint)
-
-
-def entries(setting: str, value: Any, example: str) -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a setting that maps names to rules. Raises RuleError where it is no such mapping."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise RuleError("E001", f"{setting} is {value!r}, which does not map names to rules.", f"Map them: {example}.")
-    yield from value.items()
+    def error(self, code: str, message: str, hint: str) -> SettingError:
+        return SettingError(code, f"{self.origin} {message}.", hint)
 
 
 def attribute_path(names: Sequence[str]) -> Getter:
@@ -212,20 +197,17 @@ def alters_data(value: Any) -> bool:
 
 
 def imported(path: str, instead: str) -> Callable[..., Any]:
-    """Return the callable at a dotted path. Raises RuleError where there is none; `instead` says what else will do."""
+    """Return the callable at a dotted path; `instead` says what else may be given.
+
+    Raises SettingError where there is none.
+    """
     hint = f"Give {instead}, or the dotted path of a callable."
     try:
         found = import_string(path)
     except Exception as error:
-        raise RuleError("E008", f"refers to {path!r}, which cannot be imported ({error})", hint) from error
+        raise SettingError("E008", f"refers to {path!r}, which cannot be imported ({error})", hint) from error
     if not callable(found):
-        raise RuleError("E008", f"refers to {path!r}, which is not callable", hint)
+        raise SettingError("E008", f"refers to {path!r}, which is not callable", hint)
     if alters_data(found):
-        raise RuleError("E008", f"refers to {path!r}, which changes data", READ_ONLY)
+        raise SettingError("E008", f"refers to {path!r}, which changes data", READ_ONLY)
     return found  # type: ignore[no-any-return]
-
-
-def suggest(name: Any, known: Sequence[str]) -> str:
-    """Return a hint that names what was probably meant, or else all there is to choose from."""
-    close = get_close_matches(str(name), known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(sorted(known)[:30])}."

@@ -10,9 +10,10 @@ from django.dispatch import Signal, receiver
 from django.utils.module_loading import import_string
 
 from ..conf import settings
+from ..core.setting_rules import SettingError, entries, suggest
 from .auth import auth_signals
 from .connections import Connections
-from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported, suggest
+from .rules import Getter, Parser, Rule, attribute_path, imported
 
 SETTING = "APP_METRICS_SIGNALS"
 EXAMPLE = '{"django.contrib.auth.signals.user_logged_in": "logins"}'
@@ -30,24 +31,24 @@ def connect() -> None:
             _connections.connect(signal, partial(_receive, rules))
 
 
-def compile_signals(setting: Any) -> tuple[CompiledRules, list[RuleError]]:
+def compile_signals(setting: Any) -> tuple[CompiledRules, list[SettingError]]:
     compiled: CompiledRules = []
-    errors: list[RuleError] = []
+    errors: list[SettingError] = []
     try:
         for path, value in entries(SETTING, setting, EXAMPLE):
             _compile_signal(path, value, compiled, errors)
-    except RuleError as error:
+    except SettingError as error:
         errors.append(error)
     return compiled, errors
 
 
-def _compile_signal(path: str, value: Any, compiled: CompiledRules, errors: list[RuleError]) -> None:
+def _compile_signal(path: str, value: Any, compiled: CompiledRules, errors: list[SettingError]) -> None:
     origin = f"{SETTING}[{path!r}]"
     try:
         rules, mistakes = Parser(origin, _reference).parse(value)
         errors += mistakes
         compiled.append((_signal(path, origin), rules))
-    except RuleError as error:
+    except SettingError as error:
         errors.append(error)
 
 
@@ -55,14 +56,14 @@ def _signal(path: str, origin: str) -> Signal:
     try:
         signal = import_string(path)
     except Exception as error:
-        raise RuleError("E005", f"{origin} cannot be imported: {error}.", _signal_like(path)) from error
+        raise SettingError("E005", f"{origin} cannot be imported: {error}.", _signal_like(path)) from error
     if isinstance(signal, ModelSignal):
-        raise RuleError(
+        raise SettingError(
             "E005", f"{origin} is a signal of every model, and listening to it slows down deletes of each.",
             "Name the model in APP_METRICS_MODELS instead.",
         )  # fmt: skip
     if not isinstance(signal, Signal):
-        raise RuleError("E005", f"{origin} is no django.dispatch.Signal.", _signal_like(path))
+        raise SettingError("E005", f"{origin} is no django.dispatch.Signal.", _signal_like(path))
     return signal
 
 
@@ -87,7 +88,7 @@ def _reference(value: Any) -> Getter:
         return lambda sent: sent[root]
     try:
         function = imported(value, "an attribute path of what the signal sends")
-    except RuleError:  # signals do not say what they send, so this is only known when one is sent
+    except SettingError:  # signals do not say what they send, so this is only known when one is sent
         get = attribute_path(names)
         return lambda sent: get(sent[root])
     return lambda sent: function(**sent)

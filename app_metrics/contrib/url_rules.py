@@ -11,10 +11,11 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 
 from ..conf import settings
+from ..core.setting_rules import SettingError, entries
 from ..core.summary import TIMER
 from ..core.validation import MAX_LABELS, check_slug
 from ..recording.metrics import record
-from .rules import Getter, Parser, Rule, RuleError, attribute_path, entries, imported
+from .rules import Getter, Parser, Rule, attribute_path, imported
 
 SETTING = "APP_METRICS_URLS"
 EXAMPLE = '{"downloads:file": "downloads"}'
@@ -94,27 +95,27 @@ def rules_by_view_name() -> Mapping[str, list[Rule]]:
     return compile_urls(settings.APP_METRICS_URLS)[0]
 
 
-def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[RuleError]]:
+def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[SettingError]]:
     rules: dict[str, list[Rule]] = {}
-    errors: list[RuleError] = []
+    errors: list[SettingError] = []
     try:
         for name, value in entries(SETTING, setting, EXAMPLE):
             rules[name], mistakes = Parser(f"{SETTING}[{name!r}]", _reference, OPTIONS).parse(value)
             errors += mistakes
             if name == EVERY:
                 rules[name] = [rule for each in rules[name] if (rule := _told_apart(each, errors))]
-    except RuleError as error:
+    except SettingError as error:
         errors.append(error)
     return rules, errors
 
 
-def _told_apart(rule: Rule, errors: list[RuleError]) -> Rule | None:
+def _told_apart(rule: Rule, errors: list[SettingError]) -> Rule | None:
     """Return a rule of every URL with the label that names the URL, unless it gives that label itself."""
     if URL_LABEL in rule.labels:
         return rule
     if len(rule.labels) >= MAX_LABELS:
         hint = f"Name at most {MAX_LABELS - 1} labels: {URL_LABEL!r} comes by itself."
-        errors.append(RuleError("E001", f"{rule.origin} has labels that no metric can have.", hint))
+        errors.append(SettingError("E001", f"{rule.origin} has labels that no metric can have.", hint))
         return None
     labels = {URL_LABEL: _view_name, **rule.labels}
     return EveryRule(rule.origin, rule.slug, rule.num, labels, rule.when, rule.options)
@@ -142,7 +143,7 @@ def _method(request: HttpRequest) -> str:
 
 def _methods(value: Any) -> Collection[str]:
     if isinstance(value, str) or not isinstance(value, Collection) or not set(value) <= METHODS:
-        raise RuleError("E001", f"has methods={value!r}", 'List HTTP methods in upper case: ["POST"].')
+        raise SettingError("E001", f"has methods={value!r}", 'List HTTP methods in upper case: ["POST"].')
     return frozenset(value)
 
 
@@ -155,7 +156,7 @@ def _statuses(value: Any) -> Collection[int]:
         elif type(each) is int and 100 <= each < 600:
             statuses.add(each)
         else:
-            raise RuleError("E001", f"has status={value!r}", 'List classes and codes: ["2xx", 302].')
+            raise SettingError("E001", f"has status={value!r}", 'List classes and codes: ["2xx", 302].')
     return frozenset(statuses)
 
 
@@ -163,7 +164,9 @@ def _timer_slug(value: Any) -> str:
     try:
         return check_slug(value)
     except (TypeError, ValueError) as error:
-        raise RuleError("E007", f"has a bad slug for timing: {error}", 'Name a timer: "checkout_seconds".') from error
+        raise SettingError(
+            "E007", f"has a bad slug for timing: {error}", 'Name a timer: "checkout_seconds".'
+        ) from error
 
 
 OPTIONS = {"methods": _methods, "status": _statuses, "timing": _timer_slug}

@@ -1,39 +1,29 @@
 """Which stretches of time a trend compares, as pieces: the totals they consist of."""
 
-import time
+from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Context, Decimal
 from typing import NamedTuple
 
-from ..conf import first_weekday, time_zone
+from ..conf import first_weekday
+from .calendar import Moment
+from .numbers import EXACT, Number
 from .periods import (
     DAY,
     WEEK,
     YEAR,
     Piece,
-    bucket,
     elapsed_pieces,
-    local_date,
     next_start,
     period_start,
     previous_start,
     same_part,
     year_earlier,
 )  # fmt: skip
+from .summary import Summary, headline
 
 # What a period is compared with: the one before, a day's same weekday a week before, and the same one a year earlier.
 BEFORE, WEEK_BEFORE, YEAR_BEFORE = "before", "week_before", "year_before"
-
-
-class Moment(NamedTuple):
-    """Up to when is looked: the full hours of the date `end`. `today` is the date that is looked from."""
-
-    today: date
-    end: date
-    hours: int
-
-    @property
-    def is_now(self) -> bool:
-        return self.today == self.end
 
 
 class Plan(NamedTuple):
@@ -44,16 +34,6 @@ class Plan(NamedTuple):
     whole: list[Piece]
     compared: list[Piece]
     bases: dict[str, tuple[date | None, list[Piece]]]
-
-
-def moment_of(day: date | None) -> Moment:
-    """Return up to when is looked: now, or the end of an earlier or later date; a datetime stands for its date."""
-    zone = time_zone()
-    today, hour = bucket(int(time.time()), zone)
-    day = today if day is None else local_date(day, zone)
-    if day == today:
-        return Moment(today, today, hour)
-    return Moment(day, day + timedelta(days=1), 0)
 
 
 def comparable_starts(period: str, start: date) -> dict[str, date | None]:
@@ -103,3 +83,53 @@ def week_of(moment: Moment, weeks_before: int) -> list[Piece]:
     """Return the part of an earlier week that has passed of the one that holds a moment."""
     start = period_start(WEEK, moment.today, first_weekday())
     return elapsed(WEEK, start, moment, start - timedelta(weeks=weeks_before))
+
+
+# What a comparison comes to.
+UP, DOWN, SAME, NEW, NOT_AVAILABLE = "up", "down", "same", "new", "n/a"
+_RATIO = Context(prec=28)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A metric's summary beside an earlier one.
+
+    `start` is the first date of the earlier period; None where there is none, as for a week 53.
+    """
+
+    kind: str
+    start: date | None
+    now: Summary | None
+    then: Summary | None
+
+    @property
+    def current(self) -> Number | None:
+        """A counter's total, a gauge's last value, a timer's mean in seconds; None where nothing was recorded."""
+        return headline(self.kind, self.now)
+
+    @property
+    def base(self) -> Number | None:
+        return None if self.start is None else headline(self.kind, self.then)
+
+    @property
+    def change(self) -> Number | None:
+        """The absolute change: current − base."""
+        if self.current is None or self.base is None:
+            return None
+        return EXACT.subtract(self.current, self.base)
+
+    @property
+    def relative(self) -> Decimal | None:
+        """The relative change, (current − base) ÷ |base|: 0.5 is half as much again; None on a base of zero."""
+        if self.change is None or not self.base:
+            return None
+        return _RATIO.divide(Decimal(self.change), Decimal(self.base).copy_abs())
+
+    @property
+    def verdict(self) -> str:
+        """Return "up", "down" or "same"; "new" where there was nothing before, "n/a" where nothing can be compared."""
+        if self.start is None or self.current is None:
+            return NOT_AVAILABLE
+        if not self.base:
+            return NEW if self.current or self.base is None else NOT_AVAILABLE
+        return UP if self.current > self.base else DOWN if self.current < self.base else SAME

@@ -4,8 +4,10 @@ import logging
 import threading
 import time
 
+from .batch import Batch, Entry
 from .forking import after_fork
-from .summary import COUNTER, Batch, Entry, encode_labels
+from .labels import encode_labels
+from .summary import COUNTER
 
 logger = logging.getLogger("app_metrics")
 

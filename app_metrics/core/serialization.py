@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from .batch import Batch, Key
+from .numbers import EXACT, QUANTUM, TOTAL_LIMIT, Number, digits
 from .periods import HOURS
-from .summary import EXACT, QUANTUM, TOTAL_LIMIT, Batch, Key, Number, Summary, digits
+from .summary import Summary
 from .validation import check_key
 
 VERSION = 1

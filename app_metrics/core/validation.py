@@ -7,19 +7,10 @@ from datetime import datetime
 from decimal import Decimal, Inexact
 
 from ..conf import time_zone
+from .labels import NO_LABELS, decode_labels, encode_labels
+from .numbers import DECIMAL_PLACES, EXACT, LARGEST, QUANTUM, Number
 from .periods import FIRST_YEAR, LAST_YEAR
-from .summary import (
-    COUNTER,
-    DECIMAL_PLACES,
-    EXACT,
-    KINDS,
-    LARGEST,
-    NO_LABELS,
-    QUANTUM,
-    Number,
-    decode_labels,
-    encode_labels,
-)
+from .summary import COUNTER, KINDS
 
 MAX_SLUG_LENGTH = 100
 MAX_LABELS = 8
@@ -28,8 +19,6 @@ MAX_LABEL_LENGTH = 100
 MAX_LABELS_LENGTH = 500
 
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
-
-
 # Slugs and label sets that were checked: to be found here is all that most calls need.
 good_slugs: set[str] = set()
 good_labels: dict[tuple[tuple[str, str], ...], str] = {}
@@ -133,3 +122,7 @@ def check_time(at: datetime | None) -> float:
     if not FIRST_YEAR < at.year < LAST_YEAR:
         raise ValueError(f"`at` is in the year {at.year}; it must lie between {FIRST_YEAR} and {LAST_YEAR}.")
     return at.replace(tzinfo=at.tzinfo or time_zone()).timestamp()
+
+
+# The longest address that Django's validator accepts (RFC 3696, section 3).
+MAX_ADDRESS_LENGTH = 320

@@ -8,24 +8,15 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext, pgettext
 
-from ..core.comparisons import moment_of
+from ..core.calendar import moment_of, starts_at, today
+from ..core.comparisons import Comparison
+from ..core.labels import OVERFLOW_LABELS, readable_labels
+from ..core.numbers import Number
 from ..core.periods import Piece, next_start
-from ..core.summary import (
-    COUNTER,
-    GAUGE,
-    OVERFLOW_LABELS,
-    TIMER,
-    Number,
-    Summary,
-    headline,
-    merge,
-    merge_all,
-    readable_labels,
-)
+from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline, merge, merge_all
 from ..models import Metric
 from ..models.folding import across_labels, fold, fold_together
-from ..models.queries import starts_at, today
-from ..trending import Comparison, sources
+from ..trending import sources
 from .date_range import Selection, Start
 
 # Values of a label that have a curve of their own; the rest are added up in another one.

@@ -8,10 +8,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from ..core.calendar import today
 from ..core.periods import DAY
 from ..models import KIND_NAMES, PERIOD_NAMES, Total
 from ..models.aggregates import are_exact
-from ..models.queries import today
 from .date_range import DEFAULT_RANGE, MOST_ADDED_POINTS, MOST_SPLIT_POINTS, RANGES, Selection, ranged
 from .metric_facts import Facts
 

@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ..aggregation.run import Backlog, backlog
+from ..aggregation.backlog import Backlog, backlog
 from ..contrib.configured import configured_rules
-from ..contrib.rules import Rule, RuleError
+from ..contrib.rules import Rule
+from ..core.calendar import today
 from ..core.dropped import (
     BAD_ARGUMENT,
     BAD_MESSAGE,
@@ -25,8 +26,11 @@ from ..core.dropped import (
     REFUSED,
     RETRY_LIMIT,
 )
+from ..core.labels import OVERFLOW_LABELS, readable_labels
+from ..core.numbers import Number
 from ..core.periods import DAY, YEAR
-from ..core.summary import OVERFLOW_LABELS, Number, Summary, readable_labels
+from ..core.setting_rules import SettingError
+from ..core.summary import Summary
 from ..models import (
     AggregationRun,
     Delivery,
@@ -39,8 +43,8 @@ from ..models import (
     Total,
 )
 from ..models.folding import all_time, fold
-from ..models.pending import Held, held
-from ..models.queries import Sources, today
+from ..models.pending import PendingBatches, held
+from ..models.queries import Sources
 from ..models.reports import FAILED, UNDECIDED
 from ..transport.loading import get_backend
 from ..transport.spool import Waiting, waiting
@@ -105,7 +109,7 @@ class Aggregating:
     """What waits, and what the latest run did."""
 
     waiting: Backlog
-    held: Held
+    held: PendingBatches
     run: AggregationRun | None
     quarantined: int
 
@@ -148,7 +152,7 @@ class Health:
     deliveries: Mails
     notices: Mails
     silent: Sequence[Rule]
-    mistakes: Sequence[RuleError]
+    mistakes: Sequence[SettingError]
 
     @property
     def has_written_all(self) -> bool:
@@ -229,9 +233,9 @@ def _silent(rules: Sequence[Rule]) -> list[Rule]:
     return [replace(silent[key], origin=masked(silent[key].origin)) for key in sorted(silent)]
 
 
-def _without_secrets(mistake: RuleError) -> RuleError:
+def _without_secrets(mistake: SettingError) -> SettingError:
     text = masked(str(mistake))
     if text == str(mistake):
-        return RuleError(mistake.code, text, masked(mistake.hint))
+        return SettingError(mistake.code, text, masked(mistake.hint))
     # Hints are made of the value, too, and not always so that it can be told apart.
-    return RuleError(mistake.code, text, str(_("“manage.py check” shows the value.")))
+    return SettingError(mistake.code, text, str(_("“manage.py check” shows the value.")))

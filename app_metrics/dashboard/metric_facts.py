@@ -8,16 +8,10 @@ from decimal import Decimal
 from django.db.models import DecimalField, Subquery, Sum
 from django.db.models.functions import Cast
 
+from ..core.labels import OVERFLOW_LABELS, readable_labels
+from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import DAY, MONTH, period_start
-from ..core.summary import (
-    COUNTER,
-    DECIMAL_PLACES,
-    MAX_DIGITS,
-    OVERFLOW_LABELS,
-    Summary,
-    merge_all,
-    readable_labels,
-)
+from ..core.summary import COUNTER, Summary, merge_all
 from ..models import Metric, Milestone, Total
 from ..models.folding import all_time
 from ..trending import sources

@@ -4,13 +4,14 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ..core.comparisons import WEEK_BEFORE, Plan, moment_of, running, whole
+from ..core.calendar import moment_of, today
+from ..core.comparisons import WEEK_BEFORE, Comparison, Plan, running, whole
+from ..core.numbers import Number
 from ..core.periods import DAY, MONTH, WEEK, Piece
-from ..core.summary import Number, Summary, headline
+from ..core.summary import Summary, headline
 from ..models import Metric
 from ..models.folding import fold_together
-from ..models.queries import today
-from ..trending import Comparison, sources, spans_of, trend
+from ..trending import sources, spans_of, trend
 
 # Days of a sparkline. Today is none of them: what still grows must not look like a fall.
 PICTURED_DAYS = 30

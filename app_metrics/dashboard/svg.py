@@ -14,8 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 
-from ..core.formatting import moment_title, one_line, short_moment, shown
-from ..core.summary import COUNTER, Number
+from ..core.formatting import moment_title, short_moment, shown
+from ..core.numbers import Number
+from ..core.plain_text import one_line
+from ..core.summary import COUNTER
 from .charts import MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, VALUE, Chart, Column
 
 WIDTH, HEIGHT = 960, 340

@@ -22,9 +22,10 @@ from ..contrib.url_rules import (
     EveryRule,
     rules_by_view_name,
 )
-from ..core.summary import MICROSECONDS, OVERFLOW_LABELS, encode_labels, readable_labels
+from ..core.calendar import today
+from ..core.labels import OVERFLOW_LABELS, encode_labels, readable_labels
+from ..core.summary import MICROSECONDS
 from ..core.validation import MAX_LABEL_LENGTH
-from ..models.queries import today
 from .last_seen import date_of, first_recorded, last_recorded
 
 SPANS = (7, 30, 90, 365)

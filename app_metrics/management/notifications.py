@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ..core.formatting import one_line
+from ..core.plain_text import one_line
 from ..notifications.alerts import check_alerts
 from ..notifications.outbox import Outcome, send_notices
 from .output import counted, fitting

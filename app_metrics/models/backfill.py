@@ -5,8 +5,8 @@ from datetime import date, datetime
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ..core import calendar
 from ..core.periods import HOUR
-from . import queries
 from .metrics import Metric
 
 Hour = tuple[date, int]
@@ -51,4 +51,4 @@ class Backfill(models.Model):
     @property
     def filled_until(self) -> date | datetime:
         """The aware local time up to which history was filled."""
-        return queries.starts_at(HOUR, *self.until)
+        return calendar.starts_at(HOUR, *self.until)

@@ -8,8 +8,9 @@ from typing import Any
 from django.db.models import CharField, F, SmallIntegerField, Value
 
 from ..conf import first_weekday
+from ..core.batch import Key
 from ..core.periods import HOUR, YEAR, Piece, next_start, starts_between
-from ..core.summary import Key, Summary, merge
+from ..core.summary import Summary, merge
 from .aggregates import are_exact, fetched, merged, summary_of
 from .queries import COLUMNS, Sources, labelled, piece_of
 

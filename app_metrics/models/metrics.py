@@ -10,8 +10,10 @@ from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from ..core import calendar
+from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import DAY, HOUR, MONTH, WEEK, YEAR
-from ..core.summary import COUNTER, DECIMAL_PLACES, GAUGE, MAX_DIGITS, TIMER, Summary
+from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
 from . import queries
 from .fields import ExactCharField, ExactDecimalField, ExactSlugField
@@ -31,7 +33,7 @@ class MetricQuerySet(models.QuerySet[Any]):
         """
         if period == HOUR:
             raise ValueError("with_total() spans whole days or longer periods; use Metric.total() for an hour.")
-        first, last = queries.span(period, day or queries.today())
+        first, last = calendar.span(period, day or calendar.today())
         totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
         items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))
         waiting = _sum(items, "slug")
@@ -176,7 +178,7 @@ class Total(StoredSummary):
     @property
     def starts_at(self) -> date | datetime:
         """The date on which the period begins, or the aware local time where it is an hour."""
-        return queries.starts_at(self.period, self.start, self.hour)
+        return calendar.starts_at(self.period, self.start, self.hour)
 
 
 class QuarantinedItem(models.Model):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BigIntegerField, Case, Value, When
 
-from ..core.summary import Batch, Key
+from ..core.batch import Batch, Key
 from ..transport.loading import get_backend
 
 logger = logging.getLogger("app_metrics")
@@ -22,19 +22,19 @@ LEFT_ALONE = 10.0
 KNOWN = -1
 
 
-class Held(NamedTuple):
+class PendingBatches(NamedTuple):
     """Batches that wait, and the ledger that knows them once they are brought; none where there is none to ask."""
 
     batches: Collection[Batch] = ()
     ledger: Any = None
 
-    def only(self, fits: Callable[[Key], bool]) -> "Held":
+    def only(self, fits: Callable[[Key], bool]) -> "PendingBatches":
         """Return what is held of some keys."""
         parts = (
             Batch({key: summary for key, summary in batch.summaries.items() if fits(key)}, batch.id)
             for batch in self.batches
         )
-        return Held([part for part in parts if part.summaries], self.ledger)
+        return PendingBatches([part for part in parts if part.summaries], self.ledger)
 
     def marked(self, rows: Any, leading: int) -> Any:
         """Return the union of rows and of marks, which tell what the ledger knows at the same moment.
@@ -68,7 +68,7 @@ class Held(NamedTuple):
                     yield (*shape(key), count, *map(Decimal, numbers), last_at)
 
 
-NOTHING = Held()
+NOTHING = PendingBatches()
 
 
 class Answer(NamedTuple):
@@ -83,9 +83,9 @@ class Answer(NamedTuple):
 _latest = Answer(None, 0.0, (), True)
 
 
-def held(ledger: Any, slugs: Collection[str] | None = None) -> Held:
+def held(ledger: Any, slugs: Collection[str] | None = None) -> PendingBatches:
     """Return what waits of some metrics, or of all; `ledger` is the queryset of the ledger's rows."""
-    everything = Held(_answer().batches, ledger)
+    everything = PendingBatches(_answer().batches, ledger)
     if slugs is None or not everything.batches:
         return everything
     return everything.only(lambda key: key.slug in slugs)
@@ -109,7 +109,7 @@ def _answer() -> Answer:
 
 def _asked(backend: Any) -> Answer:
     try:
-        batches = backend.held()
+        batches = backend.pending()
     except Exception as error:
         logger.warning("What waits at the backend's destination is missing from what is shown: %r", error)
         return Answer(backend, time.monotonic() + LEFT_ALONE, (), False)

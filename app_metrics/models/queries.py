@@ -1,26 +1,26 @@
 """What the totals say, with the items that still wait: one statement each, so that nothing is seen twice."""
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ..conf import first_weekday, time_zone
+from ..core.calendar import local_day, span, starts_at
+from ..core.labels import encode_labels
+from ..core.numbers import Number
 from ..core.periods import (
     DAY,
     HOUR,
     Piece,
     bucket,
-    hour_start,
     hours_in,
-    local_date,
-    next_start,
     period_start,
     starts_between,
 )
-from ..core.summary import Number, Summary, encode_labels, headline, merge, merge_all
+from ..core.summary import Summary, headline, merge, merge_all
 from .aggregates import are_exact, fetched, merged, summary_of
-from .pending import NOTHING, Held
+from .pending import NOTHING, PendingBatches
 
 COLUMNS = ("hour", "count", "total", "minimum", "maximum", "last", "last_at")
 
@@ -32,7 +32,7 @@ class Sources(NamedTuple):
 
     totals: Any
     items: Any
-    held: Held = NOTHING
+    held: PendingBatches = NOTHING
 
 
 class Point(NamedTuple):
@@ -51,15 +51,6 @@ def point_headline(kind: str, point: Point) -> Number | None:
     return headline(kind, Summary(*point[1:], 0) if point.count else None)  # type: ignore[arg-type]
 
 
-def today() -> date:
-    """Return the date it is in the metrics time zone."""
-    return datetime.now(time_zone()).date()
-
-
-def starts_at(period: str, start: date, hour: int) -> date | datetime:
-    return hour_start(start, hour, time_zone()) if period == HOUR else start
-
-
 def summary(sources: Sources, period: str, day: date | None, labels: Mapping[str, str] | None) -> Summary | None:
     moment = datetime.now(time_zone()) if day is None else day
     start, hour = _locate(period, moment)
@@ -68,7 +59,7 @@ def summary(sources: Sources, period: str, day: date | None, labels: Mapping[str
 
 
 def series(sources: Sources, period: str, start: date, end: date, labels: Mapping[str, str] | None) -> list[Point]:
-    start, end = _local(start), _local(end)
+    start, end = local_day(start), local_day(end)
     folded: dict[Start, Summary] = {}
     for at, row in _rows(sources, period, span(period, start)[0], span(period, end)[1], labels):
         folded[at] = merge(folded[at], row) if at in folded else row
@@ -112,17 +103,7 @@ def _locate(period: str, moment: date) -> Start:
         return bucket(int(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() // 1), zone)
     if period == HOUR:
         raise ValueError("An hour is named by a datetime, not by a date.")
-    return period_start(period, _local(moment), first_weekday()), 0
-
-
-def _local(moment: date) -> date:
-    return local_date(moment, time_zone())
-
-
-def span(period: str, day: date) -> tuple[date, date]:
-    """Return the first and the last date of the period that holds a date."""
-    first = period_start(period, _local(day), first_weekday())
-    return first, next_start(period, first) - timedelta(days=1)
+    return period_start(period, local_day(moment), first_weekday()), 0
 
 
 def _starts(period: str, first: date, last: date) -> Iterator[Start]:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from ..core.periods import DAY, MONTH, WEEK
+from ..core.validation import MAX_ADDRESS_LENGTH
 from .alerts import Milestone
 from .fields import ExactCharField
 from .metrics import Metric
@@ -16,8 +17,6 @@ from .metrics import Metric
 SENT_PERIODS = {DAY: "send_daily", WEEK: "send_weekly", MONTH: "send_monthly"}
 SENT_PERIOD_NAMES = ((DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")))
 
-# The longest address that Django's validator accepts (RFC 3696, section 3).
-MAX_ADDRESS_LENGTH = 320
 
 WAITING, SENDING, SENT, FAILED, UNDECIDED, SKIPPED = (
     "waiting", "sending", "sent", "failed", "undecided", "skipped",

@@ -8,10 +8,9 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from ..contrib.rules import RuleError, suggest
+from ..core.numbers import Number
 from ..core.periods import DAY, HOUR, MONTH, WEEK
-from ..core.setting_rules import Reader, compile_each
-from ..core.summary import Number
+from ..core.setting_rules import Reader, SettingError, compile_each, suggest
 from ..core.validation import check_labels
 from ..models import Alert
 
@@ -55,13 +54,13 @@ class AlertRule:
         return Fraction(value) <= bound if self.limit < 0 else Fraction(value) >= bound
 
 
-def compile_alerts(value: Any) -> tuple[dict[str, AlertRule], list[RuleError]]:
+def compile_alerts(value: Any) -> tuple[dict[str, AlertRule], list[SettingError]]:
     """Return the rules that are right, by name, and the mistakes of those that are not."""
     rules, mistakes = compile_by_name(value)
     return rules, [*mistakes.values()]
 
 
-def compile_by_name(value: Any) -> tuple[dict[str, AlertRule], dict[str, RuleError]]:
+def compile_by_name(value: Any) -> tuple[dict[str, AlertRule], dict[str, SettingError]]:
     """Do the same with the mistakes by name, too."""
     return compile_each(Reader(CODE, SETTING), value, EXAMPLE, _compile)
 

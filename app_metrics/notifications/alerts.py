@@ -21,13 +21,16 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
+from ..core.calendar import starts_at
 from ..core.comparisons import latest_closed
-from ..core.formatting import one_line, shown
+from ..core.formatting import shown
+from ..core.numbers import QUANTUM, Number
 from ..core.periods import HOUR, bucket, hours_in, midnight
-from ..core.summary import QUANTUM, Number, headline
+from ..core.plain_text import one_line
+from ..core.summary import headline
 from ..models import PERIOD_NAMES, Alert, Metric
 from ..models.alerts import FIRED, OK
-from ..models.queries import Start, starts_at
+from ..models.queries import Start
 from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts, compile_by_name

@@ -20,11 +20,11 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
-from ..contrib.rules import RuleError
 from ..core.formatting import shown
+from ..core.numbers import EXACT, Number, add, trimmed
 from ..core.periods import YEAR
-from ..core.setting_rules import Reader, compile_each
-from ..core.summary import EXACT, GAUGE, Number, add, trimmed
+from ..core.setting_rules import Reader, SettingError, compile_each
+from ..core.summary import GAUGE
 from ..models import HighWaterMark, Metric, Milestone, Total
 from ..signals import milestone_reached
 from ..storage.transactions import retried
@@ -58,7 +58,7 @@ class MilestoneRule:
         return sorted(reached)
 
 
-def compile_milestones(value: Any) -> tuple[dict[str, MilestoneRule], list[RuleError]]:
+def compile_milestones(value: Any) -> tuple[dict[str, MilestoneRule], list[SettingError]]:
     """Return the rules that are right, by slug, and the mistakes of those that are not."""
     rules, errors = compile_each(Reader(CODE, SETTING), value, EXAMPLE, _compile)
     return rules, [*errors.values()]

@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from django.dispatch import Signal
 
 from ..conf import settings
-from ..core.formatting import one_line
+from ..core.plain_text import one_line
 from ..models import Notice
 
 logger = logging.getLogger("app_metrics")

@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from ..conf import settings
-from ..core.formatting import one_line
+from ..core.plain_text import one_line
 from ..models import Notice, OutgoingMail
 from ..models.reports import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, WAITING
 from ..storage.transactions import retried

@@ -15,9 +15,11 @@ from django.utils.connection import ConnectionDoesNotExist
 from .. import conf
 from ..conf import is_strict
 from ..core.dropped import BAD_ARGUMENT, drop
-from ..core.summary import COUNTER, GAUGE, LARGEST, NO_LABELS, TIMER, Number
+from ..core.labels import NO_LABELS
+from ..core.numbers import LARGEST, Number
+from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import ONE, check_labels, check_number, check_slug, check_time, good_slugs, known_labels
-from .scope import current_collector, ended_collector
+from .scope import current_scope, ended_scope
 
 Labels = Mapping[str, str] | None
 
@@ -78,14 +80,14 @@ def record(
     except (TypeError, ValueError) as error:
         refuse(_mistake(slug, labels) or error)
         return
-    collector = current_collector() or ended_collector()
+    scope = current_scope() or ended_scope()
     if later is None:
-        entries = collector.entries
+        entries = scope.entries
         entries.append((slug, kind, text, number, seconds))
-        if len(entries) >= collector.room:
-            collector.make_room()
+        if len(entries) >= scope.room:
+            scope.make_room()
     else:
-        later(partial(collector.add, (slug, kind, text, number, seconds)))
+        later(partial(scope.add, (slug, kind, text, number, seconds)))
 
 
 def after_commit(add: Callable[[], None], using: str | None) -> None:

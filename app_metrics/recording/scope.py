@@ -13,9 +13,9 @@ from typing import Any, Self
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from ..conf import max_label_sets, time_zone
+from ..core.batch import Batch, Entry, Fold
 from ..core.dropped import take_entries
 from ..core.forking import after_fork
-from ..core.summary import Batch, Entry, Fold
 from ..transport.dispatch import hand_over
 
 # Entries wait unfolded up to this many, which bounds memory and keeps folding out of most requests.
@@ -24,12 +24,12 @@ BLOCK = 1024
 MAX_SUMMARIES = 10_000
 
 
-class Collector:
+class Scope:
     """Gather entries from any number of threads; hand them over as one batch when closed.
 
     With more summaries than `max_summaries` (default: no limit) it hands over earlier, and more than once.
 
-    Entries are appended on the way and folded later: appending is atomic and takes a fraction of the time. Collectors
+    Entries are appended on the way and folded later: appending is atomic and takes a fraction of the time. Scopes
     compare by identity, as asgiref compares context variables when it copies them between threads.
     """
 
@@ -94,9 +94,9 @@ class Collector:
             return len(fold.summaries)
 
 
-_current: ContextVar[Collector | None] = ContextVar("app_metrics_collector", default=None)
+_current: ContextVar[Scope | None] = ContextVar("app_metrics_scope", default=None)
 
-current_collector = _current.get
+current_scope = _current.get
 # Each request does both, without the time that a context manager takes.
 enter, leave = _current.set, _current.reset
 
@@ -112,17 +112,17 @@ def _start_afresh() -> None:
 after_fork(_start_afresh)
 
 
-def ended_collector() -> Collector:
-    """Return a collector that writes at once, inside the caller's transaction, as there is no scope to wait for."""
-    collector = Collector()
-    collector.room = 0
-    return collector
+def ended_scope() -> Scope:
+    """Return a scope that writes at once, inside the caller's transaction, as there is no scope to wait for."""
+    scope = Scope()
+    scope.room = 0
+    return scope
 
 
 @contextmanager
-def activated(collector: Collector | None) -> Iterator[None]:
-    """Let a collector, or none, be the current one; the outer one is restored after."""
-    token = _current.set(collector)
+def activated(scope: Scope | None) -> Iterator[None]:
+    """Let a scope, or none, be the current one; the outer one is restored after."""
+    token = _current.set(scope)
     try:
         yield
     finally:
@@ -137,7 +137,7 @@ class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is use
     """
 
     def __init__(self) -> None:
-        self._scopes: list[tuple[Collector, Token[Collector | None]]] = []
+        self._scopes: list[tuple[Scope, Token[Scope | None]]] = []
 
     def __call__(self, function: Any) -> Any:
         if not iscoroutinefunction(function):
@@ -153,17 +153,17 @@ class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is use
     def _recreate_cm(self) -> Self:
         return type(self)()
 
-    def __enter__(self) -> Collector:
-        collector = Collector(MAX_SUMMARIES)
-        self._scopes.append((collector, _current.set(collector)))
-        return collector
+    def __enter__(self) -> Scope:
+        scope = Scope(MAX_SUMMARIES)
+        self._scopes.append((scope, _current.set(scope)))
+        return scope
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._leave().close()
 
-    async def __aenter__(self) -> Collector:
+    async def __aenter__(self) -> Scope:
         return self.__enter__()
 
     async def __aexit__(
@@ -171,7 +171,7 @@ class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is use
     ) -> None:
         await self._leave().aclose()
 
-    def _leave(self) -> Collector:
-        collector, token = self._scopes.pop()
+    def _leave(self) -> Scope:
+        scope, token = self._scopes.pop()
         _current.reset(token)
-        return collector
+        return scope

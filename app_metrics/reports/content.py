@@ -7,12 +7,14 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..conf import first_weekday
+from ..core.calendar import today
 from ..core.comparisons import Plan, closed, latest_closed, whole
+from ..core.labels import NO_LABELS, readable_labels
+from ..core.numbers import Number
 from ..core.periods import DAY, MONTH, WEEK, Piece, next_start, period_start, previous_start, starts_between
-from ..core.summary import NO_LABELS, Number, Summary, headline, merge, readable_labels
+from ..core.summary import Summary, headline, merge
 from ..models import Metric, MetricSet, Milestone
 from ..models.folding import across_labels, fold
-from ..models.queries import today
 from ..trending import Trend, sources, spans_of, trend
 
 # How many periods the picture of each metric shows, the reported one included.

@@ -11,7 +11,7 @@ from django.core.validators import validate_email
 from django.db import DatabaseError, connections, router, transaction
 
 from ..conf import settings
-from ..contrib.rules import RuleError, suggest
+from ..core.setting_rules import SettingError, suggest
 from ..core.validation import check_slug
 from ..models import Metric, MetricSet
 from ..models.reports import SENT_PERIODS
@@ -39,17 +39,19 @@ class DeclaredSet:
         return {"declared": True, "email_addresses": "\n".join(self.recipients), **sends}
 
 
-def compile_sets(value: Any) -> tuple[list[DeclaredSet], list[RuleError]]:
+def compile_sets(value: Any) -> tuple[list[DeclaredSet], list[SettingError]]:
     """Return the sets that are right and the mistakes of those that are not."""
     if not isinstance(value, Mapping):
-        return [], [RuleError("E017", f"{SETTING} is {value!r}, which is no mapping.", f"Write {SETTING} = {EXAMPLE}.")]
+        return [], [
+            SettingError("E017", f"{SETTING} is {value!r}, which is no mapping.", f"Write {SETTING} = {EXAMPLE}.")
+        ]
     sets: dict[str, DeclaredSet] = {}
-    errors: list[RuleError] = []
+    errors: list[SettingError] = []
     for name, entry in value.items():
         try:
             compiled = _compile(name, entry)
             _refuse_twin(name, sets)
-        except RuleError as error:
+        except SettingError as error:
             errors.append(error)
         else:
             sets[name.casefold()] = compiled
@@ -97,12 +99,12 @@ def _compile(name: Any, entry: Any) -> DeclaredSet:
     origin = f"{SETTING}[{name!r}]"
     if not isinstance(name, str) or not name or name != name.strip() or len(name) > MAX_NAME_LENGTH:
         hint = f"Give a text of 1 to {MAX_NAME_LENGTH} characters, without blanks around it."
-        raise RuleError("E017", f"{origin} has a name that no set can have.", hint)
+        raise SettingError("E017", f"{origin} has a name that no set can have.", hint)
     if not isinstance(entry, Mapping):
-        raise RuleError("E017", f"{origin} is {entry!r}, which is no mapping.", f"Map names to sets: {EXAMPLE}.")
+        raise SettingError("E017", f"{origin} is {entry!r}, which is no mapping.", f"Map names to sets: {EXAMPLE}.")
     for key in entry:
         if key not in KEYS:
-            raise RuleError("E017", f"{origin} has the unknown key {key!r}.", suggest(key, KEYS))
+            raise SettingError("E017", f"{origin} has the unknown key {key!r}.", suggest(key, KEYS))
     metrics = _texts(origin, entry, "metrics", "List slugs.")
     recipients = _texts(origin, entry, "recipients", "List e-mail addresses.")
     send = _texts(origin, entry, "send", f"List some of {', '.join(SENDS)}.")
@@ -113,28 +115,28 @@ def _compile(name: Any, entry: Any) -> DeclaredSet:
         _require(origin, address, validate_email, "Give addresses such as team@example.com.")
     for each in send:
         if each not in SENDS:
-            raise RuleError("E017", f"{origin} has send={each!r}.", suggest(each, SENDS))
+            raise SettingError("E017", f"{origin} has send={each!r}.", suggest(each, SENDS))
     return DeclaredSet(name, metrics, recipients, send)
 
 
 def _texts(origin: str, entry: Mapping[str, Any], key: str, hint: str) -> list[str]:
     value = entry.get(key, [])
     if not isinstance(value, Collection) or isinstance(value, (str, Mapping)):
-        raise RuleError("E017", f"{origin} has {key}={value!r}, which is no list.", hint)
+        raise SettingError("E017", f"{origin} has {key}={value!r}, which is no list.", hint)
     for each in value:
         if not isinstance(each, str):
-            raise RuleError("E017", f"{origin} has {each!r} in {key}, which is no text.", hint)
+            raise SettingError("E017", f"{origin} has {each!r} in {key}, which is no text.", hint)
     return list(value)
 
 
 def _require_together(origin: str, metrics: list[str], recipients: list[str], send: list[str]) -> None:
     """A set without recipients and schedule is there to look at; one of them without the other sends nothing."""
     if not metrics:
-        raise RuleError("E017", f"{origin} has no metrics.", 'Add "metrics": ["…"], the slugs to report.')
+        raise SettingError("E017", f"{origin} has no metrics.", 'Add "metrics": ["…"], the slugs to report.')
     if recipients and not send:
-        raise RuleError("E017", f"{origin} has recipients, but no send.", f'Add "send": some of {", ".join(SENDS)}.')
+        raise SettingError("E017", f"{origin} has recipients, but no send.", f'Add "send": some of {", ".join(SENDS)}.')
     if send and not recipients:
-        raise RuleError("E017", f"{origin} has send, but no recipients.", 'Add "recipients": e-mail addresses.')
+        raise SettingError("E017", f"{origin} has send, but no recipients.", 'Add "recipients": e-mail addresses.')
 
 
 def _refuse_twin(name: str, sets: Mapping[str, DeclaredSet]) -> None:
@@ -142,11 +144,11 @@ def _refuse_twin(name: str, sets: Mapping[str, DeclaredSet]) -> None:
     twin = sets.get(name.casefold())
     if twin is not None:
         hint = "Rename one of them; case does not tell sets apart."
-        raise RuleError("E017", f"{SETTING} has both {twin.name!r} and {name!r}.", hint)
+        raise SettingError("E017", f"{SETTING} has both {twin.name!r} and {name!r}.", hint)
 
 
 def _require(origin: str, value: Any, check: Any, hint: str) -> None:
     try:
         check(value)
     except (ValueError, ValidationError) as error:
-        raise RuleError("E017", f"{origin} has {value!r}.", hint) from error
+        raise SettingError("E017", f"{origin} has {value!r}.", hint) from error

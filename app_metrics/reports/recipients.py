@@ -7,8 +7,9 @@ from django.core import signing
 from django.urls import NoReverseMatch, reverse
 
 from ..conf import settings
+from ..core.validation import MAX_ADDRESS_LENGTH
 from ..models import MetricSet, Unsubscription
-from ..models.reports import MAX_ADDRESS_LENGTH, addresses_in
+from ..models.reports import addresses_in
 
 SALT = "app_metrics.unsubscribe"
 UNSUBSCRIBE = "app_metrics:unsubscribe"

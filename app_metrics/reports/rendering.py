@@ -7,7 +7,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from ..conf import settings, time_zone
-from ..core.formatting import one_line
+from ..core.plain_text import one_line
 from .content import Report
 
 # Mail programs cut longer messages off; Gmail does at 102 KB.

@@ -1,35 +1,26 @@
 """Plan reports when their period is over, and mail each to its recipients at most once."""
 
 import email.policy
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable
+from datetime import date
 from email.headerregistry import HeaderRegistry, UnstructuredHeader
-from functools import partial
 from typing import Any
 
 import django
 from django.core.mail import EmailMultiAlternatives
-from django.db import IntegrityError, connections, transaction
-from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from ..aggregation.run import aggregate
-from ..conf import catch_up, settings, time_zone
+from ..conf import settings
+from ..core.calendar import today
 from ..core.comparisons import latest_closed
-from ..core.periods import midnight, next_start, previous_start
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
-from ..models.queries import today
-from ..models.reports import FAILED, SENT_PERIODS, WAITING
 from ..notifications.outbox import Outbox, Outcome, Skip, mail_connection, message_id
-from ..storage.transactions import retried
 from .content import Report, build_report
 from .declared_sets import declare
+from .planning import checked_day, chosen_sets, due_deliveries, plan, unreported_milestones
 from .recipients import Recipient, dashboard_url, recipients_of, stop_url
 from .rendering import Mail, render
-
-# How much later than it says a milestone may be committed, or how far clocks may differ, and it still is in a report.
-LATEST_MILESTONE = timedelta(days=1)
 
 
 class LinkHeader(UnstructuredHeader):
@@ -71,64 +62,11 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
     return outbox.outcome
 
 
-def plan(metric_set: MetricSet, as_of: date, *, force: bool = False) -> None:
-    """Make a delivery for every recipient of every report that is due on a date and was not planned before.
-
-    All kinds of reports move on, also those that the set does not send: what is turned on later begins with the next.
-    """
-    connection = connections[settings.APP_METRICS_DATABASE]
-    for period in SENT_PERIODS:
-        retried(connection, partial(_plan_period, metric_set, period, latest_closed(period, as_of)))
-        if force and period in metric_set.periods:
-            _plan_again(metric_set, period, latest_closed(period, as_of))
-
-
-def due_deliveries(metric_set: MetricSet, as_of: date) -> Iterator[Delivery]:
-    """Yield what is to be sent now, the oldest first."""
-    for period in SENT_PERIODS:
-        first = earliest_due(period, as_of)
-        pending = metric_set.deliveries.filter(period=period, start__gte=first, status__in=(WAITING, FAILED))
-        yield from pending.select_related("metric_set").order_by("start", "pk")
-
-
-def earliest_due(period: str, as_of: date) -> date:
-    """Return the start of the oldest period whose reports are still sent; older ones are too late."""
-    return _back(period, latest_closed(period, as_of), catch_up() - 1)
-
-
-def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
-    """Return the metric sets of some names, or all. Raises ValueError for a name that no set has."""
-    if names is None:
-        return list(MetricSet.objects.all())
-    names = list(names)
-    found = {each.name: each for each in MetricSet.objects.filter(name__in=names)}
-    missing = [name for name in names if name not in found]
-    if missing:
-        known = ", ".join(repr(name) for name in MetricSet.objects.values_list("name", flat=True)[:30])
-        raise ValueError(f"There is no metric set {missing[0]!r}; there are {known or 'none'}.")
-    return list(found.values())
-
-
-def checked_day(day: date | None) -> date:
-    """Return a date that stands for today, by default today. Raises ValueError for a later one."""
-    if day is not None and day > today():
-        raise ValueError(f"{day} is in the future; its reports cannot be made yet.")
-    return day or today()
-
-
-@contextmanager
-def rehearsal() -> Iterator[None]:
-    """Undo in the end whatever is planned or declared within."""
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        yield
-        transaction.set_rollback(True, using=settings.APP_METRICS_DATABASE)
-
-
 def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -> Report:
     """Return the report about the latest closed period, with the milestones that stand in the next one."""
     start = latest_closed(period, as_of or today())
     schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
-    return build_report(metric_set, period, start, _untold(metric_set, period, schedule, start))
+    return build_report(metric_set, period, start, unreported_milestones(metric_set, period, schedule, start))
 
 
 def rendered(report: Report, recipient: Recipient | None = None) -> Mail:
@@ -190,93 +128,6 @@ class Writer:
             milestones = Milestone.objects.filter(pk__in=reported.values("milestone"))
             self._reports[key] = build_report(delivery.metric_set, period, start, milestones)
         return self._reports[key]
-
-
-def _plan_period(metric_set: MetricSet, period: str, due: date) -> None:
-    schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
-    if schedule is not None and schedule.through >= due:
-        return
-    now = timezone.now()
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        moved = _move_on(metric_set, period, schedule, {"through": due, "planned_at": now})
-        if moved is not None and period in metric_set.periods:
-            # What was reached stands in this report, the latest where several are planned, and in no other.
-            untold = _untold(metric_set, period, schedule, due)
-            ReportedMilestone.objects.bulk_create(
-                ReportedMilestone(schedule=moved, milestone=milestone, start=due) for milestone in untold
-            )
-            through = schedule.through if schedule else previous_start(period, due)
-            _add(metric_set, period, _missed(period, through, due), now)
-
-
-def _untold(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> list[Milestone]:
-    """Return the milestones of a set's metrics that stand in no report about this period yet.
-
-    A new schedule begins with those of its first period. Later ones are told apart by rows, not by time: a milestone
-    may be committed after a report was planned and bear an earlier time.
-    """
-    since = schedule.planned_at - LATEST_MILESTONE if schedule else midnight(due, time_zone())
-    reported = ReportedMilestone.objects.filter(schedule__metric_set=metric_set, schedule__period=period)
-    reached = Milestone.objects.filter(slug__in=metric_set.metrics.values("slug"), reached_at__gt=since)
-    return list(reached.exclude(pk__in=reported.values("milestone")))
-
-
-def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, values: dict[str, date]) -> Schedule | None:
-    """Let the stored schedule name the latest report that is planned; None where somebody else did meanwhile."""
-    if schedule is not None:
-        moved = Schedule.objects.filter(pk=schedule.pk, through=schedule.through).update(**values)
-        return schedule if moved else None
-    new = Schedule(metric_set=metric_set, period=period, **values)
-    # Not get_or_create: it reads before it writes, which SQLite refuses beside another writer.
-    try:
-        with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-            new.save(force_insert=True)
-    except IntegrityError:
-        return None
-    return new
-
-
-def _missed(period: str, through: date, due: date) -> list[date]:
-    """Return the starts after `through` up to `due`, no more of the latest than are caught up."""
-    first = max(next_start(period, through), _back(period, due, catch_up() - 1))
-    starts = [due]
-    while starts[-1] > first:
-        starts.append(previous_start(period, starts[-1]))
-    return starts[::-1]
-
-
-def _back(period: str, start: date, steps: int) -> date:
-    for _ in range(steps):
-        start = previous_start(period, start)
-    return start
-
-
-def _add(metric_set: MetricSet, period: str, starts: Iterable[date], now: datetime) -> None:
-    recipients = recipients_of(metric_set)
-    Delivery.objects.bulk_create(
-        [
-            Delivery(
-                metric_set=metric_set,
-                period=period,
-                start=start,
-                recipient=recipient.identity,
-                address=recipient.address,
-                planned_at=now,
-            )
-            for start in starts
-            for recipient in recipients
-        ],
-        ignore_conflicts=True,
-    )
-
-
-def _plan_again(metric_set: MetricSet, period: str, start: date) -> None:
-    """Replace the deliveries of a report by new ones: another mail to mail programs, with the same milestones."""
-    planned = metric_set.deliveries.filter(period=period, start=start)
-    identities = [each.identity for each in recipients_of(metric_set)]
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        planned.filter(recipient__in=identities).delete()
-        _add(metric_set, period, [start], timezone.now())
 
 
 def _stop_headers(report: Report, recipient: Recipient) -> dict[str, str]:

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from ..conf import settings
-from ..core.summary import Batch
+from ..core.batch import Batch
 from ..models import LedgerRow, QuarantinedItem
 from .dialects import dialect_for
 from .dialects.base import item_rows

@@ -9,14 +9,16 @@ from django.core.cache import cache
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from ..core.calendar import span, today
 from ..core.dropped import warn_once
 from ..core.formatting import shown
+from ..core.numbers import Number
 from ..core.periods import DAY, HOUR, PERIODS
-from ..core.summary import Number, headline
+from ..core.summary import headline
 from ..core.validation import check_slug
 from ..dashboard.svg import sparkline
 from ..models import Metric
-from ..models.queries import point_headline, span, today
+from ..models.queries import point_headline
 
 register = template.Library()
 

@@ -14,16 +14,16 @@ from django.utils.translation import pgettext
 
 from ..conf import time_zone
 from ..core import formatting
-from ..core.comparisons import Moment
+from ..core.calendar import Moment, starts_at
+from ..core.comparisons import DOWN, UP, Comparison
+from ..core.numbers import Number
 from ..core.periods import local_date
-from ..core.summary import COUNTER, GAUGE, TIMER, Number, Summary, headline
+from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
 from ..dashboard.charts import COUNT, Chart, Column
 from ..dashboard.configuration import MAX_SHOWN
 from ..dashboard.metric_facts import Facts
 from ..dashboard.svg import curve_class, sparkline
 from ..models import KIND_NAMES, Metric, OutgoingMail
-from ..models.queries import starts_at
-from ..trending import DOWN, UP, Comparison
 
 register = template.Library()
 register.filter("change", formatting.shown_change)

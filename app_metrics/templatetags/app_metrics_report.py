@@ -8,16 +8,16 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from ..core import formatting
-from ..core.comparisons import BEFORE, WEEK_BEFORE, YEAR_BEFORE
+from ..core import formatting, plain_text
+from ..core.comparisons import BEFORE, DOWN, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
+from ..core.numbers import Number
 from ..core.periods import DAY
-from ..core.summary import COUNTER, GAUGE, TIMER, Number
+from ..core.summary import COUNTER, GAUGE, TIMER
 from ..models import Metric
 from ..reports.content import Line, Point, Report
-from ..trending import DOWN, UP, Comparison
 
 register = template.Library()
-register.filter(formatting.one_line)
+register.filter(plain_text.one_line)
 register.filter("change", formatting.shown_change)
 register.filter(formatting.day_title)
 
@@ -80,13 +80,13 @@ def difference(comparison: Comparison, metric: Metric) -> str:
 
 @register.filter
 def sparkline(points: Iterable[Point]) -> str:
-    return formatting.sparkline(point.value for point in points)
+    return plain_text.sparkline(point.value for point in points)
 
 
 @register.filter
 def indented(text: str, columns: int) -> str:
     """Return a text in lines of a mail's width, all but the first further indented."""
-    first, *further = formatting.wrapped(" ".join(text.split("\n")).strip(" "), formatting.TEXT_WIDTH - columns - 2)
+    first, *further = plain_text.wrapped(" ".join(text.split("\n")).strip(" "), plain_text.TEXT_WIDTH - columns - 2)
     return "\n".join([" " * columns + first, *(" " * (columns + 2) + line for line in further)])
 
 
@@ -114,10 +114,10 @@ def facts(line: Line) -> list[Fact]:
     found = [*_range(line), *_extremes(line)]
     for label, shares in groupby(line.shares, key=lambda share: share.label):
         values = [
-            formatting.one_line(share.value) + formatting.NO_BREAK + shown(share.number, line.metric)
+            plain_text.one_line(share.value) + formatting.NO_BREAK + shown(share.number, line.metric)
             for share in shares
         ]
-        found.append(Fact(formatting.one_line(label), SEPARATOR.join(values)))
+        found.append(Fact(plain_text.one_line(label), SEPARATOR.join(values)))
     return found
 
 
@@ -139,7 +139,7 @@ def table(report: Report) -> Table:
     """Lay a report out in columns; the sparklines are left out where there is no room for them."""
     pictured = _table(report, with_sparkline=True)
     if all(
-        formatting.width(text) <= formatting.TEXT_WIDTH for each, lines in pictured.rows for text in lines.split("\n")
+        plain_text.width(text) <= plain_text.TEXT_WIDTH for each, lines in pictured.rows for text in lines.split("\n")
     ):
         return pictured
     return _table(report, with_sparkline=False)
@@ -152,7 +152,7 @@ def _bases(period: str) -> dict[str, str]:
 
 def _table(report: Report, *, with_sparkline: bool) -> Table:
     rows = [*_head(report), *map(_cells, report.lines)]
-    texts = ["\n".join(lines) for lines in formatting.aligned(rows if with_sparkline else [row[:-1] for row in rows])]
+    texts = ["\n".join(lines) for lines in plain_text.aligned(rows if with_sparkline else [row[:-1] for row in rows])]
     deep = len(texts) - len(report.lines)
     return Table("\n".join(texts[:deep]), list(zip(report.lines, texts[deep:], strict=True)), with_sparkline)
 
@@ -166,7 +166,7 @@ def _head(report: Report) -> list[list[str]]:
 
 
 def _cells(line: Line) -> list[str]:
-    name = formatting.one_line(line.metric.name)
+    name = plain_text.one_line(line.metric.name)
     changed = map(formatting.shown_change, line.trend.comparisons.values())
     return [name, shown(line.number, line.metric), *changed, sparkline(line.picture)]
 

@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from django.db import connections
 
 from ..conf import settings
-from ..core.summary import NO_LABELS, Batch, Number, Summary, encode_labels, merge_all
+from ..core.batch import Batch
+from ..core.labels import NO_LABELS, encode_labels
+from ..core.numbers import Number
+from ..core.summary import Summary, merge_all
 from ..recording.scope import activated
 from ..transport.base import MetricsBackend
 from ..transport.loading import replaced_backend
@@ -15,7 +18,7 @@ from ..transport.loading import replaced_backend
 class Recording(MetricsBackend):
     """What was recorded inside `capture_metrics()`, batch by batch."""
 
-    waits = False
+    blocks = False
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []

@@ -15,10 +15,11 @@ from django.db import connections, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from ..aggregation.run import spread
+from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
+from ..core.numbers import EXACT, Number, add
 from ..core.periods import DAY, HOUR, PERIODS, hour_start
-from ..core.summary import COUNTER, EXACT, Number, Summary, add, merge
+from ..core.summary import COUNTER, Summary, merge
 from ..models import Backfill, Metric
 from ..notifications import milestones
 from ..storage.dialects import dialect_for

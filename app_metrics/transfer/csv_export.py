@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TextIO
 
-from ..core.summary import Number, trimmed
+from ..core.numbers import Number, trimmed
 from ..dashboard.charts import VALUE, Chart
 from ..models import Metric, Total
 

@@ -22,20 +22,10 @@ from django.utils import timezone
 
 from ..backends.db import MetricsBackend
 from ..conf import max_label_sets, settings, time_zone
+from ..core.batch import Batch, Entry, Fold
+from ..core.numbers import COUNT_LIMIT, EXACT, QUANTUM, TOTAL_LIMIT
 from ..core.periods import HOUR, PERIODS, WEEK, YEAR, bucket, hour_start, period_start
-from ..core.summary import (
-    COUNT_LIMIT,
-    COUNTER,
-    EXACT,
-    KINDS,
-    QUANTUM,
-    TOTAL_LIMIT,
-    Batch,
-    Entry,
-    Fold,
-    Summary,
-    merge,
-)
+from ..core.summary import COUNTER, KINDS, Summary, merge
 from ..core.validation import check_labels, check_number, check_slug, check_time
 from ..models import ImportedFile, Metric, Total
 from ..notifications import milestones

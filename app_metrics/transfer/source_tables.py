@@ -13,8 +13,10 @@ from ..contrib.model_rules import BACKFILL, InstancePath, compile_models, config
 from ..contrib.row_dates import CREATED, RowDate
 from ..contrib.rules import Rule
 from ..core.dropped import warn_once
+from ..core.labels import NO_LABELS
+from ..core.numbers import Number, exact
 from ..core.periods import FIRST_YEAR, LAST_YEAR, bucket
-from ..core.summary import COUNTER, MICROSECONDS, NO_LABELS, Number, Summary, exact, merge
+from ..core.summary import COUNTER, MICROSECONDS, Summary, merge
 from ..core.validation import check_labels, check_number, check_time
 from .stored_totals import Hour, settled
 
@@ -28,7 +30,7 @@ FIRST_DAY, LAST_DAY = date(FIRST_YEAR + 1, 1, 2), date(LAST_YEAR - 1, 12, 31)
 
 # What rows add up to: label set and day → hour → summary.
 History = dict[tuple[str, date], dict[int, Summary]]
-# What becomes of a label set, as `app_metrics.core.summary.cap_labels` says.
+# What becomes of a label set, as `app_metrics.core.labels.cap_labels` says.
 Capped = Callable[[str], str]
 
 

@@ -8,6 +8,7 @@ from django.db.models import Q, Sum
 from django.db.models.functions import TruncMonth, TruncYear
 
 from ..conf import max_label_sets, time_zone
+from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
 from ..core.periods import (
     DAY,
     FIRST_YEAR,
@@ -21,7 +22,7 @@ from ..core.periods import (
     period_start,
     starts_between,
 )
-from ..core.summary import NO_LABELS, OVERFLOW_LABELS, Summary, cap_labels, merge
+from ..core.summary import Summary, merge
 from ..models import Item, LedgerRow, Total
 from ..models.folding import fold
 from ..models.pending import held

@@ -4,29 +4,29 @@ from collections.abc import Sequence
 
 from django.core.checks import CheckMessage
 
-from ..core.summary import Batch
+from ..core.batch import Batch
 
 
 class MetricsBackend:
     """Where batches go."""
 
     # Whether `write` may wait, for a database or a network. Defaults to True.
-    waits = True
+    blocks = True
     # Whether what is written reaches the totals. Defaults to False.
-    counts = False
+    feeds_totals = False
     # Whether a batch that `write` was given is recognised when the ledger brings it once more. Defaults to True; only
-    # asked where `counts` is True.
-    by_ledger = True
+    # asked where `feeds_totals` is True.
+    deduplicates = True
 
     def write(self, batch: Batch) -> None:
         """Store or send a batch. Mandatory.
 
-        It runs on a thread, on an event loop only if `waits` is False, and may raise anything: the batch is then kept
+        It runs on a thread, on an event loop only if `blocks` is False, and may raise anything: the batch is then kept
         and written again under the same id, so a backend that can tell must count a batch only once.
         """
         raise NotImplementedError
 
-    def keeps(self) -> bool:
+    def is_durable(self) -> bool:
         """Tell whether what is written now stays written. Defaults to True; False inside a caller's transaction."""
         return True
 
@@ -37,7 +37,7 @@ class MetricsBackend:
         anything; the aggregation then goes on with the items there are, and says so.
         """
 
-    def held(self) -> Sequence[Batch]:
+    def pending(self) -> Sequence[Batch]:
         """Return what waits at the destination, each batch under the id by which `drain` brings it by the ledger.
 
         Readings add it to what is stored. It must not wait for long, as somebody waits for a page, and may raise

@@ -14,9 +14,9 @@ from django.db import connections
 from django.dispatch import receiver
 
 from ..conf import flush_interval, settings
+from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
 from ..core.forking import after_fork
-from ..core.summary import Batch
 from .loading import configured_backend, get_backend, is_replaced
 from .merging import MAX_SUMMARIES, Merging
 
@@ -109,7 +109,7 @@ def flush() -> None:
     except ImproperlyConfigured:
         _buffer.flush()
     else:
-        if shield.keeps():
+        if shield.is_durable():
             with _fresh_connections(settings.APP_METRICS_DATABASE):
                 _buffer.flush()
                 shield.retry()

@@ -9,8 +9,8 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import flush_interval
+from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
-from ..core.summary import Batch
 from . import buffer
 from .loading import get_backend, is_replaced
 from .retrying import RetryingBackend
@@ -29,13 +29,13 @@ def hand_over(batch: Batch) -> None:
         shield = get_backend()
     except ImproperlyConfigured as error:
         return drop_batch(NO_BACKEND, str(error), batch)
-    if flush_interval() and not is_replaced() and shield.keeps():
+    if flush_interval() and not is_replaced() and shield.is_durable():
         return buffer.add(batch)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return shield.write(batch)
-    return _write_soon(loop, shield, batch) if shield.waits else shield.write(batch)
+    return _write_soon(loop, shield, batch) if shield.blocks else shield.write(batch)
 
 
 def _write_soon(loop: asyncio.AbstractEventLoop, shield: RetryingBackend, batch: Batch) -> None:

@@ -6,8 +6,8 @@ from collections import deque
 from itertools import islice
 
 from ..conf import max_label_sets, time_zone
+from ..core.batch import Batch, Fold
 from ..core.dropped import BUFFER_FULL, drop_batch
-from ..core.summary import Batch, Fold
 
 # Batches wait unmerged up to about this many.
 BLOCK = 64

@@ -5,9 +5,9 @@ from collections import deque
 from typing import NamedTuple
 
 from ..conf import retry_limit
+from ..core.batch import Batch
 from ..core.dropped import RETRY_LIMIT, drop_batch
 from ..core.forking import after_fork
-from ..core.summary import Batch
 from .merging import Merging
 
 # A batch of what was merged holds at most so many summaries: writing it is to take a moment only.

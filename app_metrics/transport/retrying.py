@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from django.core.checks import CheckMessage
 
 from ..conf import timeout
+from ..core.batch import Batch
 from ..core.dropped import REFUSED, drop_batch
-from ..core.summary import Batch
 from . import base, spool
 from .circuit_breaker import FAILURES, Breaker
 from .retry_queue import Kept, KeptBatches
@@ -27,8 +27,8 @@ class RetryingBackend(base.MetricsBackend):
     def __init__(self, backend: base.MetricsBackend) -> None:
         self.backend = backend
         # Any class with a method write() may be a backend; here is what the others stand for where it lacks them.
-        self.waits = getattr(backend, "waits", True)
-        self.counts = getattr(backend, "counts", False)
+        self.blocks = getattr(backend, "blocks", True)
+        self.feeds_totals = getattr(backend, "feeds_totals", False)
         self._kept = KeptBatches(backend.__module__)
         self._breaker = Breaker()
         self._writing = threading.local()
@@ -40,7 +40,7 @@ class RetryingBackend(base.MetricsBackend):
             self.keep_unseen(batch)
         elif not self._attempt(batch):
             self.keep(batch)
-        elif self._kept and self.keeps():
+        elif self._kept and self.is_durable():
             self.retry(time.monotonic() + timeout())
 
     @property
@@ -48,17 +48,17 @@ class RetryingBackend(base.MetricsBackend):
         """How many batches wait in this process for the next try, those of a composite's destinations included."""
         return len(self._kept) + getattr(self.backend, "kept", 0)
 
-    def keeps(self) -> bool:
+    def is_durable(self) -> bool:
         try:
-            return bool(getattr(self.backend, "keeps", super().keeps)())
+            return bool(getattr(self.backend, "is_durable", super().is_durable)())
         except Exception:  # write() will say what is wrong
             return False
 
     def drain(self) -> None:
         getattr(self.backend, "drain", super().drain)()
 
-    def held(self) -> Sequence[Batch]:
-        return list(getattr(self.backend, "held", super().held)())
+    def pending(self) -> Sequence[Batch]:
+        return list(getattr(self.backend, "pending", super().pending)())
 
     def check_destination(self) -> Sequence[CheckMessage]:
         return list(getattr(self.backend, "check_destination", super().check_destination)())
@@ -86,7 +86,7 @@ class RetryingBackend(base.MetricsBackend):
 
     def keep(self, batch: Batch) -> None:
         """Keep a batch, which may have been written: in the spool if there is one, else for the next try."""
-        if not getattr(self.backend, "by_ledger", super().by_ledger) or not self._spool(batch):
+        if not getattr(self.backend, "deduplicates", super().deduplicates) or not self._spool(batch):
             self._kept.put(Kept(batch))
 
     def keep_unseen(self, batch: Batch) -> None:
@@ -96,7 +96,7 @@ class RetryingBackend(base.MetricsBackend):
 
     def _spool(self, batch: Batch) -> bool:
         """Spool what is to reach the totals, where the spool is brought to; a composite's destinations spool theirs."""
-        is_counted = getattr(self.backend, "counts", False) and not hasattr(self.backend, "kept")
+        is_counted = getattr(self.backend, "feeds_totals", False) and not hasattr(self.backend, "kept")
         return is_counted and spool.append(batch)
 
     def _keep_again(self, kept: Kept, was_well: bool) -> None:
@@ -109,7 +109,7 @@ class RetryingBackend(base.MetricsBackend):
 
     def _is_back(self) -> bool:
         """Look, once the breaker lets somebody, whether the destination is back; with a kept batch if there is one."""
-        if not self.keeps() or not self._breaker.allows():
+        if not self.is_durable() or not self._breaker.allows():
             return False
         kept = self._kept.take_to_look()
         if kept is None or self._attempt(kept.batch):
@@ -136,7 +136,7 @@ class RetryingBackend(base.MetricsBackend):
         return True
 
     def _note_failure(self, batch: Batch, error: Exception) -> None:
-        if self.keeps():  # else the caller's transaction may be what is broken
+        if self.is_durable():  # else the caller's transaction may be what is broken
             self._breaker.failed()
         # One traceback is enough while it goes on failing.
         message = "Could not write metrics batch %s; it is kept for the next try: %r"

@@ -17,10 +17,10 @@ from zlib import crc32
 from django.core.checks import CheckMessage, Error
 
 from ..conf import settings, spool_dir
+from ..core.batch import Batch
 from ..core.dropped import warn_once
 from ..core.forking import after_fork
 from ..core.serialization import decode_batch, encode_batch
-from ..core.summary import Batch
 
 try:
     import fcntl

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from app_metrics import collect, gauge, metric
 from app_metrics.admin.dashboard import PER_PAGE
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.formatting import one_line
+from app_metrics.core.plain_text import one_line
 from app_metrics.dashboard import forms, svg
 from app_metrics.models import Metric
 from app_metrics.models.creation import create_metric, create_metric_set

@@ -12,9 +12,11 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation import run
-from app_metrics.aggregation.run import MAX_CHUNK_SIZE, aggregate, backlog
+from app_metrics.aggregation.backlog import backlog
+from app_metrics.aggregation.run import aggregate
+from app_metrics.conf import MAX_CHUNK_SIZE
+from app_metrics.core.labels import NO_LABELS, OVERFLOW_LABELS
 from app_metrics.core.periods import PERIODS
-from app_metrics.core.summary import NO_LABELS, OVERFLOW_LABELS
 from app_metrics.models import AggregationRun, Item, Metric, QuarantinedItem, Total
 
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)

@@ -20,8 +20,9 @@ from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.api import prometheus
 from app_metrics.api.prometheus import label_names, latest, names
+from app_metrics.core.labels import encode_labels
 from app_metrics.core.periods import YEAR
-from app_metrics.core.summary import KINDS, Summary, encode_labels
+from app_metrics.core.summary import KINDS, Summary
 from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record

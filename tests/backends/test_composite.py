@@ -39,7 +39,7 @@ class Flaky(MetricsBackend):
 class Counting(Flaky):
     """One whose numbers reach the totals, by some other way."""
 
-    counts = True
+    feeds_totals = True
 
 
 class Stubborn(Flaky):
@@ -146,15 +146,15 @@ def test_it_waits_and_counts_where_any_destination_does(composite):
     answers = {}
     for destinations in ([dummy, LOCMEM], [dummy, HERE + "Flaky"], [dummy, DATABASE]):
         backend = composite(*destinations)
-        answers[destinations[-1]] = (backend.waits, backend.counts)
-        assert (get_backend().waits, get_backend().counts) == (backend.waits, backend.counts)
+        answers[destinations[-1]] = (backend.blocks, backend.feeds_totals)
+        assert (get_backend().blocks, get_backend().feeds_totals) == (backend.blocks, backend.feeds_totals)
     assert answers == {LOCMEM: (False, False), HERE + "Flaky": (True, False), DATABASE: (True, True)}
 
 
 def test_it_keeps_what_it_writes_where_every_destination_does(composite, database):
     backend = composite(LOCMEM, DATABASE)
-    assert not backend.keeps()  # the test's own transaction
-    assert composite(LOCMEM).keeps()
+    assert not backend.is_durable()  # the test's own transaction
+    assert composite(LOCMEM).is_durable()
 
 
 def test_one_destination_that_cannot_be_drained_keeps_no_other_from_it(composite):

@@ -67,7 +67,7 @@ class TestCelery(WithoutDatabase):
         monkeypatch.setattr("celery._state._tls.current_app", None)
 
     def test_it_counts(self):
-        assert load_backend(self.path).counts
+        assert load_backend(self.path).feeds_totals
 
 
 class TestComposite(WithoutDatabase):

@@ -9,7 +9,7 @@ from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from app_metrics.core.summary import Batch, Key
+from app_metrics.core.batch import Batch, Key
 from app_metrics.models import Item
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, batch_of

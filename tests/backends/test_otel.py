@@ -9,8 +9,9 @@ import pytest
 from app_metrics import metric
 from app_metrics.backends.export import MAX_TIMINGS
 from app_metrics.backends.otel import BUCKETS
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import NOT_EXPORTED, take_entries
-from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.core.summary import Summary
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, WithoutDatabase, batch_of
 from tests.support.paths import ROOT
@@ -125,9 +126,9 @@ def test_a_collector_gets_every_kind_by_otlp(receivers):
 
 
 def test_nothing_is_sent_on_the_callers_thread(receivers):
-    receivers.collector.requests.clear()
+    receivers.scope.requests.clear()
     load_backend(OTEL).write(batch_of("orders"))
-    assert receivers.collector.requests == []
+    assert receivers.scope.requests == []
 
 
 def test_on_an_event_loop_it_is_recorded_at_once(receivers, settings):

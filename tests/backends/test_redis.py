@@ -24,8 +24,11 @@ from app_metrics import collect, metric, timing
 from app_metrics.aggregation.run import aggregate
 from app_metrics.backends.redis.scripts import WRITE
 from app_metrics.checks import check_backend, check_database
+from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.core.dropped import take_entries
-from app_metrics.core.summary import EXACT, OVERFLOW_LABELS, Batch, Key, Summary, merge, new_batch_id
+from app_metrics.core.labels import OVERFLOW_LABELS
+from app_metrics.core.numbers import EXACT
+from app_metrics.core.summary import Summary, merge
 from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total, pending
 from app_metrics.models.creation import create_metric
 from app_metrics.transport.circuit_breaker import FAILURES
@@ -53,7 +56,7 @@ def items():
 
 
 def held(backend):
-    return {key: summary for batch in backend.held() for key, summary in batch.summaries.items()}
+    return {key: summary for batch in backend.pending() for key, summary in batch.summaries.items()}
 
 
 def labelled(*labels, slug="orders"):
@@ -301,7 +304,7 @@ def test_several_drains_at_once_bring_everything_once(transactional_database, ba
 
 def test_the_hours_of_a_batch_have_ids_of_their_own_with_room_for_those_of_items(backend):
     backend.write(Batch(VARIED))
-    ids = {batch.id for batch in backend.held()}
+    ids = {batch.id for batch in backend.pending()}
     assert len(ids) == len(VARIED)
     assert {(each.version, each.int & 0xFFFF) for each in ids} == {(7, 0)}
 
@@ -326,11 +329,11 @@ def test_a_drain_that_comes_late_leaves_the_hour_that_began_anew_meanwhile(datab
 
 def test_a_claim_that_the_ledger_knows_is_deleted_without_counting_it_again(database, backend, in_redis):
     backend.write(batch_of("orders"))
-    (batch,) = backend.held()
+    (batch,) = backend.pending()
     LedgerRow.objects.create(id=batch.id, written_at="2026-05-31T00:00Z")
     backend.drain()
     assert not Item.objects.exists()
-    assert backend.held() == []
+    assert backend.pending() == []
 
 
 CRASHES = ["claim", "read_claim", "write_once", "insert_items", "delete"]
@@ -351,7 +354,7 @@ def test_a_drain_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing(
     backend.write(batch_of("orders", number=100))
     aggregate()
     assert create_metric("Orders", "orders").total("day", DAY) == 112
-    assert backend.held() == []
+    assert backend.pending() == []
 
 
 def drain_up_to(step, when):
@@ -419,7 +422,7 @@ def test_a_damaged_summary_is_set_aside_and_the_rest_is_counted(database, backen
     assert list(Item.objects.values_list("slug", "count")) == [("orders", 1)]
     assert QuarantinedItem.objects.count() == len(damages)
     assert "2026-05-31:22 signups counter {} nonsense" in QuarantinedItem.objects.values_list("payload", flat=True)
-    assert backend.held() == []
+    assert backend.pending() == []
 
 
 def test_a_claim_that_cannot_be_read_stays_is_reported_and_does_not_bar_the_others(database, backend, in_redis):
@@ -654,7 +657,7 @@ def test_it_works_on_a_cluster(database, settings):
         assert list(backend.check_destination()) == []
         backend.drain()
         assert sum(Item.objects.values_list("count", flat=True)) == 12 * 7
-        assert backend.held() == []
+        assert backend.pending() == []
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from freezegun import freeze_time
 
 from app_metrics.backends import statsd
 from app_metrics.backends.export import MAX_TIMINGS
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, NOT_EXPORTED, take_entries
-from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.core.summary import Summary
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
 from tests.support.contract import DAY, WithoutDatabase, batch_of

@@ -10,7 +10,7 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 
 from app_metrics import collect, metric, tasks
 from app_metrics.contrib import celery as scopes
-from app_metrics.recording.scope import current_collector
+from app_metrics.recording.scope import current_scope
 from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import load_backend
@@ -64,7 +64,7 @@ def test_a_task_run_within_a_scope_gives_it_back(recording):
     with collect() as outer:
         metric("before")
         count.delay("jobs")
-        assert current_collector() is outer
+        assert current_scope() is outer
         metric("after")
     assert slugs(recording) == [["jobs"], ["after", "before"]]
 
@@ -72,14 +72,14 @@ def test_a_task_run_within_a_scope_gives_it_back(recording):
 def test_a_task_that_raises_is_a_batch(recording):
     fail.apply()
     assert slugs(recording) == [["failing"]]
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 def test_every_try_of_a_task_is_a_batch(recording):
     """Run eagerly, the second try is within the first."""
     retry.apply()
     assert slugs(recording) == [["tries"]] * 3
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 @pytest.mark.parametrize("reject", [True, False])

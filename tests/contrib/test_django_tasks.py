@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError
 
 from app_metrics import collect, metric
-from app_metrics.aggregation.run import backlog
-from app_metrics.recording.scope import current_collector
+from app_metrics.aggregation.backlog import backlog
+from app_metrics.recording.scope import current_scope
 
 if django.VERSION < (6, 0):
     pytest.skip("django.tasks came with Django 6.0", allow_module_level=True)
@@ -73,7 +73,7 @@ def test_a_task_within_a_task_is_a_batch_of_its_own(recorded):
 def test_a_task_run_within_a_scope_gives_it_back(recorded):
     with collect() as outer:
         count.enqueue("jobs")
-        assert current_collector() is outer
+        assert current_scope() is outer
         metric("after")
     assert slugs(recorded) == [["jobs"], ["after"]]
 
@@ -81,7 +81,7 @@ def test_a_task_run_within_a_scope_gives_it_back(recorded):
 def test_a_task_that_raises_is_a_batch(recorded):
     fail.enqueue()
     assert slugs(recorded) == [["failing"]]
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 @pytest.mark.django_db

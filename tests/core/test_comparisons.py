@@ -8,15 +8,14 @@ from freezegun import freeze_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app_metrics.core.calendar import Moment, moment_of
 from app_metrics.core.comparisons import (
     BEFORE,
     WEEK_BEFORE,
     YEAR_BEFORE,
-    Moment,
     closed,
     comparable_starts,
     latest_closed,
-    moment_of,
     running,
     week_of,
 )

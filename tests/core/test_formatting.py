@@ -8,16 +8,8 @@ import pytest
 from django.utils import translation
 
 from app_metrics.core import formatting
-from app_metrics.core.formatting import (
-    aligned,
-    heights,
-    one_line,
-    shown,
-    shown_change,
-    shown_difference,
-    sparkline,
-    width,
-)
+from app_metrics.core.formatting import heights, shown, shown_change, shown_difference
+from app_metrics.core.plain_text import aligned, one_line, sparkline, width
 from tests.support.sample_reports import comparison
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from app_metrics.core.batch import Batch
 from app_metrics.core.serialization import decode_batch, encode_batch
-from app_metrics.core.summary import Batch
 from tests.support.contract import VARIED, batch_of
 
 

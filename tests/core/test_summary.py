@@ -12,25 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app_metrics.core.summary import (
-    COUNTER,
-    GAUGE,
-    LARGEST,
-    MAX_DIGITS,
+from app_metrics.core.batch import Fold, new_batch_id
+from app_metrics.core.labels import (
     NO_LABELS,
     OVERFLOW_LABELS,
-    Fold,
-    Summary,
-    add,
     cap_labels,
     decode_labels,
     encode_labels,
-    exact,
-    merge,
-    merge_all,
-    new_batch_id,
     readable_labels,
 )
+from app_metrics.core.numbers import LARGEST, MAX_DIGITS, add, exact
+from app_metrics.core.summary import COUNTER, GAUGE, Summary, merge, merge_all
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -11,7 +11,9 @@ from django.db.models import TextChoices
 
 from app_metrics import Timer, collect, gauge, metric
 from app_metrics.core import dropped, validation
-from app_metrics.core.summary import COUNTER, GAUGE, LARGEST, NO_LABELS, TIMER
+from app_metrics.core.labels import NO_LABELS
+from app_metrics.core.numbers import LARGEST
+from app_metrics.core.summary import COUNTER, GAUGE, TIMER
 from app_metrics.core.validation import check_labels, check_number, check_slug, check_time
 from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics

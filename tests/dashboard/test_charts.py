@@ -13,11 +13,11 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.calendar import starts_at
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, next_start
 from app_metrics.dashboard.charts import COUNT, MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, TOP_VALUES, VALUE, build_chart
 from app_metrics.dashboard.date_range import Selection
 from app_metrics.models.creation import create_metric
-from app_metrics.models.queries import starts_at
 from app_metrics.recording.metrics import record
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -15,8 +15,8 @@ from freezegun import freeze_time
 
 from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.labels import OVERFLOW_LABELS
 from app_metrics.core.periods import DAY
-from app_metrics.core.summary import OVERFLOW_LABELS
 from app_metrics.dashboard.unused import OVERFLOWN, PARTLY, SHARED, find_unused
 from app_metrics.models import Item, Total
 

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
 from app_metrics import metric
-from app_metrics.aggregation.run import backlog
+from app_metrics.aggregation.backlog import backlog
 from app_metrics.models import Alert
 from app_metrics.models.creation import create_metric
 from app_metrics.notifications import alerts

@@ -11,7 +11,8 @@ from django.db.migrations.loader import MigrationLoader
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.summary import LARGEST, OVERFLOW_LABELS, decode_labels
+from app_metrics.core.labels import OVERFLOW_LABELS, decode_labels
+from app_metrics.core.numbers import LARGEST
 from app_metrics.models import Item, Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.models.fields import MARIADB_EXACT_COLLATION

@@ -8,12 +8,13 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.periods import DAY
-from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.core.summary import Summary
 from app_metrics.dashboard.last_seen import last_recorded
 from app_metrics.models import Item, LedgerRow, Total, folding, pending
 from app_metrics.models.creation import create_metric
-from app_metrics.models.pending import Held, held, is_complete
+from app_metrics.models.pending import PendingBatches, held, is_complete
 from app_metrics.models.queries import Sources
 from app_metrics.storage.ledger import write_once
 from app_metrics.transport.loading import replaced_backend
@@ -30,7 +31,7 @@ class Destination:
     def write(self, batch):
         self.batches.append(batch)
 
-    def held(self):
+    def pending(self):
         self.asked += 1
         if self.is_down:
             raise OSError("no route")
@@ -149,5 +150,5 @@ def test_where_it_does_not_answer_the_rest_is_shown_and_the_gap_is_known(destina
 
 def test_without_a_backend_nothing_is_missing(settings):
     settings.APP_METRICS_BACKEND = "nowhere"
-    assert held(None) == Held()
+    assert held(None) == PendingBatches()
     assert is_complete()

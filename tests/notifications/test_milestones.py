@@ -18,7 +18,8 @@ from django.utils import translation
 from freezegun import freeze_time
 
 from app_metrics import gauge, metric
-from app_metrics.aggregation.run import aggregate, backlog
+from app_metrics.aggregation.backlog import backlog
+from app_metrics.aggregation.run import aggregate
 from app_metrics.models import HighWaterMark, Metric, Milestone, Notice
 from app_metrics.models.creation import create_metric
 from app_metrics.notifications import milestones

@@ -14,8 +14,10 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 
 from app_metrics import collect, metric
-from app_metrics.core.summary import COUNTER, NO_LABELS, Batch, Entry
-from app_metrics.recording.scope import Collector, current_collector
+from app_metrics.core.batch import Batch, Entry
+from app_metrics.core.labels import NO_LABELS
+from app_metrics.core.summary import COUNTER
+from app_metrics.recording.scope import Scope, current_scope
 from app_metrics.testing.recorded import capture_metrics
 from tests.support.serving import WRITE, Journal, journal
 
@@ -49,11 +51,11 @@ def test_a_scope_of_very_many_keys_hands_over_early_and_loses_none(written: Jour
 
 def test_the_collector_of_a_request_hands_over_once_however_many_keys_it_has(written: Journal, settings: Any) -> None:
     settings.APP_METRICS_MAX_LABEL_SETS = 1_000_000
-    collector = Collector()
+    scope = Scope()
     for number in range(25_000):
-        collector.add(("calls", COUNTER, f'{{"number":"{number}"}}', 1, 0.0))
+        scope.add(("calls", COUNTER, f'{{"number":"{number}"}}', 1, 0.0))
     assert written.events == []
-    collector.close()
+    scope.close()
     assert written.events == [WRITE]
     assert written.count("calls") == 25_000
 
@@ -73,7 +75,7 @@ def test_a_scope_that_raises_is_written(written: Journal) -> None:
     with pytest.raises(KeyboardInterrupt):
         job()
     assert written.count("calls") == 1
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 def test_a_decorated_function_is_a_scope_at_every_call(written: Journal) -> None:
@@ -104,27 +106,27 @@ def test_an_inner_scope_is_a_batch_of_its_own_and_gives_the_outer_one_back(writt
         metric("outer")
         with collect() as inner:
             metric("inner")
-            assert current_collector() is inner
+            assert current_scope() is inner
         assert written.slugs == ["inner"]
-        assert current_collector() is outer
+        assert current_scope() is outer
         metric("outer")
     assert written.count("outer") == 2
     assert len(written.batches) == 2
-    assert current_collector() is None
+    assert current_scope() is None
 
 
 def test_closing_twice_writes_once(written: Journal) -> None:
-    collector = Collector()
-    collector.add(ONE)
-    collector.close()
-    collector.close()
+    scope = Scope()
+    scope.add(ONE)
+    scope.close()
+    scope.close()
     assert written.events == [WRITE]
 
 
 def test_what_comes_after_the_end_of_the_scope_is_written_at_once(written: Journal) -> None:
-    with collect() as collector:
+    with collect() as scope:
         metric("calls")
-    collector.add(ONE)
+    scope.add(ONE)
     assert written.events == [WRITE, WRITE]
     assert written.count("calls") == 2
 
@@ -139,22 +141,22 @@ def test_a_commit_after_the_end_of_the_scope_is_written(written: Journal) -> Non
 
 
 def test_threads_that_add_to_one_collector_sum_exactly(written: Journal) -> None:
-    collector = Collector()
+    scope = Scope()
 
     def add() -> None:
         for _ in range(5000):
-            collector.add(ONE)
+            scope.add(ONE)
 
     _run_at_once([add] * 8)
-    collector.close()
+    scope.close()
     assert written.events == [WRITE]
     assert written.count("calls") == 40_000
 
 
 def test_nothing_is_lost_while_the_collector_is_being_closed(written: Journal) -> None:
     for _ in range(50):
-        collector = Collector()
-        _run_at_once([lambda collector=collector: [collector.add(ONE) for _ in range(50)]] * 4 + [collector.close])
+        scope = Scope()
+        _run_at_once([lambda scope=scope: [scope.add(ONE) for _ in range(50)]] * 4 + [scope.close])
     assert written.count("calls") == 50 * 4 * 50
 
 
@@ -163,14 +165,14 @@ def test_what_a_thread_adds_while_the_batch_is_written_is_written_too() -> None:
         def write(self, batch: Batch) -> None:
             super().write(batch)
             if len(self.batches) == 1:
-                thread = threading.Thread(target=collector.add, args=(ONE,))
+                thread = threading.Thread(target=scope.add, args=(ONE,))
                 thread.start()
                 thread.join()
 
-    collector = Collector()
+    scope = Scope()
     with journal(Slow()) as written:
-        collector.add(ONE)
-        collector.close()
+        scope.add(ONE)
+        scope.close()
     assert written.events == [WRITE, WRITE]
 
 
@@ -219,7 +221,7 @@ def test_a_raw_thread_has_no_collector_and_is_written_at_once(written: Journal) 
 
 def test_two_empty_collectors_are_not_equal() -> None:
     """asgiref copies a context variable back to the caller only where its value differs."""
-    assert Collector() != Collector()
+    assert Scope() != Scope()
 
 
 def test_a_cancelled_end_of_a_scope_loses_nothing(written: Journal) -> None:

@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone, translation
 
 from app_metrics import collect, metric
+from app_metrics.core.calendar import today
 from app_metrics.models.creation import create_metric, create_metric_set
-from app_metrics.models.queries import today
 from app_metrics.reports.content import Point, Share, build_report
 from app_metrics.reports.rendering import MAX_HTML_BYTES, MOST_MILESTONES, render
 from tests.support.sample_reports import DAY, labelled, line, milestone, report, summary

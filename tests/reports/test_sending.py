@@ -15,7 +15,7 @@ from freezegun import freeze_time
 from app_metrics import metric
 from app_metrics.models import Delivery, Item, Metric, MetricSet, Milestone, Schedule, Total
 from app_metrics.models.creation import create_metric
-from app_metrics.reports import sending
+from app_metrics.reports import planning, sending
 from app_metrics.reports.sending import build_report, send_reports
 
 pytestmark = pytest.mark.django_db
@@ -251,11 +251,11 @@ def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_b
     made = make_set("daily")
     if planned_before:
         run("2026-11-23 06:00")
-    original, adds = sending._move_on, []
+    original, adds = planning._move_on, []
 
     def beaten(*arguments):
         with patch.object(sending, "_move_on", original):
-            sending.plan(made, date(2026, 11, 24))  # the other one
+            planning.plan(made, date(2026, 11, 24))  # the other one
         return original(*arguments)
 
     def noted(metric_set, period, starts, now):
@@ -400,7 +400,7 @@ def test_recipients_are_active_users_with_an_address_and_plain_addresses_each_on
 def test_who_is_no_recipient_any_more_when_the_mail_is_sent_gets_none(make_set):
     made = make_set("daily", addresses="ann@example.com\nbob@example.com\ncid@example.com")
     with freeze_time(moment("2026-11-24 06:00")):
-        sending.plan(made, date(2026, 11, 24))
+        planning.plan(made, date(2026, 11, 24))
     made.unsubscriptions.create(recipient="ann@example.com", address="ann@example.com")
     made.email_addresses = "ann@example.com\nbob@example.com"
     made.save()
@@ -430,7 +430,7 @@ def test_a_user_gets_the_mail_where_their_address_is_now(make_set):
     ann = User.objects.create(username="ann", email="old@example.com")
     made.email_recipients.add(ann)
     with freeze_time(moment("2026-11-24 06:00")):
-        sending.plan(made, date(2026, 11, 24))
+        planning.plan(made, date(2026, 11, 24))
     User.objects.update(email="new@example.com")
     run("2026-11-24 06:01")
     run("2026-11-24 06:02")
@@ -441,7 +441,7 @@ def test_a_user_gets_the_mail_where_their_address_is_now(make_set):
 def test_reports_of_a_set_that_was_turned_off_after_they_were_planned_are_skipped(make_set):
     made = make_set("daily", "weekly")
     with freeze_time(moment("2026-11-24 06:00")):
-        sending.plan(made, date(2026, 11, 24))
+        planning.plan(made, date(2026, 11, 24))
     MetricSet.objects.update(send_daily=False)
     outcome = run("2026-11-24 06:01")
     assert sent() == [("week", "2026-11-16")]

@@ -11,9 +11,10 @@ from collections import Counter
 
 from django.db.models import Sum
 
-from app_metrics.aggregation.run import aggregate, backlog
+from app_metrics.aggregation.backlog import backlog
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.labels import encode_labels
 from app_metrics.core.periods import PERIODS
-from app_metrics.core.summary import encode_labels
 from app_metrics.models import Total
 from tests.soak.workers import KILLS_A_SECOND
 from tests.support.filling import fill

@@ -167,7 +167,8 @@ def kill(pid):
 
 def measure(alias):
     """Print by how many MiB the peak of memory grew, and how many items were aggregated."""
-    from app_metrics.aggregation.run import aggregate, backlog
+    from app_metrics.aggregation.backlog import backlog
+    from app_metrics.aggregation.run import aggregate
 
     backlog()  # connects
     before = peak()

@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
-from app_metrics.core.summary import Batch
+from app_metrics.core.batch import Batch
 from app_metrics.models import Item, LedgerRow
 from app_metrics.storage import ledger
 from app_metrics.storage.ledger import KEPT_DAYS, forget_old, write_once

@@ -4,7 +4,7 @@ import time
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
 
-from app_metrics.models.queries import today
+from app_metrics.core.calendar import today
 
 # Seconds before the end of an hour in which no test begins, as most take less.
 MARGIN = 10

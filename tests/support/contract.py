@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from app_metrics.core.summary import Batch, Key, Summary
+from app_metrics.core.batch import Batch, Key
+from app_metrics.core.summary import Summary
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
 
@@ -47,7 +48,7 @@ class BackendContract:
 
     def test_it_answers_what_its_shield_asks(self, database):
         shield = RetryingBackend(load_backend(self.path))
-        assert {type(answer) for answer in (shield.waits, shield.counts, shield.keeps())} == {bool}
+        assert {type(answer) for answer in (shield.blocks, shield.feeds_totals, shield.is_durable())} == {bool}
         assert shield.drain() is None
 
     def test_it_is_one_object_for_all_threads(self, database):

@@ -2,7 +2,7 @@
 
 from django.db import connections
 
-from app_metrics.core.summary import new_batch_id
+from app_metrics.core.batch import new_batch_id
 
 COLUMNS = "id, slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at"
 VALUES = "'counter', '{}', '2026-05-31', 22, 1, 1, 1, 1, 1, 1780257600000000"

@@ -1,4 +1,4 @@
-"""Receivers on loopback: what a statsd server and a collector of OpenTelemetry would get."""
+"""Receivers on loopback: what a statsd server and a scope of OpenTelemetry would get."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry import metrics
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+from opentelemetry.proto.scope.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 
-from app_metrics.core.summary import Batch
+from app_metrics.core.batch import Batch
 
 SECONDS = 60
 NAME = "statsd.example"
@@ -76,7 +76,7 @@ def wait_for_address(backend):
     raise AssertionError("the address was not found")
 
 
-class Collector(ThreadingHTTPServer):
+class Scope(ThreadingHTTPServer):
     """An OTLP receiver: HTTP with protobuf."""
 
     daemon_threads = True
@@ -104,13 +104,13 @@ class CollectorHandler(BaseHTTPRequestHandler):
 
 
 class Telemetry:
-    """The SDK as a project sets it up, once a process, with a reader in memory and an exporter to a collector."""
+    """The SDK as a project sets it up, once a process, with a reader in memory and an exporter to a scope."""
 
     def __init__(self):
         delta = dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
         self.reader = InMemoryMetricReader(preferred_temporality=delta)
-        self.collector = Collector()
-        exporter = OTLPMetricExporter(endpoint=self.collector.endpoint, preferred_temporality=delta, timeout=SECONDS)
+        self.scope = Scope()
+        exporter = OTLPMetricExporter(endpoint=self.scope.endpoint, preferred_temporality=delta, timeout=SECONDS)
         periodic = PeriodicExportingMetricReader(exporter, export_interval_millis=NEVER)
         self.provider = MeterProvider([self.reader, periodic])
         metrics.set_meter_provider(self.provider)
@@ -125,12 +125,12 @@ class Telemetry:
         return {tuple(sorted(point.attributes.items())): point for point in self.metrics()[name].data.data_points}
 
     def exported(self):
-        """Return what the collector is sent now, by name."""
-        self.collector.requests.clear()
+        """Return what the scope is sent now, by name."""
+        self.scope.requests.clear()
         assert self.provider.force_flush(SECONDS * 1000)
         return {
             metric.name: (scope.scope.name, metric)
-            for path, content, request in self.collector.requests
+            for path, content, request in self.scope.requests
             for resource in request.resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics

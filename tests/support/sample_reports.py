@@ -3,12 +3,12 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from app_metrics.core.comparisons import comparable_starts
+from app_metrics.core.comparisons import Comparison, comparable_starts
 from app_metrics.core.periods import next_start, previous_start
 from app_metrics.core.summary import Summary
 from app_metrics.models import Metric, MetricSet
 from app_metrics.reports.content import PICTURED, Line, Point, Reached, Report, Share
-from app_metrics.trending import Comparison, Trend
+from app_metrics.trending import Trend
 
 DAY = date(2026, 11, 16)
 

@@ -14,8 +14,8 @@ from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
+from app_metrics.core.batch import Batch
 from app_metrics.core.dropped import take_entries
-from app_metrics.core.summary import Batch
 from app_metrics.testing.recorded import Recording
 from app_metrics.transport.loading import replaced_backend
 
@@ -26,7 +26,7 @@ BODY, WRITE = "body", "write"
 class Journal(Recording):
     """A backend that notes its writes where a server notes what it sends: `["body", "write"]`."""
 
-    waits = True
+    blocks = True
 
     def __init__(self) -> None:
         super().__init__()

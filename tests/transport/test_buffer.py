@@ -16,8 +16,8 @@ from django.db import connections
 
 from app_metrics import collect, flush, metric
 from app_metrics.backends import locmem
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, take_entries
-from app_metrics.core.summary import Batch, Key
 from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport import buffer as buffering

@@ -20,8 +20,10 @@ from django.test import Client
 
 from app_metrics import collect, metric
 from app_metrics.backends.db import MetricsBackend as DatabaseBackend
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, take_entries
-from app_metrics.core.summary import COUNTER, NO_LABELS, Batch, Key, Summary
+from app_metrics.core.labels import NO_LABELS
+from app_metrics.core.summary import COUNTER, Summary
 from app_metrics.models import Item
 from app_metrics.transport.loading import get_backend
 from tests.support.serving import METRICS, Journal, journal, witnessed

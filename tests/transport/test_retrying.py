@@ -8,8 +8,8 @@ import pytest
 from django.db import connections, transaction
 
 from app_metrics import metric
+from app_metrics.core.batch import Batch
 from app_metrics.core.dropped import DROPPED_SLUG, REFUSED, take_entries
-from app_metrics.core.summary import Batch
 from app_metrics.models import Item
 from app_metrics.transport import circuit_breaker
 from app_metrics.transport.circuit_breaker import FAILURES, FIRST_PAUSE

@@ -14,9 +14,9 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 
 from app_metrics import metric
-from app_metrics.aggregation import replaying
+from app_metrics.aggregation import intake
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.summary import Batch
+from app_metrics.core.batch import Batch
 from app_metrics.dashboard.health import examine
 from app_metrics.models import Item, Total
 from app_metrics.transport import spool
@@ -29,7 +29,7 @@ HERE = "tests.transport.test_spool."
 
 
 class Down(MetricsBackend):
-    counts = True
+    feeds_totals = True
 
     def write(self, batch):
         raise OSError("down")
@@ -38,7 +38,7 @@ class Down(MetricsBackend):
 class Elsewhere(Down):
     """What it gets does not reach the totals."""
 
-    counts = False
+    feeds_totals = False
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +147,7 @@ def test_a_batch_that_no_database_takes_bars_no_other(database, directory, monke
             raise ValueError("too large")
         written.append(key.slug)
 
-    monkeypatch.setattr(replaying, "write_once", write)
+    monkeypatch.setattr(intake, "write_once", write)
     assert len(aggregate().failures) == 1
     assert written == ["second"]
 
@@ -156,7 +156,7 @@ def test_a_database_that_is_away_leaves_the_files_as_they_are(database, director
     for slug in ("first", "second"):
         spool.append(batch_of(slug))
     before = {path: path.read_bytes() for path in files(directory)}
-    write, written = replaying.write_once, []
+    write, written = intake.write_once, []
 
     def fail(batch):
         if written:
@@ -164,8 +164,8 @@ def test_a_database_that_is_away_leaves_the_files_as_they_are(database, director
         written.append(write(batch))
 
     with monkeypatch.context() as patch:
-        patch.setattr(replaying, "write_once", fail)
-        (failure,) = replaying.replay()
+        patch.setattr(intake, "write_once", fail)
+        (failure,) = intake.replay()
     assert "away" in failure
     assert {path: path.read_bytes() for path in files(directory)} == before
     aggregate()
@@ -250,7 +250,7 @@ def test_two_aggregations_and_a_writer_at_once_count_everything_once(transaction
     def bring():
         try:
             while not ended.is_set():
-                failures.extend(replaying.replay())
+                failures.extend(intake.replay())
         except Exception as error:
             failures.append(error)
         finally:
@@ -355,7 +355,7 @@ def test_a_directory_that_is_not_there_loses_nothing(settings, tmp_path):
     metric("orders")
     assert get_backend().kept == 1
     assert spool.waiting() is None
-    assert replaying.replay() == []
+    assert intake.replay() == []
     get_backend()._kept.take()
 
 

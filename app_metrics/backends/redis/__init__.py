@@ -13,7 +13,7 @@ from django.utils.functional import cached_property
 from redis import exceptions
 
 from ...conf import max_label_sets, settings
-from ...core.summary import Batch
+from ...core.batch import Batch
 from ...storage.dialects import is_lost
 from ...storage.ledger import write_once
 from ...transport import base
@@ -30,8 +30,8 @@ READING = 1.0
 class MetricsBackend(base.MetricsBackend):
     """The memory of the buckets is bounded by the number of series and hours, not by traffic. Nothing in it expires."""
 
-    counts = True
-    by_ledger = False  # what is in a bucket comes by the id of the bucket
+    feeds_totals = True
+    deduplicates = False  # what is in a bucket comes by the id of the bucket
 
     def __init__(self) -> None:
         count, prefix = settings.APP_METRICS_REDIS_SHARDS, settings.APP_METRICS_REDIS_PREFIX
@@ -53,7 +53,7 @@ class MetricsBackend(base.MetricsBackend):
         if failures := list(self._failures()):
             raise ExceptionGroup("Not everything in Redis could be brought to the item log", failures)
 
-    def held(self) -> Sequence[Batch]:
+    def pending(self) -> Sequence[Batch]:
         return list(self._held(time.monotonic() + READING))
 
     def check_destination(self) -> Sequence[CheckMessage]:

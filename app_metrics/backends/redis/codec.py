@@ -13,8 +13,10 @@ from decimal import Decimal
 from functools import lru_cache
 from itertools import chain
 
+from ...core.batch import Batch, Key
+from ...core.numbers import DECIMAL_PLACES, EXACT, MAX_DIGITS, Number
 from ...core.periods import HOURS
-from ...core.summary import DECIMAL_PLACES, EXACT, MAX_DIGITS, Batch, Key, Number, Summary
+from ...core.summary import Summary
 from ...core.validation import check_key
 
 VALUE = "<" + 12 * "d"

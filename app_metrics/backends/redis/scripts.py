@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from ...core.summary import OVERFLOW_LABELS
+from ...core.labels import OVERFLOW_LABELS
 from .codec import VALUE
 
 

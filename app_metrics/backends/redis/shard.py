@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.client import NEVER_DECODE
 
-from ...core.summary import Batch
+from ...core.batch import Batch
 from .codec import as_text, as_texts, buckets
 from .scripts import CLAIM, DELETE, FORGET, WRITE
 

@@ -6,9 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from ...aggregation.backlog import backlog
 from ...aggregation.intake import gather_from
-from ...aggregation.run import Aggregation, aggregate, backlog, checked_chunk_size
-from ...core.formatting import one_line
+from ...aggregation.run import Aggregation, aggregate, checked_chunk_size
+from ...core.plain_text import one_line
 from ...models import LedgerRow
 from ...models.pending import held, is_complete
 from ...transport import spool

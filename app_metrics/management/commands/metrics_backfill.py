@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
-from ...core.formatting import one_line
+from ...core.plain_text import one_line
 from ...transfer.backfill import Filled, backfill, remaining
 from ...transfer.source_tables import Source, UnusableSource
 from ..output import counted, fitting

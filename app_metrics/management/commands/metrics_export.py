@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
-from ...core.formatting import one_line
+from ...core.plain_text import one_line
 from ...transfer.csv_export import count_rows, rows, write_csv, write_json
 from ..arguments import parse_date
 from ..progress import progress

@@ -7,23 +7,14 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils.text import slugify
 
-from ...core.formatting import one_line
+from ...core.plain_text import one_line
 from ...models import MetricSet
 from ...models.reports import SENT_PERIODS
 from ...notifications.outbox import Outcome, Skip, due_notices, send_notices
 from ...reports.declared_sets import declare
+from ...reports.planning import checked_day, chosen_sets, due_deliveries, plan, rehearsal
 from ...reports.rendering import Mail
-from ...reports.sending import (
-    Writer,
-    checked_day,
-    chosen_sets,
-    due_deliveries,
-    next_report,
-    plan,
-    rehearsal,
-    rendered,
-    send_reports,
-)
+from ...reports.sending import Writer, next_report, rendered, send_reports
 from ..arguments import parse_date
 from ..notifications import end, write_problems
 from ..output import counted

@@ -8,11 +8,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone, translation
 
 from ...conf import first_weekday
-from ...core.formatting import aligned, one_line, shown, sparkline
+from ...core.calendar import today
+from ...core.formatting import shown
 from ...core.periods import DAY, FIRST_YEAR, HOUR, PERIODS, period_start, previous_start
+from ...core.plain_text import aligned, one_line, sparkline
 from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
-from ...models.queries import Point, point_headline, today
+from ...models.queries import Point, point_headline
 from ..output import can_hold, fitting
 
 MOST = 1000

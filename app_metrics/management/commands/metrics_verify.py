@@ -5,8 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from ...core.formatting import one_line
-from ...core.summary import NO_LABELS, Number, trimmed
+from ...core.labels import NO_LABELS
+from ...core.numbers import Number, trimmed
+from ...core.plain_text import one_line
 from ...transfer.source_tables import Source, configured_slugs
 from ...transfer.verify import Difference, count, verify
 from ..output import counted, fitting

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from django.db import DataError
 
-from ...core.summary import Batch, Summary, digits
+from ...core.batch import Batch
+from ...core.numbers import digits
+from ...core.summary import Summary
 from ...models import Item, Total
 
 KEY_COLUMNS = ("slug", "kind", "labels", "day", "hour")

@@ -10,7 +10,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from ...core.summary import COUNT_LIMIT, TOTAL_LIMIT, Summary, merge
+from ...core.numbers import COUNT_LIMIT, TOTAL_LIMIT
+from ...core.summary import Summary, merge
 from . import base
 from .base import (
     ITEM_COLUMNS,

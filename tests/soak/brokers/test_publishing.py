@@ -18,8 +18,8 @@ from django.db import OperationalError, transaction
 
 from app_metrics.backends.celery import MetricsBackend
 from app_metrics.checks import check_backend
+from app_metrics.core.batch import Batch
 from app_metrics.core.serialization import encode_batch
-from app_metrics.core.summary import Batch
 from app_metrics.models import Item, LedgerRow
 from app_metrics.storage.ledger import write_once
 from app_metrics.tasks import write_batch
@@ -300,9 +300,9 @@ def test_eager_tasks_need_no_broker(use):
 @pytest.mark.django_db(transaction=True)
 def test_within_a_transaction_what_was_kept_waits():
     backend = MetricsBackend()
-    assert backend.keeps()
+    assert backend.is_durable()
     with transaction.atomic():
-        assert not backend.keeps()
+        assert not backend.is_durable()
 
 
 class TestCheck:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from app_metrics.aggregation.run import aggregate, backlog
+from app_metrics.aggregation.backlog import backlog
+from app_metrics.aggregation.run import aggregate
 from tests.soak.faults.crash import commit_late
 from tests.soak.faults.journal import PATIENCE, note_failure
 from tests.soak.faults.working import wait_for_workers

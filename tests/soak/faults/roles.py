@@ -12,8 +12,9 @@ from django.db.models import Sum
 
 from app_metrics.aggregation.run import aggregate
 from app_metrics.conf import spool_dir
+from app_metrics.core.batch import new_batch_id
 from app_metrics.core.dropped import DROPPED_SLUG
-from app_metrics.core.summary import decode_labels, new_batch_id
+from app_metrics.core.labels import decode_labels
 from app_metrics.models import AggregationRun, Item, LedgerRow, Metric, QuarantinedItem, Total
 from tests.aggregation.test_quarantine import GOOD, POISON
 from tests.soak.faults.bringing import aggregate_for, recover

@@ -1,0 +1,28 @@
+"""How many items are not aggregated yet, and since when."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ..models import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits: how many items, and when the oldest was recorded."""
+
+    items: int
+    oldest: datetime | None
+
+    @property
+    def age(self) -> float:
+        """Seconds the oldest item has waited; 0 when none does."""
+        return max(0.0, time.time() - self.oldest.timestamp()) if self.oldest else 0.0
+
+
+def backlog() -> Backlog:
+    """Return how many items wait, and since when."""
+    items = Item.objects.count()
+    first = Item.objects.order_by("pk").values_list("pk", flat=True).first()
+    # The first 48 bits of a UUID of version 7 are milliseconds of Unix time.
+    return Backlog(items, None if first is None else datetime.fromtimestamp((first.int >> 80) / 1000, UTC))

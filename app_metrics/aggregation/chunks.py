@@ -1,0 +1,154 @@
+"""One transaction of an aggregation: take a chunk of items out of the log and add it to the totals."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from functools import partial
+from typing import Any
+
+from django.db import connections, transaction
+
+from ..conf import first_weekday, max_label_sets, settings
+from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
+from ..core.periods import HOUR, PERIODS, YEAR, period_start
+from ..core.summary import Summary, merge
+from ..models import Metric, Total
+from ..storage.dialects import dialect_for
+from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
+from ..storage.transactions import retried
+from .grouping import Group, grouped, quarantine
+
+# Transactions after which a run begins at the oldest item again: one that was committed late waits for no longer.
+LOOK_BACK = 100
+
+
+class ChunkRunner:
+    """The transactions of one run, and what it remembers of metrics and their label sets between them."""
+
+    def __init__(self) -> None:
+        self._alias = settings.APP_METRICS_DATABASE
+        self._connection = connections[self._alias]
+        self._dialect = dialect_for(self._connection)
+        self._transactions = 0
+        self._bound: Any = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._metrics: dict[str, Metric] = {}
+        self._label_sets: dict[int, set[str]] = {}
+
+    def take(self, size: int) -> tuple[int, int, int]:
+        """Take up to `size` items into their totals; return how many were taken and set aside, and of how many keys."""
+        taken = retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
+        self._transactions += 1
+        if not self._transactions % LOOK_BACK:
+            self._bound = None
+        return taken
+
+    def _forgetful(self, transact: Callable[[int], tuple[int, int, int]], size: int) -> tuple[int, int, int]:
+        try:
+            return transact(size)
+        except Exception:
+            self._forget()  # what was created was rolled back
+            raise
+
+    def _chunk(self, size: int) -> tuple[int, int, int]:
+        with transaction.atomic(using=self._alias):
+            claim = self._dialect.claim(self._connection, size, self._bound)
+            keys = self._add(claim)
+        self._bound = claim.bound
+        return claim.size, 0, keys
+
+    def _one(self, size: int) -> tuple[int, int, int]:
+        """Take one item; set it aside where no total can take it."""
+        with transaction.atomic(using=self._alias):
+            claim = self._dialect.claim(self._connection, size, self._bound)
+            try:
+                with transaction.atomic(using=self._alias):
+                    self._add(claim)
+            except BAD_DATA as error:
+                self._forget()
+                quarantine(claim.rows[0], error)
+                return claim.size, 1, 0
+        self._bound = claim.bound
+        return claim.size, 0, claim.size
+
+    def _add(self, claim: Claim) -> int:
+        """Add what was claimed to the totals; return of how many keys it is."""
+        groups = grouped(claim.rows)
+        if groups:
+            self._learn(groups)
+            totals = spread(self._folded(groups))
+            self._dialect.add_totals(self._connection, sorted(totals.items()))
+        return len(groups)
+
+    def _folded(self, groups: Iterable[Group]) -> dict[tuple[int, str, date, int], Summary]:
+        folded: dict[tuple[int, str, date, int], Summary] = {}
+        limit = max_label_sets()
+        for key, summary, _ in groups:
+            metric_id = self._metrics[key.slug].pk
+            labels = key.labels
+            if labels != NO_LABELS:
+                labels = cap_labels(labels, self._label_sets[metric_id], limit)
+            bucket = (metric_id, labels, key.day, key.hour)
+            folded[bucket] = merge(folded[bucket], summary) if bucket in folded else summary
+        return folded
+
+    def _learn(self, groups: Iterable[Group]) -> None:
+        """Find or create the metrics of all groups, and find the label sets of those that come with labels."""
+        kinds: dict[str, dict[str, int]] = defaultdict(dict)
+        labelled = set()
+        for key, _, first_at in groups:
+            kinds[key.slug][key.kind] = min(first_at, kinds[key.slug].get(key.kind, first_at))
+            if key.labels != NO_LABELS:
+                labelled.add(key.slug)
+        self._find_metrics({slug: sorted(seen, key=seen.__getitem__) for slug, seen in kinds.items()})
+        self._find_label_sets({self._metrics[slug].pk for slug in labelled})
+
+    def _find_metrics(self, kinds: Mapping[str, list[str]]) -> None:
+        """Find or create metrics by slug; a new one has the first of its kinds."""
+        missing = sorted(kinds.keys() - self._metrics.keys())
+        if missing:
+            known = self._query_metrics(missing)
+            new = [Metric(slug=slug, name=slug, kind=kinds[slug][0]) for slug in missing if slug not in known]
+            if new:
+                Metric.objects.bulk_create(new, ignore_conflicts=True)
+                known = self._query_metrics(missing)
+            self._metrics |= known
+        for slug in sorted(kinds):
+            self._note_second_kind(self._metrics[slug], kinds[slug])
+
+    def _query_metrics(self, slugs: list[str]) -> dict[str, Metric]:
+        return {metric.slug: metric for metric in Metric.objects.filter(slug__in=slugs)}
+
+    def _note_second_kind(self, metric: Metric, kinds: Iterable[str]) -> None:
+        others = [kind for kind in kinds if kind != metric.kind]
+        if others and not metric.second_kind:
+            metric.second_kind = others[0]
+            # Not save(): it raises where the metric was deleted meanwhile; here that shows when totals are added.
+            Metric.objects.filter(pk=metric.pk).update(second_kind=metric.second_kind)
+
+    def _find_label_sets(self, metric_ids: set[int]) -> None:
+        unknown = metric_ids - self._label_sets.keys()
+        if not unknown:
+            return
+        self._label_sets.update({metric_id: set() for metric_id in unknown})
+        stored = Total.objects.filter(metric_id__in=unknown, period=YEAR).exclude(
+            labels__in=(NO_LABELS, OVERFLOW_LABELS)
+        )
+        for metric_id, labels in stored.values_list("metric_id", "labels").distinct():
+            self._label_sets[metric_id].add(labels)
+
+
+def spread(
+    folded: Mapping[tuple[int, str, date, int], Summary], periods: Sequence[str] = PERIODS
+) -> dict[TotalKey, Summary]:
+    """Fold hours into the periods they belong to, all five by default."""
+    week = first_weekday()
+    totals: dict[TotalKey, Summary] = {}
+    for (metric_id, labels, day, hour), summary in folded.items():
+        for period in periods:
+            start = period_start(period, day, week)
+            key = TotalKey(metric_id, period, start, hour if period == HOUR else 0, labels)
+            totals[key] = merge(totals[key], summary) if key in totals else summary
+    return totals

@@ -1,0 +1,95 @@
+"""Entries on their way to a backend: folded by key, and handed over as a batch."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from .labels import NO_LABELS, cap_labels
+from .numbers import Number, exact
+from .periods import bucket
+from .summary import MICROSECONDS, Summary, merge
+
+# One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. A plain tuple, because a
+# named one takes several times as long to make, in the visitor's time.
+Entry = tuple[str, str, str, Number | float, float]
+
+
+class Key(NamedTuple):
+    """What summaries are told apart by on their way to the totals."""
+
+    slug: str
+    kind: str
+    labels: str
+    day: date
+    hour: int
+
+
+def new_batch_id() -> UUID:
+    """Return a UUID of version 7 (RFC 9562) whose last 16 bits are zero: room for the ids of its items."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big")
+    return UUID(
+        int=(milliseconds & (1 << 48) - 1) << 80
+        | 7 << 76
+        | (random >> 52) << 64
+        | 0b10 << 62
+        | (random & (1 << 46) - 1) << 16
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a scope hands over when its scope ends; written once, however often it is delivered."""
+
+    summaries: Mapping[Key, Summary]
+    id: UUID = field(default_factory=new_batch_id)
+
+
+class Fold:
+    """Entries being folded into summaries, with a bounded number of label sets per metric."""
+
+    def __init__(self, zone: ZoneInfo, max_label_sets: int) -> None:
+        self.summaries: dict[Key, Summary] = {}
+        self._zone = zone
+        self._max_label_sets = max_label_sets
+        self._label_sets: dict[str, set[str]] = {}
+
+    def add(self, entry: Entry) -> None:
+        slug, kind, labels, number, at = entry
+        number = exact(number)
+        if labels != NO_LABELS:
+            labels = self._capped(slug, labels)
+        day, hour = bucket(int(at // 1), self._zone)
+        # Plain tuples: named ones take several times as long to make, and equal them.
+        key, one = (slug, kind, labels, day, hour), (1, number, number, number, number, int(at * MICROSECONDS))
+        before = self.summaries.get(key)  # type: ignore[call-overload]
+        if before is None:
+            self.summaries[Key(*key)] = Summary(*one)
+        else:
+            self.summaries[key] = merge(before, one)  # type: ignore[index]  # leaves the key that is there
+
+    def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
+        """Fold summaries in; return those with a new key for which there is no room among so many summaries."""
+        left: dict[Key, Summary] = {}
+        for key, summary in summaries.items():
+            labels = self._capped(key.slug, key.labels)
+            if labels != key.labels:
+                key = key._replace(labels=labels)
+            before = self.summaries.get(key)
+            if before is not None:
+                self.summaries[key] = merge(before, summary)
+            elif len(self.summaries) < room:
+                self.summaries[key] = summary
+            else:
+                left[key] = merge(left[key], summary) if key in left else summary
+        return left
+
+    def _capped(self, slug: str, labels: str) -> str:
+        if labels == NO_LABELS:
+            return labels
+        return cap_labels(labels, self._label_sets.setdefault(slug, set()), self._max_label_sets)

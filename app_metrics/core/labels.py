@@ -1,0 +1,37 @@
+"""Label sets as canonical text, and the series into which those beyond a metric's limit fold."""
+
+import json
+from collections.abc import Mapping
+
+NO_LABELS = "{}"
+# The series into which further label sets of a metric fold once it has its fill of them.
+OVERFLOW_LABELS = '{"overflow":"true"}'
+
+
+def encode_labels(labels: Mapping[str, str]) -> str:
+    """Return the canonical text of a label set, the same whatever the order of its keys."""
+    return json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")) if labels else NO_LABELS
+
+
+def decode_labels(text: str) -> dict[str, str]:
+    labels: dict[str, str] = json.loads(text)
+    return labels
+
+
+def readable_labels(text: str) -> dict[str, str]:
+    """Return a label set; none of what a poisoned item holds, which waits until an aggregation sets it aside."""
+    try:
+        labels = decode_labels(text)
+    except ValueError:
+        return {}
+    return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+def cap_labels(labels: str, known: set[str], limit: int) -> str:
+    """Return the label set, noted in `known`, or the overflow series once `known` holds `limit` others."""
+    if labels in known or labels == OVERFLOW_LABELS:
+        return labels
+    if len(known) >= limit:
+        return OVERFLOW_LABELS
+    known.add(labels)
+    return labels

@@ -1,0 +1,91 @@
+"""Plain text: tables in columns of a terminal, sparklines, and single lines."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from .numbers import Number
+
+# How wide plain text may be, and how much of it the first column of a table keeps in any case.
+TEXT_WIDTH, LEAST_FIRST_COLUMN, GAP = 80, 16, 2
+_BLOCKS = "▁▂▃▄▅▆▇█"
+# Control characters, and those that no text may hold or that turn the direction of what follows.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def sparkline(values: Iterable[Number | None]) -> str:
+    """Draw a block character for each number, from zero or the lowest negative one up, and a space for None."""
+    values = list(values)
+    known = [value for value in values if value is not None]
+    low, high = min([0, *known]), max([0, *known])
+    if len(set(known)) == 1 and any(known):
+        return "".join(" " if value is None else _BLOCKS[3] for value in values)
+    return "".join(" " if value is None else _block(value, low, high) for value in values)
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks, control characters and repeated blanks."""
+    return " ".join(_UNFIT.sub(" ", text).split())
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    return sum(_character_width(character) for character in text)
+
+
+def wrapped(text: str, limit: int = TEXT_WIDTH) -> list[str]:
+    """Return a text in lines of at most so many columns, broken at blanks, and within words only that are longer."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if width(longer) <= limit:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        *full, line = _broken(word, limit)
+        lines += full
+    return [*lines, line]
+
+
+def aligned(rows: Iterable[Sequence[str]], limit: int = TEXT_WIDTH) -> list[list[str]]:
+    """Return the lines of each row of a table: the first column flush left and wrapped, the others flush right.
+
+    The table is wider than the limit where the other columns leave too little for the first.
+    """
+    rows = list(rows)
+    if not rows:
+        return []
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    room = max(LEAST_FIRST_COLUMN, limit - sum(widths[1:]) - GAP * (len(widths) - 1))
+    first = min(widths[0], room)
+    return [_aligned_row(row, [first, *widths[1:]]) for row in rows]
+
+
+def _aligned_row(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    *above, last = wrapped(row[0], widths[0])
+    cells = [last + " " * (widths[0] - width(last))]
+    cells += [" " * (room - width(cell)) + cell for cell, room in zip(row[1:], widths[1:], strict=True)]
+    return [line.rstrip(" ") for line in [*above, (" " * GAP).join(cells)]]
+
+
+def _broken(word: str, limit: int) -> list[str]:
+    pieces = [""]
+    for character in word:
+        if width(pieces[-1] + character) > limit and pieces[-1]:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _block(value: Number, low: Number, high: Number) -> str:
+    if value == low:
+        return _BLOCKS[0]
+    steps = round((float(value) - float(low)) / (float(high) - float(low)) * (len(_BLOCKS) - 1))
+    return _BLOCKS[max(1, steps)]

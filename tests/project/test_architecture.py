@@ -1,0 +1,188 @@
+"""The house as docs/architecture.md draws it: packages on floors, no circles, no eager imports of optional packages."""
+
+import ast
+import statistics
+import sys
+from configparser import ConfigParser
+
+from tests.support.paths import PACKAGE, ROOT
+
+# Lowest first. A module imports from its own floor or a lower one; "" is the package itself.
+FLOORS = (
+    {"conf", "signals"},
+    {"core"},
+    {"transport"},
+    {"models"},
+    {"storage", "trending"},
+    {"backends"},
+    {"recording"},
+    {"contrib"},
+    {"notifications"},
+    {"aggregation"},
+    {"reports", "dashboard"},
+    {"transfer"},
+    {"api"},
+    {
+        "",
+        "admin",
+        "apps",
+        "checks",
+        "management",
+        "middleware",
+        "tasks",
+        "templatetags",
+        "testing",
+        "urls",
+        "utils",
+        "values",
+    },
+)
+FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
+
+# What may be imported anywhere in the package, apart from the package itself.
+REQUIRED = {"django", "appconf", "asgiref"}
+# Optional packages, and the only modules that may import each, inside a function or as one of CHOSEN.
+OPTIONAL = {
+    "celery": {"backends.celery", "contrib.celery", "tasks"},
+    "css_inline": {"reports.rendering"},
+    "datadog": {"backends.statsd"},
+    "kombu": {"backends.celery_publisher"},
+    "opentelemetry": {"backends.otel"},
+    "prometheus_client": {"api.prometheus"},
+    "pygal": {"dashboard.svg"},
+    "pytest": {"testing.pytest_plugin"},
+    "redis": {"backends.redis", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},
+    "tqdm": {"management.progress"},
+}
+# Modules that nothing is loaded from until somebody chooses them: a backend by the settings, Celery's tasks by its
+# worker, what listens to Celery by importing that, our plugin by pytest. What they import they may import at once.
+CHOSEN = {
+    "backends.celery",
+    "backends.celery_publisher",
+    "backends.otel",
+    "backends.redis",
+    "backends.redis.client",
+    "backends.redis.codec",
+    "backends.redis.scripts",
+    "backends.redis.shard",
+    "backends.statsd",
+    "contrib.celery",
+    "tasks",
+    "testing.pytest_plugin",
+}
+LONGEST_MODULE = 300
+# Lines of a function, its decorators and docstring included.
+MEDIAN_FUNCTION, NINE_IN_TEN_FUNCTIONS = 8, 25
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
+TREES = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def package(module):
+    return module.partition(".")[0]
+
+
+def imports(module):
+    """Yield (imported module of this package or None, top-level package or None, is inside a function)."""
+    tree = TREES[module]
+    inside = {id(node) for function in ast.walk(tree) if isinstance(function, FUNCTIONS) for node in ast.walk(function)}
+    typing_only = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.unparse(branch.test)
+        for node in ast.walk(branch)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((None, alias.name.partition(".")[0], id(node) in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield None, node.module.partition(".")[0], id(node) in inside
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((found, None, id(node) in inside) for found in resolve(module, node))
+
+
+def resolve(module, node):
+    """Return the modules of this package that a relative import names."""
+    is_package = MODULES[module].name == "__init__.py"
+    parts = module.split(".") if module else []
+    base = parts[: len(parts) - (node.level - is_package)]
+    origin = ".".join([*base, *(node.module.split(".") if node.module else [])])
+    named = [".".join(filter(None, [origin, alias.name])) for alias in node.names]
+    return [name if name in MODULES else origin for name in named]
+
+
+def circle(graph):
+    """Return the nodes that are left once all that need nothing else are taken away."""
+    graph = {node: set(needed) - {node} for node, needed in graph.items()}
+    while leaves := [node for node, needed in graph.items() if not needed & graph.keys()]:
+        for leaf in leaves:
+            del graph[leaf]
+    return sorted(graph)
+
+
+def test_no_import_runs_back_up_and_none_hides_in_a_function():
+    """Only `AppConfig.ready` imports parts of the package later."""
+    found = [(module, *each) for module in MODULES for each in imports(module)]
+    higher = [
+        (module, other) for module, other, _, _ in found
+        if other is not None and FLOOR[package(other)] > FLOOR[package(module)] and module != "apps"
+    ]  # fmt: skip
+    hidden = [(module, other) for module, other, _, inside in found if other is not None and inside]
+    assert higher == []
+    assert {module for module, _ in hidden} <= {"apps"}
+
+
+def test_there_is_no_circle_of_modules_nor_of_packages():
+    needed = {
+        module: {found for found, _, inside in imports(module) if found is not None and not inside}
+        for module in MODULES
+    }
+    packages = {}
+    for module, others in needed.items():
+        packages.setdefault(package(module), set()).update(map(package, others))
+    assert circle(needed) == []
+    assert circle(packages) == []
+
+
+def test_an_optional_package_is_imported_where_it_is_used_and_only_once_it_is_chosen():
+    known = REQUIRED | set(sys.stdlib_module_names)
+    for module in MODULES:
+        others = [(found, inside) for _, found, inside in imports(module) if found and found not in known]
+        misplaced = [found for found, _ in others if module not in OPTIONAL.get(found, ())]
+        eager = [found for found, inside in others if not inside and module not in CHOSEN]
+        chosen = {found for found, _, inside in imports(module) if not inside} & CHOSEN
+        assert (module, misplaced, eager) == (module, [], [])
+        assert module in CHOSEN or not chosen, f"{module} imports {chosen}"
+
+
+def test_a_backend_that_needs_a_package_has_an_extra_of_its_name():
+    setup = ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg")
+    backends = {
+        module.partition(".")[2] for module in CHOSEN if module.count(".") == 1 and package(module) == "backends"
+    }
+    assert backends - {"celery_publisher"} <= set(setup["options.extras_require"])
+
+
+def test_modules_and_functions_stay_short():
+    long = {
+        module: lines for module, path in MODULES.items() if (lines := path.read_text().count("\n")) > LONGEST_MODULE
+    }
+    functions = sorted(
+        node.end_lineno - node.lineno + 1
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, FUNCTIONS)
+    )
+    assert long == {}
+    assert statistics.median(functions) <= MEDIAN_FUNCTION
+    assert functions[len(functions) * 9 // 10] <= NINE_IN_TEN_FUNCTIONS
