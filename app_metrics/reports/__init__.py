@@ -1,1 +1,5 @@
 """Plans, builds, renders and mails the reports of metric sets."""
+
+from .content import build_report
+
+__all__ = ["build_report"]

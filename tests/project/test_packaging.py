@@ -66,7 +66,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
     expected = {str(path.relative_to(ROOT)) for path in files}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
-    assert {"app_metrics/py.typed", "app_metrics/migrations/0001_initial.py"} <= packed
+    assert {"app_metrics/py.typed", "app_metrics/migrations/0001_app_metrics.py"} <= packed
 
 
 @only_on_the_full_run

@@ -275,7 +275,8 @@ from django.conf import settings
 import tests.settings
 settings.APP_METRICS_FLUSH_INTERVAL, settings.APP_METRICS_BACKEND = 600, "tests.transport.test_buffer.Printing"
 django.setup()
-from app_metrics import buffer, collect, flush, metric
+from app_metrics import collect, flush, metric
+from app_metrics.transport import buffer
 """
 
 

@@ -307,7 +307,7 @@ def run(script: str) -> list[str]:
 import os, sys, django
 django.setup()
 from app_metrics import metric
-from app_metrics.backends import replaced_backend
+from app_metrics.transport.loading import replaced_backend
 from app_metrics.transport.base import MetricsBackend
 class Printing(MetricsBackend):
     down, name = True, "parent"

@@ -3,8 +3,8 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from app_metrics import backends
 from app_metrics.backends import dummy, locmem
-from app_metrics.transport import loading
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import get_backend, load_backend, replaced_backend
 
@@ -90,7 +90,7 @@ def test_a_backend_whose_package_is_missing_names_the_extra_that_brings_it(lacki
 def lacking(monkeypatch, tmp_path):
     """The name of a backend of this package that imports what is not installed."""
     (tmp_path / "lacking.py").write_text("import no_such_package\n")
-    monkeypatch.setattr(loading, "__path__", [*loading.__path__, str(tmp_path)])
+    monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(tmp_path)])
     return "lacking"
 
 
