@@ -1,4 +1,9 @@
-"""Fixtures that run one test on every database."""
+"""Which tests run, and the fixtures that run one test on every database.
+
+By default a test with one of these fixtures runs on SQLite, and on the servers too where it is marked `every_database`
+because the code differs there; what is marked `slow`, and all of tests/soak but what is marked `smoke`, is left out.
+`APP_METRICS_TEST_SCOPE=all` leaves nothing out.
+"""
 
 import os
 from collections.abc import Iterator
@@ -10,15 +15,21 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app_metrics.core import dropped
-from tests.support import clock, services
+from tests.support import clock, scope, services
+from tests.support.paths import ROOT
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers are measured, but not what tests start: measuring is slow, and what is killed leaves broken files.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 # A machine that is busy fails no test.
-hypothesis_settings.register_profile("without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile(
+    "without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=scope.examples(100)
+)
 hypothesis_settings.load_profile("without a clock")
+
+SOAK = ROOT / "tests" / "soak"
+LEFT_OUT = pytest.StashKey[int]()
 
 ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
 
@@ -30,6 +41,29 @@ def every_database(**options: Any) -> Iterator[Any]:
         absent = alias not in django_settings.DATABASES
         reason = f"{name}: {services.missing.get(name, 'no server was started')}"
         yield pytest.param(alias, id=name, marks=[access, pytest.mark.skipif(absent, reason=reason)])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [] if scope.everything else [item for item in items if _is_left_out(item)]
+    config.stash[LEFT_OUT] = len(left_out)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    if item.get_closest_marker("slow"):
+        return True
+    if SOAK in item.path.parents:
+        return not item.get_closest_marker("smoke")
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    aliases = {parameters.get(fixture) for fixture in ("database", "transactional_database")} - {None, "default"}
+    return bool(aliases) and not item.get_closest_marker("every_database")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if number := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.line(f"{number} tests are left to `make test-all` (APP_METRICS_TEST_SCOPE=all).")
 
 
 @pytest.fixture(params=every_database())

@@ -12,7 +12,7 @@ from app_metrics.models import Item
 from tests.support.serving import BODY, METRICS, asgi_get, witnessed, wsgi_get
 
 # Django says so where a stream is of the other kind than the server.
-pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+pytestmark = [pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume"), pytest.mark.every_database]
 
 get_in_loop = async_to_sync(asgi_get)
 

@@ -1,6 +1,5 @@
 """Trends: every figure equals what plain reasoning about the raw events says."""
 
-import os
 from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
@@ -22,9 +21,11 @@ from app_metrics.models import Item, Metric
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 from app_metrics.trending import trending_for_metric, trends
+from tests.support.scope import examples, full_length
 from tests.support.threads import while_another
 
-FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
+pytestmark = pytest.mark.every_database
+
 BERLIN = ZoneInfo("Europe/Berlin")
 # Clocks that change, by half an hour, at and over midnight, by a whole day, and that are off by a quarter.
 ZONES = [
@@ -310,7 +311,7 @@ def test_trends_say_what_the_raw_events_say(settings, zone, week_start):
     settings.APP_METRICS_TIME_ZONE, settings.APP_METRICS_WEEK_START = zone, week_start
 
     @given(situations(zone))
-    @hypothesis_settings(max_examples=500 if FULL else 20)
+    @hypothesis_settings(max_examples=500 if full_length else examples(20))
     def check(situation):
         now, day, events, aggregated, chosen = situation
         clock.move_to(datetime.fromtimestamp(now, UTC))

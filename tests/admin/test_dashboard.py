@@ -30,6 +30,7 @@ from app_metrics.dashboard import forms, svg
 from app_metrics.models import Metric
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.recording.metrics import record
+from tests.support.scope import examples
 
 NOON = datetime(2026, 11, 23, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 WRITES = re.compile("INSERT|UPDATE|DELETE|REPLACE|SAVEPOINT")
@@ -586,7 +587,7 @@ values = st.one_of(
 PARAMETERS = ["range", "period", "start", "end", "split", "format", "q", "set", "kind", "sort", "page"]
 
 
-@hypothesis_settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(PARAMETERS), values, max_size=5), st.booleans())
 def test_no_question_at_all_is_an_error_of_the_server(client, orders, query, is_overview):
     answer = client.get(overview_url() if is_overview else metric_url(), query)

@@ -11,6 +11,8 @@ from django.db import DatabaseError, connections
 from app_metrics.aggregation.run import aggregate
 from app_metrics.models import AggregationRun, Item, QuarantinedItem, Total
 
+pytestmark = pytest.mark.every_database
+
 GOOD = {
     "slug": "good", "kind": "counter", "labels": "{}", "day": date(2026, 5, 31), "hour": 22,
     "count": 1, "total": 1, "minimum": 1, "maximum": 1, "last": 1, "last_at": 1_780_257_600_000_000,

@@ -19,6 +19,8 @@ from app_metrics.core.labels import NO_LABELS, OVERFLOW_LABELS
 from app_metrics.core.periods import PERIODS
 from app_metrics.models import AggregationRun, Item, Metric, QuarantinedItem, Total
 
+pytestmark = pytest.mark.every_database
+
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
 
 

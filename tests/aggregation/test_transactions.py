@@ -17,6 +17,8 @@ from tests.support.threads import at_once
 from tests.support.totals import year_counts
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.every_database
+
 
 class Crash(Exception):
     pass

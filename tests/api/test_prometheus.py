@@ -26,6 +26,7 @@ from app_metrics.core.summary import KINDS, Summary
 from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
+from tests.support.scope import examples
 
 pytestmark = pytest.mark.urls("tests.support.api_urls")
 
@@ -271,7 +272,7 @@ class Stored:
 
 @both_formats
 @given(METRICS)
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=examples(300))
 def test_the_text_is_valid_whatever_the_names_and_labels(accept, stored):
     with pytest.MonkeyPatch.context() as patch:
         fake = Stored(stored)

@@ -15,6 +15,8 @@ from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.threads import at_once
 
+pytestmark = pytest.mark.every_database
+
 COLUMNS = ("count", "total", "minimum", "maximum", "last", "last_at")
 
 

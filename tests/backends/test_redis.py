@@ -35,6 +35,7 @@ from app_metrics.transport.circuit_breaker import FAILURES
 from app_metrics.transport.loading import get_backend, load_backend
 from tests.support import redis_server
 from tests.support.contract import DAY, VARIED, BackendContract, batch_of
+from tests.support.scope import examples
 from tests.support.threads import at_once
 from tests.support.waiting import takes_less, wait_until
 
@@ -105,7 +106,9 @@ KEYS = [
 ]
 
 
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@hypothesis_settings(
+    max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(batches=st.lists(st.dictionaries(st.sampled_from(KEYS), summaries(), min_size=1), min_size=1, max_size=8))
 def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, batches):
     folded = {}

@@ -10,6 +10,8 @@ from app_metrics.models import Item
 from app_metrics.testing.recorded import assert_metric_recorded
 from tests.testapp.models import Document
 
+pytestmark = pytest.mark.every_database
+
 
 @pytest.fixture
 def rules(settings):

@@ -20,6 +20,8 @@ from app_metrics.dashboard.date_range import Selection
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 
+pytestmark = pytest.mark.every_database
+
 BERLIN = ZoneInfo("Europe/Berlin")
 PLANS = ["free", "pro", "other", "Other", "(none)", "=1+1", "ÄÖ", "x y", "<b>", "10", "9", "team"]
 

@@ -26,11 +26,12 @@ from app_metrics.core.periods import (
 )
 from app_metrics.dashboard import date_range as selections
 from app_metrics.dashboard.date_range import DEFAULT_RANGE, MOST_POINTS, RANGES, Selection, ranged
+from tests.support.scope import examples
 
 MONDAY = date(2026, 11, 23)
 LEAP_DAY = date(2028, 2, 29)
 DAYS_OF = {HOUR: 1, DAY: 1, WEEK: 7, MONTH: 31, YEAR: 366}
-everywhere = hypothesis_settings(max_examples=300)
+everywhere = hypothesis_settings(max_examples=examples(300))
 dates = st.dates(date(FIRST_YEAR + 1, 1, 1), date(LAST_YEAR, 12, 31))
 recent = st.dates(date(2000, 1, 1), date(2040, 12, 31))
 # Samoa went from one side of the date line to the other.

@@ -14,6 +14,8 @@ from app_metrics.models import Milestone, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 
+pytestmark = pytest.mark.every_database
+
 BERLIN = ZoneInfo("Europe/Berlin")
 
 

@@ -16,6 +16,8 @@ from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import point_headline
 from app_metrics.recording.metrics import record
 
+pytestmark = pytest.mark.every_database
+
 BERLIN = ZoneInfo("Europe/Berlin")
 KINDS = {"orders": "counter", "queue": "gauge", "export": "timer", "idle": "counter", "silent": "gauge"}
 # The last is the day after clocks were changed, in a week that spans two months.

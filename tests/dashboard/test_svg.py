@@ -21,6 +21,7 @@ from app_metrics.dashboard.date_range import Selection
 from app_metrics.dashboard.svg import draw, sparkline
 from app_metrics.models import Metric
 from app_metrics.templatetags.app_metrics_dashboard import lines
+from tests.support.scope import examples
 
 FIRST = date(2026, 6, 1)
 HOSTILE = [
@@ -169,7 +170,7 @@ def test_hostile_names_labels_and_units_are_text(hostile):
             assert said in slots(root)[0]
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=examples(60))
 @given(st.text(max_size=30), st.text(max_size=20), st.text(max_size=20))
 def test_no_text_at_all_breaks_a_chart(name, title, unit):
     with translation.override("en"):
@@ -183,7 +184,7 @@ numbers = st.one_of(
 )
 
 
-@hypothesis_settings(max_examples=150)
+@hypothesis_settings(max_examples=examples(150))
 @given(st.lists(numbers, min_size=1, max_size=20), st.sampled_from(["counter", "gauge", "timer"]), st.booleans())
 def test_no_numbers_at_all_break_a_chart(values, kind, is_running):
     with translation.override("en"):

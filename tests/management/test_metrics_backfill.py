@@ -21,12 +21,12 @@ from app_metrics.core.periods import PERIODS
 from app_metrics.models import Backfill, Metric, Total
 from app_metrics.transfer import backfill, source_tables
 from tests.support.processes import start
+from tests.support.scope import full_length
 from tests.testapp.models import Order
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
 HOURS = timedelta(hours=1)
-LONG = os.environ.get("APP_METRICS_TEST_LONG") == "1"
 USERS = 500_000
 MOST_MEMORY = 160  # MiB, of which Django takes about half
 SIGNUPS = {"auth.User": {"created": {"slug": "new_user_signup", "backfill": "date_joined"}}}
@@ -346,6 +346,7 @@ def kill_in_the_middle(process):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_gone_on_with(transactional_database):
     """With the real clock: it is another process."""
     now = datetime.now(BERLIN)
@@ -359,7 +360,7 @@ def test_a_killed_run_is_gone_on_with(transactional_database):
     assert counts() == dict.fromkeys(PERIODS, 5000)
 
 
-@pytest.mark.skipif(not LONG, reason="500,000 users: APP_METRICS_TEST_LONG is not set")
+@pytest.mark.skipif(not full_length, reason="500,000 users: run by `make soak`")
 def test_half_a_million_users_and_those_counted_live_are_exact_in_bounded_memory(transactional_database, settings):
     settings.APP_METRICS_MODELS = SIGNUPS
     now = datetime.now(BERLIN)

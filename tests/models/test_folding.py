@@ -18,6 +18,8 @@ from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import Sources
 from tests.support.threads import while_another
 
+pytestmark = pytest.mark.every_database
+
 BERLIN = ZoneInfo("Europe/Berlin")
 
 

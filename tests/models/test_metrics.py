@@ -1,6 +1,5 @@
 """What the database holds: text and numbers exactly as recorded, and each total once."""
 
-import os
 import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,6 +17,9 @@ from app_metrics.models.creation import create_metric
 from app_metrics.models.fields import MARIADB_EXACT_COLLATION
 from app_metrics.testing.recorded import capture_metrics
 from tests.conftest import every_database
+from tests.support.scope import full_length
+
+pytestmark = pytest.mark.every_database
 
 SLUGS = ["login", "Login", "LOGIN", "log-in", "log_in", "login-"]
 # Each pair of them is one text to some collation.
@@ -26,7 +28,6 @@ TEXTS = [
     "login\u200b", "log\u00adin", "ｌｏｇｉｎ", "logın", "", " ", "ß", "ss", "\N{GRINNING FACE}", "\N{CRYING FACE}",
 ]  # fmt: skip
 # The long tests at full length, as on the first interpreter of `make test`.
-FULL = os.environ.get("APP_METRICS_TEST_FULL") == "1"
 MARIADB = [parameters for parameters in every_database() if parameters.id == "mariadb"]
 
 
@@ -174,8 +175,9 @@ def test_the_migration_gives_mariadb_an_exact_collation_in_a_database_that_ignor
 # Label sets past the cap
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_under_a_million_distinct_label_values():
-    number, step = 1_000_000 if FULL else 100_000, 25_000
+    number, step = 1_000_000 if full_length else 100_000, 25_000
     moment = datetime(2026, 5, 31, 10, tzinfo=UTC)  # one hour: those past the cap are one summary in each
     blocks = []
     with capture_metrics() as recording, collect():

@@ -19,6 +19,8 @@ from app_metrics.models.queries import Sources
 from app_metrics.storage.ledger import write_once
 from app_metrics.transport.loading import replaced_backend
 
+pytestmark = pytest.mark.every_database
+
 DATE = date(2026, 5, 31)
 
 

@@ -22,6 +22,8 @@ from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import Point
 from tests.support.threads import while_another
 
+pytestmark = pytest.mark.every_database
+
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [
     "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia", "America/Havana",

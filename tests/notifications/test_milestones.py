@@ -370,6 +370,7 @@ def kill_at(connection, number, monkeypatch):
     return wrapper
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", ["orders", "orders-{}"], ids=["known", "new"])
 def test_a_kill_at_any_statement_or_commit_leaves_one_signal_and_one_mail_per_milestone(
     slug, transactional_database, settings, connect, monkeypatch
@@ -468,6 +469,7 @@ def test_a_metric_deleted_before_its_signal_says_nothing_and_stops_nothing(
     assert not Milestone.objects.filter(announced=False).exists()
 
 
+@pytest.mark.slow
 def test_every_milestone_is_announced_once_while_aggregators_are_killed(
     transactional_database, settings, connect, monkeypatch
 ):

@@ -24,6 +24,8 @@ from benchmarks.call_cases import OURS, PLAIN, PROMETHEUS, Call, Case, namespace
 from benchmarks.peers import OpenTelemetry, Prometheus, datadog
 from benchmarks.tables import Table
 
+pytestmark = pytest.mark.slow
+
 RIGHT = Call('metric("signups")', "signups")
 
 

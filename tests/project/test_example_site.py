@@ -21,9 +21,10 @@ from scripts.visitor import Expected, visit
 from tests.soak.brokers.conftest import KINDS, sharing, waiting
 from tests.support import redis_server, services
 from tests.support.receiving import StatsdServer
+from tests.support.scope import full_length
 from tests.support.waiting import wait_until
 
-REQUESTS = 2000 if os.environ.get("APP_METRICS_TEST_FULL") == "1" else 200
+REQUESTS = 2000 if full_length else 200
 CONCURRENCY = 8
 URL_RULES = {"downloads", "searches", "checkouts", "checkout_seconds", "failures", "requests"}
 SIGNAL_RULES = {"new_user_signup", "orders", "items_sold", "revenue", "logins", "failed_logins"}
@@ -74,7 +75,13 @@ def example_environment(kind: str, name: str, server: dict[str, str]) -> dict[st
     return {"EXAMPLE_DATABASE": kind, "EXAMPLE_DB_NAME": name, **place}
 
 
-@pytest.fixture(params=[sqlite, postgresql, mariadb], ids=lambda database: database.__name__)
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(
+    params=[sqlite, pytest.param(postgresql, marks=SLOW), pytest.param(mariadb, marks=SLOW)],
+    ids=lambda database: database.__name__,
+)
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of an example site with a migrated database of its own."""
     with request.param(f"example_{os.getpid()}", tmp_path) as database:
@@ -112,7 +119,7 @@ def waiting_items(environment: dict[str, str]) -> int:
         return int(connection.execute("SELECT count(*) FROM app_metrics_item").fetchone()[0])
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+@pytest.mark.parametrize("server", ["gunicorn", pytest.param("uvicorn", marks=SLOW)])
 def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str], tmp_path: Path) -> None:
     """Of what eight visitors do nothing is lost and nothing is counted twice, on two processes."""
     with serve(server, site, tmp_path / "server.log") as (address, _):
@@ -121,6 +128,7 @@ def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str],
     assert disagreeing(expected, site) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path: Path) -> None:
     """What processes merged they write when their server ends, and nothing before."""
@@ -131,6 +139,7 @@ def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path:
     assert disagreeing(expected, site) == []
 
 
+@pytest.mark.slow
 def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Path) -> None:
     """Batches go to Redis, and nothing to the database before the aggregation brings them."""
     with redis_server.configured() as redis:
@@ -141,6 +150,7 @@ def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Pat
         assert disagreeing(expected, site) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_path: Path) -> None:
     """Batches go through either broker, to a worker that the same variables of the environment configure."""
@@ -156,6 +166,7 @@ def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_pa
             wait_until(lambda: disagreeing(expected, site) == [])
 
 
+@pytest.mark.slow
 def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Path) -> None:
     """The database gets them, a statsd server is told the same, and so is OpenTelemetry, where nobody listens."""
     statsd = StatsdServer()
@@ -170,6 +181,7 @@ def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Pa
     assert told == {slug: total for slug, (_, total) in expected.items() if total is not None and "{" not in slug}
 
 
+@pytest.mark.slow
 def test_history_is_made_up_once(tmp_path: Path) -> None:
     """The demo data is there after one call, and a second one does not double it."""
     with sqlite("", tmp_path) as site:

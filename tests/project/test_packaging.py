@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.scope import everything
 
 PACKAGE = ROOT / "app_metrics"
 
-only_on_the_full_run = pytest.mark.skipif(
-    not os.environ.get("APP_METRICS_TEST_FULL"), reason="builds a wheel: APP_METRICS_TEST_FULL is not set"
-)
+only_on_the_full_run = pytest.mark.skipif(not everything, reason="builds a wheel: run by `make test-all`")
 
 SITE = """
 import django

@@ -1,10 +1,9 @@
 """Fourteen months of reports under a moved clock: each once, none early, and every figure as counted from the events.
 
-The reference below is written without any code of the package. APP_METRICS_TEST_LONG runs the whole time.
+The reference below is written without any code of the package. `make soak` runs the whole time.
 """
 
 import calendar
-import os
 import random
 import re
 from collections import defaultdict
@@ -27,8 +26,10 @@ from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 from app_metrics.reports import sending
 from app_metrics.reports.sending import send_reports
+from tests.support.scope import full_length
 
-FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
+pytestmark = pytest.mark.slow
+
 FIRST, LAST = date(2027, 12, 20), date(2029, 3, 5)
 # The time zone, how weeks begin there, and what the normal run covers: a leap day and a short night, or a year's end.
 PLACES = {
@@ -333,7 +334,7 @@ def place(request, settings):
     settings.APP_METRICS_WEEK_START = week_start
     settings.APP_METRICS_CATCH_UP = CATCH_UP
     settings.APP_METRICS_MILESTONES = {"orders": {"every": EVERY}}
-    return ZoneInfo(request.param), week_start, *((FIRST, LAST) if FULL else (first, last))
+    return ZoneInfo(request.param), week_start, *((FIRST, LAST) if full_length else (first, last))
 
 
 @pytest.mark.django_db
@@ -360,7 +361,7 @@ def test_with_gaps_that_are_caught_up_every_report_arrives_once_in_order_and_rig
 @pytest.mark.timeout(900)
 def test_with_longer_gaps_the_latest_reports_arrive_once_in_order_and_right(place):
     zone, week_start, first, last = place
-    longest = 75 if FULL else 12
+    longest = 75 if full_length else 12
     post = live(random.Random(f"above {zone}"), zone, week_start, first, last, (4 * 86400, longest * 86400))
 
     days = post.mailed[("Daily", DAY), USER]

@@ -1,10 +1,9 @@
 """Nobody gets a report twice: senders beside each other and senders that are killed, on real databases and over SMTP.
 
-APP_METRICS_TEST_LONG gives these tests their full length.
+`make soak` gives these tests their full length.
 """
 
 import json
-import os
 import subprocess
 import threading
 import time
@@ -24,13 +23,15 @@ from app_metrics.reports.sending import send_reports
 from tests.support import sessions
 from tests.support.mailserver import MailServer, use
 from tests.support.processes import start
+from tests.support.scope import full_length
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
 
-FULL = bool(os.environ.get("APP_METRICS_TEST_LONG"))
-SECONDS = 30 if FULL else 1
+pytestmark = pytest.mark.slow
+
+SECONDS = 30 if full_length else 1
 SENDERS = 3
-RACES = 10 if FULL else 1
+RACES = 10 if full_length else 1
 # Not today, which may be over while the test runs.
 DAY = date.today() - timedelta(days=3)  # noqa: DTZ011
 ANN, BOB, CID = "ann@example.com", "bob@example.com", "cid@example.com"

@@ -247,6 +247,7 @@ def test_threads_that_do_it_at_once_make_each_set_once(transactional_database, s
     assert shown() == dict.fromkeys(names, (True, ["team@example.com"], ["day", "week"], ["orders", "signups"]))
 
 
+@pytest.mark.slow
 def test_processes_with_old_and_new_settings_at_once_block_nobody(transactional_database):
     """As while a new release is rolled out."""
     for slug in GROWTH["metrics"]:
@@ -316,6 +317,7 @@ print(MetricSet.objects.get())
 """
 
 
+@pytest.mark.slow
 def test_migrating_to_and_fro_goes_on_where_the_tables_are_older(tmp_path):
     command = [sys.executable, "-c", MIGRATING, str(tmp_path / "site.sqlite3")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

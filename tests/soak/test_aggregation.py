@@ -1,6 +1,6 @@
 """Exactly once, in bounded memory: real processes on real databases, killed and held up.
 
-APP_METRICS_TEST_FULL gives these tests their full length.
+`make soak` gives these tests their full length.
 """
 
 import json
@@ -19,10 +19,10 @@ from app_metrics.models import Total
 from tests.soak.workers import KILLS_A_SECOND
 from tests.support.filling import fill
 from tests.support.processes import start
+from tests.support.scope import full_length
 
-FULL = bool(os.environ.get("APP_METRICS_TEST_FULL"))
-SECONDS = 30 if FULL else 4
-ITEMS = 1_000_000 if FULL else 50_000
+SECONDS = 30 if full_length else 4
+ITEMS = 1_000_000 if full_length else 50_000
 WRITERS = 4
 MAX_GROWTH = 60  # MiB
 # PostgreSQL looks for deadlocks after a second, which is longer than an aggregator lives here.

@@ -1,6 +1,6 @@
 """Exactly once over Redis: writers that record, drainers that are killed, on each database.
 
-APP_METRICS_TEST_FULL gives it its full length, in which a hundred drainers are killed.
+`make soak` gives it its full length, in which a hundred drainers are killed.
 """
 
 import os
@@ -17,8 +17,9 @@ from app_metrics.transport.loading import load_backend
 from tests.soak.test_aggregation import SEE_DEADLOCKS, counted, read_events
 from tests.support import redis_server
 from tests.support.processes import start
+from tests.support.scope import full_length
 
-KILLS = 100 if os.environ.get("APP_METRICS_TEST_FULL") else 25
+KILLS = 100 if full_length else 25
 WRITERS = 3
 
 

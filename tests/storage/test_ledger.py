@@ -15,6 +15,8 @@ from app_metrics.storage.ledger import KEPT_DAYS, forget_old, write_once
 from tests.support.contract import VARIED, batch_of
 from tests.support.threads import at_once
 
+pytestmark = pytest.mark.every_database
+
 
 def test_a_batch_that_comes_again_is_recognised_also_when_its_items_are_gone(database):
     batch = batch_of("orders", "signups")

@@ -219,6 +219,7 @@ def test_any_history_is_exact_however_often_filling_it_crashes(seed, orders, mon
     assert done.is_finished or all(at < began for at in moments)
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_add_everything_once(orders, monkeypatch):
     monkeypatch.setattr(source_tables, "CHUNK_ROWS", 3)
     moments = [NOON - number * timedelta(hours=7) for number in range(200)]
@@ -230,6 +231,7 @@ def test_two_runs_at_once_add_everything_once(orders, monkeypatch):
     assert stored() == expected([(at, Decimal(1)) for at in [*moments, NOON + HOURS]])
 
 
+@pytest.mark.slow
 def test_it_runs_beside_an_aggregation(orders, monkeypatch):
     monkeypatch.setattr(source_tables, "CHUNK_DAYS", 1)
     before(*(NOON - number * HOURS for number in range(1, 200)))
@@ -248,6 +250,7 @@ def test_it_runs_beside_an_aggregation(orders, monkeypatch):
     assert differences(NOON + 3 * HOURS) == []
 
 
+@pytest.mark.slow
 def test_hours_that_were_pruned_are_compared_by_day_and_not_filled(orders, settings):
     days = [NOON - number * timedelta(days=1) for number in range(100)]
     live(*days)
@@ -265,6 +268,7 @@ def test_hours_that_were_pruned_are_compared_by_day_and_not_filled(orders, setti
     assert differences() == [(each.date(), "{}", 2, 1) for each in reversed(days[-3:-1])]
 
 
+@pytest.mark.slow
 def test_where_days_were_pruned_filling_ends_before_the_first_month_that_is_stored(orders, settings):
     live(*(NOON - number * timedelta(days=1) for number in range(100)))
     before(NOON - timedelta(days=99, hours=1), datetime(2026, 7, 31, 12, tzinfo=BERLIN))
@@ -438,6 +442,7 @@ def test_where_no_row_is_counted_live_yet_a_day_waits_until_it_is_over(dated):
     assert fill(datetime(2026, 11, 24, 0, 10, tzinfo=BERLIN)).events == 1
 
 
+@pytest.mark.slow
 def test_beginning_again_fills_after_a_row_dated_long_past(orders):
     moments = [NOON - number * timedelta(days=30) for number in range(1, 40)]
     before(*moments, NOON + 5 * HOURS)
@@ -507,6 +512,7 @@ def test_rows_that_were_deleted_stay_counted_when_it_begins_again(orders):
     assert sum(count for count, _ in stored(DAY).values()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retention", [{"hour": 30, "day": 40}, {"hour": 30, "day": 40, "week": 40, "month": 40}])
 def test_beginning_again_leaves_days_alone_that_were_deleted(retention, orders, settings):
     for at in [NOON - number * timedelta(days=1) for number in range(500)]:
@@ -528,6 +534,7 @@ def test_beginning_again_leaves_days_alone_that_were_deleted(retention, orders, 
     assert done.events == (0 if "month" in retention else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_beginning_again_is_exact_however_often_it_crashes(seed, orders, monkeypatch):
     chance = random.Random(seed)
@@ -544,6 +551,7 @@ def test_beginning_again_is_exact_however_often_it_crashes(seed, orders, monkeyp
     assert stored() == expected([(at, Decimal(1)) for at in moments])
 
 
+@pytest.mark.slow
 def test_runs_that_begin_again_at_once_add_everything_once(orders, monkeypatch):
     monkeypatch.setattr(source_tables, "CHUNK_ROWS", 3)
     moments = [NOON - number * timedelta(hours=7) for number in range(60)]

@@ -20,6 +20,9 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
 from app_metrics.transfer.csv_export import COLUMNS
 from tests.support.processes import start
+from tests.support.scope import full_length
+
+pytestmark = pytest.mark.every_database
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
@@ -27,7 +30,6 @@ STORED = (
     "metric__slug", "metric__kind", "period", "start", "hour", "labels",
     "count", "total", "minimum", "maximum", "last", "last_at",
 )  # fmt: skip
-FULL = os.environ.get("APP_METRICS_TEST_LONG") == "1"
 
 
 @pytest.fixture
@@ -318,9 +320,7 @@ def test_plain_lines_are_aggregated_by_the_import(transactional_database, tmp_pa
     assert (Item.objects.count(), AggregationRun.objects.get().items) == (0, 1)
 
 
-@pytest.mark.skipif(
-    os.environ.get("APP_METRICS_TEST_LONG") != "1", reason="1,000,000 lines: APP_METRICS_TEST_LONG is not set"
-)
+@pytest.mark.skipif(not full_length, reason="1,000,000 lines: run by `make soak`")
 def test_a_million_lines_import_in_bounded_memory(transactional_database, tmp_path):
     path = tmp_path / "million.csv"
     with path.open("w") as stream:

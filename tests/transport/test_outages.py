@@ -14,6 +14,8 @@ from tests.project.test_example_site import coordinates
 from tests.support.small_server import environment, manage, served, visit
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 GUNICORN = (
     *("gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "--workers=1", "--threads=2"),
     "--graceful-timeout=120",

@@ -19,19 +19,19 @@ from tests.soak.brokers.conftest import KINDS, sharing, waiting
 from tests.soak.brokers.tasks import count, fail, nest, retry
 from tests.support import processes
 from tests.support.contract import DAY, batch_of
+from tests.support.scope import full_length
 from tests.support.waiting import wait_until
 
-FULL = os.environ.get("APP_METRICS_TEST_LONG") == "1"
-MESSAGES = 10_000 if FULL else 200
-KILLS = 20 if FULL else 3
-SECONDS = 900 if FULL else 120
+MESSAGES = 10_000 if full_length else 200
+KILLS = 20 if full_length else 3
+SECONDS = 900 if full_length else 120
 
 # Every broker with every database; in the short form each broker, and two of the databases.
 PAIRS = [
     pytest.param((broker, *database.values), id=f"{broker}-{database.id}", marks=database.marks)
     for broker in KINDS
     for database in every_database(transaction=True)
-    if FULL or (broker, database.id) in [("redis", "sqlite"), ("rabbitmq", "postgresql")]
+    if full_length or (broker, database.id) in [("redis", "sqlite"), ("rabbitmq", "postgresql")]
 ]
 ONE = [each for each in PAIRS if each.id == "redis-sqlite"]
 
@@ -107,7 +107,7 @@ def test_what_scopes_recorded_is_in_the_totals(site):
     assert totals() == {"orders": 50, "revenue": sum(range(50))}
 
 
-@pytest.mark.timeout(1800 if FULL else 900)
+@pytest.mark.timeout(1800 if full_length else 900)
 def test_every_message_delivered_twice_counts_once_though_workers_are_killed(site):
     """Killed are processes of the pool, and whole workers; the broker delivers again what they had not acknowledged."""
     batches = [batch_of("orders") for _ in range(MESSAGES)]

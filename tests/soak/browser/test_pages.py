@@ -34,8 +34,18 @@ PAGES = [
     "/accounts/sign-up/",
 ]
 
+# In the default run as well; one process, because the site and the browser are made for each.
+SMOKE = {
+    f"{ADMIN}/dashboard/",
+    f"{ADMIN}/dashboard/health/",
+    f"{ADMIN}/dashboard/metric/orders/",
+    f"{ADMIN}/metricset/1/report/week/",
+    f"{ADMIN}/metric/1/change/",
+}
+MARKS = (pytest.mark.smoke, pytest.mark.xdist_group("browser"))
 
-@pytest.mark.parametrize("page", PAGES)
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=MARKS if page in SMOKE else ()) for page in PAGES])
 def test_a_page_breaks_no_policy_and_logs_no_error(browser: Browser, site: Site, page: str) -> None:
     browser.open(site.url(page))
     assert browser.url == site.url(page)
