@@ -1,11 +1,12 @@
 # One migration: there is no release yet. Its name must not be "0001_initial", which forks of the predecessor have in
 # their migration tables under the same app label.
 
-import app_metrics.models.fields
-import app_metrics.models.reports
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+
+import app_metrics.models.fields
+import app_metrics.models.reports
 
 
 class Migration(migrations.Migration):
