@@ -1,44 +1,50 @@
-# The variables that a command line may give: ARGS (for pytest, or the names of benchmarks), SERVE (for the demo), MINUTES
-# (for the faults), FULL (for the benchmarks).
+# Variables that a command line may give: PYTHON, ARGS (for pytest, or the names of benchmarks), SERVE (for the demo),
+# MINUTES (for the faults), FULL (for the benchmarks).
 PYTHON ?= python3
 SERVE ?= 1
 MINUTES ?= 30
 FULL ?= 0
-LINT = $(PYTHON) scripts/environment.py lint,test
-NO_SERVERS = -p no:tests.support.services
+NOX = $(PYTHON) scripts/environment.py
 
-.PHONY: help test faults demo lint bench docs clean
+.PHONY: help test test-all soak faults demo lint bench docs clean
 
 help:
-	@echo "make test    run the tests on every supported Python found  (ARGS=\"-k name\")"
-	@echo "make faults  kill, cut off and fill up whatever counts, and see that it counts once  (MINUTES=2: only for a look)"
-	@echo "make demo    try the example site on a real server  (SERVE=0: do not keep serving)"
-	@echo "make lint    check format, style, types, import floors and missing migrations"
-	@echo "make bench   measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
-	@echo "make docs    build the documentation into docs/_build/html"
-	@echo "make clean   remove the private environments and all that was built"
+	@echo "make test      run the tests on this Python, in about five minutes  (PYTHON=python3.12, ARGS=\"-k name\")"
+	@echo "make test-all  run every test on every database and every supported Python"
+	@echo "make soak      run the long tests: processes killed under load, brokers, the browser"
+	@echo "make faults    make servers, networks and processes fail, and check that each event counts once  (MINUTES=2)"
+	@echo "make demo      try the example site on a real server  (SERVE=0: do not keep serving)"
+	@echo "make lint      check format, style, types, import floors and missing migrations"
+	@echo "make bench     measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
+	@echo "make docs      build the documentation into docs/_build/html"
+	@echo "make clean     remove the private environments and everything that was built"
 
-test:
-	@$(PYTHON) scripts/run_tests.py $(ARGS)
+test: export APP_METRICS_TEST_SCOPE = default
+test: PLAN = The suite on SQLite, and tests marked every_database also on PostgreSQL and MariaDB. About five minutes.
+test-all: export APP_METRICS_TEST_SCOPE = all
+test-all: PLAN = Every test on every database and every supported Python found. About an hour.
+soak: export APP_METRICS_TEST_SCOPE = soak
+soak: PLAN = The long tests at full length: processes killed under load, brokers, the browser. About an hour.
+test soak: SESSION = tests-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+test-all: SESSION = tests
+
+test test-all soak:
+	@echo "$(PLAN)"
+	@$(PYTHON) scripts/debian.py $@
+	@$(NOX) --session $(SESSION) -- $(ARGS)
 
 faults:
-	$(PYTHON) scripts/environment.py test,mariadb -m tests.soak.faults --minutes $(MINUTES)
+	@$(NOX) --session faults -- --minutes $(MINUTES)
 
 demo:
 	@SERVE=$(SERVE) $(PYTHON) scripts/demo.py
 
-lint:
-	$(LINT) -m ruff format --check .
-	$(LINT) -m ruff check .
-	$(LINT) -m mypy app_metrics
-	$(LINT) -m pytest $(NO_SERVERS) --quiet tests/project/test_architecture.py
-	$(LINT) -m django makemigrations --check --dry-run --settings tests.settings --pythonpath .
+lint docs:
+	@$(NOX) --session $@
 
 bench:
-	@FULL=$(FULL) $(PYTHON) scripts/bench.py $(ARGS)
-
-docs:
-	$(PYTHON) scripts/environment.py docs -m sphinx -W --keep-going -b html docs docs/_build/html
+	@$(PYTHON) scripts/debian.py $@
+	@FULL=$(FULL) $(NOX) --session bench -- $(ARGS)
 
 clean:
 	rm -rf .venvs .demo build dist docs/_build htmlcov *.egg-info .coverage .coverage.* \

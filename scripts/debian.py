@@ -1,19 +1,41 @@
-"""What Debian's packages bring: installed with apt-get where that is ours to do, else named."""
+"""Install with apt-get the programs that a target of the Makefile needs, as root on Debian; elsewhere name them.
+
+Called as ``python3 scripts/debian.py TARGET``.
+"""
 
 import glob
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+import sysconfig
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-from environment import has_module
-
-# Programs, each with the package that brings it: servers, and what builds mysqlclient.
-SERVERS = {"postgres": "postgresql", "mariadbd": "mariadb-server", "redis-server": "redis-server"}
-MARIADB_DRIVER = {"gcc": "gcc", "pkg-config": "pkg-config", "mariadb_config": "libmariadb-dev"}
+# Programs, each with the package that brings it: the servers and what compiles mysqlclient, then what only some need.
+SERVERS = {
+    "postgres": "postgresql",
+    "mariadbd": "mariadb-server",
+    "redis-server": "redis-server",
+    "gcc": "gcc",
+    "pkg-config": "pkg-config",
+    "mariadb_config": "libmariadb-dev",
+}
+TESTS = {**SERVERS, "xgettext": "gettext"}
+LONG_TESTS = {
+    **TESTS,
+    "rabbitmq-server": "rabbitmq-server",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+}
+PROGRAMS = {
+    "test": TESTS,
+    "test-all": LONG_TESTS,
+    "soak": LONG_TESTS,
+    "bench": {**SERVERS, "wrk": "wrk"},
+}
 
 # While these files exist, apt neither starts a service nor creates a database cluster of Debian's own.
 QUIET = {
@@ -22,13 +44,12 @@ QUIET = {
 }
 
 
-def provide_packages(programs: Mapping[str, str], pythons: Mapping[str, str]) -> None:
-    """Install with apt-get what is missing of programs, given with their packages, and of Pythons; or say what is."""
-    missing = [*missing_programs(programs), *missing_python_packages(pythons)]
+def main(target: str) -> None:
+    missing = [*missing_programs(target), *missing_python_packages()]
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        print(f"Not installed here (Debian's names): {', '.join(missing)}. What needs them will be left out.")
+        print(f"Not installed here (Debian's names): {', '.join(missing)}. What needs them is skipped.")
         return
     print(f"Installing with apt-get: {', '.join(missing)}", flush=True)
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -37,21 +58,18 @@ def provide_packages(programs: Mapping[str, str], pythons: Mapping[str, str]) ->
             subprocess.run(["apt-get", "--quiet=2", *command], env=environ, stdin=subprocess.DEVNULL, check=False)
 
 
-def missing_programs(programs: Mapping[str, str]) -> list[str]:
+def missing_programs(target: str) -> list[str]:
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", *glob.glob("/usr/lib/postgresql/*/bin")])
-    return [package for program, package in programs.items() if not shutil.which(program, path=path)]
+    return [package for program, package in PROGRAMS[target].items() if not shutil.which(program, path=path)]
 
 
-def missing_python_packages(pythons: Mapping[str, str]) -> Iterator[str]:
-    """Yield what Debian splits off from its own Pythons: the headers, and the tools behind `venv`."""
-    for version, interpreter in pythons.items():
-        script = "import sys, sysconfig; print(sys.base_prefix, sysconfig.get_path('include'))"
-        answer = subprocess.run([interpreter, "-c", script], capture_output=True, text=True, check=True).stdout
-        prefix, include = re.fullmatch(r"(\S+) (\S+)\n", answer).groups()
-        if prefix == "/usr" and not Path(include, "Python.h").exists():
-            yield f"python{version}-dev"
-        if prefix == "/usr" and not has_module(interpreter, "ensurepip"):
-            yield f"python{version}-venv"
+def missing_python_packages() -> Iterator[str]:
+    """Yield what Debian splits off from its own Python, if this is it: the headers, and the tools behind `venv`."""
+    version = sysconfig.get_python_version()
+    if sys.base_prefix == "/usr" and not Path(sysconfig.get_path("include"), "Python.h").exists():
+        yield f"python{version}-dev"
+    if sys.base_prefix == "/usr" and not find_spec("ensurepip"):
+        yield f"python{version}-venv"
 
 
 @contextmanager
@@ -65,3 +83,7 @@ def quiet_debian() -> Iterator[None]:
                 path.chmod(0o755)
                 stack.callback(path.unlink)
         yield
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
