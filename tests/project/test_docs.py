@@ -10,7 +10,7 @@ import pytest
 from app_metrics.conf import AppMetricsConf
 from app_metrics.core.dropped import DROPPED_SLUG
 from app_metrics.transport.base import MetricsBackend
-from tests.support.paths import ROOT
+from tests.support.paths import PACKAGE, ROOT
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -112,3 +112,11 @@ def test_every_reason_of_a_drop_is_explained():
 def test_links_lead_to_files_that_exist(page):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_files_that_the_architecture_page_tells_to_open_exist():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.partition("## To change X, open Y")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:\w+/)+[\w.]+\.\w+)`", table)
+    assert named
+    assert [name for name in named if not (PACKAGE / name).exists() and not (ROOT / name).exists()] == []
