@@ -52,14 +52,11 @@ def run_pytest(session: nox.Session, env: dict[str, str]) -> None:
 
     Not with pytest-cov, which starts measuring after the project's own pytest plugin has imported the package.
     """
-    scope = os.environ.get("APP_METRICS_TEST_SCOPE", "default")
-    measured = scope == "all" and session.python == next(iter(DJANGO))
+    measured = os.environ.get("APP_METRICS_TEST_SCOPE") == "all" and session.python == next(iter(DJANGO))
     env["COVERAGE_FILE"] = str(Path(".coverage").absolute())
-    if measured or scope == "soak":
-        env["APP_METRICS_TEST_FULL"] = "1"
-    if scope == "soak":
-        env["APP_METRICS_TEST_LONG"] = "1"
-    pytest = ["pytest", f"--numprocesses={min(os.cpu_count() or 1, MOST_PROCESSES)}", *session.posargs]
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    # By groups, because each process that tests in a browser starts a site of its own.
+    pytest = ["pytest", f"--numprocesses={processes}", "--dist=loadgroup", *session.posargs]
     if not measured:
         # pytest stops the servers in its own time after Ctrl-C.
         session.run(*pytest, env=env, interrupt_timeout=None)

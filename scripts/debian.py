@@ -23,13 +23,8 @@ SERVERS = {
     "pkg-config": "pkg-config",
     "mariadb_config": "libmariadb-dev",
 }
-TESTS = {**SERVERS, "xgettext": "gettext"}
-LONG_TESTS = {
-    **TESTS,
-    "rabbitmq-server": "rabbitmq-server",
-    "chromium": "chromium",
-    "chromedriver": "chromium-driver",
-}
+TESTS = {**SERVERS, "xgettext": "gettext", "chromium": "chromium", "chromedriver": "chromium-driver"}
+LONG_TESTS = {**TESTS, "rabbitmq-server": "rabbitmq-server"}
 PROGRAMS = {
     "test": TESTS,
     "test-all": LONG_TESTS,
