@@ -1,11 +1,13 @@
 # One migration: there is no release yet. Its name must not be "0001_initial", which forks of the predecessor have in
 # their migration tables under the same app label.
 
-import app_metrics.models.fields
-import app_metrics.models.reports
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+
+import app_metrics.models.fields
+import app_metrics.models.metrics
+import app_metrics.models.reports
 
 
 class Migration(migrations.Migration):
@@ -335,8 +337,8 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=[("day", "day"), ("week", "week"), ("month", "month")],
-                        max_length=5,
+                        choices=app_metrics.models.reports.sent_period_choices,
+                        max_length=10,
                         verbose_name="period",
                     ),
                 ),
@@ -418,14 +420,8 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=[
-                            ("hour", "hour"),
-                            ("day", "day"),
-                            ("week", "week"),
-                            ("month", "month"),
-                            ("year", "year"),
-                        ],
-                        max_length=5,
+                        choices=app_metrics.models.metrics.period_choices,
+                        max_length=10,
                         verbose_name="period",
                     ),
                 ),
@@ -500,8 +496,8 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=[("day", "day"), ("week", "week"), ("month", "month")],
-                        max_length=5,
+                        choices=app_metrics.models.reports.sent_period_choices,
+                        max_length=10,
                         verbose_name="period",
                     ),
                 ),
