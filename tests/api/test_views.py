@@ -517,7 +517,7 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (LIST, {"page": "-1"}, "`page` is '-1'"),
         (LIST, {"page": ""}, "`page` is ''"),
         (LIST, {"per_page": "1001"}, "`per_page` is '1001'; give a whole number from 1 to 1000."),
-        (LIST, {"search": ["a", "b"]}, "Give 'search' once; it is there 2 times."),
+        (LIST, {"search": ["a", "b"]}, "Give 'search' once; it is given 2 times."),
         (LIST, {"search": "a\0"}, "'search' holds a NUL character; leave it out."),
         (LIST, {"set": "\0"}, "'set' holds a NUL character; leave it out."),
         (SERIES, {"perod": "day"}, "Did you mean 'period'?"),
