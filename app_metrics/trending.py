@@ -1,23 +1,20 @@
-"""How a metric changes: closed periods beside earlier ones, and unfinished ones beside the same part of them."""
+"""How a metric changes: closed periods and the current ones so far, compared with earlier periods."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from .core.calendar import Moment, moment_of  # fmt: skip
-from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, latest_closed, running, week_of, whole
+from .core.calendar import Moment, latest_closed, moment_of
+from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, running, week_of, whole
 from .core.numbers import Number
-from .core.periods import DAY, MONTH, WEEK, YEAR, Piece
+from .core.periods import DAY, MONTH, WEEK, WHOLE_DAYS, YEAR, Period, Piece
 from .core.summary import Summary, headline
 from .models import Item, LedgerRow, Metric, Total
 from .models.folding import fold_together
 from .models.pending import held
 from .models.queries import Sources
 
-TRENDED = (DAY, WEEK, MONTH, YEAR)
-
-
-# The groups of the classic dictionary and their names.
+# The groups of the classic dictionary, and the keys of each.
 CLASSIC = {
     "yesterday": ("yesterday", "previous_week", "previous_month"),
     WEEK: ("week", "previous_week", "previous_month_week", "previous_year_week"),
@@ -28,13 +25,13 @@ CLASSIC = {
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """One period of one metric, and what it is compared with, by "before", "week_before" and "year_before".
+    """One period of one metric, and its comparisons by "before", "week_before" and "year_before".
 
-    `summary` is all that was recorded in it. Where the period still runs, the comparisons take only its full hours, and
-    the same part of the others.
+    `summary` covers all that was recorded in the period. If the period is not over, the comparisons cover only its full
+    hours so far, and the same part of the earlier periods.
     """
 
-    period: str
+    period: Period
     start: date
     summary: Summary | None
     comparisons: Mapping[str, Comparison]
@@ -42,27 +39,27 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Trends:
-    """The trends of one metric by period: the latest closed one, and the one that runs, so far."""
+    """The trends of one metric by period: of the latest closed period, and of the current one so far."""
 
     closed: Mapping[str, Trend]
     so_far: Mapping[str, Trend]
 
 
-# Summaries by the slug of a metric and the name of a span.
+# Summaries by slug and name of a span.
 Found = Mapping[tuple[str, Hashable], Summary]
 
 
 def trends(
     metrics: Iterable[Metric], day: date | None = None, labels: Mapping[str, str] | None = None
 ) -> dict[str, Trends]:
-    """Return the trends of metrics by slug, for all label sets together or the one given; one query for all.
+    """Return the trends of metrics by slug, over all label sets or the one given; one query.
 
-    `day` stands for today, which it is by default, in the metrics time zone. An earlier one is looked at from its end.
+    `day` counts as today (default: today in the metrics time zone); of another day, all its hours have passed.
     """
     metrics = list(metrics)
     moment = moment_of(day)
-    over = {period: closed(period, latest_closed(period, moment.today)) for period in TRENDED}
-    so_far = {period: running(period, moment) for period in TRENDED}
+    over = {period: closed(period, latest_closed(period, moment.today)) for period in WHOLE_DAYS}
+    so_far = {period: running(period, moment) for period in WHOLE_DAYS}
     spans = {**spans_of("over", over.values()), **spans_of("so far", so_far.values())}
     found = totalled(metrics, spans, labels)
     return {
@@ -75,16 +72,16 @@ def trends(
 
 
 def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, Number | dict[str, Number]]:
-    """Return the classic dictionary of a metric's trends; `date` stands for today, which it is by default.
+    """Return the classic dictionary of a metric's trends; `date` counts as today (default: today).
 
     `current_day` is a number. `yesterday` holds `yesterday`, `previous_week` (the same weekday a week before it) and
     `previous_month` (the same day of the month before, or that month's last); `week` holds `week`, `previous_week`,
     `previous_month_week` (four weeks before) and `previous_year_week` (the same ISO week); `month` holds `month`,
-    `previous_month` and `previous_month_year`; `year` holds `year` and `previous_year`. The unfinished week, month and
-    year stand beside the same elapsed part of the previous ones, in full hours. Numbers are totals, for gauges the last
-    value, for timers the mean; 0 where nothing was recorded.
+    `previous_month` and `previous_month_year`; `year` holds `year` and `previous_year`. The current week, month and
+    year are compared with the same part of the earlier ones, in full hours. A number is a counter's total, a gauge's
+    last value or a timer's mean in seconds; 0 if nothing was recorded.
 
-    Raises TypeError when `metric` is no Metric.
+    Raises TypeError if `metric` is not a Metric.
     """
     if not isinstance(metric, Metric):
         raise TypeError(f"trending_for_metric() takes a Metric, not {type(metric).__name__}.")
@@ -98,7 +95,7 @@ def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, N
 
 
 def spans_of(prefix: str, plans: Iterable[Plan]) -> dict[Hashable, list[Piece]]:
-    """Return the spans that trends are made of, named as `trend` looks them up."""
+    """Return the spans that trends need, under the names by which `trend` finds them."""
     spans: dict[Hashable, list[Piece]] = {}
     for plan in plans:
         spans[prefix, plan.period, "whole"] = plan.whole
@@ -108,7 +105,7 @@ def spans_of(prefix: str, plans: Iterable[Plan]) -> dict[Hashable, list[Piece]]:
 
 
 def trend(metric: Metric, prefix: str, plan: Plan, found: Found) -> Trend:
-    """Return a metric's trend from what was found of the spans of a plan."""
+    """Return a metric's trend from the summaries found for the spans of a plan."""
 
     def summary(name: str) -> Summary | None:
         return found.get((metric.slug, (prefix, plan.period, name)))
@@ -123,12 +120,12 @@ def trend(metric: Metric, prefix: str, plan: Plan, found: Found) -> Trend:
 def totalled(
     metrics: Iterable[Metric], spans: Mapping[Hashable, Iterable[Piece]], labels: Mapping[str, str] | None = None
 ) -> dict[tuple[str, Hashable], Summary]:
-    """Return the summaries of spans over all label sets, or the one given; one query."""
+    """Return the summaries of spans over all label sets or the one given, by slug and name; one query."""
     return fold_together(sources(metrics), spans, labels)
 
 
 def sources(metrics: Iterable[Metric]) -> Sources:
-    """Return the totals and the waiting items of metrics, as `app_metrics.models.queries` takes them."""
+    """Return the totals and the pending items of metrics, as `app_metrics.models.queries` takes them."""
     slugs = {metric.slug: metric.pk for metric in metrics}
     totals, items = Total.objects.filter(metric__in=slugs.values()), Item.objects.filter(slug__in=slugs)
     return Sources(totals, items, held(LedgerRow.objects, slugs.keys()))
@@ -151,6 +148,6 @@ def _classic_spans(moment: Moment) -> dict[Hashable, list[Piece]]:
 
 
 def _month_before(day: date) -> date:
-    """Return the same day of the month before, or that month's last."""
+    """Return the same day of the month before, or the last day of a shorter month."""
     last = day.replace(day=1) - timedelta(days=1)
     return last.replace(day=min(day.day, last.day))

@@ -70,10 +70,10 @@ def fill(metrics: int, years: int) -> int:
 
 def totals(first: date) -> Iterator[tuple[str, str, int]]:
     """Return each period that there are totals of: its name, its start, and that as a number."""
-    from app_metrics.core.periods import DAY, MONTH, WEEK, YEAR, starts_between
+    from app_metrics.core.periods import DAY, MONTH, WEEK, YEAR
 
     for period in (DAY, WEEK, MONTH, YEAR):
-        for start in starts_between(period, first, TODAY):
+        for start in period.starts_between(first, TODAY):
             yield period, start.isoformat(), start.toordinal()
 
 

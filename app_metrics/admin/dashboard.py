@@ -23,22 +23,13 @@ from ..dashboard.metric_facts import facts_of
 from ..dashboard.overview import Row, overview, pictures
 from ..dashboard.svg import can_draw, draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
-from ..models import PERIOD_NAMES, Dashboard, Delivery, Metric, MetricSet, Notice, QuarantinedItem
+from ..models import Dashboard, Delivery, Metric, MetricSet, Notice, QuarantinedItem
 from ..models.pending import is_complete
 from ..transfer.csv_export import chart_data, inert_json, write_chart
 from .base import ReadOnlyAdmin
 
 PER_PAGE = 100
 PERMISSION = "app_metrics.view_metric"
-RANGE_NAMES = {
-    "2d": _("2 days"),
-    "7d": _("7 days"),
-    "28d": _("4 weeks"),
-    "91d": _("13 weeks"),
-    "52w": _("52 weeks"),
-    "24m": _("24 months"),
-    "5y": _("5 years"),
-}
 
 
 @admin.register(Dashboard)
@@ -106,8 +97,8 @@ class DashboardAdmin(ReadOnlyAdmin):
             "drawing": draw(chart),
             "can_draw": can_draw(),
             "range": form.named_range(),
-            "ranges": [(name, RANGE_NAMES[name]) for name in RANGES],
-            "period_name": dict(PERIOD_NAMES)[chart.selection.period],
+            "ranges": [(name, each.title) for name, each in RANGES.items()],
+            "period_name": chart.selection.period.display_name,
         }
         return self._response(request, "metric", metric.name, context)
 

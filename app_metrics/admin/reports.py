@@ -18,7 +18,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from ..core.calendar import today
 from ..models import Delivery, MetricSet, Unsubscription
-from ..models.reports import FAILED, SENT_PERIOD_NAMES, SENT_PERIODS, SKIPPED, UNDECIDED, WAITING
+from ..models.reports import FAILED, SENT_PERIODS, SKIPPED, UNDECIDED, WAITING, sent_period_choices
 from ..notifications.outbox import describe
 from ..reports.content import Report
 from ..reports.planning import earliest_due
@@ -114,7 +114,7 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "opts": self.opts,
             "original": report.metric_set,
             "period": period,
-            "periods": SENT_PERIOD_NAMES,
+            "periods": sent_period_choices(),
             "mail": rendered(report),
             "may_send": super().has_change_permission(request),
         }

@@ -10,7 +10,7 @@ from django.db import connections, transaction
 
 from ..conf import first_weekday, max_label_sets, settings
 from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
-from ..core.periods import HOUR, PERIODS, YEAR, period_start
+from ..core.periods import HOUR, LONGEST, PERIODS, Period
 from ..core.summary import Summary, merge
 from ..models import Metric, Total
 from ..storage.dialects import dialect_for
@@ -133,7 +133,7 @@ class ChunkRunner:
         if not unknown:
             return
         self._label_sets.update({metric_id: set() for metric_id in unknown})
-        stored = Total.objects.filter(metric_id__in=unknown, period=YEAR).exclude(
+        stored = Total.objects.filter(metric_id__in=unknown, period=LONGEST).exclude(
             labels__in=(NO_LABELS, OVERFLOW_LABELS)
         )
         for metric_id, labels in stored.values_list("metric_id", "labels").distinct():
@@ -141,14 +141,14 @@ class ChunkRunner:
 
 
 def spread(
-    folded: Mapping[tuple[int, str, date, int], Summary], periods: Sequence[str] = PERIODS
+    folded: Mapping[tuple[int, str, date, int], Summary], periods: Sequence[Period] = PERIODS
 ) -> dict[TotalKey, Summary]:
-    """Fold hours into the periods they belong to, all five by default."""
+    """Fold hours into the totals of the periods they belong to, by default of all periods."""
     week = first_weekday()
     totals: dict[TotalKey, Summary] = {}
     for (metric_id, labels, day, hour), summary in folded.items():
         for period in periods:
-            start = period_start(period, day, week)
+            start = period.start_of(day, week)
             key = TotalKey(metric_id, period, start, hour if period == HOUR else 0, labels)
             totals[key] = merge(totals[key], summary) if key in totals else summary
     return totals

@@ -7,13 +7,13 @@ from typing import Any
 
 from ..conf import settings
 from ..core.calendar import today
-from ..core.periods import DAY, HOUR, MONTH, WEEK
+from ..core.periods import LONGEST, Period
 from ..core.setting_rules import SettingError, suggest
 from ..models import Metric, Total
 
 SETTING = "APP_METRICS_RETENTION"
-# Years stay: all-time totals are made of them.
-PERIODS = (HOUR, DAY, WEEK, MONTH)
+# All-time totals are made of the longest period, which stays.
+PERIODS = tuple(period for period in Period if period is not LONGEST)
 # Totals that one statement deletes, so that nobody waits long for its locks.
 CHUNK_SIZE = 1000
 
@@ -22,16 +22,16 @@ CHUNK_SIZE = 1000
 class Limit:
     """The totals of a period that start before a date are deleted."""
 
-    period: str
+    period: Period
     before: date
 
 
-def compile_retention(value: Any) -> tuple[dict[str, int], list[SettingError]]:
+def compile_retention(value: Any) -> tuple[dict[Period, int], list[SettingError]]:
     """Return days by period, and the mistakes."""
     if not isinstance(value, Mapping):
         hint = f'Map periods to days: {SETTING} = {{"hour": 60, "day": 1100}}.'
         return {}, [SettingError("E020", f"{SETTING} is {value!r}, which is no mapping.", hint)]
-    days: dict[str, int] = {}
+    days: dict[Period, int] = {}
     errors: list[SettingError] = []
     for period, number in value.items():
         if period not in PERIODS:
@@ -39,7 +39,7 @@ def compile_retention(value: Any) -> tuple[dict[str, int], list[SettingError]]:
         elif type(number) is not int or number < 1:
             errors.append(SettingError("E020", f"{SETTING}[{period!r}] is {number!r}.", "Give a number of days."))
         else:
-            days[period] = number
+            days[Period(period)] = number
     return days, errors
 
 

@@ -1,4 +1,4 @@
-"""What a request to the API asks for, and what is wrong with it."""
+"""The query parameters of a request to the API, checked and converted."""
 
 import re
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from ..core.setting_rules import suggest
 from ..core.validation import check_labels
 
 LABEL = "label."
-# What one answer holds at most, and metrics and label sets by default.
+# Results of one page: the maximum, and the default for metrics and label sets.
 MAX_RESULTS, DEFAULT_RESULTS = 1000, 100
-# Characters of a text that is looked for: those of the longest name. SQLite refuses patterns of 50,000.
+# Characters of a search text: as many as the longest name has. SQLite refuses patterns of 50,000 characters.
 MAX_TEXT = 200
 
-# Longer than any page number there can be, and short enough for every database.
+# At most nine digits: enough for every page number, and within the integers of every database.
 _NUMBER = re.compile("0*[1-9][0-9]{0,8}")
 
 
 class Mistake(Exception):
-    """A request that cannot be answered; `status` is the HTTP status that says so."""
+    """A request that cannot be answered; `status` is the HTTP status of the answer."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -29,9 +29,9 @@ class Mistake(Exception):
 
 
 class Parameters:
-    """The query parameters of a request. What is wrong with them raises a Mistake.
+    """The query parameters of a request, each given at most once. Every mistake in them raises Mistake.
 
-    Each may be given once; `labels` says whether `label.NAME` is one of them, too.
+    `known` are the names that the request may use; with `labels`, `label.NAME` is allowed too.
     """
 
     def __init__(self, request: HttpRequest, *known: str, labels: bool = False) -> None:
@@ -40,26 +40,27 @@ class Parameters:
                 shown = [*known, f"{LABEL}NAME"] if labels else known
                 raise Mistake(f"There is no parameter {name!r:.100}. {suggest(name[:100], shown)}")
             if len(values) > 1:
-                raise Mistake(f"Give {name!r:.100} once; it is there {len(values)} times.")
+                raise Mistake(f"Give {name!r:.100} once; it is given {len(values)} times.")
             if "\0" in name + values[0]:
                 raise Mistake(f"{name!r:.100} holds a NUL character; leave it out.")
         self._values = request.GET
 
     def text(self, name: str) -> str:
-        """Return a text of at most 200 characters; "" where there is none."""
+        """Return a text of at most 200 characters, "" if it is not given."""
         text = self._values.get(name, "")
         if len(text) > MAX_TEXT:
             raise Mistake(f"`{name}` has {len(text)} characters; at most {MAX_TEXT} fit.")
         return text
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        """Return one of `choices`, or the default if it is not given."""
         value = self._values.get(name, default)
         if value not in (*choices, default):
             raise Mistake(f"`{name}` is {value!r:.100}. {suggest(value[:100], choices)}")
         return value
 
     def number(self, name: str, default: int, largest: int | None = None) -> int:
-        """Return a whole number from 1 to the largest."""
+        """Return a whole number from 1 to `largest`, or the default if it is not given."""
         text = self._values.get(name, str(default))
         if not _NUMBER.fullmatch(text) or (largest and int(text) > largest):
             wanted = f"from 1 to {largest}" if largest else "from 1 on"
@@ -67,6 +68,7 @@ class Parameters:
         return int(text)
 
     def day(self, name: str) -> date | None:
+        """Return a date, None if it is not given."""
         text = self._values.get(name)
         if text is None:
             return None
@@ -78,7 +80,7 @@ class Parameters:
         return day
 
     def moment(self, name: str) -> datetime | None:
-        """Return a time; it is naive where it has no offset."""
+        """Return a datetime, naive if it has no offset; None if it is not given."""
         text = self._values.get(name)
         if text is None:
             return None
@@ -95,7 +97,7 @@ class Parameters:
         return moment
 
     def labels(self) -> dict[str, str] | None:
-        """Return the label set that the parameters name one by one; None where there is none of them."""
+        """Return the label set that the parameters `label.NAME` make up; None if none is given."""
         labels = {name.removeprefix(LABEL): self._values[name] for name in self._values if name.startswith(LABEL)}
         try:
             check_labels(labels)

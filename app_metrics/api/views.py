@@ -1,7 +1,7 @@
 """Doors for other tools, read only: a JSON API, and the totals for Prometheus."""
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from functools import wraps
 from typing import Any, NamedTuple
@@ -10,11 +10,10 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 
-from ..conf import first_weekday, time_zone
-from ..core.calendar import starts_at, today
+from ..core.calendar import locate, start_of, starts_at, today
 from ..core.labels import readable_labels
 from ..core.numbers import Number, trimmed
-from ..core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, Piece, bucket, period_start
+from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.setting_rules import suggest
 from ..core.summary import KINDS, Summary, merge_all
 from ..core.validation import check_slug
@@ -28,8 +27,6 @@ from .access import View, door
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 from .prometheus import Unavailable, latest
 
-# Points of a series where nothing says since when: days where the period is "hour".
-RECENT = {HOUR: 2, DAY: 30, WEEK: 12, MONTH: 12, YEAR: 5}
 # A page of hours consists of whole dates, which have up to 25 of them.
 HOURLY_DATES = MAX_RESULTS // 25
 
@@ -92,14 +89,14 @@ def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
 def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     """Show a metric period by period; `label.NAME` chooses one label set."""
     parameters = Parameters(request, "period", "start", "end", "page", labels=True)
-    period, labels = parameters.choice("period", PERIODS, DAY), parameters.labels()
-    step = DAY if period == HOUR else period
-    start, end = _range(parameters, period, step)
-    first = period_start(step, start, first_weekday())
-    count = _steps(step, first, period_start(step, end, first_weekday())) + 1
+    period, labels = Period(parameters.choice("period", PERIODS, DAY)), parameters.labels()
+    start, end = _range(parameters, period)
+    first = start_of(period, start)
+    # An hour steps by dates.
+    count = period.steps(first, start_of(period, end)) + 1
     page = _page(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
     metric, complete = _metric(slug), is_complete()
-    points = metric.series(period, _shifted(step, first, page.first), _shifted(step, first, page.end - 1), labels)
+    points = metric.series(period, period.shift(first, page.first), period.shift(first, page.end - 1), labels)
     return {
         **_described(metric),
         "period": period,
@@ -116,7 +113,7 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
 def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     """Show one period of a metric, as a whole and by label set."""
     parameters = Parameters(request, "period", "date", "page", "per_page")
-    piece = _piece(parameters, parameters.choice("period", PERIODS, DAY))
+    piece = _piece(parameters, Period(parameters.choice("period", PERIODS, DAY)))
     metric, complete = _metric(slug), is_complete()
     found = fold(sources([metric]), {piece: [piece]})
     summaries = sorted((labels, summary) for (_, labels, _), summary in found.items())
@@ -205,44 +202,21 @@ def _link(request: HttpRequest, page: int) -> str:
     return request.build_absolute_uri(f"?{query.urlencode()}")
 
 
-def _range(parameters: Parameters, period: str, step: str) -> tuple[date, date]:
+def _range(parameters: Parameters, period: Period) -> tuple[date, date]:
     """Return the first and the last date that are asked for; by default a recent stretch up to today."""
     start, end = parameters.day("start"), parameters.day("end")
     if end is None:
         end = max(today(), start or today())
     if start is None:
-        start = _shifted(step, period_start(step, end, first_weekday()), 1 - RECENT[period])
+        start = period.shift(start_of(period, end), 1 - period.recent)
     if start > end:
         raise Mistake(f"`start`, {start}, is after `end`, {end}; exchange them.")
     return start, end
 
 
-def _steps(period: str, start: date, end: date) -> int:
-    """Return how many periods lie between two starts; not for hours."""
-    if period == YEAR:
-        return end.year - start.year
-    if period == MONTH:
-        return (end.year - start.year) * 12 + end.month - start.month
-    return (end - start).days // (7 if period == WEEK else 1)
-
-
-def _shifted(period: str, start: date, steps: int) -> date:
-    """Return the start of the period so many periods later; not for hours."""
-    if period == YEAR:
-        return start.replace(year=start.year + steps)
-    if period == MONTH:
-        years, month = divmod(start.month - 1 + steps, 12)
-        return start.replace(year=start.year + years, month=month + 1)
-    return start + timedelta(days=steps * (7 if period == WEEK else 1))
-
-
-def _piece(parameters: Parameters, period: str) -> Piece:
-    """Return the period that holds `date`."""
-    if period != HOUR:
-        return period, period_start(period, parameters.day("date") or today(), first_weekday()), 0
-    zone = time_zone()
-    moment = parameters.moment("date") or datetime.now(zone)
-    return period, *bucket(int(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() // 1), zone)
+def _piece(parameters: Parameters, period: Period) -> Piece:
+    """Return the period that holds `date`, by default the current one."""
+    return period, *locate(period, parameters.moment("date") if period == HOUR else parameters.day("date"))
 
 
 def _summed(kind: str, summary: Summary | None) -> Answer:

@@ -1,22 +1,16 @@
-"""The calendar in the metrics time zone: today, and which dates a period spans."""
+"""The calendar with the configured time zone and start of the week: today, and the dates and hours of periods."""
 
 import time
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from ..conf import first_weekday, time_zone
-from .periods import (
-    HOUR,
-    bucket,
-    hour_start,
-    local_date,
-    next_start,
-    period_start,
-)
+from .periods import HOUR, Period, Start, bucket, hour_start, hours_in, local_date
 
 
 class Moment(NamedTuple):
-    """Up to when is looked: the full hours of the date `end`. `today` is the date that is looked from."""
+    """A moment in full hours: `hours` of the date `end` have passed. `today` is the date that counts as today."""
 
     today: date
     end: date
@@ -28,7 +22,7 @@ class Moment(NamedTuple):
 
 
 def moment_of(day: date | None) -> Moment:
-    """Return up to when is looked: now, or the end of an earlier or later date; a datetime stands for its date."""
+    """Return the current moment for None or today, and the end of the date for any other; a datetime means its date."""
     zone = time_zone()
     today, hour = bucket(int(time.time()), zone)
     day = today if day is None else local_date(day, zone)
@@ -38,19 +32,52 @@ def moment_of(day: date | None) -> Moment:
 
 
 def today() -> date:
-    """Return the date it is in the metrics time zone."""
+    """Return today's date in the metrics time zone."""
     return datetime.now(time_zone()).date()
 
 
-def starts_at(period: str, start: date, hour: int) -> date | datetime:
-    return hour_start(start, hour, time_zone()) if period == HOUR else start
-
-
 def local_day(moment: date) -> date:
+    """Return the date of a datetime in the metrics time zone; a date stays as it is."""
     return local_date(moment, time_zone())
 
 
-def span(period: str, day: date) -> tuple[date, date]:
+def start_of(period: Period, day: date) -> date:
+    """Return the first date of the period that holds a date."""
+    return period.start_of(local_day(day), first_weekday())
+
+
+def span(period: Period, day: date) -> tuple[date, date]:
     """Return the first and the last date of the period that holds a date."""
-    first = period_start(period, local_day(day), first_weekday())
-    return first, next_start(period, first) - timedelta(days=1)
+    first = start_of(period, day)
+    return first, period.last_day(first)
+
+
+def latest_closed(period: Period, today: date) -> date:
+    """Return the start of the period before the one that holds `today`."""
+    return period.previous(start_of(period, today))
+
+
+def locate(period: Period, moment: date | None = None) -> Start:
+    """Return the start of the period that holds a moment (default: now).
+
+    Raises ValueError for an hour named by a date instead of a datetime.
+    """
+    zone = time_zone()
+    moment = datetime.now(zone) if moment is None else moment
+    if period != HOUR:
+        return start_of(period, moment), 0
+    if not isinstance(moment, datetime):
+        raise ValueError("An hour is named by a datetime, not by a date.")
+    return bucket(int(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() // 1), zone)
+
+
+def starts_between(period: Period, first: date, last: date) -> Iterator[Start]:
+    """Yield the start of every period that touches the dates from `first` to `last`, both included."""
+    for day in period.starts_between(first, last, first_weekday()):
+        for hour in range(hours_in(day, time_zone()) if period == HOUR else 1):
+            yield day, hour
+
+
+def starts_at(period: Period, start: date, hour: int) -> date | datetime:
+    """Return the date on which a period begins, or the aware local time at which an hour begins."""
+    return hour_start(start, hour, time_zone()) if period == HOUR else start

@@ -1,65 +1,49 @@
-"""Which stretches of time a trend compares, as pieces: the totals they consist of."""
+"""The time spans that a trend compares, as the pieces they are made of, and the result of a comparison."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Context, Decimal
 from typing import NamedTuple
 
-from ..conf import first_weekday
-from .calendar import Moment
+from .calendar import Moment, start_of
 from .numbers import EXACT, Number
-from .periods import (
-    DAY,
-    WEEK,
-    YEAR,
-    Piece,
-    elapsed_pieces,
-    next_start,
-    period_start,
-    previous_start,
-    same_part,
-    year_earlier,
-)  # fmt: skip
+from .periods import DAY, WEEK, YEAR, Period, Piece, elapsed_pieces, same_part
 from .summary import Summary, headline
 
-# What a period is compared with: the one before, a day's same weekday a week before, and the same one a year earlier.
+# The base of a comparison: the period before; for a day also the same weekday a week before; the same period a year
+# earlier.
 BEFORE, WEEK_BEFORE, YEAR_BEFORE = "before", "week_before", "year_before"
 
 
 class Plan(NamedTuple):
-    """What one trend needs: the pieces of all it holds, of the part that is compared, and of each base."""
+    """The pieces that one trend needs: of the whole period, of the part that is compared, and of each base."""
 
-    period: str
+    period: Period
     start: date
     whole: list[Piece]
     compared: list[Piece]
     bases: dict[str, tuple[date | None, list[Piece]]]
 
 
-def comparable_starts(period: str, start: date) -> dict[str, date | None]:
-    """Return the starts of the periods that one is compared with, by name; None where there is no such period."""
-    starts: dict[str, date | None] = {BEFORE: previous_start(period, start)}
+def comparable_starts(period: Period, start: date) -> dict[str, date | None]:
+    """Return the start of each period to compare with, by base; None if there is no such period."""
+    starts: dict[str, date | None] = {BEFORE: period.previous(start)}
     if period == DAY:
         starts[WEEK_BEFORE] = start - timedelta(weeks=1)
     if period != YEAR:
-        starts[YEAR_BEFORE] = year_earlier(period, start)
+        starts[YEAR_BEFORE] = period.year_earlier(start)
     return starts
 
 
-def closed(period: str, start: date) -> Plan:
+def closed(period: Period, start: date) -> Plan:
     """Plan the trend of a period that is over."""
     bases = {name: (base, whole(period, base)) for name, base in comparable_starts(period, start).items()}
     return Plan(period, start, whole(period, start), whole(period, start), bases)
 
 
-def latest_closed(period: str, today: date) -> date:
-    """Return the start of the period before the one that holds a date."""
-    return previous_start(period, period_start(period, today, first_weekday()))
-
-
-def running(period: str, moment: Moment) -> Plan:
+def running(period: Period, moment: Moment) -> Plan:
     """Plan the trend of the period that holds a moment's `today`, so far."""
-    start = period_start(period, moment.today, first_weekday())
+    start = start_of(period, moment.today)
     compared = elapsed(period, start, moment, start)
     everything = whole(period, start) if moment.is_now else compared
     bases = {
@@ -68,33 +52,34 @@ def running(period: str, moment: Moment) -> Plan:
     return Plan(period, start, everything, compared, bases)
 
 
-def whole(period: str, start: date | None) -> list[Piece]:
+def whole(period: Period, start: date | None) -> list[Piece]:
+    """Return a whole period as pieces; none if there is no such period."""
     return [(period, start, 0)] if start else []
 
 
-def elapsed(period: str, start: date, moment: Moment, base: date | None) -> list[Piece]:
-    """Return the part of the period begun at `base` that has passed, at a moment, of the one begun at `start`."""
-    if base is None or next_start(period, start) <= moment.end:
+def elapsed(period: Period, start: date, moment: Moment, base: date | None) -> list[Piece]:
+    """Return the part of the period begun at `base` that matches what has passed of the one begun at `start`."""
+    if base is None or period.next(start) <= moment.end:
         return whole(period, base)
     return elapsed_pieces(base, *same_part(period, start, moment.end, moment.hours, base))
 
 
 def week_of(moment: Moment, weeks_before: int) -> list[Piece]:
-    """Return the part of an earlier week that has passed of the one that holds a moment."""
-    start = period_start(WEEK, moment.today, first_weekday())
-    return elapsed(WEEK, start, moment, start - timedelta(weeks=weeks_before))
+    """Return the part of an earlier week that matches what has passed of a moment's week."""
+    start = start_of(WEEK, moment.today)
+    return elapsed(WEEK, start, moment, WEEK.shift(start, -weeks_before))
 
 
-# What a comparison comes to.
+# The verdicts of a comparison.
 UP, DOWN, SAME, NEW, NOT_AVAILABLE = "up", "down", "same", "new", "n/a"
 _RATIO = Context(prec=28)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A metric's summary beside an earlier one.
+    """A metric's summary compared with an earlier one.
 
-    `start` is the first date of the earlier period; None where there is none, as for a week 53.
+    `start` is the first date of the earlier period; None if there is no such period, as for week 53.
     """
 
     kind: str
@@ -104,30 +89,31 @@ class Comparison:
 
     @property
     def current(self) -> Number | None:
-        """A counter's total, a gauge's last value, a timer's mean in seconds; None where nothing was recorded."""
+        """A counter's total, a gauge's last value or a timer's mean in seconds; None if nothing was recorded."""
         return headline(self.kind, self.now)
 
     @property
     def base(self) -> Number | None:
+        """The same number of the earlier summary."""
         return None if self.start is None else headline(self.kind, self.then)
 
     @property
     def change(self) -> Number | None:
-        """The absolute change: current − base."""
+        """The absolute change, current − base; None if either is missing."""
         if self.current is None or self.base is None:
             return None
         return EXACT.subtract(self.current, self.base)
 
     @property
     def relative(self) -> Decimal | None:
-        """The relative change, (current − base) ÷ |base|: 0.5 is half as much again; None on a base of zero."""
+        """The relative change, (current − base) ÷ |base|: 0.5 means half as much again; None for a base of zero."""
         if self.change is None or not self.base:
             return None
         return _RATIO.divide(Decimal(self.change), Decimal(self.base).copy_abs())
 
     @property
     def verdict(self) -> str:
-        """Return "up", "down" or "same"; "new" where there was nothing before, "n/a" where nothing can be compared."""
+        """Return "up", "down" or "same", "new" if there was nothing before, or "n/a" if nothing can be compared."""
         if self.start is None or self.current is None:
             return NOT_AVAILABLE
         if not self.base:

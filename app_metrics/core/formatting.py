@@ -1,8 +1,8 @@
-"""Numbers, changes, dates and pictures as people read them, in the active language; nothing of Django's ORM."""
+"""Numbers, changes and dates as text for people, in the active language, and the heights of bars."""
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from django.utils.formats import get_format, number_format
 from django.utils.translation import get_language, get_language_bidi, gettext, pgettext
 
 from .numbers import Number, exact
-from .periods import MONTH, WEEK, YEAR, next_start
+from .periods import WEEK, Period
 from .plain_text import one_line
 from .summary import COUNTER, TIMER
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 MINUS, NO_BREAK, ABSENT = "\u2212", "\u00a0", "\u2013"
 
 _LEFT_TO_RIGHT = "\u200e"
-# SI symbols, which are the same in every language.
+# SI symbols; they are the same in every language.
 _SECONDS = (("s", 0), ("ms", -3), ("µs", -6), ("ns", -9))
 _MINUTE, _HOUR = 60, 3600
-# Languages that write no comma between the weekday and the date (CLDR, the full date format).
+# Languages without a comma between the weekday and the date (full date format of the CLDR).
 _WITHOUT_COMMA = frozenset({"cs", "fi", "fr", "it", "nb", "nl", "nn", "no", "sk", "sv"})
-# Wide enough for every number that can be stored, whatever precision the thread's decimal context has.
+# Precise enough for every number that can be stored; the thread's own decimal context may not be.
 _WIDE = Context(prec=100, rounding=ROUND_HALF_UP)
 
 
 def shown(number: Number | float | None, kind: str = COUNTER, unit: str = "") -> str:
-    """Return a number as it is read: grouped, with few decimal places, and its unit; a timer's is seconds."""
+    """Return a number as text: digits grouped, rounded, with its unit; the number of a timer is in seconds."""
     if number is None:
         return ABSENT
     value = Decimal(exact(number))
@@ -39,7 +39,7 @@ def shown(number: Number | float | None, kind: str = COUNTER, unit: str = "") ->
 
 
 def shown_change(comparison: "Comparison") -> str:
-    """Return the relative change in percent, "new" where there was nothing before, or "n/a"."""
+    """Return the relative change in percent, "new" if there was nothing before, or "n/a"."""
     relative = comparison.relative
     if relative is None:
         return pgettext("change", "new") if comparison.verdict == "new" else pgettext("change", "n/a")
@@ -59,9 +59,9 @@ def shown_difference(comparison: "Comparison", kind: str = COUNTER, unit: str = 
 
 
 def heights(values: Iterable[Number | None], pixels: int) -> list[int | None]:
-    """Return a bar's height for each number, below zero where it is negative; all together span so many pixels.
+    """Return the height in pixels of a bar for each number; negative numbers have negative heights.
 
-    A bar that is not zero is at least one pixel high.
+    The highest and the lowest bar together span `pixels`. A bar is at least one pixel high unless its number is zero.
     """
     values = list(values)
     known = [value for value in values if value is not None]
@@ -69,56 +69,61 @@ def heights(values: Iterable[Number | None], pixels: int) -> list[int | None]:
     return [None if value is None else _height(value, span, pixels) for value in values]
 
 
-def period_title(period: str, start: date) -> str:
-    """Return the name of a day, week or month; a week has a number only where it begins on Monday, as ISO weeks do."""
-    if period == MONTH:
-        return dateformat.format(start, get_format("YEAR_MONTH_FORMAT"))
-    if period != WEEK:
+def period_title(period: Period, start: date) -> str:
+    """Return the name of a period with its year: a date, a month, a year, or the dates of any other period.
+
+    An hour starts at a datetime and has its date and time. Where clocks go back and show the same time twice, the name
+    of the time zone is added. A week has its ISO number too if it begins on Monday.
+    """
+    if isinstance(start, datetime):
+        return _hour_title(start)
+    if period.months == 12:
+        return str(start.year)
+    if period.months == 1:
+        return _month_title(start)
+    if period.days == 1:
         return _with_weekday(start, dateformat.format(start, _date_format()))
-    days = dates(start, next_start(WEEK, start) - timedelta(days=1))
-    if start.isoweekday() != 1:
+    days = dates(start, period.last_day(start))
+    if period != WEEK or start.isoweekday() != 1:
         return days
     return gettext("Week %(number)s, %(dates)s") % {"number": start.isocalendar().week, "dates": days}
 
 
-def moment_title(period: str, start: date) -> str:
-    """Return the name of a period; of an hour, which starts at a datetime, its date and time.
+def short_title(period: Period, start: date) -> str:
+    """Return the label of a period on an axis: a time, a year, a month and year, or a date without the year.
 
-    Where clocks are put back the same time comes twice; then the name of the zone tells which one it is.
+    The first hour of a date has the date.
     """
-    if isinstance(start, datetime):
-        title = _with_weekday(start, dateformat.format(start, f"{_date_format()}, {get_format('TIME_FORMAT')}"))
-        is_ambiguous = start.replace(fold=0).utcoffset() != start.replace(fold=1).utcoffset()
-        return f"{title} {start.tzname()}" if is_ambiguous else title
-    return str(start.year) if period == YEAR else period_title(period, start)
-
-
-def short_moment(period: str, start: date) -> str:
-    """Return what an axis says of a period: as little as tells it from its neighbours."""
     if isinstance(start, datetime) and start.hour:
         return dateformat.format(start, get_format("TIME_FORMAT"))
-    return str(start.year) if period == YEAR else short_title(period, start)
+    if not period.months:
+        return _short_date(start)
+    return str(start.year) if period.months == 12 else _month_title(start)
 
 
 def day_title(day: date) -> str:
     """Return a weekday and date without the year."""
-    return _with_weekday(day, short_title("", day))
+    return _with_weekday(day, _short_date(day))
 
 
-def short_title(period: str, start: date) -> str:
-    """Return a month and year, or the date on which another period starts, without the year."""
-    if period == MONTH:
-        return period_title(period, start)
-    return dateformat.format(start, "j F" if _is_english() else get_format("MONTH_DAY_FORMAT"))
+def dates(first: date, last: date) -> str:
+    """Return a range of dates; the first date leaves out the month and year if they are the same as the last date's."""
+    day_of_month = re.match(r"j\.?", _date_format())
+    end = dateformat.format(last, _date_format())
+    if not day_of_month or first.year != last.year:
+        return f"{dateformat.format(first, _date_format())} \u2013 {end}"
+    if first.month != last.month:
+        return f"{_short_date(first)} \u2013 {end}"
+    return f"{dateformat.format(first, day_of_month[0])}\u2013{end}"
 
 
 def _rounded(number: Decimal) -> Decimal:
-    """Round to two decimal places, or to three significant digits where that says more."""
+    """Round to two decimal places, numbers below 1 to three significant digits."""
     return _significant(number) if number < 1 else _to_places(number, 2)
 
 
 def _significant(number: Decimal) -> Decimal:
-    """Round to three significant digits, but not to less than whole numbers."""
+    """Round to three significant digits, but keep all digits of whole numbers."""
     return _to_places(number, max(0, 2 - number.adjusted())) if number else number
 
 
@@ -137,7 +142,7 @@ def _percentage(percent: Decimal, is_fall: bool) -> str:
     if 0 < percent < Decimal("0.05"):
         return "<" + _localised(Decimal("0.1"))
     if is_fall and Decimal("99.5") <= percent < 100:
-        # Something is left, so it has not fallen by 100 %.
+        # Something is left: it did not fall by 100 %.
         return _localised(percent.quantize(Decimal("0.1"), ROUND_DOWN, _WIDE))
     return _localised(_to_places(percent, 1 if percent < 10 else 0))
 
@@ -150,7 +155,7 @@ def _measured(number: Decimal, kind: str, unit: str) -> str:
 
 
 def _from_left(text: str) -> str:
-    """Keep a sign before its number, and a unit behind, in a text that runs from right to left."""
+    """Keep the sign before the number and the unit after it in languages that run from right to left."""
     return _LEFT_TO_RIGHT + text + _LEFT_TO_RIGHT if get_language_bidi() else text
 
 
@@ -177,26 +182,29 @@ def _height(value: Number, span: float, pixels: int) -> int:
     return height if value > 0 else -height
 
 
+def _hour_title(start: datetime) -> str:
+    title = _with_weekday(start, dateformat.format(start, f"{_date_format()}, {get_format('TIME_FORMAT')}"))
+    is_ambiguous = start.replace(fold=0).utcoffset() != start.replace(fold=1).utcoffset()
+    return f"{title} {start.tzname()}" if is_ambiguous else title
+
+
+def _month_title(day: date) -> str:
+    return dateformat.format(day, get_format("YEAR_MONTH_FORMAT"))
+
+
+def _short_date(day: date) -> str:
+    return dateformat.format(day, "j F" if _is_english() else get_format("MONTH_DAY_FORMAT"))
+
+
 def _is_english() -> bool:
     return (get_language() or "en").partition("-")[0] == "en"
 
 
 def _date_format() -> str:
-    # Django abbreviates the month in English.
+    # Django's own format for English abbreviates the month.
     return "j F Y" if _is_english() else get_format("DATE_FORMAT")
 
 
 def _with_weekday(day: date, text: str) -> str:
     comma = "" if (get_language() or "").partition("-")[0] in _WITHOUT_COMMA else ","
     return f"{dateformat.format(day, 'l')}{comma} {text}"
-
-
-def dates(first: date, last: date) -> str:
-    """Return the dates from one to another, without what both have in common."""
-    day_of_month = re.match(r"j\.?", _date_format())
-    end = dateformat.format(last, _date_format())
-    if not day_of_month or first.year != last.year:
-        return f"{dateformat.format(first, _date_format())} \u2013 {end}"
-    if first.month != last.month:
-        return f"{short_title('', first)} \u2013 {end}"
-    return f"{dateformat.format(first, day_of_month[0])}\u2013{end}"

@@ -1,28 +1,134 @@
-"""Calendar arithmetic: which hour, day, week, month and year a moment falls in.
+"""Calendar arithmetic: periods of dates, and the hour and date that a moment falls in.
 
-A bucket is a local date and an hour of that date, counted in elapsed hours from local midnight. A day of
-25 hours therefore has the hours 0 to 24, and no bucket depends on how a database stores time zones.
+A bucket is a local date and an hour of that date, counted in elapsed hours from local midnight. A day of 25 hours has
+the hours 0 to 24, and no bucket depends on how a database stores time zones.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from functools import lru_cache
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
-HOUR, DAY, WEEK, MONTH, YEAR = PERIODS = ("hour", "day", "week", "month", "year")
+from django.utils.translation import gettext_lazy as _
 
-# The total of one period: which, the date it starts, and the hour where it is one (else 0).
-Piece = tuple[str, date, int]
+
+class Period(StrEnum):
+    """A span of time that totals are stored for; the members run from the shortest to the longest.
+
+    A period is also the text that stands for it in the database, in settings and in URLs: `Period("day") == "day"`.
+    Another text raises ValueError. To add a period, add a line here; its name needs a translation.
+
+    An hour steps by dates: which hours a date has depends on the time zone.
+    """
+
+    display_name: Any
+    days: int
+    months: int
+    recent: int
+
+    # Text, name for people, length in days or else in months, and how many are shown by default (of hours: dates).
+    HOUR = "hour", _("hour"), 1, 0, 2
+    DAY = "day", _("day"), 1, 0, 30
+    WEEK = "week", _("week"), 7, 0, 12
+    MONTH = "month", _("month"), 0, 1, 12
+    YEAR = "year", _("year"), 0, 12, 5
+
+    def __new__(cls, text: str, *row: Any) -> "Period":
+        period = str.__new__(cls, text)
+        period._value_ = text
+        period.display_name, period.days, period.months, period.recent = row
+        return period
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"{value!r} is not a period; choose one of {', '.join(cls)}.")
+
+    def __repr__(self) -> str:
+        return repr(str(self))  # error messages and command-line help quote the text
+
+    def start_of(self, day: date, first_weekday: int = 1) -> date:
+        """Return the first date of the period that holds a date; `first_weekday` is an ISO number, 1 to 7."""
+        if self.months:
+            return day.replace(month=day.month - (day.month - 1) % self.months, day=1)
+        return day - timedelta(days=(day.isoweekday() - first_weekday) % self.days)
+
+    def shift(self, start: date, number: int) -> date:
+        """Return the start of the period that begins `number` periods after `start`, or before it if negative."""
+        if not self.months:
+            return start + timedelta(days=number * self.days)
+        years, month = divmod(start.month - 1 + number * self.months, 12)
+        return date(start.year + years, month + 1, 1)
+
+    def next(self, start: date) -> date:
+        """Return the first date of the period after the one that begins at `start`."""
+        return self.shift(start, 1)
+
+    def previous(self, start: date) -> date:
+        """Return the first date of the period before the one that begins at `start`."""
+        return self.shift(start, -1)
+
+    def last_day(self, start: date) -> date:
+        """Return the last date of the period that begins at `start`."""
+        return self.next(start) - timedelta(days=1)
+
+    def steps(self, start: date, end: date) -> int:
+        """Return how many periods lie between two starts: the `number` with which `shift` leads from one to another."""
+        if self.months:
+            return ((end.year - start.year) * 12 + end.month - start.month) // self.months
+        return (end - start).days // self.days
+
+    def starts_between(self, first: date, last: date, first_weekday: int = 1) -> Iterator[date]:
+        """Yield the start of every period that touches the dates from `first` to `last`, both included."""
+        start = self.start_of(first, first_weekday)
+        while start <= last:
+            yield start
+            start = self.next(start)
+
+    def latest(self, start: date, number: int) -> list[date]:
+        """Return the starts of `number` successive periods, of which the one that begins at `start` is the last."""
+        return [self.shift(start, -back) for back in reversed(range(number))]
+
+    def year_earlier(self, start: date) -> date | None:
+        """Return the start of the same period a year earlier.
+
+        A week is the one with the same ISO number, None if that year had no week 53; a week that begins on Sunday has
+        the number of its Monday. A day is the same weekday, 52 weeks earlier.
+        """
+        if self.months:
+            return self.shift(start, -12 // self.months)
+        if self.days == 1:
+            return start - timedelta(weeks=52)
+        monday = start + timedelta(days=(8 - start.isoweekday()) % 7)
+        year, week, _ = monday.isocalendar()
+        try:
+            return date.fromisocalendar(year - 1, week, 1) - (monday - start)
+        except ValueError:
+            return None
+
+
+HOUR, DAY, WEEK, MONTH, YEAR = Period.HOUR, Period.DAY, Period.WEEK, Period.MONTH, Period.YEAR
+PERIODS = tuple(Period)
+# The periods that consist of whole days.
+WHOLE_DAYS = tuple(period for period in Period if period is not HOUR)
+# The period whose totals are never deleted: all-time totals are made of them.
+LONGEST = PERIODS[-1]
+
+# The first date of a period, and the number of the hour if the period is an hour, else 0.
+Start = tuple[date, int]
+# What one total covers: the period, and its start.
+Piece = tuple[Period, date, int]
 
 # MariaDB stores dates from the year 1000; the end of the year 9999 has no next day.
 FIRST_YEAR, LAST_YEAR = 1000, 9998
 
-# Elapsed hours of the longest day there was, and then some.
+# The numbers that an hour can have; no day ever had 48 hours.
 HOURS = range(48)
 
 
 @lru_cache(maxsize=2048)
-def bucket(second: int, zone: ZoneInfo) -> tuple[date, int]:
+def bucket(second: int, zone: ZoneInfo) -> Start:
     """Return the local date of a Unix time in whole seconds, and the elapsed hour of that date."""
     day = datetime.fromtimestamp(second, zone).date()
     # Where clocks skipped from before midnight to after it, a date began before its midnight.
@@ -30,16 +136,16 @@ def bucket(second: int, zone: ZoneInfo) -> tuple[date, int]:
 
 
 def local_date(moment: date, zone: ZoneInfo) -> date:
-    """Return the date it is at a datetime in a zone, which a naive one is in already; a date stays itself."""
+    """Return the date of a datetime in a time zone; a naive datetime is local already, and a date stays as it is."""
     if not isinstance(moment, datetime):
         return moment
     return moment.astimezone(zone).date() if moment.tzinfo else moment.date()
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """Return the first instant of a date in a zone, in UTC.
+    """Return the first instant of a date in a time zone, in UTC.
 
-    Where clocks skip midnight the day begins at the end of the gap; where they show it twice, at the first.
+    Where clocks skip midnight, the day begins at the end of the gap; where midnight comes twice, at the first one.
     """
     return datetime.combine(day, time.min, zone).astimezone(UTC)
 
@@ -50,85 +156,32 @@ def hour_start(day: date, hour: int, zone: ZoneInfo) -> datetime:
 
 
 def hours_in(day: date, zone: ZoneInfo) -> int:
-    """Return how many hours a date has: 24, or 23 or 25 where clocks change; a part counts as one."""
-    # The second time it is 23:59:59: where clocks are put back over midnight, a date comes back after its next one.
+    """Return how many hours a date has: 24, or 23 or 25 where clocks change; a part of an hour counts as one."""
+    # fold=1 takes the second 23:59:59: where clocks go back over midnight, a date returns after the next one began.
     last = datetime.combine(day, time(23, 59, 59, fold=1), zone).astimezone(UTC)
     return int((last - midnight(day, zone)).total_seconds()) // 3600 + 1
 
 
-def period_start(period: str, day: date, first_weekday: int = 1) -> date:
-    """Return the first date of the period that holds a date; `first_weekday` is an ISO number, 1 to 7."""
-    if period in (HOUR, DAY):
-        return day
-    if period == WEEK:
-        return day - timedelta(days=(day.isoweekday() - first_weekday) % 7)
-    if period == MONTH:
-        return day.replace(day=1)
-    if period == YEAR:
-        return day.replace(month=1, day=1)
-    raise ValueError(f"{period!r} is not a period; choose one of {', '.join(PERIODS)}.")
-
-
-def next_start(period: str, start: date) -> date:
-    """Return the first date of the period after the one that begins at `start`."""
-    if period == MONTH:
-        return (start + timedelta(days=31)).replace(day=1)
-    if period == YEAR:
-        return start.replace(year=start.year + 1)
-    return start + timedelta(days=7 if period == WEEK else 1)
-
-
-def starts_between(period: str, first: date, last: date, first_weekday: int = 1) -> Iterator[date]:
-    """Yield the start of every period that touches the dates from `first` to `last`, both included."""
-    start = period_start(period, first, first_weekday)
-    while start <= last:
-        yield start
-        start = next_start(period, start)
-
-
-def previous_start(period: str, start: date) -> date:
-    """Return the first date of the period before the one that begins at `start`."""
-    return period_start(period, start - timedelta(days=1), start.isoweekday())
-
-
-def year_earlier(period: str, start: date) -> date | None:
-    """Return the start of the same period a year earlier.
-
-    A week is the one with the same ISO number, None where that year had no week 53; weeks that begin on Sunday take the
-    number of their Monday. A day is the same weekday, 52 weeks earlier.
-    """
-    if period == DAY:
-        return start - timedelta(weeks=52)
-    if period != WEEK:
-        return start.replace(year=start.year - 1)
-    monday = start + timedelta(days=(8 - start.isoweekday()) % 7)
-    year, week, _ = monday.isocalendar()
-    try:
-        return date.fromisocalendar(year - 1, week, 1) - (monday - start)
-    except ValueError:
-        return None
-
-
 def elapsed_pieces(start: date, end: date, hours: int) -> list[Piece]:
-    """Cut the time from a date up to the first `hours` of another one into months, days and hours."""
+    """Cut the time from the date `start` to the first `hours` of the date `end` into months, days and hours."""
     pieces: list[Piece] = []
     while start < end:
-        period = MONTH if start.day == 1 and next_start(MONTH, start) <= end else DAY
+        period = MONTH if start.day == 1 and MONTH.next(start) <= end else DAY
         pieces.append((period, start, 0))
-        start = next_start(period, start)
+        start = period.next(start)
     return pieces + [(HOUR, end, hour) for hour in range(hours)]
 
 
-def same_part(period: str, start: date, end: date, hours: int, base: date) -> tuple[date, int]:
-    """Return the date and hours up to which another period, begun at `base`, has elapsed as far as this one.
+def same_part(period: Period, start: date, end: date, hours: int, base: date) -> Start:
+    """Return the date and hours up to which the period begun at `base` has elapsed as far as the one begun at `start`.
 
-    A month or year that is shorter counts as a whole: on 31 March all of February has passed.
+    That one has elapsed up to the first `hours` of `end`. Periods that begin in the same month are compared by the
+    calendar date, others by the number of days. A shorter period counts as a whole: on 31 March, all of February.
     """
-    if period == YEAR:
+    if period.months and start.month == base.month:
         try:
             return end.replace(year=base.year), hours
         except ValueError:  # 29 February
             return date(base.year, 3, 1), 0
-    limit = next_start(period, base)
-    end = base + (end - start)
+    end, limit = base + (end - start), period.next(base)
     return (end, hours) if end < limit else (limit, 0)

@@ -1,4 +1,4 @@
-"""Plain text: tables in columns of a terminal, sparklines, and single lines."""
+"""Plain text for terminals and mails: aligned tables, sparklines, wrapped and single lines."""
 
 import re
 import unicodedata
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from .numbers import Number
 
-# How wide plain text may be, and how much of it the first column of a table keeps in any case.
+# Columns of a terminal: the width of plain text, the least width of a table's first column, the gap between columns.
 TEXT_WIDTH, LEAST_FIRST_COLUMN, GAP = 80, 16, 2
 _BLOCKS = "▁▂▃▄▅▆▇█"
-# Control characters, and those that no text may hold or that turn the direction of what follows.
+# Control characters, line separators, marks that change the direction of text, surrogates and noncharacters.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def sparkline(values: Iterable[Number | None]) -> str:
-    """Draw a block character for each number, from zero or the lowest negative one up, and a space for None."""
+    """Return a block character for each number, drawn from zero or the lowest negative number, and a space for None."""
     values = list(values)
     known = [value for value in values if value is not None]
     low, high = min([0, *known]), max([0, *known])
@@ -24,17 +24,17 @@ def sparkline(values: Iterable[Number | None]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text without line breaks, control characters and repeated blanks."""
+    """Return a text without line breaks, control characters and repeated spaces."""
     return " ".join(_UNFIT.sub(" ", text).split())
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    """Return how many columns of a terminal a text takes: a wide character takes two, a combining one none."""
     return sum(_character_width(character) for character in text)
 
 
 def wrapped(text: str, limit: int = TEXT_WIDTH) -> list[str]:
-    """Return a text in lines of at most so many columns, broken at blanks, and within words only that are longer."""
+    """Return a text in lines of at most `limit` columns, broken at spaces; longer words are broken too."""
     lines, line = [], ""
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
@@ -49,9 +49,9 @@ def wrapped(text: str, limit: int = TEXT_WIDTH) -> list[str]:
 
 
 def aligned(rows: Iterable[Sequence[str]], limit: int = TEXT_WIDTH) -> list[list[str]]:
-    """Return the lines of each row of a table: the first column flush left and wrapped, the others flush right.
+    """Return the lines of each row of a table: the first column wrapped and aligned left, the others aligned right.
 
-    The table is wider than the limit where the other columns leave too little for the first.
+    The table is wider than `limit` if the other columns leave less than LEAST_FIRST_COLUMN for the first.
     """
     rows = list(rows)
     if not rows:

@@ -12,12 +12,12 @@ from ..core.calendar import moment_of, starts_at, today
 from ..core.comparisons import Comparison
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import Number
-from ..core.periods import Piece, next_start
+from ..core.periods import Period, Piece, Start
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline, merge, merge_all
 from ..models import Metric
 from ..models.folding import across_labels, fold, fold_together
 from ..trending import sources
-from .date_range import Selection, Start
+from .date_range import Selection
 
 # Values of a label that have a curve of their own; the rest are added up in another one.
 TOP_VALUES = 8
@@ -106,7 +106,7 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
     )
 
 
-def _spans(period: str, role: str, starts: Iterable[Start]) -> dict[Hashable, list[Piece]]:
+def _spans(period: Period, role: str, starts: Iterable[Start]) -> dict[Hashable, list[Piece]]:
     return {(role, index): [(period, *start)] for index, start in enumerate(starts)}
 
 
@@ -116,10 +116,10 @@ def _begun(starts: Iterable[Start]) -> list[Start]:
     return [start for start in starts if start <= (moment.today, moment.hours)]
 
 
-def _counted(column: Column, period: str, starts: Sequence[Start], since: date) -> Column:
+def _counted(column: Column, period: Period, starts: Sequence[Start], since: date) -> Column:
     """Return a column without the numbers of periods that were over before anything was counted."""
     numbers = [
-        number if next_start(period, start) > since else None
+        number if period.next(start) > since else None
         for number, (start, _) in zip(column.numbers, starts, strict=True)
     ]
     return column._replace(numbers=numbers)
@@ -154,7 +154,7 @@ def _comparison(
 
 def _over(selection: Selection, starts: Sequence[Start]) -> int:
     """Return how many periods are over; an hour is with its day."""
-    return sum(next_start(selection.period, start) <= today() for start, _ in starts)
+    return sum(selection.period.next(start) <= today() for start, _ in starts)
 
 
 def _columns(metric: Metric, now: Found, then: Found, length: int) -> list[Column]:

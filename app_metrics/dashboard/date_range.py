@@ -1,59 +1,53 @@
-"""Which stretch of time a chart shows, in which steps, and what stands behind it."""
+"""The dates that a chart covers, the periods it divides them into, and the periods before them to compare with."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from ..conf import first_weekday, time_zone
-from ..core.periods import (
-    DAY,
-    FIRST_YEAR,
-    HOUR,
-    LAST_YEAR,
-    MONTH,
-    WEEK,
-    YEAR,
-    hours_in,
-    next_start,
-    period_start,
-    previous_start,
-    starts_between,
-)  # fmt: skip
+from ..core.calendar import span, start_of, starts_between
+from ..core.periods import DAY, FIRST_YEAR, HOUR, LAST_YEAR, MONTH, WEEK, YEAR, Period, Start
 
-# How many points one curve may have: wide enough for a year of days, or two weeks of hours.
+# Points of one curve: enough for a year of days, or two weeks of hours.
 MOST_POINTS = 400
-# What a split reads at most: points times label sets.
+# Points times label sets that a chart split by a label reads at most.
 MOST_SPLIT_POINTS = 40_000
-# The same where nothing is split, but the database does not add the label sets up.
+# The same for a chart that is not split, on a database that does not add up the label sets.
 MOST_ADDED_POINTS = 100_000
 
-# Name → (number of periods, which, and the step that suits them). Those of days are whole weeks, so that each day
-# stands before the same weekday.
-RANGES: dict[str, tuple[int, str, str]] = {
-    "2d": (2, DAY, HOUR),
-    "7d": (7, DAY, HOUR),
-    "28d": (28, DAY, DAY),
-    "91d": (91, DAY, DAY),
-    "52w": (52, WEEK, WEEK),
-    "24m": (24, MONTH, MONTH),
-    "5y": (5, YEAR, YEAR),
+
+class Range(NamedTuple):
+    """A named range: the latest `number` periods of `unit`, today's included, shown by `step` unless told otherwise."""
+
+    number: int
+    unit: Period
+    step: Period
+    title: Any
+
+
+# Days come in whole weeks, so that each day is compared with the same weekday.
+RANGES = {
+    "2d": Range(2, DAY, HOUR, gettext_lazy("2 days")),
+    "7d": Range(7, DAY, HOUR, gettext_lazy("7 days")),
+    "28d": Range(28, DAY, DAY, gettext_lazy("4 weeks")),
+    "91d": Range(91, DAY, DAY, gettext_lazy("13 weeks")),
+    "52w": Range(52, WEEK, WEEK, gettext_lazy("52 weeks")),
+    "24m": Range(24, MONTH, MONTH, gettext_lazy("24 months")),
+    "5y": Range(5, YEAR, YEAR, gettext_lazy("5 years")),
 }
 DEFAULT_RANGE = "28d"
-
-# A date, and an hour of it where the period is one.
-Start = tuple[date, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The periods that touch the dates from `first` to `last`, split by a label where one is named.
+    """The periods that touch the dates from `first` to `last`, and the name of the label that splits them, if any.
 
-    Raises ValueError, with a text for who asked, where there are none, too many, or none that can be stored.
+    Raises ValueError, with a text for the user, if there are no periods, too many, or dates that cannot be stored.
     """
 
-    period: str
+    period: Period
     first: date
     last: date
     split: str = ""
@@ -65,51 +59,40 @@ class Selection:
         self.check_points(MOST_POINTS)
 
     def check_points(self, most: int) -> None:
-        """Raise ValueError, with a text for who asked, where there are more points."""
-        if self._points() > most:
+        """Raise ValueError, with a text for the user, if there are more than `most` points; a date has 24 hours."""
+        if self._steps() * (24 if self.period == HOUR else 1) > most:
             text = _("At most %(number)s points are shown: choose a longer period or fewer days.")
             raise ValueError(text % {"number": most})
 
-    def _points(self) -> int:
-        """Return about how many points there are, without listing them."""
-        days = (self.last - self.first).days + 1
-        if self.period == HOUR:
-            return days * 24
-        return days // {DAY: 1, WEEK: 7, MONTH: 31, YEAR: 366}[self.period]
+    def _steps(self) -> int:
+        """Return the number of periods, or of dates if the period is an hour, without listing them."""
+        first, last = start_of(self.period, self.first), start_of(self.period, self.last)
+        return self.period.steps(first, last) + 1
 
     def span(self) -> tuple[date, date]:
         """Return the first and the last date of the periods, which may begin before `first` and end after `last`."""
-        week = first_weekday()
-        end = next_start(self.period, period_start(self.period, self.last, week))
-        return period_start(self.period, self.first, week), end - timedelta(days=1)
+        return span(self.period, self.first)[0], span(self.period, self.last)[1]
 
     def starts(self) -> list[Start]:
-        return list(_starts(self.period, self.first, self.last))
+        return list(starts_between(self.period, self.first, self.last))
 
     def previous(self) -> list[Start]:
-        """Return as many periods right before these."""
-        if self.period == HOUR:
-            # One date more: where clocks change, as many dates may have fewer hours.
-            days = (self.last - self.first).days + 2
-            before = list(_starts(HOUR, self.first - timedelta(days), self.first - timedelta(1)))
-            return before[len(before) - len(self.starts()) :]
-        start, found = period_start(self.period, self.first, first_weekday()), []
-        for _start in self.starts():
-            start = previous_start(self.period, start)
-            found.append((start, 0))
-        return found[::-1]
+        """Return the starts of as many periods right before these."""
+        first = start_of(self.period, self.first)
+        # One more: where clocks change, as many dates may have fewer hours.
+        earliest = self.period.shift(first, -self._steps() - 1)
+        before = list(starts_between(self.period, earliest, first - timedelta(days=1)))
+        return before[len(before) - len(self.starts()) :]
 
 
-def ranged(name: str, today: date, period: str = "", split: str = "") -> Selection:
-    """Return the selection of one of RANGES that ends with today; the step is the range's own unless given.
+def ranged(name: str, today: date, period: Period | None = None, split: str = "") -> Selection:
+    """Return the selection of one of RANGES that ends today; `period` replaces the range's own step.
 
     Raises ValueError as `Selection` does.
     """
-    number, unit, step = RANGES[name]
+    number, unit, step, _title = RANGES[name]
     _check_years(today, today)
-    first = period_start(unit, today, first_weekday())
-    for _number in range(number - 1):
-        first = previous_start(unit, first)
+    first = unit.shift(start_of(unit, today), 1 - number)
     return Selection(period or step, first, today, split)
 
 
@@ -117,9 +100,3 @@ def _check_years(first: date, last: date) -> None:
     if first.year <= FIRST_YEAR or last.year > LAST_YEAR:
         years = {"first": FIRST_YEAR + 1, "last": LAST_YEAR}
         raise ValueError(_("Give dates from the years %(first)s to %(last)s.") % years)
-
-
-def _starts(period: str, first: date, last: date) -> Iterator[Start]:
-    for day in starts_between(period, first, last, first_weekday()):
-        for hour in range(hours_in(day, time_zone()) if period == HOUR else 1):
-            yield day, hour

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from ..core.calendar import today
-from ..core.periods import DAY
-from ..models import KIND_NAMES, PERIOD_NAMES, Total
+from ..core.periods import DAY, Period
+from ..models import KIND_NAMES, Total
 from ..models.aggregates import are_exact
 from .date_range import DEFAULT_RANGE, MOST_ADDED_POINTS, MOST_SPLIT_POINTS, RANGES, Selection, ranged
 from .metric_facts import Facts
@@ -56,7 +56,7 @@ class SelectionForm(forms.Form):
         super().__init__(data, initial=initial, label_suffix="")
         self.facts = facts
         fields: Any = self.fields
-        fields["period"].choices = [(key, capfirst(name)) for key, name in PERIOD_NAMES]
+        fields["period"].choices = [(each, capfirst(each.display_name)) for each in Period]
         fields["split"].choices = [("", _("Nothing")), *((name, name) for name in facts.labels)]
 
     def clean(self) -> Any:
@@ -70,10 +70,11 @@ class SelectionForm(forms.Form):
     def _selection(self) -> Selection:
         given = self.cleaned_data
         last = given["end"] or today()
+        period = Period(given["period"]) if given["period"] else None
         if given["start"]:
-            chosen = Selection(given["period"] or DAY, given["start"], last, given["split"])
+            chosen = Selection(period or DAY, given["start"], last, given["split"])
         else:
-            chosen = ranged(given["range"] or DEFAULT_RANGE, last, given["period"], given["split"])
+            chosen = ranged(given["range"] or DEFAULT_RANGE, last, period, given["split"])
         if chosen.split or not are_exact(Total.objects):
             most = MOST_SPLIT_POINTS if chosen.split else MOST_ADDED_POINTS
             chosen.check_points(most // max(1, self.facts.label_sets))

@@ -28,7 +28,7 @@ from ..core.dropped import (
 )
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import Number
-from ..core.periods import DAY, YEAR
+from ..core.periods import DAY, LONGEST
 from ..core.setting_rules import SettingError
 from ..core.summary import Summary
 from ..models import (
@@ -206,7 +206,7 @@ def _reason(labels: str) -> str:
 
 
 def _overflown() -> Any:
-    return Total.objects.filter(period=YEAR, labels=OVERFLOW_LABELS).values("metric")
+    return Total.objects.filter(period=LONGEST, labels=OVERFLOW_LABELS).values("metric")
 
 
 def _kept() -> tuple[int | None, str]:

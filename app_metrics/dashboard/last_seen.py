@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db.models import CharField, F, Max, Min, Value
 
-from ..conf import first_weekday, time_zone
-from ..core.periods import DAY, MONTH, YEAR, period_start
+from ..conf import time_zone
+from ..core.calendar import start_of
+from ..core.periods import DAY, LONGEST, MONTH, YEAR
 from ..core.summary import MICROSECONDS
 from ..models import Item, LedgerRow, Total
 from ..models.pending import held
@@ -45,7 +46,7 @@ def first_recorded(slugs: Iterable[str], labels: str) -> date | None:
     first = starts.get(YEAR)
     for longer, period in ((YEAR, MONTH), (MONTH, DAY)):
         start = starts.get(period)
-        if start is None or period_start(longer, start, first_weekday()) != first:
+        if start is None or start_of(longer, start) != first:
             break
         first = start
     return min((each for each in (first, waiting) if each), default=None)
@@ -66,4 +67,4 @@ def _elsewhere(slugs: set[str], apart: set[str]) -> Iterator[tuple[tuple[str, st
 def _parts(slugs: set[str], text: Any) -> Iterator[Any]:
     if slugs:
         yield Item.objects.filter(slug__in=slugs).annotate(of=F("slug"), text=text)
-        yield Total.objects.filter(metric__slug__in=slugs, period=YEAR).annotate(of=F("metric__slug"), text=text)
+        yield Total.objects.filter(metric__slug__in=slugs, period=LONGEST).annotate(of=F("metric__slug"), text=text)

@@ -10,7 +10,7 @@ from django.db.models.functions import Cast
 
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
-from ..core.periods import DAY, MONTH, period_start
+from ..core.periods import DAY, MONTH
 from ..core.summary import COUNTER, Summary, merge_all
 from ..models import Metric, Milestone, Total
 from ..models.folding import all_time
@@ -57,5 +57,5 @@ def _first_and_best_day(metric: Metric) -> tuple[date | None, tuple[date, Decima
     row = summed.order_by("-summed", "start").annotate(day=first[DAY], month=first[MONTH]).first()
     if row is None:
         return None, None
-    since = row["day"] if period_start(MONTH, row["day"]) == row["month"] else row["month"]
+    since = row["day"] if MONTH.start_of(row["day"]) == row["month"] else row["month"]
     return since, (row["start"], row["summed"]) if metric.kind == COUNTER else None

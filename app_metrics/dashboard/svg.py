@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 
-from ..core.formatting import moment_title, short_moment, shown
+from ..core.formatting import period_title, short_title, shown
 from ..core.numbers import Number
 from ..core.plain_text import one_line
 from ..core.summary import COUNTER
@@ -128,7 +128,7 @@ def _plotted(chart: Chart, curves: Sequence[Curve]) -> Element:
         plot.add("", numbers, fill=curve.is_filled, show_dots=not curve.is_filled)
     root = _without_namespaces(ElementTree.fromstring(plot.render(is_unicode=True)))  # noqa: S314 - not from outside
     for text in root.iterfind(".//g[@class='axis x']//text"):
-        text.text = short_moment(period, chart.starts[int(text.text or 0)])
+        text.text = short_title(period, chart.starts[int(text.text or 0)])
         if float(text.get("x", 0)) > LATE:
             text.set("class", "late")
     return root
@@ -221,13 +221,13 @@ def _add_slots(plot: Element, chart: Chart, slots: Mapping[int, Sequence[Dot]]) 
 def _lines(chart: Chart, index: int) -> list[str]:
     """Return what is said of one point in time."""
     period = chart.selection.period
-    lines = [moment_title(period, chart.starts[index])]
+    lines = [period_title(period, chart.starts[index])]
     for column in chart.columns:
         number = column.numbers[index]
         if column.is_drawn and number is not None:
             title = one_line(column.title)
             if column.role == PREVIOUS:
-                title = moment_title(period, chart.previous[index])
+                title = period_title(period, chart.previous[index])
             title = Truncator(title).chars(MOST_CHARACTERS)
             lines.append(f"{title}: {shown(number, chart.metric.kind, chart.metric.unit)}")
     return lines

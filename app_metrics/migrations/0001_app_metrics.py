@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import app_metrics.models.fields
+import app_metrics.models.metrics
 import app_metrics.models.reports
 
 
@@ -336,8 +337,8 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=[("day", "day"), ("week", "week"), ("month", "month")],
-                        max_length=5,
+                        choices=app_metrics.models.reports.sent_period_choices,
+                        max_length=10,
                         verbose_name="period",
                     ),
                 ),
@@ -419,14 +420,8 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=[
-                            ("hour", "hour"),
-                            ("day", "day"),
-                            ("week", "week"),
-                            ("month", "month"),
-                            ("year", "year"),
-                        ],
-                        max_length=5,
+                        choices=app_metrics.models.metrics.period_choices,
+                        max_length=10,
                         verbose_name="period",
                     ),
                 ),
@@ -501,8 +496,8 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=[("day", "day"), ("week", "week"), ("month", "month")],
-                        max_length=5,
+                        choices=app_metrics.models.reports.sent_period_choices,
+                        max_length=10,
                         verbose_name="period",
                     ),
                 ),

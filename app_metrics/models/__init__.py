@@ -3,7 +3,6 @@ from .backfill import Backfill
 from .ledger import LedgerRow
 from .metrics import (
     KIND_NAMES,
-    PERIOD_NAMES,
     AggregationRun,
     Dashboard,
     ImportedFile,
@@ -25,7 +24,7 @@ from .reports import (
 )
 
 __all__ = [
-    "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark",
+    "KIND_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark",
     "ImportedFile", "Item", "LedgerRow", "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail",
     "QuarantinedItem", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
 ]  # fmt: skip

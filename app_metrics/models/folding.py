@@ -9,7 +9,7 @@ from django.db.models import CharField, F, SmallIntegerField, Value
 
 from ..conf import first_weekday
 from ..core.batch import Key
-from ..core.periods import HOUR, YEAR, Piece, next_start, starts_between
+from ..core.periods import HOUR, YEAR, Period, Piece
 from ..core.summary import Summary, merge
 from .aggregates import are_exact, fetched, merged, summary_of
 from .queries import COLUMNS, Sources, labelled, piece_of
@@ -99,7 +99,7 @@ def _rows(sources: Sources, holders: Holders, apart: bool) -> Any:
     """Return KEY and the summary of all that may belong to a piece; what waits has no period."""
     totals, items, held = sources
     first = min(start for _, start, _ in holders)
-    last = max(next_start(period, start) for period, start, _ in holders)
+    last = max(period.next(start) for period, start, _ in holders)
     waiting = items.filter(day__gte=first, day__lt=last).annotate(
         of=F("slug"), text=F("labels") if apart else _text(""), of_period=_text(""), day_of=F("day"), hour_of=F("hour")
     )
@@ -120,7 +120,7 @@ def _waiting_key(key: Key) -> tuple[str, str, str, date, int]:
 
 def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
     """Yield the totals of the pieces, period by period."""
-    starts: dict[str, set[date]] = defaultdict(set)
+    starts: dict[Period, set[date]] = defaultdict(set)
     for period, start, _ in holders:
         starts[period].add(start)
     for period, days in starts.items():
@@ -133,10 +133,10 @@ def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
             yield part.filter(hour__lt=hours).annotate(hour_of=Value(0, SmallIntegerField()))
 
 
-def _within(period: str, days: set[date]) -> dict[str, Any]:
+def _within(period: Period, days: set[date]) -> dict[str, Any]:
     """Return the filter of some dates; a range, where they are one, is a single walk along the index."""
     first, last = min(days), max(days)
-    if days.issuperset(starts_between(period, first, last, first.isoweekday())):
+    if days.issuperset(period.starts_between(first, last, first.isoweekday())):
         return {"start__range": (first, last)}
     return {"start__in": days}
 

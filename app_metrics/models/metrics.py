@@ -12,7 +12,7 @@ from django.utils.translation import pgettext_lazy
 
 from ..core import calendar
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
-from ..core.periods import DAY, HOUR, MONTH, WEEK, YEAR
+from ..core.periods import HOUR, Period
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
 from . import queries
@@ -21,7 +21,11 @@ from .ledger import LedgerRow
 from .pending import held
 
 KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
-PERIOD_NAMES = ((HOUR, _("hour")), (DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")), (YEAR, _("year")))
+
+
+def period_choices() -> list[tuple[Period, Any]]:
+    """Return the periods and their names; a function, so that a new period needs no migration."""
+    return [(period, period.display_name) for period in Period]
 
 
 class MetricQuerySet(models.QuerySet[Any]):
@@ -33,7 +37,7 @@ class MetricQuerySet(models.QuerySet[Any]):
         """
         if period == HOUR:
             raise ValueError("with_total() spans whole days or longer periods; use Metric.total() for an hour.")
-        first, last = calendar.span(period, day or calendar.today())
+        first, last = calendar.span(Period(period), day or calendar.today())
         totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
         items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))
         waiting = _sum(items, "slug")
@@ -75,7 +79,7 @@ class Metric(models.Model):
         It spans all label sets, or the one given. None when nothing was recorded. A datetime stands for its hour
         where the period is "hour". Raises ValueError for an unknown period.
         """
-        return queries.summary(self._sources(), period, day, labels)
+        return queries.summary(self._sources(), Period(period), day, labels)
 
     def total(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Decimal:
         """Return the exact sum over the period that holds `day`, in the metric's unit; 0 when nothing was recorded.
@@ -93,7 +97,7 @@ class Metric(models.Model):
         Both dates are included. A point starts at a date, or at an aware datetime where the period is "hour".
         Raises ValueError for an unknown period.
         """
-        return queries.series(self._sources(), period, start, end, labels)
+        return queries.series(self._sources(), Period(period), start, end, labels)
 
     def _sources(self) -> queries.Sources:
         totals, items = Total.objects.filter(metric=self), Item.objects.filter(slug=self.slug)
@@ -160,7 +164,7 @@ class Total(StoredSummary):
         related_name="totals",
         db_index=False,  # the unique constraint begins with it
     )
-    period = models.CharField(_("period"), max_length=5, choices=PERIOD_NAMES)
+    period = models.CharField(_("period"), max_length=10, choices=period_choices)
     start = models.DateField(_("start"))
 
     class Meta:
@@ -178,7 +182,7 @@ class Total(StoredSummary):
     @property
     def starts_at(self) -> date | datetime:
         """The date on which the period begins, or the aware local time where it is an hour."""
-        return calendar.starts_at(self.period, self.start, self.hour)
+        return calendar.starts_at(Period(self.period), self.start, self.hour)
 
 
 class QuarantinedItem(models.Model):

@@ -1,5 +1,7 @@
 """Who is told: metric sets, how far their reports have come, and every mail as a row that proves it."""
 
+from typing import Any
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -7,15 +9,14 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from ..core.periods import DAY, MONTH, WEEK
+from ..core.periods import DAY, MONTH, WEEK, Period
 from ..core.validation import MAX_ADDRESS_LENGTH
 from .alerts import Milestone
 from .fields import ExactCharField
 from .metrics import Metric
 
-# What a set is reported about, and the field that says whether it is.
+# The periods that a set can be reported about, and the field that says whether it is.
 SENT_PERIODS = {DAY: "send_daily", WEEK: "send_weekly", MONTH: "send_monthly"}
-SENT_PERIOD_NAMES = ((DAY, _("day")), (WEEK, _("week")), (MONTH, _("month")))
 
 
 WAITING, SENDING, SENT, FAILED, UNDECIDED, SKIPPED = (
@@ -29,6 +30,11 @@ STATUS_NAMES = (
     (UNDECIDED, _("undecided")),
     (SKIPPED, _("skipped")),
 )
+
+
+def sent_period_choices() -> list[tuple[Period, Any]]:
+    """Return the periods of reports and their names; a function, so that a new one needs no migration."""
+    return [(period, period.display_name) for period in SENT_PERIODS]
 
 
 def validate_addresses(text: str) -> None:
@@ -79,7 +85,7 @@ class MetricSet(models.Model):
         return self.name
 
     @property
-    def periods(self) -> list[str]:
+    def periods(self) -> list[Period]:
         """The periods it is reported about."""
         return [period for period, field in SENT_PERIODS.items() if getattr(self, field)]
 
@@ -90,7 +96,7 @@ class Schedule(models.Model):
     metric_set = models.ForeignKey(
         MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="schedules"
     )
-    period = models.CharField(_("period"), max_length=5, choices=SENT_PERIOD_NAMES)
+    period = models.CharField(_("period"), max_length=10, choices=sent_period_choices)
     through = models.DateField(pgettext_lazy("last day", "through"))
     planned_at = models.DateTimeField(_("planned at"))
 
@@ -152,7 +158,7 @@ class Delivery(OutgoingMail):
     metric_set = models.ForeignKey(
         MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="deliveries", db_index=False
     )
-    period = models.CharField(_("period"), max_length=5, choices=SENT_PERIOD_NAMES)
+    period = models.CharField(_("period"), max_length=10, choices=sent_period_choices)
     start = models.DateField(_("start"))
 
     class Meta:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..core.numbers import Number
-from ..core.periods import DAY, HOUR, MONTH, WEEK
+from ..core.periods import YEAR, Period
 from ..core.setting_rules import Reader, SettingError, compile_each, suggest
 from ..core.validation import check_labels
 from ..models import Alert
@@ -21,7 +21,8 @@ EXAMPLE = f'{{"No signups": {RULE_EXAMPLE}}}'
 
 BELOW, ABOVE, CHANGE = TESTS = ("below", "above", "change")
 KEYS = ("metric", "period", *TESTS, "at_least", "labels", "recipients", "quiet")
-WATCHED = (HOUR, DAY, WEEK, MONTH)
+# An alert about a year would come too late to help.
+WATCHED = tuple(period for period in Period if period is not YEAR)
 MAX_NAME_LENGTH = Alert._meta.get_field("name").max_length or 0
 HOURS_OF_A_YEAR = 8784
 
@@ -32,7 +33,7 @@ class AlertRule:
 
     name: str
     metric: str
-    period: str
+    period: Period
     test: str
     limit: Decimal
     at_least: Decimal
@@ -81,7 +82,7 @@ def _compile(name: str, value: Any) -> AlertRule:
     return AlertRule(
         name=name,
         metric=reader.slug(value["metric"]),
-        period=value["period"],
+        period=Period(value["period"]),
         test=test,
         limit=limit,
         at_least=number("at_least", value.get("at_least", 0)),
@@ -100,8 +101,10 @@ def _read_test(reader: Reader, value: Mapping[str, Any]) -> tuple[str, Decimal]:
         if "at_least" in value:
             raise reader.error("has at_least without change", "It is what the base must come to; remove it.")
         return test, reader.number(test, value[test], lambda number: True, "a number")
-    if value["period"] == MONTH:
-        raise reader.error("has the change of a month", "Months before differ in length; choose hour, day or week.")
+    period = Period(value["period"])
+    if period.months:
+        hint = f"{period.capitalize()}s differ in length; choose hour, day or week."
+        raise reader.error(f"has the change of a {period}", hint)
     wanted = "a percentage other than 0, from -100 up"
     return test, reader.number(test, value[test], lambda number: number >= -100 and number != 0, wanted)
 

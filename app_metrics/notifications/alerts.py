@@ -21,16 +21,14 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
-from ..core.calendar import starts_at
-from ..core.comparisons import latest_closed
+from ..core.calendar import latest_closed, locate, starts_at
 from ..core.formatting import shown
 from ..core.numbers import QUANTUM, Number
-from ..core.periods import HOUR, bucket, hours_in, midnight
+from ..core.periods import HOUR, Period, Start, hour_start, hours_in
 from ..core.plain_text import one_line
 from ..core.summary import headline
-from ..models import PERIOD_NAMES, Alert, Metric
+from ..models import Alert, Metric
 from ..models.alerts import FIRED, OK
-from ..models.queries import Start
 from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts, compile_by_name
@@ -142,16 +140,14 @@ def _value(rule: AlertRule, metric: Metric, start: Start) -> Number | None:
     return headline(metric.kind, metric.summary(rule.period, starts_at(rule.period, *start), rule.labels))
 
 
-def _latest_closed(period: str, now: datetime) -> Start:
-    zone = time_zone()
-    day, hour = bucket(int(now.timestamp() // 1), zone)
+def _latest_closed(period: Period, now: datetime) -> Start:
+    day, hour = locate(HOUR, now)
     if period == HOUR:
-        began = midnight(day, zone) + timedelta(hours=hour)
-        return bucket(int(began.timestamp()) - 1, zone)
+        return locate(HOUR, hour_start(day, hour, time_zone()) - timedelta(seconds=1))
     return latest_closed(period, day), 0
 
 
-def _weeks_before(period: str, start: Start) -> Iterator[Start]:
+def _weeks_before(period: Period, start: Start) -> Iterator[Start]:
     day, hour = start
     for weeks in range(1, WEEKS + 1):
         before = day - timedelta(weeks=weeks)
@@ -201,7 +197,7 @@ def _mail(rule: AlertRule, alert: Alert, metric: Metric, found: Finding) -> tupl
     told = {
         "alert": rule.name,
         "metric": metric.name,
-        "period": dict(PERIOD_NAMES)[rule.period],
+        "period": rule.period.display_name,
         "start": date_format(found.start, "DATETIME_FORMAT" if rule.period == HOUR else "DATE_FORMAT"),
         "value": shown(found.value, metric.kind, metric.unit),
         "base": shown(alert.base, metric.kind, metric.unit),

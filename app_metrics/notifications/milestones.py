@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from ..conf import settings, time_zone
 from ..core.formatting import shown
 from ..core.numbers import EXACT, Number, add, trimmed
-from ..core.periods import YEAR
+from ..core.periods import LONGEST
 from ..core.setting_rules import Reader, SettingError, compile_each
 from ..core.summary import GAUGE
 from ..models import HighWaterMark, Metric, Milestone, Total
@@ -136,7 +136,7 @@ def _retried(transact: Callable[[], Any]) -> None:
 def _totals(slugs: Iterable[str]) -> dict[str, Number]:
     """Return all-time totals by slug, added here because SQLite has no exact decimals."""
     totals: dict[str, Number] = {}
-    years = Total.objects.filter(metric__slug__in=slugs, period=YEAR).values_list("metric__slug", "total")
+    years = Total.objects.filter(metric__slug__in=slugs, period=LONGEST).values_list("metric__slug", "total")
     for slug, total in years.iterator():
         totals[slug] = add(totals.get(slug, 0), total)
     return totals

@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from ..conf import first_weekday
-from ..core.calendar import today
-from ..core.comparisons import Plan, closed, latest_closed, whole
+from ..core.calendar import latest_closed, start_of, today
+from ..core.comparisons import Plan, closed, whole
 from ..core.labels import NO_LABELS, readable_labels
 from ..core.numbers import Number
-from ..core.periods import DAY, MONTH, WEEK, Piece, next_start, period_start, previous_start, starts_between
+from ..core.periods import DAY, MONTH, WEEK, Period, Piece
 from ..core.summary import Summary, headline, merge
 from ..models import Metric, MetricSet, Milestone
 from ..models.folding import across_labels, fold
@@ -80,7 +79,7 @@ class Report:
     """What is said of a metric set about the dates from `start` to `end`, both included."""
 
     metric_set: MetricSet
-    period: str
+    period: Period
     start: date
     end: date
     lines: Sequence[Line]
@@ -105,22 +104,18 @@ def build_report(
     """
     if period not in PICTURED:
         raise ValueError(f"There are no reports about a {period!r}; choose one of {', '.join(PICTURED)}.")
-    start = period_start(period, day, first_weekday()) if day else latest_closed(period, today())
+    reported = Period(period)
+    start = start_of(reported, day) if day else latest_closed(reported, today())
+    end = reported.last_day(start)
     metrics = list(metric_set.metrics.all())
-    plan = closed(period, start)
-    pictured = list(_pictured(period, start))
-    days = pictured if period == DAY else list(starts_between(DAY, start, _last(period, start)))
-    spans = spans_of("over", [plan]) | _series("picture", period, pictured) | _series("days", DAY, days)
+    plan = closed(reported, start)
+    pictured = reported.latest(start, PICTURED[reported])
+    days = pictured if reported == DAY else list(DAY.starts_between(start, end))
+    spans = spans_of("over", [plan]) | _series("picture", reported, pictured) | _series("days", DAY, days)
     found = fold(sources(metrics), spans)
     builder = _Builder(plan, pictured, days, found)
-    return Report(
-        metric_set,
-        period,
-        start,
-        _last(period, start),
-        [builder.line(metric) for metric in metrics],
-        _reached(metrics, milestones),
-    )
+    lines = [builder.line(metric) for metric in metrics]
+    return Report(metric_set, reported, start, end, lines, _reached(metrics, milestones))
 
 
 class _Builder:
@@ -155,19 +150,8 @@ class _Builder:
         return [Point(start, headline(metric.kind, self._totals.get((metric.slug, (name, start))))) for start in starts]
 
 
-def _series(name: str, period: str, starts: Iterable[date]) -> dict[Hashable, list[Piece]]:
+def _series(name: str, period: Period, starts: Iterable[date]) -> dict[Hashable, list[Piece]]:
     return {(name, start): whole(period, start) for start in starts}
-
-
-def _pictured(period: str, start: date) -> list[date]:
-    starts = [start]
-    while len(starts) < PICTURED[period]:
-        starts.append(previous_start(period, starts[-1]))
-    return starts[::-1]
-
-
-def _last(period: str, start: date) -> date:
-    return next_start(period, start) - timedelta(days=1)
 
 
 def _extremes(points: Iterable[Point]) -> tuple[Point | None, Point | None]:

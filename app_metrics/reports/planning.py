@@ -9,9 +9,8 @@ from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from ..conf import catch_up, settings, time_zone
-from ..core.calendar import today
-from ..core.comparisons import latest_closed
-from ..core.periods import midnight, next_start, previous_start
+from ..core.calendar import latest_closed, today
+from ..core.periods import Period, midnight
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from ..models.reports import FAILED, SENT_PERIODS, WAITING
 from ..storage.transactions import retried
@@ -41,9 +40,9 @@ def due_deliveries(metric_set: MetricSet, as_of: date) -> Iterator[Delivery]:
         yield from pending.select_related("metric_set").order_by("start", "pk")
 
 
-def earliest_due(period: str, as_of: date) -> date:
+def earliest_due(period: Period, as_of: date) -> date:
     """Return the start of the oldest period whose reports are still sent; older ones are too late."""
-    return _back(period, latest_closed(period, as_of), catch_up() - 1)
+    return period.shift(latest_closed(period, as_of), 1 - catch_up())
 
 
 def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
@@ -74,7 +73,7 @@ def rehearsal() -> Iterator[None]:
         transaction.set_rollback(True, using=settings.APP_METRICS_DATABASE)
 
 
-def _plan_period(metric_set: MetricSet, period: str, due: date) -> None:
+def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
     schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
     if schedule is not None and schedule.through >= due:
         return
@@ -87,7 +86,7 @@ def _plan_period(metric_set: MetricSet, period: str, due: date) -> None:
             ReportedMilestone.objects.bulk_create(
                 ReportedMilestone(schedule=moved, milestone=milestone, start=due) for milestone in untold
             )
-            through = schedule.through if schedule else previous_start(period, due)
+            through = schedule.through if schedule else period.previous(due)
             _add(metric_set, period, _missed(period, through, due), now)
 
 
@@ -118,19 +117,9 @@ def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, valu
     return new
 
 
-def _missed(period: str, through: date, due: date) -> list[date]:
-    """Return the starts after `through` up to `due`, no more of the latest than are caught up."""
-    first = max(next_start(period, through), _back(period, due, catch_up() - 1))
-    starts = [due]
-    while starts[-1] > first:
-        starts.append(previous_start(period, starts[-1]))
-    return starts[::-1]
-
-
-def _back(period: str, start: date, steps: int) -> date:
-    for _ in range(steps):
-        start = previous_start(period, start)
-    return start
+def _missed(period: Period, through: date, due: date) -> list[date]:
+    """Return the starts after `through` up to `due`, at most as many of the latest as APP_METRICS_CATCH_UP allows."""
+    return [start for start in period.latest(due, catch_up()) if start > through]
 
 
 def _add(metric_set: MetricSet, period: str, starts: Iterable[date], now: datetime) -> None:

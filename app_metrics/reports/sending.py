@@ -12,8 +12,8 @@ from django.utils.translation import gettext_noop
 
 from ..aggregation.run import aggregate
 from ..conf import settings
-from ..core.calendar import today
-from ..core.comparisons import latest_closed
+from ..core.calendar import latest_closed, today
+from ..core.periods import Period
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from ..notifications.outbox import Outbox, Outcome, Skip, mail_connection, message_id
 from .content import Report, build_report
@@ -64,7 +64,7 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
 
 def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -> Report:
     """Return the report about the latest closed period, with the milestones that stand in the next one."""
-    start = latest_closed(period, as_of or today())
+    start = latest_closed(Period(period), as_of or today())
     schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
     return build_report(metric_set, period, start, unreported_milestones(metric_set, period, schedule, start))
 

@@ -13,7 +13,7 @@ from ..core.calendar import span, today
 from ..core.dropped import warn_once
 from ..core.formatting import shown
 from ..core.numbers import Number
-from ..core.periods import DAY, HOUR, PERIODS
+from ..core.periods import DAY, WHOLE_DAYS, Period
 from ..core.summary import headline
 from ..core.validation import check_slug
 from ..dashboard.svg import sparkline
@@ -34,9 +34,9 @@ def metric_total(slug: str, period: str = DAY) -> str:
     writes it. Of a metric that is not there, or not yet, it is 0, and the log says so once. Raises ValueError for a
     bad slug or another period.
     """
-    if period not in PERIODS or period == HOUR:
-        raise ValueError(f"metric_total shows no {period!r}; choose one of {', '.join(PERIODS[1:])}.")
-    key = f"app_metrics:total:{check_slug(slug)}:{period}:{span(period, today())[0]}"
+    if period not in WHOLE_DAYS:
+        raise ValueError(f"metric_total shows no {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
+    key = f"app_metrics:total:{check_slug(slug)}:{period}:{span(Period(period), today())[0]}"
     found: Any = cache.get_or_set(key, lambda: _total(slug, period), CACHE_SECONDS)
     number, kind, unit = found
     return shown(None if number is None else Decimal(number), kind, unit)

@@ -12,12 +12,11 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from ..conf import time_zone
 from ..core import formatting
-from ..core.calendar import Moment, starts_at
+from ..core.calendar import Moment, local_day, starts_at
 from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
-from ..core.periods import local_date
+from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
 from ..dashboard.charts import COUNT, Chart, Column
 from ..dashboard.configuration import MAX_SHOWN
@@ -123,7 +122,7 @@ def compared_hours(moment: Moment) -> str:
     if not moment.hours:
         return _("Change: nothing is compared before the first full hour of the day.")
     told = {
-        "time": formatting.short_moment("hour", starts_at("hour", moment.end, moment.hours)),
+        "time": formatting.short_title(HOUR, starts_at(HOUR, moment.end, moment.hours)),
         "day": formatting.day_title(moment.today - timedelta(weeks=1)),
     }
     return _("Change: today up to %(time)s beside the same hours of %(day)s.") % told
@@ -147,7 +146,7 @@ def curve(column: Column, chart: Chart) -> str:
 def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of the table: the name of a period, and its numbers."""
     for index, start in enumerate(chart.starts):
-        title = formatting.moment_title(chart.selection.period, start)
+        title = formatting.period_title(chart.selection.period, start)
         yield title, [_cell(column, index, chart.metric) for column in chart.columns]
 
 
@@ -159,9 +158,9 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
         found.append(Fact(_("All time"), *_said(metric, known.whole)))
     if known.best:
         day, total = known.best
-        found.append(Fact(_("Best day"), number(total, metric), formatting.moment_title("day", day)))
+        found.append(Fact(_("Best day"), number(total, metric), formatting.period_title(DAY, day)))
     for milestone in known.milestones:
-        reached = _("seen %(date)s") % {"date": date_format(local_date(milestone.reached_at, time_zone()))}
+        reached = _("seen %(date)s") % {"date": date_format(local_day(milestone.reached_at))}
         found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
     return found
 

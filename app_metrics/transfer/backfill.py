@@ -18,7 +18,7 @@ from django.utils import timezone
 from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
 from ..core.numbers import EXACT, Number, add
-from ..core.periods import DAY, HOUR, PERIODS, hour_start
+from ..core.periods import DAY, HOUR, WHOLE_DAYS, hour_start
 from ..core.summary import COUNTER, Summary, merge
 from ..models import Backfill, Metric
 from ..notifications import milestones
@@ -247,7 +247,7 @@ def _missing(
     for summary in (*hours.values(), *days.values()):
         added.count, added.total = added.count + summary.count, add(added.total, summary.total)
     totals = spread(hours)
-    for key, summary in spread(days, PERIODS[1:]).items():
+    for key, summary in spread(days, WHOLE_DAYS).items():
         totals[key] = merge(totals[key], summary) if key in totals else summary
     return totals, added
 

@@ -24,7 +24,7 @@ from ..backends.db import MetricsBackend
 from ..conf import max_label_sets, settings, time_zone
 from ..core.batch import Batch, Entry, Fold
 from ..core.numbers import COUNT_LIMIT, EXACT, QUANTUM, TOTAL_LIMIT
-from ..core.periods import HOUR, PERIODS, WEEK, YEAR, bucket, hour_start, period_start
+from ..core.periods import HOUR, WEEK, YEAR, Period, bucket, hour_start
 from ..core.summary import COUNTER, KINDS, Summary, merge
 from ..core.validation import check_labels, check_number, check_slug, check_time
 from ..models import ImportedFile, Metric, Total
@@ -70,7 +70,7 @@ class ImportedTotal(NamedTuple):
 
     slug: str
     kind: str
-    period: str
+    period: Period
     start: date
     hour: int
     labels: str
@@ -221,21 +221,19 @@ def _total(cells: Sequence[str]) -> ImportedTotal:
     slug, kind, period, start, labels, count, total, minimum, maximum, last, last_at = cells
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric.")
-    if period not in PERIODS:
-        raise ValueError(f"{period!r} is not a period.")
     events = int(count)
     if not 0 < events < COUNT_LIMIT:
         raise ValueError(f"{count!r} is not a number of events.")
     numbers = _stored_number(total), _stored_number(minimum), _stored_number(maximum), _stored_number(last)
     summary = Summary(events, *numbers, int(last_at))
-    return ImportedTotal(_slug(slug), kind, period, *_start(period, start), _labels(labels), summary)
+    return ImportedTotal(_slug(slug), kind, Period(period), *_start(Period(period), start), _labels(labels), summary)
 
 
-def _start(period: str, text: str) -> tuple[date, int]:
+def _start(period: Period, text: str) -> tuple[date, int]:
     if period != HOUR:
         day = date.fromisoformat(text)
         # Weeks may begin on another day where they were counted.
-        if period != WEEK and period_start(period, day) != day:
+        if period != WEEK and period.start_of(day) != day:
             raise ValueError(f"{text!r} is not the start of a {period}.")
         return day, 0
     moment = datetime.fromisoformat(text)

@@ -8,20 +8,9 @@ from django.db.models import Q, Sum
 from django.db.models.functions import TruncMonth, TruncYear
 
 from ..conf import max_label_sets, time_zone
+from ..core.calendar import starts_between
 from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
-from ..core.periods import (
-    DAY,
-    FIRST_YEAR,
-    HOUR,
-    MONTH,
-    YEAR,
-    Piece,
-    bucket,
-    hours_in,
-    next_start,
-    period_start,
-    starts_between,
-)
+from ..core.periods import DAY, FIRST_YEAR, HOUR, LONGEST, MONTH, YEAR, Period, Piece, bucket, hours_in
 from ..core.summary import Summary, merge
 from ..models import Item, LedgerRow, Total
 from ..models.folding import fold
@@ -49,7 +38,7 @@ class LabelSets:
     """The label sets of a metric, and which further ones there is room for."""
 
     def __init__(self, slug: str) -> None:
-        years = Total.objects.filter(metric__slug=slug, period=YEAR).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
+        years = Total.objects.filter(metric__slug=slug, period=LONGEST).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
         self._known = set(years.values_list("labels", flat=True).distinct())
         self._limit = max_label_sets()
 
@@ -61,7 +50,7 @@ def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) ->
     """Return what is stored of every hour and day from `first` to before `last`, waiting items included."""
     totals, items = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
     sources = Sources(totals, items, held(LedgerRow.objects, {slug}))
-    days = starts_between(DAY, first, last - timedelta(days=1))
+    days = DAY.starts_between(first, last - timedelta(days=1))
     pieces = [piece for day in days for piece in ((DAY, day, 0), *hours_of(day))]
     stored: Stored = {}
     for (_, labels, piece), summary in fold(sources, {piece: [piece] for piece in pieces}).items():
@@ -83,9 +72,9 @@ def live_end(slug: str, since: Hour | None = None) -> Hour | None:
     if since is not None:  # of longer periods a part was filled
         return end
     known = first_stored_day(slug)
-    for period in (MONTH, YEAR):
+    for period in [each for each in Period if each.months]:
         start = _first_start(slug, period)
-        if start is not None and (known is None or start < period_start(period, known)):
+        if start is not None and (known is None or start < period.start_of(known)):
             known, end = start, (start, 0)
     return end
 
@@ -97,11 +86,11 @@ def unpruned_since(slug: str) -> date | None:
     """
     month, year = _last_pruned(slug, MONTH, TruncMonth), _last_pruned(slug, YEAR, TruncYear)
     if year is not None and (month is None or month < year):  # months of it were deleted, too
-        return next_start(YEAR, year)
-    return None if month is None else next_start(MONTH, month)
+        return YEAR.next(year)
+    return None if month is None else MONTH.next(month)
 
 
-def _last_pruned(slug: str, period: str, trunc: Any) -> date | None:
+def _last_pruned(slug: str, period: Period, trunc: Any) -> date | None:
     # One statement: between two of them something may be added to both.
     rows = Total.objects.filter(metric__slug=slug, period__in=(DAY, period)).order_by()
     sums = rows.values_list("period", trunc("start")).annotate(Sum("count"))
@@ -134,7 +123,7 @@ def _first_day(slug: str, since: Hour | None) -> date | None:
     return _first_start(slug, DAY, FIRST_DATE if since is None else days_before(since))
 
 
-def _first_start(slug: str, period: str, since: date = FIRST_DATE) -> date | None:
+def _first_start(slug: str, period: Period, since: date = FIRST_DATE) -> date | None:
     starts = Total.objects.filter(metric__slug=slug, period=period, start__gte=since).order_by("start")
     first: date | None = starts.values_list("start", flat=True).first()
     return first
@@ -151,4 +140,4 @@ def days_before(hour: Hour) -> date:
 
 
 def hours_of(day: date) -> list[Piece]:
-    return [(HOUR, day, hour) for hour in range(hours_in(day, time_zone()))]
+    return [(HOUR, *start) for start in starts_between(HOUR, day, day)]

@@ -25,7 +25,7 @@ from app_metrics import checks, collect, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.api import views
 from app_metrics.api.access import compile_tokens
-from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, starts_between
+from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.models import Item, Metric, Total
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.recording.metrics import record
@@ -441,7 +441,7 @@ def test_the_widest_range_has_no_more_than_a_thousand_points_and_reads_no_more(p
     st.sampled_from([1, 7]),
 )
 def test_starts_are_counted_and_reached_as_the_calendar_goes_through_them(period, start, days, weekday):
-    starts = list(starts_between(period, start, start + timedelta(days=days), weekday))
+    starts = list(period.starts_between(start, start + timedelta(days=days), weekday))
     assert views._steps(period, starts[0], starts[-1]) == len(starts) - 1
     assert [views._shifted(period, starts[0], steps) for steps in range(len(starts))] == starts
     assert views._shifted(period, starts[-1], 1 - len(starts)) == starts[0]
@@ -517,7 +517,7 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (LIST, {"page": "-1"}, "`page` is '-1'"),
         (LIST, {"page": ""}, "`page` is ''"),
         (LIST, {"per_page": "1001"}, "`per_page` is '1001'; give a whole number from 1 to 1000."),
-        (LIST, {"search": ["a", "b"]}, "Give 'search' once; it is there 2 times."),
+        (LIST, {"search": ["a", "b"]}, "Give 'search' once; it is given 2 times."),
         (LIST, {"search": "a\0"}, "'search' holds a NUL character; leave it out."),
         (LIST, {"set": "\0"}, "'set' holds a NUL character; leave it out."),
         (SERIES, {"perod": "day"}, "Did you mean 'period'?"),

@@ -8,20 +8,18 @@ from freezegun import freeze_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app_metrics.core.calendar import Moment, moment_of
+from app_metrics.core.calendar import Moment, latest_closed, moment_of
 from app_metrics.core.comparisons import (
     BEFORE,
     WEEK_BEFORE,
     YEAR_BEFORE,
     closed,
     comparable_starts,
-    latest_closed,
     running,
     week_of,
 )
-from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR, next_start, period_start
+from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, WHOLE_DAYS, YEAR
 
-COMPARED = (DAY, WEEK, MONTH, YEAR)
 dates = st.dates(date(1970, 1, 1), date(2100, 12, 31))
 moments = st.one_of(
     st.builds(lambda day, hours: Moment(day, day, hours), dates, st.integers(0, 24)),
@@ -34,7 +32,7 @@ def held(pieces):
     """The dates and the hours that pieces consist of."""
     found = []
     for period, start, hour in pieces:
-        days = (next_start(period, start) - start).days
+        days = (period.next(start) - start).days
         found += [(start, hour)] if period == HOUR else [(start + timedelta(days=n), None) for n in range(days)]
     return found
 
@@ -76,18 +74,18 @@ def test_a_day_is_compared_with_the_same_weekdays():
     }  # fmt: skip
 
 
-@given(dates, st.sampled_from(COMPARED), week_starts)
+@given(dates, st.sampled_from(WHOLE_DAYS), week_starts)
 def test_the_latest_closed_period_ends_where_the_one_that_runs_begins(day, period, week):
     with override_settings(APP_METRICS_WEEK_START=week):
         start = latest_closed(period, day)
-        assert next_start(period, start) == running(period, Moment(day, day, 0)).start
-        assert start < next_start(period, start) <= day < next_start(period, next_start(period, start))
+        assert period.next(start) == running(period, Moment(day, day, 0)).start
+        assert start < period.next(start) <= day < period.next(period.next(start))
 
 
-@given(dates, st.sampled_from(COMPARED))
+@given(dates, st.sampled_from(WHOLE_DAYS))
 @example(date(2026, 12, 28), WEEK)
 def test_a_closed_period_and_all_it_is_compared_with_is_one_total_each(day, period):
-    start = period_start(period, day)
+    start = period.start_of(day)
     plan = closed(period, start)
     assert plan.whole == plan.compared == [(period, start, 0)]
     assert plan.bases == {
@@ -95,7 +93,7 @@ def test_a_closed_period_and_all_it_is_compared_with_is_one_total_each(day, peri
     }
 
 
-@given(moments, st.sampled_from(COMPARED), week_starts)
+@given(moments, st.sampled_from(WHOLE_DAYS), week_starts)
 def test_what_has_passed_is_all_up_to_the_moment_and_no_more(moment, period, week):
     with override_settings(APP_METRICS_WEEK_START=week):
         plan = running(period, moment)
@@ -107,12 +105,12 @@ def test_what_has_passed_is_all_up_to_the_moment_and_no_more(moment, period, wee
     assert plan.whole == ([(period, plan.start, 0)] if moment.is_now else plan.compared)
 
 
-@given(moments, st.sampled_from(COMPARED), week_starts)
+@given(moments, st.sampled_from(WHOLE_DAYS), week_starts)
 @example(Moment(date(2027, 1, 1), date(2027, 1, 1), 9), WEEK, "monday")
 def test_what_it_is_compared_with_is_within_its_period_and_no_longer(moment, period, week):
     with override_settings(APP_METRICS_WEEK_START=week):
         plan = running(period, moment)
-    is_over = next_start(period, plan.start) <= moment.end
+    is_over = period.next(plan.start) <= moment.end
     for base, pieces in plan.bases.values():
         if base is None:
             assert pieces == []
@@ -120,7 +118,7 @@ def test_what_it_is_compared_with_is_within_its_period_and_no_longer(moment, per
             assert pieces == [(period, base, 0)]
         else:
             assert len({*held(pieces)}) == len(held(pieces))
-            assert all(base <= day < next_start(period, base) for day, _ in held(pieces))
+            assert all(base <= day < period.next(base) for day, _ in held(pieces))
             # A leap day more than there was in this year, at most.
             assert len(held(pieces)) <= len(held(plan.compared)) + (period == YEAR)
 
@@ -128,7 +126,7 @@ def test_what_it_is_compared_with_is_within_its_period_and_no_longer(moment, per
 @given(moments, week_starts)
 def test_trends_need_a_bounded_number_of_totals(moment, week):
     with override_settings(APP_METRICS_WEEK_START=week):
-        for period in COMPARED:
+        for period in WHOLE_DAYS:
             for _, pieces in running(period, moment).bases.values():
                 assert len(pieces) <= 11 + 30 + 24
 
@@ -143,7 +141,7 @@ def test_an_earlier_week_has_passed_as_far_as_this_one(moment, week):
     assert all(start - timedelta(weeks=1) <= day < start for day, _ in held(before))
 
 
-@pytest.mark.parametrize("period", COMPARED)
+@pytest.mark.parametrize("period", WHOLE_DAYS)
 def test_at_the_first_moment_of_a_year_nothing_has_passed_yet(period):
     monday = date(2029, 1, 1)
     plan = running(period, Moment(monday, monday, 0))

@@ -9,6 +9,7 @@ from django.utils import translation
 
 from app_metrics.core import formatting
 from app_metrics.core.formatting import heights, shown, shown_change, shown_difference
+from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR
 from app_metrics.core.plain_text import aligned, one_line, sparkline, width
 from tests.support.sample_reports import comparison
 
@@ -204,20 +205,20 @@ MONDAY = date(2026, 11, 16)
 )
 def test_a_period_is_named_as_its_language_has_it(language, day, week, longer_week, month):
     with translation.override(language):
-        assert formatting.period_title("day", MONDAY) == day
-        assert formatting.period_title("week", MONDAY).endswith(f" 47, {week}")
-        assert formatting.period_title("week", date(2026, 11, 30)).endswith(f" 49, {longer_week}")
-        assert formatting.period_title("month", date(2026, 11, 1)) == month
+        assert formatting.period_title(DAY, MONDAY) == day
+        assert formatting.period_title(WEEK, MONDAY).endswith(f" 47, {week}")
+        assert formatting.period_title(WEEK, date(2026, 11, 30)).endswith(f" 49, {longer_week}")
+        assert formatting.period_title(MONTH, date(2026, 11, 1)) == month
 
 
 def test_a_week_has_its_iso_number_only_where_it_begins_on_monday():
-    assert formatting.period_title("week", date(2026, 12, 28)) == "Week 53, 28 December 2026 – 3 January 2027"
-    assert formatting.period_title("week", date(2026, 11, 15)) == "15–21 November 2026"
+    assert formatting.period_title(WEEK, date(2026, 12, 28)) == "Week 53, 28 December 2026 – 3 January 2027"
+    assert formatting.period_title(WEEK, date(2026, 11, 15)) == "15–21 November 2026"
 
 
 def test_the_dates_of_a_picture_are_short():
-    assert formatting.short_title("day", MONDAY) == formatting.short_title("week", MONDAY) == "16 November"
-    assert formatting.short_title("month", date(2026, 11, 1)) == "November 2026"
+    assert formatting.short_title(DAY, MONDAY) == formatting.short_title(WEEK, MONDAY) == "16 November"
+    assert formatting.short_title(MONTH, date(2026, 11, 1)) == "November 2026"
     assert formatting.day_title(MONDAY) == "Monday, 16 November"
 
 
@@ -231,16 +232,15 @@ def test_the_dates_of_a_picture_are_short():
 )
 def test_every_period_of_a_chart_has_a_name(language, hour, day, month):
     with translation.override(language):
-        assert formatting.moment_title("hour", datetime(2026, 11, 16, 21, 30, tzinfo=UTC)) == hour
-        assert formatting.moment_title("day", MONDAY) == day
-        assert formatting.moment_title("month", date(2026, 11, 1)) == month
-        assert formatting.moment_title("week", MONDAY) == formatting.period_title("week", MONDAY)
-        assert formatting.moment_title("year", date(2026, 1, 1)) == "2026"
+        assert formatting.period_title(HOUR, datetime(2026, 11, 16, 21, 30, tzinfo=UTC)) == hour
+        assert formatting.period_title(DAY, MONDAY) == day
+        assert formatting.period_title(MONTH, date(2026, 11, 1)) == month
+        assert formatting.period_title(YEAR, date(2026, 1, 1)) == "2026"
 
 
 def test_hours_that_come_twice_are_told_apart():
     first, second = (datetime(2026, 10, 25, 2, fold=fold, tzinfo=ZoneInfo("Europe/Berlin")) for fold in (0, 1))
-    titles = [formatting.moment_title("hour", start) for start in (first, second)]
+    titles = [formatting.period_title(HOUR, start) for start in (first, second)]
     assert [title.rpartition(" ")[2] for title in titles] == ["CEST", "CET"]
     assert titles[0].removesuffix(" CEST") == titles[1].removesuffix(" CET")
 
@@ -254,11 +254,11 @@ def test_hours_that_come_twice_are_told_apart():
 )
 def test_an_axis_names_the_time_and_at_midnight_the_date(language, hour, midnight, day, month):
     with translation.override(language):
-        assert formatting.short_moment("hour", datetime(2026, 11, 16, 21, tzinfo=UTC)) == hour
-        assert formatting.short_moment("hour", datetime(2026, 11, 16, tzinfo=UTC)) == midnight
-        assert formatting.short_moment("day", MONDAY) == formatting.short_moment("week", MONDAY) == day
-        assert formatting.short_moment("month", date(2026, 11, 1)) == month
-        assert formatting.short_moment("year", date(2026, 1, 1)) == "2026"
+        assert formatting.short_title(HOUR, datetime(2026, 11, 16, 21, tzinfo=UTC)) == hour
+        assert formatting.short_title(HOUR, datetime(2026, 11, 16, tzinfo=UTC)) == midnight
+        assert formatting.short_title(DAY, MONDAY) == formatting.short_title(WEEK, MONDAY) == day
+        assert formatting.short_title(MONTH, date(2026, 11, 1)) == month
+        assert formatting.short_title(YEAR, date(2026, 1, 1)) == "2026"
 
 
 def test_a_name_is_brought_into_one_line_of_visible_characters():

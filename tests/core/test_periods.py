@@ -14,19 +14,16 @@ from app_metrics.core.periods import (
     MONTH,
     PERIODS,
     WEEK,
+    WHOLE_DAYS,
     YEAR,
+    Period,
     bucket,
     elapsed_pieces,
     hour_start,
     hours_in,
     local_date,
     midnight,
-    next_start,
-    period_start,
-    previous_start,
     same_part,
-    starts_between,
-    year_earlier,
 )
 
 # Clocks that change at midnight, over midnight, by half an hour, by a whole day, and not at all.
@@ -74,7 +71,7 @@ def test_ten_in_the_evening_of_31_may_is_in_may_whatever_utc_says():
     assert moment.astimezone(UTC).month == 6
     day, hour = bucket(int(moment.timestamp()), zone)
     assert (day, hour) == (date(2026, 5, 31), 22)
-    assert [period_start(period, day) for period in PERIODS] == [
+    assert [period.start_of(day) for period in PERIODS] == [
         date(2026, 5, 31), date(2026, 5, 31), date(2026, 5, 25), date(2026, 5, 1), date(2026, 1, 1),
     ]  # fmt: skip
 
@@ -146,29 +143,29 @@ def test_a_date_begins_at_its_midnight_and_not_before(day, zone):
 
 @given(dates, week_starts, st.sampled_from(PERIODS))
 def test_a_date_is_in_exactly_one_period_of_each_length(day, week, period):
-    start = period_start(period, day, week)
-    assert start <= day < next_start(period, start)
-    assert period_start(period, start, week) == start
-    assert period_start(period, next_start(period, start), week) == next_start(period, start)
+    start = period.start_of(day, week)
+    assert start <= day < period.next(start)
+    assert period.start_of(start, week) == start
+    assert period.start_of(period.next(start), week) == period.next(start)
 
 
 @given(dates, week_starts)
 def test_a_week_has_seven_days_and_begins_on_its_weekday(day, week):
-    start = period_start(WEEK, day, week)
+    start = WEEK.start_of(day, week)
     assert start.isoweekday() == week
-    assert (next_start(WEEK, start) - start).days == 7
+    assert (WEEK.next(start) - start).days == 7
 
 
 @pytest.mark.parametrize("day", [date(2026, 12, 28), date(2026, 12, 31), date(2027, 1, 1), date(2027, 1, 3)])
 def test_week_53_holds_the_end_of_one_year_and_the_beginning_of_the_next(day):
     assert day.isocalendar()[:2] == (2026, 53)
-    assert period_start(WEEK, day) == date(2026, 12, 28)
-    assert period_start(YEAR, day) == date(day.year, 1, 1)
+    assert WEEK.start_of(day) == date(2026, 12, 28)
+    assert YEAR.start_of(day) == date(day.year, 1, 1)
 
 
 def test_a_week_may_begin_on_sunday():
-    assert period_start(WEEK, date(2026, 11, 21), 7) == date(2026, 11, 15)
-    assert period_start(WEEK, date(2026, 11, 22), 7) == date(2026, 11, 22)
+    assert WEEK.start_of(date(2026, 11, 21), 7) == date(2026, 11, 15)
+    assert WEEK.start_of(date(2026, 11, 22), 7) == date(2026, 11, 22)
 
 
 @pytest.mark.parametrize(
@@ -181,16 +178,16 @@ def test_a_week_may_begin_on_sunday():
     ],
 )
 def test_after_a_period_comes_the_next(period, start, following):
-    assert next_start(period, start) == following
+    assert period.next(start) == following
 
 
 @given(dates, st.integers(-1, 800), week_starts, st.sampled_from([DAY, WEEK, MONTH, YEAR]))
 def test_the_starts_between_two_dates_cover_them_without_a_gap(first, days, week, period):
     last = first + timedelta(days=days)
-    starts = list(starts_between(period, first, last, week))
-    assert [next_start(period, start) for start in starts[:-1]] == starts[1:]
+    starts = list(period.starts_between(first, last, week))
+    assert [period.next(start) for start in starts[:-1]] == starts[1:]
     if days >= 0:
-        assert (starts[0], starts[-1]) == (period_start(period, first, week), period_start(period, last, week))
+        assert (starts[0], starts[-1]) == (period.start_of(first, week), period.start_of(last, week))
 
 
 @given(st.lists(seconds, min_size=1), zones, week_starts)
@@ -201,11 +198,11 @@ def test_hours_days_months_and_years_hold_the_same_sum(moments, zone, week):
     for second in moments:
         day, hour = bucket(second, zone)
         for period in PERIODS:
-            held[period][period_start(period, day, week), hour if period == HOUR else 0] += 1
+            held[period][period.start_of(day, week), hour if period == HOUR else 0] += 1
     assert {sum(counts.values()) for counts in held.values()} == {len(moments)}
     for period in PERIODS[1:]:
         for (start, _), count in held[period].items():
-            assert count == sum(n for day, n in days.items() if start <= day < next_start(period, start))
+            assert count == sum(n for day, n in days.items() if start <= day < period.next(start))
 
 
 @pytest.mark.parametrize(
@@ -221,15 +218,33 @@ def test_a_datetime_has_the_date_it_is_in_the_zone_and_a_naive_one_is_there(mome
     assert (found, type(found)) == (day, date)
 
 
-longer = st.sampled_from([DAY, WEEK, MONTH, YEAR])
+longer = st.sampled_from(WHOLE_DAYS)
 
 
 @given(dates, week_starts, longer)
 def test_after_the_period_before_comes_this_one(day, week, period):
-    start = period_start(period, day, week)
-    before = previous_start(period, start)
-    assert next_start(period, before) == start
-    assert period_start(period, before, week) == before
+    start = period.start_of(day, week)
+    before = period.previous(start)
+    assert period.next(before) == start
+    assert period.start_of(before, week) == before
+
+
+@given(dates, week_starts, longer, st.integers(-500, 500))
+def test_steps_are_how_far_a_period_was_shifted(day, week, period, number):
+    start = period.start_of(day, week)
+    shifted = period.shift(start, number)
+    assert period.steps(start, shifted) == number
+    assert period.shift(shifted, -number) == start
+    assert period.start_of(shifted, week) == shifted
+
+
+@given(dates, week_starts, longer, st.integers(1, 60))
+def test_the_latest_periods_follow_each_other_up_to_this_one(day, week, period, number):
+    start = period.start_of(day, week)
+    latest = period.latest(start, number)
+    assert (len(latest), latest[-1]) == (number, start)
+    assert [period.next(each) for each in latest[:-1]] == latest[1:]
+    assert period.last_day(start) == period.next(start) - timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -244,20 +259,20 @@ def test_after_the_period_before_comes_this_one(day, week, period):
     ],
 )
 def test_before_a_period_comes_the_previous(period, start, before):
-    assert previous_start(period, start) == before
+    assert period.previous(start) == before
 
 
 @given(dates)
 def test_a_day_a_year_earlier_is_the_same_weekday(day):
-    earlier = year_earlier(DAY, day)
+    earlier = DAY.year_earlier(day)
     assert earlier.weekday() == day.weekday()
     assert (day - earlier).days == 364
 
 
 @given(dates, st.sampled_from([MONTH, YEAR]))
 def test_a_month_or_year_a_year_earlier_has_the_same_name(day, period):
-    start = period_start(period, day)
-    assert year_earlier(period, start) == date(start.year - 1, start.month, 1)
+    start = period.start_of(day)
+    assert period.year_earlier(start) == date(start.year - 1, start.month, 1)
 
 
 @given(dates, week_starts)
@@ -265,10 +280,10 @@ def test_a_month_or_year_a_year_earlier_has_the_same_name(day, period):
 @example(date(2027, 1, 2), 7)
 @example(date(2021, 1, 3), 7)
 def test_a_week_a_year_earlier_has_the_same_iso_number_or_there_is_none(day, week):
-    start = period_start(WEEK, day, week)
+    start = WEEK.start_of(day, week)
     monday = timedelta(days=0 if week == 1 else 1)
     year, number, _ = (start + monday).isocalendar()
-    earlier = year_earlier(WEEK, start)
+    earlier = WEEK.year_earlier(start)
     if earlier is None:
         assert number == 53
         assert date(year - 1, 12, 28).isocalendar().week == 52  # this date is in the last week of its year
@@ -289,7 +304,7 @@ def test_a_week_a_year_earlier_has_the_same_iso_number_or_there_is_none(day, wee
     ],
 )
 def test_a_week_is_found_in_the_year_before_by_its_iso_number(start, earlier):
-    assert year_earlier(WEEK, start) == earlier
+    assert WEEK.year_earlier(start) == earlier
 
 
 def dates_and_hours(pieces):
@@ -300,7 +315,7 @@ def dates_and_hours(pieces):
             hours.append((start, hour))
         else:
             assert hour == 0
-            end = next_start(period, start)
+            end = period.next(start)
             whole += [start + timedelta(days=n) for n in range((end - start).days)]
     return whole, hours
 
@@ -331,19 +346,19 @@ def test_pieces_are_months_where_they_are_whole():
 def test_the_same_part_lies_within_the_other_period_and_is_as_long_where_there_is_room(
     day, offset, hours, period, week, back
 ):
-    start = period_start(period, day, week)
-    end = min(start + timedelta(days=offset), next_start(period, start) - timedelta(days=1))
+    start = period.start_of(day, week)
+    end = min(start + timedelta(days=offset), period.next(start) - timedelta(days=1))
     assert same_part(period, start, end, hours, start) == (end, hours)
     base = start
     for _ in range(back):
-        base = previous_start(period, base)
+        base = period.previous(base)
     until, base_hours = same_part(period, start, end, hours, base)
-    limit = next_start(period, base)
+    limit = period.next(base)
     assert base <= until <= limit
     if until == limit:
         assert base_hours == 0
         assert limit - base <= end - start  # all of a shorter period
-    elif period != YEAR:
+    elif not period.months or start.month != base.month:
         assert (until - base, base_hours) == (end - start, hours)
     elif (end.month, end.day) == (2, 29) and (until.month, until.day) != (2, 29):
         assert (until.month, until.day, base_hours) == (3, 1, 0)
@@ -370,7 +385,12 @@ def test_the_same_part_of_another_period_ends_here(period, start, end, base, par
     assert same_part(period, start, end, 9, base) == part
 
 
+def test_a_period_is_the_text_that_stands_for_it():
+    assert list(Period) == ["hour", "day", "week", "month", "year"]
+    assert (Period("day"), {"day": 1}[DAY], f"{DAY!r} {DAY}") == (DAY, 1, "'day' day")
+
+
 @pytest.mark.parametrize("period", ["fortnight", "", None, "Day"])
 def test_an_unknown_period_is_refused(period):
     with pytest.raises(ValueError, match="is not a period; choose one of hour, day, week, month, year"):
-        period_start(period, date(2026, 1, 1))
+        Period(period)

@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.calendar import starts_at
-from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, next_start
+from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.dashboard.charts import COUNT, MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, TOP_VALUES, VALUE, build_chart
 from app_metrics.dashboard.date_range import Selection
 from app_metrics.models.creation import create_metric
@@ -46,7 +46,7 @@ def bounds(period, start, zone):
     """The first instant of a period, and the first one after it."""
     day, hour = start
     first = datetime.combine(day, time.min, zone).timestamp()
-    end = datetime.combine(next_start(period, day), time.min, zone).timestamp()
+    end = datetime.combine(period.next(day), time.min, zone).timestamp()
     if period != HOUR:
         return first, end
     return first + hour * 3600, min(first + (hour + 1) * 3600, end)
@@ -178,7 +178,7 @@ def count_over(selection, starts, today):
     """How many periods are over; an hour is with its day."""
     if selection.period == HOUR:
         return sum(start.date() < today for start in starts)
-    return sum(next_start(selection.period, start) <= today for start in starts)
+    return sum(selection.period.next(start) <= today for start in starts)
 
 
 @pytest.fixture
@@ -375,7 +375,7 @@ def test_before_counting_began_there_are_no_numbers_and_no_base(database):
     for day in (4, 5):
         metric("orders", day, at=at(2026, 6, day, 12))
     aggregate()
-    selection = Selection("day", date(2026, 6, 3), date(2026, 6, 5))
+    selection = Selection(DAY, date(2026, 6, 3), date(2026, 6, 5))
     with freeze_time(at(2026, 6, 10, 12)):
         chart = build_chart(orders, selection, date(2026, 6, 4))
         known = build_chart(orders, selection, date(2026, 5, 31))

@@ -21,8 +21,6 @@ from app_metrics.core.periods import (
     YEAR,
     hour_start,
     hours_in,
-    next_start,
-    period_start,
 )
 from app_metrics.dashboard import date_range as selections
 from app_metrics.dashboard.date_range import DEFAULT_RANGE, MOST_POINTS, RANGES, Selection, ranged
@@ -191,13 +189,13 @@ def test_the_periods_before_are_as_many_and_end_where_these_begin(period, first,
         starts, previous = selection.starts(), selection.previous()
         assert len(previous) == len(starts)
         assert starts[0][0] <= selection.first
-        assert starts[-1][0] <= selection.last < next_start(period, starts[-1][0])
+        assert starts[-1][0] <= selection.last < period.next(starts[-1][0])
         together = [*previous, *starts]
         for (day, hour), following in pairwise(together):
             if period != HOUR:
                 assert hour == 0
-                assert (next_start(period, day), 0) == following
-                assert period_start(period, day, {"monday": 1, "sunday": 7}[week_start]) == day
+                assert (period.next(day), 0) == following
+                assert period.start_of(day, {"monday": 1, "sunday": 7}[week_start]) == day
             elif hour + 1 < hours_in(day, time_zone()):
                 assert following == (day, hour + 1)
             else:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR, starts_between
+from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR
 from app_metrics.core.summary import Summary
 from app_metrics.dashboard import svg
 from app_metrics.dashboard.charts import COUNT, MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, VALUE, Chart, Column
@@ -57,7 +57,7 @@ def chart(*columns, period=DAY, kind="counter", unit="", name="Orders", is_runni
         starts = [start + timedelta(hours=number) for number in range(length)]
         previous = [each - timedelta(hours=length) for each in starts]
     else:
-        starts = list(islice(starts_between(period, FIRST.replace(month=1, day=1), date(9000, 1, 1)), length))
+        starts = list(islice(period.starts_between(FIRST.replace(month=1, day=1), date(9000, 1, 1)), length))
         previous = [each - timedelta(days=1000) for each in starts]
     selection = Selection(period, FIRST, FIRST)
     metric = Metric(name=name, slug="orders", kind=kind, unit=unit)

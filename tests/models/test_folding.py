@@ -10,7 +10,7 @@ import pytest
 
 from app_metrics import gauge, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR, next_start
+from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.core.summary import Summary
 from app_metrics.models import Item, Total, folding
 from app_metrics.models.aggregates import summary_of
@@ -256,7 +256,7 @@ def test_a_fold_holds_its_dates_and_nothing_between_or_beside_them(downloads, se
         aggregate()
     expected = {}
     for start in days:
-        end = next_start(period, start)
+        end = period.next(start)
         held = [n for n in range(0, 370, 3) if start <= date(2026, 1, 1) + timedelta(days=n) < end]
         if held:
             expected[start] = sum(1 + n for n in held)

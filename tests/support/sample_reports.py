@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from app_metrics.core.comparisons import Comparison, comparable_starts
-from app_metrics.core.periods import next_start, previous_start
+from app_metrics.core.periods import Period
 from app_metrics.core.summary import Summary
 from app_metrics.models import Metric, MetricSet
 from app_metrics.reports.content import PICTURED, Line, Point, Reached, Report, Share
@@ -26,7 +26,7 @@ def comparison(now, then=0, kind="counter", start=DAY):
 
 def line(name="Signups", now=123, thens=(100, 90, 0), *, kind="counter", unit="", period="day", start=DAY, **said):
     """Return a line of a report; `now` and `thens` are numbers, summaries or None."""
-    metric = Metric(name=name, slug="slug", kind=kind, unit=unit)
+    period, metric = Period(period), Metric(name=name, slug="slug", kind=kind, unit=unit)
     found = [each if each is None or isinstance(each, Summary) else summary(each) for each in (now, *thens)]
     bases = comparable_starts(period, start).items()
     comparisons = {
@@ -34,17 +34,14 @@ def line(name="Signups", now=123, thens=(100, 90, 0), *, kind="counter", unit=""
         for (base, first), then in zip(bases, found[1:] if period == "day" else found[1:3], strict=True)
     }
     values = said.pop("values", [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7][: PICTURED[period]])
-    starts = [start]
-    while len(starts) < len(values):
-        starts.append(previous_start(period, starts[-1]))
-    points = [Point(*pair) for pair in zip(reversed(starts), values, strict=True)]
+    points = [Point(*pair) for pair in zip(period.latest(start, len(values)), values, strict=True)]
     extremes = said.pop("extremes", (Point(DAY - timedelta(days=4), 45), Point(DAY - timedelta(days=8), 3)))
     return Line(metric, Trend(period, start, found[0], comparisons), points, *extremes, said.pop("shares", ()), **said)
 
 
 def report(*lines, name="Shop", period="day", start=DAY, milestones=()):
-    end = next_start(period, start) - timedelta(days=1)
-    return Report(MetricSet(name=name), period, start, end, list(lines), list(milestones))
+    end = Period(period).last_day(start)
+    return Report(MetricSet(name=name), Period(period), start, end, list(lines), list(milestones))
 
 
 def labelled(number, labels=8, values=5):

@@ -17,7 +17,7 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.periods import DAY, HOUR, PERIODS, bucket, period_start
+from app_metrics.core.periods import DAY, HOUR, PERIODS, bucket
 from app_metrics.models import Backfill, HighWaterMark, Item, Metric, Milestone, Total
 from app_metrics.transfer import source_tables
 from app_metrics.transfer.backfill import backfill
@@ -92,7 +92,7 @@ def expected(rows):
     for at, amount, *labels in rows:
         day, hour = bucket(int(at.timestamp()), BERLIN)
         for period in PERIODS:
-            key = (labels[0] if labels else "{}", period, period_start(period, day), hour if period == HOUR else 0)
+            key = (labels[0] if labels else "{}", period, period.start_of(day), hour if period == HOUR else 0)
             totals[key] = totals[key][0] + 1, totals[key][1] + amount
     return dict(totals)
 

@@ -7,10 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone, translation
 
-from ...conf import first_weekday
-from ...core.calendar import today
+from ...core.calendar import start_of, today
 from ...core.formatting import shown
-from ...core.periods import DAY, FIRST_YEAR, HOUR, PERIODS, period_start, previous_start
+from ...core.periods import DAY, HOUR, PERIODS, Period
 from ...core.plain_text import aligned, one_line, sparkline
 from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
@@ -22,12 +21,12 @@ MOST = 1000
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Print a metric's latest numbers as a table and a sparkline. What waits for aggregation is included."
+    help = "Print a metric's latest numbers, pending items included, as a table and a sparkline."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug", help="The metric's slug.")
         parser.add_argument("--period", choices=PERIODS, default=DAY, help=f"Default: {DAY}.")
-        parser.add_argument("--last", type=int, default=30, metavar="N", help="How many periods; default: 30.")
+        parser.add_argument("--last", type=int, default=30, metavar="N", help="Number of periods, default: 30.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         metric = Metric.objects.filter(slug=options["slug"]).first()
@@ -36,7 +35,7 @@ class Command(BaseCommand):
         if not 1 <= options["last"] <= MOST:
             raise CommandError(f"--last is {options['last']}; give a number from 1 to {MOST}.")
         with suppress(BrokenPipeError):
-            self._show(metric, options["period"], _latest(metric, options["period"], options["last"]))
+            self._show(metric, options["period"], _latest(metric, Period(options["period"]), options["last"]))
 
     def _show(self, metric: Metric, period: str, points: Sequence[Point]) -> None:
         # Like every command's, and whatever language the numbers are grouped in elsewhere.
@@ -57,18 +56,14 @@ def _known() -> str:
     return f"; there are {', '.join(slugs)}" if slugs else "; nothing was aggregated yet"
 
 
-def _latest(metric: Metric, period: str, count: int) -> list[Point]:
-    """Return the points of the latest periods, the one that runs included."""
+def _latest(metric: Metric, period: Period, count: int) -> list[Point]:
+    """Return the points of the latest periods, the current one included."""
     last = today()
     if period == HOUR:
+        # A date has at least 23 hours.
         points = metric.series(HOUR, last - timedelta(days=count // 23 + 1), last)
         return [point for point in points if point.start <= timezone.now()][-count:]
-    start = period_start(period, last, first_weekday())
-    for _ in range(count - 1):
-        if start.year <= FIRST_YEAR:
-            break
-        start = previous_start(period, start)
-    return metric.series(period, start, last)
+    return metric.series(period, period.shift(start_of(period, last), 1 - count), last)
 
 
 def _head(kind: str) -> Sequence[str]:
