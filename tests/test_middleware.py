@@ -110,7 +110,7 @@ def test_what_a_stream_recorded_before_it_broke_is_written(written: Journal) -> 
     assert written.count("part") == 2
 
 
-def test_a_stream_that_is_made_does_not_leave_its_collector_behind(written: Journal) -> None:
+def test_a_stream_that_is_made_does_not_leave_its_scope_behind(written: Journal) -> None:
     answer = MetricsMiddleware(lambda request: StreamingHttpResponse(iter(["first", "second"])))(HttpRequest())
     for _ in answer:
         assert current_scope() is None
@@ -165,7 +165,7 @@ def test_two_requests_on_one_thread_share_nothing(written: Journal) -> None:
     assert [[summary.count for summary in batch.summaries.values()] for batch in written.batches] == [[1], [1]]
 
 
-def test_the_collector_is_gone_when_the_response_is_made(written: Journal) -> None:
+def test_the_scope_is_gone_when_the_response_is_made(written: Journal) -> None:
     MetricsMiddleware(lambda request: HttpResponse())(HttpRequest())
     assert current_scope() is None
 

@@ -1,6 +1,5 @@
-"""Hand every batch to each of `APP_METRICS_COMPOSITE_BACKENDS`."""
+"""Pass every batch to each of `APP_METRICS_COMPOSITE_BACKENDS`."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from django.core.checks import CheckMessage, Error
@@ -15,33 +14,24 @@ from ..transport.retrying import RetryingBackend
 
 
 class MetricsBackend(base.MetricsBackend):
-    """Destinations are apart: what one fails to write is kept and tried again for that one alone."""
+    """Destinations are independent: a batch that one fails to write is kept and retried for that one alone."""
 
     def __init__(self) -> None:
-        self._destinations = [RetryingBackend(load_backend(path)) for path in _paths()]
-        self.blocks = any(destination.blocks for destination in self._destinations)
-        self.feeds_totals = any(destination.feeds_totals for destination in self._destinations)
+        self.destinations = [RetryingBackend(load_backend(path)) for path in _paths()]
+        self.blocks = any(destination.blocks for destination in self.destinations)
+        self.feeds_totals = any(destination.feeds_totals for destination in self.destinations)
 
     def write(self, batch: Batch) -> None:
-        for destination in self._destinations:
+        for destination in self.destinations:
             destination.write(batch)
 
-    @property
-    def kept(self) -> int:
-        return sum(destination.kept for destination in self._destinations)
-
     def is_durable(self) -> bool:
-        return all(destination.is_durable() for destination in self._destinations)
-
-    def retry(self, until: float = math.inf) -> None:
-        """Let every destination have what was kept for it."""
-        for destination in self._destinations:
-            destination.retry(until)
+        return all(destination.is_durable() for destination in self.destinations)
 
     def drain(self) -> None:
-        """Let every destination bring what waits there; one that fails does not keep the others from it."""
+        """Drain every destination. Raises ExceptionGroup at the end if some failed."""
         failures = []
-        for destination in self._destinations:
+        for destination in self.destinations:
             try:
                 destination.drain()
             except Exception as error:
@@ -50,15 +40,15 @@ class MetricsBackend(base.MetricsBackend):
             raise ExceptionGroup("Not every destination could be drained", failures)
 
     def pending(self) -> Sequence[Batch]:
-        return [batch for destination in self._destinations for batch in destination.pending()]
+        return [batch for destination in self.destinations for batch in destination.pending()]
 
     def check_destination(self) -> Sequence[CheckMessage]:
-        return [message for destination in self._destinations for message in destination.check_destination()]
+        return [message for destination in self.destinations for message in destination.check_destination()]
 
     def check(self) -> Sequence[CheckMessage]:
-        if self._destinations:
+        if self.destinations:
             return [
-                *(message for destination in self._destinations for message in destination.check()),
+                *(message for destination in self.destinations for message in destination.check()),
                 *self._counted_twice(),
             ]
         return [
@@ -70,7 +60,7 @@ class MetricsBackend(base.MetricsBackend):
         ]
 
     def _counted_twice(self) -> Iterator[CheckMessage]:
-        counting = [each.backend.__module__ for each in self._destinations if each.feeds_totals]
+        counting = [each.backend.__module__ for each in self.destinations if each.feeds_totals]
         if len(counting) > 1:
             yield CheckWarning(
                 f"Everything counts {len(counting)} times: {' and '.join(counting)} bring it to the totals.",

@@ -13,7 +13,7 @@ from ..conf import is_strict
 from ..core.dropped import FAILED_RULE, drop
 from ..core.summary import TIMER
 from ..core.validation import check_slug
-from ..recording.metrics import after_commit, metric, record
+from ..recording.metrics import metric, record
 
 OUTCOMES = ("success", "error", "always")
 
@@ -67,8 +67,7 @@ class _Tracked:
             labels = self.labels(*args, **kwargs) if callable(self.labels) else self.labels
             metric(self.slug, self._amount(outcome, result), labels=labels, on_commit=self.on_commit)
             if self.timing:
-                add = partial(record, f"{self.slug}_seconds", TIMER, seconds, labels)
-                after_commit(add, None) if self.on_commit else add()
+                record(f"{self.slug}_seconds", TIMER, seconds, labels, on_commit=self.on_commit)
         except Exception as error:
             if is_strict() and outcome == "success":
                 raise

@@ -1,1 +1,1 @@
-"""`metric()`, `gauge()`, `Timer`, and the scope that gathers until a request, task or block ends."""
+"""`metric()`, `gauge()`, `Timer`, and the scope that gathers entries until a request, task or block ends."""

@@ -1,6 +1,6 @@
 """Record by hand: `metric`, `gauge`, `timing` and `Timer`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -14,12 +14,13 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from .. import conf
 from ..conf import is_strict
+from ..core.batch import Entry
 from ..core.dropped import BAD_ARGUMENT, drop
 from ..core.labels import NO_LABELS
 from ..core.numbers import LARGEST, Number
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import ONE, check_labels, check_number, check_slug, check_time, good_slugs, known_labels
-from .scope import current_scope, ended_scope
+from .scope import Scope, current_scope, ended_scope
 
 Labels = Mapping[str, str] | None
 
@@ -33,20 +34,20 @@ def metric(
     on_commit: bool = False,
     using: str | None = None,
 ) -> None:
-    """Count `num` (default: 1) of a metric, in whatever unit the metric has.
+    """Add `num` (default: 1) to a metric, in the metric's own unit.
 
-    It counts at once, whether or not a transaction commits; with `on_commit` it counts only if the transaction that is
-    open on the database alias `using` (default: "default") commits. `at` is the moment it happened (default: now); a
-    naive one is in the metrics time zone. An unknown slug is counted, and its metric created, by the aggregation.
+    It counts at once, whether or not a transaction commits. With `on_commit` it counts only if the transaction that is
+    open on the database alias `using` (default: "default") commits; without one it counts at once. `at` is when it
+    happened (default: now); a naive datetime is in the metrics time zone. The aggregation creates unknown metrics.
 
-    Raises TypeError or ValueError for a bad argument where APP_METRICS_STRICT holds; elsewhere that is logged and the
-    number dropped.
+    Raises TypeError or ValueError for a bad argument if APP_METRICS_STRICT is true; otherwise that is logged, and the
+    number is dropped.
     """
-    record(slug, COUNTER, num, labels, at, partial(_when_committed, using) if on_commit else None)
+    record(slug, COUNTER, num, labels, at, on_commit, using)
 
 
 def gauge(slug: str, value: float | Decimal, *, labels: Labels = None, at: datetime | None = None) -> None:
-    """Record what a value is at a moment, such as the length of a queue; see `metric()` for the arguments.
+    """Record the current value of something, such as the length of a queue; see `metric()` for the arguments.
 
     A float is rounded to nine decimal places.
     """
@@ -59,12 +60,12 @@ def record(
     number: Number | float,
     labels: Labels = None,
     at: datetime | None = None,
-    later: Callable[[Callable[[], None]], None] | None = None,
+    on_commit: bool = False,
+    using: str | None = None,
 ) -> None:
-    """Record an entry of any kind into the current scope, or at once where there is none.
+    """Add an entry of any kind to the current scope, or write it at once if there is none; see `metric()`.
 
-    `later` is called with what does so (default: it is done now). Every caller waits for this function, so what is
-    usual is done in it, without a call of another one.
+    This is the hot path: the usual case calls as few functions as possible.
     """
     if conf.disabled:
         return
@@ -81,44 +82,41 @@ def record(
         refuse(_mistake(slug, labels) or error)
         return
     scope = current_scope() or ended_scope()
-    if later is None:
-        entries = scope.entries
-        entries.append((slug, kind, text, number, seconds))
-        if len(entries) >= scope.room:
-            scope.make_room()
-    else:
-        later(partial(scope.add, (slug, kind, text, number, seconds)))
+    if on_commit:
+        _add_on_commit(scope, (slug, kind, text, number, seconds), using)
+        return
+    entries = scope.entries
+    entries.append((slug, kind, text, number, seconds))
+    if len(entries) >= scope.capacity:
+        scope.make_room()
 
 
-def after_commit(add: Callable[[], None], using: str | None) -> None:
-    """Call `add` when the transaction on a database commits: now where none is open, never where it is rolled back.
+def _add_on_commit(scope: Scope, entry: Entry, using: str | None) -> None:
+    """Add an entry when the open transaction on a database commits, or now if there is none.
 
-    Where a project manages transactions by hand Django cannot tell, and `add` is called now.
+    Django does not see transactions that a project manages without `atomic()`: then the entry is added now.
     """
-    connection = transaction.get_connection(using)
-    if connection.in_atomic_block:
-        connection.on_commit(add, robust=True)
-    else:
-        add()
-
-
-def _when_committed(using: str | None, add: Callable[[], None]) -> None:
     try:
-        after_commit(add, using)
+        connection = transaction.get_connection(using)
     except ConnectionDoesNotExist:
-        refuse(ValueError(f"using={using!r} is the alias of no database."))
+        refuse(ValueError(f"using={using!r} is not the alias of a database."))
+        return
+    if connection.in_atomic_block:
+        connection.on_commit(partial(scope.add, entry), robust=True)
+    else:
+        scope.add(entry)
 
 
 class Timer:
-    """Record how long blocks take, in seconds of a monotonic clock, as `with timer:` or between `start()` and `stop()`.
+    """Record how long a block takes, in seconds of a monotonic clock: `with timer:`, or `start()` and `stop()`.
 
-    A timer can be used again and nested in itself, by one thread or task at a time. A block that raises is recorded,
-    too. Raises TypeError or ValueError for a bad slug or label where APP_METRICS_STRICT holds.
+    A timer can be reused, and nested in itself, by one thread or task at a time. A block that raises is recorded, too.
+    Raises TypeError or ValueError for a bad slug or label if APP_METRICS_STRICT is true.
     """
 
     def __init__(self, slug: str, *, labels: Labels = None) -> None:
         is_known = labels is None and type(slug) is str and slug in good_slugs
-        if not is_known and is_strict() and not conf.disabled:  # rather here than after the block
+        if not is_known and is_strict() and not conf.disabled:  # fail before the block, not after it
             check_slug(slug)
             check_labels(labels)
         self._slug, self._labels = slug, labels
@@ -128,7 +126,7 @@ class Timer:
         self._starts.append(perf_counter())
 
     def stop(self) -> float:
-        """Record and return the seconds since the latest `start()`. Raises RuntimeError when there was none."""
+        """Record and return the seconds since the latest `start()`. Raises RuntimeError if there was none."""
         if not self._starts:
             raise RuntimeError("Timer.stop() was called without a start().")
         seconds = perf_counter() - self._starts.pop()
@@ -149,7 +147,7 @@ timing = Timer
 
 
 def _mistake(slug: str, labels: Labels) -> TypeError | ValueError | None:
-    """Return what is wrong with a slug or labels; Python's own error would only say that they cannot be hashed."""
+    """Return the error in a slug or labels: clearer than Python's own, which may only say "unhashable type"."""
     try:
         check_slug(slug)
         check_labels(labels)
@@ -159,7 +157,7 @@ def _mistake(slug: str, labels: Labels) -> TypeError | ValueError | None:
 
 
 def refuse(error: TypeError | ValueError) -> None:
-    """Raise a bad argument's error where that is wanted; else drop what it came with."""
+    """Raise the error of a bad argument if APP_METRICS_STRICT is true; otherwise count a dropped event."""
     if is_strict():
         raise error
     drop(BAD_ARGUMENT, str(error))

@@ -1,4 +1,4 @@
-"""The scope that gathers entries: one per request, task or `collect()` block."""
+"""The scope, which gathers entries: one per request, task or `collect()` block."""
 
 import math
 import threading
@@ -18,19 +18,19 @@ from ..core.dropped import take_entries
 from ..core.forking import after_fork
 from ..transport.dispatch import hand_over
 
-# Entries wait unfolded up to this many, which bounds memory and keeps folding out of most requests.
+# Unfolded entries of a scope at most: this bounds memory, and most requests never fold before their end.
 BLOCK = 1024
-# A `collect()` scope with so many summaries hands over what it has: a script may run for days. A request never does.
+# Summaries at which a `collect()` scope writes a batch before its end, because a script may run for days.
 MAX_SUMMARIES = 10_000
 
 
 class Scope:
-    """Gather entries from any number of threads; hand them over as one batch when closed.
+    """Gather entries from any number of threads; write them as one batch when closed.
 
-    With more summaries than `max_summaries` (default: no limit) it hands over earlier, and more than once.
+    At `max_summaries` (default: no limit) a batch is written earlier, and the scope goes on with the next one.
 
-    Entries are appended on the way and folded later: appending is atomic and takes a fraction of the time. Scopes
-    compare by identity, as asgiref compares context variables when it copies them between threads.
+    Entries are appended first and folded later, because appending is atomic and much faster. Scopes compare by
+    identity: asgiref compares the values of context variables when it copies them between threads.
     """
 
     def __init__(self, max_summaries: float = math.inf) -> None:
@@ -38,45 +38,52 @@ class Scope:
         self.entries: deque[Entry] = deque()
         self._fold: Fold | None = None
         self._folding = threading.Lock()
-        # Entries that may wait unfolded: none after the end of the scope.
-        self.room = BLOCK
+        self.is_closed = False
+        # The number of entries at which `make_room` is called: every entry once the scope is closed. The hot path
+        # reads only this attribute.
+        self.capacity = BLOCK
         self.outer = _current.get()
 
     def add(self, entry: Entry) -> None:
-        """Gather an entry; after the end of the scope it is written at once."""
+        """Add an entry; once the scope is closed, it is written at once."""
         self.entries.append(entry)
-        if len(self.entries) >= self.room:
+        if len(self.entries) >= self.capacity:
             self.make_room()
 
     def close(self) -> None:
-        """End the scope and hand over what it gathered; closing again does nothing. Never raises an Exception."""
-        if self.room:
-            self.room = 0
+        """Write what the scope gathered; closing again does nothing. Never raises an Exception."""
+        if not self.is_closed:
+            self.write_at_once()
             self._send()
+
+    def write_at_once(self) -> None:
+        """Write every further entry at once, as a closed scope does."""
+        self.is_closed = True  # first: `make_room` reads it once the capacity is 0
+        self.capacity = 0
 
     async def aclose(self) -> None:
         """Close from an event loop, on the thread that owns the database connection."""
         try:
-            with suppress(RuntimeError):  # the thread that the context names has ended
+            with suppress(RuntimeError):  # the thread of the context has ended
                 await sync_to_async(self.close, thread_sensitive=True)()
         finally:
-            self.close()  # where that thread never came to it, also because this was cancelled
+            self.close()  # if that thread did not get to it, perhaps because this was cancelled
 
     def leave_to_parent(self) -> None:
-        """Forget, in a forked process, what was gathered; what is recorded from now on is written at once."""
+        """Drop the gathered entries in a forked process; write further ones at once."""
         self.entries.clear()
         self._fold, self._folding = None, threading.Lock()
-        self.room = 0
+        self.write_at_once()
 
     def make_room(self) -> None:
-        """Fold a full block, or send what came after the end of the scope."""
-        if not self.room or self._fold_entries() >= self._max_summaries:
+        """Fold a full block of entries, or write the entries that follow the end of the scope."""
+        if self.is_closed or self._fold_entries() >= self._max_summaries:
             self._send()
 
     def _send(self) -> None:
         self.entries.extend(take_entries())
         if not self.entries and self._fold is None:
-            return  # most requests of most sites
+            return  # the usual case: most requests record nothing
         self._fold_entries()
         with self._folding:
             fold, self._fold = self._fold, None
@@ -84,7 +91,7 @@ class Scope:
             hand_over(Batch(fold.summaries))
 
     def _fold_entries(self) -> int:
-        """Fold what was appended; return the number of summaries there are."""
+        """Fold the appended entries; return the number of summaries."""
         with self._folding:
             if self._fold is None:
                 self._fold = Fold(time_zone(), max_label_sets())
@@ -97,12 +104,12 @@ class Scope:
 _current: ContextVar[Scope | None] = ContextVar("app_metrics_scope", default=None)
 
 current_scope = _current.get
-# Each request does both, without the time that a context manager takes.
+# For the middleware, where a context manager would cost time in every request.
 enter, leave = _current.set, _current.reset
 
 
 def _start_afresh() -> None:
-    """Leave the open scopes of a forked process to its parent, which closes them itself."""
+    """Leave the open scopes to the parent process, which closes them itself."""
     scope = _current.get()
     while scope is not None:
         scope.leave_to_parent()
@@ -113,15 +120,15 @@ after_fork(_start_afresh)
 
 
 def ended_scope() -> Scope:
-    """Return a scope that writes at once, inside the caller's transaction, as there is no scope to wait for."""
+    """Return a scope that writes every entry at once, inside the caller's transaction."""
     scope = Scope()
-    scope.room = 0
+    scope.write_at_once()
     return scope
 
 
 @contextmanager
 def activated(scope: Scope | None) -> Iterator[None]:
-    """Let a scope, or none, be the current one; the outer one is restored after."""
+    """Make a scope, or none, the current one during the block."""
     token = _current.set(scope)
     try:
         yield
@@ -130,10 +137,10 @@ def activated(scope: Scope | None) -> Iterator[None]:
 
 
 class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is used
-    """Gather what a script, a command or a job records and write it as one batch at the end.
+    """Gather what a script, a command or a job records, and write it as one batch at the end.
 
-    Use it as `with collect():`, as `async with collect():` or as a decorator. The batch is written also
-    when the block raises. An inner scope ends as a batch of its own. An instance serves one thread or task at a time.
+    Use it as `with collect():`, as `async with collect():` or as a decorator. The batch is written even if the block
+    raises. A nested scope writes its own batch. An instance serves one thread or task at a time.
     """
 
     def __init__(self) -> None:

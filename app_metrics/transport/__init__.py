@@ -1,1 +1,1 @@
-"""Brings a batch to the configured backend, now, soon or later, and never breaks the caller."""
+"""Brings batches to the configured backend, now, soon or later, and never breaks the caller."""

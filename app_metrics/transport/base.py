@@ -1,57 +1,63 @@
 """The contract of a backend."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from django.core.checks import CheckMessage
 
 from ..core.batch import Batch
 
+if TYPE_CHECKING:
+    from .retrying import RetryingBackend
+
 
 class MetricsBackend:
-    """Where batches go."""
+    """Base class of all backends: where batches go."""
 
-    # Whether `write` may wait, for a database or a network. Defaults to True.
+    # Whether `write` may block, on a database or a network. Defaults to True.
     blocks = True
-    # Whether what is written reaches the totals. Defaults to False.
+    # Whether the batches reach the totals. Defaults to False.
     feeds_totals = False
-    # Whether a batch that `write` was given is recognised when the ledger brings it once more. Defaults to True; only
-    # asked where `feeds_totals` is True.
+    # Whether the ledger recognises a batch that `write` has received, when it comes again from the spool. Defaults to
+    # True; only matters where `feeds_totals` is True.
     deduplicates = True
+    # The backends to which this one passes every batch; each keeps, retries and spools its own. Defaults to none.
+    destinations: "Sequence[RetryingBackend]" = ()
 
     def write(self, batch: Batch) -> None:
         """Store or send a batch. Mandatory.
 
-        It runs on a thread, on an event loop only if `blocks` is False, and may raise anything: the batch is then kept
-        and written again under the same id, so a backend that can tell must count a batch only once.
+        Runs on an event loop only if `blocks` is False, otherwise on a thread. May raise any exception: the batch is
+        then kept and written again under the same id. Count a batch only once if you can recognise its id.
         """
         raise NotImplementedError
 
     def is_durable(self) -> bool:
-        """Tell whether what is written now stays written. Defaults to True; False inside a caller's transaction."""
+        """Return whether a write survives a rollback by the caller. Defaults to True; False inside a transaction."""
         return True
 
     def drain(self) -> None:
-        """Bring what waits at the destination to the item log. Defaults to nothing.
+        """Move what is pending at the destination to the item log, each batch exactly once. Defaults to nothing.
 
-        Every aggregation calls it first, perhaps several at once, and it must bring everything once. It may raise
-        anything; the aggregation then goes on with the items there are, and says so.
+        Every aggregation calls this first, and several may run at once. May raise any exception: the aggregation then
+        continues with the stored items and reports the failure.
         """
 
     def pending(self) -> Sequence[Batch]:
-        """Return what waits at the destination, each batch under the id by which `drain` brings it by the ledger.
+        """Return what is pending at the destination, under the ids with which `drain` will store it. Defaults to none.
 
-        Readings add it to what is stored. It must not wait for long, as somebody waits for a page, and may raise
-        anything; the page then says that numbers are missing. Defaults to nothing.
+        Readers add it to the stored numbers. Answer fast, because a page is waiting. May raise any exception: the page
+        then says that numbers are missing.
         """
         return ()
 
     def check_destination(self) -> Sequence[CheckMessage]:
-        """Return what is wrong at the destination, which may be asked. Defaults to nothing.
+        """Return problems at the destination, which may be contacted. Defaults to none.
 
-        It belongs to `manage.py check --database …`, whereas `check` runs before every command and asks nobody.
+        Runs with `manage.py check --database …`; `check` runs before every command and must not use a network.
         """
         return ()
 
     def check(self) -> Sequence[CheckMessage]:
-        """Return what is wrong with this backend's own configuration. Defaults to nothing."""
+        """Return problems in this backend's settings. Defaults to none."""
         return ()

@@ -1,4 +1,4 @@
-"""Merge the batches of many requests in this process, and write them from one thread (APP_METRICS_FLUSH_INTERVAL)."""
+"""Merge the batches of many requests in this process and write them from one thread (APP_METRICS_FLUSH_INTERVAL)."""
 
 import atexit
 import logging
@@ -22,23 +22,23 @@ from .merging import MAX_SUMMARIES, Merging
 
 logger = logging.getLogger("app_metrics")
 
-# Summaries with which it is written before its time.
+# With so many summaries the buffer is written before the interval is over.
 EARLY = MAX_SUMMARIES
-# Summaries beyond which events of further metrics, label sets and hours are dropped, as writing takes too long.
+# Beyond so many summaries new metrics, label sets and hours are dropped: writing is too slow.
 ROOM = 5 * EARLY
-# Seconds for which a process that ends waits for a thread that is just writing.
+# Seconds that a flush waits for another one at most.
 LONGEST_WAIT = 10.0
 
 
 class Buffer:
-    """What this process is to write soon, and the thread that does so, which the first batch starts."""
+    """Merged batches, and the thread that writes them, which the first batch starts."""
 
     def __init__(self) -> None:
         self._start_afresh()
         after_fork(self._start_afresh)
 
     def add(self, batch: Batch) -> None:
-        """Add a batch to what is written next; never waits."""
+        """Add a batch to the next write. Never blocks."""
         self._merging.add(batch)
         if len(self._merging) >= EARLY:
             self.wake.set()
@@ -46,7 +46,7 @@ class Buffer:
             self._start()
 
     def flush(self) -> None:
-        """Write all that was added so far, and return when it is written or kept. Never raises an Exception."""
+        """Write everything that was added, and return when it is written or kept. Never raises an Exception."""
         is_mine = self._flushing.acquire(timeout=LONGEST_WAIT)
         try:
             self._write_all(deque(self._merging.take()))
@@ -59,11 +59,11 @@ class Buffer:
             while batches:
                 _write(batches.popleft())
         finally:
-            for batch in batches:  # what no Exception is ended it, as a signal's handler may
+            for batch in batches:  # a BaseException, perhaps from a signal handler, ended the loop
                 self._merging.add(batch)
 
     def _start_afresh(self) -> None:
-        """Begin empty and without a thread, also in a forked process: its parent writes what it gathered itself."""
+        """Begin empty and without a thread, also in a forked process: the parent writes what it gathered."""
         self._merging = Merging(ROOM)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -72,21 +72,22 @@ class Buffer:
 
     def _start(self) -> None:
         if not self._starting.acquire(blocking=False):
-            return  # another one is starting it
+            return  # another thread is starting it
         try:
             self._thread = threading.Thread(target=self._run, name="app_metrics-flush", daemon=True)
             self._thread.start()
-            # Once more: what was set up since this was imported, such as an exporter, ends after the last write then.
+            # Registered again, because exit handlers run in reverse order: an exporter that was set up after this
+            # module was imported must end after the last write.
             atexit.register(_flush_at_exit)
-        except RuntimeError as error:  # the interpreter is ending, or the machine is full
-            logger.warning("The thread that writes metrics could not be started; this one writes them: %r", error)
+        except RuntimeError as error:  # the interpreter is ending, or the system allows no more threads
+            logger.warning("Could not start the thread that writes metrics; the current thread writes them: %r", error)
             self.flush()
         finally:
             self._starting.release()
 
     def _run(self) -> None:
         while True:
-            # Without an interval there is nothing to wait for but a setting that changes again.
+            # Without an interval this waits until the setting changes.
             self.wake.wait(flush_interval() or None)
             self.wake.clear()
             with _fresh_connections():
@@ -99,27 +100,27 @@ add = _buffer.add
 
 
 def flush() -> None:
-    """Write all that waits in this process, merged or kept, now and on this thread. Never raises an Exception.
+    """Write everything that this process has buffered or kept, now and on this thread. Never raises an Exception.
 
-    Within a transaction on the metrics database it does nothing: a rollback would undo it. Call it where a process ends
-    without running exit handlers; on an event loop, by way of `sync_to_async`.
+    Does nothing inside a transaction on the metrics database, because a rollback would undo it. Call it where a process
+    ends without running exit handlers; on an event loop, use `sync_to_async(flush)`.
     """
     try:
-        shield = configured_backend()
+        backend = configured_backend()
     except ImproperlyConfigured:
         _buffer.flush()
     else:
-        if shield.is_durable():
+        if backend.is_durable():
             with _fresh_connections(settings.APP_METRICS_DATABASE):
                 _buffer.flush()
-                shield.retry()
+                backend.retry()
 
 
 @contextmanager
 def _fresh_connections(alias: str | None = None) -> Iterator[None]:
-    """Treat a connection as around a request: one that was long idle may lead nowhere, and lives up to CONN_MAX_AGE.
+    """Close unusable and expired connections before and after the block, as Django does around a request.
 
-    Without an alias it is all that this thread has.
+    Without an alias these are all connections of this thread.
     """
     _close_old_connections(alias)
     yield
@@ -127,7 +128,7 @@ def _fresh_connections(alias: str | None = None) -> Iterator[None]:
 
 
 def _close_old_connections(alias: str | None) -> None:
-    with suppress(Exception):  # test runners forbid tests to touch a connection, even to close it
+    with suppress(Exception):  # test runners may forbid any use of a connection, even closing it
         for connection in connections.all(initialized_only=True):
             if alias in (None, connection.alias):
                 connection.close_if_unusable_or_obsolete()

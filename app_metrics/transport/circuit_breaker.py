@@ -1,20 +1,20 @@
-"""Leave a destination alone that keeps failing, and look again from time to time whether it is back."""
+"""Stop calling a destination that keeps failing, and try from time to time whether it is back."""
 
 import time
 
-# Failures in a row after which it is left alone.
+# Failures in a row that open the breaker.
 FAILURES = 3
-# Seconds until the first look; each further one waits twice as long.
+# Seconds until the first trial; each further pause is twice as long, up to the longest.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
 
 class Breaker:
-    """Closed while all is well; open after three failures in a row.
+    """A circuit breaker: closed while calls succeed, open after three failures in a row.
 
-    Open, it lets one caller through when a pause is over, and then waits for twice as long, from one second up to half
-    a minute, whether that one fails or hangs; its success closes the breaker. It takes no lock, which a fork could
-    leave locked for good: at worst two callers look at the same time.
+    While open, it allows one trial call after each pause. The first pause is one second, and each further one is twice
+    as long, up to 30 seconds, whether the trial fails or hangs. A success closes the breaker. There is no lock, because
+    a fork could leave it locked for good: at worst two callers try at the same time.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Breaker:
         return self._failures >= FAILURES
 
     def allows(self) -> bool:
-        """Tell whether to try now."""
+        """Return whether the caller may try now."""
         if not self.is_open:
             return True
         now = time.monotonic()

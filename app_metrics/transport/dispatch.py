@@ -1,7 +1,6 @@
-"""Bring batches to the configured backend from wherever they end, without ever breaking the caller."""
+"""Pass batches to the configured backend from any thread or event loop, without ever raising."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -15,49 +14,53 @@ from . import buffer
 from .loading import get_backend, is_replaced
 from .retrying import RetryingBackend
 
-# The event loop itself holds its tasks weakly.
+# The event loop holds only weak references to its tasks.
 _tasks: set[asyncio.Task[None]] = set()
 
 
 def hand_over(batch: Batch) -> None:
-    """Write a batch now; where this is an event loop, from a thread and soon, unless the backend never waits.
+    """Write a batch now, or soon and from a thread if this is an event loop and the backend may block.
 
-    With APP_METRICS_FLUSH_INTERVAL it is merged with others and written by a thread, but within a transaction that may
-    undo it, and where tests look at what is recorded.
+    With `APP_METRICS_FLUSH_INTERVAL` the batch is buffered instead, except inside a transaction that may roll back, and
+    in tests that capture what is recorded.
     """
     try:
-        shield = get_backend()
+        backend = get_backend()
     except ImproperlyConfigured as error:
         return drop_batch(NO_BACKEND, str(error), batch)
-    if flush_interval() and not is_replaced() and shield.is_durable():
+    if flush_interval() and not is_replaced() and backend.is_durable():
         return buffer.add(batch)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return shield.write(batch)
-    return _write_soon(loop, shield, batch) if shield.blocks else shield.write(batch)
+        return backend.write(batch)
+    return _write_soon(loop, backend, batch) if backend.blocks else backend.write(batch)
 
 
-def _write_soon(loop: asyncio.AbstractEventLoop, shield: RetryingBackend, batch: Batch) -> None:
-    first = partial(_if_first, threading.Lock(), batch)
-    # Thread-sensitive: the write happens on the thread that owns the connection, and its transaction.
-    task = loop.create_task(sync_to_async(first, thread_sensitive=True)(shield.write))
+def _write_soon(loop: asyncio.AbstractEventLoop, backend: RetryingBackend, batch: Batch) -> None:
+    """Write a batch from a thread; keep it if the task ends before that thread has taken the batch."""
+    untaken = [batch]
+    # Thread-sensitive: the thread that owns the database connection, and its transaction, writes.
+    task = loop.create_task(sync_to_async(_take, thread_sensitive=True)(untaken, backend.write))
     _tasks.add(task)
-    task.add_done_callback(partial(_settle, partial(first, shield.keep_unseen)))
+    task.add_done_callback(partial(_settle, untaken, backend))
 
 
-def _if_first(turn: threading.Lock, batch: Batch, use: Callable[[Batch], None]) -> None:
-    """Use a batch, unless somebody did who had the same turn, which is never given back."""
-    if turn.acquire(blocking=False):
-        use(batch)
+def _take(untaken: list[Batch], use: Callable[[Batch], None]) -> None:
+    """Use the batch unless another thread has taken it: `list.pop` is atomic."""
+    try:
+        batch = untaken.pop()
+    except IndexError:
+        return
+    use(batch)
 
 
-def _settle(keep: Callable[[], None], task: asyncio.Task[None]) -> None:
-    """Keep what was not begun: the loop, or the thread that the context names, ended first.
+def _settle(untaken: list[Batch], backend: RetryingBackend, task: asyncio.Task[None]) -> None:
+    """Keep a batch that no thread took, because the loop or the thread of the context ended first.
 
-    What was begun goes on also when the loop does not, and what fails then the shield keeps.
+    A write that has begun continues after the end of the loop; if it fails, the backend keeps the batch itself.
     """
     _tasks.discard(task)
     if not task.cancelled():
-        task.exception()  # else the loop complains that nobody asked for it
-    keep()
+        task.exception()  # marks it as retrieved; otherwise the loop logs a complaint
+    _take(untaken, backend.keep_unseen)

@@ -1,4 +1,4 @@
-"""Load the configured backend once."""
+"""Load backends by their paths, each once per process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,17 +17,21 @@ from .retrying import RetryingBackend
 
 CLASS_NAME = "MetricsBackend"
 PREFIX = "app_metrics.backends."
+BASE_PATH = PREFIX + CLASS_NAME
 
 _replacement: RetryingBackend | None = None
 
 
 def get_backend() -> RetryingBackend:
-    """Return the backend that batches go to, shielded. Raises ImproperlyConfigured when the settings name none."""
+    """Return the retrying backend that batches go to. Raises ImproperlyConfigured if the settings name none."""
     return _replacement or configured_backend()
 
 
 def configured_backend() -> RetryingBackend:
-    """Return the backend that `APP_METRICS_BACKEND` names, shielded, also where another takes its place."""
+    """Return the retrying backend that `APP_METRICS_BACKEND` names, even while another one replaces it.
+
+    Raises ImproperlyConfigured if the setting names none.
+    """
     return _load(_checked(backend_path()))
 
 
@@ -37,7 +41,7 @@ def is_replaced() -> bool:
 
 @contextmanager
 def replaced_backend(backend: MetricsBackend) -> Iterator[None]:
-    """Let a backend take the place of the configured one, in all threads of this process."""
+    """Replace the configured backend during the block, in all threads of this process."""
     global _replacement
     outer, _replacement = _replacement, RetryingBackend(backend)
     try:
@@ -47,9 +51,9 @@ def replaced_backend(backend: MetricsBackend) -> Iterator[None]:
 
 
 def load_backend(path: Any) -> MetricsBackend:
-    """Return the backend at a path of a module or a class, always the same one for the same path.
+    """Return the backend at the path of a module or a class; the same path always gives the same object.
 
-    Raises ImproperlyConfigured when there is none.
+    Raises ImproperlyConfigured if there is none.
     """
     return _load(_checked(path)).backend
 
@@ -71,33 +75,38 @@ def _load(path: str) -> RetryingBackend:
             f"The metrics backend {path!r} cannot be imported: {error}. {_remedy(path, error)}"
         ) from error
     backend = getattr(found, CLASS_NAME, found)
-    if not callable(getattr(backend, "write", None)) or not isinstance(backend, type):
+    if not _is_backend(backend):
         raise ImproperlyConfigured(
-            f"The metrics backend {path!r} neither holds a class {CLASS_NAME} nor is a class with write(batch)."
+            f"The metrics backend {path!r} is neither a class derived from {BASE_PATH} nor a module with such a class "
+            f"named {CLASS_NAME}. Derive it from {BASE_PATH}."
         )
-    return RetryingBackend(_made(backend, path))
+    return RetryingBackend(_created(backend, path))
 
 
-def _made(backend: type[MetricsBackend], path: str) -> MetricsBackend:
+def _is_backend(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, MetricsBackend) and found is not MetricsBackend
+
+
+def _created(backend: type[MetricsBackend], path: str) -> MetricsBackend:
     try:
         return backend()
     except ImproperlyConfigured:
         raise
     except Exception as error:
-        raise ImproperlyConfigured(f"The metrics backend {path!r} cannot be made: {error!r}.") from error
+        raise ImproperlyConfigured(f"The metrics backend {path!r} cannot be created: {error!r}.") from error
 
 
 def _imported(path: str) -> Any:
     try:
         return import_module(path)
     except ModuleNotFoundError as error:
-        if error.name != path:  # something that the module itself needs is missing
+        if error.name != path:  # a package that the module imports is missing
             raise
     return import_string(path)
 
 
 def _remedy(path: str, error: Exception) -> str:
-    """Tell what to do; a backend of ours that lacks a package has an extra of its own name."""
+    """Return what to do; a backend of this package that lacks a dependency has an extra of the same name."""
     missing = error.name if isinstance(error, ImportError) else None
     if path.startswith(PREFIX) and missing and not missing.startswith(PREFIX):
         extra = path.removeprefix(PREFIX).partition(".")[0]

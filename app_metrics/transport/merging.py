@@ -1,4 +1,4 @@
-"""Merge the batches of many threads, so that memory is bounded by what differs and not by how much comes."""
+"""Merge the batches of many threads, so that the number of series and hours bounds the memory, not the traffic."""
 
 import math
 import threading
@@ -9,21 +9,22 @@ from ..conf import max_label_sets, time_zone
 from ..core.batch import Batch, Fold
 from ..core.dropped import BUFFER_FULL, drop_batch
 
-# Batches wait unmerged up to about this many.
+# About how many batches may stay unmerged.
 BLOCK = 64
-# A batch that is merged of others holds at most so many summaries: a statement of bounded size.
+# Summaries of a merged batch at most, which bounds the size of a statement.
 MAX_SUMMARIES = 10_000
-# Seconds that taking waits for who is just merging: it may be this very thread, interrupted.
+# Seconds that `take` waits for another merge at most: it may be an interrupted one of this very thread.
 LONGEST_WAIT = 1.0
 
 
 class Merging:
-    """Batches on their way to becoming few; what does not fit among `room` summaries (default: all does) is dropped.
+    """Batches of many threads, merged into few.
 
-    What is known already is still added up. It is dropped for a `reason`, by default that the buffer is full.
+    Beyond `room` summaries (default: no limit) new series and hours are dropped for `reason`; those that are known are
+    still counted.
 
-    They are appended on the way and merged later, by whoever finds nobody at it: nobody waits for another's merging,
-    nor for his own, which a garbage collection may interrupt to close a scope.
+    `add` appends a batch, and merges a block of them only if no other thread is merging. No thread ever waits there for
+    a lock: not even for its own, when a garbage collection interrupts its merge and closes a scope.
     """
 
     def __init__(self, room: float = math.inf, reason: str = BUFFER_FULL) -> None:
@@ -33,12 +34,12 @@ class Merging:
         self._merging = threading.Lock()
 
     def __len__(self) -> int:
-        """Return how many summaries there are, without those of the latest batches, or how many batches if more."""
+        """Return the number of merged summaries, or of unmerged batches if that is larger."""
         fold = self._fold
         return max(len(fold.summaries) if fold else 0, len(self._batches))
 
     def add(self, batch: Batch) -> None:
-        """Add a batch that nobody may have seen: what comes of it has another id."""
+        """Add a batch that no destination has received, because merging gives it another id."""
         self._batches.append(batch)
         if len(self._batches) >= BLOCK and self._merging.acquire(blocking=False):
             try:
@@ -47,10 +48,9 @@ class Merging:
                 self._merging.release()
 
     def take(self, size: int = MAX_SUMMARIES, most: float = math.inf) -> list[Batch]:
-        """Take out what was added, as new batches of up to `size` summaries; with `most`, so many of them at most.
+        """Take out up to `most` new batches (default: all) of up to `size` summaries each, oldest series first.
 
-        The series that were there first come first, and the others are merged on. Where somebody is merging for long it
-        is nothing.
+        The rest stays. Returns nothing while another merge takes longer than a second.
         """
         if not self._merging.acquire(timeout=LONGEST_WAIT):
             return []
@@ -70,5 +70,5 @@ class Merging:
         while self._batches:
             left = fold.merge(self._batches.popleft().summaries, self._room)
             if left:
-                drop_batch(self._reason, f"more than {self._room} summaries wait for being written", Batch(left))
+                drop_batch(self._reason, f"more than {self._room} summaries are waiting to be written", Batch(left))
         return fold

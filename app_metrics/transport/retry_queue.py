@@ -1,4 +1,4 @@
-"""What a destination failed to take, or was not even offered: kept in this process, bounded, for the next try."""
+"""A bounded queue, in memory, of batches that a destination did not take."""
 
 import math
 from collections import deque
@@ -10,23 +10,24 @@ from ..core.dropped import RETRY_LIMIT, drop_batch
 from ..core.forking import after_fork
 from .merging import Merging
 
-# A batch of what was merged holds at most so many summaries: writing it is to take a moment only.
+# Summaries of a merged batch at most, so that one write stays short.
 MERGED = 1_000
 
 
 class Kept(NamedTuple):
-    """A batch, and how often it failed while others were written."""
+    """A batch, and how often it failed while other batches succeeded."""
 
     batch: Batch
     refusals: int = 0
 
 
 class KeptBatches:
-    """Batches that failed, and merged what was not offered; `APP_METRICS_RETRY_LIMIT` bounds both.
+    """The batches to write again; `APP_METRICS_RETRY_LIMIT` bounds them.
 
-    A batch that was offered stays as it is, because it may have been taken: up to that many are kept, and of more the
-    oldest is dropped. The others are merged, up to 1,000 times as many summaries, so that it is the number of different
-    metrics, label sets and hours which decides how long an outage can be survived. Of more, new ones are dropped.
+    A batch that failed may have been written all the same, so it keeps its id: up to the limit of these are kept, and
+    then the oldest is dropped. Batches that the destination never received are merged, up to 1,000 times the limit in
+    summaries, and then new ones are dropped. So the number of different metrics, label sets and hours, and not the
+    traffic, decides how long an outage loses nothing.
     """
 
     def __init__(self, owner: str) -> None:
@@ -35,44 +36,44 @@ class KeptBatches:
         after_fork(self._start_afresh)
 
     def __len__(self) -> int:
-        """Return how many batches there are, were all cut that is merged."""
-        return len(self._offered) + math.ceil(len(self._unseen) / MERGED)
+        """Return how many batches there are, counting the merged summaries as the batches they will be written in."""
+        return len(self._failed) + math.ceil(len(self._unseen) / MERGED)
 
     def put(self, kept: Kept) -> None:
-        """Keep a batch that may have been seen."""
-        self._offered.append(kept)
-        while len(self._offered) > retry_limit() and (lost := self.take_offered()) is not None:
-            drop_batch(RETRY_LIMIT, f"more batches failed than {self._owner} may keep", lost.batch)
+        """Keep a batch that failed and may have been written."""
+        self._failed.append(kept)
+        while len(self._failed) > retry_limit() and (lost := self.take_failed()) is not None:
+            drop_batch(RETRY_LIMIT, f"more batches for {self._owner} failed than may be kept", lost.batch)
 
     def add(self, batch: Batch) -> None:
-        """Keep a batch that nobody has seen, merged with others of its kind."""
+        """Keep a batch that the destination never received, merged with others like it."""
         self._unseen.add(batch)
 
     def take(self) -> Kept | None:
-        """Take out a batch that was not offered yet, else the oldest of the others; None where there is none.
+        """Take out a merged batch, else the oldest failed one; None if the queue is empty.
 
-        One is cut off only now, so that what is not offered is merged on.
+        The merged batch is made here, so that the rest can still be merged with what follows.
         """
         for batch in self._unseen.take(MERGED, 1) if len(self._unseen) else ():
             return Kept(batch)
-        return self.take_offered()
+        return self.take_failed()
 
-    def take_to_look(self) -> Kept | None:
-        """Take out a batch to look with whether the destination is back, which it may well not be.
+    def take_for_trial(self) -> Kept | None:
+        """Take out a batch to try with whether the destination is back.
 
-        One that was not offered, else only what it refuses for good might be looked with, for ever; but while half of
-        what may be kept was offered, one of those, lest looks fill the rest.
+        Usually a merged one, because a trial with failed batches might only ever meet those that are refused for good.
+        Each failed trial adds a failed batch, so once they fill half of the limit the trial uses one of them.
         """
-        return self.take() if len(self._offered) < retry_limit() // 2 else self.take_offered()
+        return self.take() if len(self._failed) < retry_limit() // 2 else self.take_failed()
 
-    def take_offered(self) -> Kept | None:
-        """Take out the oldest of the batches that failed; None where there is none."""
+    def take_failed(self) -> Kept | None:
+        """Take out the oldest failed batch; None if there is none."""
         try:
-            return self._offered.popleft()
+            return self._failed.popleft()
         except IndexError:
             return None
 
     def _start_afresh(self) -> None:
-        """Begin empty, also in a forked process: its parent writes what it kept itself."""
-        self._offered: deque[Kept] = deque()
+        """Begin empty, also in a forked process: the parent writes what it keeps."""
+        self._failed: deque[Kept] = deque()
         self._unseen = Merging(retry_limit() * MERGED, RETRY_LIMIT)

@@ -1,8 +1,8 @@
-"""Keep batches in files (APP_METRICS_SPOOL_DIR), where they outlive the process that could not write them.
+"""Keep batches that could not be written in files (APP_METRICS_SPOOL_DIR), so that they survive their process.
 
 A segment is a file to which one process appends, one thread at a time. A record is a newline, the CRC-32 of a batch's
-text in hexadecimal digits, a blank, that text, and a newline: half a record never damages the next one. There is no
-fsync: what is spooled survives a killed process, not a machine without power.
+text in hexadecimal digits, a space, that text, and a newline: half a record never damages the next one. There is no
+fsync: spooled batches survive a killed process, but not a power failure.
 """
 
 import os
@@ -28,19 +28,19 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 SEGMENT, DAMAGED = ".batches", ".damaged"
-# Bytes of a segment after which another one is begun, and of all of them beyond which none is.
+# Bytes of a segment after which a new one begins, and bytes of all segments after which none does.
 MAX_SEGMENT = 16 * 2**20
 MAX_SPOOL = 2**30
 
 CAN_LOCK = fcntl is not None
-HINT = "Make it, on a local disk, for the user that runs the site and the aggregation."
+HINT = "Create it on a local disk, writable for the user that runs the site and the aggregation."
 
-# The segments of this process to which no thread is appending.
+# The segments of this process that no thread is appending to.
 _free: deque[Path] = deque()
 
 
 class Waiting(NamedTuple):
-    """What is in the spool: segments, their bytes, and files of damaged records."""
+    """The contents of the spool: segments, their bytes, and files of damaged records."""
 
     segments: int
     bytes: int
@@ -48,7 +48,7 @@ class Waiting(NamedTuple):
 
 
 def append(batch: Batch) -> bool:
-    """Keep a batch in the spool, and tell whether it is there. Never waits for a lock, never raises an Exception."""
+    """Add a batch to the spool and return whether that succeeded. Never waits for a lock, never raises an Exception."""
     directory = spool_dir()
     if directory is None or not CAN_LOCK:
         return False
@@ -66,15 +66,15 @@ def append(batch: Batch) -> bool:
 
 
 def check() -> list[CheckMessage]:
-    """Return what is wrong with APP_METRICS_SPOOL_DIR."""
+    """Return the problems of APP_METRICS_SPOOL_DIR."""
     directory, path = settings.APP_METRICS_SPOOL_DIR, spool_dir()
     if directory is None:
         return []
     if not CAN_LOCK:
-        hint = "Set it to None: what cannot be written is then kept in memory."
-        return [Error("APP_METRICS_SPOOL_DIR needs file locks, which are not here.", hint=hint, id="app_metrics.E025")]
+        hint = "Set it to None: batches that cannot be written are then kept in memory."
+        return [Error("APP_METRICS_SPOOL_DIR needs file locks; there are none here.", hint=hint, id="app_metrics.E025")]
     if path is None or not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        text = f"APP_METRICS_SPOOL_DIR is {directory!r}, which is no directory that this user may write to."
+        text = f"APP_METRICS_SPOOL_DIR is {directory!r}, which is not a directory that this user can read and write."
         return [Error(text, hint=HINT, id="app_metrics.E024")]
     return []
 
@@ -85,11 +85,11 @@ def segments() -> list[Path]:
 
 
 def waiting() -> Waiting | None:
-    """Return what is in the spool; None where there is none, or none that can be read."""
+    """Return the contents of the spool; None if there is no spool or it cannot be read."""
     directory = spool_dir()
     try:
         sizes = _sizes(directory) if directory else None
-    except OSError:  # the check says what is wrong
+    except OSError:  # `check` reports it
         return None
     if directory is None or sizes is None:
         return None
@@ -98,7 +98,7 @@ def waiting() -> Waiting | None:
 
 @contextmanager
 def claim(segment: Path) -> Iterator[BinaryIO | None]:
-    """Open a segment for whoever comes first, until the end of the block; it is None where somebody else has it."""
+    """Open and lock a segment during the block; yield None if another process or thread holds it, or it is gone."""
     try:
         file = segment.open("rb")
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def claim(segment: Path) -> Iterator[BinaryIO | None]:
 
 
 def records(file: BinaryIO) -> list[bytes]:
-    """Return the complete records of a segment, without half a one at its end: its process was killed."""
+    """Return the complete records of a segment, without the partial one that a killed process left at its end."""
     return [line for line in file.read().split(b"\n")[:-1] if line]
 
 
@@ -125,14 +125,14 @@ def decode(record: bytes) -> Batch:
 
 
 def set_aside(segment: Path, damaged: list[bytes]) -> Path:
-    """Write damaged records to a file of their own beside their segment."""
+    """Write damaged records to a separate file beside their segment, and return its path."""
     path = segment.with_suffix(DAMAGED)
     path.write_bytes(b"".join(record + b"\n" for record in damaged))
     return path
 
 
 def _append(descriptor: int, record: bytes) -> bool:
-    """Append a record, or nothing. Raises OSError where half of it cannot be taken back; nothing may follow it then."""
+    """Append a whole record or nothing. Raises OSError if a partial record cannot be removed again."""
     size = os.fstat(descriptor).st_size
     try:
         if os.write(descriptor, record) == len(record):
@@ -140,16 +140,16 @@ def _append(descriptor: int, record: bytes) -> bool:
     except OSError as error:  # nothing was written
         return _refuse(error)
     os.ftruncate(descriptor, size)
-    return _refuse("there is no room for it")
+    return _refuse("the disk is full")
 
 
 def _refuse(cause: OSError | str) -> bool:
-    warn_once(f"The spool takes no batch, which is kept in memory instead: {cause}")
+    warn_once(f"Could not spool a batch; it is kept in memory instead: {cause}")
     return False
 
 
 def _start_afresh() -> None:
-    """Leave its segments to the process that this one was forked from."""
+    """Leave the segments to the parent process."""
     _free.clear()
 
 
@@ -157,7 +157,7 @@ after_fork(_start_afresh)
 
 
 def _reopened(directory: Path) -> tuple[Path, int] | None:
-    """Return a segment of this process that has room; None where there is none, or others are reading it."""
+    """Return an open segment of this process that is not full or being read; None if there is none."""
     try:
         path = _free.popleft()
     except IndexError:
@@ -166,7 +166,7 @@ def _reopened(directory: Path) -> tuple[Path, int] | None:
         return None
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    except FileNotFoundError:  # an aggregation has counted it
+    except FileNotFoundError:  # an aggregation has stored and deleted it
         return None
     has_room = False
     try:
@@ -178,14 +178,14 @@ def _reopened(directory: Path) -> tuple[Path, int] | None:
 
 
 def _begun(directory: Path) -> tuple[Path, int]:
-    """Return a new segment. Raises OSError where there is no room for one."""
+    """Return a new open segment. Raises OSError if the spool or the disk is full."""
     if sum(_sizes(directory)) >= MAX_SPOOL:
         raise OSError(f"{directory} holds {MAX_SPOOL} bytes")
     path = directory / f"{os.getpid()}-{token_hex(8)}{SEGMENT}"
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o660)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody else knows of it yet
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # succeeds at once: no other process knows the file
         new.rename(path)
     except OSError:
         new.unlink(missing_ok=True)
@@ -195,7 +195,7 @@ def _begun(directory: Path) -> tuple[Path, int]:
 
 
 def _is_mine(descriptor: int) -> bool:
-    """Lock a segment without waiting, and tell whether it is still there and nobody else has it."""
+    """Try to lock a segment, without waiting; return whether that succeeded and the file still exists."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -204,7 +204,7 @@ def _is_mine(descriptor: int) -> bool:
 
 
 def _close(descriptor: int) -> None:
-    """Close a segment, and unlock it: a process that was forked meanwhile has it open, too, and would hold the lock."""
+    """Unlock and close a segment. Closing alone is not enough if a process forked meanwhile has it open, too."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
@@ -219,5 +219,5 @@ def _sizes(directory: Path) -> list[int]:
 def _sizes_of(found: Iterable[os.DirEntry[str]]) -> Iterator[int]:
     for entry in found:
         if entry.name.endswith(SEGMENT):
-            with suppress(FileNotFoundError):  # an aggregation has counted it meanwhile
+            with suppress(FileNotFoundError):  # an aggregation has stored and deleted it meanwhile
                 yield entry.stat().st_size

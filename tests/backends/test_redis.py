@@ -205,15 +205,15 @@ def write_what_is_kept():
 
 
 def test_a_batch_whose_answer_was_lost_counts_once_when_it_comes_again(proxy, in_redis):
-    shield = get_backend()
+    retrying = get_backend()
     metric("first")
     proxy.loses_answers = True
     metric("orders", 4)
-    assert shield.kept == 1
+    assert retrying.kept == 1
     proxy.loses_answers = False
     metric("last")
     write_what_is_kept()
-    assert sorted((key.slug, summary.count) for key, summary in held(shield.backend).items()) == [
+    assert sorted((key.slug, summary.count) for key, summary in held(retrying.backend).items()) == [
         ("first", 1),
         ("last", 1),
         ("orders", 1),

@@ -203,18 +203,18 @@ class TestAServerWithAName:
 
     def test_a_silent_name_server_holds_up_one_batch_for_a_moment_and_loses_none(self, names, server, monkeypatch):
         monkeypatch.setattr(statsd, "PATIENCE", 1)
-        shield = RetryingBackend(load_backend(STATSD))
-        shield._breaker._pause = 60  # longer than this test
+        retrying = RetryingBackend(load_backend(STATSD))
+        retrying._breaker._pause = 60  # longer than this test
         started = time.monotonic()
         for number in range(20):
-            shield.write(Batch({key("orders"): one(number)}))
+            retrying.write(Batch({key("orders"): one(number)}))
         assert time.monotonic() - started < 20 * statsd.PATIENCE / 2
         # What came after three failures was not tried, and is one batch.
-        assert (shield.kept, server.lines(), names.lookups) == (4, [], 1)
+        assert (retrying.kept, server.lines(), names.lookups) == (4, [], 1)
         names.answering.set()
         wait_for_address(load_backend(STATSD))
-        shield.write(Batch({key("orders"): one(20)}))
-        shield.retry()
+        retrying.write(Batch({key("orders"): one(20)}))
+        retrying.retry()
         assert sum(int(line.removeprefix("orders:").removesuffix("|c")) for line in server.lines()) == sum(range(21))
 
 

@@ -17,6 +17,7 @@ from app_metrics.models.creation import create_metric
 from app_metrics.models.pending import PendingBatches, held, is_complete
 from app_metrics.models.queries import Sources
 from app_metrics.storage.ledger import write_once
+from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import replaced_backend
 
 pytestmark = pytest.mark.every_database
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.every_database
 DATE = date(2026, 5, 31)
 
 
-class Destination:
+class Destination(MetricsBackend):
     """A backend that holds batches elsewhere."""
 
     def __init__(self, *batches):

@@ -49,7 +49,7 @@ def test_a_scope_of_very_many_keys_hands_over_early_and_loses_none(written: Jour
     assert written.count("calls") == 25_000
 
 
-def test_the_collector_of_a_request_hands_over_once_however_many_keys_it_has(written: Journal, settings: Any) -> None:
+def test_the_scope_of_a_request_hands_over_once_however_many_keys_it_has(written: Journal, settings: Any) -> None:
     settings.APP_METRICS_MAX_LABEL_SETS = 1_000_000
     scope = Scope()
     for number in range(25_000):
@@ -140,7 +140,7 @@ def test_a_commit_after_the_end_of_the_scope_is_written(written: Journal) -> Non
     assert written.count("orders") == 1
 
 
-def test_threads_that_add_to_one_collector_sum_exactly(written: Journal) -> None:
+def test_threads_that_add_to_one_scope_sum_exactly(written: Journal) -> None:
     scope = Scope()
 
     def add() -> None:
@@ -153,7 +153,7 @@ def test_threads_that_add_to_one_collector_sum_exactly(written: Journal) -> None
     assert written.count("calls") == 40_000
 
 
-def test_nothing_is_lost_while_the_collector_is_being_closed(written: Journal) -> None:
+def test_nothing_is_lost_while_the_scope_is_being_closed(written: Journal) -> None:
     for _ in range(50):
         scope = Scope()
         _run_at_once([lambda scope=scope: [scope.add(ONE) for _ in range(50)]] * 4 + [scope.close])
@@ -192,7 +192,7 @@ def _run_at_once(functions: list) -> None:
         sys.setswitchinterval(before)
 
 
-def test_a_task_and_a_worker_thread_see_the_collector(written: Journal) -> None:
+def test_a_task_and_a_worker_thread_see_the_scope(written: Journal) -> None:
     async def record(slug: str) -> None:
         metric(slug)
 
@@ -209,7 +209,7 @@ def test_a_task_and_a_worker_thread_see_the_collector(written: Journal) -> None:
     assert written.slugs == ["async_to_sync", "create_task", "gather", "sync_to_async", "to_thread"]
 
 
-def test_a_raw_thread_has_no_collector_and_is_written_at_once(written: Journal) -> None:
+def test_a_raw_thread_has_no_scope_and_is_written_at_once(written: Journal) -> None:
     with collect():
         metric("scope")
         thread = threading.Thread(target=metric, args=("thread",))
@@ -219,7 +219,7 @@ def test_a_raw_thread_has_no_collector_and_is_written_at_once(written: Journal) 
     assert written.slugs == ["scope", "thread"]
 
 
-def test_two_empty_collectors_are_not_equal() -> None:
+def test_two_empty_scopes_are_not_equal() -> None:
     """asgiref copies a context variable back to the caller only where its value differs."""
     assert Scope() != Scope()
 

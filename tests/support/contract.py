@@ -46,10 +46,10 @@ class BackendContract:
         for _ in range(2):
             assert load_backend(self.path).write(batch) is None
 
-    def test_it_answers_what_its_shield_asks(self, database):
-        shield = RetryingBackend(load_backend(self.path))
-        assert {type(answer) for answer in (shield.blocks, shield.feeds_totals, shield.is_durable())} == {bool}
-        assert shield.drain() is None
+    def test_it_answers_what_a_retrying_backend_asks(self, database):
+        retrying = RetryingBackend(load_backend(self.path))
+        assert {type(answer) for answer in (retrying.blocks, retrying.feeds_totals, retrying.is_durable())} == {bool}
+        assert retrying.drain() is None
 
     def test_it_is_one_object_for_all_threads(self, database):
         seen = set()

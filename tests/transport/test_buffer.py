@@ -21,6 +21,7 @@ from app_metrics.core.dropped import DROPPED_SLUG, take_entries
 from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport import buffer as buffering
+from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.buffer import Buffer
 from app_metrics.transport.merging import MAX_SUMMARIES, Merging
 from scripts.server import HOST
@@ -280,7 +281,7 @@ from app_metrics.transport import buffer
 """
 
 
-class Printing:
+class Printing(MetricsBackend):
     """A backend that says which process wrote what."""
 
     first = os.getpid()

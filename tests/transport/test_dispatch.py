@@ -25,6 +25,7 @@ from app_metrics.core.dropped import DROPPED_SLUG, take_entries
 from app_metrics.core.labels import NO_LABELS
 from app_metrics.core.summary import COUNTER, Summary
 from app_metrics.models import Item
+from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import get_backend
 from tests.support.serving import METRICS, Journal, journal, witnessed
 from tests.support.waiting import wait_until
@@ -49,7 +50,7 @@ class Flaky(Journal):
         super().write(batch)
 
 
-class Unbuildable:
+class Unbuildable(MetricsBackend):
     def __init__(self) -> None:
         raise KeyError("a setting of this backend")
 

@@ -1,4 +1,4 @@
-"""The shield around a backend: what it keeps, when it tries again, and when it gives up."""
+"""The retrying backend: what it keeps, when it tries again, and when it gives up."""
 
 import logging
 import threading
@@ -12,6 +12,7 @@ from app_metrics.core.batch import Batch
 from app_metrics.core.dropped import DROPPED_SLUG, REFUSED, take_entries
 from app_metrics.models import Item
 from app_metrics.transport import circuit_breaker
+from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.circuit_breaker import FAILURES, FIRST_PAUSE
 from app_metrics.transport.loading import load_backend, replaced_backend
 from app_metrics.transport.retry_queue import MERGED
@@ -19,7 +20,7 @@ from app_metrics.transport.retrying import MAX_REFUSALS, RetryingBackend
 from tests.support.contract import batch_of
 
 
-class Picky:
+class Picky(MetricsBackend):
     """A backend that refuses one slug, or everything while it is `down`."""
 
     def __init__(self):
@@ -38,7 +39,7 @@ class Picky:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time that the breaker and the shield see."""
+    """The time that the circuit breaker and the retrying backend see."""
 
     class Clock:
         now = 1000.0
@@ -49,32 +50,32 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def down(clock):
-    """A shield whose destination failed until it was left alone, and the destination."""
+    """A retrying backend whose destination failed until the breaker opened, and the destination."""
     backend = Picky()
     backend.down = True
-    shield = RetryingBackend(backend)
+    retrying = RetryingBackend(backend)
     for _ in range(FAILURES):
-        shield.write(batch_of("orders"))
-    return shield, backend
+        retrying.write(batch_of("orders"))
+    return retrying, backend
 
 
 def test_what_is_kept_is_not_tried_within_a_transaction_that_may_roll_back(transactional_database):
-    shield = RetryingBackend(load_backend("app_metrics.backends.db"))
-    shield.keep(batch_of("kept"))
+    retrying = RetryingBackend(load_backend("app_metrics.backends.db"))
+    retrying.keep(batch_of("kept"))
     with transaction.atomic(using=transactional_database):
-        shield.write(batch_of("undone"))
+        retrying.write(batch_of("undone"))
         transaction.set_rollback(True, using=transactional_database)
     assert not Item.objects.exists()
-    shield.write(batch_of("next"))
+    retrying.write(batch_of("next"))
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["kept", "next"]
 
 
 def test_a_batch_refused_while_others_are_taken_is_dropped_in_the_end_and_counted():
     backend = Picky()
-    shield = RetryingBackend(backend)
-    shield.write(batch_of("refused"))
+    retrying = RetryingBackend(backend)
+    retrying.write(batch_of("refused"))
     for _ in range(MAX_REFUSALS + 5):
-        shield.write(batch_of("orders"))
+        retrying.write(batch_of("orders"))
     assert backend.tries == 1 + MAX_REFUSALS
     assert backend.taken == ["orders"] * (MAX_REFUSALS + 5)
     assert [entry[0:3:2] for entry in take_entries()] == [(DROPPED_SLUG, f'{{"reason":"{REFUSED}"}}')]
@@ -83,12 +84,12 @@ def test_a_batch_refused_while_others_are_taken_is_dropped_in_the_end_and_counte
 def test_an_outage_of_any_length_drops_nothing_for_being_refused():
     backend = Picky()
     backend.down = True
-    shield = RetryingBackend(backend)
+    retrying = RetryingBackend(backend)
     for _ in range(MAX_REFUSALS + 5):
-        shield.write(batch_of("orders"))
-        shield.retry()
+        retrying.write(batch_of("orders"))
+        retrying.retry()
     backend.down = False
-    shield.retry()
+    retrying.retry()
     assert backend.events == MAX_REFUSALS + 5
     assert take_entries() == []
 
@@ -96,46 +97,46 @@ def test_an_outage_of_any_length_drops_nothing_for_being_refused():
 def test_an_outage_is_logged_with_one_traceback(caplog):
     backend = Picky()
     backend.down = True
-    shield = RetryingBackend(backend)
+    retrying = RetryingBackend(backend)
     with caplog.at_level(logging.ERROR, "app_metrics"):
         for _ in range(3):
-            shield.write(batch_of("orders"))
+            retrying.write(batch_of("orders"))
     assert [bool(record.exc_info) for record in caplog.records] == [True, False, False]
 
 
 def test_a_destination_that_keeps_failing_is_left_alone_and_asked_from_time_to_time(down, clock):
-    shield, backend = down
+    retrying, backend = down
     for _ in range(1000):
-        shield.write(batch_of("orders"))
+        retrying.write(batch_of("orders"))
     assert backend.tries == FAILURES
     clock.now += FIRST_PAUSE
     for _ in range(1000):
-        shield.write(batch_of("orders"))
+        retrying.write(batch_of("orders"))
     assert backend.tries == FAILURES + 1
 
 
 def test_what_it_missed_comes_once_it_is_back_and_what_it_may_have_seen_under_its_own_id(clock):
     backend = Picky()
     backend.down = True
-    shield = RetryingBackend(backend)
+    retrying = RetryingBackend(backend)
     seen = [batch_of("orders") for _ in range(FAILURES)]
     for batch in seen:
-        shield.write(batch)
+        retrying.write(batch)
     for _ in range(100):
-        shield.write(batch_of("orders"))
+        retrying.write(batch_of("orders"))
     backend.down = False
     clock.now += FIRST_PAUSE
-    shield.write(batch_of("orders"))
+    retrying.write(batch_of("orders"))
     assert backend.events == FAILURES + 101
     assert {batch.id for batch in seen} < set(backend.ids)
     assert len(backend.ids) == FAILURES + 2  # one for all that it never saw, and the one at hand
-    assert shield.kept == 0
+    assert retrying.kept == 0
 
 
 def test_catching_up_takes_a_callers_thread_no_longer_than_the_timeout(down, clock):
-    shield, backend = down
+    retrying, backend = down
     for _ in range(10):
-        shield.keep(batch_of("orders"))
+        retrying.keep(batch_of("orders"))
     backend.down = False
 
     def slow(batch):
@@ -144,99 +145,99 @@ def test_catching_up_takes_a_callers_thread_no_longer_than_the_timeout(down, clo
 
     backend.write = slow
     clock.now += FIRST_PAUSE
-    shield.write(batch_of("next"))
+    retrying.write(batch_of("next"))
     assert backend.events == 1 + 1 + 2  # the look, the batch at hand, and what fits
-    assert shield.kept == FAILURES + 10 - 3
+    assert retrying.kept == FAILURES + 10 - 3
 
 
 def test_a_bad_batch_between_good_ones_does_not_make_the_destination_look_away():
     backend = Picky()
-    shield = RetryingBackend(backend)
+    retrying = RetryingBackend(backend)
     for _ in range(50):
-        shield.write(batch_of("refused"))
-        shield.write(batch_of("orders"))
+        retrying.write(batch_of("refused"))
+        retrying.write(batch_of("orders"))
     assert backend.taken == ["orders"] * 50
 
 
 def test_a_callers_broken_transaction_does_not_make_the_database_look_away(transactional_database, clock):
-    shield = RetryingBackend(load_backend("app_metrics.backends.db"))
+    retrying = RetryingBackend(load_backend("app_metrics.backends.db"))
     with transaction.atomic(using=transactional_database):
         transaction.set_rollback(True, using=transactional_database)
         for _ in range(FAILURES):
-            shield.write(batch_of("orders"))
-    shield.write(batch_of("next"))
+            retrying.write(batch_of("orders"))
+    retrying.write(batch_of("next"))
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["next", *["orders"] * FAILURES]
 
 
 def test_within_a_transaction_nobody_looks_whether_the_database_is_back(transactional_database, clock):
-    shield = RetryingBackend(load_backend("app_metrics.backends.db"))
+    retrying = RetryingBackend(load_backend("app_metrics.backends.db"))
     for _ in range(FAILURES):
-        shield._breaker.failed()
+        retrying._breaker.failed()
     clock.now += FIRST_PAUSE
     with transaction.atomic(using=transactional_database):
-        shield.write(batch_of("first"))
+        retrying.write(batch_of("first"))
         transaction.set_rollback(True, using=transactional_database)
     assert not Item.objects.exists()
-    shield.write(batch_of("second"))
+    retrying.write(batch_of("second"))
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["first", "second"]
 
 
 def test_an_outage_without_end_takes_bounded_memory_and_counts_what_it_drops(settings, clock):
     settings.APP_METRICS_RETRY_LIMIT = 5
-    shield = RetryingBackend(backend := Picky())
+    retrying = RetryingBackend(backend := Picky())
     backend.down = True
     written = FAILURES + 10 * MERGED
     for number in range(written):
-        shield.write(batch_of(f"slug-{number}"))
-    assert shield.kept == FAILURES + 5
+        retrying.write(batch_of(f"slug-{number}"))
+    assert retrying.kept == FAILURES + 5
     backend.down = False
-    shield.retry()
+    retrying.retry()
     assert len(backend.taken) == FAILURES + 5 * MERGED
     assert backend.events + sum(number for *_, number, _ in take_entries()) == written
 
 
 def test_an_outage_of_any_length_loses_nothing_of_thousands_of_series_that_come_again_and_again(settings, clock):
     settings.APP_METRICS_RETRY_LIMIT = 10
-    shield = RetryingBackend(backend := Picky())
+    retrying = RetryingBackend(backend := Picky())
     backend.down = True
     requests = [batch_of(*(f"slug-{number}" for number in range(first, first + 10))) for first in range(0, 3000, 10)]
     for _ in range(20):
         clock.now += 31  # somebody looks each time
         for request in requests:
-            shield.write(Batch(request.summaries))
+            retrying.write(Batch(request.summaries))
     backend.down = False
-    shield.retry()
+    retrying.retry()
     assert take_entries() == []
     assert backend.events == 20 * 3000
 
 
 def test_an_outage_without_end_loses_nothing_where_the_same_is_counted_again_and_again(down):
-    shield, backend = down
+    retrying, backend = down
     for _ in range(10_000):
-        shield.write(batch_of("orders", "downloads"))
+        retrying.write(batch_of("orders", "downloads"))
     backend.down = False
-    shield.retry()
+    retrying.retry()
     assert backend.events == FAILURES + 20_000
     assert take_entries() == []
 
 
 def test_batches_of_many_threads_are_all_there_when_it_is_back(down):
-    shield, backend = down
+    retrying, backend = down
     threads = [
-        threading.Thread(target=lambda: [shield.write(batch_of("orders")) for _ in range(500)]) for _ in range(8)
+        threading.Thread(target=lambda: [retrying.write(batch_of("orders")) for _ in range(500)]) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     backend.down = False
-    shield.retry()
+    retrying.retry()
     assert backend.events == FAILURES + 4000
 
 
 def test_a_backend_need_not_be_hashable():
     @dataclass
-    class Unhashable:
+    class Unhashable(MetricsBackend):
         count: int = 0
 
         def write(self, batch):
@@ -277,22 +278,22 @@ def test_batches_that_are_refused_bar_no_others_for_longer_than_some_looks(monke
 
     monkeypatch.setattr(circuit_breaker.time, "monotonic", lambda: Clock.now)
     backend = Picky()
-    shield = RetryingBackend(backend)
+    retrying = RetryingBackend(backend)
     for _ in range(3):
-        shield.write(batch_of("refused"))
+        retrying.write(batch_of("refused"))
     for _ in range(20):
         Clock.now += 31
-        shield.write(batch_of("orders"))
-    shield.retry()
+        retrying.write(batch_of("orders"))
+    retrying.retry()
     assert len(backend.taken) > 1
-    assert shield.kept <= 3
+    assert retrying.kept <= 3
 
 
 def test_at_the_end_of_a_process_one_batch_that_fails_keeps_no_other_from_being_tried():
     backend = Picky()
-    shield = RetryingBackend(backend)
-    shield.keep(batch_of("refused"))
+    retrying = RetryingBackend(backend)
+    retrying.keep(batch_of("refused"))
     for _ in range(5):
-        shield.keep(batch_of("orders"))
-    shield.retry()
-    assert (backend.taken, shield.kept) == (["orders"] * 5, 1)
+        retrying.keep(batch_of("orders"))
+    retrying.retry()
+    assert (backend.taken, retrying.kept) == (["orders"] * 5, 1)

@@ -280,12 +280,12 @@ def test_a_batch_that_can_go_nowhere_is_kept_at_once(use, monkeypatch):
     monkeypatch.setattr("app_metrics.storage.ledger._write", fail)
     with refusing() as port:
         use(f"redis://127.0.0.1:{port}/0")
-        shield = RetryingBackend(MetricsBackend())
-        shield.write(batch_of("orders"))
-        assert shield.kept == len(tries) == 1
+        retrying = RetryingBackend(MetricsBackend())
+        retrying.write(batch_of("orders"))
+        assert retrying.kept == len(tries) == 1
         monkeypatch.undo()
         use(f"redis://127.0.0.1:{port}/0")
-        shield.retry()
+        retrying.retry()
     assert Item.objects.count() == 1
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import celery  # noqa: F401 - before Django is ready, as in every worker
 from django.conf import settings
 
+from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import load_backend
 from tests.soak.brokers.apps import make_app
 from tests.support.processes import configure
 
 
-class FailsOnce:
+class FailsOnce(MetricsBackend):
     """A backend that fails once in each process, and leaves a file to tell."""
 
     def __init__(self) -> None:

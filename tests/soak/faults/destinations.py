@@ -1,7 +1,7 @@
 """Where the sites of the harness record to: one class per backend and database.
 
-The composite backend is none: it hands each batch to a shield of each of its destinations, which are those of here.
-Its own tests have one fail beside another.
+The composite backend has no class here: it passes each batch to its destinations, each wrapped by a retrying backend,
+and they are the backends below. Its own tests let one destination fail beside another.
 """
 
 import os

@@ -145,17 +145,17 @@ def write_late(journal, seed, seconds):
 
 def write_twice(journal, seed, batches):
     """Write each batch twice before it is aggregated; return how many were written."""
-    shield = get_backend()
-    once = shield.write
-    shield.write = lambda batch: (once(batch), once(batch))
+    retrying = get_backend()
+    once = retrying.write
+    retrying.write = lambda batch: (once(batch), once(batch))
     return write(journal, seed, batches=batches, pause=0)
 
 
 def write_again(journal, seed, batches):
     """Write batches, and each once more when all were counted, and aggregated away; return how many there were."""
-    shield, batches_written = get_backend(), []
-    once = shield.write
-    shield.write = lambda batch: (batches_written.append(batch), once(batch))
+    retrying, batches_written = get_backend(), []
+    once = retrying.write
+    retrying.write = lambda batch: (batches_written.append(batch), once(batch))
     written = write(journal, seed, batches=batches, pause=0)
     bring_home()
     for batch in batches_written:
