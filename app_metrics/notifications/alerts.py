@@ -24,7 +24,7 @@ from ..conf import settings, time_zone
 from ..core.calendar import latest_closed, locate, starts_at
 from ..core.formatting import shown
 from ..core.numbers import QUANTUM, Number
-from ..core.periods import HOUR, Period, Start, hour_start, hours_in
+from ..core.periods import HOUR, Period, Start, bucket, hour_start, hours_in
 from ..core.plain_text import one_line
 from ..core.summary import headline
 from ..models import Alert, Metric
@@ -143,7 +143,8 @@ def _value(rule: AlertRule, metric: Metric, start: Start) -> Number | None:
 def _latest_closed(period: Period, now: datetime) -> Start:
     day, hour = locate(HOUR, now)
     if period == HOUR:
-        return locate(HOUR, hour_start(day, hour, time_zone()) - timedelta(seconds=1))
+        zone = time_zone()
+        return bucket(int(hour_start(day, hour, zone).timestamp()) - 1, zone)
     return latest_closed(period, day), 0
 
 

@@ -254,7 +254,7 @@ def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_b
     original, adds = planning._move_on, []
 
     def beaten(*arguments):
-        with patch.object(sending, "_move_on", original):
+        with patch.object(planning, "_move_on", original):
             planning.plan(made, date(2026, 11, 24))  # the other one
         return original(*arguments)
 
@@ -262,9 +262,9 @@ def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_b
         adds.extend((period, start) for start in starts)
 
     with (
-        patch.object(sending, "_move_on", beaten),
+        patch.object(planning, "_move_on", beaten),
         patch.object(
-            sending, "_add", side_effect=lambda of, period, starts, now: adds.extend((period, s) for s in starts)
+            planning, "_add", side_effect=lambda of, period, starts, now: adds.extend((period, s) for s in starts)
         ),
     ):
         run("2026-11-24 06:00")
