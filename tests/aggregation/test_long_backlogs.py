@@ -11,7 +11,7 @@ import pytest
 from django.db import connections, transaction
 
 from app_metrics import collect, gauge, metric
-from app_metrics.aggregation import run
+from app_metrics.aggregation import chunks
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import MICROSECONDS, Summary
 from app_metrics.models import Item, Total
@@ -99,7 +99,7 @@ def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then
 ):
     if connections[transactional_database].vendor != "postgresql":
         pytest.skip("the other databases begin at the oldest item each time")
-    monkeypatch.setattr(run, "LOOK_BACK", look_back)
+    monkeypatch.setattr(chunks, "LOOK_BACK", look_back)
     for _ in range(6):
         metric("late")
     assert aggregate_while_one_commits_late(write_before_all_others, lambda items: year_counts()) == expected

@@ -442,9 +442,9 @@ def test_the_widest_range_has_no_more_than_a_thousand_points_and_reads_no_more(p
 )
 def test_starts_are_counted_and_reached_as_the_calendar_goes_through_them(period, start, days, weekday):
     starts = list(period.starts_between(start, start + timedelta(days=days), weekday))
-    assert views._steps(period, starts[0], starts[-1]) == len(starts) - 1
-    assert [views._shifted(period, starts[0], steps) for steps in range(len(starts))] == starts
-    assert views._shifted(period, starts[-1], 1 - len(starts)) == starts[0]
+    assert period.steps(starts[0], starts[-1]) == len(starts) - 1
+    assert [period.shift(starts[0], steps) for steps in range(len(starts))] == starts
+    assert period.shift(starts[-1], 1 - len(starts)) == starts[0]
 
 
 # Totals

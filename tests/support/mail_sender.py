@@ -73,12 +73,12 @@ def arm(step):
     import smtplib
 
     from app_metrics.notifications import outbox
-    from app_metrics.reports import sending
+    from app_metrics.reports import planning, sending
 
     arms = {
         "aggregated": lambda: after(sending, "aggregate"),
-        "schedule moved on, not committed": lambda: before(sending, "_add"),
-        "planned, not committed": lambda: after(sending, "_add"),
+        "schedule moved on, not committed": lambda: before(planning, "_add"),
+        "planned, not committed": lambda: after(planning, "_add"),
         "planned": lambda: after(sending, "plan"),
         "before the claim": lambda: before(outbox, "_claim", is_victims),
         "claimed": lambda: after(outbox, "_claim", is_victims),
