@@ -20,7 +20,7 @@ from .contrib.signal_rules import compile_signals
 from .contrib.url_names import url_names
 from .contrib.url_rules import EVERY, MIDDLEWARE, compile_urls
 from .contrib.url_rules import SETTING as URLS
-from .core.setting_rules import SettingError, suggest
+from .core.setting_rules import SettingError, SettingReader, suggest
 from .dashboard.health import OLD_BACKLOG
 from .dashboard.svg import can_draw
 from .models import Item
@@ -120,7 +120,7 @@ def _unknown_urls(rules: Iterable[str]) -> Iterator[SettingError]:
     known = {EVERY, *(name for name, _ in url_names(get_resolver()))}
     for name in rules:
         if name not in known:
-            yield SettingError("E002", f"{URLS}[{name!r}] is the name of no URL.", suggest(name, sorted(known)))
+            yield SettingReader("E002", URLS).entry(name).error("is the name of no URL", suggest(name, sorted(known)))
 
 
 def _unknown_settings() -> Iterator[CheckMessage]:
