@@ -14,13 +14,13 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
-from .conf import DEFAULT_BACKEND, AppMetricsConf, backend_path, settings
+from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, settings
 from .contrib.model_rules import compile_models
 from .contrib.signal_rules import compile_signals
 from .contrib.url_names import url_names
 from .contrib.url_rules import EVERY, MIDDLEWARE, compile_urls
 from .contrib.url_rules import SETTING as URLS
-from .core.setting_rules import SettingError, suggest
+from .core.setting_rules import SettingError, SettingReader, suggest
 from .dashboard.health import OLD_BACKLOG
 from .dashboard.svg import can_draw
 from .models import Item
@@ -30,7 +30,6 @@ from .reports.declared_sets import compile_sets
 from .reports.recipients import UNSUBSCRIBE
 from .transport import spool
 from .transport.loading import get_backend
-from .values import VALUES
 
 
 @register("app_metrics")
@@ -121,25 +120,21 @@ def _unknown_urls(rules: Iterable[str]) -> Iterator[SettingError]:
     known = {EVERY, *(name for name, _ in url_names(get_resolver()))}
     for name in rules:
         if name not in known:
-            yield SettingError("E002", f"{URLS}[{name!r}] is the name of no URL.", suggest(name, sorted(known)))
-
-
-def _known_settings() -> list[str]:
-    return [f"APP_METRICS_{name}" for name in AppMetricsConf._meta.names]
+            yield SettingReader("E002", URLS).entry(name).error("is the name of no URL", suggest(name, sorted(known)))
 
 
 def _unknown_settings() -> Iterator[CheckMessage]:
-    known = [*_known_settings(), "APP_METRIC_BACKEND"]
+    known = [*(f"APP_METRICS_{name}" for name in SETTINGS), "APP_METRIC_BACKEND"]
     for name in dir(settings):
         if name.startswith("APP_METRIC") and name not in known:
             yield CheckWarning(f"There is no setting {name}.", hint=suggest(name, known), id="app_metrics.W001")
 
 
 def _bad_values() -> Iterator[CheckMessage]:
-    for name, (is_good, hint) in VALUES.items():
-        value = getattr(settings, name)
-        if not is_good(value):
-            yield Error(f"{name} is {value!r}.", hint=hint, id="app_metrics.E010")
+    for name, setting in SETTINGS.items():
+        value = getattr(settings, f"APP_METRICS_{name}")
+        if not setting.is_valid(value):
+            yield Error(f"APP_METRICS_{name} is {value!r}.", hint=setting.hint, id="app_metrics.E010")
 
 
 def _spelled_twice() -> Iterator[CheckMessage]:

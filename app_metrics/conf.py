@@ -1,11 +1,16 @@
-"""Every setting, its default, and the few answers that follow from several of them."""
+"""Every setting in one table: its default, the values it may have, and the hint for a bad one.
+
+A new setting is one entry of `SETTINGS`, and a row of the table in the README.
+"""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from appconf import AppConf
@@ -13,118 +18,177 @@ from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-# Typed as the stubs cannot: they know only the settings of the project they were given.
+# `Any`, because the type stubs know only the settings of the project they were generated for.
 settings: Any = django_settings
 
 DEFAULT_BACKEND = "app_metrics.backends.db"
-DEFAULT_MAX_LABEL_SETS = 1000
-DEFAULT_RETRY_LIMIT = 100
-DEFAULT_TIMEOUT = 0.25
 MAX_TIMEOUT = 60
 MAX_FLUSH_INTERVAL = 3600
-DEFAULT_CATCH_UP = 3
 MAX_CATCH_UP = 366
 MAX_CHUNK_SIZE = 30_000
 
 
-class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
-    # Where batches go: the path of a module that holds `MetricsBackend`, or of a class.
-    BACKEND: str = DEFAULT_BACKEND
-    # The backends that `app_metrics.backends.composite` hands every batch to.
-    COMPOSITE_BACKENDS: Sequence[str] = ()
-    # The statsd server that `app_metrics.backends.statsd` sends to.
-    STATSD_URL: str = "udp://localhost:8125"
-    # What statsd names begin with, such as "mysite".
-    STATSD_PREFIX: str = ""
-    # Whether that server understands DogStatsD tags; labels are left out where it does not.
-    STATSD_TAGS: bool = False
-    # The Redis of `app_metrics.backends.redis`; `rediss://` is TLS, and user and password may stand before the host.
-    REDIS_URL: str = "redis://localhost:6379/0"
-    # Instead of the URL: a callable that returns a client of redis-py, such as a RedisCluster, or its dotted path.
-    REDIS_CLIENT: str | Callable[[], Any] | None = None
-    # What the keys in Redis begin with; sites that share a Redis database need different ones.
-    REDIS_PREFIX: str = "app_metrics"
-    # Parts that what Redis holds is spread over, each on one node of a cluster.
-    REDIS_SHARDS: int = 1
-    # The database alias that holds metrics, items and totals.
-    DATABASE: str = "default"
-    # Turn all recording into a no-op.
-    DISABLED: bool = False
-    # Raise on a bad argument (True) or log and drop it (False); None follows DEBUG.
-    STRICT: bool | None = None
-    # The time zone whose midnights begin a day; None follows TIME_ZONE.
-    TIME_ZONE: str | None = None
-    # The day on which a week begins: "monday" (ISO weeks) or "sunday".
-    WEEK_START: str = "monday"
-    # URL name → rule: what a response counts.
-    URLS: Mapping[str, Any] = {}
-    # Model label → event → rule: what saving and deleting counts.
-    MODELS: Mapping[str, Any] = {}
-    # Dotted path of a signal → rule: what sending it counts.
-    SIGNALS: Mapping[str, Any] = {}
-    # Count signups, logins, failed_logins and logouts.
-    AUTH: bool = False
-    # Count Celery's tasks, and time them, by name.
-    CELERY: bool = False
-    # Label sets a metric may have; further ones fold into one overflow series.
-    MAX_LABEL_SETS: int = DEFAULT_MAX_LABEL_SETS
-    # Failed batches a process keeps for the next try; the oldest is dropped beyond.
-    RETRY_LIMIT: int = DEFAULT_RETRY_LIMIT
-    # Seconds that a write over the network may take; beyond, the batch waits for the next try.
-    TIMEOUT: float = DEFAULT_TIMEOUT
-    # Seconds for which a process merges the batches of many requests before a thread writes them; 0 merges none.
-    FLUSH_INTERVAL: float = 0
-    # The directory where a process keeps failed batches, for the next aggregation there; None keeps them in memory.
-    SPOOL_DIR: str | PathLike[str] | None = None
-    # Items one aggregation transaction takes at most.
-    CHUNK_SIZE: int = 30_000
-    # Period → days after which its totals are deleted by `metrics_prune`; nothing is by default.
-    RETENTION: Mapping[str, int] = {}
-    # Name → metric set: what is reported, to whom and how often, without a click in the admin.
-    SETS: Mapping[str, Any] = {}
-    # Whether a report goes out when its metrics recorded nothing in the reported period.
-    SEND_ZERO_ACTIVITY: bool = True
-    # Reports per set and period that are sent late, where `metrics_send_mail` did not run in time.
-    CATCH_UP: int = DEFAULT_CATCH_UP
-    # The site's address, such as "https://example.com", for the links in mails.
-    BASE_URL: str | None = None
-    # Slug → milestones: all-time totals that are announced when they are reached.
-    MILESTONES: Mapping[str, Any] = {}
-    # Name → rule: what is told when a number is not as it should be.
-    ALERTS: Mapping[str, Any] = {}
-    # SHA-256 of the tokens, as hex digits in lower case, that open the JSON API and the Prometheus endpoint.
-    API_TOKENS: Sequence[str] = ()
+class Setting(NamedTuple):
+    """The default of a setting, the values it may have, and the hint of `manage.py check` for any other.
 
+    `is_valid` defaults to anything: the code that reads the setting has a check of its own.
+    """
+
+    default: Any
+    is_valid: Callable[[Any], bool] = lambda value: True
+    hint: str = ""
+
+
+def _switch(default: bool) -> Setting:
+    return Setting(default, lambda value: isinstance(value, bool), "Give True or False.")
+
+
+def _count(default: int, largest: int | None = None) -> Setting:
+    hint = f"Give a number from 1 to {largest}." if largest else "Give a number of at least 1."
+    return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint)
+
+
+def _is_seconds(value: Any, largest: float) -> bool:
+    return type(value) in (int, float) and 0 <= value <= largest
+
+
+def _is_zone(value: Any) -> bool:
+    try:
+        return value is None or bool(ZoneInfo(value))
+    except Exception:
+        return False
+
+
+def _is_prefix(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[\w.-]*", value, re.ASCII))
+
+
+def _is_site(value: Any) -> bool:
+    if value is None:
+        return True
+    # urlsplit() ignores some white space and line ends; an address has none.
+    if not isinstance(value, str) or any(each.isspace() for each in value):
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # "http://[half"
+        return False
+    return bool(parts.scheme in ("http", "https") and parts.netloc and not parts.query and not parts.fragment)
+
+
+SETTINGS = {
+    # Where batches go: the path of a module with a class `MetricsBackend`, or of a class.
+    "BACKEND": Setting(DEFAULT_BACKEND),
+    # The backends that `app_metrics.backends.composite` gives every batch to.
+    "COMPOSITE_BACKENDS": Setting(()),
+    # The statsd server of `app_metrics.backends.statsd`.
+    "STATSD_URL": Setting("udp://localhost:8125"),
+    # The prefix of names in statsd, such as "mysite".
+    "STATSD_PREFIX": Setting("", _is_prefix, 'Give letters, digits, "_", "-" and ".", such as "mysite", or "".'),
+    # Whether that server understands DogStatsD tags; labels are left out where it does not.
+    "STATSD_TAGS": _switch(False),
+    # The Redis of `app_metrics.backends.redis`: `rediss://` for TLS, user and password before the host.
+    "REDIS_URL": Setting("redis://localhost:6379/0"),
+    # Instead of the URL: a callable that returns a client of redis-py, such as a RedisCluster, or its dotted path.
+    "REDIS_CLIENT": Setting(None),
+    # The prefix of keys in Redis; sites that share a Redis database need different ones.
+    "REDIS_PREFIX": Setting("app_metrics"),
+    # The number of parts that the data in Redis is split into; each part is on one node of a cluster.
+    "REDIS_SHARDS": Setting(1),
+    # The database alias that holds metrics, items and totals.
+    "DATABASE": Setting("default"),
+    # Turn all recording into a no-op.
+    "DISABLED": _switch(False),
+    # Raise an error for a bad argument (True), or log and drop it (False); None follows DEBUG.
+    "STRICT": Setting(
+        None, lambda value: value is None or isinstance(value, bool), "Give True, False, or None for DEBUG."
+    ),
+    # The time zone in which days begin at midnight; None follows TIME_ZONE.
+    "TIME_ZONE": Setting(None, _is_zone, 'Name a time zone such as "Europe/Berlin", or None for TIME_ZONE.'),
+    # The day on which a week begins: "monday" (ISO weeks) or "sunday".
+    "WEEK_START": Setting("monday", lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
+    # URL name → rule: what a response counts.
+    "URLS": Setting({}),
+    # Model label → event → rule: what saving and deleting counts.
+    "MODELS": Setting({}),
+    # Dotted path of a signal → rule: what sending it counts.
+    "SIGNALS": Setting({}),
+    # Count signups, logins, failed_logins and logouts.
+    "AUTH": _switch(False),
+    # Count and time Celery tasks, by name.
+    "CELERY": _switch(False),
+    # Label sets that a metric may have; any more are folded into one overflow series.
+    "MAX_LABEL_SETS": _count(1000),
+    # Failed batches that a process keeps for the next try; beyond, the oldest is dropped.
+    "RETRY_LIMIT": _count(100),
+    # Seconds that a write over the network may take; after that, the batch is kept for the next try.
+    "TIMEOUT": Setting(
+        0.25,
+        lambda value: _is_seconds(value, MAX_TIMEOUT) and value > 0,
+        f"Give seconds, more than 0 and at most {MAX_TIMEOUT}.",
+    ),
+    # Seconds for which a process merges the batches of many requests before a thread writes them; 0 merges none.
+    "FLUSH_INTERVAL": Setting(
+        0,
+        lambda value: _is_seconds(value, MAX_FLUSH_INTERVAL),
+        f"Give seconds, at most {MAX_FLUSH_INTERVAL}, or 0.",
+    ),
+    # The directory where a process keeps failed batches for the next aggregation there; None keeps them in memory.
+    "SPOOL_DIR": Setting(None),
+    # Items that one transaction of the aggregation takes at most.
+    "CHUNK_SIZE": _count(30_000, MAX_CHUNK_SIZE),
+    # Period → days after which `metrics_prune` deletes its totals; by default it deletes none.
+    "RETENTION": Setting({}),
+    # Name → metric set: what is reported, to whom and how often.
+    "SETS": Setting({}),
+    # Whether a report is sent when its metrics recorded nothing in the reported period.
+    "SEND_ZERO_ACTIVITY": _switch(True),
+    # Missed reports that are still sent, per metric set and period, when `metrics_send_mail` did not run in time.
+    "CATCH_UP": _count(3, MAX_CATCH_UP),
+    # The address of the site, such as "https://example.com", for links in mails.
+    "BASE_URL": Setting(None, _is_site, 'Give the address of the site, such as "https://example.com", or None.'),
+    # Slug → milestones: all-time totals that are announced when they are reached.
+    "MILESTONES": Setting({}),
+    # Name → rule: the numbers to watch, and when to send an alert.
+    "ALERTS": Setting({}),
+    # SHA-256 hashes, as hex digits in lower case, of the tokens for the JSON API and the Prometheus endpoint.
+    "API_TOKENS": Setting(()),
+}
+
+
+class AppMetricsConf(AppConf):  # type: ignore[misc]  # untyped
     class Meta:
         prefix = "APP_METRICS"
 
+    locals().update({name: setting.default for name, setting in SETTINGS.items()})
 
-# Whether recording is a no-op. A variable, because every call asks: to read an attribute of Django's settings takes as
-# long as all the rest of the call.
+
+# Whether recording is a no-op. A variable, because every call needs it: reading an attribute of Django's settings
+# takes as long as the rest of the call.
 disabled = bool(settings.APP_METRICS_DISABLED)
 
 Answer = TypeVar("Answer")
-_remembered: list[Any] = []
+_cached: list[Any] = []
 
 
-def _remember(ask: Callable[[], Answer]) -> Callable[[], Answer]:
-    """Have a question to the settings, which every request asks, answered once until a setting changes."""
-    remembered = cache(ask)
-    _remembered.append(remembered)
-    return remembered
+def _cache(read: Callable[[], Answer]) -> Callable[[], Answer]:
+    """Cache an answer that requests need, until a setting changes."""
+    cached = cache(read)
+    _cached.append(cached)
+    return cached
 
 
 @receiver(setting_changed)
-def _ask_again(**kwargs: Any) -> None:
+def _clear_caches(**kwargs: Any) -> None:
     global disabled
     disabled = bool(settings.APP_METRICS_DISABLED)
-    for ask in _remembered:
-        ask.cache_clear()
+    for read in _cached:
+        read.cache_clear()
 
 
-@_remember
+@_cache
 def backend_path() -> str:
-    """Return the configured backend; `APP_METRIC_BACKEND`, the first README's spelling, works too."""
+    """Return the configured backend; `APP_METRIC_BACKEND`, the spelling of the first README, works too."""
     path: str = settings.APP_METRICS_BACKEND
     if path == DEFAULT_BACKEND:
         path = getattr(settings, "APP_METRIC_BACKEND", path)
@@ -136,9 +200,9 @@ def is_strict() -> bool:
     return bool(settings.DEBUG if strict is None else strict)
 
 
-@_remember
+@_cache
 def time_zone() -> ZoneInfo:
-    """Return the metrics time zone; TIME_ZONE serves while APP_METRICS_TIME_ZONE names none that exists."""
+    """Return the metrics time zone: TIME_ZONE, unless APP_METRICS_TIME_ZONE names one that exists."""
     try:
         return ZoneInfo(settings.APP_METRICS_TIME_ZONE or settings.TIME_ZONE or "UTC")
     except (ZoneInfoNotFoundError, ValueError, TypeError):
@@ -150,29 +214,29 @@ def first_weekday() -> int:
     return 7 if settings.APP_METRICS_WEEK_START == "sunday" else 1
 
 
-@_remember
+@_cache
 def max_label_sets() -> int:
-    return _positive(settings.APP_METRICS_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_SETS)
+    return _positive("MAX_LABEL_SETS")
 
 
-@_remember
+@_cache
 def retry_limit() -> int:
-    return _positive(settings.APP_METRICS_RETRY_LIMIT, DEFAULT_RETRY_LIMIT)
+    return _positive("RETRY_LIMIT")
 
 
-@_remember
+@_cache
 def timeout() -> float:
     """Return the seconds that a write over the network may take."""
-    return min(_seconds(settings.APP_METRICS_TIMEOUT), MAX_TIMEOUT) or DEFAULT_TIMEOUT
+    return min(_seconds("TIMEOUT"), MAX_TIMEOUT)
 
 
-@_remember
+@_cache
 def flush_interval() -> float:
-    """Return the seconds between two writes of what a process merges; 0 where it merges nothing."""
-    return min(_seconds(settings.APP_METRICS_FLUSH_INTERVAL), MAX_FLUSH_INTERVAL)
+    """Return the seconds between two writes of merged batches; 0 where a process merges none."""
+    return min(_seconds("FLUSH_INTERVAL"), MAX_FLUSH_INTERVAL)
 
 
-@_remember
+@_cache
 def spool_dir() -> Path | None:
     """Return the directory of the spool; None where there is none."""
     directory = settings.APP_METRICS_SPOOL_DIR
@@ -180,13 +244,20 @@ def spool_dir() -> Path | None:
 
 
 def catch_up() -> int:
-    return min(_positive(settings.APP_METRICS_CATCH_UP, DEFAULT_CATCH_UP), MAX_CATCH_UP)
+    return min(_positive("CATCH_UP"), MAX_CATCH_UP)
 
 
-def _positive(value: Any, default: int) -> int:
-    """Return a setting, or its default while it is none: `check` tells, and nothing is lost meanwhile."""
-    return value if type(value) is int and value > 0 else default
+def _positive(name: str) -> int:
+    number: int = _usable(name, lambda value: type(value) is int and value > 0)
+    return number
 
 
-def _seconds(value: Any) -> float:
-    return value if type(value) in (int, float) and 0 < value < math.inf else 0
+def _seconds(name: str) -> float:
+    seconds: float = _usable(name, lambda value: type(value) in (int, float) and 0 < value < math.inf)
+    return seconds
+
+
+def _usable(name: str, is_usable: Callable[[Any], bool]) -> Any:
+    """Return a setting, or its default while the value is bad: `manage.py check` reports it, and nothing is lost."""
+    value = getattr(settings, f"APP_METRICS_{name}")
+    return value if is_usable(value) else SETTINGS[name].default

@@ -55,7 +55,7 @@ def signal_rule(path=LOGGED_IN, **rule):
 
 # The id, the settings, and what the hint says.
 MISTAKES = [
-    ("E001", {URLS: ["page"]}, 'Map them: {"downloads:file": "downloads"}.'),
+    ("E001", {URLS: ["page"]}, 'Write it like this: {"downloads:file": "downloads"}.'),
     ("E001", {URLS: {"page": 5}}, "A rule is a slug, a mapping, or a list of those."),
     ("E001", {URLS: {"page": ["views", None]}}, "A rule is a slug, a mapping, or a list of those."),
     ("E001", {URLS: {"page": {"num": 1}}}, 'Add "slug": "…" to the mapping.'),
@@ -72,9 +72,9 @@ MISTAKES = [
     ("E001", url_rule(status="2yy"), 'List classes and codes: ["2xx", 302].'),
     ("E001", url_rule(status=["200"]), 'List classes and codes: ["2xx", 302].'),
     ("E001", url_rule(status=[99]), 'List classes and codes: ["2xx", 302].'),
-    ("E001", {MODELS: [("auth.User", "signups")]}, 'Map them: {"shop.Order": {"created": "new_orders"}}.'),
-    ("E001", {MODELS: {"auth.User": "signups"}}, 'Map them: {"created": "new_orders"}.'),
-    ("E001", {SIGNALS: LOGGED_IN}, f'Map them: {{"{LOGGED_IN}": "logins"}}.'),
+    ("E001", {MODELS: [("auth.User", "signups")]}, 'Write it like this: {"shop.Order": {"created": "new_orders"}}.'),
+    ("E001", {MODELS: {"auth.User": "signups"}}, 'Write it like this: {"created": "new_orders"}.'),
+    ("E001", {SIGNALS: LOGGED_IN}, f'Write it like this: {{"{LOGGED_IN}": "logins"}}.'),
     ("E002", {URLS: {"pgae": "views"}}, "Did you mean 'page'?"),
     ("E002", {URLS: {"shops:eu:item": "views"}}, "Did you mean 'regions:eu:item'?"),
     ("E003", {MODELS: {"auth.Usr": {"created": "signups"}}}, "Did you mean 'auth.User'?"),
@@ -92,7 +92,7 @@ MISTAKES = [
     ("E006", signal_rule(label={"plan": "user.plan"}), "Did you mean 'labels'?"),
     ("E007", {URLS: {"page": "Seitenaufrufe für alle"}}, "Name the metric 'seitenaufrufe-fur-alle', for instance."),
     ("E007", model_rule(slug=""), "Name the metric 'new_user_signup', for instance."),
-    ("E007", url_rule(timing="view seconds"), 'Name a timer: "checkout_seconds".'),
+    ("E007", url_rule(timing="view seconds"), "Name the metric 'view-seconds', for instance."),
     ("E008", url_rule(when="user.is_staff"), 'Give a path that begins with "request." or "response.", or the dotted'),
     ("E008", url_rule(when="app_metrics.apps.conf"), "or the dotted path of a callable."),
     ("E008", url_rule(when=5), "Give a dotted path or a callable."),
@@ -143,7 +143,7 @@ MISTAKES = [
         {"APP_METRICS_AUTH": True, "INSTALLED_APPS": ["django.contrib.contenttypes", "app_metrics"]},
         'Add "django.contrib.auth" to INSTALLED_APPS',
     ),
-    ("E017", {"APP_METRICS_SETS": ["Growth"]}, 'Write APP_METRICS_SETS = {"Growth": {"metrics":'),
+    ("E017", {"APP_METRICS_SETS": ["Growth"]}, 'Write it like this: {"Growth": {"metrics":'),
     ("E017", {"APP_METRICS_SETS": {"Growth": {"metrics": []}}}, 'Add "metrics": ["…"]'),
     (
         "E017",

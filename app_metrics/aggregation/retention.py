@@ -1,6 +1,6 @@
-"""`APP_METRICS_RETENTION`: delete totals of short periods that are older than anybody looks at."""
+"""`APP_METRICS_RETENTION`: delete old totals of short periods."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -8,43 +8,42 @@ from typing import Any
 from ..conf import settings
 from ..core.calendar import today
 from ..core.periods import LONGEST, Period
-from ..core.setting_rules import SettingError, suggest
+from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..models import Metric, Total
 
 SETTING = "APP_METRICS_RETENTION"
-# All-time totals are made of the longest period, which stays.
+EXAMPLE = '{"hour": 60, "day": 1100}'
+# The totals of the longest period stay: all-time totals are the sums of them.
 PERIODS = tuple(period for period in Period if period is not LONGEST)
-# Totals that one statement deletes, so that nobody waits long for its locks.
+# Totals that one statement deletes: few, so that its locks are short.
 CHUNK_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The totals of a period that start before a date are deleted."""
+    """Totals of a period that start before a date are deleted."""
 
     period: Period
     before: date
 
 
 def compile_retention(value: Any) -> tuple[dict[Period, int], list[SettingError]]:
-    """Return days by period, and the mistakes."""
-    if not isinstance(value, Mapping):
-        hint = f'Map periods to days: {SETTING} = {{"hour": 60, "day": 1100}}.'
-        return {}, [SettingError("E020", f"{SETTING} is {value!r}, which is no mapping.", hint)]
-    days: dict[Period, int] = {}
-    errors: list[SettingError] = []
-    for period, number in value.items():
-        if period not in PERIODS:
-            errors.append(SettingError("E020", f"{SETTING} names {period!r}.", suggest(period, PERIODS)))
-        elif type(number) is not int or number < 1:
-            errors.append(SettingError("E020", f"{SETTING}[{period!r}] is {number!r}.", "Give a number of days."))
-        else:
-            days[Period(period)] = number
-    return days, errors
+    """Return days by period, and the mistakes in other entries."""
+    reader = SettingReader("E020", SETTING)
+    days = reader.read_mapping(value, EXAMPLE, _days)
+    return {Period(period): number for period, number in days.items()}, reader.errors
+
+
+def _days(entry: SettingReader, value: Any) -> int:
+    if entry.key not in PERIODS:
+        raise entry.error("is not a period that can be pruned", suggest(entry.key, PERIODS))
+    if type(value) is not int or value < 1:
+        raise entry.error(f"is {value!r}", "Give a number of days.")
+    return value
 
 
 def limits() -> list[Limit]:
-    """Return what the setting says, as of today. Raises ValueError where it has a mistake."""
+    """Return the limits of the setting, as of today. Raises ValueError for a mistake in it."""
     days, errors = compile_retention(settings.APP_METRICS_RETENTION)
     if errors:
         raise ValueError(f"{errors[0]} {errors[0].hint}")
@@ -52,14 +51,14 @@ def limits() -> list[Limit]:
 
 
 def expired(limit: Limit) -> int:
-    """Return how many totals a limit lets go."""
+    """Return how many totals are older than a limit."""
     return Total.objects.filter(period=limit.period, start__lt=limit.before).count()
 
 
 def prune(limit: Limit, *, on_progress: Callable[[int], None] | None = None) -> int:
-    """Delete the totals that a limit lets go, in small transactions; return how many.
+    """Delete the totals that are older than a limit, in small transactions; return how many.
 
-    It may run at any time. `on_progress` is called with the number of totals after each statement.
+    It may run at any time. `on_progress` gets the number of deleted totals after each statement.
     """
     deleted = 0
     for metric in Metric.objects.order_by("pk"):

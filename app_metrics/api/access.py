@@ -1,4 +1,4 @@
-"""Who may read the metrics over HTTP: a token that the settings know, or a user who may view metrics."""
+"""Read access over HTTP: a token whose hash is in the settings, or a user who may view metrics."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from ..conf import settings
-from ..core.setting_rules import SettingError
+from ..core.setting_rules import SettingError, SettingReader
 
 SETTING = "APP_METRICS_API_TOKENS"
 PERMISSION = "app_metrics.view_metric"
@@ -28,28 +28,26 @@ _HASH = re.compile("[0-9a-f]{64}")
 _HASH_OF_NOTHING = sha256().hexdigest()
 
 View = Callable[..., HttpResponse]
-# Makes an answer of a status and a message.
-Tell = Callable[[int, str], HttpResponse]
+# Returns a response with a status and a message.
+Respond = Callable[[int, str], HttpResponse]
 
 
 def compile_tokens(value: Any) -> tuple[list[str], list[SettingError]]:
-    """Return the hashes, and the mistakes; these do not repeat the value, which may be a token by mistake."""
-    if not isinstance(value, (list, tuple)):
-        return [], [SettingError("E021", f"{SETTING} is a {type(value).__name__}, not a list.", HINT)]
-    hashes: list[str] = []
-    errors: list[SettingError] = []
-    for number, each in enumerate(value):
-        if not isinstance(each, str) or not _HASH.fullmatch(each):
-            errors.append(SettingError("E021", f"{SETTING}[{number}] is not 64 hex digits in lower case.", HINT))
-        elif each == _HASH_OF_NOTHING:
-            errors.append(SettingError("E021", f"{SETTING}[{number}] is the hash of an empty token.", HINT))
-        else:
-            hashes.append(each)
-    return hashes, errors
+    """Return the good hashes, and the mistakes, which do not show the value: it may be a token itself."""
+    reader = SettingReader("E021", SETTING)
+    return reader.read_list(value, HINT, _hash), reader.errors
+
+
+def _hash(entry: SettingReader, value: Any) -> str:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise entry.error("is not 64 hex digits in lower case", HINT)
+    if value == _HASH_OF_NOTHING:
+        raise entry.error("is the hash of an empty token", HINT)
+    return value
 
 
 def may_read(request: HttpRequest) -> bool:
-    """Tell whether a request may read the metrics; where it has an Authorization header, that alone decides."""
+    """Return whether a request may read the metrics. If it has an Authorization header, that alone decides."""
     header = request.headers.get("Authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
@@ -58,29 +56,29 @@ def may_read(request: HttpRequest) -> bool:
     return user is not None and user.is_active and user.has_perm(PERMISSION)
 
 
-def door(tell: Tell) -> Callable[[View], View]:
-    """Open a view for GET and HEAD to those who may read the metrics; `tell` answers the others.
+def require_read_access(respond: Respond) -> Callable[[View], View]:
+    """Let a view answer GET and HEAD from those who may read the metrics; `respond` refuses all other requests.
 
-    That is decided before the view looks anything up, so that nobody else learns which metrics there are.
+    Access is checked before the view looks anything up: a refusal does not show which metrics exist.
     """
 
     def decorate(view: View) -> View:
         @login_not_required
-        @csrf_exempt  # nothing changes here, and a refused POST gets the same form of answer
+        @csrf_exempt  # a view changes nothing, and a POST gets a refusal in the same format
         @never_cache
         @wraps(view)
-        def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if request.method not in METHODS:
-                response = tell(405, "Only GET and HEAD are allowed.")
+                response = respond(405, "Only GET and HEAD are allowed.")
                 response["Allow"] = ", ".join(METHODS)
             elif not may_read(request):
-                response = tell(403, REFUSED)
+                response = respond(403, REFUSED)
             else:
                 response = view(request, *args, **kwargs)
             response["X-Content-Type-Options"] = "nosniff"
             return response
 
-        return opened
+        return checked
 
     return decorate
 
@@ -88,5 +86,5 @@ def door(tell: Tell) -> Callable[[View], View]:
 def _is_known(token: str) -> bool:
     digest = sha256(token.encode(errors="surrogatepass")).hexdigest()
     hashes, _ = compile_tokens(getattr(settings, SETTING))
-    # All are compared, so that the time taken does not tell which one is near.
+    # All hashes are compared, so that the time does not show which one is similar.
     return sum(constant_time_compare(digest, each) for each in hashes) > 0

@@ -23,7 +23,7 @@ from ..models.pending import is_complete
 from ..models.queries import Point, point_headline
 from ..transfer.csv_export import inert_json
 from ..trending import sources
-from .access import View, door
+from .access import View, require_read_access
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 from .prometheus import Unavailable, latest
 
@@ -45,24 +45,24 @@ def answered(data: Answer, status: int = 200) -> HttpResponse:
     return HttpResponse(inert_json(data), content_type="application/json", status=status)
 
 
-def tell_json(status: int, message: str) -> HttpResponse:
+def respond_json(status: int, message: str) -> HttpResponse:
     return answered({"error": message}, status)
 
 
-def tell_text(status: int, message: str) -> HttpResponse:
+def respond_text(status: int, message: str) -> HttpResponse:
     return HttpResponse(f"{message}\n", content_type="text/plain; charset=utf-8", status=status)
 
 
 def json_view(answer: Callable[..., Answer]) -> View:
     """Make a view of a function that returns data or raises Mistake."""
 
-    @door(tell_json)
+    @require_read_access(respond_json)
     @wraps(answer)
     def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return answered(answer(request, *args, **kwargs))
         except Mistake as mistake:
-            return tell_json(mistake.status, str(mistake))
+            return respond_json(mistake.status, str(mistake))
 
     return view
 
@@ -133,7 +133,7 @@ def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     }
 
 
-@door(tell_text)
+@require_read_access(respond_text)
 def prometheus(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     """Show all-time totals to Prometheus."""
     complete = is_complete()
@@ -141,10 +141,10 @@ def prometheus(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         content, content_type = latest(request.headers.get("Accept", ""))
     except Unavailable:
         message = 'prometheus_client is not installed here: `pip install prometheus_client`, or the extra "prometheus".'
-        return tell_text(501, message)
+        return respond_text(501, message)
     if not (complete and is_complete()):
         # A counter that falls is taken for one that began anew, and all it ever counted for a sudden rise.
-        return tell_text(503, "The backend's destination does not answer, so that what waits there is not known.")
+        return respond_text(503, "The backend's destination does not answer, so that what waits there is not known.")
     return HttpResponse(content, content_type=content_type)
 
 

@@ -1,10 +1,10 @@
-"""`APP_METRICS_MODELS`: count what happens to models, once it is committed.
+"""`APP_METRICS_MODELS`: count what happens to models, after the commit.
 
-A rule on a model covers its proxies. It does not cover models that inherit it with a table of their own: Django sends
-a save of those in their own name alone, while it deletes the parent's row, and says so, in the name of each. Nor does
-it cover `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send nothing.
+A rule for a model covers its proxies. It does not cover child models with tables of their own (multi-table
+inheritance): Django sends the signal of a save for the child model only, though it sends those of a delete for parent
+and child. Nor does it cover `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send no signals.
 
-What a rollback undoes is not counted, with one exception: Django's `on_commit` does not notice a rollback to a
+Changes that are rolled back are not counted, with one exception: Django's `on_commit` does not notice a rollback to a
 savepoint that was made by hand, with `transaction.savepoint()`.
 """
 
@@ -19,12 +19,12 @@ from django.db.models import Model, signals
 from django.dispatch import Signal, receiver
 
 from ..conf import settings
-from ..core.setting_rules import SettingError, entries, suggest
+from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording.metrics import metric
 from .auth import auth_models
 from .connections import Connections
 from .row_dates import CREATED, RowDate, compile_row_date
-from .rules import READ_ONLY, Getter, Parser, Rule, alters_data, attribute_path, imported
+from .rules import READ_ONLY, Getter, Rule, RuleReader, alters_data, attribute_path, imported
 
 SETTING = "APP_METRICS_MODELS"
 EVENTS_EXAMPLE = '{"created": "new_orders"}'
@@ -53,7 +53,7 @@ def _related(sent: Mapping[str, Any]) -> int:
     return len(sent["pk_set"] or ()) if sent["action"] in ("post_add", "post_remove") else 0
 
 
-# What a rule may be mapped to: the signal, and how many events it tells of.
+# Event → its signal, and how many events one such signal stands for.
 EVENTS: dict[str, tuple[Signal, Amount]] = {
     CREATED: (signals.post_save, _created),
     "updated": (signals.post_save, _updated),
@@ -74,7 +74,7 @@ _connections = Connections()
 
 
 def connect() -> None:
-    """Connect the receivers that the settings ask for, in place of those connected before."""
+    """Connect the receivers that the settings ask for, instead of earlier ones."""
     _connections.clear()
     for model, event, rules in configured():
         signal, amount = EVENTS[event]
@@ -84,71 +84,61 @@ def connect() -> None:
 
 
 def configured() -> CompiledRules:
-    """Return the rules of the settings that are right; `check` tells the others."""
+    """Return the good rules in the settings; `manage.py check` reports the others."""
     return [each for setting in (settings.APP_METRICS_MODELS, auth_models()) for each in compile_models(setting)[0]]
 
 
 def compile_models(setting: Any, name: str = SETTING) -> tuple[CompiledRules, list[SettingError]]:
-    """Return the rules that are right, and the mistakes; `name` is what these say they are in."""
+    """Return the good rules, and the mistakes in the others; `name` stands in these for the name of the setting."""
+    reader = SettingReader("E001", name)
     compiled: CompiledRules = []
-    errors: list[SettingError] = []
-    try:
-        for label, events in entries(name, setting, EXAMPLE):
-            compiled += _compile_model(label, events, f"{name}[{label!r}]", errors)
-    except SettingError as error:
-        errors.append(error)
-    return compiled, errors
+    for entry, events in reader.entries(setting, EXAMPLE):
+        with entry.catch():
+            compiled += _compile_model(entry, _model(entry, entry.key), events)
+    return compiled, reader.errors
 
 
 def _compile_model(
-    label: str, events: Any, origin: str, errors: list[SettingError]
+    reader: SettingReader, model: type[Model], events: Any
 ) -> Iterator[tuple[type[Model], str, list[Rule]]]:
-    try:
-        model = _model(label, origin)
-        for event, value in entries(origin, events, EVENTS_EXAMPLE):
-            mistake = _mistaken_event(model, event, origin)
-            if mistake:
-                errors.append(mistake)
-                continue
-            options = {BACKFILL: partial(compile_row_date, model, event)}
-            rules, mistakes = Parser(f"{origin}[{event!r}]", partial(_reference, model), options).parse(value)
-            errors += mistakes
-            yield model, event, rules
-    except SettingError as error:
-        errors.append(error)
+    for entry, value in reader.entries(events, EVENTS_EXAMPLE):
+        with entry.catch():
+            _check_event(reader, model, entry.key)
+            options = {BACKFILL: partial(compile_row_date, model, entry.key)}
+            yield model, entry.key, RuleReader(entry, partial(_reference, model), options).read(value)
 
 
-def _mistaken_event(model: type[Model], event: str, origin: str) -> SettingError | None:
+def _check_event(entry: SettingReader, model: type[Model], event: str) -> None:
     if event not in EVENTS:
-        return SettingError("E004", f"{origin} has the unknown event {event!r}.", suggest(event, list(EVENTS)))
+        raise entry.error(f"has the unknown event {event!r}", suggest(event, list(EVENTS)), code="E004")
     if event == "m2m_changed" and not model._meta.local_many_to_many and model not in _tables_between():
-        return SettingError(
-            "E004", f"{origin} has m2m_changed, but the model declares no many-to-many relation.",
-            "Name the model that declares the relation, or the one of the table between: "
-            f"{', '.join(sorted(each._meta.label for each in _tables_between()))}.",
-        )  # fmt: skip
-    return None
+        labels = ", ".join(sorted(each._meta.label for each in _tables_between()))
+        raise entry.error(
+            "has m2m_changed, but the model declares no many-to-many relation",
+            f"Name the model that declares the relation, or the model of the table between: {labels}.",
+            code="E004",
+        )
 
 
 def _tables_between() -> set[Any]:
     return {relation.remote_field.through for each in apps.get_models() for relation in each._meta.local_many_to_many}
 
 
-def _model(label: str, origin: str) -> type[Model]:
+def _model(entry: SettingReader, label: str) -> type[Model]:
     try:
         model = apps.get_model(label)
     except (LookupError, ValueError) as error:
         known = [each._meta.label for each in apps.get_models(include_auto_created=True)]
-        raise SettingError("E003", f"{origin} names no installed model.", suggest(label, known)) from error
+        raise entry.error("names no installed model", suggest(label, known), code="E003") from error
     if model._meta.swapped:
-        return _model(model._meta.swapped, origin)
+        return _model(entry, model._meta.swapped)
     if model._meta.app_label == "app_metrics":
-        raise SettingError("E003", f"{origin} would have app_metrics count itself.", "Remove this entry.")
+        raise entry.error("would make app_metrics count itself", "Remove this entry.", code="E003")
     return model
 
 
 def _senders(model: type[Model], event: str) -> Iterator[Any]:
-    """Yield whom a signal names as its sender: a model and its proxies, or the tables between related models."""
+    """Yield the senders of a signal: a model and its proxies, or the tables between related models."""
     if event == "m2m_changed":
         yield from [relation.remote_field.through for relation in model._meta.local_many_to_many] or [model]
         return
@@ -166,13 +156,13 @@ def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: st
 def _record(
     dated: RowDate | None, instance: Model, using: str | None, slug: str, num: Any, labels: dict[str, str]
 ) -> None:
-    # Totals of the hour of the row's own date can be told from the table again.
+    # With the row's own date, the totals can be filled in and verified from the table.
     metric(slug, num, labels=labels, at=dated.of(instance) if dated else None, on_commit=True, using=using)
 
 
 @dataclass(frozen=True, slots=True)
 class InstancePath:
-    """An attribute path from an instance; `relations` leads to the row that holds its end, as select_related() says."""
+    """An attribute path from an instance; `relations` is the part of it that select_related() can follow."""
 
     get: Getter
     relations: str
@@ -181,32 +171,31 @@ class InstancePath:
         return self.get(instance)
 
 
-def _reference(model: type[Model], value: Any) -> Getter:
+def _reference(model: type[Model], entry: SettingReader, value: Any) -> Getter:
     if callable(value):
         return value  # type: ignore[no-any-return]
     names = value.split(".")
     if len(names) > 1 and not hasattr(model, names[0]):
-        return imported(value, f"an attribute path of {model._meta.label}")
-    return InstancePath(attribute_path(names), "__".join(_relations(model, names)))
+        return imported(entry, value, f"an attribute path of {model._meta.label}")
+    return InstancePath(attribute_path(names), "__".join(_relations(entry, model, names)))
 
 
-def _relations(model: type[Model], names: Sequence[str]) -> list[str]:
-    """Return which names lead to single other rows, as far as that is known.
+def _relations(entry: SettingReader, model: type[Model], names: Sequence[str]) -> list[str]:
+    """Return the leading names that are relations to one other row, as far as that is known.
 
-    Raises RuleError for a missing name, and for one that changes data.
+    Raises SettingError for a missing name, and for one that changes data.
     """
     fields = {field.name: field for field in model._meta.get_fields()}
     name, *rest = names
     if not hasattr(model, name):
-        raise SettingError(
-            "E008", f"refers to {name!r}, which {model._meta.label} does not have", suggest(name, [*fields])
-        )
+        message = f"refers to {name!r}, which {model._meta.label} does not have"
+        raise entry.error(message, suggest(name, [*fields]), code="E008")
     if alters_data(getattr(model, name)):
-        raise SettingError("E008", f"refers to {name!r} of {model._meta.label}, which changes data", READ_ONLY)
+        raise entry.error(f"refers to {name!r} of {model._meta.label}, which changes data", READ_ONLY, code="E008")
     related = getattr(fields.get(name), "related_model", None)
     if not isinstance(related, type) or fields[name].one_to_many or fields[name].many_to_many:
         return []
-    return [name, *(_relations(related, rest) if rest else ())]
+    return [name, *(_relations(entry, related, rest) if rest else ())]
 
 
 @receiver(setting_changed)

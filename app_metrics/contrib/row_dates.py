@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ..conf import settings, time_zone
 from ..core.periods import midnight
-from ..core.setting_rules import SettingError, suggest
+from ..core.setting_rules import SettingReader, suggest
 from ..core.validation import check_time
 
 CREATED = "created"
@@ -56,23 +56,22 @@ class RowDate:
         return _as_stored(midnight(first, zone) - wider), _as_stored(midnight(last, zone) + wider)
 
 
-def compile_row_date(model: type[Model], event: str, value: Any) -> RowDate:
-    """Return what the key names. Raises RuleError."""
+def compile_row_date(model: type[Model], event: str, entry: SettingReader, value: Any) -> RowDate:
+    """Return the date field that the key names. Raises SettingError."""
     if event != CREATED:
-        raise SettingError(
-            "E001", f"has the key 'backfill' on the event {event!r}", f"Give it to a rule of {CREATED!r}, or remove it."
-        )
+        hint = f"Give it to a rule of {CREATED!r}, or remove it."
+        raise entry.error(f"has the key 'backfill' on the event {event!r}", hint)
     if model._meta.proxy:
         hint = f"Move the rule to {model._meta.concrete_model._meta.label}, or remove the key."  # type: ignore[union-attr]
-        raise SettingError("E001", "has the key 'backfill', but rows do not say which proxy created them", hint)
+        raise entry.error("has the key 'backfill', but rows do not say which proxy created them", hint)
     dated = [field.name for field in model._meta.concrete_fields if isinstance(field, DateField)]
     try:
         field = model._meta.get_field(value)
     except FieldDoesNotExist as error:
         message = f"refers to {value!r}, which {model._meta.label} does not have"
-        raise SettingError("E008", message, suggest(value, dated)) from error
+        raise entry.error(message, suggest(value, dated), code="E008") from error
     if not isinstance(field, DateField):
-        raise SettingError("E008", f"refers to {value!r}, which is no date field", suggest(value, dated))
+        raise entry.error(f"refers to {value!r}, which is not a date field", suggest(value, dated), code="E008")
     return RowDate(field)
 
 

@@ -10,10 +10,10 @@ from django.dispatch import Signal, receiver
 from django.utils.module_loading import import_string
 
 from ..conf import settings
-from ..core.setting_rules import SettingError, entries, suggest
+from ..core.setting_rules import SettingError, SettingReader, suggest
 from .auth import auth_signals
 from .connections import Connections
-from .rules import Getter, Parser, Rule, attribute_path, imported
+from .rules import Getter, Rule, RuleReader, attribute_path, imported
 
 SETTING = "APP_METRICS_SIGNALS"
 EXAMPLE = '{"django.contrib.auth.signals.user_logged_in": "logins"}'
@@ -24,7 +24,7 @@ _connections = Connections()
 
 
 def connect() -> None:
-    """Connect the receivers that the settings ask for, in place of those connected before."""
+    """Connect the receivers that the settings ask for, instead of earlier ones."""
     _connections.clear()
     for setting in (settings.APP_METRICS_SIGNALS, auth_signals()):
         for signal, rules in compile_signals(setting)[0]:
@@ -32,46 +32,34 @@ def connect() -> None:
 
 
 def compile_signals(setting: Any) -> tuple[CompiledRules, list[SettingError]]:
+    """Return the good rules by signal, and the mistakes in the others."""
+    reader = SettingReader("E001", SETTING)
     compiled: CompiledRules = []
-    errors: list[SettingError] = []
-    try:
-        for path, value in entries(SETTING, setting, EXAMPLE):
-            _compile_signal(path, value, compiled, errors)
-    except SettingError as error:
-        errors.append(error)
-    return compiled, errors
+    for entry, value in reader.entries(setting, EXAMPLE):
+        rules = RuleReader(entry, _reference).read(value)
+        with entry.catch():
+            compiled.append((_signal(entry, entry.key), rules))
+    return compiled, reader.errors
 
 
-def _compile_signal(path: str, value: Any, compiled: CompiledRules, errors: list[SettingError]) -> None:
-    origin = f"{SETTING}[{path!r}]"
-    try:
-        rules, mistakes = Parser(origin, _reference).parse(value)
-        errors += mistakes
-        compiled.append((_signal(path, origin), rules))
-    except SettingError as error:
-        errors.append(error)
-
-
-def _signal(path: str, origin: str) -> Signal:
+def _signal(entry: SettingReader, path: str) -> Signal:
     try:
         signal = import_string(path)
     except Exception as error:
-        raise SettingError("E005", f"{origin} cannot be imported: {error}.", _signal_like(path)) from error
+        raise entry.error(f"cannot be imported: {error}", _signal_like(path), code="E005") from error
     if isinstance(signal, ModelSignal):
-        raise SettingError(
-            "E005", f"{origin} is a signal of every model, and listening to it slows down deletes of each.",
-            "Name the model in APP_METRICS_MODELS instead.",
-        )  # fmt: skip
+        message = "is sent for every model, and a receiver would slow down the deletes of all models"
+        raise entry.error(message, "Name the model in APP_METRICS_MODELS instead.", code="E005")
     if not isinstance(signal, Signal):
-        raise SettingError("E005", f"{origin} is no django.dispatch.Signal.", _signal_like(path))
+        raise entry.error("is not a django.dispatch.Signal", _signal_like(path), code="E005")
     return signal
 
 
 def _signal_like(path: str) -> str:
-    """Return a hint that names what was probably meant of the signals in a path's module, if there is one."""
+    """Return a hint that names the most similar signal in the module of a path, if it has any."""
     module, _, name = path.rpartition(".")
-    there = vars(sys.modules[module]).items() if module in sys.modules else ()
-    signals = [name for name, found in there if isinstance(found, Signal)]
+    attributes = vars(sys.modules[module]).items() if module in sys.modules else ()
+    signals = [each for each, found in attributes if isinstance(found, Signal)]
     return suggest(name, signals) if signals else "Give the dotted path of a signal, its module first."
 
 
@@ -80,15 +68,15 @@ def _receive(rules: list[Rule], /, *, sender: Any, signal: Signal, **sent: Any) 
         rule.fire({"sender": sender, **sent})
 
 
-def _reference(value: Any) -> Getter:
+def _reference(entry: SettingReader, value: Any) -> Getter:
     if callable(value):
         return lambda sent: value(**sent)
     root, *names = value.split(".")
     if not names:
         return lambda sent: sent[root]
     try:
-        function = imported(value, "an attribute path of what the signal sends")
-    except SettingError:  # signals do not say what they send, so this is only known when one is sent
+        function = imported(entry, value, "an attribute path of an argument of the signal")
+    except SettingError:  # a signal does not declare its arguments, so a wrong path fails only when it is sent
         get = attribute_path(names)
         return lambda sent: get(sent[root])
     return lambda sent: function(**sent)

@@ -1,52 +1,121 @@
-"""Read the settings that say what is told and to whom, and say what is wrong with them."""
+"""Read structured settings, such as mappings of names to rules, and describe their mistakes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils.text import slugify
 
 from .numbers import EXACT, QUANTUM, Number, exact
 from .summary import GAUGE
-from .validation import MAX_ADDRESS_LENGTH, check_number, check_slug
+from .validation import MAX_ADDRESS_LENGTH, MAX_SLUG_LENGTH, check_number, check_slug
 
 Compiled = TypeVar("Compiled")
 
 
 class SettingError(Exception):
-    """A mistake in a rule, with what would mend it; `code` is the id of its check message."""
+    """A mistake in a setting, with a hint to fix it; `code` is the id of its check message.
 
-    def __init__(self, code: str, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.code, self.hint = code, hint
+    `origin` is the part of the setting that is wrong, without any value: "APP_METRICS_ALERTS['No signups']". `key` is
+    the last key of that part.
+    """
+
+    def __init__(self, code: str, origin: str, key: str, message: str, hint: str) -> None:
+        super().__init__(f"{origin} {message}.")
+        self.code, self.origin, self.key, self.hint = code, origin, key, hint
 
 
-class Reader:
-    """Read the parts of one rule. What is wrong raises a SettingError that has the setting's code."""
+class SettingReader:
+    """Read a setting, or one entry of it. Its methods raise a SettingError for a bad value.
 
-    def __init__(self, code: str, origin: str) -> None:
-        self.code, self.origin = code, origin
+    `code` is the id of the check message, unless a method is given another. `errors` holds the mistakes that were
+    caught so far in the whole setting.
+    """
 
-    def error(self, message: str, hint: str) -> SettingError:
-        return SettingError(self.code, f"{self.origin} {message}.", hint)
+    def __init__(
+        self, code: str, origin: str, key: str | None = None, errors: list[SettingError] | None = None
+    ) -> None:
+        self.code, self.origin, self.key = code, origin, origin if key is None else key
+        self.errors: list[SettingError] = [] if errors is None else errors
 
-    def check_keys(self, value: Any, known: Sequence[str], example: str) -> None:
+    def error(self, message: str, hint: str, code: str = "") -> SettingError:
+        return SettingError(code or self.code, self.origin, self.key, message, hint)
+
+    @contextmanager
+    def catch(self) -> Iterator[None]:
+        """Add a mistake to `errors` and go on after the block."""
+        try:
+            yield
+        except SettingError as error:
+            self.errors.append(error)
+
+    def entry(self, key: Any) -> "SettingReader":
+        return SettingReader(self.code, f"{self.origin}[{key!r}]", str(key), self.errors)
+
+    def entries(self, value: Any, example: str) -> Iterator[tuple["SettingReader", Any]]:
+        """Yield a reader for each entry of a mapping with names as keys, and its value. It catches other mistakes."""
+        with self.catch():
+            self.check_mapping(value, example)
+            for key, each in value.items():
+                if isinstance(key, str):
+                    yield self.entry(key), each
+                else:
+                    self.errors.append(self.error(f"has the key {key!r}, which is not a str", _like(example)))
+
+    def read_mapping(
+        self, value: Any, example: str, read: Callable[["SettingReader", Any], Compiled]
+    ) -> dict[str, Compiled]:
+        """Return the good entries of a mapping, as `read` returns them, and catch the mistakes in the others."""
+        compiled: dict[str, Compiled] = {}
+        for entry, each in self.entries(value, example):
+            with entry.catch():
+                compiled[entry.key] = read(entry, each)
+        return compiled
+
+    def read_list(self, value: Any, hint: str, read: Callable[["SettingReader", Any], Compiled]) -> list[Compiled]:
+        """Do the same with a list or tuple. Its mistakes never show a value, which may be a secret."""
+        compiled: list[Compiled] = []
+        with self.catch():
+            if not isinstance(value, (list, tuple)):
+                raise self.error(f"is a {type(value).__name__}, not a list", hint)
+            for number, each in enumerate(value):
+                entry = self.entry(number)
+                with entry.catch():
+                    compiled.append(read(entry, each))
+        return compiled
+
+    def check_mapping(self, value: Any, example: str) -> None:
         if not isinstance(value, Mapping):
-            raise self.error(f"is {value!r}", f"Write it like this: {example}.")
+            raise self.error(f"is {value!r}, which is not a mapping", _like(example))
+
+    def check_keys(self, value: Mapping[Any, Any], known: Sequence[str], code: str = "") -> None:
         for key in value:
             if key not in known:
-                raise self.error(f"has the unknown key {key!r}", suggest(key, known))
+                raise self.error(f"has the unknown key {key!r}", suggest(key, known), code)
 
-    def slug(self, value: Any) -> str:
+    def slug(self, value: Any, code: str = "") -> str:
         try:
             return check_slug(value)
         except (TypeError, ValueError) as error:
-            raise self.error(f"does not name a metric: {str(error).rstrip('.')}", "Name it by its slug.") from error
+            hint = f"Name the metric {slugify(value)[:MAX_SLUG_LENGTH] or 'new_user_signup'!r}, for instance."
+            raise self.error(f"has a bad slug: {str(error).rstrip('.')}", hint, code) from error
+
+    def choice(self, name: str, value: Any, known: Sequence[str]) -> str:
+        if value not in known:
+            raise self.error(f"has {name}={value!r}", suggest(value, known))
+        return str(value)
+
+    def items(self, name: str, value: Any, hint: str) -> list[Any]:
+        if not isinstance(value, (list, tuple, set, frozenset)):
+            raise self.error(f"has {name}={value!r}, which is not a list", hint)
+        return list(value)
 
     def number(self, name: str, value: Any, is_good: Callable[[Number], bool], wanted: str) -> Decimal:
-        """Return a number as it is stored, nine decimal places included; `wanted` says which ones are good."""
+        """Return a number with all nine decimal places, as it is stored; `wanted` describes the good ones."""
         hint = f"Give {wanted}."
         try:
             number = exact(check_number(value, GAUGE))
@@ -57,53 +126,23 @@ class Reader:
         return Decimal(number).quantize(QUANTUM, context=EXACT)
 
     def recipients(self, value: Any) -> tuple[str, ...]:
-        """Return e-mail addresses, each once, however it is spelled."""
-        if not isinstance(value, (list, tuple)):
-            raise self.error(f"has recipients={value!r}", 'List e-mail addresses: ["team@example.com"].')
-        addresses = [self._address(each) for each in value]
-        return tuple({address.casefold(): address for address in addresses}.values())
+        """Return e-mail addresses without repetitions, ignoring case."""
+        addresses = self.items("recipients", value, 'List e-mail addresses: ["team@example.com"].')
+        return tuple({each.casefold(): each for each in map(self._address, addresses)}.values())
 
     def _address(self, value: Any) -> str:
-        hint = 'Give an e-mail address: "team@example.com".'
-        if not isinstance(value, str) or len(value.casefold()) > MAX_ADDRESS_LENGTH:
-            raise self.error(f"has the recipient {value!r}", hint)
-        try:
-            validate_email(value)
-        except ValidationError as error:
-            raise self.error(f"has the recipient {value!r}", hint) from error
-        return value
-
-
-def compile_each(
-    reader: Reader, value: Any, example: str, compile_one: Callable[[str, Any], Compiled]
-) -> tuple[dict[str, Compiled], dict[str, SettingError]]:
-    """Return the rules of a setting that are right, and the mistakes of the others, by name.
-
-    A setting that maps no names to rules is one mistake, under its own name.
-    """
-    rules: dict[str, Compiled] = {}
-    errors: dict[str, SettingError] = {}
-    try:
-        for name, rule in entries(reader.origin, value, example):
-            try:
-                rules[name] = compile_one(name, rule)
-            except SettingError as error:
-                errors[name] = error
-    except SettingError as error:
-        errors[reader.origin] = SettingError(reader.code, str(error), error.hint)
-    return rules, errors
-
-
-def entries(setting: str, value: Any, example: str) -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a setting that maps names to rules. Raises SettingError where it is no such mapping."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise SettingError(
-            "E001", f"{setting} is {value!r}, which does not map names to rules.", f"Map them: {example}."
-        )
-    yield from value.items()
+        if isinstance(value, str) and len(value.casefold()) <= MAX_ADDRESS_LENGTH:
+            with suppress(ValidationError):
+                validate_email(value)
+                return value
+        raise self.error(f"has the recipient {value!r}", 'Give an e-mail address: "team@example.com".')
 
 
 def suggest(name: Any, known: Sequence[str]) -> str:
-    """Return a hint that names what was probably meant, or else all there is to choose from."""
+    """Return a hint: the known name that is most like a wrong one, or else all known names."""
     close = get_close_matches(str(name), known, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(sorted(known)[:30])}."
+
+
+def _like(example: str) -> str:
+    return f"Write it like this: {example}."

@@ -1,33 +1,19 @@
-"""The configuration that is running, without what is nobody's business."""
+"""The configuration of the running process: names, numbers and switches, but no value that may be secret."""
 
-import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.dates import WEEKDAYS
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from ..conf import AppMetricsConf, backend_path, first_weekday, settings, time_zone
+from ..conf import AppMetricsConf, first_weekday, settings, time_zone
 from ..contrib.url_rules import MIDDLEWARE
-
-MAX_SHOWN = 300
-# These hold addresses of people, of which no more than the names of what they are for are shown.
-NAMED_ONLY = frozenset({"APP_METRICS_SETS", "APP_METRICS_MILESTONES", "APP_METRICS_ALERTS"})
-# These are secrets, or the traces of some.
-NUMBERED_ONLY = frozenset({"APP_METRICS_API_TOKENS"})
-
-# Where a user, and perhaps a password, may begin in an address.
-_ADDRESS = re.compile(r"//|:(?!//|\s)")
-_REPEATED = re.compile(r"(//|:(?!//|\s))\S+")
-# A value as in a query, with the quotes around it, but without what closes the text it stands in.
-_NAMED_SECRET = re.compile(
-    r"((?:password|passwd|token|secret|api[_-]?key)=)(?:(\\?['\"]).*?\2)?[^&\s]*?(?=['\")\]},.]*(?:[&\s]|\Z))",
-    re.IGNORECASE | re.DOTALL,
-)
+from ..transport.loading import get_backend
 
 PACKAGES: tuple[tuple[str, Promise], ...] = (
     ("pygal", gettext_lazy("charts on the dashboard")),
@@ -37,7 +23,7 @@ PACKAGES: tuple[tuple[str, Promise], ...] = (
 
 
 class Part(NamedTuple):
-    """Something that is configured, or a package that may be installed; `is_there` says whether it is."""
+    """A part of the configuration, or an optional package; `is_there` is whether it is installed."""
 
     name: str
     value: str
@@ -45,18 +31,18 @@ class Part(NamedTuple):
 
 
 def changed_settings() -> list[Part]:
-    """Return the settings that differ from their defaults."""
+    """Return the settings that differ from their defaults, without values that may be secret."""
     return [
-        Part(name, _shown(name, value))
+        Part(name, _described(value))
         for name, default in AppMetricsConf._meta.defaults.items()
         if (value := getattr(settings, name)) != default
     ]
 
 
 def effective() -> Iterator[Part]:
-    """Yield what is at work, whether it was set or not."""
+    """Yield the parts that are in use, by default or because they were set."""
     alias = settings.APP_METRICS_DATABASE
-    yield Part(_("Backend"), _cut(masked(str(backend_path()))))
+    yield Part(_("Backend"), _loaded_backend())
     yield Part(_("Database"), f"{alias} ({connections[alias].display_name})")
     yield Part(_("Metrics time zone"), str(time_zone()))
     yield Part(_("First day of the week"), str(WEEKDAYS[first_weekday() - 1]))
@@ -68,25 +54,19 @@ def packages() -> list[Part]:
     return [Part(name, str(use), find_spec(name) is not None) for name, use in PACKAGES]
 
 
-def masked(text: str) -> str:
-    """Return a text without the credentials of addresses, "//…@", and the values of what is named like a secret.
-
-    Rather too much is left out than too little: of addresses, all up to the last "@" of the text.
-    """
-    before, at, after = text.rpartition("@")
-    if at and (start := _ADDRESS.search(before)):
-        # Errors repeat the first half of what they could not import.
-        text = f"{before[: start.end()]}…@{_REPEATED.sub(lambda found: found[1] + '…', after)}"
-    return _NAMED_SECRET.sub(r"\1…", text)
+def _described(value: Any) -> str:
+    """Return a number or a switch as it is; of any other value only that it is set, as it may hold a secret."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        return ngettext("%(number)d entry", "%(number)d entries", len(value)) % {"number": len(value)}
+    return _("is set")
 
 
-def _shown(name: str, value: Any) -> str:
-    if name in NUMBERED_ONLY:
-        return str(len(value)) if isinstance(value, (list, tuple)) else type(value).__name__
-    if name in NAMED_ONLY:
-        return _cut(masked(", ".join(map(str, value)))) if isinstance(value, Mapping) else type(value).__name__
-    return _cut(masked(repr(value)))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+def _loaded_backend() -> str:
+    """Return the class of the backend: a path that could not be loaded may be a mistake for a secret."""
+    try:
+        backend = type(get_backend().backend)
+    except ImproperlyConfigured:
+        return _("The backend cannot be loaded.")
+    return f"{backend.__module__}.{backend.__qualname__}"

@@ -1,7 +1,7 @@
 """How well recording, aggregation and mail go, and what the settings make of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -48,7 +48,6 @@ from ..models.queries import Sources
 from ..models.reports import FAILED, UNDECIDED
 from ..transport.loading import get_backend
 from ..transport.spool import Waiting, waiting
-from .configuration import masked
 from .last_seen import last_recorded
 
 # Seconds after which waiting items say that nobody runs the aggregation.
@@ -140,7 +139,7 @@ class Mails:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the page says; `kept` is None where the backend cannot be loaded, and `backend_error` then says why."""
+    """What the page says; `kept` is None where the backend cannot be loaded."""
 
     aggregating: Aggregating
     dropped: Sequence[Dropped]
@@ -148,7 +147,6 @@ class Health:
     second_kinds: Sequence[Metric]
     kept: int | None
     spool: Waiting | None
-    backend_error: str
     deliveries: Mails
     notices: Mails
     silent: Sequence[Rule]
@@ -166,7 +164,6 @@ class Health:
 def examine() -> Health:
     """Return how well everything goes, in a number of queries that does not depend on how much there is."""
     rules, mistakes = configured_rules()
-    kept, error = _kept()
     return Health(
         Aggregating(
             backlog(), held(LedgerRow.objects), AggregationRun.objects.first(), QuarantinedItem.objects.count()
@@ -174,13 +171,12 @@ def examine() -> Health:
         _dropped(),
         list(Metric.objects.filter(pk__in=_overflown())),
         list(Metric.objects.exclude(second_kind="")),
-        kept,
+        _kept(),
         waiting(),
-        error,
         _mails(Delivery.objects.select_related("metric_set")),
         _mails(Notice.objects.all()),
         _silent(rules),
-        [_without_secrets(mistake) for mistake in mistakes],
+        mistakes,
     )
 
 
@@ -209,11 +205,11 @@ def _overflown() -> Any:
     return Total.objects.filter(period=LONGEST, labels=OVERFLOW_LABELS).values("metric")
 
 
-def _kept() -> tuple[int | None, str]:
+def _kept() -> int | None:
     try:
-        return get_backend().kept, ""
-    except ImproperlyConfigured as error:
-        return None, masked(str(error))
+        return get_backend().kept
+    except ImproperlyConfigured:
+        return None
 
 
 def _mails(mails: Any) -> Mails:
@@ -230,12 +226,4 @@ def _silent(rules: Sequence[Rule]) -> list[Rule]:
     """Return the rules whose metric was never recorded."""
     known = {slug for slug, _ in last_recorded({rule.slug for rule in rules})}
     silent = {(rule.origin, rule.slug): rule for rule in rules if rule.slug not in known}
-    return [replace(silent[key], origin=masked(silent[key].origin)) for key in sorted(silent)]
-
-
-def _without_secrets(mistake: SettingError) -> SettingError:
-    text = masked(str(mistake))
-    if text == str(mistake):
-        return SettingError(mistake.code, text, masked(mistake.hint))
-    # Hints are made of the value, too, and not always so that it can be told apart.
-    return SettingError(mistake.code, text, str(_("“manage.py check” shows the value.")))
+    return [silent[key] for key in sorted(silent)]

@@ -1,4 +1,4 @@
-"""`APP_METRICS_ALERTS`: which number is watched, and when it is not as it should be."""
+"""`APP_METRICS_ALERTS`: the numbers to watch, and when an alert fires."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,11 @@ from typing import Any
 
 from ..core.numbers import Number
 from ..core.periods import YEAR, Period
-from ..core.setting_rules import Reader, SettingError, compile_each, suggest
+from ..core.setting_rules import SettingError, SettingReader
 from ..core.validation import check_labels
 from ..models import Alert
 
 SETTING = "APP_METRICS_ALERTS"
-CODE = "E019"
 RULE_EXAMPLE = '{"metric": "new_user_signup", "period": "day", "below": 1}'
 EXAMPLE = f'{{"No signups": {RULE_EXAMPLE}}}'
 
@@ -29,7 +28,7 @@ HOURS_OF_A_YEAR = 8784
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """One alert; `test` is the name of the comparison with `limit`, which is in percent where that is "change"."""
+    """One alert. `test` is one of `TESTS`, the comparison with `limit`; the limit of a change is in percent."""
 
     name: str
     metric: str
@@ -42,7 +41,7 @@ class AlertRule:
     quiet: timedelta
 
     def fires(self, value: Number | None, base: Fraction | None) -> bool | None:
-        """Tell whether a value is not as it should be; None where there is nothing to compare."""
+        """Return whether the alert fires for a value; None where there is nothing to compare."""
         if value is None:
             return None
         if self.test != CHANGE:
@@ -56,62 +55,56 @@ class AlertRule:
 
 
 def compile_alerts(value: Any) -> tuple[dict[str, AlertRule], list[SettingError]]:
-    """Return the rules that are right, by name, and the mistakes of those that are not."""
-    rules, mistakes = compile_by_name(value)
-    return rules, [*mistakes.values()]
+    """Return the good rules by name, and the mistakes in the others."""
+    reader = SettingReader("E019", SETTING)
+    return reader.read_mapping(value, EXAMPLE, _compile), reader.errors
 
 
-def compile_by_name(value: Any) -> tuple[dict[str, AlertRule], dict[str, SettingError]]:
-    """Do the same with the mistakes by name, too."""
-    return compile_each(Reader(CODE, SETTING), value, EXAMPLE, _compile)
-
-
-def _compile(name: str, value: Any) -> AlertRule:
-    reader = Reader(CODE, f"{SETTING}[{name!r}]")
+def _compile(entry: SettingReader, value: Any) -> AlertRule:
+    name = entry.key
     if not 0 < len(name) <= MAX_NAME_LENGTH or name != name.replace("\0", "").encode(errors="replace").decode():
-        raise reader.error("has a name that cannot be stored", f"Give it 1 to {MAX_NAME_LENGTH} characters.")
-    reader.check_keys(value, KEYS, RULE_EXAMPLE)
+        raise entry.error("has a name that cannot be stored", f"Give it 1 to {MAX_NAME_LENGTH} characters.")
+    entry.check_mapping(value, RULE_EXAMPLE)
+    entry.check_keys(value, KEYS)
     missing = [key for key in ("metric", "period") if key not in value]
     if missing:
-        raise reader.error(f"lacks {missing[0]!r}", f"Write it like this: {RULE_EXAMPLE}.")
-    if value["period"] not in WATCHED:
-        raise reader.error(f"has the period {value['period']!r}", suggest(value["period"], WATCHED))
-    test, limit = _read_test(reader, value)
-    number = partial(reader.number, is_good=lambda number: number >= 0, wanted="a number, 0 or more")
-    hours = partial(reader.number, is_good=lambda number: 0 <= number <= HOURS_OF_A_YEAR, wanted="hours, up to a year")
+        raise entry.error(f"lacks {missing[0]!r}", f"Write it like this: {RULE_EXAMPLE}.")
+    test, limit = _read_test(entry, value)
+    number = partial(entry.number, is_good=lambda number: number >= 0, wanted="a number, 0 or more")
+    hours = partial(entry.number, is_good=lambda number: 0 <= number <= HOURS_OF_A_YEAR, wanted="hours, up to a year")
     return AlertRule(
         name=name,
-        metric=reader.slug(value["metric"]),
-        period=Period(value["period"]),
+        metric=entry.slug(value["metric"]),
+        period=Period(entry.choice("period", value["period"], WATCHED)),
         test=test,
         limit=limit,
         at_least=number("at_least", value.get("at_least", 0)),
-        labels=_read_labels(reader, value.get("labels")),
-        recipients=reader.recipients(value.get("recipients", ())),
+        labels=_read_labels(entry, value.get("labels")),
+        recipients=entry.recipients(value.get("recipients", ())),
         quiet=timedelta(hours=float(hours("quiet", value.get("quiet", 1)))),
     )
 
 
-def _read_test(reader: Reader, value: Mapping[str, Any]) -> tuple[str, Decimal]:
+def _read_test(entry: SettingReader, value: Mapping[str, Any]) -> tuple[str, Decimal]:
     found = [test for test in TESTS if test in value]
     if len(found) != 1:
-        raise reader.error(f"has {len(found)} of {', '.join(TESTS)}", "Give exactly one of them.")
+        raise entry.error(f"has {len(found)} of {', '.join(TESTS)}", "Give exactly one of them.")
     test = found[0]
     if test != CHANGE:
         if "at_least" in value:
-            raise reader.error("has at_least without change", "It is what the base must come to; remove it.")
-        return test, reader.number(test, value[test], lambda number: True, "a number")
-    period = Period(value["period"])
-    if period.months:
+            raise entry.error("has at_least without change", "It is the smallest base to compare with; remove it.")
+        return test, entry.number(test, value[test], lambda number: True, "a number")
+    period = value["period"]
+    if period in WATCHED and Period(period).months:
         hint = f"{period.capitalize()}s differ in length; choose hour, day or week."
-        raise reader.error(f"has the change of a {period}", hint)
+        raise entry.error(f"has the change of a {period}", hint)
     wanted = "a percentage other than 0, from -100 up"
-    return test, reader.number(test, value[test], lambda number: number >= -100 and number != 0, wanted)
+    return test, entry.number(test, value[test], lambda number: number >= -100 and number != 0, wanted)
 
 
-def _read_labels(reader: Reader, value: Any) -> Mapping[str, str] | None:
+def _read_labels(entry: SettingReader, value: Any) -> Mapping[str, str] | None:
     try:
         check_labels(value)
     except (TypeError, ValueError) as error:
-        raise reader.error(f"has labels={value!r}", str(error)) from error
+        raise entry.error(f"has labels={value!r}", str(error)) from error
     return value  # type: ignore[no-any-return]

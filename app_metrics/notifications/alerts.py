@@ -31,7 +31,7 @@ from ..models import Alert, Metric
 from ..models.alerts import FIRED, OK
 from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import retried
-from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts, compile_by_name
+from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
 from .notices import plan_notices, send
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
@@ -71,9 +71,9 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     """
     now = timezone.now() if now is None else now
     done = AlertCheck()
-    rules, mistakes = compile_by_name(settings.APP_METRICS_ALERTS)
-    for name, mistake in mistakes.items():
-        _fail(done, name, f"{mistake} {mistake.hint}", now)
+    rules, mistakes = compile_alerts(settings.APP_METRICS_ALERTS)
+    for mistake in mistakes:
+        _fail(done, mistake.key, f"{mistake} {mistake.hint}", now)
     if not rules:
         return done
     alerts = _alerts(rules)

@@ -23,7 +23,7 @@ from ..conf import settings, time_zone
 from ..core.formatting import shown
 from ..core.numbers import EXACT, Number, add, trimmed
 from ..core.periods import LONGEST
-from ..core.setting_rules import Reader, SettingError, compile_each
+from ..core.setting_rules import SettingError, SettingReader
 from ..core.summary import GAUGE
 from ..models import HighWaterMark, Metric, Milestone, Total
 from ..signals import milestone_reached
@@ -31,7 +31,6 @@ from ..storage.transactions import retried
 from .notices import plan_notices, send
 
 SETTING = "APP_METRICS_MILESTONES"
-CODE = "E018"
 RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
 EXAMPLE = '{"items_sold": [1_000_000]}'
 KEYS = ("at", "every", "recipients")
@@ -59,26 +58,25 @@ class MilestoneRule:
 
 
 def compile_milestones(value: Any) -> tuple[dict[str, MilestoneRule], list[SettingError]]:
-    """Return the rules that are right, by slug, and the mistakes of those that are not."""
-    rules, errors = compile_each(Reader(CODE, SETTING), value, EXAMPLE, _compile)
-    return rules, [*errors.values()]
+    """Return the good rules by slug, and the mistakes in the others."""
+    reader = SettingReader("E018", SETTING)
+    return reader.read_mapping(value, EXAMPLE, _compile), reader.errors
 
 
-def _compile(slug: str, value: Any) -> MilestoneRule:
-    reader = Reader(CODE, f"{SETTING}[{slug!r}]")
-    reader.slug(slug)
+def _compile(entry: SettingReader, value: Any) -> MilestoneRule:
+    entry.slug(entry.key)
+    example = f"[1_000_000], or {RULE_EXAMPLE}"
     rule = {"at": value} if isinstance(value, (list, tuple)) else value
-    reader.check_keys(rule, KEYS, f"[1_000_000], or {RULE_EXAMPLE}")
+    entry.check_mapping(rule, example)
+    entry.check_keys(rule, KEYS)
     if not rule.get("at") and "every" not in rule:
-        raise reader.error("has no milestones", f"Write it like this: [1_000_000], or {RULE_EXAMPLE}.")
-    at = rule.get("at", ())
-    if not isinstance(at, (list, tuple)):
-        raise reader.error(f"has at={at!r}", 'List numbers: "at": [1_000_000].')
-    number = partial(reader.number, is_good=lambda number: number > 0, wanted="a number above 0")
+        raise entry.error("has no milestones", f"Write it like this: {example}.")
+    number = partial(entry.number, is_good=lambda number: number > 0, wanted="a number above 0")
+    at = entry.items("at", rule.get("at", ()), 'List numbers: "at": [1_000_000].')
     return MilestoneRule(
         tuple(sorted(number("at", each) for each in at)),
         number("every", rule["every"]) if "every" in rule else None,
-        reader.recipients(rule.get("recipients", ())),
+        entry.recipients(rule.get("recipients", ())),
     )
 
 

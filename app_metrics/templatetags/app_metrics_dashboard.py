@@ -8,7 +8,6 @@ from django import template
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
@@ -19,7 +18,6 @@ from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
 from ..dashboard.charts import COUNT, Chart, Column
-from ..dashboard.configuration import MAX_SHOWN
 from ..dashboard.metric_facts import Facts
 from ..dashboard.svg import curve_class, sparkline
 from ..models import KIND_NAMES, Metric, OutgoingMail
@@ -51,11 +49,6 @@ def duration(seconds: float) -> str:
 @register.filter
 def amount(value: Number) -> str:
     return formatting.shown(value)
-
-
-@register.filter
-def cut_short(text: Any) -> str:
-    return Truncator(str(text)).chars(MAX_SHOWN)
 
 
 @register.filter

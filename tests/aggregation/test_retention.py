@@ -102,9 +102,13 @@ def test_quiet_means_silent(history, settings):
 @pytest.mark.parametrize(
     ("value", "message", "hint"),
     [
-        ([], "APP_METRICS_RETENTION is [], which is no mapping.", "Map periods to days"),
-        ({"hours": 1}, "APP_METRICS_RETENTION names 'hours'.", "Did you mean 'hour'?"),
-        ({"year": 1}, "APP_METRICS_RETENTION names 'year'.", "Choose one of day, hour, month, week."),
+        ([], "APP_METRICS_RETENTION is [], which is not a mapping.", "Write it like this"),
+        ({"hours": 1}, "APP_METRICS_RETENTION['hours'] is not a period that can be pruned.", "Did you mean 'hour'?"),
+        (
+            {"year": 1},
+            "APP_METRICS_RETENTION['year'] is not a period that can be pruned.",
+            "Choose one of day, hour, month, week.",
+        ),
         ({"day": 0}, "APP_METRICS_RETENTION['day'] is 0.", "Give a number of days."),
         ({"day": True}, "APP_METRICS_RETENTION['day'] is True.", "Give a number of days."),
         ({"day": "9"}, "APP_METRICS_RETENTION['day'] is '9'.", "Give a number of days."),

@@ -12,6 +12,7 @@ from app_metrics.checks import check_rules
 from app_metrics.contrib.model_rules import compile_models
 from app_metrics.contrib.row_dates import compile_row_date
 from app_metrics.core.periods import bucket
+from app_metrics.core.setting_rules import SettingReader
 from app_metrics.transfer.source_tables import given_source
 from tests.testapp.models import Order
 
@@ -55,7 +56,7 @@ def test_a_row_without_a_usable_date_counts_now(value, count, settings):
 
 
 def test_what_the_database_was_to_compute_and_did_not_return_is_no_date():
-    assert compile_row_date(Order, "created", "placed_at").moment(Now()) is None
+    assert compile_row_date(Order, "created", SettingReader("E001", "x"), "placed_at").moment(Now()) is None
 
 
 @pytest.mark.parametrize("use_tz", [True, False])
@@ -86,7 +87,7 @@ def test_a_naive_time_counts_in_the_hour_in_which_its_row_is_found(use_tz, fold,
         (
             {"testapp.Order": {"created": {"slug": "orders", "backfill": "plan"}}},
             "E008",
-            "APP_METRICS_MODELS['testapp.Order']['created'] refers to 'plan', which is no date field.",
+            "APP_METRICS_MODELS['testapp.Order']['created'] refers to 'plan', which is not a date field.",
             "Choose one of day, placed_at.",
         ),
         (
@@ -113,7 +114,7 @@ def test_a_naive_time_counts_in_the_hour_in_which_its_row_is_found(use_tz, fold,
         (
             {"testapp.Order": {"created": {"slug": "orders", "backfil": "placed_at"}}},
             "E006",
-            "APP_METRICS_MODELS['testapp.Order']['created'] has a rule with the unknown key 'backfil'.",
+            "APP_METRICS_MODELS['testapp.Order']['created'] has the unknown key 'backfil'.",
             "Did you mean 'backfill'?",
         ),
     ],

@@ -440,7 +440,7 @@ def test_an_alert_that_fails_says_so_and_the_others_go_on(database, settings, he
     assert told(done) == (["Good"], [])
     assert done.failed.keys() == {"Unknown", "Mistaken"}
     assert "'sign-ups'" in done.failed["Unknown"]
-    assert "the period 'year'. Choose one of day, hour, month, week." in done.failed["Mistaken"]
+    assert "period='year'. Choose one of day, hour, month, week." in done.failed["Mistaken"]
     unknown = Alert.objects.get(name="Unknown")
     assert (unknown.error, unknown.state, unknown.evaluated_at) == (done.failed["Unknown"], "ok", NOW)
     assert len(caplog.records) == 2
@@ -653,7 +653,7 @@ def changed(**keys):
 
 
 MISTAKES = [
-    (None, 'Map them: {"No signups": {"metric": "new_user_signup", "period": "day", "below": 1}}.'),
+    (None, 'Write it like this: {"No signups": {"metric": "new_user_signup", "period": "day", "below": 1}}.'),
     ({"": RULE}, "Give it 1 to 200 characters."),
     ({"x" * 201: RULE}, "Give it 1 to 200 characters."),
     ({"\0": RULE}, "Give it 1 to 200 characters."),
@@ -663,7 +663,7 @@ MISTAKES = [
     ({"Signups": without("below")}, "Give exactly one of them."),
     ({"Signups": {**RULE, "above": 5}}, "Give exactly one of them."),
     ({"Signups": {**RULE, "bellow": 5}}, "Did you mean 'below'?"),
-    ({"Signups": {**RULE, "metric": "sign ups"}}, "Name it by its slug."),
+    ({"Signups": {**RULE, "metric": "sign ups"}}, "Name the metric 'sign-ups', for instance."),
     ({"Signups": {**RULE, "period": "year"}}, "Choose one of day, hour, month, week."),
     ({"Signups": {**RULE, "period": ["day"]}}, "Did you mean 'day'?"),
     ({"Signups": {**RULE, "below": "1"}}, "Give a number."),
@@ -673,7 +673,7 @@ MISTAKES = [
     (changed(change=-101), "Give a percentage other than 0, from -100 up."),
     (changed(change=-50, period="month"), "choose hour, day or week."),
     (changed(change=-50, at_least=-1), "Give a number, 0 or more."),
-    ({"Signups": {**RULE, "at_least": 5}}, "It is what the base must come to; remove it."),
+    ({"Signups": {**RULE, "at_least": 5}}, "It is the smallest base to compare with; remove it."),
     ({"Signups": {**RULE, "quiet": -1}}, "Give hours, up to a year."),
     ({"Signups": {**RULE, "quiet": 8785}}, "Give hours, up to a year."),
     ({"Signups": {**RULE, "quiet": "1h"}}, "Give hours, up to a year."),

@@ -34,7 +34,6 @@ FLOORS = (
         "testing",
         "urls",
         "utils",
-        "values",
     },
 )
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}

@@ -29,37 +29,41 @@ def growth(**changes):
 
 # The setting, what the message says, and what the hint says.
 MISTAKES = [
-    (["Growth"], "APP_METRICS_SETS is ['Growth'], which is no mapping", 'Write APP_METRICS_SETS = {"Growth": {'),
-    (None, "APP_METRICS_SETS is None, which is no mapping", 'Write APP_METRICS_SETS = {"Growth": {'),
+    (["Growth"], "APP_METRICS_SETS is ['Growth'], which is not a mapping", 'Write it like this: {"Growth": {'),
+    (None, "APP_METRICS_SETS is None, which is not a mapping", 'Write it like this: {"Growth": {'),
     ({"": GROWTH}, "[''] has a name that no set can have", "1 to 200 characters"),
     ({"  ": GROWTH}, "['  '] has a name that no set can have", "1 to 200 characters"),
     ({"Growth ": GROWTH}, "['Growth '] has a name that no set can have", "without blanks around it"),
     ({"x" * 201: GROWTH}, "has a name that no set can have", "1 to 200 characters"),
-    ({5: GROWTH}, "[5] has a name that no set can have", "1 to 200 characters"),
-    ({"Growth": GROWTH, "growth": GROWTH}, "has both 'Growth' and 'growth'", "Rename one of them"),
-    ({"Growth": "signups"}, "['Growth'] is 'signups', which is no mapping", "Map names to sets"),
+    ({5: GROWTH}, "has the key 5, which is not a str", "Write it like this"),
+    ({"Growth": GROWTH, "growth": GROWTH}, "['growth'] differs from 'Growth' in case only", "Rename one of them"),
+    ({"Growth": "signups"}, "['Growth'] is 'signups', which is not a mapping", "Write it like this"),
     (growth(metric=["signups"]), "['Growth'] has the unknown key 'metric'", "Did you mean 'metrics'?"),
     ({"Growth": {**GROWTH, 5: 5}}, "has the unknown key 5", "Choose one of metrics, recipients, send."),
     ({"Growth": {"send": ["daily"]}}, "['Growth'] has no metrics", 'Add "metrics": ["…"]'),
     (growth(metrics=[]), "['Growth'] has no metrics", 'Add "metrics": ["…"]'),
-    (growth(metrics="signups"), "has metrics='signups', which is no list", "List slugs."),
-    (growth(metrics=None), "has metrics=None, which is no list", "List slugs."),
-    (growth(metrics=iter(["signups"])), "which is no list", "List slugs."),
-    (growth(metrics={"signups": 1}), "which is no list", "List slugs."),
-    (growth(metrics=["signups", "no slug"]), "has 'no slug'", "Letters, digits, hyphens and underscores"),
-    (growth(metrics=[["signups"]]), "has ['signups'] in metrics, which is no text", "List slugs."),
-    (growth(metrics=["x" * 101]), "has 'xxx", "Letters, digits, hyphens and underscores"),
-    (growth(recipients="team@example.com"), "has recipients='team@example.com', which is no list", "List e-mail"),
-    (growth(recipients=["team"]), "has 'team'", "Give addresses such as team@example.com."),
-    (growth(recipients=["a@example.com\nb@example.com"]), r"has 'a@example.com\nb@example.com'", "Give addresses"),
-    (growth(recipients=[None]), "has None in recipients, which is no text", "List e-mail addresses."),
-    (growth(recipients=[["@"]]), "has ['@'] in recipients, which is no text", "List e-mail addresses."),
+    (growth(metrics="signups"), "has metrics='signups', which is not a list", "List slugs."),
+    (growth(metrics=None), "has metrics=None, which is not a list", "List slugs."),
+    (growth(metrics=iter(["signups"])), "which is not a list", "List slugs."),
+    (growth(metrics={"signups": 1}), "which is not a list", "List slugs."),
+    (growth(metrics=["signups", "no slug"]), "has a bad slug: 'no slug'", "Name the metric 'no-slug', for instance."),
+    (growth(metrics=[["signups"]]), "has a bad slug: A slug is a str, not list", "Name the metric 'signups'"),
+    (growth(metrics=["x" * 101]), "has a bad slug: 'xxx", "Name the metric 'xxx"),
+    (growth(recipients="team@example.com"), "has recipients='team@example.com', which is not a list", "List e-mail"),
+    (growth(recipients=["team"]), "has the recipient 'team'", 'Give an e-mail address: "team@example.com".'),
+    (
+        growth(recipients=["a@example.com\nb@example.com"]),
+        r"has the recipient 'a@example.com\nb@",
+        "Give an e-mail address",
+    ),
+    (growth(recipients=[None]), "has the recipient None", "Give an e-mail address"),
+    (growth(recipients=[["@"]]), "has the recipient ['@']", "Give an e-mail address"),
     (growth(send=[]), "has recipients, but no send", "some of daily, weekly, monthly"),
     (growth(recipients=[]), "has send, but no recipients", "e-mail addresses"),
-    (growth(send="daily"), "has send='daily', which is no list", "List some of daily, weekly, monthly."),
+    (growth(send="daily"), "has send='daily', which is not a list", "List some of daily, weekly, monthly."),
     (growth(send=["weekly", "dayly"]), "has send='dayly'", "Did you mean 'daily'?"),
     (growth(send=["hourly"]), "has send='hourly'", "daily"),
-    (growth(send=[True]), "has True in send, which is no text", "List some of daily, weekly, monthly."),
+    (growth(send=[True]), "has send=True", "Choose one of daily, monthly, weekly."),
 ]
 
 
@@ -74,7 +78,7 @@ def test_a_mistake_is_told_with_what_mends_it(value, message, hint):
 
 def test_a_mistake_in_one_entry_leaves_the_others_right():
     sets, errors = compile_sets({"Bad": {}, **growth(), "Worse": None})
-    assert sets == [DeclaredSet("Growth", ["signups", "orders"], ["team@example.com"], ["daily", "weekly"])]
+    assert sets == [DeclaredSet("Growth", ["signups", "orders"], ("team@example.com",), ["daily", "weekly"])]
     assert [str(error).partition("]")[0] for error in errors] == [
         "APP_METRICS_SETS['Bad'",
         "APP_METRICS_SETS['Worse'",
@@ -87,8 +91,8 @@ def test_a_set_may_have_metrics_alone_and_any_collection_will_do():
     )
     assert errors == []
     assert [(each.name, each.metrics, each.recipients, each.send) for each in sets] == [
-        ("A", ["signups"], [], []),
-        ("B", ["signups"], ["team@example.com"], ["daily"]),
+        ("A", ["signups"], (), []),
+        ("B", ["signups"], ("team@example.com",), ["daily"]),
     ]
 
 
