@@ -1,4 +1,4 @@
-"""`APP_METRICS_ALERTS`: which number is watched, and when it is not as it should be."""
+"""The rules of `APP_METRICS_ALERTS`: which number is watched, and within which limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ HOURS_OF_A_YEAR = 8784
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """One alert; `test` is the name of the comparison with `limit`, which is in percent where that is "change"."""
+    """One alert; `test` is the comparison with `limit`, which is a percentage if that is "change"."""
 
     name: str
     metric: str
@@ -41,7 +41,7 @@ class AlertRule:
     quiet: timedelta
 
     def fires(self, value: Number | None, base: Fraction | None) -> bool | None:
-        """Tell whether a value is not as it should be; None where there is nothing to compare."""
+        """Return whether a value is out of the limit; None if there is nothing to compare."""
         if value is None:
             return None
         if self.test != CHANGE:
@@ -55,7 +55,7 @@ class AlertRule:
 
 
 def compile_alerts(value: Any) -> tuple[dict[str, AlertRule], list[SettingError]]:
-    """Return the rules that are right, by name, and the mistakes of those that are not."""
+    """Return the valid rules by name, and the mistakes in the others."""
     rules, mistakes = compile_by_name(value)
     return rules, [*mistakes.values()]
 
