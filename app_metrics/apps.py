@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-# First of all: settings must be complete before anything overrides them.
+# Imported first: defaults must be set before anything overrides settings.
 from . import conf  # noqa: F401
 
 
@@ -28,7 +28,7 @@ class AppMetricsConfig(AppConfig):
         self._make_backend()
 
     def _open_scopes(self) -> None:
-        """Let the runs of tasks be scopes, of Celery where it was imported before Django was ready, as workers do."""
+        """Open a scope for every task: of Celery, if it was imported before (as workers do), and of Django 6.0."""
         if "celery" in sys.modules:
             from .contrib import celery
 
@@ -39,7 +39,7 @@ class AppMetricsConfig(AppConfig):
             django_tasks.connect()
 
     def _make_backend(self) -> None:
-        """Import and make what batches go to now, so that no request waits for it; `check` tells what is wrong."""
+        """Create the backend now, so that no request waits for its imports; `check` reports problems."""
         from .transport.loading import get_backend
 
         with suppress(ImproperlyConfigured):

@@ -1,4 +1,4 @@
-"""One scope per request, whose batch goes out after the body was handed to the server."""
+"""One scope per request; its batch is written after the response body was passed to the server."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -16,7 +16,7 @@ from .recording.scope import Scope, activated, enter, leave
 
 
 class MetricsMiddleware:
-    """Put this first in `MIDDLEWARE`, so that it sees the response as the visitor does."""
+    """Opens a scope around each request. Put it first in `MIDDLEWARE`, so that it sees the final response."""
 
     sync_capable = True
     async_capable = True
@@ -82,9 +82,8 @@ class MetricsMiddleware:
 def _close_with(request: HttpRequest, scope: Scope) -> None:
     """Close a scope when the request closes.
 
-    Django registers `request.close` with whatever response is the final one, so this survives a middleware outside
-    ours that raises or replaces the response. The closure holds the scope, because the context variable is not
-    visible there under ASGI.
+    Django registers `request.close` with the final response, so this works even if a middleware outside this one raises
+    or replaces the response. The closure holds the scope, because under ASGI the context variable is not visible there.
     """
     close_request = request.close
 
@@ -92,7 +91,7 @@ def _close_with(request: HttpRequest, scope: Scope) -> None:
         try:
             close_request()
         finally:
-            vars(request).pop("close", None)  # else the request would hold itself until garbage is collected
+            vars(request).pop("close", None)  # breaks a reference cycle
             _close_on_owner(scope)
 
     request.close = close  # type: ignore[method-assign]
@@ -101,19 +100,19 @@ def _close_with(request: HttpRequest, scope: Scope) -> None:
 def _close_on_owner(scope: Scope) -> None:
     """Close a scope on the thread that owns the connection.
 
-    Servers close the request there. The asynchronous test client does not: there the owner is the thread that waits
-    in `async_to_sync`, and with it the transaction of the test.
+    Servers close the request on that thread. Django's asynchronous test client does not: there the thread that waits in
+    `async_to_sync` owns the connection, and the transaction of the test.
     """
     waiting = getattr(AsyncToSync.executors, "current", None)
     if waiting is not None:
-        with suppress(RuntimeError):  # this is its thread, or it waits no longer
+        with suppress(RuntimeError):  # this is that thread, or it has stopped waiting
             waiting.submit(scope.close)
             return
     scope.close()
 
 
 def _scoped(response: Any, scope: Scope) -> Any:
-    """Keep the scope current while a streaming body is made, and while its generators are closed."""
+    """Keep the scope current while a streaming body is produced and while its generators are closed."""
     if not response.streaming:
         return response
     close_response = response.close
@@ -123,9 +122,9 @@ def _scoped(response: Any, scope: Scope) -> Any:
             close_response()
 
     response.close = close
-    # A file that the server may send by itself must not be wrapped.
+    # A wrapped file could not be sent by the server itself (wsgi.file_wrapper).
     if getattr(response, "file_to_stream", None) is None:
-        # The iterator itself, not `streaming_content`, whose asynchronous form does not close what it iterates.
+        # `_iterator` and not `streaming_content`, whose asynchronous form does not close the iterator.
         if response.is_async:
             response.streaming_content = stream = _aiterate(response._iterator, scope)
             response._resource_closers.append(partial(_close_stream, stream))
@@ -135,7 +134,7 @@ def _scoped(response: Any, scope: Scope) -> Any:
 
 
 def _close_stream(stream: AsyncGenerator[Any]) -> None:
-    """End a stream that its visitor left, while the scope is open; Django leaves that to the garbage collector."""
+    """Close an abandoned stream while the scope is open; Django would leave that to the garbage collector."""
 
     async def aclose() -> None:
         await stream.aclose()
@@ -154,7 +153,7 @@ def _iterate(content: Iterator[Any], scope: Scope) -> Iterator[Any]:
             except StopIteration:
                 return
             except BaseException:
-                scope.close()  # under ASGI nobody else would
+                scope.close()  # nothing else does under ASGI
                 raise
         yield part
 
@@ -168,7 +167,7 @@ async def _aiterate(content: AsyncIterator[Any], scope: Scope) -> AsyncGenerator
                 except StopAsyncIteration:
                     return
                 except Exception:
-                    await scope.aclose()  # nobody else would
+                    await scope.aclose()  # nothing else does
                     raise
             yield part
     finally:

@@ -1,9 +1,9 @@
-"""The signals this app sends; connect receivers in a project's `AppConfig.ready`.
+"""The signals of this app; connect receivers in your `AppConfig.ready`.
 
 They are sent inside a transaction of the metrics database. What a receiver writes there is committed together with the
-note that the signal was sent: exactly once, whatever is killed. A receiver that acts elsewhere may be called again
-after a kill. A receiver that raises is logged, and the signal counts as sent. A database error that escapes one undoes
-what all of them wrote there: write in an `atomic()` of your own.
+mark that the signal was sent: exactly once, even after a kill. A receiver that acts elsewhere may be called again after
+a kill. If a receiver raises, that is logged, and the signal counts as sent. A database error of one receiver undoes
+what all of them wrote there, so write in an `atomic()` of your own.
 """
 
 from django.dispatch import Signal

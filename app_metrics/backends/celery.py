@@ -1,4 +1,4 @@
-"""Publish every batch as a message of the project's Celery, whose workers write it to the item log."""
+"""Publish every batch as a Celery message; the project's workers write it to the item log."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ from ..transport import base
 from ..transport.circuit_breaker import Breaker
 from .celery_publisher import Publisher, Publishers
 
-# The name of the task, by which `task_routes` may give it a queue of its own.
+# The name of the task, for `task_routes`.
 WRITE_BATCH = "app_metrics.tasks.write_batch"
 
 logger = logging.getLogger("app_metrics")
@@ -32,17 +32,17 @@ class MetricsBackend(base.MetricsBackend):
     def __init__(self) -> None:
         self._breaker = Breaker()
         self._publishers = Publishers()
-        if default_app:  # else the project makes its app later, and Celery would put another one in its place
+        if default_app:  # otherwise `current_app` would create one before the project does
             _import_ahead(current_app)
 
     def write(self, batch: Batch) -> None:
-        """Publish a batch; where that does not succeed in time, write it to the database.
+        """Publish a batch; if that does not succeed in time, write it to the database.
 
-        It goes there under the same id, so that a message that did get out counts no second time. Raises whatever the
-        database raises.
+        It is written under the same id, so that a message that was published all the same does not count twice. Raises
+        what the database raises.
         """
         if not self._published(batch):
-            write_once(batch, tries=1)  # a request waits, and what fails is kept and tried again
+            write_once(batch, tries=1)  # no retries, because a request is waiting and the caller retries later
 
     def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])
@@ -68,17 +68,16 @@ class MetricsBackend(base.MetricsBackend):
             self._publish(batch)
         except Exception as error:
             self._breaker.failed()
-            logger.warning("Could not publish metrics batch %s; it goes to the database: %r", batch.id, error)
+            logger.warning("Could not publish metrics batch %s; writing it to the database: %r", batch.id, error)
             return False
         if time.monotonic() - started > timeout():
-            self._breaker.failed()  # a broker that answers late costs requests as much as one that does not
+            self._breaker.failed()  # a slow broker costs requests as much as one that is down
         else:
             self._breaker.succeeded()
         return True
 
     def _publish(self, batch: Batch) -> None:
-        # Not by send_task(), whose signals tell the project of every task: a receiver that counts them by metric()
-        # would make a batch of every batch.
+        # Not with send_task(), which sends signals: a receiver that calls metric() would cause a batch for every batch.
         app, arguments = current_app, (encode_batch(batch),)
         message = app.amqp.create_task_message(
             str(batch.id), WRITE_BATCH, arguments, ignore_result=True, argsrepr="('…',)"
@@ -88,14 +87,14 @@ class MetricsBackend(base.MetricsBackend):
 
 
 def _import_ahead(app: Any) -> None:
-    """Have imported what publishing needs, for which no request is to wait; it connects nowhere."""
-    with suppress(Exception):  # whoever publishes is told
+    """Import what publishing needs, so that no request waits for it. Connects to nothing."""
+    with suppress(Exception):  # the first write raises it again
         _address(app, ("",))
         Publisher(app)
 
 
 def _address(app: Any, arguments: tuple[str]) -> dict[str, Any]:
-    """Return where the project's routes send the task: straight to a queue, or to an exchange that they name."""
+    """Return where the project's routes send the task: directly to a queue, or to an exchange."""
     route = app.amqp.router.route({}, WRITE_BATCH, arguments, {})
     if queue := route.get("queue"):
         return {"exchange": "", "routing_key": queue.name, "declare": [queue]}

@@ -1,7 +1,6 @@
-"""Private connections to the broker of Celery: short timeouts, no retries, one user at a time.
+"""Private connections to Celery's broker: short timeouts, no retries, one user at a time.
 
-Celery's own pool is not used: with the settings that suit tasks it waits for seconds, some of them for ever, where a
-broker is away.
+Celery's own pool has settings that suit tasks: it waits for many seconds, or for ever, while a broker is down.
 """
 
 import os
@@ -14,12 +13,12 @@ from kombu import Producer
 
 from ..conf import timeout
 
-# A first publication connects, and then waits for answers; whatever the broker does, one of the two uses up its time.
+# Each step gets this part of the timeout: connecting, and publishing with its confirmation.
 STEPS = 2
 
 
 class Publisher:
-    """One connection, made when it is first used and made anew after a failure, then to the next of several hosts."""
+    """One connection, opened at its first use, and again after a failure, then to the next of several hosts."""
 
     def __init__(self, app: Any) -> None:
         self._seconds = seconds = timeout() / STEPS
@@ -29,15 +28,15 @@ class Publisher:
         self._producer: Producer | None = None
 
     def publish(self, body: Any, **options: Any) -> None:
-        """Publish a message as JSON, and wait until the broker has it. Raises whatever the broker's client raises."""
+        """Publish a message as JSON and wait for the confirmation. Raises what the broker's client raises."""
         if self._producer is None:
             self._producer = self._connect()
         waits = {"timeout": self._seconds, "confirm_timeout": self._seconds}
-        # Without `mandatory` an AMQP broker drops, and confirms, what no queue takes.
+        # Without `mandatory` an AMQP broker confirms and drops a message that reaches no queue.
         self._producer.publish(body, serializer="json", retry=False, mandatory=True, **waits, **options)
 
     def disconnect(self) -> None:
-        """Close the connection without a word to the broker, which may not answer."""
+        """Close the connection without telling the broker, which may not answer."""
         self._producer = None
         self._connection.collect()
         self._connection.maybe_switch_next()
@@ -45,13 +44,13 @@ class Publisher:
     def _connect(self) -> Producer:
         raw = self._connection.ensure_connection(max_retries=0).connection
         if self._connection.transport.driver_type == "amqp":
-            # The client's own read timeout does not end a wait for the rest of a frame.
+            # The client's own read timeout does not apply within a frame.
             raw.transport.sock.settimeout(self._seconds)
         return Producer(self._connection.channel())
 
 
 class Publishers:
-    """As many connections as there are threads that publish at once; a forked process makes its own."""
+    """As many connections as threads that publish at once; a forked process opens its own."""
 
     def __init__(self) -> None:
         self._idle: deque[Publisher] = deque()
@@ -59,7 +58,7 @@ class Publishers:
 
     @contextmanager
     def lent(self, app: Any) -> Iterator[Publisher]:
-        """Lend a connection; after a failure it is closed, and so are those that nobody uses."""
+        """Lend a connection; a failure closes it, and the idle ones as well."""
         publisher = self._take() or Publisher(app)
         try:
             yield publisher
@@ -76,7 +75,7 @@ class Publishers:
 
     def _take(self) -> Publisher | None:
         if self._owner != os.getpid():
-            # They are the parent's: closing them would say so to the broker.
+            # Drop the parent's connections without closing them, which the broker would notice.
             self._idle, self._owner = deque(), os.getpid()
         try:
             return self._idle.pop()
@@ -85,7 +84,7 @@ class Publishers:
 
 
 def _amqp(seconds: float) -> dict[str, Any]:
-    # Without confirmation a broker that is short of memory or of disk drops messages and says nothing.
+    # Without confirmations a broker that is short of memory or disk drops messages silently.
     return {"confirm_publish": True, "read_timeout": seconds, "write_timeout": seconds}
 
 

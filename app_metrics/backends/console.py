@@ -10,7 +10,7 @@ from ..transport import base
 class MetricsBackend(base.MetricsBackend):
     def write(self, batch: Batch) -> None:
         lines = (_line(key, summary) for key, summary in batch.summaries.items())
-        # One call, so that the lines of two threads do not mix.
+        # A single call, so that the lines of two threads do not mix.
         sys.stdout.write("".join([f"metrics batch {batch.id}\n", *lines]))
         sys.stdout.flush()
 

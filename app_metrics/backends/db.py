@@ -16,9 +16,9 @@ class MetricsBackend(base.MetricsBackend):
     feeds_totals = True
 
     def write(self, batch: Batch) -> None:
-        """Write all items of a batch in one statement; inside a transaction of the caller, within a savepoint.
+        """Insert all items of a batch with one statement; inside a caller's transaction, with a savepoint.
 
-        Raises TransactionManagementError inside a broken transaction, and whatever the database raises.
+        Raises TransactionManagementError inside a broken transaction, and what the database raises.
         """
         connection = connections[settings.APP_METRICS_DATABASE]
         try:
@@ -26,7 +26,7 @@ class MetricsBackend(base.MetricsBackend):
                 dialect_for(connection).insert_items(connection, item_rows(batch))
         except DatabaseError:
             if self.is_durable():
-                connection.close_if_unusable_or_obsolete()  # the caller's next query shall find a good one
+                connection.close_if_unusable_or_obsolete()  # so that the caller's next query gets a new one
             raise
 
     def is_durable(self) -> bool:
@@ -34,7 +34,7 @@ class MetricsBackend(base.MetricsBackend):
 
 
 def _guarded(connection: Any) -> AbstractContextManager[Any]:
-    """Keep a failing statement from breaking the caller's transaction; one of our own would cost two more."""
+    """Return a savepoint inside a caller's transaction, which a failing statement would break; otherwise nothing."""
     if connection.get_autocommit():
         return nullcontext()
     savepoint: AbstractContextManager[None] = transaction.atomic(using=connection.alias)

@@ -1,4 +1,4 @@
-"""Forget every batch."""
+"""Discard every batch."""
 
 from ..core.batch import Batch
 from ..transport import base

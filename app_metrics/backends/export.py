@@ -1,4 +1,4 @@
-"""What exporters share: they send series that know no hours, and bring nothing to the totals."""
+"""Base of the exporters, which send series without hours to other systems and do not feed the totals."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -15,12 +15,12 @@ from ..core.summary import TIMER, Summary, headline, merge
 from ..transport import base
 from ..transport.loading import get_backend
 
-# The most timings of one series that stand for those of a batch.
+# Timings that are sent at most for one series of a batch.
 MAX_TIMINGS = 1_000
 
 
 class Series(NamedTuple):
-    """What a receiver tells numbers apart by; when they were recorded it does not ask."""
+    """The key of a number at the receiver, which has no use for the hour."""
 
     slug: str
     kind: str
@@ -34,10 +34,10 @@ class Exporter(base.MetricsBackend):
         self._label_sets: dict[str, set[str]] = {}
 
     def series(self, batch: Batch, *, labelled: bool = True) -> dict[Series, Summary]:
-        """Return the summary of every series of a batch; without labels, where the receiver has none.
+        """Return the summary of every series of a batch; use `labelled=False` if the receiver has no labels.
 
-        This process names at most `APP_METRICS_MAX_LABEL_SETS` label sets of each metric; more go to its overflow
-        series.
+        This process sends at most `APP_METRICS_MAX_LABEL_SETS` label sets of each metric; further ones are added up in
+        its overflow series.
         """
         folded: dict[Series, Summary] = {}
         for key, summary in batch.summaries.items():
@@ -50,8 +50,8 @@ class Exporter(base.MetricsBackend):
             return []
         return [
             CheckWarning(
-                f"What {type(self).__module__} sends reaches no totals, and there is no other backend.",
-                hint="Let APP_METRICS_BACKEND be the composite one, and name this backend and "
+                f"{type(self).__module__} does not feed the totals, and there is no other backend that does.",
+                hint='Set APP_METRICS_BACKEND to "app_metrics.backends.composite", and list this backend and '
                 '"app_metrics.backends.db" in APP_METRICS_COMPOSITE_BACKENDS.',
                 id="app_metrics.W008",
             )
@@ -64,9 +64,9 @@ class Exporter(base.MetricsBackend):
 
 
 def timings_of(slug: str, summary: Summary) -> Iterator[Number]:
-    """Yield timings that have the count, total, minimum and maximum of a summary: the extremes, and a mean as the rest.
+    """Yield timings with the count, total, minimum and maximum of a summary: the extremes, then the mean of the rest.
 
-    Beyond 1,000 the rest is dropped.
+    Yields at most 1,000; further ones are counted as dropped.
     """
     yield summary.minimum
     if summary.count > 1:

@@ -5,7 +5,7 @@ from collections import deque
 from ..core.batch import Batch
 from ..transport import base
 
-# The latest batches, oldest first; bounded, because a test suite seldom clears it.
+# The latest batches, oldest first; bounded, because few test suites clear it.
 outbox: deque[Batch] = deque(maxlen=10_000)
 
 

@@ -1,4 +1,4 @@
-"""Record batches by the metrics API of OpenTelemetry; the project chooses where its SDK sends them."""
+"""Record batches with the metrics API of OpenTelemetry; the project configures where its SDK sends them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,9 +13,9 @@ from ..core.summary import COUNTER, GAUGE, Summary
 from .export import Exporter, timings_of
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import _Gauge  # its name is not public yet, create_gauge() is
+    from opentelemetry.metrics import _Gauge  # the class has no public name yet, unlike create_gauge()
 
-# The usual buckets of durations in seconds; the SDK's own are made for milliseconds. A view replaces them.
+# The usual buckets for seconds; the SDK's defaults suit milliseconds. A view may replace them.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
 Attributes = Mapping[str, str]
@@ -23,9 +23,9 @@ Record = Callable[[Summary, Attributes], None]
 
 
 class MetricsBackend(Exporter):
-    """A metric is one instrument, of the kind it was first recorded under in this process."""
+    """Each metric is one instrument, of the kind under which this process first recorded it."""
 
-    blocks = False  # the SDK keeps the numbers, and sends them from a thread of its own
+    blocks = False  # the SDK sends from its own thread
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class MetricsBackend(Exporter):
         return record
 
     def _new_record(self, slug: str, kind: str) -> Record:
-        name = slug if slug[0].isalpha() else f"metric_{slug}"  # it must begin with a letter
+        name = slug if slug[0].isalpha() else f"metric_{slug}"  # names must begin with a letter
         if kind == COUNTER:
             return partial(_count, self._meter.create_counter(name), slug)
         if kind == GAUGE:
@@ -52,12 +52,12 @@ class MetricsBackend(Exporter):
         return partial(_time, histogram, slug)
 
 
-# Numbers are floats there: an SDK's integers have 64 bits, and one that does not fit would stop the export of all.
+# Numbers are sent as floats: the SDK's integers have 64 bits, and a larger one would fail the whole export.
 
 
 def _count(counter: Counter, slug: str, summary: Summary, attributes: Attributes) -> None:
     if summary.total < 0:
-        return drop(NOT_EXPORTED, f"{slug} went down, which a counter of OpenTelemetry does not", summary.count)
+        return drop(NOT_EXPORTED, f"{slug} decreased, which an OpenTelemetry counter cannot", summary.count)
     return counter.add(float(summary.total), attributes)
 
 

@@ -1,7 +1,7 @@
-"""Send batches to a statsd server by UDP, several lines to a datagram.
+"""Send batches to a statsd server over UDP, several lines per datagram.
 
-The client is Datadog's: of those that are maintained it alone knows tags, and fills datagrams. It is used without its
-threads, its aggregation and its telemetry.
+The client is Datadog's: no other maintained one supports tags and fills datagrams. Its threads, aggregation and
+telemetry are turned off.
 """
 
 import socket
@@ -22,12 +22,12 @@ from ..core.summary import COUNTER, GAUGE, Summary
 from .export import Exporter, Series, timings_of
 
 DEFAULT_PORT = 8125
-# Seconds that the first batch waits for the server's address. The next ones do not wait.
+# Seconds that the first batch waits for the server's address. Later ones do not wait.
 PATIENCE = 0.25
 
 
 class MetricsBackend(Exporter):
-    """What the server receives nobody confirms, so that nothing is sent twice either."""
+    """The server confirms nothing, so nothing is sent twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class MetricsBackend(Exporter):
         self._lookup: Lookup | None = None
 
     def write(self, batch: Batch) -> None:
-        """Send a batch. Raises OSError while the server's address is not known, and never once a line was sent."""
+        """Send a batch. Raises OSError while the server's address is unknown, but never after a line was sent."""
         tagged = bool(settings.APP_METRICS_STATSD_TAGS)
         self._client = self._client or self._connected(tagged)
         with self._client as client:
@@ -57,17 +57,17 @@ class MetricsBackend(Exporter):
             host=self._lookup.address(),
             port=port,
             namespace=settings.APP_METRICS_STATSD_PREFIX.strip(".") or None,
-            # It shall send what it is given, when it is given it, and nothing about itself.
+            # Send nothing about the client itself.
             disable_telemetry=True,
             origin_detection_enabled=False,
         )
         if not tagged:
-            client.constant_tags = []  # those that Datadog's variables of the environment name
+            client.constant_tags = []  # drops tags from Datadog's environment variables
         return client
 
 
 class Lookup:
-    """The address of a host, looked up once, on a thread: a name server may take many seconds to answer."""
+    """The address of a host, looked up once, and on a thread, because a name server may take many seconds."""
 
     def __init__(self, host: str, port: int) -> None:
         self._where = host, port
@@ -76,22 +76,22 @@ class Lookup:
         self._thread = Thread()
 
     def address(self) -> str:
-        """Return the address. Raises OSError while it is not known; who starts to look waits up to 0.25 seconds."""
-        if not self._found and not self._thread.is_alive():  # nor is it in a fork
+        """Return the address. Raises OSError while it is unknown; the first caller waits up to 0.25 seconds for it."""
+        if not self._found and not self._thread.is_alive():  # also after a fork, where the thread does not exist
             self._thread = Thread(target=self._look, daemon=True)
             self._thread.start()
             self._thread.join(PATIENCE)
         if not self._found:
-            raise OSError(f"The address of the statsd server {self._where[0]!r} is not known: {self._problem}")
+            raise OSError(f"The address of the statsd server {self._where[0]!r} is unknown: {self._problem}")
         return self._found
 
     def _look(self) -> None:
         try:
             found = socket.getaddrinfo(*self._where, type=socket.SOCK_DGRAM)
-        except Exception as error:  # a name may be impossible in several ways
+        except Exception as error:  # an impossible name raises various types
             self._problem = str(error)
         else:
-            # Most servers listen at 0.0.0.0 only.
+            # Prefer IPv4: most servers listen on 0.0.0.0 only.
             self._found = str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
 
 
@@ -101,7 +101,7 @@ def _server() -> tuple[str, int]:
     try:
         parts = urlsplit(str(url))
         host, port = parts.hostname, parts.port or DEFAULT_PORT
-    except ValueError:  # "udp://[half", or a port that is none
+    except ValueError:  # such as "udp://[half", or an invalid port
         host = None
     if not host or urlunsplit(("udp", parts.netloc.rpartition("@")[2], "", "", "")) != str(url).rstrip("/"):
         raise ImproperlyConfigured(f"APP_METRICS_STATSD_URL is {url!r}.")
@@ -113,7 +113,7 @@ def _send(client: DogStatsd, series: Series, summary: Summary) -> None:
     if series.kind == COUNTER:
         client.increment(series.slug, _text(summary.total), tags)
     elif series.kind == GAUGE:
-        if summary.last < 0:  # a sign says "add this" to most servers
+        if summary.last < 0:  # most servers read a sign as "add this", so start from 0
             client.gauge(series.slug, 0, tags)
         client.gauge(series.slug, _text(summary.last), tags)
     else:
@@ -122,5 +122,5 @@ def _send(client: DogStatsd, series: Series, summary: Summary) -> None:
 
 
 def _text(number: Number) -> Any:
-    """Return all digits of a number; as a float it would lose some, and perhaps get an exponent."""
+    """Return all digits of a number, which a float would lose or write with an exponent."""
     return digits(number if isinstance(number, int) else trimmed(number))

@@ -1,4 +1,4 @@
-"""Flush when an ASGI server ends: it runs no exit handlers, but tells the application."""
+"""Flush when an ASGI server ends: it runs no exit handlers, but sends lifespan events."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,9 +11,9 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def flushing(application: Application) -> Application:
-    """Return Django's ASGI application with an answer to the server's lifespan events, which it has none for itself.
+    """Return an ASGI application that answers lifespan events, which Django's does not, and passes on all others.
 
-    At the shutdown it calls `app_metrics.flush()`.
+    At shutdown it calls `app_metrics.flush()`.
     """
 
     async def application_with_lifespan(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""`APP_METRICS_AUTH`: count signups, logins, failed logins and logouts by one switch."""
+"""`APP_METRICS_AUTH`: one switch to count signups, logins, failed logins and logouts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,14 +18,14 @@ SIGNALS = {
 
 
 def auth_models() -> Mapping[str, Any]:
-    """Return the model rules of the switch: a user created is a signup, at the time the user joined."""
+    """Return the model rules of the switch: a created user is a signup, at the time when the user joined."""
     return {settings.AUTH_USER_MODEL: {"created": _signups()}} if settings.APP_METRICS_AUTH else {}
 
 
 def _signups() -> dict[str, str]:
     try:
         fields = apps.get_model(settings.AUTH_USER_MODEL)._meta.concrete_fields
-    except (LookupError, ValueError):  # Django's own check tells
+    except (LookupError, ValueError):  # Django's own check reports it
         fields = ()
     dated = any(isinstance(field, DateField) and field.name == JOINED for field in fields)
     return {"slug": "signups"} | ({"backfill": JOINED} if dated else {})

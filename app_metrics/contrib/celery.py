@@ -1,4 +1,4 @@
-"""A scope scope for every run of a Celery task, and `APP_METRICS_CELERY`: count tasks, and time them, by name."""
+"""A scope for every run of a Celery task, and `APP_METRICS_CELERY`: count and time tasks by name."""
 
 from time import perf_counter
 from typing import Any
@@ -16,15 +16,15 @@ from ..transport.buffer import flush
 TASKS = "celery_tasks"
 SECONDS = "celery_task_seconds"
 
-# How a run may end; whatever else a project's own states say is "other".
+# How a run may end; a project's own states are recorded as "other".
 OUTCOMES = frozenset({"success", "failure", "retry", "ignored", "rejected"})
 
-# The names of our own tasks begin so; they are scopes as well, but not counted.
+# The prefix of our own tasks, which have scopes, too, but are not counted.
 OWN = "app_metrics."
 
 
 class Run(collect):
-    """The scope of one run, which a task keeps with its request: runs of one task may be nested."""
+    """The scope of one run, kept on the task's request, because runs of one task may be nested."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class Run(collect):
 
 
 def connect() -> None:
-    """Open a scope where a task begins and end it where it ends; flush what waits when a worker's process ends."""
+    """Open a scope when a task begins and close it when it ends; flush when a worker process ends."""
     signals.task_prerun.connect(_begin, weak=False, dispatch_uid=_begin)
     signals.task_postrun.connect(_end, weak=False, dispatch_uid=_end)
-    # Pool processes run no exit handlers, and those of the worker itself come too late for its threads.
+    # Pool processes run no exit handlers, and the worker's own run after its threads have ended.
     signals.worker_process_shutdown.connect(_flush, weak=False, dispatch_uid=_flush)
     signals.worker_shutdown.connect(_flush, weak=False, dispatch_uid=_flush)
 
@@ -47,7 +47,7 @@ def _begin(task: Task, **kwargs: Any) -> None:
 
 def _end(task: Task, state: str | None = None, **kwargs: Any) -> None:
     run = task.request.__dict__.pop("app_metrics_run", None)
-    if run is None:  # Celery was told of us in the middle of a run
+    if run is None:  # connected in the middle of a run
         return
     try:
         if settings.APP_METRICS_CELERY and not task.name.startswith(OWN):
@@ -55,7 +55,7 @@ def _end(task: Task, state: str | None = None, **kwargs: Any) -> None:
     finally:
         run.__exit__(None, None, None)
         if not task.request.is_eager:
-            close_old_connections()  # Celery's own receiver may have been called before this one
+            close_old_connections()  # Celery's own receiver may have run before this one
 
 
 def _count(name: str, outcome: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""All rules that the settings hold, wherever they stand."""
+"""All rules of all settings."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ AUTH = "APP_METRICS_AUTH"
 
 
 def configured_rules() -> tuple[list[Rule], list[SettingError]]:
-    """Return the rules of URLs, models, signals and the switch for signups and logins, and the mistakes in them."""
+    """Return the rules for URLs, models, signals, signups and logins, and the mistakes in the settings."""
     urls, mistakes = compile_urls(settings.APP_METRICS_URLS)
     models, model_mistakes = compile_models(settings.APP_METRICS_MODELS)
     signals, signal_mistakes = compile_signals(settings.APP_METRICS_SIGNALS)

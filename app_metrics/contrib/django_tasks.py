@@ -1,4 +1,4 @@
-"""A scope scope for every run of a task of `django.tasks`, which came with Django 6.0."""
+"""A scope for every run of a task of `django.tasks`, which came with Django 6.0."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from django.tasks.signals import task_finished, task_started
 
 from ..recording.scope import collect
 
-# By the id of a run's result: a task may run others within itself.
+# By the id of the run's result, because a task may run others within itself.
 _scopes: dict[str, collect] = {}
 
 
 def connect() -> None:
-    """Open a scope where a task begins, and end it where it ends."""
+    """Open a scope when a task begins and close it when it ends."""
     task_started.connect(_begin, weak=False, dispatch_uid=_begin)
     task_finished.connect(_end, weak=False, dispatch_uid=_end)
 

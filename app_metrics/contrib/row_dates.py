@@ -1,4 +1,4 @@
-"""The key `backfill` of a model rule: the date of a row stands for the moment at which it was created."""
+"""The key `backfill` of a model rule: the date field that holds the moment at which a row was created."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,7 +18,7 @@ CREATED = "created"
 
 @dataclass(frozen=True, slots=True)
 class RowDate:
-    """A date field of a model. A date without a time stands for its midnight in the metrics time zone."""
+    """A date field of a model. A date without a time means its midnight in the metrics time zone."""
 
     field: Any
 
@@ -27,11 +27,11 @@ class RowDate:
         return isinstance(self.field, DateTimeField)
 
     def of(self, instance: Model) -> datetime | None:
-        """Return when a row was created; None where it does not say, or nothing can be recorded at that time."""
+        """Return when a row was created; None if it has no date, or one at which nothing can be recorded."""
         return self.moment(getattr(instance, self.field.attname))
 
     def moment(self, value: Any) -> datetime | None:
-        """Return the aware moment that a value of the field stands for; a naive one is in TIME_ZONE."""
+        """Return the aware moment of a value of the field; a naive one is in TIME_ZONE. None if it has none."""
         try:
             found = self.field.to_python(value)
             if isinstance(found, datetime):
@@ -44,10 +44,10 @@ class RowDate:
         return found  # type: ignore[no-any-return]
 
     def bounds(self, first: date, last: date) -> tuple[Any, Any]:
-        """Return values of the field between which lie all rows of the days from `first` to before `last`, and more.
+        """Return bounds of the field's values that include all rows of the days from `first` up to, not with, `last`.
 
-        More, because there are days that begin before the one before them has ended: where clocks are put back over
-        midnight, and where naive times jump.
+        They are a little wider: where clocks are set back over midnight, or naive times jump, a day begins before the
+        previous one has ended.
         """
         if not self.has_time:
             return first, last
@@ -78,7 +78,7 @@ def compile_row_date(model: type[Model], event: str, entry: SettingReader, value
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo:
         return moment
-    # Which of two equal times it is the database does not keep, unless it is made aware before.
+    # Without USE_TZ the database does not store which of two equal times is meant.
     fold = moment.fold if settings.USE_TZ else 0
     return moment.replace(tzinfo=timezone.get_default_timezone(), fold=fold)
 

@@ -1,4 +1,4 @@
-"""The names that the URLs of a project have."""
+"""The names of a project's URLs."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver
 
 
 class UrlName(NamedTuple):
-    """A URL's name as `request.resolver_match.view_name` spells it, and the apps in whose namespaces it is."""
+    """A URL's name, as in `request.resolver_match.view_name`, and the app names of its namespaces."""
 
     name: str
     apps: frozenset[str]
@@ -16,7 +16,7 @@ class UrlName(NamedTuple):
 def url_names(
     resolver: URLResolver, namespaces: tuple[str, ...] = (), apps: frozenset[str] = frozenset()
 ) -> Iterator[UrlName]:
-    """Yield the names of all URLs; one that several of them share comes several times."""
+    """Yield the names of all URLs; a name that several URLs share comes several times."""
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLPattern):
             yield UrlName(":".join((*namespaces, pattern.name or pattern.lookup_str)), apps)

@@ -1,4 +1,4 @@
-"""What this process could not count, by reason: logged once per cause, and said as a metric of its own."""
+"""Count dropped events by reason: each cause is logged once, and the counts are recorded as a metric."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from .summary import COUNTER
 
 logger = logging.getLogger("app_metrics")
 
-# The metric that counts what was dropped, labelled with the reason.
+# The metric that counts dropped events, labelled with the reason.
 DROPPED_SLUG = "app_metrics_dropped"
 
 BAD_ARGUMENT = "bad_argument"
@@ -23,7 +23,7 @@ NOT_EXPORTED = "not_exported"
 REFUSED = "refused"
 RETRY_LIMIT = "retry_limit"
 
-# Causes that were logged; bounded, because a cause can carry what a visitor sent.
+# Bounds the causes that are remembered as logged, because a cause may contain a visitor's input.
 _MAX_CAUSES = 1000
 
 _lock = threading.Lock()
@@ -32,7 +32,7 @@ _causes: set[str] = set()
 
 
 def _start_afresh() -> None:
-    """Give a forked process a lock that no lost thread holds, and leave what is pending to its parent."""
+    """Begin with a free lock in a forked process, and leave the pending counts to the parent."""
     global _lock
     _lock = threading.Lock()
     _pending.clear()
@@ -42,14 +42,14 @@ after_fork(_start_afresh)
 
 
 def drop(reason: str, cause: str, amount: int = 1) -> None:
-    """Note that `amount` events are lost for a reason; `cause` is logged the first time it occurs."""
+    """Count `amount` lost events under a reason; `cause` is logged the first time it occurs."""
     with _lock:
         _pending[reason] = _pending.get(reason, 0) + amount
     warn_once(f"Not counted ({reason}): {cause}")
 
 
 def drop_batch(reason: str, cause: str, batch: Batch) -> None:
-    """Note that the events of a batch are lost, and anew those whose loss it was to tell."""
+    """Count the events of a batch as lost, including the dropped events that it was to report."""
     events = (
         int(summary.total) if key.slug == DROPPED_SLUG else summary.count for key, summary in batch.summaries.items()
     )
@@ -57,7 +57,7 @@ def drop_batch(reason: str, cause: str, batch: Batch) -> None:
 
 
 def warn_once(cause: str) -> None:
-    """Log what went wrong, the first time it does in this process."""
+    """Log a warning, but only the first time in this process."""
     with _lock:
         if cause in _causes or len(_causes) >= _MAX_CAUSES:
             return
@@ -66,7 +66,7 @@ def warn_once(cause: str) -> None:
 
 
 def take_entries() -> list[Entry]:
-    """Return what was dropped since the last call as entries of the metric `app_metrics_dropped`."""
+    """Return the events dropped since the last call, as entries of the metric `app_metrics_dropped`."""
     if not _pending:
         return []
     with _lock:

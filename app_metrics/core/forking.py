@@ -1,4 +1,4 @@
-"""Start afresh in a forked process: what its parent gathered, the parent writes itself."""
+"""Reset state in forked processes: the parent itself writes what it has gathered."""
 
 import os
 import weakref
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from inspect import ismethod
 from typing import Any
 
-# Weak, so that nothing lives on for the sake of forks to come.
+# Weak references, so that this keeps no object alive.
 _calls: set[Any] = set()
 
 
 def after_fork(start_afresh: Callable[[], None]) -> None:
-    """Have a function, or a method as long as its object lives, called in every process forked from this one.
+    """Register a function, or a method while its object lives, to be called in every forked process.
 
-    It replaces locks, which a lost thread may hold there for good, and forgets what the parent holds. A function must
-    be that of a module: what nobody else holds is gone at once.
+    It is to replace locks, which a thread that does not exist there may hold for good, and to drop the parent's data.
+    Only a weak reference is kept, so pass a function of a module and not a lambda or a partial.
     """
     reference: Any = weakref.WeakMethod if ismethod(start_afresh) else weakref.ref
     _calls.add(reference(start_afresh, _calls.discard))

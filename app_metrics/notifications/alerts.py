@@ -1,8 +1,8 @@
-"""Alerts: what is told when a number is not as it should be (`APP_METRICS_ALERTS`).
+"""Alerts: report a number that is out of its limits (`APP_METRICS_ALERTS`).
 
-A rule looks at the latest closed period in the metrics time zone, by the number that stands for its summary. Only a
-change of state is told: that an alert fired, or that it recovered. Within a rule's quiet time nothing more is told;
-what still differs after it is told then.
+A rule checks the main number of the latest closed period in the metrics time zone. Only changes of state are reported:
+an alert fired, or it recovered. During a rule's quiet time nothing further is reported; if the state still differs
+afterwards, it is reported then.
 """
 
 import logging
@@ -36,7 +36,7 @@ from .notices import plan_notices, send
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
 
-# How many weeks before a base is the mean of.
+# The base of a change is the mean of so many previous weeks.
 WEEKS = 4
 
 _MEAN = Context(prec=100)
@@ -46,7 +46,7 @@ logger = logging.getLogger("app_metrics")
 
 @dataclass(slots=True)
 class AlertCheck:
-    """What one evaluation did: names of rules, the alerts of which a change was told, and errors by name."""
+    """The result of one evaluation: names of rules, the alerts with a reported change, and errors by name."""
 
     evaluated: list[str] = field(default_factory=list)
     fired: list[Alert] = field(default_factory=list)
@@ -55,7 +55,7 @@ class AlertCheck:
 
 
 class Finding(NamedTuple):
-    """What a rule compared, and whether it fires."""
+    """The numbers that a rule compared, and whether it fires."""
 
     start: date | datetime
     value: Number | None
@@ -64,10 +64,10 @@ class Finding(NamedTuple):
 
 
 def check_alerts(now: datetime | None = None) -> AlertCheck:
-    """Evaluate all alerts at an aware moment (default: now), and tell which fired and which recovered.
+    """Evaluate all alerts at an aware moment (default: now), and report which fired and which recovered.
 
-    It may run at any time and in several processes at once: a change is told once. A rule that cannot be evaluated
-    keeps its state, and the others go on.
+    It may run at any time, and in several processes at once: each change is reported once. A rule that cannot be
+    evaluated keeps its state, and does not stop the others.
     """
     now = timezone.now() if now is None else now
     done = AlertCheck()
@@ -80,18 +80,18 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     metrics = Metric.objects.in_bulk({rule.metric for rule in rules.values()}, field_name="slug")
     for name, rule in rules.items():
         try:
-            told = _check(rule, alerts[name], metrics, now)
+            changed = _check(rule, alerts[name], metrics, now)
         except Exception as error:
             _fail(done, name, str(error) or repr(error), now)
             continue
         done.evaluated.append(name)
-        if told:
-            (done.fired if told.state == FIRED else done.recovered).append(told)
+        if changed:
+            (done.fired if changed.state == FIRED else done.recovered).append(changed)
     return done
 
 
 def _alerts(names: Iterable[str]) -> dict[str, Alert]:
-    """Return the stored states of alerts by name; one that is new begins as it should be."""
+    """Return the stored states of alerts by name; a new alert begins as OK."""
     known = Alert.objects.in_bulk(names, field_name="name")
     new = sorted(names - known.keys())
     if new:
@@ -101,13 +101,13 @@ def _alerts(names: Iterable[str]) -> dict[str, Alert]:
 
 
 def _fail(done: AlertCheck, name: str, error: str, now: datetime) -> None:
-    """Keep an error, on one line and without what databases refuse."""
+    """Store an error, on one line and without characters that databases refuse."""
     error = one_line(error)
     done.failed[name] = error
     logger.error("The alert %r could not be evaluated: %s", name, error)
     try:
         Alert.objects.filter(name=name).update(error=error, evaluated_at=now)
-    except (DatabaseError, ValueError):  # a mistaken name may be one that the database refuses
+    except (DatabaseError, ValueError):  # the database may refuse a bad name
         logger.exception("The error of the alert %r could not be stored", name)
 
 
@@ -116,13 +116,13 @@ def _retried(transact: Any) -> Any:
 
 
 def _check(rule: AlertRule, alert: Alert, metrics: Mapping[str, Metric], now: datetime) -> Alert | None:
-    """Evaluate a rule and store its state; return the alert where a change was told."""
+    """Evaluate a rule and store its state; return the alert if a change was reported."""
     metric = metrics.get(rule.metric)
     if metric is None:
         raise LookupError(f"Nothing was recorded yet as {rule.metric!r}.")
     found = _find(rule, metric, now)
-    told: Alert | None = _retried(partial(_settle, rule, alert, metric, found, now))
-    return told
+    changed: Alert | None = _retried(partial(_settle, rule, alert, metric, found, now))
+    return changed
 
 
 def _find(rule: AlertRule, metric: Metric, now: datetime) -> Finding:
@@ -152,13 +152,13 @@ def _weeks_before(period: Period, start: Start) -> Iterator[Start]:
     day, hour = start
     for weeks in range(1, WEEKS + 1):
         before = day - timedelta(weeks=weeks)
-        # The 25th hour of a day on which clocks were put back is no hour of other days.
+        # Only a day on which clocks are set back has a 25th hour.
         if period != HOUR or hour < hours_in(before, time_zone()):
             yield before, hour
 
 
 def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> Alert | None:
-    """Store what was found, and tell of it where it is to be told, in one transaction."""
+    """Store the finding, and report a change of state unless the rule is quiet, in one transaction."""
     state = alert.state if found.fires is None else FIRED if found.fires else OK
     base = None if found.base is None else _MEAN.divide(Decimal(found.base.numerator), Decimal(found.base.denominator))
     changes = {
@@ -170,23 +170,23 @@ def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: 
     }
     if state != alert.state:
         changes["changed_at"] = now
-    tells = state != alert.said_state and (alert.said_at is None or now >= alert.said_at + rule.quiet)
-    if tells:
+    reports = state != alert.said_state and (alert.said_at is None or now >= alert.said_at + rule.quiet)
+    if reports:
         changes |= {"said_state": state, "said_at": now}
     seen = {"state": alert.state, "said_state": alert.said_state, "evaluated_at": alert.evaluated_at}
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         if not Alert.objects.filter(pk=alert.pk, **seen).update(**changes):
-            return None  # evaluated by somebody else meanwhile, who told what there was to tell
-        if not tells:
+            return None  # another process evaluated and reported it meanwhile
+        if not reports:
             return None
-        told = copy(alert)
+        changed = copy(alert)
         for name, value in changes.items():
-            setattr(told, name, value)
-        _tell(rule, told, metric, found, now)
-    return told
+            setattr(changed, name, value)
+        _report(rule, changed, metric, found, now)
+    return changed
 
 
-def _tell(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> None:
+def _report(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> None:
     if rule.recipients:
         with translation.override(settings.LANGUAGE_CODE):
             plan_notices(rule.recipients, [_mail(rule, alert, metric, found)], now)
@@ -195,7 +195,7 @@ def _tell(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: da
 
 
 def _mail(rule: AlertRule, alert: Alert, metric: Metric, found: Finding) -> tuple[str, list[str]]:
-    told = {
+    values = {
         "alert": rule.name,
         "metric": metric.name,
         "period": rule.period.display_name,
@@ -207,9 +207,9 @@ def _mail(rule: AlertRule, alert: Alert, metric: Metric, found: Finding) -> tupl
     lines = [_("%(metric)s, %(period)s from %(start)s: %(value)s"), _expectation(rule)]
     if rule.labels:
         lines.append(_("Labels: %(labels)s"))
-        told["labels"] = ", ".join(f"{name}={value}" for name, value in sorted(rule.labels.items()))
+        values["labels"] = ", ".join(f"{name}={value}" for name, value in sorted(rule.labels.items()))
     subject = _("Alert: %(alert)s") if alert.state == FIRED else _("Recovered: %(alert)s")
-    return subject % told, [line % told for line in lines]
+    return subject % values, [line % values for line in lines]
 
 
 def _expectation(rule: AlertRule) -> str:

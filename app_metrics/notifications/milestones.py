@@ -1,9 +1,9 @@
-"""Milestones: all-time totals that are announced when they are reached (`APP_METRICS_MILESTONES`).
+"""Milestones: announce when an all-time total reaches a number (`APP_METRICS_MILESTONES`).
 
-What is announced follows from what is stored, not from what an aggregation just did: a mark per metric says how far its
-total had come, and everything between the mark and the total has been reached since. A run that is killed at any
-statement leaves the rest to the next one. A mark never goes down, though a total may, where negative numbers are
-recorded. A gauge's total means nothing, so the milestones of gauges are ignored.
+The announcements follow from stored data, not from what an aggregation just did: a mark per metric holds the total of
+the last announcement, and every milestone between the mark and the total was reached since. So a run that is killed at
+any statement leaves the rest to the next one. A mark never falls, although a total may, if negative numbers are
+recorded. A gauge's total has no meaning, so the milestones of gauges are ignored.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,14 +34,14 @@ SETTING = "APP_METRICS_MILESTONES"
 RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
 EXAMPLE = '{"items_sold": [1_000_000]}'
 KEYS = ("at", "every", "recipients")
-# How many multiples of `every` one jump of a total announces, the latest ones: a number recorded by mistake must not
-# make rows and mails without end.
+# Multiples of `every` that one jump of a total announces at most, the latest ones: a number recorded by mistake must
+# not create endless rows and mails.
 MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
 class MilestoneRule:
-    """The milestones of one metric: single ones, ascending, and all multiples of `every`."""
+    """The milestones of one metric: single numbers, ascending, and all multiples of `every`."""
 
     at: tuple[Decimal, ...] = ()
     every: Decimal | None = None
@@ -81,9 +81,9 @@ def _compile(entry: SettingReader, value: Any) -> MilestoneRule:
 
 
 def remember() -> None:
-    """Note how far the totals of metrics with milestones have come, where it never was: that is not announced.
+    """Store the marks of metrics that have milestones but no mark: their present totals are not announced.
 
-    To be called before items are aggregated.
+    Call it before items are aggregated.
     """
     slugs = _rules().keys()
     noted = HighWaterMark.objects.filter(slug__in=slugs).values_list("slug", flat=True)
@@ -95,20 +95,20 @@ def remember() -> None:
 
 
 def raise_mark(slug: str, number: Number) -> None:
-    """Let the mark of a metric rise by what is added of times long past: that is not announced.
+    """Raise the mark of a metric by a number that is added for the past: that is not announced.
 
-    To be called in the transaction that adds it.
+    Call it in the transaction that adds the number.
     """
     marks = HighWaterMark.objects.filter(slug=slug)
-    # The first update changes nothing, but keeps others out: SQLite has no exact decimals to add with.
+    # The first update only locks the row: SQLite cannot add exact decimals, so the sum is made here.
     if number > 0 and marks.update(total=F("total")):
         marks.update(total=add(marks.values_list("total", flat=True).get(), number))
 
 
 def announce() -> None:
-    """Note which milestones were reached, with the mails about them, and send the signals that were not sent yet.
+    """Store which milestones were reached, plan the mails about them, and send the signals not sent yet.
 
-    To be called after items were aggregated, also where there were none: a run that was killed may have left it undone.
+    Call it after every aggregation, even without items: a killed run may have left announcements to make.
     """
     rules = _rules()
     if not rules:
@@ -123,7 +123,7 @@ def announce() -> None:
 
 
 def _rules() -> dict[str, MilestoneRule]:
-    """Return the rules that are right; `check` tells of the others."""
+    """Return the valid rules; `check` reports the others."""
     return compile_milestones(settings.APP_METRICS_MILESTONES)[0]
 
 
@@ -132,7 +132,7 @@ def _retried(transact: Callable[[], Any]) -> None:
 
 
 def _totals(slugs: Iterable[str]) -> dict[str, Number]:
-    """Return all-time totals by slug, added here because SQLite has no exact decimals."""
+    """Return all-time totals by slug, added here because SQLite cannot add exact decimals."""
     totals: dict[str, Number] = {}
     years = Total.objects.filter(metric__slug__in=slugs, period=LONGEST).values_list("metric__slug", "total")
     for slug, total in years.iterator():
@@ -141,7 +141,7 @@ def _totals(slugs: Iterable[str]) -> dict[str, Number]:
 
 
 def _grown(slugs: Iterable[str]) -> Iterator[tuple[Metric, Decimal]]:
-    """Yield the metrics whose totals lie above their marks, always in the same order."""
+    """Yield the metrics whose totals exceed their marks, always in the same order."""
     marks = dict(HighWaterMark.objects.filter(slug__in=slugs).values_list("slug", "total"))
     metrics = Metric.objects.filter(slug__in=marks).exclude(kind=GAUGE)
     totals = _totals(marks)
@@ -154,7 +154,7 @@ def _grown(slugs: Iterable[str]) -> Iterator[tuple[Metric, Decimal]]:
 def _reach(rule: MilestoneRule, metric: Metric, total: Decimal, now: datetime) -> None:
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         marks = HighWaterMark.objects.filter(slug=metric.slug)
-        # It changes nothing, but keeps others out: they read the mark after this transaction.
+        # This update only locks the row: others read the mark after this transaction.
         if not marks.update(total=F("total")):
             return
         mark = marks.values_list("total", flat=True).get()
@@ -166,7 +166,7 @@ def _reach(rule: MilestoneRule, metric: Metric, total: Decimal, now: datetime) -
 
 
 def _note(rule: MilestoneRule, metric: Metric, reached: list[Decimal], total: Decimal, now: datetime) -> None:
-    # A mark that somebody deleted was set anew, below what had been reached.
+    # After a mark was deleted, the new one may lie below milestones that were reached before.
     known = set(Milestone.objects.filter(slug=metric.slug).values_list("value", flat=True))
     reached = [value for value in reached if value not in known]
     Milestone.objects.bulk_create(
@@ -178,23 +178,23 @@ def _note(rule: MilestoneRule, metric: Metric, reached: list[Decimal], total: De
 
 
 def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tuple[str, list[str]]:
-    told: Mapping[str, str] = {
+    values: Mapping[str, str] = {
         "metric": metric.name,
         "value": shown(value, metric.kind, metric.unit),
         "total": shown(total, metric.kind, metric.unit),
         "moment": date_format(now.astimezone(time_zone()), "DATETIME_FORMAT"),
     }
-    return _("Milestone reached: %(metric)s %(value)s") % told, [
-        _("%(metric)s reached %(value)s.") % told,
-        _("All-time total: %(total)s") % told,
-        _("Seen: %(moment)s") % told,
+    return _("Milestone reached: %(metric)s %(value)s") % values, [
+        _("%(metric)s reached %(value)s.") % values,
+        _("All-time total: %(total)s") % values,
+        _("Seen: %(moment)s") % values,
     ]
 
 
 def _send(milestone: Milestone, metric: Metric | None) -> None:
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         won = Milestone.objects.filter(pk=milestone.pk, announced=False).update(announced=True)
-        if won and metric is not None:  # of a metric that was deleted there is nothing to say
+        if won and metric is not None:  # None: the metric was deleted
             send(
                 milestone_reached,
                 "milestone_reached",

@@ -1,4 +1,4 @@
-"""Tell of a milestone or an alert: the signal at once, the mail by and by."""
+"""Announce milestones and alerts: send the signal at once, and plan the mails."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -18,12 +18,12 @@ MAX_SUBJECT_LENGTH = Notice._meta.get_field("subject").max_length or 0
 
 
 def plan_notices(addresses: Sequence[str], mails: Iterable[tuple[str, Iterable[str]]], now: datetime) -> None:
-    """Plan mails, each a subject and lines, to each address, in the current transaction."""
+    """Plan mails, each a subject and its lines, to every address, in the current transaction."""
     Notice.objects.bulk_create(
         Notice(
             recipient=address.casefold(),
             address=address,
-            # Names may hold anything: a line break would begin another header.
+            # A name may contain line breaks, which would begin another header.
             subject=one_line(subject)[:MAX_SUBJECT_LENGTH],
             text="\n".join(map(one_line, lines)),
             planned_at=now,
@@ -34,10 +34,10 @@ def plan_notices(addresses: Sequence[str], mails: Iterable[tuple[str, Iterable[s
 
 
 def send(signal: Signal, name: str, sender: type, **arguments: Any) -> None:
-    """Send a signal in the current transaction; what its receivers raise is logged, and the transaction goes on.
+    """Send a signal in the current transaction; exceptions of receivers are logged, and the transaction continues.
 
-    A database error that a receiver let pass undoes what all of them wrote there, unless it came out of an `atomic()`
-    of the receiver's own.
+    A database error of one receiver undoes what all of them wrote, unless it happened in an `atomic()` of that
+    receiver.
     """
     try:
         with transaction.atomic(using=settings.APP_METRICS_DATABASE):
@@ -45,5 +45,5 @@ def send(signal: Signal, name: str, sender: type, **arguments: Any) -> None:
                 if isinstance(answer, Exception):
                     logger.error("A receiver of %s failed: %r", name, receiver, exc_info=answer)
     except DatabaseError:
-        # The server refused what followed a receiver's error; that one is in the log already.
-        logger.exception("What the receivers of %s wrote was rolled back", name)
+        # Caused by the error of a receiver, which is in the log already.
+        logger.exception("The changes of the receivers of %s were rolled back", name)

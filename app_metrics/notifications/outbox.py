@@ -1,14 +1,13 @@
-"""Send mails that are planned as rows: each at most once, and what became of it kept in its row.
+"""Send mails that are planned as rows: each at most once, with the result stored in the row.
 
-A row is claimed before its mail is handed over, and marked afterwards. What stops in between, a killed sender or a
-connection that breaks while the mail server is about to accept, is undecided: nobody can know whether the mail went
-out. It is said, and not sent again by itself.
+A row is claimed before its mail is sent, and marked afterwards. If the sender is killed in between, or the connection
+breaks while the mail server may be accepting the mail, the row is undecided: nobody can know whether the mail was sent.
+Such a mail is reported, and not sent again automatically.
 """
 
 import smtplib
-import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
@@ -29,29 +28,61 @@ from ..models import Notice, OutgoingMail
 from ..models.reports import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, WAITING
 from ..storage.transactions import retried
 
-# How long a sender may take for one mail. A claim that is older was left by one that was stopped.
+# How long a sender may take for one mail. An older claim is that of a sender that stopped.
 LONGEST_SENDING = timedelta(minutes=15)
-# How long the mail about a milestone or an alert is worth another try.
+# How long a failed mail about a milestone or an alert is retried.
 NOTICES_FOR = timedelta(days=3)
 
 STOPPED = gettext_noop("The sender stopped while it handed the mail over; it may have been sent.")
 
-# Seconds after which a mail server that does not answer is given up, where EMAIL_TIMEOUT says nothing.
+# Seconds to wait for a mail server if EMAIL_TIMEOUT is not set.
 TIMEOUT = 60
 
-# SMTP's answer to a client that shall come back later, on another connection.
+# SMTP's reply of a server that is closing the connection.
 SERVICE_CLOSING = 421
-# Its answers to a client whose message it did not take.
+# SMTP's replies that refuse a message, for now or for good.
 REFUSED = range(400, 600)
+# The exact types that smtplib raises at any stage if a connection breaks or a reply is malformed.
+BROKEN_CONNECTION = (smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
 
 
 class Skip(Exception):
-    """A planned mail is not wanted any more; the message says why."""
+    """A planned mail is no longer wanted; the message says why."""
+
+
+class DataCommand:
+    """Watches for SMTP's DATA command, from which on a broken connection may hide that the server accepted a mail."""
+
+    has_begun = is_hidden = False
+
+    @contextmanager
+    def watched(self, backend: Any) -> Iterator[None]:
+        """Note during the block whether `backend` begins to send a message, or hides its SMTP connection.
+
+        Django's SMTP backend, and any class derived from it, has an open smtplib connection as `connection`.
+        """
+        connection: Any = getattr(backend, "connection", None)
+        self.has_begun, self.is_hidden = False, not isinstance(connection, smtplib.SMTP)
+        if self.is_hidden:
+            yield
+            return
+        data = connection.data
+
+        def begin(message: Any) -> Any:
+            self.has_begun = True
+            return data(message)
+
+        connection.data = begin
+        try:
+            yield
+        finally:
+            del connection.data
+            self.is_hidden = backend.connection is not connection
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a number of mails; `problems` has a line for each that was not sent or is undecided."""
+    """The results of several mails; `problems` has a line for each one that failed or is undecided."""
 
     sent: int = 0
     skipped: int = 0
@@ -59,15 +90,16 @@ class Outcome:
 
 
 class Outbox:
-    """One connection to the mail server, and what became of the mails that went over it."""
+    """One connection to the mail server, and the results of the mails sent over it."""
 
     def __init__(self) -> None:
         self.outcome = Outcome()
         self._is_open = self._is_reused = False
+        self._data = DataCommand()
 
     @cached_property
     def _connection(self) -> Any:
-        # Made when there is something to send: a project without mail may have no e-mail backend.
+        # Created with the first mail: a project without mail may have no e-mail backend.
         return mail_connection()
 
     def __enter__(self) -> "Outbox":
@@ -79,7 +111,7 @@ class Outbox:
             self._close()
 
     def post(self, rows: Iterable[OutgoingMail], write: Callable[[Any], EmailMessage]) -> None:
-        """Send the mails of rows that wait or failed. `write` makes a row's message, or raises Skip."""
+        """Send the mails of waiting and failed rows. `write` returns a row's message, or raises Skip."""
         for row in rows:
             try:
                 message = write(row)
@@ -89,18 +121,18 @@ class Outbox:
                 if _mark(row, (WAITING, FAILED), FAILED, describe(error)):
                     self._complain(row, describe(error))
             else:
-                # Before the claim: a sender that is killed while it connects has sent nothing.
+                # Connect before the claim: a sender that is killed while it connects has sent nothing.
                 if self._open(row) and _claim(row, message.to[0]):
                     self._send(row, message)
 
     def expire(self, rows: Any) -> None:
-        """Declare undecided what a sender claimed and left."""
+        """Mark rows as undecided that a sender claimed and did not finish."""
         for row in rows.filter(status=SENDING, claimed_at__lt=timezone.now() - LONGEST_SENDING):
             if _mark(row, (SENDING,), UNDECIDED, STOPPED):
                 self._complain(row, STOPPED)
 
     def _open(self, row: OutgoingMail) -> bool:
-        """Connect to the mail server; where that fails, a row's mail has failed."""
+        """Connect to the mail server and return whether that succeeded; if not, mark the row as failed."""
         try:
             self._connect()
         except Exception as error:
@@ -113,6 +145,7 @@ class Outbox:
     def _connect(self) -> None:
         self._is_reused = self._is_open
         if not self._is_open:
+            self._data = DataCommand()
             self._connection.open()
             self._is_open = True
 
@@ -121,7 +154,7 @@ class Outbox:
             self._hand_over(message)
         except Exception as error:
             self._close()
-            status = UNDECIDED if _is_undecided(error) else FAILED
+            status = UNDECIDED if self._is_undecided(error) else FAILED
             _mark(row, (SENDING, UNDECIDED), status, describe(error))
             self._complain(row, describe(error))
         except BaseException:
@@ -135,21 +168,37 @@ class Outbox:
         try:
             self._transmit(message)
         except smtplib.SMTPException as error:
-            # Servers end connections that were idle or had their fill. Nothing was accepted then.
-            if not self._is_reused or not _is_over(error):
+            # Servers close connections that were idle or have carried enough mails, before they accept another one.
+            if not self._is_reused or not self._is_over(error):
                 raise
             self._close()
             self._connect()
             self._transmit(message)
 
     def _transmit(self, message: EmailMessage) -> None:
-        if self._connection.send_messages([message]) == 0:
-            raise RuntimeError("The e-mail backend sent nothing and gave no reason.")
+        with self._data.watched(self._connection):
+            if self._connection.send_messages([message]) == 0:
+                raise RuntimeError("The e-mail backend sent nothing and gave no reason.")
+
+    def _is_undecided(self, error: Exception) -> bool:
+        """Return whether the server may have accepted the message although it did not confirm that (RFC 1047).
+
+        It may have from the DATA command on, unless its reply refuses the message. If the backend hides its SMTP
+        connection, it may have whenever that breaks. A backend that does not use smtplib has sent nothing if it raises.
+        """
+        if isinstance(error, smtplib.SMTPDataError):
+            return error.smtp_code not in REFUSED
+        return self._data.has_begun or (self._data.is_hidden and type(error) in BROKEN_CONNECTION)
+
+    def _is_over(self, error: smtplib.SMTPException) -> bool:
+        """Return whether the server closed the connection without accepting the message."""
+        if isinstance(error, smtplib.SMTPResponseException):
+            return error.smtp_code == SERVICE_CLOSING
+        return isinstance(error, smtplib.SMTPServerDisconnected) and not self._is_undecided(error)
 
     def _close(self) -> None:
         self._is_open = False
-        # One that cannot even be closed is of no use, and its error was told.
-        with suppress(Exception):
+        with suppress(Exception):  # the error that made it unusable is reported already
             self._connection.close()
 
     def _complain(self, row: OutgoingMail, error: str) -> None:
@@ -157,9 +206,9 @@ class Outbox:
 
 
 def send_notices() -> Outcome:
-    """Send what is planned about milestones and alerts, and try again what failed in the last three days.
+    """Send the planned mails about milestones and alerts, and retry those that failed in the last three days.
 
-    Raises TransactionManagementError inside a transaction, where there is something to send.
+    Raises TransactionManagementError inside a transaction, if there is anything to send.
     """
     if not Notice.objects.filter(status__in=(WAITING, FAILED, SENDING)).exists():
         return Outcome()
@@ -170,13 +219,13 @@ def send_notices() -> Outcome:
 
 
 def due_notices() -> Iterable[Notice]:
-    """Return what is to be sent now about milestones and alerts, the oldest first."""
+    """Return the mails about milestones and alerts that are to be sent now, oldest first."""
     recent = Notice.objects.filter(planned_at__gt=timezone.now() - NOTICES_FOR).order_by("pk")
     return recent.filter(status__in=(WAITING, FAILED))
 
 
 def mail_connection() -> Any:
-    """Return the project's connection to its mail server, not open yet, with a timeout where it has none."""
+    """Return the project's connection to its mail server, not open yet, with a default timeout if it has none."""
     # Django 6.1 has MAILERS and deprecates get_connection().
     connection: Any = mail.mailers.default if hasattr(mail, "mailers") else mail.get_connection()
     if getattr(connection, "timeout", 0) is None:
@@ -185,21 +234,21 @@ def mail_connection() -> Any:
 
 
 def message_id(row: OutgoingMail) -> str:
-    """Return the same Message-ID whenever a mail is tried again, so that receivers can recognise a repetition."""
+    """Return the Message-ID of a row: the same for every attempt, so that receivers can recognise a duplicate."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
     return f"<{row._meta.model_name}-{row.pk}-{row.planned_at.timestamp():.0f}.app-metrics@{domain}>"
 
 
 def describe(error: Exception) -> str:
-    """Return an error in one line, without what databases refuse."""
+    """Return an error in one line, without characters that databases refuse."""
     text = f"{type(error).__name__}: {error}".replace("\0", "").encode(errors="backslashreplace").decode()
     return " ".join(text.split())
 
 
 def _refuse_transaction() -> None:
-    """Raise TransactionManagementError where a caller's rollback would take back what is noted about sent mails."""
+    """Raise TransactionManagementError inside a transaction, whose rollback would undo the marks of sent mails."""
     try:
-        # Django's TestCase, which wraps everything, is no such caller.
+        # `durable` ignores the transaction that Django's TestCase wraps around every test.
         with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
             pass
     except RuntimeError as error:
@@ -220,26 +269,8 @@ def _claim(row: OutgoingMail, address: str) -> bool:
 
 
 def _mark(row: OutgoingMail, before: Iterable[str], status: str, error: str, **values: Any) -> int:
-    """Change a row's status if it is one of some; return how many rows were changed: 1 or 0."""
+    """Change a row's status if it is one of `before`; return the number of changed rows: 1 or 0."""
     model: type[Model] = type(row)
     rows: Any = model._default_manager.filter(pk=row.pk, status__in=before)
     connection = connections[settings.APP_METRICS_DATABASE]
     return retried(connection, lambda: int(rows.update(status=status, error=error, **values)))
-
-
-def _is_over(error: smtplib.SMTPException) -> bool:
-    """Tell whether the server ended the connection before it was given the message."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        return error.smtp_code == SERVICE_CLOSING
-    return isinstance(error, smtplib.SMTPServerDisconnected) and not _is_undecided(error)
-
-
-def _is_undecided(error: Exception) -> bool:
-    """Tell whether the server may have taken a message though it did not say so (RFC 1047).
-
-    That is where the connection broke after the message was begun, or the answer to it is neither 250, the only success
-    that smtplib knows, nor a refusal. For a backend that does not use smtplib an exception means that nothing was sent.
-    """
-    if isinstance(error, smtplib.SMTPDataError):
-        return error.smtp_code not in REFUSED
-    return any(frame.f_code is smtplib.SMTP.data.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))

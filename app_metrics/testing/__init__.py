@@ -1,4 +1,4 @@
-"""See in tests what is recorded."""
+"""Check in a project's tests what is recorded."""
 
 from .recorded import Recording, assert_metric_recorded, capture_metrics
 

@@ -10,6 +10,6 @@ from .recorded import capture_metrics as capturing
 
 @pytest.fixture
 def capture_metrics() -> Iterator[Recording]:
-    """See what a test records, without a database."""
+    """Capture what a test records, without a database."""
     with capturing() as recording:
         yield recording

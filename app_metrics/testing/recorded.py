@@ -1,4 +1,4 @@
-"""For the test suites of projects: see what was recorded, without a database."""
+"""Capture in a project's tests what is recorded, without a database."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from ..transport.loading import replaced_backend
 
 
 class Recording(MetricsBackend):
-    """What was recorded inside `capture_metrics()`, batch by batch."""
+    """The batches recorded inside `capture_metrics()`."""
 
     blocks = False
 
@@ -32,7 +32,7 @@ class Recording(MetricsBackend):
         return sorted({key.slug for batch in self.batches for key in batch.summaries})
 
     def summary(self, slug: str, labels: Mapping[str, str] | None = None) -> Summary | None:
-        """Return what was recorded of a metric, over all label sets or the one given; None for nothing."""
+        """Return the summary of a metric, over all label sets or the given one; None if it was not recorded."""
         text = None if labels is None else encode_labels(labels)
         return merge_all(
             summary
@@ -47,17 +47,17 @@ class Recording(MetricsBackend):
         return summary.count if summary else 0
 
     def total(self, slug: str, labels: Mapping[str, str] | None = None) -> Number:
-        """Return the sum of what was recorded of a metric."""
+        """Return the sum of the numbers recorded of a metric."""
         summary = self.summary(slug, labels)
         return summary.total if summary else 0
 
 
 @contextmanager
 def capture_metrics() -> Iterator[Recording]:
-    """Let everything recorded in the block go to a `Recording` instead of the configured backend.
+    """Capture everything recorded in the block in a `Recording`; the configured backend gets nothing.
 
-    A scope that is open around the block is set aside, so that what the block records is seen at once. Counts that wait
-    for a commit come when it happens: in a TestCase, use `captureOnCommitCallbacks(execute=True)`.
+    A scope that is open around the block is ignored, so that the block's entries are visible at once. Entries recorded
+    with `on_commit` arrive at the commit: in a TestCase, use `captureOnCommitCallbacks(execute=True)`.
     """
     recording = Recording()
     with replaced_backend(recording), activated(None):
@@ -72,7 +72,7 @@ def assert_metric_recorded(
     count: int | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise AssertionError unless a metric was recorded, with this total and this many times where they are given."""
+    """Raise AssertionError unless a metric was recorded, with the given total, and as often as `count` says."""
     found = recording.summary(slug, labels)
     of = f"{slug!r}" if labels is None else f"{slug!r} with labels {dict(labels)!r}"
     assert found is not None, f"Nothing was recorded of {of}; recorded were: {_described(recording)}.{_likely_cause()}"
@@ -90,5 +90,5 @@ def _likely_cause() -> str:
     if settings.APP_METRICS_DISABLED:
         return " APP_METRICS_DISABLED is True."
     if any(connection.run_on_commit for connection in connections.all(initialized_only=True)):
-        return " Some calls still wait for a commit: use captureOnCommitCallbacks(execute=True)."
+        return " Some calls are still waiting for a commit: use captureOnCommitCallbacks(execute=True)."
     return ""

@@ -1,6 +1,8 @@
 """What becomes of a mail: sent at most once, and whatever goes wrong kept in its row."""
 
 import re
+import smtplib
+import socket
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from unittest.mock import patch
@@ -415,6 +417,17 @@ def test_a_message_that_a_closing_server_refused_goes_over_another_connection(se
 
 
 @one_database
+def test_a_message_that_a_closing_server_refused_has_failed_if_there_is_no_other_connection(server, clock):
+    server.fail(DOT, "421 4.3.2 Closing", BOB)
+    notice(ANN)
+    notice(BOB)
+    connect = [socket.create_connection(("127.0.0.1", server.port)), OSError("no route")]
+    with patch("smtplib.socket.create_connection", side_effect=connect):
+        send_notices()
+    assert dict(Notice.objects.values_list("address", "status")) == {ANN: "sent", BOB: "failed"}
+
+
+@one_database
 def test_a_message_that_was_refused_waits_for_the_next_run(server, make_set, clock):
     server.fail(DOT, "451 4.3.0 Try later", BOB, times=1)
     make_set(*THREE)
@@ -531,6 +544,61 @@ def test_an_error_is_kept_whatever_is_in_its_text(database, clock, monkeypatch, 
     assert all(re.fullmatch(r"Hello, \w+@example.com: RuntimeError: a.*b", line) for line in outcome.problems)
     assert set(Notice.objects.values_list("status", flat=True)) == {"failed"}
     assert "\n" not in Notice.objects.first().error
+
+
+class Wrapping(BaseEmailBackend):
+    """It hides the connection of another backend, as packages do that log or sign mails."""
+
+    def send_messages(self, messages):
+        return SMTPBackend().send_messages(messages)
+
+
+class Reconnecting(SMTPBackend):
+    """It sends over another connection than the one that it opened first."""
+
+    def send_messages(self, messages):
+        self.close()
+        self.open()
+        return super().send_messages(messages)
+
+
+@one_database
+@pytest.mark.filterwarnings("ignore:Directly creating EmailBackend")
+@pytest.mark.parametrize("cls", [Wrapping, Reconnecting])
+@pytest.mark.parametrize(
+    ("stage", "action", "status"),
+    [
+        (DOT, CLOSE, "undecided"),
+        (DOT, "200 Thanks", "undecided"),
+        (DOT, "554 Spam", "failed"),
+        (RCPT, "550 No", "failed"),
+    ],
+)
+def test_a_mail_over_a_hidden_connection_is_not_sent_again_if_it_may_have_been_taken(
+    server, clock, cls, stage, action, status
+):
+    server.fail(stage, action)
+    notice()
+    with backend(cls):
+        send_notices()
+    assert Notice.objects.get().status == status
+
+
+@one_database
+def test_an_error_of_any_kind_leaves_a_mail_undecided_once_it_is_being_sent(server, clock):
+    """Such as the soft time limit of a Celery task."""
+
+    def send_or_fail(connection, content):
+        if isinstance(content, bytes):  # the message; commands are text
+            raise RuntimeError("the time is over")
+        return send(connection, content)
+
+    notice(ANN)
+    notice(BOB)
+    send = smtplib.SMTP.send
+    with patch("smtplib.SMTP.send", send_or_fail):
+        assert send_notices().sent == 0
+    assert set(Notice.objects.values_list("status", flat=True)) == {"undecided"}
 
 
 @one_database

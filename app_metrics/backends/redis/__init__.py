@@ -1,4 +1,4 @@
-"""Fold batches into hashes in Redis, which aggregations bring to the item log: one round trip a batch."""
+"""Fold batches into hashes in Redis, with one round trip per batch; aggregations move them to the item log."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,15 +23,15 @@ from .shard import Shard
 
 MAX_SHARDS = 1024
 UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError)
-# Seconds that reading what is held may take, of somebody's request.
+# Seconds that reading the pending buckets may take within a request.
 READING = 1.0
 
 
 class MetricsBackend(base.MetricsBackend):
-    """The memory of the buckets is bounded by the number of series and hours, not by traffic. Nothing in it expires."""
+    """The number of series and hours bounds the memory of the buckets, not the traffic. Nothing expires."""
 
     feeds_totals = True
-    deduplicates = False  # what is in a bucket comes by the id of the bucket
+    deduplicates = False  # a bucket is stored under its own id, not under those of its batches
 
     def __init__(self) -> None:
         count, prefix = settings.APP_METRICS_REDIS_SHARDS, settings.APP_METRICS_REDIS_PREFIX
@@ -43,15 +43,15 @@ class MetricsBackend(base.MetricsBackend):
         check()
 
     def write(self, batch: Batch) -> None:
-        """Fold a batch into its hours; one that was folded before is left out."""
+        """Fold a batch into the buckets of its hours, unless that was done before."""
         if batch.summaries:
-            # The last 16 bits of an id are zero. Always the same shard, also when the batch comes again.
+            # A batch goes to the same shard when it is repeated. The last 16 bits of an id are zero.
             shard = self._shards[(batch.id.int >> 16) % len(self._shards)]
             shard.write(self._client, batch, max_label_sets())
 
     def drain(self) -> None:
         if failures := list(self._failures()):
-            raise ExceptionGroup("Not everything in Redis could be brought to the item log", failures)
+            raise ExceptionGroup("Not everything in Redis could be moved to the item log", failures)
 
     def pending(self) -> Sequence[Batch]:
         return list(self._held(time.monotonic() + READING))
@@ -62,18 +62,18 @@ class MetricsBackend(base.MetricsBackend):
         except Exception as error:
             message = f"Redis does not answer: {error!r}"
             hint = (
-                "Correct APP_METRICS_REDIS_URL or APP_METRICS_REDIS_CLIENT, or start it. "
-                "Meanwhile batches wait where they were recorded."
+                "Correct APP_METRICS_REDIS_URL or APP_METRICS_REDIS_CLIENT, or start Redis. "
+                "Until then batches are kept by the processes that recorded them."
             )
             return [CheckWarning(message, hint=hint, id="app_metrics.W006")]
-        hint = "Set maxmemory-policy to noeviction there, or take a Redis that is no cache."
+        hint = "Set maxmemory-policy to noeviction there, or use a Redis that is not a cache."
         return [
-            CheckWarning(f"Redis may throw away what was counted: it has {policy}.", hint=hint, id="app_metrics.W005")
+            CheckWarning(f"Redis may evict recorded numbers: it has {policy}.", hint=hint, id="app_metrics.W005")
             for policy in policies
         ]
 
-    # Made when they are asked for: a client of the project's may connect at once, and fail like any write then.
-    # By Django's property, without a lock that others would wait for.
+    # Created at first use, because a project's client may connect at once and fail. Django's `cached_property` has no
+    # lock for which other threads would wait.
 
     @cached_property
     def _client(self) -> Any:
@@ -84,9 +84,9 @@ class MetricsBackend(base.MetricsBackend):
         return connect(patiently=True)
 
     def _failures(self) -> Iterator[Exception]:
-        """Bring what there is, and yield what went wrong; one failure does not keep the rest.
+        """Move everything to the item log and yield the failures, which do not stop the rest.
 
-        Raises whatever making a client does: no part can be brought without one.
+        Raises what creating a client raises, because nothing can be moved without one.
         """
         client = self._patient
         for shard in self._shards:
@@ -94,17 +94,17 @@ class MetricsBackend(base.MetricsBackend):
                 shard.claim(client)
                 claims = shard.claims(client)
                 shard.forget(client)
-            except Exception as error:  # a cluster's client has errors that are no RedisError
+            except Exception as error:  # a cluster's client raises more than RedisError
                 yield error
                 if isinstance(error, UNREACHABLE) and settings.APP_METRICS_REDIS_CLIENT is None:
-                    return  # one server has all the shards
+                    return  # a single server holds all shards
                 continue
             for claim_id, name in claims.items():
                 try:
                     self._bring(shard, claim_id, name)
                 except UNREACHABLE as error:
                     yield error
-                    break  # the others would wait as long, one by one
+                    break  # each of the others would time out as well
                 except Exception as error:
                     error.add_note(f"claim {claim_id} of {name}")
                     yield error
@@ -112,7 +112,7 @@ class MetricsBackend(base.MetricsBackend):
                         return
 
     def _bring(self, shard: Shard, claim_id: str, name: str) -> None:
-        """Write what a claim holds, once; whatever is not written yet when this is killed is there at the next run."""
+        """Store a claim exactly once; if this is killed before, the claim is still there at the next run."""
         summaries, damaged = decode(name, shard.read_claim(self._patient, claim_id).items())
         write_once(Batch(summaries, UUID(claim_id)), damaged, durable=True)
         shard.delete(self._patient, claim_id)
@@ -124,7 +124,7 @@ class MetricsBackend(base.MetricsBackend):
 
 
 def _evicting(memory: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the policies by which servers evict keys; a cluster's client may answer for several."""
+    """Yield the eviction policies of all servers; a cluster's client answers for several."""
     if "maxmemory_policy" not in memory:
         for node in memory.values():
             yield from _evicting(node)

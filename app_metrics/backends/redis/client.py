@@ -1,4 +1,4 @@
-"""Clients of Redis, made as the settings say."""
+"""Redis clients, created from the settings."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -13,12 +13,12 @@ from redis.retry import Retry
 
 from ...conf import settings, timeout
 
-# Seconds of each step where nobody's request waits.
+# Seconds for each step where no request is waiting.
 PATIENCE = 5.0
 
 
 def check() -> None:
-    """Ask nobody, and raise ImproperlyConfigured where the settings say nothing of which a client can be made."""
+    """Raise ImproperlyConfigured if no client can be created from the settings. Contacts no server."""
     if settings.APP_METRICS_REDIS_CLIENT is None:
         connect()
     else:
@@ -26,11 +26,11 @@ def check() -> None:
 
 
 def connect(*, patiently: bool = False) -> Any:
-    """Return a new client. Raises ImproperlyConfigured, and whatever a function of the project's does.
+    """Return a new client. Raises ImproperlyConfigured, and what `APP_METRICS_REDIS_CLIENT` raises.
 
-    A write over a new connection, with all that is asked and answered there, takes `APP_METRICS_TIMEOUT` at most; a
-    patient client has several seconds for each step. Neither tries anything again by itself, nor has connected yet. A
-    client of `APP_METRICS_REDIS_CLIENT` has the timeouts that it was made with, and may have connected.
+    A write over a new connection, with all its round trips, takes at most `APP_METRICS_TIMEOUT`; a patient client has
+    five seconds for each round trip. Neither retries, and neither is connected yet. A client of
+    `APP_METRICS_REDIS_CLIENT` has its own timeouts and may be connected.
     """
     if settings.APP_METRICS_REDIS_CLIENT is not None:
         return _maker()()
@@ -40,11 +40,11 @@ def connect(*, patiently: bool = False) -> Any:
         seconds = PATIENCE if patiently else timeout() / _steps(parts)
         return Redis.from_url(url, **_options(seconds))
     except (ValueError, TypeError, AttributeError) as error:
-        raise ImproperlyConfigured(f"APP_METRICS_REDIS_URL is no address of a Redis server: {error}") from error
+        raise ImproperlyConfigured(f"APP_METRICS_REDIS_URL is not the address of a Redis server: {error}") from error
 
 
 def _steps(parts: Any) -> int:
-    """Return how often a first write waits: for the connection, perhaps AUTH and SELECT, the script, and its text."""
+    """Return the round trips of a first write: connect, perhaps AUTH and SELECT, EVALSHA, and the script's source."""
     return 3 + bool(parts.get("username") or parts.get("password")) + bool(parts.get("db"))
 
 
@@ -53,7 +53,7 @@ def _options(seconds: float) -> dict[str, Any]:
         "socket_connect_timeout": seconds,
         "socket_timeout": seconds,
         "retry": Retry(NoBackoff(), 0),  # some versions try three times otherwise
-        # Without these a new connection asks the server three times more.
+        # Without these a new connection takes three more round trips.
         "protocol": 2,
         **({"driver_info": None} if find_spec("redis.driver_info") else {"lib_name": None, "lib_version": None}),
     }

@@ -1,4 +1,4 @@
-"""One part of what Redis holds: the buckets that batches fold into, and the claims that aggregations made of some."""
+"""One shard of the data in Redis: buckets, into which batches are folded, and claims, which aggregations store."""
 
 import math
 import time
@@ -12,21 +12,21 @@ from ...core.batch import Batch
 from .codec import as_text, as_texts, buckets
 from .scripts import CLAIM, DELETE, FORGET, WRITE
 
-# Fields that are read at once, and buckets that are claimed at once: others wait meanwhile.
+# Fields that are read, and buckets that are claimed, in one command: other clients wait meanwhile.
 FIELDS_AT_ONCE = 1000
 CLAIMED_AT_ONCE = 500
-# How long a batch is recognised that was written by a process that did not hear of it.
+# How long a repeated batch is recognised whose writer did not learn that the first write succeeded.
 REMEMBERED_SECONDS = 86_400
-# Batches that are remembered to have failed once. Beyond, the oldest are not; who keeps so many has dropped them.
+# Failed batches that are remembered at most: more than a process keeps for a retry.
 MOST_DOUBTFUL = 10_000
 
 
 class Shard:
-    """Keys that share a hash tag, so that one script may touch them all.
+    """Keys that share a hash tag, so that one script may use them all.
 
-    `live` maps the name of each bucket to an id, which a writer gave it and which its claim and the ledger know it by;
-    `claims` maps ids of claimed buckets to their names. `written` holds the ids of batches whose writers have not said
-    yet that they know them to be written: by these a batch is recognised that comes again, its answer having been lost.
+    `live` maps the name of each bucket to the id under which it will be claimed and stored; `claims` maps the ids of
+    claimed buckets to their names. `written` holds the ids of written batches that their writers have not acknowledged
+    yet: a batch that is repeated because its answer was lost is recognised by them.
     """
 
     def __init__(self, prefix: str, number: int) -> None:
@@ -35,11 +35,11 @@ class Shard:
         self._claims = f"{self._prefix}:pending"
         self._written = f"{self._prefix}:written"
         self._acknowledged: deque[str] = deque()
-        # A try that seemed to fail may arrive after the one that succeeded: what is in doubt is never acknowledged.
+        # A try that seemed to fail may still arrive after one that succeeded, so these are never acknowledged.
         self._doubtful: OrderedDict[str, None] = OrderedDict()
 
     def write(self, client: Any, batch: Batch, max_label_sets: int) -> None:
-        """Fold a batch into the buckets of its hours, unless it was before; one round trip. Raises RedisError."""
+        """Fold a batch into the buckets of its hours, once, with one round trip. Raises RedisError."""
         batch_id, keys = batch.id.hex, [self._live, self._written]
         arguments: list[str | bytes | int] = [batch_id, max_label_sets]
         for name, fields, values in buckets(batch):
@@ -61,7 +61,7 @@ class Shard:
             self._doubtful.popitem(last=False)
 
     def claim(self, client: Any) -> None:
-        """Take all buckets there are away from the writers, who begin new ones."""
+        """Claim all live buckets; writers then begin new ones."""
         live = list(as_texts(client.hgetall(self._live)).items())
         for first in range(0, len(live), CLAIMED_AT_ONCE):
             keys, arguments = [self._live, self._claims], []
@@ -71,27 +71,27 @@ class Shard:
             CLAIM.run(client, keys, arguments)
 
     def claims(self, client: Any) -> dict[str, str]:
-        """Return the names of claimed buckets by id, those that a killed aggregation left included; oldest first."""
+        """Return the names of claimed buckets by id, oldest first, including those that a killed aggregation left."""
         return dict(sorted(as_texts(client.hgetall(self._claims)).items()))
 
     def read_claim(self, client: Any, claim_id: str, deadline: float = math.inf) -> dict[str, bytes]:
-        """Return the fields of a claim, which nobody changes any more."""
+        """Return the fields of a claim, which no longer change."""
         return self._read(client, self._claim(claim_id), deadline)
 
     def delete(self, client: Any, claim_id: str) -> None:
         DELETE.run(client, [self._claims, self._claim(claim_id)], [claim_id])
 
     def forget(self, client: Any) -> None:
-        """Forget the batches that were written a day ago by writers that were killed then."""
+        """Forget the ids of batches that were written more than a day ago and never acknowledged."""
         FORGET.run(client, [self._written], [REMEMBERED_SECONDS])
 
     def read_all(self, client: Any, deadline: float) -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
         """Yield id, name and fields of every bucket, claimed or not.
 
-        What is claimed and deleted while this reads may be there in part: the ledger knows its id then. Raises
-        TimeoutError at the deadline, a time of `time.monotonic`.
+        A bucket that is claimed and deleted meanwhile may come with part of its fields: the ledger then knows its id.
+        Raises TimeoutError at the deadline, which is a value of `time.monotonic()`.
         """
-        # In this order: what is claimed in between is seen twice rather than never.
+        # In this order a bucket that is claimed in between is found twice, in the other order never.
         live = as_texts(client.hgetall(self._live))
         claims = self.claims(client)
         for name, bucket_id in live.items():
@@ -104,12 +104,12 @@ class Shard:
             yield claim_id, claims[claim_id], self.read_claim(client, claim_id, deadline)
 
     def _read(self, client: Any, key: str, deadline: float) -> dict[str, bytes]:
-        fields: dict[str, bytes] = {}  # a scan may say the same field twice
+        fields: dict[str, bytes] = {}  # a scan may return a field twice
         cursor = None
         while cursor != 0:
             if time.monotonic() > deadline:
-                raise TimeoutError("Redis holds more than can be read in time")
-            # Values are no texts, also for a client that makes texts of all it is answered.
+                raise TimeoutError("Redis holds more than could be read in time")
+            # Values are binary, even for a client with `decode_responses`.
             options = {NEVER_DECODE: True}
             cursor, page = client.execute_command("HSCAN", key, cursor or 0, "COUNT", FIELDS_AT_ONCE, **options)
             fields.update({as_text(field): value for field, value in page.items()})
@@ -122,7 +122,7 @@ class Shard:
         return f"{self._prefix}:claim:{claim_id}"
 
     def _taken(self) -> Iterator[str]:
-        """Yield what was acknowledged since the last write; other threads may take some of it at the same time."""
+        """Take out the ids to acknowledge; other threads may take some of them at the same time."""
         while self._acknowledged:
             try:
                 yield self._acknowledged.popleft()
