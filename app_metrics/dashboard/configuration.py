@@ -30,7 +30,6 @@ _NAMED_SECRET = re.compile(
 )
 
 PACKAGES: tuple[tuple[str, Promise], ...] = (
-    ("pygal", gettext_lazy("charts on the dashboard")),
     ("css_inline", gettext_lazy("styles in mails")),
     ("prometheus_client", gettext_lazy("the Prometheus endpoint")),
 )
