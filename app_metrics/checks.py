@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Info, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
@@ -22,7 +22,6 @@ from .contrib.url_rules import EVERY, MIDDLEWARE, compile_urls
 from .contrib.url_rules import SETTING as URLS
 from .core.setting_rules import SettingError, SettingReader, suggest
 from .dashboard.health import OLD_BACKLOG
-from .dashboard.svg import can_draw
 from .models import Item
 from .notifications.alert_rules import compile_alerts
 from .notifications.milestones import compile_milestones
@@ -58,7 +57,6 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_missing_middleware(),
         *_missing_auth(),
         *_missing_urls(),
-        *_missing_charts(),
         *spool.check(),
     ]
 
@@ -175,15 +173,6 @@ def _missing_urls() -> Iterator[CheckMessage]:
                 hint='Add path("metrics/", include("app_metrics.urls")) to the URLs of the project.',
                 id="app_metrics.W004",
             )
-
-
-def _missing_charts() -> Iterator[CheckMessage]:
-    if apps.is_installed("django.contrib.admin") and not can_draw():
-        yield Info(
-            "The dashboard shows tables only.",
-            hint='Charts need pygal: `pip install pygal`, or the extra "dashboard".',
-            id="app_metrics.I001",
-        )
 
 
 def _unsupported(connection: Any) -> Iterator[CheckMessage]:

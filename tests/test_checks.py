@@ -5,12 +5,11 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from django.core.checks import INFO, run_checks
+from django.core.checks import run_checks
 from django.db import connections
 from freezegun import freeze_time
 
 from app_metrics import checks, metric
-from app_metrics.dashboard import svg
 from app_metrics.transport.base import MetricsBackend
 from tests.testapp.models import Document
 
@@ -238,21 +237,6 @@ def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
 )
 def test_a_site_whose_urls_hold_ours_gets_no_message(site, settings):
     settings.APP_METRICS_BASE_URL = site
-    assert messages(tags=["app_metrics"]) == []
-
-
-@pytest.mark.parametrize(("is_admin", "ids"), [(True, ["app_metrics.I001"]), (False, [])], ids=["admin", "no admin"])
-def test_a_dashboard_without_charts_is_mentioned_where_there_is_an_admin(is_admin, ids, monkeypatch, settings):
-    monkeypatch.setattr(svg, "find_spec", lambda name: None)
-    if not is_admin:
-        settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "django.contrib.admin"]
-    found = messages(tags=["app_metrics"])
-    assert [message.id for message in found] == ids
-    assert all(message.level == INFO for message in found)
-    assert all("pip install pygal" in message.hint for message in found)
-
-
-def test_with_charts_there_is_nothing_to_mention():
     assert messages(tags=["app_metrics"]) == []
 
 

@@ -1,4 +1,4 @@
-"""What the project's admin shows; importing the parts registers them."""
+"""The pages of the admin; importing these modules registers them."""
 
 from . import alerts, dashboard, metrics, reports
 

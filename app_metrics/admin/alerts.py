@@ -1,11 +1,13 @@
 from django.contrib import admin
+from django.http import HttpRequest
 
+from ..conf import settings
 from ..models import Alert, Milestone, Notice
-from .base import OutgoingMailAdmin, ReadOnlyAdmin
+from .base import OffMenu, OutgoingMailAdmin, ReadOnlyAdmin
 
 
 @admin.register(Milestone)
-class MilestoneAdmin(ReadOnlyAdmin):
+class MilestoneAdmin(OffMenu, ReadOnlyAdmin):
     list_display = ("slug", "value", "total", "reached_at", "announced")
     list_filter = ("announced",)
     search_fields = ("slug",)
@@ -16,6 +18,10 @@ class AlertAdmin(ReadOnlyAdmin):
     list_display = ("name", "state", "changed_at", "value", "base", "evaluated_at", "error")
     list_filter = ("state",)
     search_fields = ("name",)
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        # Without rules there is nothing to see but what earlier rules left.
+        return super().get_model_perms(request) if settings.APP_METRICS_ALERTS else {}
 
 
 @admin.register(Notice)

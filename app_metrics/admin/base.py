@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """What only recording and aggregation may write."""
+    """Show objects that only app_metrics itself writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -19,8 +19,15 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-class OutgoingMailAdmin(ReadOnlyAdmin):
-    """Mails whose own reasons, stored in English, are shown in the reader's language."""
+class OffMenu(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Leave a model out of the admin's menu; the health page links to its list. Permissions and URLs stay."""
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        return {}
+
+
+class OutgoingMailAdmin(OffMenu, ReadOnlyAdmin):
+    """Show why a mail was not sent in the reader's language; the database stores our own reasons in English."""
 
     exclude = ("error",)
     readonly_fields = ("reason",)

@@ -1,15 +1,16 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Model, Q
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
@@ -21,9 +22,9 @@ from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
 from ..dashboard.metric_facts import facts_of
 from ..dashboard.overview import Row, overview, pictures
-from ..dashboard.svg import can_draw, draw
+from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
-from ..models import Dashboard, Delivery, Metric, MetricSet, Notice, QuarantinedItem
+from ..models import Dashboard, Metric, MetricSet
 from ..models.pending import is_complete
 from ..transfer.csv_export import chart_data, inert_json, write_chart
 from .base import ReadOnlyAdmin
@@ -32,9 +33,17 @@ PER_PAGE = 100
 PERMISSION = "app_metrics.view_metric"
 
 
+class ObjectList(NamedTuple):
+    """A list of objects in the admin, and whether the menu shows it."""
+
+    title: str
+    url: str
+    is_on_menu: bool
+
+
 @admin.register(Dashboard)
 class DashboardAdmin(ReadOnlyAdmin):
-    """Pages to look at: GET only, and nothing is written."""
+    """Serve the dashboard's pages, which are read-only: they answer GET and HEAD, and write nothing."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(PERMISSION)
@@ -48,10 +57,10 @@ class DashboardAdmin(ReadOnlyAdmin):
         ]
 
     def _page(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        """Wrap a view that only those may see who may view metrics."""
+        """Wrap a view for users who may view metrics."""
 
         def permitted(request: HttpRequest, **arguments: Any) -> HttpResponse:
-            # Before anything is looked up: a metric that is missing and one that is forbidden look alike.
+            # Before any lookup, so that a missing metric and a forbidden one give the same answer.
             if not self.has_view_permission(request):
                 raise PermissionDenied
             return require_safe(view)(request, **arguments)
@@ -59,11 +68,11 @@ class DashboardAdmin(ReadOnlyAdmin):
         return self.admin_site.admin_view(permitted)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Show all metrics, or those that were asked for, with today's numbers beside earlier ones."""
+        """Show the numbers of all metrics, or of those that match the form."""
         form = OverviewForm(request.GET, MetricSet.objects.order_by("name").values_list("pk", "name"))
         metrics = list(_found(form))
         sort = form.cleaned_data.get("sort") or "name"
-        # By name the numbers of one page suffice.
+        # Sorted by name, only the metrics of this page need numbers.
         ordered: Sequence[Any] = metrics if sort == "name" else _sorted(overview(metrics), sort)
         page = Paginator(ordered, PER_PAGE).get_page(request.GET.get("page"))
         rows = overview(page.object_list) if sort == "name" else list(page.object_list)
@@ -78,7 +87,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         return self._response(request, "overview", _("Dashboard"), context)
 
     def metric(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Show a metric's numbers over a range as a chart and a table, or as a file."""
+        """Show a metric's numbers over a range as a chart and a table, or return them as a file."""
         metric = get_object_or_404(Metric, slug=slug)
         facts = facts_of(metric)
         form = SelectionForm(request.GET, facts=facts)
@@ -95,7 +104,6 @@ class DashboardAdmin(ReadOnlyAdmin):
             "form": form.shown(),
             "chart": chart,
             "drawing": draw(chart),
-            "can_draw": can_draw(),
             "range": form.named_range(),
             "ranges": [(name, each.title) for name, each in RANGES.items()],
             "period_name": chart.selection.period.display_name,
@@ -103,43 +111,46 @@ class DashboardAdmin(ReadOnlyAdmin):
         return self._response(request, "metric", metric.name, context)
 
     def health(self, request: HttpRequest) -> HttpResponse:
-        """Show how well recording, aggregation and mail go, and what is configured."""
+        """Show the state of recording, aggregation and mails, the configuration, and links to lists off the menu."""
+        lists = self._lists(request)
         context = {
             "health": examine(),
             "changed": changed_settings(),
             "effective": effective(),
             "packages": packages(),
-            "lists": self._lists(request, QuarantinedItem, Delivery, Notice),
+            "lists": lists,
+            "off_menu": [each for each in lists.values() if not each.is_on_menu],
         }
         return self._response(request, "health", _("Health"), context)
 
     def unused(self, request: HttpRequest) -> HttpResponse:
-        """Show the URL names and rules that nothing was recorded for."""
+        """Show the URL names and rules that nothing was recorded for in the last days."""
         asked = request.GET.get("days")
         days = next((span for span in SPANS if str(span) == asked), DEFAULT_SPAN)
         return self._response(request, "unused", _("Unused"), {"unused": find_unused(days), "spans": SPANS})
 
-    def _lists(self, request: HttpRequest, *models: type[Model]) -> dict[str, str]:
-        """Return the addresses of those lists that whoever asks may look at, by the name of the model."""
-        found = ((model._meta.model_name or "", self.admin_site._registry.get(model)) for model in models)
-        return {
-            name: reverse(f"{self.admin_site.name}:app_metrics_{name}_changelist")
-            for name, registered in found
-            if registered and registered.has_view_permission(request)
-        }
+    def _lists(self, request: HttpRequest) -> dict[str, ObjectList]:
+        """Return the lists of this app's objects that the user may view, by the name of the model."""
+        found = {}
+        for model, registered in self.admin_site._registry.items():
+            name, title = model._meta.model_name or "", capfirst(str(model._meta.verbose_name_plural))
+            if model._meta.app_label == self.opts.app_label and registered.has_view_permission(request):
+                url = reverse(f"{self.admin_site.name}:app_metrics_{name}_changelist")
+                found[name] = ObjectList(title, url, is_on_menu=bool(registered.get_model_perms(request)))
+        return dict(sorted(found.items(), key=lambda item: item[1].title))
 
     def _response(
         self, request: HttpRequest, page: str, title: str | Promise, context: dict[str, Any]
     ) -> TemplateResponse:
         request.current_app = self.admin_site.name
         context = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "shown": page, **context}
-        # After all was read: what could not be read is missing there.
+        # Must follow all reads, each of which may find that the backend does not answer.
         context["is_complete"] = is_complete()
         return TemplateResponse(request, f"admin/app_metrics/dashboard/{page}.html", context)
 
 
 def _found(form: OverviewForm) -> Any:
-    """Return the metrics that were asked for; all where the question was a mistake."""
+    """Return the metrics that match the form; all of them if it has errors."""
     metrics: Any = Metric.objects.all()
     if not form.is_valid():
         return metrics
@@ -152,7 +163,7 @@ def _found(form: OverviewForm) -> Any:
 
 
 def _sorted(rows: Sequence[Row], sort: str) -> list[Row]:
-    """Return the rows by a number, those without one last."""
+    """Return the rows sorted by a column, those without a number last."""
     column = sort.removeprefix("-")
 
     def number(row: Row) -> Any:

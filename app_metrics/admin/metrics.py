@@ -9,7 +9,7 @@ from ..core.formatting import shown
 from ..core.labels import OVERFLOW_LABELS
 from ..core.periods import DAY, MONTH
 from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
-from .base import ReadOnlyAdmin
+from .base import OffMenu, ReadOnlyAdmin
 
 
 @admin.register(Metric)
@@ -26,14 +26,14 @@ class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return metrics.with_total(DAY, name="today").with_total(MONTH, name="month").annotate(capped=Exists(overflow))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        # Code records under the slug; items recorded before a change would create the old metric again.
+        # Pending items would create a metric under the old slug again, and so would code that still uses it.
         return (*self.readonly_fields, "slug") if obj else self.readonly_fields
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return {} if obj else self.prepopulated_fields
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Count the totals that go with metrics: listing years of them would not end."""
+        """Count the totals that are deleted with metrics instead of listing them: there may be millions."""
         totals = Total.objects.filter(metric__in=objs).count()
         counts = {Metric._meta.verbose_name_plural: len(objs), Total._meta.verbose_name_plural: totals}
         return [str(metric) for metric in objs], counts, set(), []
@@ -52,7 +52,7 @@ class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Total)
-class TotalAdmin(ReadOnlyAdmin):
+class TotalAdmin(OffMenu, ReadOnlyAdmin):
     list_display = ("metric", "labels", "period", "starts_at", "count", "total", "minimum", "maximum", "last")
     list_filter = ("period", "metric")
     list_select_related = ("metric",)
@@ -62,7 +62,7 @@ class TotalAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Item)
-class ItemAdmin(ReadOnlyAdmin):
+class ItemAdmin(OffMenu, ReadOnlyAdmin):
     list_display = ("slug", "kind", "labels", "day", "hour", "count", "total")
     list_filter = ("kind",)
     search_fields = ("slug", "labels")
@@ -70,7 +70,7 @@ class ItemAdmin(ReadOnlyAdmin):
 
 
 @admin.register(QuarantinedItem)
-class QuarantinedItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class QuarantinedItemAdmin(OffMenu):
     list_display = ("quarantined_at", "reason", "payload")
     search_fields = ("reason", "payload")
     readonly_fields = ("quarantined_at", "reason", "payload")
@@ -80,12 +80,12 @@ class QuarantinedItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(AggregationRun)
-class AggregationRunAdmin(ReadOnlyAdmin):
+class AggregationRunAdmin(OffMenu, ReadOnlyAdmin):
     list_display = ("finished_at", "seconds", "items", "quarantined")
 
 
 @admin.register(Backfill)
-class BackfillAdmin(ReadOnlyAdmin):
+class BackfillAdmin(OffMenu, ReadOnlyAdmin):
     list_display = ("metric", "filled_until", "is_finished", "events", "updated_at")
     list_select_related = ("metric",)
     search_fields = ("metric__name", "metric__slug")
@@ -100,7 +100,7 @@ class BackfillAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ImportedFile)
-class ImportedFileAdmin(ReadOnlyAdmin):
+class ImportedFileAdmin(OffMenu, ReadOnlyAdmin):
     list_display = ("name", "lines", "imported_at", "digest")
     search_fields = ("name", "digest")
     ordering = ("-pk",)

@@ -24,15 +24,15 @@ from ..reports.content import Report
 from ..reports.planning import earliest_due
 from ..reports.recipients import address_of
 from ..reports.sending import next_report, rendered, send_test
-from .base import OutgoingMailAdmin, ReadOnlyAdmin
+from .base import OffMenu, OutgoingMailAdmin, ReadOnlyAdmin
 
-# The mail's styles are its own, and nothing else in it may run or load.
+# The mail may use its own inline styles; nothing else in it may run or load.
 MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
 SHOWN_DELIVERIES = 10
 
 
 class UnsubscriptionInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Deleting one lets its recipient get mail again."""
+    """List unsubscriptions; deleting one lets its recipient get mail again."""
 
     model = Unsubscription
     extra = 0
@@ -53,7 +53,7 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "admin/app_metrics/metricset/change_form.html"
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Any:
-        # As an attribute this would be a failing check where the project's users are not in the admin.
+        # As an attribute this would fail a system check if the project's users are not in the admin.
         users = self.admin_site._registry.get(MetricSet._meta.get_field("email_recipients").related_model)
         return ("email_recipients",) if users and users.search_fields else ()
 
@@ -70,7 +70,7 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return not (obj and obj.declared) and super().has_delete_permission(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Count the deliveries that go with sets: listing years of them would not end."""
+        """Count the deliveries that are deleted with sets instead of listing them: there may be many thousands."""
         deliveries = Delivery.objects.filter(metric_set__in=objs).count()
         counts = {self.opts.verbose_name_plural: len(objs), Delivery._meta.verbose_name_plural: deliveries}
         kept = {self.opts.verbose_name for each in objs if not self.has_delete_permission(request, each)}
@@ -89,7 +89,7 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         )  # fmt: skip
 
     def _all_deliveries(self, metric_set: MetricSet) -> str:
-        if not self.admin_site.is_registered(Delivery):  # a site of the project's own
+        if not self.admin_site.is_registered(Delivery):  # on an admin site of the project
             return ""
         url = reverse(f"{self.admin_site.name}:app_metrics_delivery_changelist")
         text = _("All deliveries")
@@ -105,7 +105,7 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         ]
 
     def report(self, request: HttpRequest, pk: str, period: str) -> HttpResponse:
-        """Show the next report as its text, and as the mail in a frame."""
+        """Show the next report as text, and as the mail in a frame."""
         report = self._next_report(request, pk, period)
         context = {
             **self.admin_site.each_context(request),
@@ -122,12 +122,12 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @method_decorator(xframe_options_sameorigin)
     def mail(self, request: HttpRequest, pk: str, period: str) -> HttpResponse:
-        """Show the next report as the mail's HTML."""
+        """Return the HTML of the next report's mail."""
         mail = rendered(self._next_report(request, pk, period))
         return HttpResponse(mail.html, headers={"Content-Security-Policy": MAIL_POLICY})
 
     def test(self, request: HttpRequest, pk: str, period: str) -> HttpResponse:
-        """Mail the next report to whoever asks for it."""
+        """Mail the next report to the current user."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not super().has_change_permission(request):
@@ -184,8 +184,8 @@ class DeliveryAdmin(OutgoingMailAdmin):
 
 
 @admin.register(Unsubscription)
-class UnsubscriptionAdmin(ReadOnlyAdmin):
-    """The only way to let somebody get the mail of a declared set again."""
+class UnsubscriptionAdmin(OffMenu, ReadOnlyAdmin):
+    """List unsubscriptions; for a declared set, only deleting one here lets its recipient get mail again."""
 
     list_display = ("address", "metric_set", "created_at")
     list_filter = ("metric_set",)
@@ -197,7 +197,7 @@ class UnsubscriptionAdmin(ReadOnlyAdmin):
 
 
 def _in_time() -> Q:
-    """Match what the next run still sends."""
+    """Match the deliveries that the next run still sends."""
     return reduce(or_, (Q(period=each, start__gte=earliest_due(each, today())) for each in SENT_PERIODS))
 
 

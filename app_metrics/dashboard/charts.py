@@ -1,4 +1,4 @@
-"""What the dashboard shows of one metric over a range: a table of numbers, most of whose columns are also drawn."""
+"""The numbers of one metric over a range, as columns of a table; most columns are drawn as a curve, too."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -19,18 +19,18 @@ from ..models.folding import across_labels, fold, fold_together
 from ..trending import sources
 from .date_range import Selection
 
-# Values of a label that have a curve of their own; the rest are added up in another one.
+# This many values of a label have a column of their own; the others share one.
 TOP_VALUES = 8
 
-# What a column says: the metric's number, that of the period before, how far it ranged, how often it was recorded, or
-# the number of one value of a label.
+# The roles of a column: the metric's number, the number one range earlier, the lowest and highest number, how often the
+# metric was recorded, the number of one value of a label, and that of all other values.
 NOW, PREVIOUS, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER = (
     "now", "previous", "minimum", "maximum", "count", "value", "other",
 )  # fmt: skip
 
 
 class Column(NamedTuple):
-    """One number per row, None where nothing was recorded; `title` is for people, `key` for programs."""
+    """One number for each period, None where nothing was recorded; pages show `title`, files `key`."""
 
     role: str
     key: str
@@ -44,11 +44,11 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The numbers of a metric over a selection, by its periods and beside the ones right before.
+    """The numbers of a metric over a selection, and over the range of the same length before it.
 
-    `is_running` tells whether the last period is not over. `whole` is the summary of the whole range. `comparison` lays
-    those of its periods that are over beside as many of the range before; it is None while none is. `since` is the date
-    counting began on, where that is known.
+    `starts` and `previous` hold the starts of the periods of both ranges. `is_running` tells whether the last period is
+    not over yet. `whole` is the summary of the range. `comparison` compares the periods that are over with as many of
+    the previous range; it is None until one is over. `since` is the date of the first total, if there is one.
     """
 
     metric: Metric
@@ -67,16 +67,16 @@ class Chart:
         return self.whole is None and not any(numbers)
 
 
-# Summaries by position in the range.
+# Summaries by the index of their period in the range.
 Found = Mapping[int, Summary]
-# The same by the value of a label.
+# The same for each value of a label; None stands for the overflow series.
 Values = Mapping[str | None, dict[int, Summary]]
 
 
 def build_chart(metric: Metric, selection: Selection, since: date | None = None) -> Chart:
-    """Return what is to be shown of a metric; one query.
+    """Return the chart of a metric; one query.
 
-    Of periods that were over before `since`, the date counting began on, there is no number, not even a zero.
+    Periods that were over before `since`, the date counting began, have None as their number instead of zero.
     """
     starts = _begun(selection.starts())
     length = len(starts)
@@ -111,13 +111,13 @@ def _spans(period: Period, role: str, starts: Iterable[Start]) -> dict[Hashable,
 
 
 def _begun(starts: Iterable[Start]) -> list[Start]:
-    """Return the periods that have begun: of the others there is nothing to say."""
+    """Return the periods that have begun."""
     moment = moment_of(None)
     return [start for start in starts if start <= (moment.today, moment.hours)]
 
 
 def _counted(column: Column, period: Period, starts: Sequence[Start], since: date) -> Column:
-    """Return a column without the numbers of periods that were over before anything was counted."""
+    """Return a column with None for the periods that were over before counting began."""
     numbers = [
         number if period.next(start) > since else None
         for number, (start, _) in zip(column.numbers, starts, strict=True)
@@ -138,14 +138,14 @@ def _comparison(
     then: Found,
     since: date | None,
 ) -> Comparison | None:
-    """Lay the periods that are over beside as many of the ones before; of hours, those of whole days."""
+    """Compare the periods that are over with as many of the previous range; hours only of days that are over."""
     over = _over(selection, starts)
     if not over:
         return None
     base = previous[0][0]
     return Comparison(
         metric.kind,
-        # What was counted for a part of the time only is no base.
+        # A range that was counted only in part is no base for a comparison.
         None if since and base < since else base,
         merge_all(now[index] for index in range(over) if index in now),
         merge_all(then[index] for index in range(over) if index in then),
@@ -153,7 +153,7 @@ def _comparison(
 
 
 def _over(selection: Selection, starts: Sequence[Start]) -> int:
-    """Return how many periods are over; an hour is with its day."""
+    """Return how many periods are over; an hour counts as over when its day is."""
     return sum(selection.period.next(start) <= today() for start, _ in starts)
 
 
@@ -178,7 +178,7 @@ def _parts(role: str, title: str, found: Found, length: int) -> Column:
 
 
 def _by_value(found: Mapping[tuple[str, str, Any], Summary], label: str) -> Values:
-    """Return what was found of the range itself, by the value that a label has; None stands for the overflow."""
+    """Group the summaries of the range by the value of a label."""
     by_value: dict[str | None, dict[int, Summary]] = defaultdict(dict)
     for (_, text, (role, index)), summary in found.items():
         if role == NOW:
@@ -188,7 +188,7 @@ def _by_value(found: Mapping[tuple[str, str, Any], Summary], label: str) -> Valu
 
 
 def _split(metric: Metric, by_value: Values, length: int) -> list[Column]:
-    """Return a column for each of the largest values, and one for what is left."""
+    """Return a column for each of the largest values, and one for all others together."""
 
     def weight(value: str) -> tuple[Number, str]:
         whole: Any = merge_all(by_value[value].values())

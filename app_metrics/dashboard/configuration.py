@@ -16,7 +16,6 @@ from ..contrib.url_rules import MIDDLEWARE
 from ..transport.loading import get_backend
 
 PACKAGES: tuple[tuple[str, Promise], ...] = (
-    ("pygal", gettext_lazy("charts on the dashboard")),
     ("css_inline", gettext_lazy("styles in mails")),
     ("prometheus_client", gettext_lazy("the Prometheus endpoint")),
 )

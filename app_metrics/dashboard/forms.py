@@ -1,4 +1,4 @@
-"""What the dashboard's pages are asked by their URLs."""
+"""The query parameters of the dashboard's pages."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +18,7 @@ from .metric_facts import Facts
 ISO = "%Y-%m-%d"
 DATE = forms.DateInput(format=ISO, attrs={"type": "date"})
 
-# What the overview can be sorted by, upwards or, with a minus, downwards.
+# Columns the overview can be sorted by; a minus before the name sorts downwards.
 SORTS = ("name", "today", "change", "yesterday", "week", "month")
 
 
@@ -27,7 +27,7 @@ def _titled(choices: Iterable[tuple[str, Any]], first: Any) -> list[tuple[str, A
 
 
 class OverviewForm(forms.Form):
-    """Which metrics are listed, and in which order."""
+    """Choose which metrics the overview lists, and in which order."""
 
     q = forms.CharField(label=_("Find"), required=False, max_length=200)
     set = forms.ChoiceField(label=_("Metric set"), required=False)
@@ -44,7 +44,7 @@ class OverviewForm(forms.Form):
 
 
 class SelectionForm(forms.Form):
-    """What the chart of a metric shows: one of the named ranges, or the dates from one to another."""
+    """Choose what the chart of a metric shows: a named range or two dates, the period, and a label to split by."""
 
     range = forms.ChoiceField(choices=[(name, name) for name in RANGES], required=False, widget=forms.HiddenInput)
     period = forms.ChoiceField(label=pgettext_lazy("step", "By"), required=False)
@@ -81,21 +81,21 @@ class SelectionForm(forms.Form):
         return chosen
 
     def named_range(self) -> str:
-        """Return the name of the range that is shown; empty where dates were given."""
+        """Return the name of the range that is shown, or an empty text if dates were given."""
         if not self.is_valid():
             return DEFAULT_RANGE
         given = self.cleaned_data
         return "" if given["start"] or given["end"] else given["range"] or DEFAULT_RANGE
 
     def selection(self) -> Selection:
-        """Return what was asked for, or the default where that was a mistake."""
+        """Return the selection, or the default one if the form has errors."""
         if self.is_valid():
             chosen: Selection = self.cleaned_data["selection"]
             return chosen
         return ranged(DEFAULT_RANGE, today())
 
     def shown(self) -> "SelectionForm":
-        """Return the form as the page shows it: filled with what is shown, or with the mistakes that were made."""
+        """Return the form for the page: filled with the selection, or as it was submitted if it has errors."""
         if not self.is_valid():
             return self
         chosen, name = self.selection(), self.named_range()

@@ -1,4 +1,4 @@
-"""How well recording, aggregation and mail go, and what the settings make of it."""
+"""The state of recording, aggregation, mails and rules, as the health page shows it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,25 +50,25 @@ from ..transport.loading import get_backend
 from ..transport.spool import Waiting, waiting
 from .last_seen import last_recorded
 
-# Seconds after which waiting items say that nobody runs the aggregation.
+# Items pending for more seconds than this mean that no aggregation runs.
 OLD_BACKLOG = 86_400
-# Days of what is recent, and needs attention.
+# Failures of this many days need attention.
 LATELY = 7
 SHOWN_MAILS = 5
 
-# What a reason for dropping means, and what to do about it.
+# For each reason events are dropped for: what it means, and what to do.
 REASONS: dict[str, tuple[Promise, Promise]] = {
     BAD_ARGUMENT: (
         _("Code recorded something that cannot be counted: a bad slug, number or label."),
-        _("The log says what it was; set APP_METRICS_STRICT = True where you develop, and it is raised."),
+        _("The log says what it was; with APP_METRICS_STRICT = True, in development, it is raised as an error."),
     ),
     BAD_MESSAGE: (
         _("A message of Celery held no batch, or one that the database refuses."),
-        _("The log says what it held; see who else writes to that queue."),
+        _("The log says what it held; check which other programs write to that queue."),
     ),
     BUFFER_FULL: (
-        _("A process merged more metrics, label sets and hours than it may while writing took too long."),
-        _("See whether the database or service behind the backend is slow, and whether slugs are made of what varies."),
+        _("Writing took too long, and the process reached its limit of metrics, label sets and hours to merge."),
+        _("Check whether the database or service behind the backend is slow, and whether slugs have variable parts."),
     ),
     FAILED_RULE: (
         _("A rule of the settings raised an error while it read its number, labels or condition."),
@@ -79,22 +79,22 @@ REASONS: dict[str, tuple[Promise, Promise]] = {
         _("Correct APP_METRICS_BACKEND; “manage.py check” says what is wrong with it."),
     ),
     NOT_EXPORTED: (
-        _("An exporter could not say it in the terms of the system it sends to."),
-        _("The log says what it was; the totals have it where another backend counts."),
+        _("An exporter could not express it in the format of the system it sends to."),
+        _("The log says what it was; the totals include it if another backend counts."),
     ),
     REFUSED: (
-        _("The backend took other batches, but refused this one again and again."),
+        _("The backend accepted other batches, but refused this one repeatedly."),
         _("The log holds the backend's error."),
     ),
     RETRY_LIMIT: (
-        _("More batches failed than a process may keep for the next try."),
-        _("See whether the database or service behind the backend was away; APP_METRICS_RETRY_LIMIT allows more."),
+        _("More batches failed than a process may keep to retry."),
+        _("Check whether the database or service behind the backend was down, or raise APP_METRICS_RETRY_LIMIT."),
     ),
 }
 
 
 class Dropped(NamedTuple):
-    """How many events were lost for a reason; `meaning` and `advice` are empty for one that is not ours."""
+    """How many events were dropped for a reason; `meaning` and `advice` are empty for a reason that is not ours."""
 
     reason: str
     meaning: str | Promise
@@ -105,7 +105,7 @@ class Dropped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Aggregating:
-    """What waits, and what the latest run did."""
+    """What is pending, and the latest run."""
 
     waiting: Backlog
     held: PendingBatches
@@ -114,12 +114,12 @@ class Aggregating:
 
     @property
     def held_summaries(self) -> int:
-        """How many summaries wait at the backend's destination."""
+        """How many summaries are pending at the backend's destination."""
         return sum(len(batch.summaries) for batch in self.held.batches)
 
     @property
     def is_late(self) -> bool:
-        """Whether items have waited for longer than a day, or some wait and the latest run is longer ago than that."""
+        """Whether an item has been pending for more than a day, or items are and the latest run is older than that."""
         if not self.waiting.items:
             return False
         if self.waiting.age > OLD_BACKLOG:
@@ -129,7 +129,7 @@ class Aggregating:
 
 @dataclass(frozen=True, slots=True)
 class Mails:
-    """Mails that were not sent, or perhaps were: how many by status, the latest of them, and whether one is recent."""
+    """Mails that failed or are undecided; `are_well` is False if one of them is recent."""
 
     failed: int
     undecided: int
@@ -139,7 +139,7 @@ class Mails:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the page says; `kept` is None where the backend cannot be loaded."""
+    """What the health page shows; `kept` is None if the backend cannot be loaded."""
 
     aggregating: Aggregating
     dropped: Sequence[Dropped]
@@ -162,7 +162,7 @@ class Health:
 
 
 def examine() -> Health:
-    """Return how well everything goes, in a number of queries that does not depend on how much there is."""
+    """Return the state of everything, in a constant number of queries."""
     rules, mistakes = configured_rules()
     return Health(
         Aggregating(
@@ -181,7 +181,7 @@ def examine() -> Health:
 
 
 def _dropped() -> list[Dropped]:
-    """Return the reasons for which something was dropped, the most frequent one first."""
+    """Return the reasons events were dropped for, the most frequent first."""
     totals, items = Total.objects.filter(metric__slug=DROPPED_SLUG), Item.objects.filter(slug=DROPPED_SLUG)
     sources = Sources(totals, items, held(LedgerRow.objects, {DROPPED_SLUG}))
     days = [(DAY, today() - timedelta(days=number), 0) for number in range(LATELY)]
@@ -197,7 +197,7 @@ def _drop(labels: str, lately: Number, summary: Summary) -> Dropped:
 
 
 def _reason(labels: str) -> str:
-    """Return the reason that a label set names; the label set itself where it names none."""
+    """Return the reason in a label set, or the label set itself if it has none."""
     return readable_labels(labels).get("reason", labels)
 
 

@@ -1,4 +1,4 @@
-"""When metrics were last recorded, and since when, waiting items included."""
+"""When metrics were first and last recorded, pending items included."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,10 @@ from ..models.pending import held
 
 
 def last_recorded(slugs: Iterable[str], apart: Iterable[str] = ()) -> dict[tuple[str, str], int]:
-    """Return the latest time by slug and label set, in microseconds of Unix time; one query.
+    """Return when each slug was last recorded, in microseconds of Unix time; one query.
 
-    The label sets of a slug count as one, with an empty text, unless the slug is one of those to be told `apart`.
+    The keys are pairs of slug and label set. The label set is an empty text, which stands for all label sets of the
+    slug; only slugs in `apart` have an entry for each label set.
     """
     slugs, apart = set(slugs), set(apart)
     parts = [*_parts(slugs - apart, Value("", CharField())), *_parts(apart, F("labels"))]
@@ -35,9 +36,9 @@ def last_recorded(slugs: Iterable[str], apart: Iterable[str] = ()) -> dict[tuple
 
 
 def first_recorded(slugs: Iterable[str], labels: str) -> date | None:
-    """Return the date since which metrics have label sets that contain a text; two queries.
+    """Return the first date on which a label set that contains a text was recorded; two queries.
 
-    It is the first date of the month or year, where no shorter totals are left.
+    If the totals of days or months were pruned, it is the first date of the month or year. None if there is none.
     """
     slugs = list(slugs)
     totals = Total.objects.filter(metric__slug__in=slugs, period__in=(YEAR, MONTH, DAY), labels__contains=labels)
@@ -53,12 +54,12 @@ def first_recorded(slugs: Iterable[str], labels: str) -> date | None:
 
 
 def date_of(last_at: int) -> date:
-    """Return the date of a time that was stored; one in the future, which cannot be, stands for now."""
+    """Return the date of a time in microseconds of Unix time; a time in the future counts as now."""
     return datetime.fromtimestamp(max(0, min(last_at / MICROSECONDS, time.time())), UTC).astimezone(time_zone()).date()
 
 
 def _elsewhere(slugs: set[str], apart: set[str]) -> Iterator[tuple[tuple[str, str], int]]:
-    # What is brought meanwhile is seen twice, which a latest time does not mind.
+    # A batch that is counted meanwhile appears twice, which does not change the latest time.
     for batch in held(LedgerRow.objects, slugs | apart).batches:
         for key, summary in batch.summaries.items():
             yield (key.slug, key.labels if key.slug in apart else ""), summary.last_at

@@ -1,4 +1,4 @@
-"""What the dashboard says of one metric besides its chart."""
+"""What the page of a metric shows above the chart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ SHOWN_MILESTONES = 5
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that was ever recorded, the labels it can be split by, a counter's best day, and the latest milestones.
+    """A metric's summary of all time, its labels, the counter's best day, and the latest milestones.
 
-    `label_sets` is how many there are. `since` is the first date of which something is aggregated; `best` is one of the
-    aggregated days that are kept.
+    `label_sets` is the number of label sets. `since` is the date of the first total. `best` is the day with the largest
+    total among the days that are aggregated and not pruned; None for gauges and timers.
     """
 
     whole: Summary | None
@@ -36,7 +36,7 @@ class Facts:
 
 
 def facts_of(metric: Metric) -> Facts:
-    """Return what is known of a metric; three queries."""
+    """Return the facts of a metric; three queries."""
     found = all_time(sources([metric]))
     names = {name for _, text in found if text != OVERFLOW_LABELS for name in readable_labels(text)}
     milestones = Milestone.objects.filter(slug=metric.slug).order_by("-reached_at", "-value")
@@ -46,13 +46,13 @@ def facts_of(metric: Metric) -> Facts:
 
 
 def _first_and_best_day(metric: Metric) -> tuple[date | None, tuple[date, Decimal] | None]:
-    """Return the date counting began on, and a counter's day with the largest total; of equal ones the first."""
+    """Return the date of the first total, and a counter's day with the largest total; the first of equal days."""
     totals = Total.objects.filter(metric=metric).order_by("start")
     number = DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
     days = totals.filter(period=DAY).order_by().values("start")
-    # Exact but on SQLite, which tells days apart by 15 digits.
+    # Exact, except on SQLite, which compares only 15 digits.
     summed = days.annotate(summed=Sum(Cast("total", number), output_field=number))
-    # Where days were pruned the months tell when counting began.
+    # If days were pruned, the first month says when counting began.
     first = {name: Subquery(totals.filter(period=name).values("start")[:1]) for name in (DAY, MONTH)}
     row = summed.order_by("-summed", "start").annotate(day=first[DAY], month=first[MONTH]).first()
     if row is None:

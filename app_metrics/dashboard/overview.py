@@ -1,4 +1,4 @@
-"""What the dashboard's first page says of every metric, in a constant number of queries."""
+"""The numbers of every metric on the dashboard's first page, in a constant number of queries."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ..models import Metric
 from ..models.folding import fold_together
 from ..trending import sources, spans_of, trend
 
-# Days of a sparkline. Today is none of them: what still grows must not look like a fall.
+# Days of a sparkline. It ends yesterday: the unfinished number of today would look like a fall.
 PICTURED_DAYS = 30
 
 TODAY = "today"
@@ -24,7 +24,7 @@ YESTERDAY = "yesterday"
 class Row:
     """A metric's numbers: today so far, yesterday, this week and this month.
 
-    `comparison` lays today's full hours beside the same hours of the same weekday a week before.
+    `comparison` compares today's full hours with the same hours of the same weekday a week before.
     """
 
     metric: Metric

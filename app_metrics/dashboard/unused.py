@@ -1,4 +1,4 @@
-"""What nobody used for some days: names of URLs, and rules."""
+"""URL names without a hit, and rules that recorded nothing, in the last days."""
 
 import time
 from collections import defaultdict
@@ -31,17 +31,17 @@ from .last_seen import date_of, first_recorded, last_recorded
 SPANS = (7, 30, 90, 365)
 DEFAULT_SPAN = 30
 
-# Whose URLs are not the project's own.
+# Namespaces whose URLs are not the project's own.
 OTHERS = frozenset({"admin", "app_metrics"})
 
-# What is known of a URL's name, besides that it was used.
+# The verdicts on a URL name; `Unused` explains the last three.
 USED, UNUSED, UNCOUNTED, SHARED, PARTLY, OVERFLOWN = "used", "unused", "uncounted", "shared", "partly", "overflown"
 
 Known = Mapping[tuple[str, str], int]
 
 
 class Seen(NamedTuple):
-    """A URL's name or a rule, and the date it was last recorded, if it ever was; `slug` is a rule's metric."""
+    """A URL name or a rule, and the date it was last recorded; None if never. `slug` is the metric of a rule."""
 
     name: str
     last: date | None
@@ -50,10 +50,12 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """What was not used for so many days.
+    """The URL names and rules that nothing was recorded for in the last `days`.
 
-    `doubts` are the URL names of which that cannot be told, by the reason, and `uncounted` is how many nothing counts.
-    `since` is the date that counting every URL began on, where a rule does that and it is less than so many days ago.
+    `doubts` holds the URL names that may have had hits, by reason: SHARED, if other rules record the same metric,
+    PARTLY, if their rules count only some responses, or OVERFLOWN, if hits may be in the overflow series.
+    `uncounted` is the number of URL names that no rule counts. `since` is the date a rule began to count every URL,
+    if it did so within these days.
     """
 
     days: int
@@ -67,7 +69,7 @@ class Unused:
 
 
 def find_unused(days: int) -> Unused:
-    """Return what was not used for so many days; three queries."""
+    """Return what was unused in the last days; three queries."""
     rules, _ = configured_rules()
     every = [rule for rule in rules_by_view_name().get(EVERY, ()) if isinstance(rule, EveryRule)]
     known = last_recorded({rule.slug for rule in rules}, apart={rule.slug for rule in every})
@@ -88,13 +90,13 @@ def find_unused(days: int) -> Unused:
 
 
 def counts_all(rule: Rule) -> bool:
-    """Tell whether a rule of a URL counts all that is a hit: what a rule without options counts."""
+    """Tell whether a URL rule counts every hit, that is, all that a rule without options counts."""
     methods, statuses = rule.options.get("methods", DEFAULT_METHODS), rule.options.get("status", DEFAULT_STATUSES)
     return rule.when is None and methods >= DEFAULT_METHODS and statuses >= DEFAULT_STATUSES
 
 
 class _Evidence:
-    """What was recorded since a time, in microseconds, by which rules."""
+    """What is known about hits since a time, in microseconds of Unix time."""
 
     def __init__(self, rules: Iterable[Rule], every: Sequence[Rule], known: Known, since: int) -> None:
         self._rules, self._known, self._since = list(rules), known, since
@@ -113,7 +115,7 @@ class _Evidence:
         self._overflows = max(overflown, default=0) >= since
 
     def last_hit(self, name: str) -> int | None:
-        """Return when a URL was last recorded by its name or by a metric of its own."""
+        """Return when a URL was last recorded, by its name or by a metric that only its own rules record."""
         own = [self._last[rule.slug] for rule in self._own(name) if self._is_alone(rule) and rule.slug in self._last]
         hit = self._hits.get(_label(name))
         return max([*own, *([] if hit is None else [hit])], default=None)
@@ -148,7 +150,7 @@ class _Evidence:
         return self._last.get(rule.slug, 0) < self._since
 
     def _has_series(self, name: str) -> bool:
-        """Tell whether a URL surely has a series of its own, rather than a share in the overflow."""
+        """Tell whether a URL has a series of its own, so that none of its hits are in the overflow series."""
         text = encode_labels({URL_LABEL: _label(name)})
         return any(labels == text for _, labels in self._known)
 
@@ -158,7 +160,7 @@ def _label(name: str) -> str:
 
 
 def _url_of(text: str) -> str:
-    """Return the name of the URL that a label set tells of; nothing where it tells of none."""
+    """Return the URL name in a label set, or an empty text."""
     return readable_labels(text).get(URL_LABEL, "")
 
 
@@ -167,7 +169,7 @@ def _date(last_at: int | None) -> date | None:
 
 
 def _since(every: Sequence[Rule], days: int) -> date | None:
-    """Return when counting every URL began, if that is less than so many days ago."""
+    """Return the date on which a rule began to count every URL, if that is less than `days` ago."""
     slugs = {rule.slug for rule in every if counts_all(rule)}
     if not slugs:
         return None

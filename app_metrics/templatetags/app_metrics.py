@@ -1,4 +1,4 @@
-"""Numbers in a project's own templates, `{% load app_metrics %}`: each is looked up at most once a minute."""
+"""Numbers in the project's own templates, `{% load app_metrics %}`; each is cached for a minute."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -28,11 +28,11 @@ MOST_DAYS = 366
 
 @register.simple_tag
 def metric_total(slug: str, period: str = DAY) -> str:
-    """Show a metric's number of the current "day", "week", "month" or "year", what waits for aggregation included.
+    """Show a metric's number of the current "day", "week", "month" or "year", pending items included.
 
-    It is a counter's total, a gauge's last value or a timer's mean, with the metric's unit, as the active language
-    writes it. Of a metric that is not there, or not yet, it is 0, and the log says so once. Raises ValueError for a
-    bad slug or another period.
+    It is a counter's total, a gauge's last value or a timer's mean, with the metric's unit, in the format of the active
+    language. For an unknown metric it is 0, and the log says so once. Raises ValueError for a bad slug or another
+    period.
     """
     if period not in WHOLE_DAYS:
         raise ValueError(f"metric_total shows no {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
@@ -44,10 +44,10 @@ def metric_total(slug: str, period: str = DAY) -> str:
 
 @register.simple_tag
 def metric_sparkline(slug: str, days: int = 30) -> SafeString:
-    """Draw a metric's latest days, today included, as an inline SVG in the colour of the text; no script, no style.
+    """Draw a metric's latest days, today included, as inline SVG in the colour of the text, without script and style.
 
-    Nothing is drawn before anything was aggregated. Raises ValueError for a bad slug, or for less than 2 or more than
-    366 days.
+    Returns an empty text for an unknown metric. Raises ValueError for a bad slug, or for less than 2 or more than 366
+    days.
     """
     if type(days) is not int or not 2 <= days <= MOST_DAYS:
         raise ValueError(f"metric_sparkline draws 2 to {MOST_DAYS} days, not {days!r}.")

@@ -1,4 +1,4 @@
-"""What the dashboard's templates say: numbers, changes and dates as people read them."""
+"""Tags and filters of the dashboard's templates: numbers, changes and dates as text."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -29,7 +29,7 @@ VERDICT_CLASSES = {UP: "up", DOWN: "down"}
 
 
 class Fact(NamedTuple):
-    """Something that is said of a metric, and what that is beside something else."""
+    """A labelled number of a metric, and a note on it."""
 
     label: str
     value: str
@@ -58,13 +58,13 @@ def second_kind(metric: Metric) -> str:
 
 @register.filter
 def reason(mail: OutgoingMail) -> str:
-    """Say why a mail was not sent: our own reasons, stored in English, in the reader's language."""
+    """Return why a mail was not sent, in the reader's language; the database stores our own reasons in English."""
     return _(mail.error) if mail.error else ""
 
 
 @register.simple_tag
 def state(is_well: Any) -> SafeString:
-    """Say whether something is as it should be, by a word and not by colour alone."""
+    """Return a badge that says in words, not by colour alone, whether a part is fine."""
     name, word = ("well", _("Fine")) if is_well else ("ill", _("Needs attention"))
     return format_html('<span class="app-metrics-state {}">{}</span>', name, word)
 
@@ -76,17 +76,17 @@ def verdict_class(verdict: str) -> str:
 
 @register.simple_tag
 def picture(numbers: Sequence[Number | None], metric: Metric) -> SafeString:
-    """Draw the numbers of the latest days."""
+    """Return a sparkline of the latest days."""
     said = ", ".join(formatting.shown(each, metric.kind, metric.unit) for each in numbers[-7:])
-    return sparkline(numbers, _("Last 30 days, of which the latest seven: %(numbers)s") % {"numbers": said})
+    return sparkline(numbers, _("Last 30 days; the latest seven: %(numbers)s") % {"numbers": said})
 
 
 @register.simple_tag(takes_context=True)
 def sorting(context: Any, name: str, title: str) -> SafeString:
-    """Head a column with the link that sorts by it, the other way where it does so already."""
+    """Return a column's head with a link that sorts by it, or that reverses the order if it is sorted already."""
     current = context["sort"]
     is_sorted = current.removeprefix("-") == name
-    # A name is sorted upwards at first, numbers downwards.
+    # The first click sorts names upwards and numbers downwards.
     first = name if name == "name" else f"-{name}"
     wanted = (name if current.startswith("-") else f"-{name}") if is_sorted else first
     query = context["request"].GET.copy()
@@ -103,7 +103,7 @@ def sorting(context: Any, name: str, title: str) -> SafeString:
 
 @register.simple_tag
 def compared(comparison: Comparison) -> str:
-    """Return the two numbers behind a change; nothing where there are none."""
+    """Return the two numbers behind a change, or an empty text if both are zero or missing."""
     if not comparison.current and not comparison.base:
         return ""
     return _said_numbers(comparison)
@@ -111,19 +111,19 @@ def compared(comparison: Comparison) -> str:
 
 @register.simple_tag
 def compared_hours(moment: Moment) -> str:
-    """Say what today is compared with."""
+    """Return a sentence on what today is compared with."""
     if not moment.hours:
         return _("Change: nothing is compared before the first full hour of the day.")
     told = {
         "time": formatting.short_title(HOUR, starts_at(HOUR, moment.end, moment.hours)),
         "day": formatting.day_title(moment.today - timedelta(weeks=1)),
     }
-    return _("Change: today up to %(time)s beside the same hours of %(day)s.") % told
+    return _("Change: today up to %(time)s compared with the same hours of %(day)s.") % told
 
 
 @register.simple_tag
 def whole_periods(chart: Chart) -> str:
-    """Say which dates the numbers are about, where those are not the ones that were chosen."""
+    """Return the dates that whole periods extend the chosen dates to; an empty text if both are the same."""
     chosen, (first, last) = chart.selection, chart.selection.span()
     if (first, last) == (chosen.first, chosen.last):
         return ""
@@ -145,7 +145,7 @@ def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
 
 @register.simple_tag
 def facts(chart: Chart, known: Facts) -> list[Fact]:
-    """Return what is said above the chart."""
+    """Return the facts above the chart."""
     metric, found = chart.metric, [_in_range(chart), *_compared(chart)]
     if known.whole:
         found.append(Fact(_("All time"), *_said(metric, known.whole)))
@@ -171,7 +171,7 @@ def _compared(chart: Chart) -> list[Fact]:
         return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), since)]
     note = _said_numbers(comparison)
     if chart.is_running:
-        note = _("%(note)s; without the period that still runs") % {"note": note}
+        note = _("%(note)s; without the unfinished period") % {"note": note}
     return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), note)]
 
 
@@ -181,7 +181,7 @@ def _said_numbers(comparison: Comparison) -> str:
 
 
 def _said(metric: Metric, summary: Summary | None) -> tuple[str, str]:
-    """Return the number that stands for a summary, and what else there is to say."""
+    """Return a summary's number, and for gauges and timers a note on its range."""
     value = number(headline(metric.kind, summary), metric)
     if summary is None or metric.kind == COUNTER:
         return value, ""

@@ -48,7 +48,6 @@ OPTIONAL = {
     "kombu": {"backends.celery_publisher"},
     "opentelemetry": {"backends.otel"},
     "prometheus_client": {"api.prometheus"},
-    "pygal": {"dashboard.svg"},
     "pytest": {"testing.pytest_plugin"},
     "redis": {"backends.redis", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},
     "tqdm": {"management.progress"},

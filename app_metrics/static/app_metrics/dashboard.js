@@ -1,7 +1,7 @@
-// What is nicer with JavaScript; everything is there without it.
+// Conveniences; the pages work without JavaScript.
 "use strict";
 
-// A named range, such as the last four weeks, stays one while its dates are left alone.
+// Keep a named range, such as the last four weeks, unless a date was changed.
 for (const form of document.querySelectorAll("form.app-metrics-range")) {
     form.addEventListener("formdata", (event) => {
         const dates = [...form.querySelectorAll("input[type=date]")];
@@ -11,8 +11,8 @@ for (const form of document.querySelectorAll("form.app-metrics-range")) {
     });
 }
 
-// The chart is one stop of the Tab key; from there the arrow keys walk along its points. Chromium would stop at an svg
-// that listens to the focus, too, so its figure does.
+// The chart is one stop of the Tab key; the arrow keys walk along its points. The figure listens, not the svg: Chromium
+// would make an svg with a focus listener another stop.
 for (const chart of document.querySelectorAll(".app-metrics-chart")) {
     const slots = [...chart.querySelectorAll(".slot")];
     let current = slots.length - 1;

@@ -26,6 +26,7 @@ WHOLE_DAYS = f"?start={TODAY - timedelta(days=20)}&end={TODAY - timedelta(days=2
 
 NAMES = ".app-metrics-overview tbody th a"
 ROWS = ".app-metrics-tall tbody tr"
+CHART = ".app-metrics-chart .chart"
 SLOTS = ".app-metrics-chart .slot"
 
 
@@ -197,7 +198,7 @@ def test_a_named_range_stays_one_until_a_date_is_changed(browser: Browser, site:
 def test_a_shared_link_shows_the_same_to_somebody_else(browser: Browser, site: Site) -> None:
     browser.open(site.url(f"{BOXES}{WHOLE_DAYS}"))
     select(browser, "split", "plan")
-    link, seen, drawn = browser.url, rows(browser), browser.find(".pygal-chart").get_attribute("innerHTML")
+    link, seen, drawn = browser.url, rows(browser), browser.find(CHART).get_attribute("innerHTML")
     browser.forget()
     browser.open(link)
     browser.log_in(READER, PASSWORD)
@@ -205,7 +206,7 @@ def test_a_shared_link_shows_the_same_to_somebody_else(browser: Browser, site: S
     assert rows(browser) == seen
     # But for the position of the keyboard, which the script may not have set yet.
     without = re.compile(' tabindex="-?[0-9]"')
-    assert without.sub("", browser.find(".pygal-chart").get_attribute("innerHTML")) == without.sub("", drawn)
+    assert without.sub("", browser.find(CHART).get_attribute("innerHTML")) == without.sub("", drawn)
 
 
 def test_downloads_hold_what_the_table_shows(browser: Browser, site: Site) -> None:

@@ -1,0 +1,98 @@
+"""The admin's menu shows four entries at most; the health page links to everything else."""
+
+import html5lib
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+HEALTH = "admin:app_metrics_dashboard_health"
+OFF_MENU = {
+    "aggregationrun": "Aggregation runs",
+    "backfill": "Backfills",
+    "delivery": "Deliveries",
+    "importedfile": "Imported files",
+    "item": "Waiting items",
+    "milestone": "Milestones",
+    "notice": "Notices",
+    "quarantineditem": "Quarantined items",
+    "total": "Totals",
+    "unsubscription": "Unsubscriptions",
+}
+RECORDS = "nav[@aria-labelledby='records']"
+RULES = {"Too few": {"metric": "orders", "period": "day", "below": 1}}
+
+
+@pytest.fixture
+def ada(db):
+    """A superuser's browser."""
+    return browser_of(User.objects.create_superuser("ada"))
+
+
+def browser_of(user):
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+def staff_with(*permissions):
+    """Return the browser of a user who may do this and no more."""
+    user = User.objects.create_user("guest", is_staff=True)
+    user.user_permissions.set(
+        Permission.objects.filter(codename__in=permissions, content_type__app_label="app_metrics")
+    )
+    assert user.user_permissions.count() == len(permissions)
+    return browser_of(user)
+
+
+def address(model):
+    return reverse(f"admin:app_metrics_{model}_changelist")
+
+
+def links(browser, url, path):
+    """Return the texts of a page's links below an element, by their addresses."""
+    response = browser.get(url)
+    assert response.status_code == 200
+    root = html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
+    return {link.get("href"): "".join(link.itertext()).strip() for link in root.findall(f".//{path}//a")}
+
+
+@pytest.mark.parametrize(("rules", "alerts"), [({}, set()), (RULES, {"Alerts"})], ids=["no rules", "rules"])
+@pytest.mark.parametrize("page", ["index", "app_list", "auth_group_changelist"])
+def test_the_menu_shows_the_dashboard_metrics_sets_and_alerts_where_rules_exist(page, rules, alerts, ada, settings):
+    settings.APP_METRICS_ALERTS = rules
+    url = reverse(f"admin:{page}", args=["app_metrics"] if page == "app_list" else [])
+    own = reverse("admin:app_list", args=["app_metrics"])
+    shown = {text for href, text in links(ada, url, "th[@scope='row']").items() if href.startswith(own)}
+    assert shown == {"Dashboard", "Metrics", "Metric sets"} | alerts
+
+
+@pytest.mark.parametrize("model", [*OFF_MENU, "alert"])
+def test_a_list_that_is_not_on_the_menu_keeps_its_address_and_its_permission(model, db):
+    assert staff_with().get(address(model)).status_code == 403
+    User.objects.all().delete()
+    permitted = staff_with(f"view_{model}")
+    assert permitted.get(address(model)).status_code == 200
+    assert "app_metrics" not in permitted.get(reverse("admin:index")).content.decode()
+
+
+def test_the_health_page_links_to_all_that_is_not_on_the_menu(ada, settings):
+    settings.APP_METRICS_ALERTS = RULES
+    expected = {address(model): title for model, title in OFF_MENU.items()}
+    found = links(ada, reverse(HEALTH), RECORDS)
+    assert found == expected
+    assert list(found.values()) == sorted(found.values())
+    settings.APP_METRICS_ALERTS = {}
+    assert links(ada, reverse(HEALTH), RECORDS) == {**expected, address("alert"): "Alerts"}
+    assert {ada.get(url).status_code for url in found} == {200}
+
+
+def test_the_health_page_links_to_what_its_reader_may_view(db):
+    reader = staff_with("view_metric", "view_delivery", "view_total")
+    found = links(reader, reverse(HEALTH), RECORDS)
+    assert found == {address("delivery"): "Deliveries", address("total"): "Totals"}
+
+
+def test_the_health_page_has_no_empty_list_of_links(db):
+    reader = staff_with("view_metric", "view_metricset")
+    assert "Records" not in reader.get(reverse(HEALTH)).content.decode()
