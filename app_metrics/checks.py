@@ -1,4 +1,4 @@
-"""System checks: every mistake in the settings, with a hint that mends it."""
+"""System checks: find mistakes in the settings, each with a hint to fix it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -84,7 +84,7 @@ def check_routing(**kwargs: Any) -> list[CheckMessage]:
     if not connections.settings[alias].get("AUTOCOMMIT", True):
         return [
             Error(
-                f"The database {alias!r} has AUTOCOMMIT off, so that nobody commits what a request recorded.",
+                f"The database {alias!r} has AUTOCOMMIT off, so nothing commits the events of a request.",
                 hint="Let APP_METRICS_DATABASE name an alias on the same database with AUTOCOMMIT on.",
                 id="app_metrics.E016",
             )
@@ -107,7 +107,7 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
         return []
     try:
         return [*_unsupported(connections[alias]), *_old_backlog(), *_at_destination()]
-    except DatabaseError:  # not migrated yet, or not reachable: Django says so itself
+    except DatabaseError:  # not migrated, or not reachable: Django reports that
         return []
 
 
@@ -169,7 +169,7 @@ def _missing_urls() -> Iterator[CheckMessage]:
             reverse(UNSUBSCRIBE, args=["token"])
         except NoReverseMatch:
             yield CheckWarning(
-                "APP_METRICS_BASE_URL is set, but the reports have no link that stops them.",
+                "APP_METRICS_BASE_URL is set, but reports have no link to unsubscribe.",
                 hint='Add path("metrics/", include("app_metrics.urls")) to the URLs of the project.',
                 id="app_metrics.W004",
             )
@@ -202,7 +202,7 @@ def _old_backlog() -> Iterator[CheckMessage]:
     waiting = backlog()
     if waiting.age > OLD_BACKLOG:
         yield CheckWarning(
-            f"{waiting.items} items wait for aggregation, the oldest for {waiting.age / 3600:.0f} hours.",
+            f"{waiting.items} items are not aggregated; the oldest is {waiting.age / 3600:.0f} hours old.",
             hint="Run `manage.py metrics_aggregate` regularly, for instance from cron.",
             id="app_metrics.W003",
         )

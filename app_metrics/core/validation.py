@@ -1,4 +1,4 @@
-"""Accept what can be counted exactly, and say what is wrong with anything else."""
+"""Check slugs, labels, numbers and times that are to be recorded."""
 
 import re
 import time
@@ -17,14 +17,16 @@ MAX_LABELS = 8
 MAX_LABEL_LENGTH = 100
 # MariaDB indexes at most 3,072 bytes and PostgreSQL about 2,700: 500 characters of four bytes fit both.
 MAX_LABELS_LENGTH = 500
+# The longest address that Django's validator accepts (RFC 3696, section 3).
+MAX_ADDRESS_LENGTH = 320
 
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
-# Slugs and label sets that were checked: to be found here is all that most calls need.
+# Slugs and label sets that passed the check: most calls only look them up here.
 good_slugs: set[str] = set()
 good_labels: dict[tuple[tuple[str, str], ...], str] = {}
 known_labels = good_labels.get
 MOST_REMEMBERED = 4096
-# The number of most calls, which needs no check.
+# The number in most calls; it needs no check.
 ONE = 1
 
 
@@ -67,7 +69,7 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
 
 
 def check_key(slug: str, kind: str, labels: str) -> None:
-    """Check what names a series in a message or a store. Raises TypeError or ValueError."""
+    """Check the key of a series that was read from a message or a store. Raises TypeError or ValueError."""
     check_slug(slug)
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric")
@@ -108,9 +110,7 @@ def _check_decimal(number: Decimal) -> Decimal:
     try:
         return number.quantize(QUANTUM, context=EXACT)
     except Inexact:
-        raise ValueError(
-            f"{number!s:.50} has more than {DECIMAL_PLACES} decimal places; round it to what you mean to count."
-        ) from None
+        raise ValueError(f"{number!s:.50} has more than {DECIMAL_PLACES} decimal places; round it.") from None
 
 
 def check_time(at: datetime | None) -> float:
@@ -122,7 +122,3 @@ def check_time(at: datetime | None) -> float:
     if not FIRST_YEAR < at.year < LAST_YEAR:
         raise ValueError(f"`at` is in the year {at.year}; it must lie between {FIRST_YEAR} and {LAST_YEAR}.")
     return at.replace(tzinfo=at.tzinfo or time_zone()).timestamp()
-
-
-# The longest address that Django's validator accepts (RFC 3696, section 3).
-MAX_ADDRESS_LENGTH = 320
