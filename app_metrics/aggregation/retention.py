@@ -1,4 +1,4 @@
-"""`APP_METRICS_RETENTION`: delete totals of short periods that are older than anybody looks at."""
+"""`APP_METRICS_RETENTION`: delete old totals of short periods."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ..models import Metric, Total
 SETTING = "APP_METRICS_RETENTION"
 # Years stay: all-time totals are made of them.
 PERIODS = (HOUR, DAY, WEEK, MONTH)
-# Totals that one statement deletes, so that nobody waits long for its locks.
+# Totals that one statement deletes, so that its locks are short.
 CHUNK_SIZE = 1000
 
 
@@ -52,12 +52,12 @@ def limits() -> list[Limit]:
 
 
 def expired(limit: Limit) -> int:
-    """Return how many totals a limit lets go."""
+    """Return how many totals a limit deletes."""
     return Total.objects.filter(period=limit.period, start__lt=limit.before).count()
 
 
 def prune(limit: Limit, *, on_progress: Callable[[int], None] | None = None) -> int:
-    """Delete the totals that a limit lets go, in small transactions; return how many.
+    """Delete the totals before a limit, in small transactions; return how many.
 
     It may run at any time. `on_progress` is called with the number of totals after each statement.
     """

@@ -10,8 +10,8 @@ from django.db.models import CharField, F, Max, Min, Value
 from ..conf import first_weekday, time_zone
 from ..core.periods import DAY, MONTH, YEAR, period_start
 from ..core.summary import MICROSECONDS
-from ..models import Item, LedgerRow, Total
-from ..models.pending import held
+from ..models import Item, Total
+from ..models.pending import pending_batches
 
 
 def last_recorded(slugs: Iterable[str], apart: Iterable[str] = ()) -> dict[tuple[str, str], int]:
@@ -58,7 +58,7 @@ def date_of(last_at: int) -> date:
 
 def _elsewhere(slugs: set[str], apart: set[str]) -> Iterator[tuple[tuple[str, str], int]]:
     # What is brought meanwhile is seen twice, which a latest time does not mind.
-    for batch in held(LedgerRow.objects, slugs | apart).batches:
+    for batch in pending_batches(slugs | apart).batches:
         for key, summary in batch.summaries.items():
             yield (key.slug, key.labels if key.slug in apart else ""), summary.last_at
 

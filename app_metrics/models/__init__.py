@@ -3,16 +3,12 @@ from .backfill import Backfill
 from .ledger import LedgerRow
 from .metrics import (
     KIND_NAMES,
-    PERIOD_NAMES,
     AggregationRun,
     Dashboard,
     ImportedFile,
-    Item,
     Metric,
     MetricQuerySet,
     QuarantinedItem,
-    StoredSummary,
-    Total,
 )  # fmt: skip
 from .reports import (
     Delivery,
@@ -23,6 +19,7 @@ from .reports import (
     Schedule,
     Unsubscription,
 )
+from .totals import PERIOD_NAMES, Item, StoredSummary, Total
 
 __all__ = [
     "KIND_NAMES", "PERIOD_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark",

@@ -22,11 +22,9 @@ from ..core.periods import (
     period_start,
     starts_between,
 )
-from ..core.summary import Summary, merge
-from ..models import Item, LedgerRow, Total
-from ..models.folding import fold
-from ..models.pending import held
-from ..models.queries import Sources
+from ..core.summary import Summary, merge_into
+from ..models import Item, Total
+from ..models.queries import QuerySources, fold
 
 # Seconds after which nothing of an hour that is over is on its way any more.
 MARGIN = 600
@@ -59,14 +57,12 @@ class LabelSets:
 
 def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) -> Stored:
     """Return what is stored of every hour and day from `first` to before `last`, waiting items included."""
-    totals, items = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
-    sources = Sources(totals, items, held(LedgerRow.objects, {slug}))
     days = starts_between(DAY, first, last - timedelta(days=1))
     pieces = [piece for day in days for piece in ((DAY, day, 0), *hours_of(day))]
     stored: Stored = {}
-    for (_, labels, piece), summary in fold(sources, {piece: [piece] for piece in pieces}).items():
+    for (_, labels, piece), summary in fold(QuerySources.of_slug(slug), {piece: [piece] for piece in pieces}).items():
         key = (label_sets.capped(labels), cast(Piece, piece))
-        stored[key] = merge(stored[key], summary) if key in stored else summary
+        merge_into(stored, key, summary)
     return stored
 
 
