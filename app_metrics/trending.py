@@ -9,10 +9,8 @@ from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, run
 from .core.numbers import Number
 from .core.periods import DAY, MONTH, WEEK, WHOLE_DAYS, YEAR, Period, Piece
 from .core.summary import Summary, headline
-from .models import Item, LedgerRow, Metric, Total
-from .models.folding import fold_together
-from .models.pending import held
-from .models.queries import Sources
+from .models import Metric
+from .models.queries import QuerySources, fold_together
 
 # The groups of the classic dictionary, and the keys of each.
 CLASSIC = {
@@ -121,14 +119,7 @@ def totalled(
     metrics: Iterable[Metric], spans: Mapping[Hashable, Iterable[Piece]], labels: Mapping[str, str] | None = None
 ) -> dict[tuple[str, Hashable], Summary]:
     """Return the summaries of spans over all label sets or the one given, by slug and name; one query."""
-    return fold_together(sources(metrics), spans, labels)
-
-
-def sources(metrics: Iterable[Metric]) -> Sources:
-    """Return the totals and the pending items of metrics, as `app_metrics.models.queries` takes them."""
-    slugs = {metric.slug: metric.pk for metric in metrics}
-    totals, items = Total.objects.filter(metric__in=slugs.values()), Item.objects.filter(slug__in=slugs)
-    return Sources(totals, items, held(LedgerRow.objects, slugs.keys()))
+    return fold_together(QuerySources.of(metrics), spans, labels)
 
 
 def _classic_spans(moment: Moment) -> dict[Hashable, list[Piece]]:

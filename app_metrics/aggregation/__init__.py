@@ -1,4 +1,4 @@
-"""Takes items into totals, each exactly once, and lets old totals go."""
+"""Adds items to totals, each exactly once, and deletes old totals."""
 
 from .backlog import Backlog, backlog
 from .run import Aggregation, aggregate

@@ -9,19 +9,19 @@ from ..models import Item
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits: how many items, and when the oldest was recorded."""
+    """The number of pending items, and when the oldest was recorded."""
 
     items: int
     oldest: datetime | None
 
     @property
     def age(self) -> float:
-        """Seconds the oldest item has waited; 0 when none does."""
+        """Seconds since the oldest item was recorded; 0 if there is none."""
         return max(0.0, time.time() - self.oldest.timestamp()) if self.oldest else 0.0
 
 
 def backlog() -> Backlog:
-    """Return how many items wait, and since when."""
+    """Return how many items are pending, and since when."""
     items = Item.objects.count()
     first = Item.objects.order_by("pk").values_list("pk", flat=True).first()
     # The first 48 bits of a UUID of version 7 are milliseconds of Unix time.

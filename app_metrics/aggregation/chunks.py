@@ -1,4 +1,4 @@
-"""One transaction of an aggregation: take a chunk of items out of the log and add it to the totals."""
+"""One transaction of an aggregation: move a chunk of items from the log into the totals."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,19 +11,19 @@ from django.db import connections, transaction
 from ..conf import first_weekday, max_label_sets, settings
 from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
 from ..core.periods import HOUR, LONGEST, PERIODS, Period
-from ..core.summary import Summary, merge
+from ..core.summary import Summary, merge_into
 from ..models import Metric, Total
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
 from ..storage.transactions import retried
 from .grouping import Group, grouped, quarantine
 
-# Transactions after which a run begins at the oldest item again: one that was committed late waits for no longer.
+# Transactions after which a run looks for the oldest item again, which may have been committed late.
 LOOK_BACK = 100
 
 
 class ChunkRunner:
-    """The transactions of one run, and what it remembers of metrics and their label sets between them."""
+    """Runs the transactions of an aggregation; remembers metrics and label sets between them."""
 
     def __init__(self) -> None:
         self._alias = settings.APP_METRICS_DATABASE
@@ -38,7 +38,7 @@ class ChunkRunner:
         self._label_sets: dict[int, set[str]] = {}
 
     def take(self, size: int) -> tuple[int, int, int]:
-        """Take up to `size` items into their totals; return how many were taken and set aside, and of how many keys."""
+        """Add up to `size` items to their totals; return how many were taken and set aside, and of how many keys."""
         taken = retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
         self._transactions += 1
         if not self._transactions % LOOK_BACK:
@@ -60,7 +60,7 @@ class ChunkRunner:
         return claim.size, 0, keys
 
     def _one(self, size: int) -> tuple[int, int, int]:
-        """Take one item; set it aside where no total can take it."""
+        """Add one item to its totals; set it aside if no total can take it."""
         with transaction.atomic(using=self._alias):
             claim = self._dialect.claim(self._connection, size, self._bound)
             try:
@@ -74,7 +74,7 @@ class ChunkRunner:
         return claim.size, 0, claim.size
 
     def _add(self, claim: Claim) -> int:
-        """Add what was claimed to the totals; return of how many keys it is."""
+        """Add claimed items to the totals; return the number of their keys."""
         groups = grouped(claim.rows)
         if groups:
             self._learn(groups)
@@ -91,7 +91,7 @@ class ChunkRunner:
             if labels != NO_LABELS:
                 labels = cap_labels(labels, self._label_sets[metric_id], limit)
             bucket = (metric_id, labels, key.day, key.hour)
-            folded[bucket] = merge(folded[bucket], summary) if bucket in folded else summary
+            merge_into(folded, bucket, summary)
         return folded
 
     def _learn(self, groups: Iterable[Group]) -> None:
@@ -125,7 +125,7 @@ class ChunkRunner:
         others = [kind for kind in kinds if kind != metric.kind]
         if others and not metric.second_kind:
             metric.second_kind = others[0]
-            # Not save(): it raises where the metric was deleted meanwhile; here that shows when totals are added.
+            # Not save(), which raises if the metric was deleted meanwhile; add_totals reports that.
             Metric.objects.filter(pk=metric.pk).update(second_kind=metric.second_kind)
 
     def _find_label_sets(self, metric_ids: set[int]) -> None:
@@ -150,5 +150,5 @@ def spread(
         for period in periods:
             start = period.start_of(day, week)
             key = TotalKey(metric_id, period, start, hour if period == HOUR else 0, labels)
-            totals[key] = merge(totals[key], summary) if key in totals else summary
+            merge_into(totals, key, summary)
     return totals

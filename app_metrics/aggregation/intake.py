@@ -1,4 +1,4 @@
-"""Bring to the item log what waits at a destination or in files, before an aggregation takes it from there."""
+"""Move pending batches from the backend's destination and from the spool to the item log, before an aggregation."""
 
 import logging
 from pathlib import Path
@@ -15,14 +15,14 @@ from ..transport.retrying import RetryingBackend
 
 logger = logging.getLogger("app_metrics")
 
-# Records of one transaction: the end of each costs more than what is in it.
+# Records per transaction, because a commit costs more than its records.
 AT_ONCE = 200
 
 
 def gather() -> list[str]:
-    """Let the backend bring what waits at its destination; return what went wrong, one line each.
+    """Move pending batches to the item log; return the failures, one line each.
 
-    What cannot be brought now stays where it is, for the next run.
+    Batches that cannot be moved stay where they are, for the next run.
     """
     return [*_drain(), *replay()]
 
@@ -31,14 +31,14 @@ def _drain() -> list[str]:
     try:
         backend = get_backend()
     except ImproperlyConfigured:
-        return []  # nothing was ever sent there; the check says what is wrong
+        return []  # nothing was ever sent there; the system check reports it
     return _drained(backend)
 
 
 def gather_from(path: str) -> list[str]:
-    """Do what `gather` does for another backend than the configured one, which was configured before.
+    """Do what `gather` does for a backend that was configured before.
 
-    Raises ValueError where there is no such backend.
+    Raises ValueError if there is no such backend.
     """
     try:
         backend = load_backend(path)
@@ -57,9 +57,9 @@ def _drained(backend: RetryingBackend) -> list[str]:
 
 
 def replay() -> list[str]:
-    """Write what is in the spool through the ledger; return what went wrong, one line each.
+    """Write the batches of the spool through the ledger; return the failures, one line each.
 
-    What cannot be written now stays in its file for the next time. Several may do this at once.
+    Batches that cannot be written stay in their file for the next run. Several processes may do this at once.
     """
     if not spool.CAN_LOCK:
         return []

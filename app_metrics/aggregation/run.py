@@ -25,7 +25,7 @@ KEYS_OF_LONG_CHUNKS = range(100, 3_001)
 
 @dataclass(slots=True)
 class Aggregation:
-    """What one run did in `seconds` of wall-clock time; `failures` say what could not be brought from elsewhere."""
+    """The result of one run; `seconds` of wall-clock time, `failures` to move batches to the item log, a line each."""
 
     items: int = 0
     quarantined: int = 0
@@ -34,9 +34,9 @@ class Aggregation:
 
 
 def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], None] | None = None) -> Aggregation:
-    """Add all waiting items to their totals, in transactions of up to `chunk_size` items (default: the setting).
+    """Add all pending items to their totals, in transactions of up to `chunk_size` items (default: the setting).
 
-    More than 10,000 are taken only where they are likely to belong to few totals.
+    More than 10,000 are taken only if they are likely to belong to few totals.
 
     It may run at any time and in several processes at once. `on_progress` is called with the number of items after each
     transaction. A row that no total can take is moved to the quarantined items, and the rest goes on. Raises ValueError

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.labels import readable_labels
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER, GAUGE, TIMER, Summary, merge
-from ..models import Item, LedgerRow, Metric, Total
-from ..models.folding import all_time
-from ..models.pending import held
-from ..models.queries import Sources
+from ..core.summary import COUNTER, GAUGE, TIMER, Summary, merge_into
+from ..models import Metric
+from ..models.queries import QuerySources, all_time
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family  # type: ignore[import-not-found,unused-ignore]
@@ -50,14 +48,13 @@ def latest(accept: str) -> tuple[bytes, str]:
 
 
 def families() -> Iterator["Family"]:
-    """Yield what was recorded since ever as one family per metric, waiting items included; two queries.
+    """Yield what was recorded since ever as one family per metric, pending items included; two queries.
 
     A counter that recorded nothing is 0; other metrics then are left out.
     """
     # Read first: what is deleted or renamed meanwhile is left out, not half there.
     found: dict[str, dict[str, Summary]] = defaultdict(dict)
-    everything = Sources(Total.objects.all(), Item.objects.all(), held(LedgerRow.objects))
-    for (slug, labels), summary in all_time(everything).items():
+    for (slug, labels), summary in all_time(QuerySources.everything()).items():
         found[slug][labels] = summary
     metrics = list(Metric.objects.order_by("pk"))
     for metric, name in zip(metrics, names(metrics), strict=True):
@@ -130,7 +127,7 @@ def _plain_labels(summaries: Mapping[str, Summary]) -> LabelSets:
     found: dict[Labels, Summary] = {}
     for labels, summary in decoded:
         plain = tuple(sorted((called[key], value) for key, value in labels.items() if value))
-        found[plain] = merge(found[plain], summary) if plain in found else summary
+        merge_into(found, plain, summary)
     return dict(sorted(found.items()))
 
 

@@ -15,14 +15,12 @@ from ..core.labels import readable_labels
 from ..core.numbers import Number, trimmed
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.setting_rules import suggest
-from ..core.summary import KINDS, Summary, merge_all
+from ..core.summary import FIELDS, KINDS, NUMBER, TIME, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Metric, MetricSet
-from ..models.folding import fold
 from ..models.pending import is_complete
-from ..models.queries import Point, point_headline
+from ..models.queries import Point, QuerySources, fold, point_headline, point_of
 from ..transfer.csv_export import inert_json
-from ..trending import sources
 from .access import View, require_read_access
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 from .prometheus import Unavailable, latest
@@ -115,7 +113,7 @@ def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     parameters = Parameters(request, "period", "date", "page", "per_page")
     piece = _piece(parameters, Period(parameters.choice("period", PERIODS, DAY)))
     metric, complete = _metric(slug), is_complete()
-    found = fold(sources([metric]), {piece: [piece]})
+    found = fold(QuerySources.of([metric]), {piece: [piece]})
     summaries = sorted((labels, summary) for (_, labels, _), summary in found.items())
     page = _page(request, parameters, len(summaries))
     return {
@@ -220,13 +218,14 @@ def _piece(parameters: Parameters, period: Period) -> Piece:
 
 
 def _summed(kind: str, summary: Summary | None) -> Answer:
-    return _numbers(kind, Point(today(), *summary[:5]) if summary else Point(today()))
+    return _numbers(kind, point_of(today(), summary))
 
 
 def _numbers(kind: str, point: Point) -> Answer:
-    """Return a point's numbers: `count` as a number, the others as text, which JSON readers do not round."""
-    numbers = {name: _text(getattr(point, name)) for name in ("total", "minimum", "maximum", "last")}
-    return {"count": point.count, **numbers, "value": _text(point_headline(kind, point))}
+    """Return a point's fields and its headline; exact decimals as text, which JSON readers do not round."""
+    values = ((field, getattr(point, field.name)) for field in FIELDS if field.holds != TIME)
+    numbers = {field.name: _text(value) if field.holds == NUMBER else value for field, value in values}
+    return {**numbers, "value": _text(point_headline(kind, point))}
 
 
 def _text(number: Number | None) -> str | None:

@@ -11,7 +11,7 @@ from ..core.batch import Batch, Key
 from ..core.dropped import NOT_EXPORTED, drop
 from ..core.labels import NO_LABELS, cap_labels
 from ..core.numbers import EXACT, Number, add
-from ..core.summary import TIMER, Summary, headline, merge
+from ..core.summary import TIMER, Summary, headline, merge_into
 from ..transport import base
 from ..transport.loading import get_backend
 
@@ -42,7 +42,7 @@ class Exporter(base.MetricsBackend):
         folded: dict[Series, Summary] = {}
         for key, summary in batch.summaries.items():
             series = Series(key.slug, key.kind, self._capped(key) if labelled else NO_LABELS)
-            folded[series] = merge(folded[series], summary) if series in folded else summary
+            merge_into(folded, series, summary)
         return folded
 
     def check(self) -> Sequence[CheckMessage]:

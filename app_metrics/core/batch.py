@@ -1,4 +1,4 @@
-"""Entries on their way to a backend: folded by key, and handed over as a batch."""
+"""Batches: recorded events, folded by key, on their way to a backend."""
 
 import os
 import time
@@ -12,15 +12,15 @@ from zoneinfo import ZoneInfo
 from .labels import NO_LABELS, cap_labels
 from .numbers import Number, exact
 from .periods import bucket
-from .summary import MICROSECONDS, Summary, merge
+from .summary import Summary, merge, merge_into, single
 
-# One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. A plain tuple, because a
-# named one takes several times as long to make, in the visitor's time.
+# One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. A plain tuple: a named one takes
+# several times as long to make, while a visitor waits.
 Entry = tuple[str, str, str, Number | float, float]
 
 
 class Key(NamedTuple):
-    """What summaries are told apart by on their way to the totals."""
+    """The metric, label set and hour that a summary belongs to; hours count from the local midnight."""
 
     slug: str
     kind: str
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 
 def new_batch_id() -> UUID:
-    """Return a UUID of version 7 (RFC 9562) whose last 16 bits are zero: room for the ids of its items."""
+    """Return a UUID of version 7 (RFC 9562) whose last 16 bits are zero, which leaves room for the ids of its items."""
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(8), "big")
     return UUID(
@@ -44,14 +44,14 @@ def new_batch_id() -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a scope hands over when its scope ends; written once, however often it is delivered."""
+    """The summaries that a scope hands over when it ends; counted once, however often it is delivered."""
 
     summaries: Mapping[Key, Summary]
     id: UUID = field(default_factory=new_batch_id)
 
 
 class Fold:
-    """Entries being folded into summaries, with a bounded number of label sets per metric."""
+    """Folds entries into summaries, with a bounded number of label sets per metric."""
 
     def __init__(self, zone: ZoneInfo, max_label_sets: int) -> None:
         self.summaries: dict[Key, Summary] = {}
@@ -65,16 +65,16 @@ class Fold:
         if labels != NO_LABELS:
             labels = self._capped(slug, labels)
         day, hour = bucket(int(at // 1), self._zone)
-        # Plain tuples: named ones take several times as long to make, and equal them.
-        key, one = (slug, kind, labels, day, hour), (1, number, number, number, number, int(at * MICROSECONDS))
+        # Plain tuples, which equal named ones but are faster to make, and no merge_into(): every event comes by here.
+        key, one = (slug, kind, labels, day, hour), single(number, at)
         before = self.summaries.get(key)  # type: ignore[call-overload]
         if before is None:
             self.summaries[Key(*key)] = Summary(*one)
         else:
-            self.summaries[key] = merge(before, one)  # type: ignore[index]  # leaves the key that is there
+            self.summaries[key] = merge(before, one)  # type: ignore[index]  # the Key that is there stays
 
     def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
-        """Fold summaries in; return those with a new key for which there is no room among so many summaries."""
+        """Merge summaries in; return those with a new key that would exceed a number of summaries, `room`."""
         left: dict[Key, Summary] = {}
         for key, summary in summaries.items():
             labels = self._capped(key.slug, key.labels)
@@ -86,7 +86,7 @@ class Fold:
             elif len(self.summaries) < room:
                 self.summaries[key] = summary
             else:
-                left[key] = merge(left[key], summary) if key in left else summary
+                merge_into(left, key, summary)
         return left
 
     def _capped(self, slug: str, labels: str) -> str:

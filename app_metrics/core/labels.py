@@ -1,10 +1,10 @@
-"""Label sets as canonical text, and the series into which those beyond a metric's limit fold."""
+"""Label sets as canonical text, and the overflow series of label sets beyond a metric's limit."""
 
 import json
 from collections.abc import Mapping
 
 NO_LABELS = "{}"
-# The series into which further label sets of a metric fold once it has its fill of them.
+# The series that takes all further label sets of a metric once it has the largest number of them.
 OVERFLOW_LABELS = '{"overflow":"true"}'
 
 
@@ -19,7 +19,7 @@ def decode_labels(text: str) -> dict[str, str]:
 
 
 def readable_labels(text: str) -> dict[str, str]:
-    """Return a label set; none of what a poisoned item holds, which waits until an aggregation sets it aside."""
+    """Return a label set; an empty one for the text of a poisoned item, which the next aggregation quarantines."""
     try:
         labels = decode_labels(text)
     except ValueError:
@@ -28,7 +28,7 @@ def readable_labels(text: str) -> dict[str, str]:
 
 
 def cap_labels(labels: str, known: set[str], limit: int) -> str:
-    """Return the label set, noted in `known`, or the overflow series once `known` holds `limit` others."""
+    """Return the label set and add it to `known`, or return the overflow series if `known` holds `limit` others."""
     if labels in known or labels == OVERFLOW_LABELS:
         return labels
     if len(known) >= limit:

@@ -1,6 +1,7 @@
-"""Numbers that are counted exactly: how large they may be, and how they are added, rounded and written."""
+"""Exact numbers: how large they may be, and how they are added, rounded, written and read."""
 
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from typing import Any
 
 Number = int | Decimal
 # Numbers carry nine decimal places: a timer's nanosecond.
@@ -8,7 +9,7 @@ DECIMAL_PLACES = 9
 # A stored number has at most 38 digits, so the largest recorded number still adds up 10**11 times.
 MAX_DIGITS = 38
 LARGEST = 10**18
-# What a total's columns can hold lies below these.
+# A total's columns hold numbers below these.
 COUNT_LIMIT = 2**63
 TOTAL_LIMIT = Decimal(10) ** (MAX_DIGITS - DECIMAL_PLACES)
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
@@ -24,7 +25,7 @@ def add(left: Number, right: Number) -> Number:
 
 
 def trimmed(number: Decimal) -> Decimal:
-    """Return a stored number without zeros behind the point, and without an exponent."""
+    """Return a stored number without trailing zeros and without an exponent."""
     whole = number.to_integral_value()
     return whole if whole == number else EXACT.normalize(number)
 
@@ -39,3 +40,23 @@ def exact(number: Number | float) -> Number:
     if type(number) is float:
         return Decimal(repr(number)).quantize(QUANTUM, context=ROUNDING)
     return number  # type: ignore[return-value]
+
+
+def read_count(value: Any) -> int:
+    """Return a number of events that was stored or sent. Raises ValueError, TypeError or ArithmeticError."""
+    count = int(value)
+    if count != Decimal(value) or not 0 < count < COUNT_LIMIT:
+        raise ValueError(f"{value!r:.100} is not a number of events.")
+    return count
+
+
+def read_number(value: Any) -> Decimal:
+    """Return an exact number that was stored or sent. Raises ValueError, TypeError or ArithmeticError."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation as error:
+        raise ValueError(f"{value!r:.100} is not a number.") from error
+    if not number.is_finite() or not -TOTAL_LIMIT < number < TOTAL_LIMIT:
+        raise ValueError(f"{value!r:.100} does not fit into a total.")
+    EXACT.quantize(number, QUANTUM)
+    return number

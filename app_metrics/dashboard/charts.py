@@ -13,10 +13,9 @@ from ..core.comparisons import Comparison
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
-from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline, merge, merge_all
+from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline, merge_all, merge_into
 from ..models import Metric
-from ..models.folding import across_labels, fold, fold_together
-from ..trending import sources
+from ..models.queries import QuerySources, across_labels, fold, fold_together
 from .date_range import Selection
 
 # This many values of a label have a column of their own; the others share one.
@@ -83,11 +82,11 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
     previous = selection.previous()[:length]
     spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
     if selection.split:
-        found = fold(sources([metric]), spans)
+        found = fold(QuerySources.of([metric]), spans)
         columns = _split(metric, _by_value(found, selection.split), length)
         together = across_labels(found)
     else:
-        together = fold_together(sources([metric]), spans)
+        together = fold_together(QuerySources.of([metric]), spans)
         columns = _columns(metric, _of(together, NOW), _of(together, PREVIOUS), length)
     now, then = _of(together, NOW), _of(together, PREVIOUS)
     if since:
@@ -207,4 +206,4 @@ def _split(metric: Metric, by_value: Values, length: int) -> list[Column]:
 
 def _add(summaries: dict[int, Summary], more: Found) -> None:
     for index, summary in more.items():
-        summaries[index] = merge(summaries[index], summary) if index in summaries else summary
+        merge_into(summaries, index, summary)

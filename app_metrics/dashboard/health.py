@@ -34,17 +34,14 @@ from ..core.summary import Summary
 from ..models import (
     AggregationRun,
     Delivery,
-    Item,
-    LedgerRow,
     Metric,
     Notice,
     OutgoingMail,
     QuarantinedItem,
     Total,
 )
-from ..models.folding import all_time, fold
-from ..models.pending import PendingBatches, held
-from ..models.queries import Sources
+from ..models.pending import PendingBatches, pending_batches
+from ..models.queries import QuerySources, all_time, fold
 from ..models.reports import FAILED, UNDECIDED
 from ..transport.loading import get_backend
 from ..transport.spool import Waiting, waiting
@@ -165,9 +162,7 @@ def examine() -> Health:
     """Return the state of everything, in a constant number of queries."""
     rules, mistakes = configured_rules()
     return Health(
-        Aggregating(
-            backlog(), held(LedgerRow.objects), AggregationRun.objects.first(), QuarantinedItem.objects.count()
-        ),
+        Aggregating(backlog(), pending_batches(), AggregationRun.objects.first(), QuarantinedItem.objects.count()),
         _dropped(),
         list(Metric.objects.filter(pk__in=_overflown())),
         list(Metric.objects.exclude(second_kind="")),
@@ -182,8 +177,7 @@ def examine() -> Health:
 
 def _dropped() -> list[Dropped]:
     """Return the reasons events were dropped for, the most frequent first."""
-    totals, items = Total.objects.filter(metric__slug=DROPPED_SLUG), Item.objects.filter(slug=DROPPED_SLUG)
-    sources = Sources(totals, items, held(LedgerRow.objects, {DROPPED_SLUG}))
+    sources = QuerySources.of_slug(DROPPED_SLUG)
     days = [(DAY, today() - timedelta(days=number), 0) for number in range(LATELY)]
     lately = {text: summary.total for (_, text, _), summary in fold(sources, {LATELY: days}).items()}
     found = [_drop(text, lately.get(text, 0), summary) for (_, text), summary in all_time(sources).items()]

@@ -11,8 +11,8 @@ from ..conf import time_zone
 from ..core.calendar import start_of
 from ..core.periods import DAY, LONGEST, MONTH, YEAR
 from ..core.summary import MICROSECONDS
-from ..models import Item, LedgerRow, Total
-from ..models.pending import held
+from ..models import Item, Total
+from ..models.pending import pending_batches
 
 
 def last_recorded(slugs: Iterable[str], apart: Iterable[str] = ()) -> dict[tuple[str, str], int]:
@@ -60,7 +60,7 @@ def date_of(last_at: int) -> date:
 
 def _elsewhere(slugs: set[str], apart: set[str]) -> Iterator[tuple[tuple[str, str], int]]:
     # A batch that is counted meanwhile appears twice, which does not change the latest time.
-    for batch in held(LedgerRow.objects, slugs | apart).batches:
+    for batch in pending_batches(slugs | apart).batches:
         for key, summary in batch.summaries.items():
             yield (key.slug, key.labels if key.slug in apart else ""), summary.last_at
 

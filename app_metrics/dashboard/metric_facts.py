@@ -13,8 +13,7 @@ from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import DAY, MONTH
 from ..core.summary import COUNTER, Summary, merge_all
 from ..models import Metric, Milestone, Total
-from ..models.folding import all_time
-from ..trending import sources
+from ..models.queries import QuerySources, all_time
 
 SHOWN_MILESTONES = 5
 
@@ -37,7 +36,7 @@ class Facts:
 
 def facts_of(metric: Metric) -> Facts:
     """Return the facts of a metric; three queries."""
-    found = all_time(sources([metric]))
+    found = all_time(QuerySources.of([metric]))
     names = {name for _, text in found if text != OVERFLOW_LABELS for name in readable_labels(text)}
     milestones = Milestone.objects.filter(slug=metric.slug).order_by("-reached_at", "-value")
     since, best = _first_and_best_day(metric)

@@ -10,8 +10,8 @@ from ..core.numbers import Number
 from ..core.periods import DAY, MONTH, WEEK, Piece
 from ..core.summary import Summary, headline
 from ..models import Metric
-from ..models.folding import fold_together
-from ..trending import sources, spans_of, trend
+from ..models.queries import QuerySources, fold_together
+from ..trending import spans_of, trend
 
 # Days of a sparkline. It ends yesterday: the unfinished number of today would look like a fall.
 PICTURED_DAYS = 30
@@ -43,7 +43,7 @@ def overview(metrics: Iterable[Metric]) -> list[Row]:
         **{period: running(period, moment_of(None)).whole for period in (WEEK, MONTH)},
         **spans_of(TODAY, [plan]),
     }
-    found = fold_together(sources(metrics), spans)
+    found = fold_together(QuerySources.of(metrics), spans)
     return [_row(metric, plan, found) for metric in metrics]
 
 
@@ -51,7 +51,7 @@ def pictures(metrics: Iterable[Metric]) -> dict[str, Sequence[Number | None]]:
     """Return the numbers of the latest days that are over by slug, yesterday last; one query."""
     metrics = list(metrics)
     days = [today() - timedelta(days=number) for number in range(PICTURED_DAYS, 0, -1)]
-    found = fold_together(sources(metrics), {day: whole(DAY, day) for day in days})
+    found = fold_together(QuerySources.of(metrics), {day: whole(DAY, day) for day in days})
     return {metric.slug: [headline(metric.kind, found.get((metric.slug, day))) for day in days] for metric in metrics}
 
 

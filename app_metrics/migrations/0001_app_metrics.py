@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import migrations, models
 
 import app_metrics.models.fields
-import app_metrics.models.metrics
 import app_metrics.models.reports
+import app_metrics.models.totals
 
 
 class Migration(migrations.Migration):
@@ -337,9 +337,7 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=app_metrics.models.reports.sent_period_choices,
-                        max_length=10,
-                        verbose_name="period",
+                        choices=app_metrics.models.reports.sent_period_choices, max_length=10, verbose_name="period"
                     ),
                 ),
                 ("through", models.DateField(verbose_name="through")),
@@ -420,9 +418,7 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=app_metrics.models.metrics.period_choices,
-                        max_length=10,
-                        verbose_name="period",
+                        choices=app_metrics.models.totals.period_choices, max_length=10, verbose_name="period"
                     ),
                 ),
                 ("start", models.DateField(verbose_name="start")),
@@ -496,9 +492,7 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.CharField(
-                        choices=app_metrics.models.reports.sent_period_choices,
-                        max_length=10,
-                        verbose_name="period",
+                        choices=app_metrics.models.reports.sent_period_choices, max_length=10, verbose_name="period"
                     ),
                 ),
                 ("start", models.DateField(verbose_name="start")),

@@ -6,12 +6,9 @@ from .metrics import (
     AggregationRun,
     Dashboard,
     ImportedFile,
-    Item,
     Metric,
     MetricQuerySet,
     QuarantinedItem,
-    StoredSummary,
-    Total,
 )  # fmt: skip
 from .reports import (
     Delivery,
@@ -22,6 +19,7 @@ from .reports import (
     Schedule,
     Unsubscription,
 )
+from .totals import Item, StoredSummary, Total
 
 __all__ = [
     "KIND_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark",

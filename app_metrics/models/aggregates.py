@@ -1,22 +1,25 @@
-"""Summaries that the database merges itself, so that label sets need not travel one by one."""
+"""Summaries that the database merges itself, so that label sets need not be read one by one."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
 from django.db.models import Aggregate, Max, Min, Sum
 
-from ..core.summary import Summary
+from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
+from ..core.summary import FIELDS, LATEST, MAX, MIN, SUM, Summary
 
-# SQLite keeps decimals as text, which only Python adds exactly.
-EXACT = ("postgresql", "mysql")
+# SQLite stores decimals as text, which only Python adds exactly.
+EXACT_VENDORS = ("postgresql", "mysql")
 
 
 class Latest(Aggregate):
-    """The number of the row with the latest time: `Latest("last", "last_at")`."""
+    """The number of the row with the latest `last_at`."""
 
     name = "Latest"
     arity = 2
+
+    def __init__(self, column: str, at: str = "last_at", **extra: Any) -> None:
+        super().__init__(column, at, **extra)
 
     def _resolve_output_field(self) -> Any:
         return self.get_source_fields()[0]
@@ -26,35 +29,35 @@ class Latest(Aggregate):
         return super().as_sql(compiler, connection, template=template, arg_joiner=" ORDER BY ", **context)
 
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        template = "CAST(SUBSTRING_INDEX(GROUP_CONCAT(%(expressions)s DESC), ',', 1) AS DECIMAL(38, 9))"
+        number = f"DECIMAL({MAX_DIGITS}, {DECIMAL_PLACES})"
+        template = f"CAST(SUBSTRING_INDEX(GROUP_CONCAT(%(expressions)s DESC), ',', 1) AS {number})"
         return super().as_sql(compiler, connection, template=template, arg_joiner=" ORDER BY ", **context)
 
 
-# What `app_metrics.core.summary.merge` does, in the order of a summary's fields.
-MERGED = (Sum("count"), Sum("total"), Min("minimum"), Max("maximum"), Latest("last", "last_at"), Max("last_at"))
+AGGREGATES = {SUM: Sum, MIN: Min, MAX: Max, LATEST: Latest}
 
 
 def are_exact(rows: Any) -> bool:
     """Tell whether the database of a queryset merges summaries exactly."""
-    return connections[rows.db].vendor in EXACT
+    return connections[rows.db].vendor in EXACT_VENDORS
 
 
 def merged(rows: Any, *by: str) -> Any:
-    """Return the rows of a queryset of stored summaries as tuples: the columns it is merged by, and the summary."""
-    names = [f"merged_{number}" for number, _ in enumerate(MERGED)]
-    return rows.order_by().values(*by).annotate(**dict(zip(names, MERGED, strict=True))).values_list(*by, *names)
+    """Return a queryset of tuples: the columns that stored summaries are merged by, and their merged fields."""
+    # An annotation must not have the name of a column.
+    annotations = {f"merged_{field.name}": AGGREGATES[field.rule](field.name) for field in FIELDS}
+    return rows.order_by().values(*by).annotate(**annotations).values_list(*by, *annotations)
 
 
-def fetched(rows: Any, of: Any) -> Any:
-    """Return rows as they are read best, of the database of a queryset.
+def unmerged(rows: Any, *by: str) -> Any:
+    """Return a queryset of tuples as `merged` does, one for each stored summary."""
+    return rows.order_by().values_list(*by, *Summary._fields)
 
-    Not by iterator() where it opens a cursor: PostgreSQL plans that as if its first rows were wanted soon, and took
-    nine times as long. SQLite reads the rows one by one, of which there are many as it merges none.
+
+def fetched(rows: Any) -> Any:
+    """Return the rows of a queryset, fetched in the fastest way.
+
+    PostgreSQL plans for the cursor of iterator() as if only the first rows were wanted, and takes nine times as long.
+    SQLite returns many rows, as it merges none, and they are read one by one.
     """
-    return rows if are_exact(of) else rows.iterator()
-
-
-def summary_of(values: Sequence[Any]) -> Summary:
-    """Return the summary that the columns of a row hold; a count that was added up may come as a decimal."""
-    count, *rest = values
-    return Summary(int(count), *rest)
+    return rows if are_exact(rows) else rows.iterator()

@@ -1,4 +1,4 @@
-"""What is watched: milestones that were reached, and the state of alerts."""
+"""Milestones that were reached, and the state of alerts."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -6,7 +6,7 @@ from django.utils.translation import pgettext_lazy
 
 from ..core.validation import MAX_SLUG_LENGTH
 from .fields import ExactCharField, ExactSlugField
-from .metrics import number_field
+from .totals import number_field
 
 OK, FIRED = "ok", "fired"
 STATE_NAMES = ((OK, pgettext_lazy("alert", "ok")), (FIRED, pgettext_lazy("alert", "fired")))

@@ -1,4 +1,4 @@
-"""How far history was filled."""
+"""The progress of backfills."""
 
 from datetime import date, datetime
 
@@ -15,8 +15,8 @@ Hour = tuple[date, int]
 class Backfill(models.Model):
     """How far a metric's totals were filled from a table: all hours before `until` are settled.
 
-    Filling ends before `end`, the hour after the first one in which something was counted live; it is empty while
-    nothing was. Days and hours, not moments, because not every database keeps moments apart where clocks are put back.
+    Filling ends before `end`, the hour after the first one in which something was counted live; it is empty until then.
+    Days and hours, because not every database tells times apart when clocks are put back.
     """
 
     metric = models.OneToOneField(

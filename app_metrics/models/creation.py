@@ -48,8 +48,8 @@ def create_metric_set(
 ) -> MetricSet:
     """Create a metric set, its metrics and recipients (users or plain addresses) together, or nothing at all.
 
-    Raises TypeError when something else than saved metrics, users and addresses is given, ValueError when the name is
-    taken or a text is no address.
+    Raises TypeError for anything but saved metrics, users and addresses, and ValueError if the name is taken or a text
+    is no address.
     """
     if isinstance(email_recipients, str):
         raise TypeError(f"Give a list: email_recipients=[{email_recipients!r}].")

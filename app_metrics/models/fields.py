@@ -1,16 +1,16 @@
-"""Columns that mean the same on every database: text compared exactly, decimals never rounded to floats."""
+"""Columns that behave the same on every database: text is compared exactly, decimals are never rounded to floats."""
 
 from decimal import Decimal
 from typing import Any
 
 from django.db import models
 
-# Not utf8mb4_bin: that one pads, so "login" would equal "login ".
+# Not utf8mb4_bin, which ignores trailing spaces: "login" would equal "login ".
 MARIADB_EXACT_COLLATION = "utf8mb4_nopad_bin"
 
 
 class ExactTextMixin:
-    """Compare case, accents and trailing spaces, where MariaDB's default collations merge them."""
+    """Compare case, accents and trailing spaces, which MariaDB's default collations ignore."""
 
     def db_parameters(self, connection: Any) -> dict[str, Any]:
         parameters: dict[str, Any] = super().db_parameters(connection)  # type: ignore[misc]

@@ -1,11 +1,11 @@
-"""What was counted by way of the ledger."""
+"""The ledger: batches that must not be counted twice."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class LedgerRow(models.Model):
-    """A batch that came by a way on which it may come again, and was counted; the next time it is not."""
+    """A batch that was counted and may be delivered again."""
 
     id = models.UUIDField(primary_key=True)
     written_at = models.DateTimeField(_("written at"), db_index=True)

@@ -1,38 +1,31 @@
-"""What is counted: metrics, the items that wait, and the totals."""
+"""Metrics, and the records of aggregations and imports."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django.db import models
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from ..core import calendar
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import HOUR, Period
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
-from ..core.validation import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
+from ..core.validation import MAX_SLUG_LENGTH
 from . import queries
-from .fields import ExactCharField, ExactDecimalField, ExactSlugField
-from .ledger import LedgerRow
-from .pending import held
+from .fields import ExactSlugField
+from .totals import Item, Total
 
 KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
-
-
-def period_choices() -> list[tuple[Period, Any]]:
-    """Return the periods and their names; a function, so that a new period needs no migration."""
-    return [(period, period.display_name) for period in Period]
 
 
 class MetricQuerySet(models.QuerySet[Any]):
     def with_total(self, period: str, day: date | None = None, name: str = "period_total") -> "MetricQuerySet":
         """Annotate each metric with its sum over the period that holds `day` (default: today).
 
-        Waiting items are included. The sum is the database's own: exact on PostgreSQL and MariaDB, correct to 15
+        Pending items are included. The sum is the database's own: exact on PostgreSQL and MariaDB, correct to 15
         digits on SQLite; `Metric.total()` is exact everywhere. Raises ValueError for "hour" or an unknown period.
         """
         if period == HOUR:
@@ -40,8 +33,7 @@ class MetricQuerySet(models.QuerySet[Any]):
         first, last = calendar.span(Period(period), day or calendar.today())
         totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
         items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))
-        waiting = _sum(items, "slug")
-        annotated: MetricQuerySet = self.annotate(**{name: _sum(totals, "metric") + waiting})
+        annotated: MetricQuerySet = self.annotate(**{name: _sum(totals, "metric") + _sum(items, "slug")})
         return annotated
 
 
@@ -74,12 +66,12 @@ class Metric(models.Model):
         return self.name
 
     def summary(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Summary | None:
-        """Return the summary of the period that holds `day` (default: today), waiting items included.
+        """Return the summary of the period that holds `day` (default: today), pending items included.
 
         It spans all label sets, or the one given. None when nothing was recorded. A datetime stands for its hour
         where the period is "hour". Raises ValueError for an unknown period.
         """
-        return queries.summary(self._sources(), Period(period), day, labels)
+        return queries.summary(queries.QuerySources.of([self]), Period(period), day, labels)
 
     def total(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Decimal:
         """Return the exact sum over the period that holds `day`, in the metric's unit; 0 when nothing was recorded.
@@ -97,15 +89,11 @@ class Metric(models.Model):
         Both dates are included. A point starts at a date, or at an aware datetime where the period is "hour".
         Raises ValueError for an unknown period.
         """
-        return queries.series(self._sources(), Period(period), start, end, labels)
-
-    def _sources(self) -> queries.Sources:
-        totals, items = Total.objects.filter(metric=self), Item.objects.filter(slug=self.slug)
-        return queries.Sources(totals, items, held(LedgerRow.objects, {self.slug}))
+        return queries.series(queries.QuerySources.of([self]), Period(period), start, end, labels)
 
 
 class Dashboard(Metric):
-    """What the admin lists the dashboard by, beside the models."""
+    """The entry of the dashboard in the admin's list of models."""
 
     class Meta:
         proxy = True
@@ -113,80 +101,8 @@ class Dashboard(Metric):
         verbose_name = verbose_name_plural = _("dashboard")
 
 
-def number_field(**options: Any) -> ExactDecimalField:
-    return ExactDecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
-
-
-class StoredSummary(models.Model):
-    """The columns of a summary and of the bucket it belongs to; hours count from the local midnight."""
-
-    labels = ExactCharField(_("labels"), max_length=MAX_LABELS_LENGTH)
-    hour = models.SmallIntegerField(_("hour"))
-    count = models.BigIntegerField(_("count"))
-    total = number_field(verbose_name=_("total"))
-    minimum = number_field(verbose_name=_("minimum"))
-    maximum = number_field(verbose_name=_("maximum"))
-    last = number_field(verbose_name=pgettext_lazy("value", "last"))
-    # Unix time in microseconds: compared in SQL, where time zones must not matter.
-    last_at = models.BigIntegerField(_("last recorded"))
-
-    class Meta:
-        abstract = True
-
-
-class Item(StoredSummary):
-    """A stored summary that is not aggregated yet.
-
-    It has neither foreign key nor index besides its id, which the aggregation drains it by: a request waits for
-    this write. The id follows from the batch's, so that the same batch written again is recognised.
-    """
-
-    id = models.UUIDField(primary_key=True)
-    slug = ExactCharField(_("slug"), max_length=MAX_SLUG_LENGTH)
-    kind = models.CharField(_("kind"), max_length=10)
-    day = models.DateField(_("day"))
-
-    class Meta:
-        verbose_name = _("waiting item")
-        verbose_name_plural = _("waiting items")
-
-    def __str__(self) -> str:
-        return f"{self.slug} {self.labels} {self.day} {self.hour}h"
-
-
-class Total(StoredSummary):
-    """The summary of one metric and label set in one period; `hour` is 0 unless the period is an hour."""
-
-    metric = models.ForeignKey(
-        Metric,
-        verbose_name=_("metric"),
-        on_delete=models.CASCADE,
-        related_name="totals",
-        db_index=False,  # the unique constraint begins with it
-    )
-    period = models.CharField(_("period"), max_length=10, choices=period_choices)
-    start = models.DateField(_("start"))
-
-    class Meta:
-        verbose_name = _("total")
-        verbose_name_plural = _("totals")
-        constraints = (
-            models.UniqueConstraint(
-                fields=("metric", "period", "start", "hour", "labels"), name="app_metrics_total_unique"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.get_period_display()} {self.start}"
-
-    @property
-    def starts_at(self) -> date | datetime:
-        """The date on which the period begins, or the aware local time where it is an hour."""
-        return calendar.starts_at(Period(self.period), self.start, self.hour)
-
-
 class QuarantinedItem(models.Model):
-    """A row of the item log that no total could take, set aside with the reason."""
+    """An item that no total could take, with the reason."""
 
     payload = models.TextField(_("payload"))
     reason = models.TextField(_("reason"))
@@ -201,7 +117,7 @@ class QuarantinedItem(models.Model):
 
 
 class AggregationRun(models.Model):
-    """What the latest aggregation did; one row."""
+    """The figures of the latest aggregation; one row."""
 
     finished_at = models.DateTimeField(_("finished at"))
     seconds = models.FloatField(_("seconds"))
@@ -217,7 +133,7 @@ class AggregationRun(models.Model):
 
 
 class ImportedFile(models.Model):
-    """A file that was imported, so that it is not counted twice."""
+    """A file that was imported, so that it is not imported twice."""
 
     digest = models.CharField(_("SHA-256"), max_length=64, unique=True)
     name = models.CharField(_("name"), max_length=200)

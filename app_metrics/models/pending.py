@@ -1,8 +1,8 @@
-"""What waits outside the database, at the backend's destination, so that readings can add it to what is stored."""
+"""Batches that are pending outside the database, at the backend's destination, so that readings can include them."""
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -10,69 +10,75 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BigIntegerField, Case, Value, When
 
 from ..core.batch import Batch, Key
+from ..core.summary import FIELDS, NUMBER, Summary
 from ..transport.loading import get_backend
+from .aggregates import fetched
+from .ledger import LedgerRow
 
 logger = logging.getLogger("app_metrics")
 
-# Seconds for which a process believes what it was told, so that a page asks once.
+# Seconds for which a process keeps the backend's answer, so that a page asks once.
 BELIEVED = 1.0
-# Seconds for which a destination is not asked again that did not answer.
+# Seconds for which a destination that did not answer is not asked again.
 LEFT_ALONE = 10.0
-# The count of a row that says which of the held batches the ledger knows.
-KNOWN = -1
+# The count of a row that is no summary: it marks a batch that the ledger knows, whose index is its `last_at`.
+MARK = -1
+
+_NUMBERS = [field.name for field in FIELDS if field.holds == NUMBER]
+
+Row = tuple[Any, ...]
 
 
 class PendingBatches(NamedTuple):
-    """Batches that wait, and the ledger that knows them once they are brought; none where there is none to ask."""
+    """Batches that were pending when the backend was asked; some may have been written to the database since."""
 
     batches: Collection[Batch] = ()
-    ledger: Any = None
 
     def only(self, fits: Callable[[Key], bool]) -> "PendingBatches":
-        """Return what is held of some keys."""
+        """Return the part of the batches whose keys fit."""
         parts = (
             Batch({key: summary for key, summary in batch.summaries.items() if fits(key)}, batch.id)
             for batch in self.batches
         )
-        return PendingBatches([part for part in parts if part.summaries], self.ledger)
+        return PendingBatches([part for part in parts if part.summaries])
 
-    def marked(self, rows: Any, leading: int) -> Any:
-        """Return the union of rows and of marks, which tell what the ledger knows at the same moment.
+    def read(self, rows: Any, by: Sequence[str], key_of: Callable[[Key], Row]) -> Iterator[tuple[Row, Summary]]:
+        """Read a union of querysets; yield the columns `by` and the summary of each row, then of each pending summary.
 
-        The rows are so many leading columns and a summary.
+        The columns of the union are `by` and those of a summary; `key_of` returns `by` for a pending summary. The same
+        statement asks the ledger which batches were written since, so that nothing is missed or seen twice.
         """
+        written = set()
+        for row in fetched(self._marked(rows, by)):
+            summary = Summary(*row[len(by) :])
+            if self.batches and summary.count == MARK:
+                written.add(summary.last_at)
+            else:
+                yield row[: len(by)], summary
+        for index, batch in enumerate(self.batches):
+            if index not in written:
+                for key, summary in batch.summaries.items():
+                    yield key_of(key), _as_stored(summary)
+
+    def _marked(self, rows: Any, by: Sequence[str]) -> Any:
+        """Return the union with a mark for each batch that the ledger knows."""
         if not self.batches:
             return rows
-        number = Case(
+        index = Case(
             *(When(pk=batch.id, then=index) for index, batch in enumerate(self.batches)), output_field=BigIntegerField()
         )
-        known = self.ledger.filter(pk__in=[batch.id for batch in self.batches]).order_by()
-        marks = known.values_list(*[Value(None, BigIntegerField())] * leading, Value(KNOWN), *[Value(0)] * 4, number)
+        values = {"count": Value(MARK), "last_at": index}
+        marks = LedgerRow.objects.filter(pk__in=[batch.id for batch in self.batches]).values_list(
+            *[Value(None, BigIntegerField())] * len(by), *(values.get(field.name, Value(0)) for field in FIELDS)
+        )
         return rows.union(marks, all=True)
-
-    def added(self, rows: Iterable[Any], shape: Callable[[Key], tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a union without its marks, then, as such rows, what the ledger did not know.
-
-        `shape` begins a row. What was brought before the union's moment is among its rows, and what was not is held:
-        nothing is seen twice.
-        """
-        known = set()
-        for row in rows:
-            if self.batches and row[-6] == KNOWN:
-                known.add(row[-1])
-            else:
-                yield row
-        for index, batch in enumerate(self.batches):
-            if index not in known:
-                for key, (count, *numbers, last_at) in batch.summaries.items():
-                    yield (*shape(key), count, *map(Decimal, numbers), last_at)
 
 
 NOTHING = PendingBatches()
 
 
 class Answer(NamedTuple):
-    """What a backend said, until when it is believed, and whether it said all."""
+    """A backend's answer, the monotonic time until which it is kept, and whether it is complete."""
 
     backend: Any
     until: float
@@ -83,24 +89,30 @@ class Answer(NamedTuple):
 _latest = Answer(None, 0.0, (), True)
 
 
-def held(ledger: Any, slugs: Collection[str] | None = None) -> PendingBatches:
-    """Return what waits of some metrics, or of all; `ledger` is the queryset of the ledger's rows."""
-    everything = PendingBatches(_answer().batches, ledger)
+def pending_batches(slugs: Collection[str] | None = None) -> PendingBatches:
+    """Return the pending batches of all metrics, or of the ones with these slugs."""
+    everything = PendingBatches(_answer().batches)
     if slugs is None or not everything.batches:
         return everything
     return everything.only(lambda key: key.slug in slugs)
 
 
 def is_complete() -> bool:
-    """Tell whether readings hold all that waits; False where the destination does not answer in time."""
+    """Tell whether readings include everything pending; False if the destination does not answer in time."""
     return _answer().is_complete
+
+
+def _as_stored(summary: Summary) -> Summary:
+    """Return a summary with the types that a database returns."""
+    numbers: dict[str, Any] = {name: Decimal(getattr(summary, name)) for name in _NUMBERS}
+    return summary._replace(**numbers)
 
 
 def _answer() -> Answer:
     global _latest
     try:
         backend = get_backend()
-    except ImproperlyConfigured:  # the check and the health page say so
+    except ImproperlyConfigured:  # the check and the health page report it
         return Answer(None, 0.0, (), True)
     if _latest.backend is not backend or time.monotonic() > _latest.until:
         _latest = _asked(backend)
@@ -111,6 +123,6 @@ def _asked(backend: Any) -> Answer:
     try:
         batches = backend.pending()
     except Exception as error:
-        logger.warning("What waits at the backend's destination is missing from what is shown: %r", error)
+        logger.warning("Readings miss what is pending at the backend's destination: %r", error)
         return Answer(backend, time.monotonic() + LEFT_ALONE, (), False)
     return Answer(backend, time.monotonic() + BELIEVED, batches, True)

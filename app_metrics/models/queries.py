@@ -1,28 +1,66 @@
-"""What the totals say, with the items that still wait: one statement each, so that nothing is seen twice."""
+"""Summaries of what was recorded: totals and pending items in one statement, so that each event is seen once."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db.models import CharField, F, SmallIntegerField, Value
 
 from ..conf import first_weekday
-from ..core.calendar import local_day, locate, span, starts_at, starts_between
+from ..core.batch import Key
+from ..core.calendar import local_day, locate, starts_at, starts_between
 from ..core.labels import encode_labels
 from ..core.numbers import Number
-from ..core.periods import HOUR, Period, Piece, Start
-from ..core.summary import Summary, headline, merge, merge_all
-from .aggregates import are_exact, fetched, merged, summary_of
-from .pending import NOTHING, PendingBatches
+from ..core.periods import HOUR, LONGEST, Period, Piece
+from ..core.summary import Summary, headline, merge_into
+from .aggregates import are_exact, merged, unmerged
+from .pending import NOTHING, PendingBatches, pending_batches
+from .totals import Item, Total
 
-COLUMNS = ("hour", "count", "total", "minimum", "maximum", "last", "last_at")
+if TYPE_CHECKING:
+    from .metrics import Metric
+
+# Names, and the pieces that each span consists of.
+Spans = Mapping[Hashable, Iterable[Piece]]
+# The names of the spans that hold a piece.
+Holders = Mapping[Piece, list[Hashable]]
+# The columns that tell summaries apart: metric, label set, period, first date, hour. Items have an empty period.
+KEY = ("of", "text", "of_period", "day_of", "hour_of")
 
 
-class Sources(NamedTuple):
-    """The totals of some metrics and their waiting items, as querysets, and what waits outside the database."""
+class QuerySources(NamedTuple):
+    """The totals and items of some metrics, as querysets, and their batches that are pending outside the database."""
 
     totals: Any
     items: Any
-    held: PendingBatches = NOTHING
+    pending: PendingBatches = NOTHING
+
+    @classmethod
+    def of(cls, metrics: Iterable["Metric"]) -> "QuerySources":
+        """Return what is stored and pending of some metrics."""
+        ids = {metric.slug: metric.pk for metric in metrics}
+        totals, items = Total.objects.filter(metric__in=ids.values()), Item.objects.filter(slug__in=ids)
+        return cls(totals, items, pending_batches(ids.keys()))
+
+    @classmethod
+    def of_slug(cls, slug: str) -> "QuerySources":
+        """Return what is stored and pending of the metric with a slug, which may not exist yet."""
+        totals, items = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
+        return cls(totals, items, pending_batches({slug}))
+
+    @classmethod
+    def everything(cls) -> "QuerySources":
+        return cls(Total.objects.all(), Item.objects.all(), pending_batches())
+
+    def labelled(self, labels: Mapping[str, str] | None) -> "QuerySources":
+        """Return the part of one label set; all of it for None."""
+        if labels is None:
+            return self
+        text = encode_labels(labels)
+        totals, items = self.totals.filter(labels=text), self.items.filter(labels=text)
+        return QuerySources(totals, items, self.pending.only(lambda key: key.labels == text))
 
 
 class Point(NamedTuple):
@@ -36,23 +74,72 @@ class Point(NamedTuple):
     last: Number | None = None
 
 
+def point_of(start: date | datetime, summary: Summary | None) -> Point:
+    return Point(start, *(getattr(summary, name) for name in Point._fields[1:])) if summary else Point(start)
+
+
 def point_headline(kind: str, point: Point) -> Number | None:
     """Return the one number that stands for a point of a series, as `app_metrics.core.summary.headline` does."""
-    return headline(kind, Summary(*point[1:], 0) if point.count else None)  # type: ignore[arg-type]
+    return headline(kind, point if point.count else None)  # type: ignore[arg-type]  # it has the fields that are read
 
 
-def summary(sources: Sources, period: Period, day: date | None, labels: Mapping[str, str] | None) -> Summary | None:
-    start, hour = locate(period, day)
-    rows = _rows(sources, period, *span(period, start), labels)
-    return merge_all(row for at, row in rows if at == (start, hour))
+def summary(
+    sources: QuerySources, period: Period, day: date | None, labels: Mapping[str, str] | None
+) -> Summary | None:
+    piece = (period, *locate(period, day))
+    return next(iter(fold_together(sources, {piece: [piece]}, labels).values()), None)
 
 
-def series(sources: Sources, period: Period, start: date, end: date, labels: Mapping[str, str] | None) -> list[Point]:
-    start, end = local_day(start), local_day(end)
-    folded: dict[Start, Summary] = {}
-    for at, row in _rows(sources, period, span(period, start)[0], span(period, end)[1], labels):
-        folded[at] = merge(folded[at], row) if at in folded else row
-    return [_point(period, at, folded.get(at)) for at in starts_between(period, start, end)]
+def series(
+    sources: QuerySources, period: Period, start: date, end: date, labels: Mapping[str, str] | None
+) -> list[Point]:
+    starts = list(starts_between(period, local_day(start), local_day(end)))
+    found = fold_together(sources, {at: [(period, *at)] for at in starts}, labels)
+    by_start = {at: summary for (_, at), summary in found.items()}
+    return [point_of(starts_at(period, *at), by_start.get(at)) for at in starts]
+
+
+def fold(
+    sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None
+) -> dict[tuple[str, str, Hashable], Summary]:
+    """Return the summary of every span of every metric and label set of the sources, pending items included.
+
+    A span is a name and the pieces it consists of; the keys are slug, label set and name. Where nothing was recorded
+    there is no key. One statement, however many metrics and spans there are.
+    """
+    return _folded(sources.labelled(labels), _holders(spans))
+
+
+def fold_together(
+    sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None
+) -> dict[tuple[str, Hashable], Summary]:
+    """Return what `fold` does with the label sets of each metric merged; the keys are slug and name.
+
+    The database merges them if it can do so exactly.
+    """
+    return across_labels(_folded(sources.labelled(labels), _holders(spans), together=True))
+
+
+def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tuple[str, Hashable], Summary]:
+    """Return what `fold` found with the label sets of each metric merged; the keys are slug and name."""
+    together: dict[tuple[str, Hashable], Summary] = {}
+    for (slug, _, name), summary in found.items():
+        merge_into(together, (slug, name), summary)
+    return together
+
+
+def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
+    """Return the summaries of all that was ever recorded, pending items included, by slug and label set; one query.
+
+    They are sums of the longest period, whose totals are never pruned.
+    """
+    by = ("of", "labels")
+    longest = sources.totals.filter(period=LONGEST).annotate(of=F("metric__slug"))
+    rows = _pending(sources.items.annotate(of=F("slug")), by).union(unmerged(longest, *by), all=True)
+    found: dict[tuple[Any, ...], Summary] = {}
+    for key, summary in sources.pending.read(rows, by, lambda key: (key.slug, key.labels)):
+        merge_into(found, key, summary)
+    return found
 
 
 def piece_of(period: Period, day: date, hour: int, week: int) -> Piece:
@@ -60,32 +147,92 @@ def piece_of(period: Period, day: date, hour: int, week: int) -> Piece:
     return period, period.start_of(day, week), hour if period == HOUR else 0
 
 
-def labelled(sources: Sources, labels: Mapping[str, str] | None) -> Sources:
-    """Return what the sources hold of one label set, or of all."""
-    if labels is None:
-        return sources
-    text = encode_labels(labels)
-    totals, items, held = sources
-    return Sources(totals.filter(labels=text), items.filter(labels=text), held.only(lambda key: key.labels == text))
+def _holders(spans: Spans) -> Holders:
+    holders: dict[Piece, list[Hashable]] = defaultdict(list)
+    for name, pieces in spans.items():
+        for piece in pieces:
+            holders[piece].append(name)
+    return holders
 
 
-def _rows(
-    sources: Sources, period: Period, first: date, last: date, labels: Mapping[str, str] | None
-) -> Iterator[tuple[Start, Summary]]:
-    totals, items, held = labelled(sources, labels)
-    totals, items = totals.filter(period=period, start__range=(first, last)), items.filter(day__range=(first, last))
-    # One statement sees an item either waiting or in its total, whatever an aggregation does meanwhile; and a batch
-    # either in the ledger or not.
-    if are_exact(totals):
-        rows = merged(totals, "start", "hour").union(merged(items, "day", "hour"), all=True)
-    else:
-        rows = totals.values_list("start", *COLUMNS).union(items.values_list("day", *COLUMNS), all=True)
-    rows = held.marked(rows, 2)
+def _folded(
+    sources: QuerySources, holders: Holders, *, together: bool = False
+) -> dict[tuple[str, str, Hashable], Summary]:
+    """Return summaries by slug, label set and name; if label sets are merged, the label set is an empty text."""
+    folded: dict[tuple[str, str, Hashable], Summary] = {}
+    if not holders:
+        return folded
+    rows = _rows(sources, holders, apart=not (together and are_exact(sources.totals)))
+    periods = {period for period, _, _ in holders}
     week = first_weekday()
-    for day, hour, *values in held.added(fetched(rows, totals), lambda key: (key.day, key.hour)):
-        yield piece_of(period, day, hour, week)[1:], summary_of(values)
+    for (slug, text, period, day, hour), summary in sources.pending.read(rows, KEY, _pending_key):
+        # Pending items belong to a piece of every period.
+        for piece in [(period, day, hour)] if period else [piece_of(each, day, hour, week) for each in periods]:
+            for name in holders.get(piece, ()):
+                merge_into(folded, (slug, "" if together else text, name), summary)
+    return folded
 
 
-def _point(period: Period, at: Start, summary: Summary | None) -> Point:
-    start = starts_at(period, *at)
-    return Point(start, *summary[:5]) if summary else Point(start)
+def _rows(sources: QuerySources, holders: Holders, apart: bool) -> Any:
+    """Return KEY and the summary of everything that may belong to a piece."""
+    first = min(start for _, start, _ in holders)
+    last = max(period.next(start) for period, start, _ in holders)
+    text = F("labels") if apart else _text("")
+    items = sources.items.filter(day__gte=first, day__lt=last).annotate(
+        of=F("slug"), text=text, of_period=_text(""), day_of=F("day"), hour_of=F("hour")
+    )
+    totals = sources.totals.annotate(of=F("metric__slug"), text=text, of_period=F("period"), day_of=F("start"))
+    # A total is already one by label set.
+    stored = [(unmerged if apart else merged)(part, *KEY) for part in _parts(totals, holders, apart)]
+    # ALL, because equal rows of totals and items are different events.
+    return _pending(items, KEY).union(*stored, all=True)
+
+
+def _pending_key(key: Key) -> tuple[str, str, str, date, int]:
+    return key.slug, key.labels, "", key.day, key.hour
+
+
+def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
+    """Yield the totals of the pieces, period by period."""
+    starts: dict[Period, set[date]] = defaultdict(set)
+    for period, start, _ in holders:
+        starts[period].add(start)
+    for period, days in starts.items():
+        part = totals.filter(period=period, **_within(period, days))
+        hours = _hours(holders) if period == HOUR and not apart else None
+        if hours is None:
+            yield part.annotate(hour_of=F("hour"))
+        else:
+            # All wanted hours of a date belong to the same spans, so the first hour stands for them.
+            yield part.filter(hour__lt=hours).annotate(hour_of=Value(0, SmallIntegerField()))
+
+
+def _within(period: Period, days: set[date]) -> dict[str, Any]:
+    """Return the filter of some dates; a range if they have no gap, which is a single walk along the index."""
+    first, last = min(days), max(days)
+    if days.issuperset(period.starts_between(first, last, first.isoweekday())):
+        return {"start__range": (first, last)}
+    return {"start__in": days}
+
+
+def _hours(holders: Holders) -> int | None:
+    """Return how many first hours of every date are wanted, by the same spans; None if dates differ."""
+    by_date: dict[date, dict[int, list[Hashable]]] = defaultdict(dict)
+    for (period, start, hour), names in holders.items():
+        if period == HOUR:
+            by_date[start][hour] = names
+    counts = {len(hours) for hours in by_date.values()}
+    alike = all(
+        hours.keys() == set(range(len(hours))) and all(names == hours[0] for names in hours.values())
+        for hours in by_date.values()
+    )
+    return counts.pop() if alike and len(counts) == 1 else None
+
+
+def _pending(items: Any, by: Sequence[str]) -> Any:
+    """Return items by some columns; merged if the database can do so, because there may be very many."""
+    return (merged if are_exact(items) else unmerged)(items, *by)
+
+
+def _text(value: str) -> Value:
+    return Value(value, CharField())

@@ -11,10 +11,10 @@ from ..core.comparisons import Plan, closed, whole
 from ..core.labels import NO_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import DAY, MONTH, WEEK, Period, Piece
-from ..core.summary import Summary, headline, merge
+from ..core.summary import Summary, headline, merge_into
 from ..models import Metric, MetricSet, Milestone
-from ..models.folding import across_labels, fold
-from ..trending import Trend, sources, spans_of, trend
+from ..models.queries import QuerySources, across_labels, fold
+from ..trending import Trend, spans_of, trend
 
 # How many periods the picture of each metric shows, the reported one included.
 PICTURED = {DAY: 14, WEEK: 12, MONTH: 12}
@@ -112,7 +112,7 @@ def build_report(
     pictured = reported.latest(start, PICTURED[reported])
     days = pictured if reported == DAY else list(DAY.starts_between(start, end))
     spans = spans_of("over", [plan]) | _series("picture", reported, pictured) | _series("days", DAY, days)
-    found = fold(sources(metrics), spans)
+    found = fold(QuerySources.of(metrics), spans)
     builder = _Builder(plan, pictured, days, found)
     lines = [builder.line(metric) for metric in metrics]
     return Report(metric_set, reported, start, end, lines, _reached(metrics, milestones))
@@ -171,7 +171,7 @@ def _shares(kind: str, label_sets: Mapping[str, Summary]) -> list[Share]:
     merged: dict[tuple[str, str], Summary] = {}
     for text, summary in label_sets.items():
         for pair in readable_labels(text).items():
-            merged[pair] = merge(merged[pair], summary) if pair in merged else summary
+            merge_into(merged, pair, summary)
     by_label: dict[str, list[Share]] = defaultdict(list)
     for (label, value), summary in merged.items():
         by_label[label].append(Share(label, value, headline(kind, summary) or 0))

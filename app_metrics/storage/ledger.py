@@ -1,7 +1,7 @@
-"""Count a batch once, however often it is delivered: its id and its items are stored in one transaction, or neither.
+"""Count a batch once, however often it is delivered: its id and its items are stored in one transaction.
 
-Whatever brings batches from outside the database (Redis, Celery, the spool) brings them here. They become items, which
-the aggregation takes into the totals as it takes all others.
+All batches from outside the database (Redis, Celery, the spool) are written here. They become items, which the
+aggregation adds to the totals like all others.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ from .dialects import dialect_for
 from .dialects.base import item_rows
 from .transactions import TRIES, retried
 
-# How long a batch is recognised. Brokers deliver again after an hour at the most, as they come configured.
+# Days for which a batch is recognised. By default, brokers deliver again after an hour at most.
 KEPT_DAYS = 7
-# Items of one statement: it stays below MariaDB's max_allowed_packet, which is 16 MiB by default.
+# Items per statement, which keeps it below MariaDB's max_allowed_packet, 16 MiB by default.
 ITEMS_PER_STATEMENT = 10_000
-# Rows that one statement deletes, so that nobody waits long for its locks.
+# Rows that one statement deletes, so that its locks are short.
 PRUNED_AT_ONCE = 1_000
 
 
@@ -35,12 +35,12 @@ class Repeated(Exception):
 def write_once(
     batch: Batch, damaged: Mapping[str, str] = MappingProxyType({}), *, tries: int = TRIES, durable: bool = False
 ) -> bool:
-    """Add the summaries of a batch to the item log, and tell whether they were new.
+    """Add the summaries of a batch to the item log; return whether they were new.
 
-    What came with it and is damaged, as text → what is wrong with it, is set aside as quarantined items. What passes,
-    such as a lock of others, is tried again up to `tries` times in all, which takes a while. Raises whatever the
-    database raises; then nothing was written. Raises RuntimeError within a transaction where it is to be `durable`, as
-    whoever then deletes what he brought must know that nothing undoes it.
+    `damaged` maps texts that came with the batch to what is wrong with them; they become quarantined items. Errors that
+    pass, such as a lock, are tried again up to `tries` times in all. Raises the database's errors; then nothing was
+    written. With `durable` it raises RuntimeError inside a transaction, so that the caller may delete its copy of the
+    batch.
     """
     try:
         retried(connections[settings.APP_METRICS_DATABASE], partial(_write, batch, damaged, durable), tries)
@@ -67,7 +67,7 @@ def _write(batch: Batch, damaged: Mapping[str, str], durable: bool) -> None:
     alias = settings.APP_METRICS_DATABASE
     with transaction.atomic(using=alias, durable=durable):
         try:
-            # First of all: whoever brings the same batch at the same time waits here.
+            # First, so that another process that writes the same batch waits here.
             LedgerRow.objects.create(id=batch.id, written_at=timezone.now())
         except IntegrityError as error:
             raise Repeated from error

@@ -1,4 +1,4 @@
-"""Read and write what the app stores in the database that `APP_METRICS_DATABASE` names."""
+"""Route the app's models to the database that `APP_METRICS_DATABASE` names."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ APP_LABEL = "app_metrics"
 class MetricsRouter:
     """Add this to `DATABASE_ROUTERS` when `APP_METRICS_DATABASE` is not "default".
 
-    The tables are made in every database that is migrated: where users live, Django looks for them when one is deleted.
+    Every database that is migrated has the tables, because Django looks for them next to a user that is deleted.
     """
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Transactions that are tried again while they fail for what others did meanwhile."""
+"""Transactions that are tried again after an error that passes, such as a deadlock."""
 
 import time
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from django.db import IntegrityError, OperationalError
 
 from .dialects import dialect_for
 
-# Tries of one transaction that another one's locks, or a metric deleted meanwhile, made fail.
+# Tries of a transaction that fails because of another one's locks, or of a metric that was deleted meanwhile.
 TRIES = 8
 
 Result = TypeVar("Result")
 
 
 def retried(connection: Any, transact: Callable[[], Result], tries: int = TRIES) -> Result:
-    """Return what a transaction returns; run it again while its failure is one that passes.
+    """Run a transaction and return its result; run it again after an error that passes.
 
-    But not in a transaction of the caller's that the failure broke: the caller can only roll it back.
+    An error that broke a transaction of the caller is raised, because the caller can only roll it back.
     """
     dialect = dialect_for(connection)
     for tried in range(1, tries + 1):

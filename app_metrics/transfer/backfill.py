@@ -19,7 +19,7 @@ from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
 from ..core.numbers import EXACT, Number, add
 from ..core.periods import DAY, HOUR, WHOLE_DAYS, hour_start
-from ..core.summary import COUNTER, Summary, merge
+from ..core.summary import COUNTER, Summary, merge, merge_into
 from ..models import Backfill, Metric
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
@@ -248,7 +248,7 @@ def _missing(
         added.count, added.total = added.count + summary.count, add(added.total, summary.total)
     totals = spread(hours)
     for key, summary in spread(days, WHOLE_DAYS).items():
-        totals[key] = merge(totals[key], summary) if key in totals else summary
+        merge_into(totals, key, summary)
     return totals, added
 
 

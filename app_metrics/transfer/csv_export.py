@@ -1,4 +1,4 @@
-"""Write stored totals out as rows, for other tools and for another installation of this app."""
+"""Export stored totals as rows, for other tools and for other installations of this app."""
 
 import csv
 import json
@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 from ..core.numbers import Number, trimmed
+from ..core.summary import FIELDS, NUMBER, Summary
 from ..dashboard.charts import VALUE, Chart
 from ..models import Metric, Total
 
-COLUMNS = ("slug", "kind", "period", "start", "labels", "count", "total", "minimum", "maximum", "last", "last_at")
+COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
 
-# What a spreadsheet takes for the beginning of a formula.
+# A spreadsheet takes a text that begins so for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ESCAPE = "'"
 
@@ -43,9 +44,7 @@ def rows(since: date | None = None) -> Iterator[Row]:
                 "period": total.period,
                 "start": total.starts_at.isoformat(),
                 "labels": json.loads(total.labels),
-                "count": total.count,
-                **{name: plain(getattr(total, name)) for name in ("total", "minimum", "maximum", "last")},
-                "last_at": total.last_at,
+                **_values(total),
             }
 
 
@@ -55,7 +54,7 @@ def write_csv(stream: TextIO, exported: Iterator[Row], advance: Callable[[int], 
     writer.writerow(COLUMNS)
     for row in exported:
         labels = json.dumps(row["labels"], ensure_ascii=False, sort_keys=True)
-        writer.writerow([escaped(row["slug"]), *(row[name] for name in COLUMNS[1:4]), labels, *list(row.values())[5:]])
+        writer.writerow({**row, "slug": escaped(row["slug"]), "labels": labels}.values())
         advance(1)
 
 
@@ -70,7 +69,7 @@ def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int],
 
 
 def write_chart(stream: Any, chart: Chart) -> None:
-    """Write what a chart shows as CSV: the start of each period, and a column of exact numbers for each of its own."""
+    """Write a chart as CSV: the start of each period, and the exact numbers of each of the chart's columns."""
     writer = csv.writer(stream, lineterminator="\r\n")
     names = [column.title if column.role == VALUE else column.key for column in chart.columns]
     writer.writerow(["start", *map(escaped, names)])
@@ -80,7 +79,7 @@ def write_chart(stream: Any, chart: Chart) -> None:
 
 
 def chart_data(chart: Chart) -> Row:
-    """Return what a chart shows as JSON can hold it; numbers are exact decimals as text, null where there are none."""
+    """Return a chart as data for JSON; numbers are exact decimals as text, null where there are none."""
     selection = chart.selection
     return {
         "slug": chart.metric.slug,
@@ -103,7 +102,7 @@ def chart_data(chart: Chart) -> Row:
 
 
 def inert_json(data: Row) -> str:
-    """Return data as JSON in which nothing can be taken for markup."""
+    """Return data as JSON that no browser takes for markup."""
     return json.dumps(data).translate(ESCAPES)
 
 
@@ -114,6 +113,11 @@ def plain(number: Number) -> str:
 
 def escaped(text: str) -> str:
     return ESCAPE + text if text.startswith(FORMULA) else text
+
+
+def _values(total: Total) -> Row:
+    values = ((field, getattr(total, field.name)) for field in FIELDS)
+    return {field.name: plain(value) if field.holds == NUMBER else value for field, value in values}
 
 
 def _totals(since: date | None) -> Any:

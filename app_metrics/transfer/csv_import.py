@@ -1,7 +1,7 @@
-"""Read totals that `exporting` wrote, or plain events, from a CSV file: all of it in one transaction, and only once.
+"""Import totals that `csv_export` wrote, or plain events, from a CSV file, in one transaction and only once.
 
-Lines that cannot be counted are found before anything is written. The digest of a file is stored with what it brought,
-so that the same file brings nothing a second time.
+Lines that cannot be counted are found before anything is written. The digest of a file is stored with its numbers, so
+that the same file is not imported again.
 """
 
 import csv
@@ -23,9 +23,8 @@ from django.utils import timezone
 from ..backends.db import MetricsBackend
 from ..conf import max_label_sets, settings, time_zone
 from ..core.batch import Batch, Entry, Fold
-from ..core.numbers import COUNT_LIMIT, EXACT, QUANTUM, TOTAL_LIMIT
 from ..core.periods import HOUR, WEEK, YEAR, Period, bucket, hour_start
-from ..core.summary import COUNTER, KINDS, Summary, merge
+from ..core.summary import COUNTER, KINDS, Summary, from_values, merge_into
 from ..core.validation import check_labels, check_number, check_slug, check_time
 from ..models import ImportedFile, Metric, Total
 from ..notifications import milestones
@@ -34,10 +33,10 @@ from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
 from .csv_export import COLUMNS, ESCAPE
 
-# What a plain file begins with, or may leave out.
+# The heading of a plain file, which it may leave out.
 PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
 MAX_NAME_LENGTH = 200
-# Lines that are folded and written together.
+# Lines that are folded and written at once.
 CHUNK_SIZE = 10_000
 NAMED_SLUGS = 5
 
@@ -45,7 +44,7 @@ Line = tuple[int, list[str]]
 
 
 class Rejected(NamedTuple):
-    """A line that cannot be counted, by its number in the file, and why; `columns` are the heading it belongs under."""
+    """A line that cannot be counted: its number in the file, its cells, the reason, and the heading of its columns."""
 
     number: int
     cells: Sequence[str]
@@ -55,7 +54,7 @@ class Rejected(NamedTuple):
 
 @dataclass(slots=True)
 class Checked:
-    """What a file holds, read once without writing anything."""
+    """The outcome of reading a file once, without writing anything."""
 
     path: Path
     digest: str
@@ -80,7 +79,7 @@ class ImportedTotal(NamedTuple):
 def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
     """Read a file, and call a function with every line that cannot be counted.
 
-    Raises OSError, or ValueError where it is no CSV text.
+    Raises OSError, or ValueError if it is no CSV text.
     """
     checked = Checked(path, _digest(path), is_export=_first_row(path) == list(COLUMNS))
     parse, columns = (_total, COLUMNS) if checked.is_export else (_entry, PLAIN_COLUMNS)
@@ -100,11 +99,11 @@ def was_imported(path: Path) -> bool:
 
 
 def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callable[[int], None] | None = None) -> int:
-    """Count the good lines of a file; return how many there were, 0 where the same file was imported before.
+    """Count the good lines of a file; return their number, or 0 if the same file was imported before.
 
     Plain events become items, which the next aggregation adds to the totals. `on_progress` is called with a number of
-    lines. Raises what the database raises, and ValueError where metrics of an export have totals already, unless
-    `may_add`; nothing is imported then.
+    lines. Raises the database's errors, and ValueError if metrics of an export have totals already, unless `may_add`;
+    nothing is imported then.
     """
     connection = connections[settings.APP_METRICS_DATABASE]
     return retried(connection, partial(_import, checked, may_add, on_progress or (lambda lines: None)))
@@ -132,7 +131,7 @@ def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> 
 
 
 def _refuse_counted(slugs: set[str]) -> None:
-    """Raise ValueError where there are totals of a metric: some of them may be in the file, too."""
+    """Raise ValueError if there are totals of a metric, because some of them may be in the file, too."""
     counted = Metric.objects.filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
     both = sorted(slugs.intersection(counted.values_list("slug", flat=True)))
     if both:
@@ -141,7 +140,7 @@ def _refuse_counted(slugs: set[str]) -> None:
 
 
 def _note(checked: Checked, lines: int) -> bool:
-    """Store a file's digest; False where it is there already."""
+    """Store a file's digest; return False if it is stored already."""
     name = checked.path.name[:MAX_NAME_LENGTH]
     try:
         with transaction.atomic(using=settings.APP_METRICS_DATABASE):
@@ -165,17 +164,17 @@ def _add_totals(chunk: Sequence[Sequence[str]]) -> None:
     totals: dict[TotalKey, Summary] = {}
     for line in lines:
         key = TotalKey(metrics[line.slug], line.period, line.start, line.hour, line.labels)
-        totals[key] = merge(totals[key], line.summary) if key in totals else line.summary
+        merge_into(totals, key, line.summary)
     connection = connections[settings.APP_METRICS_DATABASE]
     dialect_for(connection).add_totals(connection, sorted(totals.items()))
-    # History is not announced.
+    # Milestones that were reached in the past are not announced.
     for line in lines:
         if line.period == YEAR:
             milestones.raise_mark(line.slug, line.summary.total)
 
 
 def _metrics(kinds: Mapping[str, str]) -> dict[str, int]:
-    """Return the keys of metrics by slug; those that are missing are created, named after their slugs."""
+    """Return the keys of metrics by slug; missing ones are created, named after their slugs."""
     Metric.objects.bulk_create(
         [Metric(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())], ignore_conflicts=True
     )
@@ -187,7 +186,7 @@ def _first_row(path: Path) -> list[str]:
 
 
 def _lines(path: Path, is_export: bool) -> Iterator[Line]:
-    """Yield the lines of a file that hold something, without its heading."""
+    """Yield the lines of a file that are not empty, without its heading."""
     for index, (number, cells) in enumerate(_rows(path)):
         is_heading = index == 0 and (is_export or tuple(cells) == PLAIN_COLUMNS[: len(cells)])
         if not is_heading:
@@ -215,18 +214,14 @@ def _entry(cells: Sequence[str]) -> Entry:
 
 
 def _total(cells: Sequence[str]) -> ImportedTotal:
-    """Return the total of a line that `exporting` wrote."""
+    """Return the total of a line that `csv_export` wrote."""
     if len(cells) != len(COLUMNS):
         raise ValueError(f"The line has {len(cells)} cells; an export has {len(COLUMNS)}.")
-    slug, kind, period, start, labels, count, total, minimum, maximum, last, last_at = cells
+    slug, kind, period, start, labels, *values = cells
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric.")
-    events = int(count)
-    if not 0 < events < COUNT_LIMIT:
-        raise ValueError(f"{count!r} is not a number of events.")
-    numbers = _stored_number(total), _stored_number(minimum), _stored_number(maximum), _stored_number(last)
-    summary = Summary(events, *numbers, int(last_at))
-    return ImportedTotal(_slug(slug), kind, Period(period), *_start(Period(period), start), _labels(labels), summary)
+    found = Period(period)
+    return ImportedTotal(_slug(slug), kind, found, *_start(found, start), _labels(labels), from_values(values))
 
 
 def _start(period: Period, text: str) -> tuple[date, int]:
@@ -256,10 +251,3 @@ def _number(text: str) -> Decimal:
         return Decimal(text)
     except InvalidOperation as error:
         raise ValueError(f"{text!r} is not a number.") from error
-
-
-def _stored_number(text: str) -> Decimal:
-    number = _number(text)
-    if not number.is_finite() or not -TOTAL_LIMIT < number < TOTAL_LIMIT:
-        raise ValueError(f"{text!r} does not fit into a total.")
-    return number.quantize(QUANTUM, context=EXACT)

@@ -16,7 +16,7 @@ from ..core.dropped import warn_once
 from ..core.labels import NO_LABELS
 from ..core.numbers import Number, exact
 from ..core.periods import FIRST_YEAR, LAST_YEAR, bucket
-from ..core.summary import COUNTER, MICROSECONDS, Summary, merge
+from ..core.summary import COUNTER, Summary, merge_into, single
 from ..core.validation import check_labels, check_number, check_time
 from .stored_totals import Hour, settled
 
@@ -188,9 +188,7 @@ class Source:
                 self.skipped += 1
                 continue
             day, hour, labels, number, at = entry
-            summary = Summary(1, number, number, number, number, int(at * MICROSECONDS))
-            hours = history.setdefault((capped(labels), day), {})
-            hours[hour] = merge(hours[hour], summary) if hour in hours else summary
+            merge_into(history.setdefault((capped(labels), day), {}), hour, Summary(*single(number, at)))
         return history
 
 

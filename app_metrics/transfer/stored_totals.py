@@ -11,11 +11,9 @@ from ..conf import max_label_sets, time_zone
 from ..core.calendar import starts_between
 from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
 from ..core.periods import DAY, FIRST_YEAR, HOUR, LONGEST, MONTH, YEAR, Period, Piece, bucket, hours_in
-from ..core.summary import Summary, merge
-from ..models import Item, LedgerRow, Total
-from ..models.folding import fold
-from ..models.pending import held
-from ..models.queries import Sources
+from ..core.summary import Summary, merge_into
+from ..models import Item, Total
+from ..models.queries import QuerySources, fold
 
 # Seconds after which nothing of an hour that is over is on its way any more.
 MARGIN = 600
@@ -48,14 +46,12 @@ class LabelSets:
 
 def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) -> Stored:
     """Return what is stored of every hour and day from `first` to before `last`, waiting items included."""
-    totals, items = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
-    sources = Sources(totals, items, held(LedgerRow.objects, {slug}))
     days = DAY.starts_between(first, last - timedelta(days=1))
     pieces = [piece for day in days for piece in ((DAY, day, 0), *hours_of(day))]
     stored: Stored = {}
-    for (_, labels, piece), summary in fold(sources, {piece: [piece] for piece in pieces}).items():
+    for (_, labels, piece), summary in fold(QuerySources.of_slug(slug), {piece: [piece] for piece in pieces}).items():
         key = (label_sets.capped(labels), cast(Piece, piece))
-        stored[key] = merge(stored[key], summary) if key in stored else summary
+        merge_into(stored, key, summary)
     return stored
 
 

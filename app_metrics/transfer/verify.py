@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from ..aggregation.retention import limits
 from ..core.periods import DAY, HOUR
-from ..core.summary import Summary, merge_all
+from ..core.summary import FIELDS, Summary, merge_all
 from .source_tables import History, Source
 from .stored_totals import Hour, LabelSets, Stored, days_before, first_stored_day, stored_between
 
-NOTHING = Summary(0, 0, 0, 0, 0, 0)
+NOTHING = Summary(*[0] * len(FIELDS))
 
 
 class Difference(NamedTuple):

@@ -15,6 +15,7 @@ from freezegun import freeze_time
 
 from app_metrics import gauge, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.summary import Summary, single
 from app_metrics.models import Item, Metric, MetricSet, QuarantinedItem, Total
 from app_metrics.models.creation import create_metric, create_metric_set
 
@@ -229,7 +230,7 @@ def test_waiting_items_are_shown_the_latest_first(client, catalogue):
 def test_quarantined_items_can_be_read_and_deleted_but_not_written(client):
     Item.objects.create(
         id=UUID(int=1), slug="orders", kind="<script>", labels="{}", day="2026-05-31", hour=1,
-        count=1, total=1, minimum=1, maximum=1, last=1, last_at=1,
+        **Summary(*single(1, at=0))._asdict(),
     )  # fmt: skip
     aggregate()
     (bad,) = rows(client, "quarantineditem", q="not a kind")

@@ -9,13 +9,14 @@ import pytest
 from django.db import DatabaseError, connections
 
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.summary import Summary, single
 from app_metrics.models import AggregationRun, Item, QuarantinedItem, Total
 
 pytestmark = pytest.mark.every_database
 
 GOOD = {
     "slug": "good", "kind": "counter", "labels": "{}", "day": date(2026, 5, 31), "hour": 22,
-    "count": 1, "total": 1, "minimum": 1, "maximum": 1, "last": 1, "last_at": 1_780_257_600_000_000,
+    **Summary(*single(1, at=1_780_257_600))._asdict(),
 }  # fmt: skip
 LARGEST_COUNT = 2**63 - 1
 LARGEST_TOTAL = Decimal("9" * 29)

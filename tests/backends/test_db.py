@@ -10,14 +10,13 @@ from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
 from app_metrics.core.batch import Batch, Key
+from app_metrics.core.summary import Summary
 from app_metrics.models import Item
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.threads import at_once
 
 pytestmark = pytest.mark.every_database
-
-COLUMNS = ("count", "total", "minimum", "maximum", "last", "last_at")
 
 
 def write(batch):
@@ -35,7 +34,7 @@ def test_every_number_and_text_is_stored_exactly(database, others):
     stored = {
         Key(*key): tuple(numbers)
         for *key, numbers in (
-            (item.slug, item.kind, item.labels, item.day, item.hour, [getattr(item, name) for name in COLUMNS])
+            (item.slug, item.kind, item.labels, item.day, item.hour, [getattr(item, name) for name in Summary._fields])
             for item in Item.objects.all()
         )
     }

@@ -28,7 +28,7 @@ from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.core.dropped import take_entries
 from app_metrics.core.labels import OVERFLOW_LABELS
 from app_metrics.core.numbers import EXACT
-from app_metrics.core.summary import Summary, merge
+from app_metrics.core.summary import Summary, merge_into
 from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total, pending
 from app_metrics.models.creation import create_metric
 from app_metrics.transport.circuit_breaker import FAILURES
@@ -41,7 +41,7 @@ from tests.support.waiting import takes_less, wait_until
 
 from .conftest import REDIS
 
-COLUMNS = ("slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
+COLUMNS = (*Key._fields, *Summary._fields)
 
 
 class TestRedis(BackendContract):
@@ -115,7 +115,7 @@ def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, b
     for batch in batches:
         backend.write(Batch(batch))
         for key, summary in batch.items():
-            folded[key] = merge(folded[key], summary) if key in folded else summary
+            merge_into(folded, key, summary)
     found = held(backend)
     in_redis.client.delete(*in_redis.names())
     assert found == folded

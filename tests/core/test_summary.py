@@ -22,7 +22,24 @@ from app_metrics.core.labels import (
     readable_labels,
 )
 from app_metrics.core.numbers import LARGEST, MAX_DIGITS, add, exact
-from app_metrics.core.summary import COUNTER, GAUGE, Summary, merge, merge_all
+from app_metrics.core.summary import (
+    COUNTER,
+    FIELDS,
+    GAUGE,
+    LATEST,
+    MAX,
+    MICROSECONDS,
+    MIN,
+    SUM,
+    Summary,
+    check_sums,
+    from_values,
+    merge,
+    merge_all,
+    merge_into,
+    single,
+    to_values,
+)
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -39,8 +56,46 @@ def summaries(draw, at=moments):
     return Summary(len(folded), reduce(add, folded), min(folded), max(folded), draw(st.sampled_from(folded)), draw(at))
 
 
-def single(number, at):
-    return Summary(1, number, number, number, number, at)
+def one(number, at):
+    """The summary of one event, at a time in microseconds."""
+    return Summary(*single(number, at / MICROSECONDS))
+
+
+RULES = {SUM: add, MIN: min, MAX: max}
+
+
+@given(summaries(), summaries())
+def test_merge_follows_the_rule_of_every_field(a, b):
+    later = b if b.last_at >= a.last_at else a
+    for field, merged, left, right, latest in zip(FIELDS, merge(a, b), a, b, later, strict=True):
+        expected = latest if field.rule == LATEST else RULES[field.rule](left, right)
+        assert (field.name, merged) == (field.name, expected)
+
+
+@given(summaries())
+def test_a_summary_survives_as_values(summary):
+    assert from_values(to_values(summary)) == summary
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+@pytest.mark.parametrize("value", ["x", "NaN", None, []])
+def test_values_that_are_no_summary_are_refused(field, value):
+    values = dict(zip(Summary._fields, to_values(one(1, 1)), strict=True)) | {field.name: value}
+    with pytest.raises((ValueError, TypeError)):
+        from_values(values.values())
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field.rule == SUM], ids=lambda field: field.name)
+def test_a_sum_that_fits_into_no_total_is_refused(field):
+    with pytest.raises(OverflowError):
+        check_sums(one(1, 1)._replace(**{field.name: 10**29}))
+
+
+def test_merging_into_a_mapping_begins_with_the_first_summary():
+    found = {}
+    for number in (1, 2, 4):
+        merge_into(found, "key", one(number, number))
+    assert found == {"key": merge_all([one(1, 1), one(2, 2), one(4, 4)])}
 
 
 @given(summaries(), summaries(), summaries())
@@ -54,13 +109,13 @@ def test_merge_is_commutative_when_times_differ(a, b):
 
 
 def test_of_two_last_values_at_one_microsecond_the_right_one_stays():
-    assert merge(single(1, 5), single(2, 5)).last == 2
-    assert merge(single(2, 5), single(1, 5)).last == 1
+    assert merge(one(1, 5), one(2, 5)).last == 2
+    assert merge(one(2, 5), one(1, 5)).last == 1
 
 
 @given(st.lists(st.tuples(numbers, moments), min_size=1, max_size=30), st.data())
 def test_folding_in_any_split_gives_the_same(entries, data):
-    folded = [single(*entry) for entry in entries]
+    folded = [one(*entry) for entry in entries]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(folded)), max_size=5)))
     parts = [folded[first:last] for first, last in zip([0, *cuts], [*cuts, len(folded)], strict=True)]
     assert merge_all(part for part in map(merge_all, parts) if part is not None) == merge_all(folded)
@@ -68,7 +123,7 @@ def test_folding_in_any_split_gives_the_same(entries, data):
 
 @given(st.lists(numbers, min_size=1, max_size=50))
 def test_a_merged_total_is_exact(recorded):
-    merged = merge_all(single(number, 0) for number in recorded)
+    merged = merge_all(one(number, 0) for number in recorded)
     assert Fraction(merged.total) == sum(map(Fraction, recorded))
     assert (merged.count, merged.minimum, merged.maximum) == (len(recorded), min(recorded), max(recorded))
 

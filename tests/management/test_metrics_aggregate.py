@@ -15,6 +15,7 @@ from django.db import connections
 from freezegun import freeze_time
 
 from app_metrics import metric
+from app_metrics.core.summary import Summary, single
 from app_metrics.models import AggregationRun, Item, Total
 from tests.support.filling import fill
 from tests.support.processes import start
@@ -46,7 +47,7 @@ def test_it_says_how_many_items_were_quarantined(database):
     metric("orders")
     Item.objects.create(
         id=UUID(int=1), slug="orders", kind="nonsense", labels="{}", day="2026-05-31", hour=1,
-        count=1, total=1, minimum=1, maximum=1, last=1, last_at=1,
+        **Summary(*single(1, at=0))._asdict(),
     )  # fmt: skip
     out, errors = run()
     assert SUMMARY.fullmatch(out).groups() == ("2", "1", "0")

@@ -1,4 +1,4 @@
-"""Folding: many spans of many metrics in one statement, label sets apart or together."""
+"""Spans of metrics: many of them in one statement, label sets apart or together."""
 
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -12,10 +12,9 @@ from app_metrics import gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.core.summary import Summary
-from app_metrics.models import Item, Total, folding
-from app_metrics.models.aggregates import summary_of
+from app_metrics.models import Item, pending, queries
 from app_metrics.models.creation import create_metric
-from app_metrics.models.queries import Sources
+from app_metrics.models.queries import QuerySources
 from tests.support.threads import while_another
 
 pytestmark = pytest.mark.every_database
@@ -34,8 +33,7 @@ def at(*parts):
 
 def folded(spans, labels=None, slug="downloads"):
     """The summaries of named spans of one metric; by name where there is but one label set."""
-    sources = Sources(Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug))
-    return folding.fold(sources, spans, labels)
+    return queries.fold(QuerySources.of_slug(slug), spans, labels)
 
 
 def sums(spans, **options):
@@ -84,7 +82,7 @@ def test_a_fold_tells_metrics_and_label_sets_apart(downloads):
             aggregate()
             metric(slug, number * 2, labels=labels, at=at(2026, 6, 1, 9))
     spans = {"day": [(DAY, date(2026, 6, 1), 0)]}
-    found = folding.fold(Sources(Total.objects.all(), Item.objects.all()), spans)
+    found = queries.fold(QuerySources.everything(), spans)
     assert {key: (summary.count, summary.total) for key, summary in found.items()} == {
         (slug, labels, "day"): (2, total)
         for slug in ("downloads", "other")
@@ -134,7 +132,7 @@ def test_a_fold_reads_the_totals_it_needs_and_no_others(downloads, monkeypatch):
     for day in (1, 2, 3):
         metric("downloads", at=at(2026, 3, day, 10))
     read = []
-    monkeypatch.setattr(folding, "summary_of", lambda values: read.append(values) or summary_of(values))
+    monkeypatch.setattr(pending, "fetched", lambda rows: read.extend(rows) or read)
     assert sums({"day": [(DAY, date(2026, 3, 2), 0)]}) == {"day": 2}
     assert len(read) == 2  # one total, one item
 
@@ -174,12 +172,12 @@ def test_label_sets_together_come_to_what_they_are_apart(downloads, hours, seed)
         "day": [(DAY, date(2026, 3, 1), 0)],
         "both": [(WEEK, date(2026, 2, 23), 0), (DAY, date(2026, 3, 2), 0)],
     }
-    sources = Sources(Total.objects.all(), Item.objects.all())
-    apart = folding.across_labels(folding.fold(sources, spans))
+    sources = QuerySources.everything()
+    apart = queries.across_labels(queries.fold(sources, spans))
     assert len(apart) >= 4
-    assert folding.fold_together(sources, spans) == apart
+    assert queries.fold_together(sources, spans) == apart
     pro = {"plan": "pro"}
-    assert folding.fold_together(sources, spans, pro) == folding.across_labels(folding.fold(sources, spans, pro))
+    assert queries.fold_together(sources, spans, pro) == queries.across_labels(queries.fold(sources, spans, pro))
 
 
 def test_hours_of_which_a_part_belongs_to_another_span_are_told_apart(downloads):
@@ -188,7 +186,7 @@ def test_hours_of_which_a_part_belongs_to_another_span_are_told_apart(downloads)
     aggregate()
     day = date(2026, 3, 1)
     spans = {"all": [(HOUR, day, hour) for hour in range(4)], "late": [(HOUR, day, 3)]}
-    found = folding.fold_together(Sources(Total.objects.all(), Item.objects.all()), spans)
+    found = queries.fold_together(QuerySources.everything(), spans)
     assert {name: summary.total for (_, name), summary in found.items()} == {"all": 1111, "late": 1000}
 
 
@@ -204,7 +202,7 @@ def test_all_that_was_ever_recorded_is_told_apart_by_metric_and_label_set(downlo
         metric(slug, 10**number, labels=labels, at=at(year, 12, 31, 23, 59))
     if aggregated == 4:
         aggregate()
-    found = folding.all_time(Sources(Total.objects.all(), Item.objects.all()))
+    found = queries.all_time(QuerySources.everything())
     assert {key: (summary.count, summary.total, summary.last) for key, summary in found.items()} == {
         ("downloads", "{}"): (2, 1001, 1000),
         ("downloads", '{"plan":"pro"}'): (1, 10, 10),
@@ -214,7 +212,7 @@ def test_all_that_was_ever_recorded_is_told_apart_by_metric_and_label_set(downlo
 
 def test_all_time_is_one_query_and_of_nothing_it_is_empty(downloads, database, django_assert_num_queries):
     with django_assert_num_queries(1, using=database):
-        assert folding.all_time(Sources(Total.objects.all(), Item.objects.all())) == {}
+        assert queries.all_time(QuerySources.everything()) == {}
 
 
 MARCH = [date(2026, 3, number) for number in range(1, 32)]
@@ -237,12 +235,12 @@ OPEN = {
 
 @pytest.mark.parametrize(("period", "days"), CLOSED.values(), ids=CLOSED)
 def test_dates_that_follow_each_other_are_looked_up_as_a_range(period, days):
-    assert folding._within(period, set(days)) == {"start__range": (days[0], days[-1])}
+    assert queries._within(period, set(days)) == {"start__range": (days[0], days[-1])}
 
 
 @pytest.mark.parametrize(("period", "days"), OPEN.values(), ids=OPEN)
 def test_dates_with_a_gap_are_looked_up_one_by_one(period, days):
-    assert folding._within(period, set(days)) == {"start__in": set(days)}
+    assert queries._within(period, set(days)) == {"start__in": set(days)}
 
 
 @pytest.mark.parametrize(("period", "days"), [*CLOSED.values(), *OPEN.values()], ids=[*CLOSED, *OPEN])

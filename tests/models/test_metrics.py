@@ -12,6 +12,7 @@ from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.labels import OVERFLOW_LABELS, decode_labels
 from app_metrics.core.numbers import LARGEST
+from app_metrics.core.summary import Summary, single
 from app_metrics.models import Item, Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.models.fields import MARIADB_EXACT_COLLATION
@@ -134,7 +135,7 @@ def test_the_last_value_is_that_of_the_latest_time_whatever_the_order_of_aggrega
 
 @pytest.mark.parametrize("differing", ["metric", "period", "start", "hour", "labels"])
 def test_a_total_is_unique_in_metric_period_start_hour_and_labels(database, differing):
-    numbers = {"count": 1, "total": 1, "minimum": 1, "maximum": 1, "last": 1, "last_at": 1}
+    numbers = Summary(*single(1, at=0))._asdict()
     place = {"metric": create_metric("x"), "period": "day", "start": date(2026, 1, 1), "hour": 0, "labels": "{}"}
     other = {"metric": create_metric("y"), "period": "year", "start": date(2026, 1, 2), "hour": 1, "labels": '{"a":""}'}
     Total.objects.create(**place, **numbers)

@@ -10,12 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.periods import DAY
-from app_metrics.core.summary import Summary
+from app_metrics.core.summary import MICROSECONDS, Summary, single
 from app_metrics.dashboard.last_seen import last_recorded
-from app_metrics.models import Item, LedgerRow, Total, folding, pending
+from app_metrics.models import LedgerRow, pending, queries
 from app_metrics.models.creation import create_metric
-from app_metrics.models.pending import PendingBatches, held, is_complete
-from app_metrics.models.queries import Sources
+from app_metrics.models.pending import PendingBatches, is_complete, pending_batches
+from app_metrics.models.queries import QuerySources
 from app_metrics.storage.ledger import write_once
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import replaced_backend
@@ -42,7 +42,7 @@ class Destination(MetricsBackend):
 
 
 def batch(number, *, slug="orders", labels="{}", day=DATE, hour=9, last_at=1):
-    return Batch({Key(slug, "counter", labels, day, hour): Summary(1, number, number, number, number, last_at)})
+    return Batch({Key(slug, "counter", labels, day, hour): Summary(*single(number, last_at / MICROSECONDS))})
 
 
 @pytest.fixture
@@ -77,31 +77,31 @@ def test_a_label_set_is_read_apart(destination, orders):
 
 def test_all_ways_of_folding_include_it(destination, orders):
     destination.batches += [batch(4, labels='{"plan":"pro"}'), batch(1), batch(2, hour=10)]
-    sources = Sources(Total.objects.all(), Item.objects.all(), held(LedgerRow.objects))
+    sources = QuerySources.everything()
     spans = {"day": [(DAY, DATE, 0)], "hour": [("hour", DATE, 9)]}
-    found = folding.fold(sources, spans)
+    found = queries.fold(sources, spans)
     assert {key: summary.total for key, summary in found.items()} == {
         ("orders", '{"plan":"pro"}', "day"): 4,
         ("orders", '{"plan":"pro"}', "hour"): 4,
         ("orders", "{}", "day"): 3,
         ("orders", "{}", "hour"): 1,
     }
-    together = folding.fold_together(sources, spans)
+    together = queries.fold_together(sources, spans)
     assert {name: summary.total for (_, name), summary in together.items()} == {"day": 7, "hour": 5}
-    everything = folding.all_time(sources)
+    everything = queries.all_time(sources)
     assert {labels: summary.total for (_, labels), summary in everything.items()} == {'{"plan":"pro"}': 4, "{}": 3}
 
 
 def test_what_was_brought_after_it_was_asked_for_is_seen_once(destination, orders):
     brought, waits = batch(4), batch(1)
     destination.batches += [brought, waits]
-    sources = Sources(Total.objects.all(), Item.objects.all(), held(LedgerRow.objects))
+    sources = QuerySources.everything()
     for step in (lambda: None, lambda: write_once(brought), aggregate):
         step()
         assert orders.total(DAY, DATE) == 5
-        (summary,) = folding.fold(sources, {"day": [(DAY, DATE, 0)]}).values()
+        (summary,) = queries.fold(sources, {"day": [(DAY, DATE, 0)]}).values()
         assert summary.total == 5
-        (summary,) = folding.all_time(sources).values()
+        (summary,) = queries.all_time(sources).values()
         assert (summary.total, summary.count) == (5, 2)
 
 
@@ -153,5 +153,5 @@ def test_where_it_does_not_answer_the_rest_is_shown_and_the_gap_is_known(destina
 
 def test_without_a_backend_nothing_is_missing(settings):
     settings.APP_METRICS_BACKEND = "nowhere"
-    assert held(None) == PendingBatches()
+    assert pending_batches() == PendingBatches()
     assert is_complete()

@@ -19,7 +19,7 @@ from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.core.summary import Summary
 from app_metrics.models import Item, Metric, Total
 from app_metrics.models.creation import create_metric
-from app_metrics.models.queries import Point
+from app_metrics.models.queries import Point, QuerySources, all_time
 from tests.support.threads import while_another
 
 pytestmark = pytest.mark.every_database
@@ -66,6 +66,17 @@ def test_rows_that_hold_the_same_numbers_count_each(downloads):
     assert downloads.total("day", date(2026, 6, 1)) == 2
     aggregate()
     assert downloads.total("day", date(2026, 6, 1)) == 2
+
+
+def test_items_that_equal_a_total_or_each_other_count_each(downloads):
+    moment = at(2026, 6, 1, 9)
+    metric("downloads", at=moment)
+    aggregate()
+    for expected in (2, 3):
+        metric("downloads", at=moment)
+        assert {period: downloads.total(period, moment) for period in PERIODS} == dict.fromkeys(PERIODS, expected)
+        (summary,) = all_time(QuerySources.of([downloads])).values()
+        assert (summary.count, type(summary.count), summary.total) == (expected, int, expected)
 
 
 def test_a_summary_folds_totals_and_items(downloads):

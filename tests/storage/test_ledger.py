@@ -8,7 +8,8 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
-from app_metrics.core.batch import Batch
+from app_metrics.core.batch import Batch, Key
+from app_metrics.core.summary import Summary
 from app_metrics.models import Item, LedgerRow
 from app_metrics.storage import ledger
 from app_metrics.storage.ledger import KEPT_DAYS, forget_old, write_once
@@ -29,8 +30,9 @@ def test_a_batch_that_comes_again_is_recognised_also_when_its_items_are_gone(dat
 
 def test_items_hold_what_the_batch_held(database):
     write_once(Batch(VARIED))
-    columns = ("slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
-    assert set(Item.objects.values_list(*columns)) == {(*key, *summary) for key, summary in VARIED.items()}
+    assert set(Item.objects.values_list(*Key._fields, *Summary._fields)) == {
+        (*key, *summary) for key, summary in VARIED.items()
+    }
 
 
 def test_a_batch_of_more_items_than_a_statement_takes_is_written_whole(database, monkeypatch):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from app_metrics.core.batch import Batch, Key
-from app_metrics.core.summary import Summary
+from app_metrics.core.summary import Summary, single
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
 
@@ -16,7 +16,7 @@ DAY = date(2026, 5, 31)
 
 def batch_of(*slugs, number=1):
     """Return a batch with one counted number of each slug."""
-    summary = Summary(1, number, number, number, number, 1_780_257_600_000_000)
+    summary = Summary(*single(number, at=1_780_257_600))
     return Batch({Key(slug, "counter", "{}", DAY, 22): summary for slug in slugs})
 
 

@@ -2,10 +2,11 @@
 
 from django.db import connections
 
-from app_metrics.core.batch import new_batch_id
+from app_metrics.core.batch import Key, new_batch_id
+from app_metrics.core.summary import Summary, single
 
-COLUMNS = "id, slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at"
-VALUES = "'counter', '{}', '2026-05-31', 22, 1, 1, 1, 1, 1, 1780257600000000"
+COLUMNS = ", ".join(("id", *Key._fields, *Summary._fields))
+VALUES = f"'counter', '{{}}', '2026-05-31', 22, {', '.join(map(str, single(1, at=1_780_257_600)))}"
 
 # Ids ascend, as those of real items do: the parameters are their common beginning and how many there are.
 STATEMENTS = {

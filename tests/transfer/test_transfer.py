@@ -17,6 +17,7 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.summary import Summary
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
 from app_metrics.transfer.csv_export import COLUMNS
 from tests.support.processes import start
@@ -27,8 +28,7 @@ pytestmark = pytest.mark.every_database
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
 STORED = (
-    "metric__slug", "metric__kind", "period", "start", "hour", "labels",
-    "count", "total", "minimum", "maximum", "last", "last_at",
+    "metric__slug", "metric__kind", "period", "start", "hour", "labels", *Summary._fields,
 )  # fmt: skip
 
 

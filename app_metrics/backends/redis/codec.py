@@ -1,45 +1,60 @@
-"""Summaries as a bucket holds them: a field names a series, its value adds up exactly.
+"""Summaries as a bucket holds them: a field names a series, its value is the summary.
 
-A value is twelve doubles, which are all the numbers that scripts in Redis have: the count; the total in billionths as
-`high × 10**28 + middle × 10**14 + low`; minimum, maximum and last in billionths, and the microseconds of last, each as
-`high × 10**14 + low`. The parts are so small that doubles hold and add them exactly.
+A value consists of doubles, the only numbers that scripts in Redis have. A count is one double. A sum of exact decimals
+is three: `high × 10**28 + middle × 10**14 + low` billionths. Any other number, in billionths, and a time, in
+microseconds, are two: `high × 10**14 + low`. The parts are so small that doubles hold and add them exactly.
 """
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from itertools import chain
+from itertools import islice
+from operator import attrgetter
+from typing import Any
 
 from ...core.batch import Batch, Key
 from ...core.numbers import DECIMAL_PLACES, EXACT, MAX_DIGITS, Number
 from ...core.periods import HOURS
-from ...core.summary import Summary
+from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, Field, Summary
 from ...core.validation import check_key
 
-VALUE = "<" + 12 * "d"
 LIMB = 10**14
 SCALE = 10**DECIMAL_PLACES
 LIMIT = 10**MAX_DIGITS
-# What doubles cannot tell from the next number.
+# Doubles hold all integers below this one.
 COUNTS = 2**53
 
+
+def limbs(field: Field) -> int:
+    """Return how many doubles a field takes."""
+    if field.holds == COUNT:
+        return 1
+    return 3 if field.rule == SUM else 2
+
+
+# The fields as they follow each other in a value: the time comes last, because most summaries differ in nothing else.
+LAYOUT = sorted(FIELDS, key=lambda field: field.holds == TIME)
+VALUE = "<" + sum(map(limbs, FIELDS)) * "d"
+
 _VALUE = struct.Struct(VALUE)
-_AMOUNTS, _MOMENT = struct.Struct("<10d"), struct.Struct("<2d")
+_AMOUNTS = [field for field in LAYOUT if field.holds != TIME]
+_amounts_of = attrgetter(*(field.name for field in _AMOUNTS))
+_PACKED_AMOUNTS, _PACKED_TIME = struct.Struct("<" + sum(map(limbs, _AMOUNTS)) * "d"), struct.Struct("<2d")
 
 
 def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes]]:
-    """Yield the name of each hour of a batch, the fields of its series, a line each, and their values as one text.
+    """Yield the name of each hour of a batch, the fields of its series, a line each, and their values in one string.
 
-    Raises ValueError or ArithmeticError for what no total can hold.
+    Raises ValueError or ArithmeticError if no total can hold a summary.
     """
     found: defaultdict[tuple[date, int], tuple[list[str], list[bytes]]] = defaultdict(lambda: ([], []))
-    for (slug, kind, labels, day, hour), (count, total, minimum, maximum, last, last_at) in batch.summaries.items():
+    for (slug, kind, labels, day, hour), summary in batch.summaries.items():
         fields, values = found[day, hour]
         fields.append(f"{slug} {kind} {labels}")
-        values += _amounts(count, total, minimum, maximum, last), _MOMENT.pack(*divmod(last_at, LIMB))
+        values += _packed(_amounts_of(summary)), _PACKED_TIME.pack(*divmod(summary.last_at, LIMB))
     for (day, hour), (fields, values) in found.items():
         yield bucket_name(day, hour), "\n".join(fields), b"".join(values)
 
@@ -50,9 +65,9 @@ def bucket_name(day: date, hour: int) -> str:
 
 
 def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summary], dict[str, str]]:
-    """Return the summaries of a bucket's fields and values, and what is none: field and value → reason.
+    """Return the summaries of a bucket's fields and values, and the damaged ones: field and value → reason.
 
-    Raises ValueError where the bucket has the name of no hour.
+    Raises ValueError if the bucket's name is no hour.
     """
     day, hour = _hour(name)
     summaries: dict[Key, Summary] = {}
@@ -60,7 +75,7 @@ def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summ
     for field, value in rows:
         slug, _, rest = field.partition(" ")
         if not rest:
-            continue  # how many label sets a slug has
+            continue  # the number of label sets of a slug
         kind, _, labels = rest.partition(" ")
         try:
             check_key(slug, kind, labels)
@@ -71,7 +86,7 @@ def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summ
 
 
 def as_text(value: str | bytes) -> str:
-    """Return what a client answered, whether it decodes answers or not; what is no UTF-8 is escaped."""
+    """Return an answer of a client that may or may not decode answers; bytes that are no UTF-8 are escaped."""
     return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 
@@ -87,27 +102,43 @@ def _hour(name: str) -> tuple[date, int]:
 
 
 def _decoded(value: bytes) -> Summary:
-    count, high, middle, low, *pairs = map(int, _VALUE.unpack(value))
-    if not 1 <= count < COUNTS:
-        raise ValueError(f"{count!r} is not a number of events")
-    minimum, maximum, last, last_at = (high * LIMB + low for high, low in zip(pairs[::2], pairs[1::2], strict=True))
-    total = (high * LIMB + middle) * LIMB + low
-    return Summary(count, _number(total), _number(minimum), _number(maximum), _number(last), last_at)
+    parts = map(int, _VALUE.unpack(value))
+    return Summary(**{field.name: _joined(field, islice(parts, limbs(field))) for field in LAYOUT})
 
 
-# Most summaries are ones that were there before.
+def _joined(field: Field, parts: Iterable[int]) -> Any:
+    whole = 0
+    for part in parts:
+        whole = whole * LIMB + part
+    if field.holds == COUNT:
+        return _count(whole)
+    return _number(whole) if field.holds == NUMBER else whole
+
+
+# Most summaries have the same amounts as earlier ones.
 @lru_cache(maxsize=4096)
-def _amounts(count: int, total: Number, minimum: Number, maximum: Number, last: Number) -> bytes:
-    if count < 1:
-        raise ValueError(f"{count!r} is not a number of events")
-    whole, low = divmod(_scaled(total, LIMIT), LIMB)
-    limbs = (divmod(_scaled(number, LIMB * LIMB), LIMB) for number in (minimum, maximum, last))
-    return _AMOUNTS.pack(count, *divmod(whole, LIMB), low, *chain.from_iterable(limbs))
+def _packed(amounts: Sequence[Number]) -> bytes:
+    return _PACKED_AMOUNTS.pack(*(part for pair in zip(_AMOUNTS, amounts, strict=True) for part in _split(*pair)))
+
+
+def _split(field: Field, value: Any) -> Sequence[int]:
+    if field.holds == COUNT:
+        return [_count(value)]
+    if limbs(field) == 2:
+        return divmod(_scaled(value, LIMB * LIMB), LIMB)
+    whole, low = divmod(_scaled(value, LIMIT), LIMB)
+    return *divmod(whole, LIMB), low
+
+
+def _count(number: int) -> int:
+    if not 1 <= number < COUNTS:
+        raise ValueError(f"{number!r} is not a number of events")
+    return number
 
 
 def _scaled(number: Number, limit: int) -> int:
-    """Return a number in billionths. Raises Inexact for one that has smaller parts."""
-    scaled = number * SCALE if type(number) is int else int(EXACT.to_integral_exact(EXACT.scaleb(number, 9)))
+    """Return a number in billionths. Raises Inexact for a number with more than nine decimal places."""
+    scaled = number * SCALE if type(number) is int else int(EXACT.to_integral_exact(EXACT.multiply(number, SCALE)))
     if not -limit < scaled < limit:
         raise ValueError(f"{number!r} does not fit into a total")
     return scaled

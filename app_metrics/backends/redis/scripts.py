@@ -1,6 +1,6 @@
-"""What runs inside Redis, as scripts: each happens as a whole or not at all, for all others at one moment.
+"""Scripts that run inside Redis, each of them atomically.
 
-All keys that a script touches are passed to it, and carry the same hash tag, as Redis Cluster wants it.
+All keys that a script touches are passed to it and carry the same hash tag, which Redis Cluster requires.
 """
 
 import hashlib
@@ -10,28 +10,63 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from ...core.labels import OVERFLOW_LABELS
-from .codec import VALUE
+from ...core.summary import COUNT, LATEST, MIN, SUM, Field
+from .codec import LAYOUT, VALUE, limbs
 
 
 class Script:
-    """A script that is named by its digest, and sent only to a server that does not know it."""
+    """A script that is called by its digest, and sent only to a server that does not know it."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, client: Any, keys: list[str], arguments: list[Any]) -> Any:
-        """Return the script's answer; one round trip, two where the server does not know it. Raises RedisError."""
+        """Return the script's answer; one round trip, two if the server does not know the script. Raises RedisError."""
         try:
             return client.evalsha(self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
             return client.eval(self._text, len(keys), *keys, *arguments)
 
 
+def _names(prefix: str) -> str:
+    """Return the Lua variables of a value's parts, which are numbered by field and part."""
+    return ", ".join(f"{prefix}{_name(field, part)}" for field in LAYOUT for part in range(limbs(field)))
+
+
+def _name(field: Field, part: int) -> str:
+    return f"{field.name}_{part}"
+
+
+def _merge(field: Field) -> str:
+    """Return Lua that merges a field of the stored summary, whose variables begin with `old_`, into the new one."""
+    parts = [_name(field, part) for part in range(limbs(field))]
+    if field.rule != SUM:
+        return _replace(field, parts)
+    lines = [f"{part} = {part} + old_{part}" for part in parts]
+    for low, high in zip(parts[:0:-1], parts[-2::-1], strict=True):
+        lines.append(f"if {low} >= LIMB then {low}, {high} = {low} - LIMB, {high} + 1 end")
+    return "\n    ".join(lines)
+
+
+def _replace(field: Field, parts: list[str]) -> str:
+    compared = [f"last_at_{part}" for part in range(2)] if field.rule == LATEST else parts
+    sign = "<" if field.rule == MIN else ">"
+    high, low = compared
+    is_kept = f"old_{high} {sign} {high} or old_{high} == {high} and old_{low} {sign} {low}"
+    return f"if {is_kept} then {', '.join(parts)} = {', '.join(f'old_{part}' for part in parts)} end"
+
+
+def _check(field: Field) -> str:
+    """Return a Lua expression that is true if a sum is too large."""
+    high = _name(field, 0)
+    return f"{high} >= MOST" if field.holds == COUNT else f"{high} >= HIGHEST or {high} < -HIGHEST + 1"
+
+
 # Keys: live buckets, written batches, then a bucket for each hour, whose last 13 characters are its name.
-# Arguments: the batch's id, and the label sets a slug may have; for each bucket the fields of its series, a line each,
-# and their values, one after the other; at last the ids of acknowledged batches.
-# Nothing is written before all is computed: an error half-way must not leave half a batch.
+# Arguments: the batch's id, and the number of label sets a slug may have; for each bucket the fields of its series, a
+# line each, and their values, one after the other; then the ids of acknowledged batches.
+# Nothing is written before everything is computed, so that an error does not leave half a batch.
 WRITE = Script(
     r"""
 local OVERFLOW = ' __OVERFLOW__'
@@ -41,20 +76,14 @@ local AT_ONCE = 1000 -- Lua hands over only so many values
 local unpacked, packed = struct.unpack, struct.pack
 
 local function merged(old, values, place)
-  local count, high, middle, low, min1, min2, max1, max2, last1, last2, at1, at2
-    = unpacked(VALUE, values, (place - 1) * SIZE + 1)
+  local __NEW__ = unpacked(VALUE, values, (place - 1) * SIZE + 1)
   if old then
     if #old ~= SIZE then error('a stored summary is damaged') end
-    local count0, high0, middle0, low0, min3, min4, max3, max4, last3, last4, at3, at4 = unpacked(VALUE, old)
-    if min3 < min1 or min3 == min1 and min4 < min2 then min1, min2 = min3, min4 end
-    if max3 > max1 or max3 == max1 and max4 > max2 then max1, max2 = max3, max4 end
-    if at3 > at1 or at3 == at1 and at4 > at2 then at1, at2, last1, last2 = at3, at4, last3, last4 end
-    count, high, middle, low = count + count0, high + high0, middle + middle0, low + low0
-    if low >= LIMB then low, middle = low - LIMB, middle + 1 end
-    if middle >= LIMB then middle, high = middle - LIMB, high + 1 end
+    local __OLD__ = unpacked(VALUE, old)
+    __MERGE__
   end
-  if count >= MOST or high >= HIGHEST or high < -HIGHEST + 1 then error('the sum does not fit into a total') end
-  return packed(VALUE, count, high, middle, low, min1, min2, max1, max2, last1, last2, at1, at2)
+  if __TOO_LARGE__ then error('the sum does not fit into a total') end
+  return packed(VALUE, __NEW__)
 end
 
 local function stored(key, fields)
@@ -129,6 +158,10 @@ end
 for known = 2 * #KEYS - 1, #ARGV do redis.call('ZREM', KEYS[2], ARGV[known]) end
 return 1
 """.replace("__OVERFLOW__", OVERFLOW_LABELS)
+    .replace("__NEW__", _names(""))
+    .replace("__OLD__", _names("old_"))
+    .replace("__MERGE__", "\n    ".join(map(_merge, LAYOUT)))
+    .replace("__TOO_LARGE__", " or ".join(_check(field) for field in LAYOUT if field.rule == SUM))
     .replace("__VALUE__", VALUE)
     .replace("__SIZE__", str(struct.calcsize(VALUE)))
 )

@@ -10,8 +10,7 @@ from ...aggregation.backlog import backlog
 from ...aggregation.intake import gather_from
 from ...aggregation.run import Aggregation, aggregate, checked_chunk_size
 from ...core.plain_text import one_line
-from ...models import LedgerRow
-from ...models.pending import held, is_complete
+from ...models.pending import is_complete, pending_batches
 from ...transport import spool
 from ..notifications import end, evaluate_alerts, mail_notices
 from ..output import counted
@@ -57,7 +56,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{counted(waiting.items, 'item')} {'waits' if waiting.items == 1 else 'wait'}{age}. Nothing was changed."
         )
-        elsewhere = sum(len(batch.summaries) for batch in held(LedgerRow.objects).batches)
+        elsewhere = sum(len(batch.summaries) for batch in pending_batches().batches)
         if elsewhere:
             self.stdout.write(f"Elsewhere, at the backend's destination: {elsewhere}.")
         if not is_complete():

@@ -1,4 +1,4 @@
-"""The few statements Django's ORM cannot say, one module per database vendor."""
+"""The statements that Django's ORM cannot express, one module per database vendor."""
 
 from functools import cache
 from importlib import import_module
@@ -13,17 +13,17 @@ MODULES = {"sqlite": "sqlite", "postgresql": "postgresql", "mysql": "mariadb"}
 
 
 def dialect_for(connection: Any) -> Dialect:
-    """Return what speaks to a connection's database. Raises ImproperlyConfigured for an unsupported vendor."""
+    """Return the dialect of a connection's database. Raises ImproperlyConfigured for an unsupported vendor."""
     return _dialect(connection.vendor)
 
 
 def commits_at_once(connection: Any) -> bool:
-    """Tell whether what is written on a connection now stays written, without connecting to a database that is away."""
+    """Tell whether a write on a connection is committed at once, without connecting to a database that is down."""
     return connection.connection is None or bool(connection.autocommit)
 
 
 def is_lost(connection: Any, error: Exception) -> bool:
-    """Tell whether something failed because the database is away, and not for a lock or for what was written."""
+    """Tell whether an error means that the database is down, and not a lock or bad data."""
     return isinstance(error, (OperationalError, InterfaceError)) and connection.connection is None
 
 

@@ -1,6 +1,6 @@
-"""What every vendor's dialect answers."""
+"""The interface of a database vendor's dialect, and what all of them share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from itertools import chain
@@ -8,18 +8,17 @@ from typing import Any, NamedTuple
 
 from django.db import DataError
 
-from ...core.batch import Batch
-from ...core.numbers import digits
-from ...core.summary import Summary
+from ...core.batch import Batch, Key
+from ...core.summary import FIELDS, LATEST, Summary, to_values
 from ...models import Item, Total
 
-KEY_COLUMNS = ("slug", "kind", "labels", "day", "hour")
+KEY_COLUMNS = Key._fields
 SUMMARY_COLUMNS = Summary._fields
 ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
 TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
 TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
 
-# What storing fails with where the data are at fault, however often it is tried.
+# The errors of data that cannot be stored, however often it is tried.
 BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
 
 Row = tuple[Any, ...]
@@ -36,11 +35,12 @@ class TotalKey(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """How many items the current transaction took out of the log, what they hold, and where the next may begin.
+    """The items that the current transaction took out of the log: their number, their content, and where they end.
 
-    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database gave them, one per item, or already grouped and then
-    with a further column, the earliest `last_at`. Of rows with the same key and `last_at` the later one holds the last
-    value. The day and the numbers may be text. The bound is for the dialect that made it; None is the beginning.
+    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database returned them, one per item, or already grouped and
+    then with a further column, the earliest `last_at`. Of rows with the same key and `last_at` the later one holds the
+    last value. The day and the numbers may be text. Only the dialect that made `bound` reads it, in its next claim;
+    None stands for the beginning of the log.
     """
 
     size: int
@@ -53,9 +53,9 @@ class Dialect:
 
     # Error codes after which the same transaction may succeed: deadlocks, lock timeouts, serialization failures.
     transient: frozenset[Any] = frozenset()
-    # Whether those who wait for a lock get it in turn; else it is whoever happens to ask when it is free.
+    # Whether waiting transactions get a lock in turn; if not, the first to ask when it is free gets it.
     queues = True
-    # Up to so many rows travel with a parameter for each value; more, as `many_inserted` says.
+    # Up to this many rows are inserted with a parameter for each value; more of them by `many_inserted`.
     few = 0
 
     item_table: str = Item._meta.db_table
@@ -69,27 +69,36 @@ class Dialect:
         raise NotImplementedError
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        """Write what `item_rows` returned in one statement; a row whose id is there already is left alone."""
+        """Insert rows of `item_rows` in one statement; a row whose id exists already is skipped."""
         few = len(rows) <= self.few
         sql, parameters = few_inserted(rows, self.item_table) if few else self.many_inserted(rows)
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
 
     def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        """Return that statement for more than a few rows, and its parameters."""
+        """Return the statement that inserts more than `few` rows, and its parameters."""
         raise NotImplementedError
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
-        """Delete up to `size` items, oldest first; what another transaction has taken is skipped or waited for.
+        """Delete up to `size` items, oldest first; skip or wait for those that another transaction has taken.
 
-        With the bound of a claim before, the oldest after that one, and older ones where these are not enough; all of
-        them are in the order of their ids.
+        With the bound of an earlier claim, take the oldest items after it first, and older ones if these do not fill
+        the claim. Items are in the order of their ids.
         """
         raise NotImplementedError
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
-        """Merge summaries, sorted by their keys, into the stored totals; create those that are missing."""
+        """Merge summaries, sorted by their keys, into the stored totals; create the missing ones."""
         raise NotImplementedError
+
+
+def assignments(by_rule: Mapping[str, str]) -> str:
+    """Return what `merge` does as assignments in SQL, made of an expression for each rule; `{0}` is the column.
+
+    They take effect from left to right in MariaDB, so those that depend on `last_at` come first.
+    """
+    fields = sorted(FIELDS, key=lambda field: field.rule != LATEST)
+    return ", ".join(f"{field.name} = {by_rule[field.rule].format(field.name)}" for field in fields)
 
 
 def columns(names: Iterable[str], prefix: str = "") -> str:
@@ -97,8 +106,8 @@ def columns(names: Iterable[str], prefix: str = "") -> str:
 
 
 def flat(key: Sequence[Any], summary: Summary) -> Row:
-    """Return a key and its summary as one row, numbers as text that every database reads exactly."""
-    return (*key, summary.count, *map(digits, summary[1:5]), summary.last_at)
+    """Return a key and its summary as one row, exact decimals as text, which every database reads exactly."""
+    return (*key, *to_values(summary))
 
 
 def few_inserted(rows: Sequence[Row], table: str) -> tuple[str, list[Any]]:
@@ -117,9 +126,6 @@ def item_rows(batch: Batch) -> list[Row]:
     """Return a batch as rows of ITEM_COLUMNS, all of them text or int; their ids follow from the batch's."""
     return [
         # An id without hyphens fits MariaDB's UUID type, and the CHAR(32) that Django uses where there is none.
-        (f"{number:032x}", slug, kind, labels, day.isoformat(), hour,
-         count, digits(total), digits(minimum), digits(maximum), digits(last), last_at)
-        for number, ((slug, kind, labels, day, hour), (count, total, minimum, maximum, last, last_at)) in enumerate(
-            batch.summaries.items(), batch.id.int
-        )
-    ]  # fmt: skip
+        (f"{number:032x}", slug, kind, labels, day.isoformat(), hour, *to_values(summary))
+        for number, ((slug, kind, labels, day, hour), summary) in enumerate(batch.summaries.items(), batch.id.int)
+    ]

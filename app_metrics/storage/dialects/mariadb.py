@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...core.summary import Summary
+from ...core.numbers import DECIMAL_PLACES, MAX_DIGITS
+from ...core.summary import FIELDS, LATEST, MAX, MIN, NUMBER, SUM, Summary
 from . import base
 from .base import (
     ITEM_COLUMNS,
@@ -16,20 +17,19 @@ from .base import (
     columns,
 )
 
-# Rows of one statement of totals: it stays far below max_allowed_packet, which is 16 MiB by default.
+# Totals per statement, which keeps it far below max_allowed_packet, 16 MiB by default.
 TOTALS_PER_STATEMENT = 2_000
 
-OBJECTS = {"day", "total", "minimum", "maximum", "last"}
+# Read as text: the driver would make an object of each, though a chunk holds few different ones.
+AS_TEXT = {"day", *(field.name for field in FIELDS if field.holds == NUMBER)}
 
-# What merge() does, in SQL. Assignments take effect from left to right, so `last` is decided before `last_at`.
-# The counts are added as decimals: where integers overflow in the adding, Django takes it for an IntegrityError.
-MERGE = """
-    count = CAST(count AS DECIMAL(20)) + VALUES(count),
-    total = total + VALUES(total),
-    minimum = LEAST(minimum, VALUES(minimum)),
-    maximum = GREATEST(maximum, VALUES(maximum)),
-    last = IF(VALUES(last_at) >= last_at, VALUES(last), last),
-    last_at = GREATEST(last_at, VALUES(last_at))"""
+MERGE = base.assignments({
+    # Integers are added as decimals, too: Django takes the error of an integer that overflows for an IntegrityError.
+    SUM: f"CAST({{0}} AS DECIMAL({MAX_DIGITS}, {DECIMAL_PLACES})) + VALUES({{0}})",
+    MIN: "LEAST({0}, VALUES({0}))",
+    MAX: "GREATEST({0}, VALUES({0}))",
+    LATEST: "IF(VALUES(last_at) >= last_at, VALUES({0}), {0})",
+})  # fmt: skip
 
 
 class Dialect(base.Dialect):
@@ -43,8 +43,7 @@ class Dialect(base.Dialect):
         self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "id = id")
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
-        # Dates and decimals as text: the driver makes an object of each, where a chunk holds few different ones.
-        taken = (f"CAST({name} AS CHAR)" if name in OBJECTS else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS))
+        taken = (f"CAST({name} AS CHAR)" if name in AS_TEXT else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS))
         sql = f"DELETE FROM {self.item_table} ORDER BY id LIMIT %s RETURNING {columns(taken)}"
         with connection.cursor() as cursor:
             cursor.execute(sql, [size])

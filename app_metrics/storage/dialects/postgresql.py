@@ -1,35 +1,40 @@
-"""PostgreSQL: rows travel as parameters whose number, and so a statement's text, does not depend on how many there are.
+"""PostgreSQL: a statement's text and its number of parameters do not depend on the number of rows.
 
-Items travel as JSON, of which it takes less to read a row than it takes to read twelve arrays; the fewest, in the
-statement itself.
+Items are sent as JSON, which the server reads faster than an array for each column; very few rows, as parameters.
 """
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.summary import Summary
+from ...core.summary import COUNT, FIELDS, LATEST, MAX, MIN, NUMBER, SUM, TIME, Summary
 from . import base
 from .base import ITEM_COLUMNS, KEY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
+SUMMARY_TYPES = {COUNT: "bigint", NUMBER: "numeric", TIME: "bigint"}
 TYPES = {
-    "metric_id": "bigint", "period": "text", "start": "date", "hour": "smallint", "labels": "text", "count": "bigint",
-    "total": "numeric", "minimum": "numeric", "maximum": "numeric", "last": "numeric", "last_at": "bigint",
+    "metric_id": "bigint", "period": "text", "start": "date", "hour": "smallint", "labels": "text",
+    **{field.name: SUMMARY_TYPES[field.holds] for field in FIELDS},
 }  # fmt: skip
 
-# What merge() does, in SQL.
-MERGE = """
-    count = stored.count + excluded.count,
-    total = stored.total + excluded.total,
-    minimum = LEAST(stored.minimum, excluded.minimum),
-    maximum = GREATEST(stored.maximum, excluded.maximum),
-    last = CASE WHEN excluded.last_at >= stored.last_at THEN excluded.last ELSE stored.last END,
-    last_at = GREATEST(stored.last_at, excluded.last_at)"""
+MERGE = base.assignments({
+    SUM: "stored.{0} + excluded.{0}",
+    MIN: "LEAST(stored.{0}, excluded.{0})",
+    MAX: "GREATEST(stored.{0}, excluded.{0})",
+    LATEST: "CASE WHEN excluded.last_at >= stored.last_at THEN excluded.{0} ELSE stored.{0} END",
+})  # fmt: skip
 
-# The `last` of what was recorded last, of what has the highest id where several were. As the greatest text, because an
-# array ordered by both cannot be hashed: times of any year take 19 digits each, once they are moved, and ids 36.
+# The value of the item with the latest time, and of several such items the one with the highest id. It ends the
+# greatest text, because an array ordered by both cannot be hashed. Any time takes 19 digits after the addition, an id
+# takes 36.
 MOMENT = f"({2 * 10**18} + GREATEST({-(10**18)}, LEAST({10**18}, last_at)))::text"
-LATEST = f"""substr(max(({MOMENT} || id::text || last::text) COLLATE "C"), {19 + 36 + 1})"""
+FOLDS = {
+    SUM: "sum({0})",
+    MIN: "min({0})",
+    MAX: "max({0})",
+    LATEST: f"""substr(max(({MOMENT} || id::text || {{0}}::text) COLLATE "C"), {19 + 36 + 1})""",
+}
+FOLDED = ", ".join(FOLDS[field.rule].format(field.name) for field in FIELDS)
 
 
 class Dialect(base.Dialect):
@@ -53,17 +58,17 @@ class Dialect(base.Dialect):
         claim = self._claim(connection, size, "WHERE id > %s::uuid", bound)
         if claim.size == size:
             return claim
-        # What was committed late, or given back by whoever had taken it: only older ones, which are to come first.
+        # Older items were committed late, or given back by a transaction that failed; they come first.
         older = self._claim(connection, size - claim.size, "WHERE id <= %s::uuid", bound)
         return Claim(older.size + claim.size, [*older.rows, *claim.rows], claim.bound or bound)
 
     def _claim(self, connection: Any, size: int, where: str, *parameters: str) -> Claim:
-        # What is locked is what is read and deleted, all in one statement and so in one snapshot: RETURNING would copy
-        # the rows. By ctid from an array, which is gathered once and read as a TID scan. A join on the id reads the
-        # whole table where its statistics are old, as they always are in a log: each chunk then costs as much as the
-        # backlog. The day as text, because Python has no date for all that PostgreSQL has ("infinity"). From the last
-        # id of the claim before, because the index keeps what was deleted until a VACUUM: a claim that begins at its
-        # beginning reads, of a backlog of millions, all that the run has taken, and each takes longer than the last.
+        # One statement locks, reads and deletes the same rows in one snapshot; RETURNING would copy them. The array of
+        # ctids is gathered once and read as a TID scan. A join on the id would read the whole table where statistics
+        # are old, as they always are for a log, and each chunk would cost as much as the backlog. The day is cast to
+        # text, because PostgreSQL has dates that Python has not ("infinity"). A claim begins at the last id of the one
+        # before, because the index keeps deleted entries until a VACUUM: from the beginning of the log, each claim of a
+        # run would read all entries that the run has deleted.
         taken = "ctid = ANY((SELECT ctids FROM chosen)::tid[])"
         sql = f"""
             WITH chosen AS MATERIALIZED (
@@ -73,13 +78,12 @@ class Dialect(base.Dialect):
             ), gone AS (
                 DELETE FROM {self.item_table} WHERE {taken}
             )
-            SELECT count(*), slug, kind, labels, day::text, hour, sum(count), sum(total), min(minimum), max(maximum),
-                   {LATEST}, max(last_at), min(last_at),
+            SELECT count(*), slug, kind, labels, day::text, hour, {FOLDED}, min(last_at),
                    (SELECT id::text FROM {self.item_table}
                     WHERE ctid = (SELECT ctids[cardinality(ctids)] FROM chosen))
             FROM {self.item_table} WHERE {taken} GROUP BY {columns(KEY_COLUMNS)}"""
         with connection.cursor() as cursor:
-            # It expects ten rows of an array of any length, and would sort them all by their keys.
+            # The planner expects ten rows of an array of any length, and would sort them by their keys.
             cursor.execute("SET LOCAL enable_sort = off")
             cursor.execute(sql, [*parameters, size])
             groups = cursor.fetchall()
@@ -100,7 +104,7 @@ def _unnested(names: Sequence[str]) -> str:
 
 
 def _transposed(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """Return one array per column, as text: the driver takes as long to write one as the server to store it."""
+    """Return one array per column, as text, because the driver is slow at writing arrays."""
     return [
         f"{{{','.join(map(_quoted if TYPES[name] == 'text' else str, column))}}}"
         for name, column in zip(names, zip(*rows, strict=True), strict=True)

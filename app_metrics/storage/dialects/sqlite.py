@@ -1,17 +1,29 @@
-"""SQLite: one writer at a time, so reading and writing in a transaction that began with a write is exact.
+"""SQLite: it has one writer at a time, so a transaction that begins with a write may read, merge and write back.
 
-Rows travel as one JSON parameter, because SQLite limits the number of parameters of a statement; items, where they are
-few, as parameters, which it takes little more than half the time to read.
+Rows are sent as one JSON parameter, because SQLite limits the number of parameters of a statement. A few items are sent
+as parameters, which SQLite reads in little more than half the time.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
-from ...core.numbers import COUNT_LIMIT, TOTAL_LIMIT
-from ...core.summary import Summary, merge
+from ...core.summary import (
+    COUNT,
+    FIELDS,
+    LATEST,
+    MAX,
+    MIN,
+    NUMBER,
+    SUM,
+    TIME,
+    Field,
+    Summary,
+    check_sums,
+    from_values,
+    merge_into,
+)
 from . import base
 from .base import (
     ITEM_COLUMNS,
@@ -24,26 +36,28 @@ from .base import (
     columns,
 )
 
-NUMBERS = ("total", "minimum", "maximum", "last")
-# What SQLite folds exactly itself: whole numbers, of which 64 bits hold the sum of the largest chunk, and times of 16
-# digits, from 2001 to 2286. Everything else is folded in Python.
-PLAIN = " AND ".join((
-    "typeof(count) = 'integer' AND count BETWEEN 1 AND 100000000000000",
-    "typeof(last_at) = 'integer' AND last_at BETWEEN 1000000000000000 AND 9999999999999999",
-    "length(id) = 32",
-    *(f"{name} = CAST(CAST({name} AS integer) AS text)" for name in NUMBERS),
-    *(f"length({name}) < 15" for name in NUMBERS),
-))  # fmt: skip
-# One group per key of what is plain, and one of its own for each other item. The day as text, because Django's
-# converter fails on what is no date. `last` is what the greatest text ends with, after a time and an id.
+# SQLite folds an item exactly if its numbers are whole, so that 64 bits hold the sum of the largest chunk, and its time
+# has 16 digits, which is from 2001 to 2286. All other items are folded in Python.
+IS_PLAIN = {
+    COUNT: "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 100000000000000",
+    NUMBER: "{0} = CAST(CAST({0} AS integer) AS text) AND length({0}) < 15",
+    TIME: "typeof({0}) = 'integer' AND {0} BETWEEN 1000000000000000 AND 9999999999999999",
+}
+PLAIN = " AND ".join(("length(id) = 32", *(IS_PLAIN[field.holds].format(field.name) for field in FIELDS)))
+AS_INTEGER = {COUNT: "{0}", NUMBER: "CAST({0} AS integer)", TIME: "{0}"}
+# The latest value ends the greatest text, after a time and an id.
+FOLDS = {SUM: "sum({0})", MIN: "min({0})", MAX: "max({0})", LATEST: "substr(max(last_at || id || {0}), 49)"}
+
+
+def _folded(field: Field) -> str:
+    value = field.name if field.rule == LATEST else AS_INTEGER[field.holds].format(field.name)
+    return f"CASE own WHEN '' THEN {FOLDS[field.rule].format(value)} ELSE {field.name} END"
+
+
+# One group per key of the plain items, and one for each other item. The day is cast to text, because Django's converter
+# fails on a text that is no date.
 GROUPED = f"""
-    SELECT slug, kind, labels, CAST(day AS text), hour,
-        CASE own WHEN '' THEN sum(count) ELSE count END,
-        CASE own WHEN '' THEN sum(CAST(total AS integer)) ELSE total END,
-        CASE own WHEN '' THEN min(CAST(minimum AS integer)) ELSE minimum END,
-        CASE own WHEN '' THEN max(CAST(maximum AS integer)) ELSE maximum END,
-        CASE own WHEN '' THEN substr(max(last_at || id || last), 49) ELSE last END,
-        max(last_at), min(last_at)
+    SELECT slug, kind, labels, CAST(day AS text), hour, {", ".join(map(_folded, FIELDS))}, min(last_at)
     FROM (SELECT *, CASE WHEN {PLAIN} THEN '' ELSE id END AS own FROM {{table}} WHERE id <= %s)
     GROUP BY slug, kind, labels, day, hour, own ORDER BY max(last_at || id)"""
 
@@ -51,7 +65,7 @@ GROUPED = f"""
 class Dialect(base.Dialect):
     transient = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"})
     queues = False
-    few = 999 // len(ITEM_COLUMNS)  # so many parameters every version takes
+    few = 999 // len(ITEM_COLUMNS)  # every version takes 999 parameters
 
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlite_errorname", None)
@@ -66,7 +80,7 @@ class Dialect(base.Dialect):
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         with connection.cursor() as cursor:
-            # It changes nothing, but takes the write lock before anything is read.
+            # This changes nothing, but takes the write lock before anything is read.
             cursor.execute(f"UPDATE {self.item_table} SET id = id WHERE false")
             cursor.execute(
                 f"SELECT count(*), max(id) FROM (SELECT id FROM {self.item_table} ORDER BY id LIMIT %s)", [size]
@@ -81,8 +95,9 @@ class Dialect(base.Dialect):
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
         stored = self._stored(connection, [key for key, _ in totals])
-        merged = ((key, merge(stored[key], new) if key in stored else new) for key, new in totals)
-        rows = (base.flat(key, _fitting(summary)) for key, summary in merged)
+        for key, summary in totals:
+            merge_into(stored, key, summary)
+        rows = (base.flat(key, check_sums(stored[key])) for key, _ in totals)
         assignments = ", ".join(f"{name} = excluded.{name}" for name in SUMMARY_COLUMNS)
         sql = f"""
             INSERT INTO {self.total_table} ({columns(TOTAL_COLUMNS)})
@@ -92,7 +107,7 @@ class Dialect(base.Dialect):
             cursor.execute(sql, [_json(rows)])
 
     def _stored(self, connection: Any, keys: Iterable[TotalKey]) -> dict[TotalKey, Summary]:
-        # SQLite has no exact decimals to add with, so they are read, merged here and written back.
+        # SQLite has no exact decimals, so totals are read, merged in Python and written back.
         sql = f"""
             SELECT {columns(TOTAL_COLUMNS, prefix="stored.")}
             FROM json_each(%s) JOIN {self.total_table} AS stored
@@ -110,15 +125,7 @@ def _json(rows: Iterable[Iterable[Any]]) -> str:
     return json.dumps([tuple(row) for row in rows], ensure_ascii=False, default=date.isoformat)
 
 
-def _fitting(summary: Summary) -> Summary:
-    """Raise OverflowError for what the columns of other databases would refuse; SQLite's take anything."""
-    if summary.count >= COUNT_LIMIT or not -TOTAL_LIMIT < summary.total < TOTAL_LIMIT:
-        raise OverflowError("the sum does not fit into a total")
-    return summary
-
-
 def _stored_total(row: Row) -> tuple[TotalKey, Summary]:
-    metric_id, period, start, hour, labels, count, total, minimum, maximum, last, last_at = row
+    metric_id, period, start, hour, labels, *values = row
     start = start if isinstance(start, date) else date.fromisoformat(start)
-    numbers = Decimal(total), Decimal(minimum), Decimal(maximum), Decimal(last)
-    return TotalKey(metric_id, period, start, hour, labels), Summary(count, *numbers, last_at)
+    return TotalKey(metric_id, period, start, hour, labels), from_values(values)
