@@ -78,7 +78,7 @@ def test_a_label_set_is_read_apart(destination, orders):
 def test_all_ways_of_folding_include_it(destination, orders):
     destination.batches += [batch(4, labels='{"plan":"pro"}'), batch(1), batch(2, hour=10)]
     sources = QuerySources.everything()
-    spans = {"day": [(DAY, DATE, 0)], "hour": [("hour", DATE, 9)]}
+    spans = {"day": [(DAY, DATE, 0)], "hour": [(HOUR, DATE, 9)]}
     found = queries.fold(sources, spans)
     assert {key: summary.total for key, summary in found.items()} == {
         ("orders", '{"plan":"pro"}', "day"): 4,
