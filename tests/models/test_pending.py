@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.batch import Batch, Key
-from app_metrics.core.periods import DAY
+from app_metrics.core.periods import DAY, HOUR
 from app_metrics.core.summary import MICROSECONDS, Summary, single
 from app_metrics.dashboard.last_seen import last_recorded
 from app_metrics.models import LedgerRow, pending, queries
