@@ -19,7 +19,7 @@ from app_metrics.contrib.configured import configured_rules
 from app_metrics.core import dropped, forking
 from app_metrics.core.dropped import DROPPED_SLUG
 from app_metrics.core.summary import COUNTER
-from app_metrics.dashboard import configuration, health
+from app_metrics.dashboard import configuration
 from app_metrics.dashboard.configuration import changed_settings, effective, packages
 from app_metrics.dashboard.health import REASONS, examine
 from app_metrics.models import AggregationRun, Delivery, Item, Metric, Notice, QuarantinedItem
