@@ -1,11 +1,21 @@
 """The test site's settings: SQLite as `default`, and an alias for each server that tests.support.services published."""
 
+import atexit
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-DIRECTORY = Path(os.environ.get("APP_METRICS_TEST_DIRECTORY", tempfile.gettempdir()))
+# Of this run alone: its processes share it, and another run at the same time has its own.
+if "APP_METRICS_TEST_DIRECTORY" in os.environ:
+    DIRECTORY = Path(os.environ["APP_METRICS_TEST_DIRECTORY"])
+elif "APP_METRICS_TEST_SQLITE" in os.environ:
+    DIRECTORY = Path(os.environ["APP_METRICS_TEST_SQLITE"])
+else:
+    DIRECTORY = Path(tempfile.mkdtemp(prefix="app-metrics-"))
+    os.environ["APP_METRICS_TEST_SQLITE"] = str(DIRECTORY)
+    atexit.register(shutil.rmtree, DIRECTORY, ignore_errors=True)
 
 SECRET_KEY = "only for tests"
 ALLOWED_HOSTS = ["*"]
