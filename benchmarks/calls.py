@@ -215,7 +215,7 @@ def world() -> Iterator[World]:
         "job_by_hand": peers.counting(Counter("jobs", "", registry=registry))(work),
         "job_by_summary": Summary("job_seconds", "", registry=registry).time()(work),
     }
-    with peers.datadog() as datadog, override_settings(APP_METRICS_BACKEND="benchmarks.peers"):
+    with peers.datadog() as datadog:
         counters = {OURS: peers.Ours(), PROMETHEUS: prometheus, OPENTELEMETRY: opentelemetry, DATADOG: datadog}
         yield World({**names, "statsd": datadog.client}, counters)
 
@@ -239,7 +239,8 @@ def run(spec: Spec, there: World, repeats: int) -> list[Measured]:
             made = 0 if spec.disabled else call.calls * spec.runs * spec.rounds * spec.threads * runs
             expect(f"{who}, {spec.name}", there.counted(who, call.name) - before[who], made)
 
-    with override_settings(APP_METRICS_DISABLED=spec.disabled), ThreadPoolExecutor(spec.threads) as pool:
+    settings = {"APP_METRICS_BACKEND": "benchmarks.peers", "APP_METRICS_DISABLED": spec.disabled}
+    with override_settings(**settings), ThreadPoolExecutor(spec.threads) as pool:
         subjects = {who: partial(timed, call, spec, there.names, who, pool) for who, call in calls.items()}
         limits = {}
         if spec.limit:

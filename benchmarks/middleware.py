@@ -257,13 +257,13 @@ def memory(names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scal
 def memory_of(bench: Bench, requests: int) -> dict[str, float]:
     """Return the bytes that a request needs at most, and those that so many requests leave behind."""
     with bench.ready() as serve:
-        serve(50)  # what is made once is there
+        serve(min(50, requests))  # what is made once is there
         tracemalloc.start()
         try:
-            peak = median(peak_of(serve) for _ in range(21))
+            peak = median(peak_of(serve) for _ in range(min(21, requests)))
             before = in_use()
             for _ in range(0, requests, 100):
-                serve(100)  # their times are not kept
+                serve(min(100, requests))  # their times are not kept
             return {"peak": peak, "kept": in_use() - before}
         finally:
             tracemalloc.stop()

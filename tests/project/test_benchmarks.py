@@ -39,8 +39,8 @@ from tests.support import services
 RIGHT = calls.PLAIN._replace(runs=10)
 
 
-@pytest.fixture
-def world(settings: Any) -> Iterator[calls.World]:
+@pytest.fixture(scope="module")
+def world() -> Iterator[calls.World]:
     with calls.world() as there:
         yield there
 
