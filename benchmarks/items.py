@@ -64,7 +64,7 @@ def prepare(alias: str, shape: Shape) -> None:
     names = ("total", "minimum", "maximum", "last")
     by_hand = f"{texts}, day date, hour smallint, count bigint, {', '.join(f'{name} {number}' for name in names)}"
     numbers = ", ".join(f"{name} {stored}" for name in names)
-    with connections[alias].cursor() as cursor:
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         for table in ("by_hand", "pattern"):
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
         cursor.execute(f"CREATE TABLE by_hand ({by_hand}, last_at bigint)")
