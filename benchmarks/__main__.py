@@ -1,52 +1,74 @@
-"""Run every benchmark, or those that are named, each in a process of its own: `python -m benchmarks calls`.
+"""Run all benchmarks, or those named, each in a process of its own: `python -m benchmarks calls`.
 
-With FULL=1 in the environment they measure at scale. It exits with 1 if any of them failed, as one does whose subject
-or reference did not count what it was given.
+FULL=1 in the environment measures at scale. Exits with 1 if one failed, as it does when a subject or a reference did
+not count its work; a limit that is not met fails nothing.
 """
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
-from .facts import machine, versions
-from .measuring import FULL, RESULTS, verdict
-from .tables import Table
+import django
 
-BENCHMARKS = (
-    "calls", "middleware", "writing", "aggregation", "server", "reading", "reports", "dashboard", "outages",
-)  # fmt: skip
+from tests.support.paths import ROOT
+from tests.support.services import Supervisor
+
+from . import BENCHMARKS, RESULTS, server_pids
+from .machine import machine, versions
+from .page import limits_table, text
 
 
 def main(*names: str) -> int:
-    chosen = names or BENCHMARKS
-    print("\n".join(f"{name}: {value}" for name, value in {**machine(), **versions()}.items()))
+    """Run benchmarks one after the other and print the numbers to hold."""
+    chosen = names or tuple(BENCHMARKS)
+    print("\n".join(f"{key}: {value}" for key, value in {**machine(), **versions()}.items()))
     begin = time.monotonic()
-    failed = [name for name in chosen if run(name)]
-    show_limits(chosen)
-    print(f"{time.monotonic() - begin:.0f} s in all, {'at scale' if FULL else 'the short form'}.")
-    if failed:
-        print(f"FAILED: {', '.join(failed)}")
+    failed = [name for name in chosen if start(name)]
+    files = [file for name in chosen if (file := RESULTS / f"{name}.json").exists()]
+    print(text(**limits_table([json.loads(file.read_text()) for file in files])))
+    print(f"{time.monotonic() - begin:.0f} s in all.", f"FAILED: {', '.join(failed)}" if failed else "")
     return 1 if failed else 0
 
 
-def run(name: str) -> int:
-    """Run a benchmark and return its exit status; what an earlier run of it left is no result of this one."""
+def start(name: str) -> int:
+    """Run a benchmark and return its exit status; an earlier result of it is removed."""
     print(f"\n=== {name} {'=' * 60}", flush=True)
     (RESULTS / f"{name}.json").unlink(missing_ok=True)
     begin = time.monotonic()
-    status = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+    status = subprocess.run([sys.executable, "-m", "benchmarks", "--run", name], cwd=ROOT, check=False).returncode
     print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
     return status
 
 
-def show_limits(names: tuple[str, ...]) -> None:
-    files = [file for name in names if (file := RESULTS / f"{name}.json").exists()]
-    limits = [limit for file in files for limit in json.loads(file.read_text())["limits"]]
-    rows = [[each["what"], each["against"], each["found"], each["limit"], verdict(each)] for each in limits]
-    if rows:
-        print("\n" + Table("Numbers to hold", ["what", "against", "found", "at most", ""], rows).text())
+def run_here(name: str) -> None:
+    """Start the servers, set Django up, and run a benchmark in this process."""
+    with environment(BENCHMARKS[name]):
+        django.setup()
+        from .runner import Scale, run
+
+        run(name, Scale.FULL if os.environ.get("FULL") == "1" else Scale.SHORT)
+
+
+@contextmanager
+def environment(servers: Mapping[str, bool]) -> Iterator[None]:
+    """Have a folder, servers and settings for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder, ExitStack() as running:
+        supervisors = [Supervisor([name], *["--durable"] * durable) for name, durable in servers.items()]
+        for supervisor in supervisors:
+            running.callback(supervisor.stop)
+            supervisor.publish()
+        os.environ |= {"APP_METRICS_TEST_DIRECTORY": folder, "DJANGO_SETTINGS_MODULE": "benchmarks.settings"}
+        server_pids.extend(supervisor.process.pid for supervisor in supervisors)
+        yield
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    if sys.argv[1:2] == ["--run"]:
+        run_here(sys.argv[2])
+    else:
+        sys.exit(main(*sys.argv[1:]))

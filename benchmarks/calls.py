@@ -1,129 +1,274 @@
-"""What a call costs where it stands: `metric()`, `gauge()`, `timing()` and `@track`, beside what one would use instead.
+"""What a call costs the caller: `metric()`, `gauge()`, `timing()` and `@track`, beside their peers.
 
-A call in a scope is measured without the beginning and the end of the scope, which has fewer entries than are folded at
-once; further rows add the scope, the folding and the handing over to a backend that only keeps batches. All is timed by
-`timeit`, with the garbage scope on. Threads go through many scopes in a row, for longer than the interpreter lets
-one of them run, so that they get in each other's way. Afterwards all that was timed must have counted every call.
+A call in a scope is timed without the begin and the end of the scope, whose entries are fewer than the scope folds at
+once; the rows "with the scope" add these, the folding, and the handing over to a backend that only keeps batches.
+Threads run many scopes in a row, for longer than the interpreter lets a thread run, so that they compete.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
+from itertools import count, cycle
 from threading import Barrier
 from time import perf_counter
 from timeit import Timer
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
-from .call_cases import CASES, DATADOG, OPENTELEMETRY, OURS, PROMETHEUS, THREADS, Call, Case, namespace
-from .measuring import FULL, Result, alternate, compare, expect, held, save, site, verdict
-from .peers import OpenTelemetry, Prometheus, datadog
-from .tables import Table
+from django.test import override_settings
+from opentelemetry.metrics import NoOpMeterProvider
+from prometheus_client import Counter, Gauge, Histogram, Summary
 
-REPEATS = 101 if FULL else 31
-# Many rounds take as much longer, and vary less.
-FEWER = 4
-# Who is asked what was counted.
-ASKED = (OURS, PROMETHEUS, OPENTELEMETRY, DATADOG)
+from app_metrics import collect, gauge, metric, timing, track
 
-# What a scope is entered with.
-Scope = Callable[[], AbstractContextManager[Any]]
+from . import peers, runner
+from .runner import AT_MOST, Case, Measured, Scale, Table, at_most, expect, measure
 
-
-class Counting(Protocol):
-    def holds(self, name: str) -> float:
-        """Return how many calls were counted under a name so far."""
+OURS, PROMETHEUS, OPENTELEMETRY, DATADOG = "django-app-metrics", "prometheus_client", "OpenTelemetry SDK", "datadog"
+# Calls in a scope, fewer than the scope folds at once.
+RUNS = 1000
+THREADS = 8
+# Slugs, and values of a label, that come in turn.
+VARIETY = 100
 
 
-def main() -> int:
-    with site(), datadog() as dogstatsd:
-        from django.test import override_settings
+class Call(NamedTuple):
+    """A statement, the name under which its calls are counted, and how many calls it makes."""
 
-        from .keeping import PATH, Ours
+    statement: str
+    name: str
+    calls: int = 1
 
-        prometheus, opentelemetry = Prometheus(), OpenTelemetry()
-        asked = dict(zip(ASKED, (Ours(), prometheus, opentelemetry, dogstatsd), strict=True))
-        names = namespace(prometheus, opentelemetry, dogstatsd)
-        with override_settings(APP_METRICS_BACKEND=PATH):
-            results = {case.name: run(case, names, asked) for case in CASES}
-    table, limits = tabulated(results), list(judged(results))
-    print(table.text())
-    save("calls", tables=[table], limits=limits, repeats=REPEATS, results=results)
-    return 0
+    def repeated(self, calls: int) -> "Call":
+        return Call(f"for _ in range({calls}):\n    {self.statement}", self.name, calls)
+
+    def with_scope(self, calls: int) -> "Call":
+        return Call(f"with collect():\n    for _ in range({calls}):\n        {self.statement}", self.name, calls)
 
 
-def run(case: Case, names: Mapping[str, Any], asked: Mapping[str, Counting]) -> dict[str, Result]:
-    """Measure a case; return what it is beside each reference, in seconds a call.
+class Spec(NamedTuple):
+    """Calls that do the same: ours and its peers', run so many times in so many rounds and threads.
 
-    Raises AssertionError where somebody did not count every call, or counted where nobody should.
+    Ours runs within a scope in each round, if `scoped`. If `disabled`, nobody counts.
     """
-    from django.test import override_settings
 
-    from app_metrics import collect
+    name: str
+    ours: Call
+    references: Mapping[str, Call]
+    limit: float | None = None  # of the ratio to prometheus_client
+    threads: int = 1
+    rounds: int = 1
+    runs: int = RUNS
+    scoped: bool = True
+    disabled: bool = False
 
-    calls = {OURS: case.ours, **case.references}
-    before = {who: asker(who, asked).holds(call.name) for who, call in calls.items()}
-    scopes: dict[str, Scope] = {who: collect if who == OURS and case.scoped else nullcontext for who in calls}
-    with override_settings(APP_METRICS_DISABLED=case.disabled), ThreadPoolExecutor(case.threads) as pool:
-        subjects = {who: partial(timed, call, case, names, scopes[who], pool) for who, call in calls.items()}
-        times = alternate(subjects, repeats(case))
-    for who, call in calls.items():
-        made = 0 if case.disabled else call.calls * case.runs * case.rounds * case.threads * (repeats(case) + 1)
-        expect(f"{who}, {case.name}", asker(who, asked).holds(call.name) - before[who], made)
-    return {who: compare(times[OURS], times[who]) for who in case.references}
+    def in_threads(self) -> "Spec":
+        """Return the same in threads, for some milliseconds each, as the interpreter switches threads every 5."""
+        return self._replace(name=f"{self.name}, {THREADS} threads", threads=THREADS, rounds=20)
 
-
-def repeats(case: Case) -> int:
-    return REPEATS if case.rounds == 1 else max(2, REPEATS // FEWER)
-
-
-def asker(who: str, asked: Mapping[str, Counting]) -> Counting:
-    """Return whom to ask what was counted: `prometheus_client Summary` is prometheus_client."""
-    return next((counting for name, counting in asked.items() if who.startswith(name)), asked[OPENTELEMETRY])
+    def whole(self, name: str, calls: int, limit: float | None = None, ours: Call | None = None) -> "Spec":
+        """Return the same with the scope, the folding and the handing over."""
+        references = {who: call.repeated(calls) for who, call in self.references.items()}
+        whole = (ours or self.ours).with_scope(calls)
+        return Spec(f"with the scope, of {name}", whole, references, limit, runs=max(1, RUNS // calls), scoped=False)
 
 
-def timed(call: Call, case: Case, names: Mapping[str, Any], scope: Scope, pool: ThreadPoolExecutor) -> float:
-    """Return the seconds of a call: from the first thread's beginning to the last one's end, shared by all calls."""
-    together = Barrier(case.threads)
+PLAIN = Spec(
+    "metric(slug)",
+    Call('metric("signups")', "signups"),
+    {
+        PROMETHEUS: Call("signups.inc()", "signups_total"),
+        OPENTELEMETRY: Call("otel_signups.add(1)", "signups"),
+        DATADOG: Call('statsd.increment("signups")', "signups"),
+    },
+    1.0,
+)
+LABELLED = Spec(
+    "metric(slug, labels)",
+    Call('metric("orders", labels={"plan": "pro"})', "orders"),
+    {
+        PROMETHEUS: Call('orders.labels("pro").inc()', "orders_total"),
+        OPENTELEMETRY: Call('otel_signups.add(1, {"plan": "pro"})', "signups"),
+        DATADOG: Call('statsd.increment("signups", tags=["plan:pro"])', "signups"),
+    },
+    0.5,
+)
+TIMED = Spec(
+    "with timing(slug)",
+    Call('with timing("export"):\n    pass', "export"),
+    {
+        "prometheus_client Histogram": Call("with export.time():\n    pass", "export_count"),
+        "prometheus_client Summary": Call("with small_export.time():\n    pass", "small_export_count"),
+        DATADOG: Call('with statsd.timed("export"):\n    pass', "export"),
+    },
+)
+TRACKED = Spec("@track(slug)", Call("job()", "job"), {"prometheus_client by hand": Call("job_by_hand()", "jobs_total")})
+THOUSAND = PLAIN.whole("1,000 calls", 1000)
+SPECS = (
+    PLAIN,
+    LABELLED,
+    Spec(
+        f"metric, {VARIETY} slugs in turn",
+        Call("metric(next(pages))", "page-"),
+        {PROMETHEUS: Call("by_name[next(pages)].inc()", "page_total")},
+    ),
+    Spec(
+        f"metric, {VARIETY} label sets in turn",
+        Call('metric("orders", labels={"plan": next(plans)})', "orders"),
+        {
+            PROMETHEUS: Call("orders.labels(next(plans)).inc()", "orders_total"),
+            OPENTELEMETRY: Call('otel_signups.add(1, {"plan": next(plans)})', "signups"),
+            DATADOG: Call('statsd.increment("signups", tags=[f"plan:{next(plans)}"])', "signups"),
+        },
+    ),
+    Spec(
+        "metric(slug, Decimal, labels)",
+        Call('metric("orders", price, labels={"plan": "pro"})', "orders"),
+        {PROMETHEUS: Call('sales.labels("pro").observe(19.99)', "sales_count")},
+    ),
+    Spec(
+        "metric(slug, at=datetime)",
+        Call('metric("signups", at=at)', "signups"),
+        {PROMETHEUS: PLAIN.references[PROMETHEUS]},
+    ),
+    Spec(
+        "gauge(slug, value)",
+        Call('gauge("queue", next(numbers[0]))', "queue"),
+        {
+            PROMETHEUS: Call("queue.set(next(numbers[1]))", "queue"),
+            OPENTELEMETRY: Call("otel_queue.set(next(numbers[2]))", "queue"),
+            DATADOG: Call('statsd.gauge("queue", next(numbers[3]))', "queue"),
+        },
+    ),
+    TIMED,
+    TRACKED,
+    Spec(
+        "@track(slug, timing=True)",
+        Call("timed_job()", "timed-job_seconds"),
+        {"prometheus_client Summary": Call("job_by_summary()", "job_seconds_count")},
+        runs=RUNS // 2,  # two entries each
+    ),
+    *(spec.in_threads() for spec in (PLAIN, LABELLED, TIMED, TRACKED)),
+    PLAIN.whole("10 calls", 10),
+    PLAIN.whole("20 calls of 10 slugs", 20, 3.0, Call("metric(next(few_pages))", "page-")),
+    LABELLED.whole("20 calls of 10 label sets", 20, 0.8, Call('metric("orders", labels=next(few_plans))', "orders")),
+    THOUSAND,
+    LABELLED.whole("1,000 labelled calls", 1000),
+    THOUSAND.in_threads(),
+    Spec(
+        "metric(slug), APP_METRICS_DISABLED",
+        PLAIN.ours,
+        {"OpenTelemetry no-op": Call("otel_nothing.add(1)", "nothing"), "an empty function": Call("work()", "nothing")},
+        disabled=True,
+    ),
+)
+
+
+def work() -> None:
+    pass
+
+
+class World(NamedTuple):
+    """The names that statements use, and the counters by the beginning of the names of peers."""
+
+    names: Mapping[str, Any]
+    counters: Mapping[str, Any]
+
+    def counted(self, who: str, name: str) -> float:
+        counter = next((each for beginning, each in self.counters.items() if who.startswith(beginning)), None)
+        return counter.counted(name) if counter else 0
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    prometheus, opentelemetry = peers.Prometheus(), peers.OpenTelemetry()
+    registry, meter = prometheus.registry, opentelemetry.meter
+    page = Counter("page", "", ["name"], registry=registry)
+    pages = [f"page-{number}" for number in range(VARIETY)]
+    names = {
+        "collect": collect,
+        "gauge": gauge,
+        "metric": metric,
+        "timing": timing,
+        "work": work,
+        "signups": Counter("signups", "", registry=registry),
+        "orders": Counter("orders", "", ["plan"], registry=registry),
+        "sales": Summary("sales", "", ["plan"], registry=registry),
+        "queue": Gauge("queue", "", registry=registry),
+        "export": Histogram("export", "", registry=registry),
+        "small_export": Summary("small_export", "", registry=registry),
+        "by_name": {name: page.labels(name) for name in pages},
+        "otel_signups": meter.create_counter("signups"),
+        "otel_queue": meter.create_gauge("queue"),
+        "otel_nothing": NoOpMeterProvider().get_meter("benchmarks").create_counter("nothing"),
+        "pages": cycle(pages),
+        "few_pages": cycle(pages[:10]),
+        "plans": cycle([f"plan-{number}" for number in range(VARIETY)]),
+        "few_plans": cycle([{"plan": f"plan-{number}"} for number in range(10)]),
+        "numbers": [count(1) for _ in range(4)],  # the last value of a gauge tells how many it was set to
+        "price": Decimal("19.99"),
+        "at": datetime(2026, 11, 23, 12, tzinfo=UTC),
+        "job": track("job")(work),
+        "timed_job": track("timed-job", timing=True)(work),
+        "job_by_hand": peers.counting(Counter("jobs", "", registry=registry))(work),
+        "job_by_summary": Summary("job_seconds", "", registry=registry).time()(work),
+    }
+    with peers.datadog() as datadog:
+        counters = {OURS: peers.Ours(), PROMETHEUS: prometheus, OPENTELEMETRY: opentelemetry, DATADOG: datadog}
+        yield World({**names, "statsd": datadog.client}, counters)
+
+
+def tables(scale: Scale) -> Iterator[Table]:
+    repeats = scale.of(1, 31, 101)
+    with world() as there:
+        measured = [each for spec in SPECS for each in run(spec, there, repeats)]
+    title = f"A call in a scope, median of {repeats}, of {repeats // 4} with {THREADS} threads where so named"
+    columns = [runner.name("call"), runner.number("ns", unit=1e9), ("beside", lambda each: each.reference)]
+    yield Table(title, [*columns, runner.reference("ns", unit=1e9), *runner.ratio(), AT_MOST], measured)
+
+
+def run(spec: Spec, there: World, repeats: int) -> list[Measured]:
+    """Measure ours beside each peer; the many rounds of threads vary less and need fewer repeats."""
+    calls = {OURS: spec.ours, **spec.references}
+    before = {who: there.counted(who, call.name) for who, call in calls.items()}
+
+    def check(runs: int) -> None:
+        for who, call in calls.items():
+            made = 0 if spec.disabled else call.calls * spec.runs * spec.rounds * spec.threads * runs
+            expect(f"{who}, {spec.name}", there.counted(who, call.name) - before[who], made)
+
+    settings = {"APP_METRICS_BACKEND": "benchmarks.peers", "APP_METRICS_DISABLED": spec.disabled}
+    with override_settings(**settings), ThreadPoolExecutor(spec.threads) as pool:
+        subjects = {who: partial(timed, call, spec, there.names, who, pool) for who, call in calls.items()}
+        limits = {}
+        if spec.limit:
+            against = f"{PROMETHEUS} {spec.references[PROMETHEUS].statement.split(chr(10))[-1].strip()}"
+            limits = {PROMETHEUS: at_most(spec.limit, against=against)}
+        case = Case(spec.name, subjects.pop(OURS), subjects, check, limits)
+        return measure([case], repeats if spec.rounds == 1 else max(1, repeats // 4))
+
+
+def timed(call: Call, spec: Spec, names: Mapping[str, Any], who: str, pool: ThreadPoolExecutor) -> float:
+    """Return the seconds of a call: from the first thread's begin to the last one's end, shared by all calls.
+
+    Ends of scopes are in nobody's time; that their entries stay in memory until then is in ours.
+    """
+    together = Barrier(spec.threads)
+    scope = collect if who == OURS and spec.scoped else nullcontext
 
     def in_thread(_: int) -> tuple[float, float]:
         timer = Timer(call.statement, "import gc; gc.enable()", globals=dict(names))
         with ExitStack() as scopes:
             together.wait()
             begin = perf_counter()
-            for _ in range(case.rounds):
+            for _ in range(spec.rounds):
                 scopes.enter_context(scope())
-                timer.timeit(case.runs)
+                timer.timeit(spec.runs)
             end = perf_counter()
-            # What scopes do at their end is not in anybody's time; that their entries stay until then is in ours.
             together.wait()
         return begin, end
 
-    begins, ends = zip(*pool.map(in_thread, range(case.threads)), strict=True)
-    return (max(ends) - min(begins)) / (call.calls * case.runs * case.rounds * case.threads)
-
-
-def tabulated(results: Mapping[str, Mapping[str, Result]]) -> Table:
-    limits = {case.name: case.limits for case in CASES}
-    rows = []
-    for name, result in results.items():
-        for who, each in result.items():
-            limit = limits[name].get(who)
-            judgement = f"{limit:g}× {verdict(held(name, who, each, limit))}" if limit else ""
-            spread = f"{each['ratio_from']:.2f}–{each['ratio_to']:.2f}"
-            times = [f"{each[key] * 1e9:.0f}" for key in ("seconds", "reference_seconds")]
-            rows.append([name, times[0], who, times[1], f"{each['ratio']:.2f}×", spread, judgement])
-    columns = ["call", "ns", "beside", "ns", "ratio", "spread", "at most"]
-    title = f"A call in a scope, median of {REPEATS}, of {REPEATS // FEWER} with {THREADS} threads where so named"
-    return Table(title, columns, rows)
-
-
-def judged(results: Mapping[str, Mapping[str, Result]]) -> Iterable[Result]:
-    for case in CASES:
-        for who, limit in case.limits.items():
-            yield held(case.name, f"{who} {case.references[who].statement}", results[case.name][who], limit)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    begins, ends = zip(*pool.map(in_thread, range(spec.threads)), strict=True)
+    return (max(ends) - min(begins)) / (call.calls * spec.runs * spec.rounds * spec.threads)

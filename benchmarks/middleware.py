@@ -1,250 +1,281 @@
-"""What instrumentation adds to a request: before its body is with the server, and after, through WSGI and ASGI.
+"""What instrumentation adds to a request, through WSGI and ASGI: before its body is with the server, and after.
 
-The requests go through Django's handlers in this process, to pages that do nothing else. What is shown is the
-difference to the same page without any instrumentation, measured alternately, and its median is compared with that of
-what django-prometheus' two middlewares add: one repeat's difference may be nothing, or less. Afterwards everything that
-was timed must have counted every request.
+Requests go through Django's handlers in this process, to pages that do nothing else. What is shown is the difference to
+the same page without instrumentation; its median is compared with what django-prometheus' two middlewares add.
 """
 
-import sys
-from collections import Counter
+import asyncio
+import gc
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from statistics import median
+from time import perf_counter
 from typing import Any, NamedTuple
 
-from .measuring import FULL, Result, alternate, expect, held, middle, save, site, verdict
-from .memory import memory_of
-from .peers import OpenTelemetry, Prometheus
-from .serving import SERVERS, Times, handlers
-from .tables import Table
+import prometheus_client
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory, override_settings
+from django.urls import path
 
-REPEATS = 101 if FULL else 41
+from app_metrics import metric
+from app_metrics.models import Item
+from tests.testapp.models import Document
+
+from . import peers, runner
+from .runner import AT_MOST, Case, Scale, Table, at_most, database, expect, measure, spread
+
 REQUESTS = 40
-KEPT_AFTER = 10_000 if FULL else 1_000
-LIMIT = 0.25
+BODY = b"body"
+CALLS = [f"call-{number}" for number in range(5)]
+COUNTERS = [prometheus_client.Counter(f"benchmark_call_{number}", "") for number in range(5)]
 
-OURS = ("app_metrics.middleware.MetricsMiddleware",)
-PROMETHEUS = (
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
-)
-OPENTELEMETRY = ("opentelemetry.instrumentation.django.middleware.otel_middleware._DjangoMiddleware",)
-MODEL_RULES = {"testapp.Document": {"created": "documents"}}
+OURS = ["app_metrics.middleware.MetricsMiddleware"]
+PROMETHEUS = [f"django_prometheus.middleware.Prometheus{when}Middleware" for when in ("Before", "After")]
+OPENTELEMETRY = ["opentelemetry.instrumentation.django.middleware.otel_middleware._DjangoMiddleware"]
 
-
-PLAIN, SAVING = "no instrumentation", "one save, no instrumentation"
-RULED = "middleware and a URL rule"
+PLAIN, SAVING, REFERENCE = "no instrumentation", "one save, no instrumentation", "django-prometheus"
 JUDGED = "middleware, a URL rule and five calls"
-KEPT = "the same, with nothing written after"
-MODEL_RULED = "middleware and a model rule, one save"
-REFERENCE, BY_PROMETHEUS, BY_OPENTELEMETRY = "django-prometheus", "django-prometheus and five inc()", "OpenTelemetry"
+
+Serve = Callable[[int], list[dict[str, float]]]
+
+
+def quiet(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(BODY)
+
+
+def five(request: HttpRequest) -> HttpResponse:
+    for slug in CALLS:
+        metric(slug)
+    return HttpResponse(BODY)
+
+
+def five_inc(request: HttpRequest) -> HttpResponse:
+    for counter in COUNTERS:
+        counter.inc()
+    return HttpResponse(BODY)
+
+
+def saving(request: HttpRequest) -> HttpResponse:
+    Document.objects.create(title="Title")
+    return HttpResponse(BODY)
 
 
 class Site(NamedTuple):
-    """Middlewares, a page, the plain site beside which they are measured, the rules of models, and the backend."""
+    """Middlewares and a page, the name of its URL, the slugs that a request counts, and settings."""
 
-    middlewares: tuple[str, ...]
-    page: str
-    plain: str = PLAIN
-    models: Mapping[str, Any] = {}
-    backend: str = "app_metrics.backends.db"
+    middlewares: Sequence[str]
+    view: Callable[[HttpRequest], HttpResponse] = quiet
+    url: str = "quiet"
+    slugs: Sequence[str] = ()
+    settings: Mapping[str, Any] = {}
+    less: str = PLAIN
 
 
+ITEMS = "app_metrics.backends.db"
+MODEL_RULES = {"testapp.Document": {"created": "documents"}}
 SITES = {
-    PLAIN: Site((), "quiet"),
-    "middleware": Site(OURS, "quiet"),
-    RULED: Site(OURS, "ruled"),
-    JUDGED: Site(OURS, "five"),
+    PLAIN: Site([], less=""),
+    "middleware": Site(OURS),
+    "middleware and a URL rule": Site(OURS, quiet, "ruled", ["ruled"]),
+    JUDGED: Site(OURS, five, "five", ["five", *CALLS]),
     # The write of a request makes the next one slower, and no peer writes: this row tells how much that is.
-    KEPT: Site(OURS, "five", backend="benchmarks.keeping"),
-    REFERENCE: Site(PROMETHEUS, "quiet"),
-    BY_PROMETHEUS: Site(PROMETHEUS, "by_prometheus"),
-    BY_OPENTELEMETRY: Site(OPENTELEMETRY, "quiet"),
-    SAVING: Site((), "saving"),
-    MODEL_RULED: Site(OURS, "saving", SAVING, MODEL_RULES),
-}
-# What each request leaves in the item log.
-COUNTED = {
-    RULED: ["ruled"],
-    JUDGED: ["five", *(f"call-{number}" for number in range(5))],
-    MODEL_RULED: ["documents"],
-}
+    "the same, with nothing written after": Site(
+        OURS, five, "five", ["five", *CALLS], {"APP_METRICS_BACKEND": "benchmarks.peers"}
+    ),
+    REFERENCE: Site(PROMETHEUS, quiet, "by_prometheus"),
+    "django-prometheus and five inc()": Site(PROMETHEUS, five_inc, "five_inc"),
+    "OpenTelemetry": Site(OPENTELEMETRY),
+    SAVING: Site([], saving, less=""),
+    "middleware and a model rule, one save": Site(
+        OURS, saving, slugs=["documents"], settings={"APP_METRICS_MODELS": MODEL_RULES}, less=SAVING
+    ),
+}  # fmt: skip
+RULES = {"ruled": "ruled", "five": "five"}
+
+
+def by_wsgi(handler: Any, requests: int) -> list[dict[str, float]]:
+    return [wsgi(handler, RequestFactory().get("/page/").environ) for _ in range(requests)]
+
+
+def by_asgi(handler: Any, requests: int) -> list[dict[str, float]]:
+    async def all_of_them() -> list[dict[str, float]]:
+        return [await asgi(handler) for _ in range(requests)]
+
+    return asyncio.run(all_of_them())
+
+
+def wsgi(handler: Any, environ: dict[str, Any]) -> dict[str, float]:
+    begin = perf_counter()
+    response = handler(environ, lambda status, headers: None)
+    body = b"".join(response)
+    sent = perf_counter()
+    response.close()
+    end = perf_counter()
+    expect("The page", body, BODY)
+    return {"before": sent - begin, "after": end - sent}
+
+
+async def asgi(handler: Any) -> dict[str, float]:
+    scope = {"type": "http", "method": "GET", "path": "/page/", "headers": [(b"host", b"testserver")]}
+    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # after the request the visitor stays
+    messages.put_nowait({"type": "http.request"})
+    sent = []
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            sent.append((perf_counter(), message["body"]))
+
+    begin = perf_counter()
+    await handler(scope, messages.get, send)
+    end = perf_counter()
+    expect("The page", b"".join(body for _, body in sent), BODY)
+    return {"before": sent[-1][0] - begin, "after": end - sent[-1][0]}
 
 
 class Bench:
-    """Handlers for every site, and the requests that each of them has served."""
+    """One site behind one kind of server, the requests that it served, and what counted them."""
 
-    def __init__(self) -> None:
-        self.served: Counter[tuple[str, str]] = Counter()
-        self._handlers = {name: handlers(each.middlewares) for name, each in SITES.items()}
+    def __init__(self, name: str, server: str, opentelemetry: peers.OpenTelemetry) -> None:
+        self.site, self._name, self._opentelemetry = SITES[name], f"{name}, {server}", opentelemetry
+        self._ours, self._prometheus = peers.Ours(), peers.Prometheus(prometheus_client.REGISTRY)
+        self._serve, kind = {"WSGI": (by_wsgi, WSGIHandler), "ASGI": (by_asgi, ASGIHandler)}[server]
+        view = self.site.view if server == "WSGI" else awaitable(self.site.view)
+        # The only pattern: the more patterns are tried before a page, the longer its request takes.
+        urls = (path("page/", view, name=self.site.url),)
+        self._settings = {"ROOT_URLCONF": urls, "APP_METRICS_BACKEND": ITEMS, "APP_METRICS_URLS": RULES}
+        self._settings |= self.site.settings
+        self.served = 0
+        self._before = self._counted()
+        with override_settings(MIDDLEWARE=self.site.middlewares):
+            self._handler = kind()
 
     @contextmanager
-    def ready(self, name: str, server: str) -> Iterator[Callable[[int], list[Times]]]:
-        """Have the settings of a site; yield what serves so many requests."""
-        from django.test import override_settings
+    def ready(self) -> Iterator[Serve]:
+        with override_settings(**self._settings):
+            yield self.serve
 
-        from . import pages
+    def serve(self, requests: int) -> list[dict[str, float]]:
+        self.served += requests
+        return self._serve(self._handler, requests)
 
-        urls = pages.SITES[f"{'a' if server == 'ASGI' else ''}{SITES[name].page}"]
-        rules, backend = SITES[name].models, SITES[name].backend
-        with override_settings(ROOT_URLCONF=urls, APP_METRICS_MODELS=rules, APP_METRICS_BACKEND=backend):
-            yield partial(self._serve, name, server)
+    def medians(self, requests: int = REQUESTS) -> dict[str, float]:
+        with self.ready() as serve:
+            found = serve(requests)
+        return {key: median(each[key] for each in found) for key in ("before", "after")}
 
-    def _serve(self, name: str, server: str, requests: int) -> list[Times]:
-        self.served[server, name] += requests
-        return SERVERS[server](self._handlers[name][server], "/page/", requests)
+    def check(self, runs: int = 0) -> None:
+        """Raise AssertionError unless every request since the last check was counted."""
+        for who, counted in self._counted().items():
+            expect(f"{self._name}, {who}", counted - self._before[who], self.served)
 
-    def times(self, name: str, server: str) -> Times:
-        """Return the medians of a few requests."""
-        with self.ready(name, server) as serve:
-            before, after = zip(*serve(REQUESTS), strict=True)
-        return Times(median(before), median(after))
-
-
-def main() -> int:
-    opentelemetry = OpenTelemetry()
-    with site("benchmarks.bare"):
-        instrument(opentelemetry)
-        bench = Bench()
-        times = {server: measured(bench, server) for server in SERVERS}
-        statements = {name: statements_of(bench, name) for name in SITES}
-        memory = {name: memory_at(bench, name) for name in SITES if name != KEPT}
-        check(bench.served, opentelemetry)
-    results = {server: added(each) for server, each in times.items()}
-    plain = {server: median(each.before for each in sites[PLAIN]) for server, sites in times.items()}
-    tables = [added_table(server, each, plain[server], statements) for server, each in results.items()]
-    tables.append(memory_table(memory))
-    print("\n".join(table.text() for table in tables))
-    limits = [limit(server, each) for server, each in results.items()]
-    save("middleware", tables=tables, limits=limits, repeats=REPEATS, plain=plain, results=results, memory=memory)
-    return 0
+    def _counted(self) -> dict[str, float]:
+        if self.site.middlewares == PROMETHEUS:
+            sample = "django_http_requests_total_by_view_transport_method_total"
+            calls = {"inc": "benchmark_call_4_total"} if self.site.view is five_inc else {}
+            found = {"requests": self._prometheus.counted(sample, view=self.site.url)}
+            return found | {who: self._prometheus.counted(each) for who, each in calls.items()}
+        if self.site.middlewares == OPENTELEMETRY:
+            return {"requests": self._opentelemetry.counted("http.server.duration")}
+        if "APP_METRICS_BACKEND" in self.site.settings:
+            return {slug: self._ours.counted(slug) for slug in self.site.slugs}
+        items = dict(Item.objects.values_list("slug").annotate(Sum("count")))
+        return {slug: items.get(slug, 0) for slug in self.site.slugs}
 
 
-def instrument(opentelemetry: OpenTelemetry) -> None:
-    """Tell the peer's middleware where to count; it is put into the sites by name."""
+def awaitable(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], Any]:
+    """Return the view for ASGI; only what asks the database goes to a thread."""
+
+    async def aview(request: HttpRequest) -> HttpResponse:
+        return await sync_to_async(view)(request) if view is saving else view(request)
+
+    return aview
+
+
+def tables(scale: Scale) -> Iterator[Table]:
     from opentelemetry.instrumentation.django import DjangoInstrumentor
 
+    opentelemetry = peers.OpenTelemetry()
     DjangoInstrumentor().instrument(meter_provider=opentelemetry.provider)
+    with database("sqlite"):
+        for server in ("WSGI", "ASGI"):
+            yield added(server, list(SITES), opentelemetry, scale)
+        yield memory([name for name in SITES if "nothing written" not in name], opentelemetry, scale)
 
 
-def measured(bench: Bench, server: str) -> dict[str, list[Times]]:
-    subjects = {name: partial(bench.times, name, server) for name in SITES}
-    return alternate(subjects, REPEATS)
-
-
-def statements_of(bench: Bench, name: str) -> int:
-    """Return how many SQL statements a request is, the page's own included."""
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    with bench.ready(name, "WSGI") as serve, CaptureQueriesContext(connection) as queries:
-        serve(1)
-    return len(queries)
-
-
-def memory_at(bench: Bench, name: str) -> Result:
-    with bench.ready(name, "WSGI") as serve:
-        return memory_of(serve, KEPT_AFTER)
-
-
-def check(served: Mapping[tuple[str, str], int], opentelemetry: OpenTelemetry) -> None:
-    """Raise AssertionError unless everything counted every request, and no more."""
-    from django.db.models import Sum
-    from prometheus_client import REGISTRY
-
-    from app_metrics.models import Item
-
-    from .keeping import Ours
-
-    found = dict(Item.objects.values_list("slug").annotate(Sum("count")))
-    expected: Counter[str] = Counter()
-    for (_, name), requests in served.items():
-        for slug in COUNTED.get(name, ()):
-            expected[slug] += requests
-    expect("django-app-metrics", found, dict(expected))
-
-    def requests_to(*names: str) -> int:
-        return sum(requests for (_, name), requests in served.items() if name in names)
-
-    expect(KEPT, Ours().holds("five"), requests_to(KEPT))
-    prometheus = Prometheus(REGISTRY)
-    for sample in ("requests_before_middlewares_total", "responses_before_middlewares_total"):
-        expect(REFERENCE, prometheus.holds(f"django_http_{sample}"), requests_to(REFERENCE, BY_PROMETHEUS))
-    expect(BY_PROMETHEUS, prometheus.holds("benchmark_call_4_total"), requests_to(BY_PROMETHEUS))
-    expect(BY_OPENTELEMETRY, opentelemetry.holds("http.server.duration"), requests_to(BY_OPENTELEMETRY))
-
-
-def added(times: Mapping[str, list[Times]]) -> dict[str, Result]:
-    """Return what every site adds to its plain one, and how much that is of what the reference adds before the body."""
-    before, after = {}, {}
-    for name, each in times.items():
-        pairs = list(zip(each, times[SITES[name].plain], strict=True))
-        before[name] = [one.before - plain.before for one, plain in pairs]
-        after[name] = [one.after - plain.after for one, plain in pairs]
-    return {
-        name: {**beside(before[name], before[REFERENCE]), "after": middle(after[name])}
-        for name in times
-        if name not in (PLAIN, SAVING)
-    }
-
-
-def beside(mine: Sequence[float], others: Sequence[float]) -> Result:
-    """Return medians of differences and their ratio, which spreads as far as the middle halves of both let it.
-
-    Raises AssertionError where the others' cannot be told from nothing.
-    """
-    low, seconds, high = middle(mine)
-    least, reference, most = middle(others)
-    if least <= 0:
-        spread = f"{least * 1e6:.1f} to {most * 1e6:.1f} µs"
-        raise AssertionError(
-            f"{REFERENCE} adds {spread}, beside which nothing can be measured: the machine is too busy."
-        )
-    return {
-        "seconds": seconds,
-        "seconds_from": low,
-        "seconds_to": high,
-        "reference_seconds": reference,
-        "ratio": seconds / reference,
-        "ratio_from": min(low / least, low / most),
-        "ratio_to": max(high / least, high / most),
-    }
-
-
-def limit(server: str, results: Mapping[str, Result]) -> Result:
+def added(server: str, names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scale) -> Table:
+    """Measure what sites add to their plain ones; the reference must be among the names, if there is to be a ratio."""
+    repeats = scale.of(1, 41, 101)
+    counts = {name: statements_of(Bench(name, "WSGI", opentelemetry)) for name in names}
+    sites = {name: Bench(name, server, opentelemetry) for name in names}
+    plain = {name: sites.pop(name) for name in (PLAIN, SAVING)}
+    requests = scale.of(2, REQUESTS, REQUESTS)
+    reference = {REFERENCE: partial(sites[REFERENCE].medians, requests)} if REFERENCE in sites else {}
     what = f"{JUDGED}, {server}, before the body is out"
-    return held(what, "what django-prometheus' two middlewares add", results[JUDGED], LIMIT)
-
-
-def added_table(server: str, results: Mapping[str, Result], plain: float, statements: Mapping[str, int]) -> Table:
-    rows = []
-    for name, each in results.items():
-        judged = f"{LIMIT:g}× {verdict(limit(server, results))}" if name == JUDGED else ""
-        before = [each["seconds"], each["seconds_from"], each["seconds_to"]]
-        low, after, high = each["after"]
-        ratio = "" if name == REFERENCE else f"{each['ratio']:.2f}×"
-        spread = "" if name == REFERENCE else f"{each['ratio_from']:.2f}–{each['ratio_to']:.2f}"
-        rows.append([name, *microseconds(*before), ratio, spread, judged, *microseconds(after, low, high)])
-        rows[-1].append(str(statements[name]))
-    columns = ["", "before, µs", "spread", "ratio", "spread", "at most", "after, µs", "spread", "statements"]
+    limit = at_most(0.25, what=what, against="what django-prometheus' two middlewares add")
+    cases = [
+        Case(
+            name, partial(bench.medians, requests), {} if name == REFERENCE else reference, bench.check,
+            {REFERENCE: limit} if name == JUDGED else {}, "before",
+            {name: bench.site.less, REFERENCE: PLAIN}, {"statements": counts[name]},
+        )
+        for name, bench in sites.items()
+    ]  # fmt: skip
+    measured = measure(cases, repeats, beside={name: partial(bench.medians, requests) for name, bench in plain.items()})
+    took = measured[0].median("before", PLAIN) * 1e6
     title = (
-        f"Added to a request of {plain * 1e6:.0f} µs through {server}, before its body is out and after it, "
-        f"beside {REFERENCE}; median of {REPEATS} times {REQUESTS}"
+        f"Added to a request of {took:.0f} µs through {server}, before its body is out and after it, "
+        f"beside {REFERENCE}; median of {repeats} times {requests}"
     )
-    return Table(title, columns, rows)
+    before = [runner.number("before, µs", "before", unit=1e6), spread("before", unit=1e6)]
+    after = [runner.number("after, µs", "after", unit=1e6), spread("after", unit=1e6)]
+    columns = [runner.name(), *before, *runner.ratio(), AT_MOST, *after, runner.fact("statements", "statements")]
+    return Table(title, columns, measured)
 
 
-def microseconds(value: float, low: float, high: float) -> list[str]:
-    return [f"{value * 1e6:.0f}", f"{low * 1e6:.0f}–{high * 1e6:.0f}"]
+def statements_of(bench: Bench) -> int:
+    with bench.ready() as serve:
+        return len(runner.statements(partial(serve, 1)))
 
 
-def memory_table(memory: Mapping[str, Result]) -> Table:
-    rows = [[name, f"{each['peak'] / 1024:.1f}", f"{each['kept'] / 1024:.1f}"] for name, each in memory.items()]
-    columns = ["", "most during a request, KiB", f"kept after {KEPT_AFTER:,} requests, KiB"]
-    return Table("Memory, by tracemalloc, through WSGI", columns, rows)
+def memory(names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scale) -> Table:
+    requests = scale.of(1, 1_000, 10_000)
+    cases = []
+    for name in names:
+        bench = Bench(name, "WSGI", opentelemetry)
+        cases.append(Case(name, partial(memory_of, bench, requests), check=bench.check))
+    most = runner.number("most during a request, KiB", "peak", unit=1 / 1024, digits=1)
+    left = runner.number(f"kept after {requests:,} requests, KiB", "kept", unit=1 / 1024, digits=1)
+    return Table("Memory, by tracemalloc, through WSGI", [runner.name(), most, left], measure(cases, 1, warm=0))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def memory_of(bench: Bench, requests: int) -> dict[str, float]:
+    """Return the bytes that a request needs at most, and those that so many requests leave behind."""
+    with bench.ready() as serve:
+        serve(min(50, requests))  # what is made once is there
+        tracemalloc.start()
+        try:
+            peak = median(peak_of(serve) for _ in range(min(21, requests)))
+            before = in_use()
+            for _ in range(0, requests, 100):
+                serve(min(100, requests))  # their times are not kept
+            return {"peak": peak, "kept": in_use() - before}
+        finally:
+            tracemalloc.stop()
+
+
+def peak_of(serve: Serve) -> int:
+    before = in_use()
+    tracemalloc.reset_peak()
+    serve(1)
+    return tracemalloc.get_traced_memory()[1] - before
+
+
+def in_use() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]

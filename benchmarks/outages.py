@@ -1,114 +1,101 @@
-"""How much longer a write takes while its broker accepts connections and never answers, beside one without a broker.
+"""How much longer a write takes while its broker accepts connections and never answers.
 
-A request waits for its write after its body is out. The first three wait for the broker; after them it is left alone,
-and a batch goes straight to the database, which is what the reference does. A batch that is not in the database makes
-it fail, and so does a broker that nobody tried, or that was tried while it should be left alone.
+The first three writes of a backend wait for the broker; after them it is left alone, and a batch goes straight to the
+database, as the control does throughout.
 """
 
 import logging
 import statistics
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import Any
 
-from .measuring import Result, clock, expect, in_turn, middle, save, site
-from .tables import Table
+from app_metrics.backends.celery import MetricsBackend
+from app_metrics.conf import timeout
+from app_metrics.models import LedgerRow
+from app_metrics.storage.ledger import write_once
+from app_metrics.transport.circuit_breaker import FAILURES
+from tests.soak.brokers.apps import make_app
+from tests.soak.brokers.faults import Silent
+from tests.support.contract import batch_of
+
+from . import runner
+from .runner import Case, Limit, Measured, Scale, Table, clock, database, expect, measure, spread
 
 BROKERS = {"Redis": "redis://127.0.0.1:{}/0", "AMQP": "amqp://guest:guest@127.0.0.1:{}//"}
-# Each with a backend that knows nothing of the broker yet.
-ROUNDS = 5
-# Writes of a round after the broker is left alone.
-AFTERWARDS = 40
-# The numbers to hold, in milliseconds.
-FIRST, OPEN = "the first three requests", "once it is left alone"
-AT_MOST = {FIRST: 250, OPEN: 5}
+CONTROL = "a write without a broker"
 
 
-def main() -> int:
+def tables(scale: Scale) -> Iterator[Table]:
     logging.getLogger("app_metrics").setLevel(logging.ERROR)  # every write that fails is a warning
-    with site():
-        added = {name: measured(url) for name, url in BROKERS.items()}
-    table = tabulated(added)
-    print(table.text())
-    save("outages", tables=[table], limits=list(limits(added)), milliseconds=added)
-    return 0
+    rounds, after = scale.of((1, 2), (5, 200), (5, 200))
+    with database("sqlite"):
+        measured = [each for name, url in BROKERS.items() for each in silent(name, url, rounds, after)]
+    title = f"Added to a write by a broker that never answers, {rounds} times 3 first ones and {after} after them"
+    longest = ("longest", lambda each: f"{max(each.values()) * 1e3:.1f}")
+    held = ("at most", lambda each: each.case.facts["at most"])
+    columns = [runner.name(), runner.number("ms", unit=1e3, digits=1), spread(unit=1e3, digits=1), longest, held]
+    yield Table(title, columns, measured)
 
 
-def measured(url: str) -> dict[str, list[float]]:
-    """Return by how many milliseconds each write took longer than the median of those without a broker."""
-    from app_metrics.conf import timeout
-    from app_metrics.models import LedgerRow
-    from tests.soak.brokers.apps import make_app
-    from tests.soak.brokers.faults import Silent
-
+def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
+    """Measure the first writes of so many backends, and those after them."""
     expect("The budget of a write, in seconds", timeout(), 0.25)
-    before = LedgerRow.objects.count()
     with closing(Silent()) as broker:
         make_app(url.format(broker.port), "benchmark").set_default()
-        rounds = [one_round(broker) for _ in range(ROUNDS)]
-    expect("Batches in the database", LedgerRow.objects.count() - before, 2 * ROUNDS * (3 + AFTERWARDS))
-    return {when: [each for added in rounds for each in added[when]] for when in AT_MOST}
+        backends: list[Any] = []
+
+        def write() -> float:
+            if not backends or backends[-1].writes == FAILURES:
+                backends.append(Backend())
+            return backends[-1].seconds()
+
+        first = f"{name}, the first three requests"
+        found = held(name, "the first three requests", write, rounds * FAILURES, max, 250)
+        if len(broker.accepted) < rounds * FAILURES:
+            raise AssertionError(f"{first}: the broker was tried {len(broker.accepted)} times.")
+        tried = len(broker.accepted)
+        found += held(name, "once it is left alone", backends[-1].seconds, after, statistics.median, 5)
+        expect("Connections to a broker that is left alone", len(broker.accepted) - tried, 0)
+        return found
 
 
-def one_round(broker: Any) -> dict[str, list[float]]:
-    from app_metrics.backends.celery import MetricsBackend
-    from app_metrics.storage.ledger import write_once
-    from app_metrics.transport.circuit_breaker import FAILURES
+class Backend:
+    """A backend that knows nothing of the broker yet, and how often it wrote."""
 
-    backend = MetricsBackend()
-    backend._breaker._pause = 60  # longer than this takes
-    tried = len(broker.accepted)
-    subjects = {
-        "write": partial(written, backend.write),
-        "control": partial(written, partial(write_once, tries=1)),
-    }
-    first = in_turn(subjects, FAILURES)
-    if len(broker.accepted) < tried + FAILURES:
-        raise AssertionError("The broker was not tried by each of the first writes.")
-    tried = len(broker.accepted)
-    left = in_turn(subjects, AFTERWARDS)
-    expect("Connections to a broker that is left alone", len(broker.accepted) - tried, 0)
-    control = statistics.median([*first["control"], *left["control"]])
-    return {when: [(each - control) * 1000 for each in took["write"]] for when, took in ((FIRST, first), (OPEN, left))}
+    def __init__(self) -> None:
+        self._backend, self.writes = MetricsBackend(), 0
+        self._backend._breaker._pause = 60  # seconds: longer than this takes
+
+    def seconds(self) -> float:
+        self.writes += 1
+        return written(self._backend.write)
+
+
+def held(
+    name: str, when: str, write: Callable[[], float], repeats: int, judge: Callable[[list[float]], float], most: float
+) -> list[Measured]:
+    """Hold the longest or the median of what a broker adds to at most so many milliseconds."""
+    before = LedgerRow.objects.count()
+
+    def check(runs: int) -> None:
+        expect("Batches in the database", LedgerRow.objects.count() - before, 2 * runs)
+
+    def found(measured: Measured) -> float:
+        return judge(measured.values()) * 1000
+
+    limit = Limit(
+        f"+{most} ms", lambda each: f"{found(each):+.1f} ms", lambda each: found(each) <= most,
+        f"a broker that never answers ({name}), {when}", CONTROL,
+    )  # fmt: skip
+    case = Case(
+        f"{name}, {when}", write, check=check, limits={"": limit}, less={f"{name}, {when}": CONTROL},
+        facts={"at most": str(most)},
+    )  # fmt: skip
+    control = partial(written, partial(write_once, tries=1))
+    return measure([case], repeats, beside={CONTROL: control}, warm=0)
 
 
 def written(write: Callable[[Any], Any]) -> float:
-    """Return the seconds in which a new batch is written."""
-    from tests.support.contract import batch_of
-
     return clock(partial(write, batch_of("orders")))
-
-
-def tabulated(added: dict[str, dict[str, list[float]]]) -> Table:
-    title = f"Added to a write by a broker that never answers, {ROUNDS} times 3 first ones and {AFTERWARDS} after them"
-    rows = []
-    for name, measurements in added.items():
-        for when, values in measurements.items():
-            low, median, high = middle(values)
-            spread, most = f"{low:.1f}–{high:.1f}", f"{max(values):.1f}"
-            rows.append([f"{name}, {when}", f"{median:.1f}", spread, most, f"{AT_MOST[when]}"])
-    return Table(title, ["", "ms", "spread", "longest", "at most"], rows)
-
-
-def limits(added: dict[str, dict[str, list[float]]]) -> list[Result]:
-    """Hold the longest of the first ones to the budget, and the median of those after them."""
-    found = []
-    for name, measurements in added.items():
-        for when, judge in ((FIRST, max), (OPEN, statistics.median)):
-            milliseconds, most = judge(measurements[when]), AT_MOST[when]
-            found.append(
-                {
-                    "what": f"a broker that never answers ({name}), {when}",
-                    "against": "a write without a broker",
-                    "found": f"{milliseconds:+.1f} ms",
-                    "limit": f"+{most} ms",
-                    "met": milliseconds <= most,
-                }
-            )
-    return found
-
-
-if __name__ == "__main__":
-    sys.exit(main())

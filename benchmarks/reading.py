@@ -1,48 +1,89 @@
-"""How long the trends of many metrics take, and how many queries: 10 to 1,000 metrics, 1 and 10 years of totals.
+"""How long the trends of many metrics and a report take, beside one hand-written GROUP BY on the same table.
 
-The reference is one hand-written GROUP BY over the same table, which answers less: a week, the one before and the one a
-year earlier, where the trends are all closed periods and all that run, each with what it is compared with.
+It answers less: a week, the one before and the one a year earlier, where trends are all closed periods and all that
+run, each with what it is compared with.
 """
 
-import sys
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
-from .measuring import FULL, Result, expect, measure, save, site, verdict
-from .reports import FIGURES, TODAY, by_hand, check, figures, fill
-from .tables import Table
+from django.db import connection, transaction
 
-REPEATS = 15 if FULL else 9
-MOST_QUERIES = 6
-# Years of totals, and of how many metrics the tables hold them.
-FILLED = {1: 1000, 10: 1000 if FULL else 100}
-METRICS = (10, 100, 1000)
+from app_metrics.core.periods import DAY, MONTH, WEEK, YEAR
+from app_metrics.models import Metric, MetricSet, Total
+from app_metrics.reports.content import build_report
+from app_metrics.reports.rendering import render
+from app_metrics.trending import trends
 
+from . import runner
+from .runner import Case, Limit, Measured, Scale, Table, clock, database, expect, measure, statements
 
-def main() -> int:
-    results: dict[str, Result] = {}
-    with site():
-        for years, filled in FILLED.items():
-            rows = fill(filled, years)
-            for metrics in (number for number in METRICS if number <= filled):
-                name = f"{metrics:,} metrics of {filled:,}, {years} year{'s' if years > 1 else ''} ({rows:,} rows)"
-                results[name] = measured(metrics)
-    table, limits = tabulated(results), [judged(results)]
-    print(table.text())
-    save("reading", tables=[table], limits=limits, results=results)
-    return 0
-
-
-def measured(metrics: int) -> Result:
-    check({metric.pk: found.closed["week"] for metric, found in read(metrics)})
-    return measure(partial(read, metrics), partial(by_hand, metrics), REPEATS)
+TODAY = date(2026, 11, 23)
+QUERIES = 2  # of trends, at most
+# It finds three rows of each metric by the index; adding up the days of these weeks takes longer, however it is put.
+BY_HAND = f"""
+    SELECT metric_id, {", ".join(["SUM(CASE WHEN start = %s THEN CAST(total AS REAL) END)"] * 3)}
+    FROM app_metrics_total
+    WHERE period = 'week' AND start IN (%s, %s, %s)
+        AND metric_id IN (SELECT id FROM app_metrics_metric ORDER BY id LIMIT %s)
+    GROUP BY metric_id"""
+MILLISECONDS = [
+    runner.name(), runner.number("ms", unit=1e3, digits=1),
+    runner.reference("one GROUP BY by hand, ms", unit=1e3, digits=1), *runner.ratio(1),
+]  # fmt: skip
 
 
-def read(metrics: int) -> list[tuple[Any, Any]]:
+def tables(scale: Scale) -> Iterator[Table]:
+    filled = scale.of({1: 2}, {1: 1000, 10: 100}, {1: 1000, 10: 1000})  # metrics by years of totals
+    repeats = scale.of(1, 9, 15)
+    measured: list[Measured] = []
+    with database("sqlite"):
+        for years, metrics in filled.items():
+            rows = fill(metrics, years)
+            table = f"{metrics:,}, {years} year{'s' if years > 1 else ''} ({rows:,} rows)"
+            for number in (size for size in (2, 10, 100, 1000) if size <= metrics and (size > 2 or metrics == 2)):
+                measured += measure([trends_case(number, f"{number:,} metrics of {table}")], repeats)
+        most = max(measured, key=lambda each: each.case.facts["queries"])
+        title = f"Trends (SQLite), median of {repeats}; at most {QUERIES} queries"
+        yield Table(title, [*MILLISECONDS, runner.fact("queries", "queries")], measured, [most])
+        yield reports(*scale.of((2, 1), (100, 10), (100, 10)), repeats=scale.of(1, 9, 9))
+
+
+def fill(metrics: int, years: int) -> int:
+    """Store the totals of so many metrics and years, and nothing else; return how many rows there are."""
+    Metric.objects.all().delete()
+    Metric.objects.bulk_create(Metric(name=f"Metric {number}", slug=f"metric-{number}") for number in range(metrics))
+    filled = list(Metric.objects.all())
+    MetricSet.objects.get_or_create(name="All")[0].metrics.set(filled)
+    columns = "metric_id, period, start, hour, labels, count, total, minimum, maximum, last, last_at"
+    insert = f"INSERT INTO app_metrics_total ({columns}) VALUES (%s, %s, %s, 0, '{{}}', 5, %s, '1', '9', '3', 0)"
+    first = date(TODAY.year - years, 1, 1)
+    starts = [(period, day) for period in (DAY, WEEK, MONTH, YEAR) for day in period.starts_between(first, TODAY)]
+    with transaction.atomic(), connection.cursor() as cursor:
+        for metric in filled:
+            # The numbers differ from metric to metric, so that one taken for another is found out.
+            rows = [(metric.pk, period, f"{day}", f"{(day.toordinal() + metric.pk) % 97}") for period, day in starts]
+            cursor.executemany(insert, rows)
+    return Total.objects.count()
+
+
+def trends_case(metrics: int, name: str) -> Case:
+    read = partial(read_trends, metrics)
+    queries = len(statements(read))
+    text = f"{queries} queries"
+    limit = Limit(str(QUERIES), lambda _: text, lambda _: queries <= QUERIES, "trends of any number of metrics", "-")
+    references = {"by hand": partial(clock, partial(by_hand, metrics))}
+
+    def check(runs: int) -> None:
+        same_weeks({metric.pk: found.closed["week"] for metric, found in read()})
+
+    return Case(name, partial(clock, read), references, check, {"by hand": limit}, facts={"queries": queries})
+
+
+def read_trends(metrics: int) -> list[tuple[Metric, Any]]:
     """Compute the trends of the first metrics; raise AssertionError where one of them is empty."""
-    from app_metrics.models import Metric
-    from app_metrics.trending import trends
-
     first = list(Metric.objects.order_by("pk")[:metrics])
     found = trends(first, TODAY)
     full = [each for each in found.values() if each.closed["year"].comparisons["before"].now]
@@ -50,18 +91,40 @@ def read(metrics: int) -> list[tuple[Any, Any]]:
     return [(metric, found[metric.slug]) for metric in first]
 
 
-def judged(results: dict[str, Result]) -> Result:
-    """Return whether no reading needed more queries than there may be, however many metrics it was of."""
-    most = max(each["statements"] for each in results.values())
-    what, found = "trends of any number of metrics", f"{most} queries"
-    return {"what": what, "against": "-", "found": found, "limit": str(MOST_QUERIES), "met": most <= MOST_QUERIES}
+def reports(metrics: int, years: int, repeats: int) -> Table:
+    rows = fill(metrics, years)
+    build = partial(build_report, MetricSet.objects.get(), "week", TODAY - timedelta(weeks=1))
+    report = build()
+
+    def check(runs: int) -> None:
+        expect("metrics of the report", len(report.lines), metrics)
+        same_weeks({line.metric.pk: line.trend for line in report.lines})
+
+    references = {"by hand": partial(clock, partial(by_hand, metrics))}
+    cases = [
+        Case(
+            "build the weekly report", partial(clock, build), references, check,
+            facts={"statements": len(statements(build))},
+        ),
+        Case("render it as text and HTML", partial(clock, partial(render, report))),
+    ]  # fmt: skip
+    title = f"Reports of {metrics} metrics with {years} years of totals ({rows:,} rows, SQLite), median of {repeats}"
+    return Table(title, [*MILLISECONDS, runner.fact("statements", "statements")], measure(cases, repeats))
 
 
-def tabulated(results: dict[str, Result]) -> Table:
-    rows = [[name, *figures(each), str(each["statements"])] for name, each in results.items()]
-    title = f"Trends (SQLite), median of {REPEATS}; at most {MOST_QUERIES} queries: {verdict(judged(results))}"
-    return Table(title, ["", *FIGURES, "queries"], rows)
+def by_hand(metrics: int) -> dict[int, list[float | None]]:
+    """Return the totals of the three weeks of the first metrics, by their keys."""
+    monday = TODAY - timedelta(days=TODAY.weekday())
+    weeks = [monday - timedelta(weeks=number) for number in (1, 2, 53)]
+    with connection.cursor() as cursor:
+        cursor.execute(BY_HAND, [*weeks, *weeks, metrics])
+        return {key: sums for key, *sums in cursor.fetchall()}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def same_weeks(weeks: Mapping[int, Any]) -> None:
+    """Raise AssertionError unless the statement by hand finds what the trends of the week say."""
+    said = {
+        key: [each.comparisons["before"].current, each.comparisons["before"].base, each.comparisons["year_before"].base]
+        for key, each in weeks.items()
+    }
+    expect("the weeks by hand", by_hand(len(weeks)), said)

@@ -1,199 +1,295 @@
 """Requests per second of the example site under load: uninstrumented, with app_metrics, and with its peers.
 
-`python -m benchmarks.server` runs it; with FULL=1 in the environment on both databases, with every backend and peer.
+gunicorn serves the site with 2 workers of 4 threads; each variant has a copy of a durable database. wrk asks with one
+thread, 16 requests at a time, from the same machine. All variants run at the same time and are asked in turn; what one
+keeps is its rate against the uninstrumented one of the same round. In the end each must have counted what wrk was
+answered, and at most as many more as wrk had connections each time it hung up.
 
-gunicorn serves the site as `example_project/gunicorn_conf.py` says: 2 workers of 4 threads (gthread). Its connections
-to the database stay open, PostgreSQL is durable, and every variant has a database of its own. wrk asks with one thread,
-16 requests at a time, from the same machine, so that it, the site and the database share its processors; the latency of
-an answer is mostly the wait for the others' then. All variants run at the same time and are asked in turn, round by
-round; what one keeps is its rate against the uninstrumented one of the same round. Beside it stands the processor time
-that a request took of the site and of the servers it uses, which others on the machine disturb less. In the end each
-must have counted what wrk was answered, and at most as many more as wrk had connections each time it hung up.
-
-The home page asks one query and fills a table of 46 rows. The list of guides is a small template without a query, so
+The home page asks one query and fills a table of 46 rows; the list of guides is a small template without a query, so
 that nothing hides what counting adds.
 """
 
+import json
 import os
-import statistics
+import re
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any, NamedTuple
 
-from .databases import copier
-from .load import CONNECTIONS, Broken, Run, Wrk
-from .measuring import FULL, Result, middle, save
-from .tables import Table
-from .variants import BASELINE, SHORT, VARIANTS, Subject, Unmeasured
+import psycopg
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+from redis import Redis
 
-SECONDS, ROUNDS = (2, 5) if FULL else (1, 11)
-NAMES = list(VARIANTS) if FULL else SHORT
-PAGES = {"the home page": "/", "the list of guides": "/downloads/"} if FULL else {"the home page": "/"}
-DATABASES = ["postgresql", "sqlite"] if FULL else ["postgresql"]
-# Servers, and whether they keep through a kill what they committed.
-SERVERS = {"postgresql": True, "redis": False} if FULL else {"postgresql": True}
-# What is to be kept of the uninstrumented requests per second.
-LIMITS = {"db": 0.85, "db, buffered": 0.95}
+from tests.support import services
+from tests.support.paths import ROOT
+from tests.support.servers import Unavailable, find
+from tests.support.small_server import served
+
+from . import runner, server_pids
+from .machine import cpu_seconds
+from .runner import Case, Limit, Measured, Scale, Table, available, measure, spread
+
+CONNECTIONS = 16
 COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "benchmarks.site_wsgi"]
+# What wrk prints last; answers of neither 2xx nor 3xx are among the errors.
+REPORT = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  print(string.format('\\n{"answered": %d, "rate": %f, "errors": %d, "p50": %f, "p99": %f}',
+    summary.requests, summary.requests / summary.duration * 1e6,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    latency:percentile(50) / 1e6, latency:percentile(99) / 1e6))
+end
+"""
+PAGES = {"the home page": "/", "the list of guides": "/downloads/"}
+BASELINE, BY_HAND = "uninstrumented", "an INSERT by hand"
+
+Environment = dict[str, str]
 
 
-class Site(NamedTuple):
-    """A served site, its process, and those that hold the servers it uses."""
+class Variant(NamedTuple):
+    """What counts requests: its environment, and how many it counted once its site has ended; None if it counts none.
 
-    address: str
-    pid: int
-    servers: list[int]
-
-
-def main() -> int:
-    from tests.support.servers import Unavailable
-
-    with tempfile.TemporaryDirectory(prefix="app-metrics-") as parent:
-        folder = Path(parent)
-        try:
-            wrk = Wrk(folder, SECONDS)
-        except Unavailable as error:
-            print(f"Requests per second: not measured, {error}")
-            return 0
-        results = {}
-        with servers() as pids:
-            for database in DATABASES:
-                try:
-                    results[database] = measure_on(database, wrk, pids, folder)
-                except Unmeasured as reason:
-                    print(f"Requests per second on {database}: not measured, {reason}")
-    tables = [tabulated(f"{page} on {name}", each) for name, pages in results.items() for page, each in pages.items()]
-    limits = [limit for page, each in results.get("postgresql", {}).items() for limit in judged(page, each)]
-    print("\n".join(table.text() for table in tables))
-    save(
-        "server", tables=tables, limits=limits, seconds=SECONDS, rounds=ROUNDS, connections=CONNECTIONS, results=results
-    )
-    return 0
-
-
-@contextmanager
-def servers() -> Iterator[list[int]]:
-    """Run what sites use, and yield the processes that hold it."""
-    from tests.support.services import Supervisor
-
-    with ExitStack() as running:
-        pids = []
-        for name, durable in SERVERS.items():
-            supervisor = Supervisor([name], *["--durable"] * durable)
-            running.callback(supervisor.stop)
-            supervisor.publish()
-            pids.append(supervisor.process.pid)
-        yield pids
-
-
-def measure_on(database: str, wrk: Wrk, pids: list[int], parent: Path) -> dict[str, Any]:
-    """Measure all variants on one kind of database; return and show the results of each page."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{database}-", dir=parent))
-    with ExitStack() as lasting:
-        with ExitStack() as running:
-            subjects, missing = prepare(database, folder, lasting)
-            sites = {name: start(subject, folder / f"{name}.log", pids, running) for name, subject in subjects.items()}
-            runs = {page: load(sites, path, wrk) for page, path in PAGES.items()}
-        # Each server has answered what it was asked by now, and written what it held back.
-        for name, subject in subjects.items():
-            check(f"{name} on {database}", subject, [run for page in runs.values() for run in page[name]])
-    results = {page: {name: sum_up(these, by[BASELINE]) for name, these in by.items()} for page, by in runs.items()}
-    for name, reason in missing.items():
-        print(f"{name}: not measured, {reason}")
-    return results
-
-
-def prepare(database: str, folder: Path, lasting: ExitStack) -> tuple[dict[str, Subject], dict[str, str]]:
-    """Return what is measured, and why the others are not."""
-    subjects: dict[str, Subject] = {}
-    missing: dict[str, str] = {}
-    copy = copier(database, folder)
-    for number, name in enumerate(NAMES):
-        counts = Path(tempfile.mkdtemp(prefix="counts-", dir=folder))
-        try:
-            subjects[name] = lasting.enter_context(VARIANTS[name](copy(number), counts))
-        except Unmeasured as reason:
-            missing[name] = str(reason)
-    return subjects, missing
-
-
-def start(subject: Subject, log: Path, pids: list[int], running: ExitStack) -> Site:
-    from tests.support.small_server import served
-
-    address, process = running.enter_context(served(COMMAND, {**os.environ, **subject.environment}, log))
-    return Site(address, process.pid, pids)
-
-
-def load(sites: Mapping[str, Site], path: str, wrk: Wrk) -> dict[str, list[Run]]:
-    """Ask every site for a page, in turn, round by round; the first round is only to warm up.
-
-    Each round has an order of its own: what a site still writes after its turn falls to no other one in particular.
+    Both are given the environment of its site and a folder of its own.
     """
-    names = list(sites)
-    runs: dict[str, list[Run]] = {name: [] for name in names}
-    for number in range(ROUNDS + 1):
-        for name in Random(number).sample(names, len(names)):
-            runs[name].append(wrk.ask(sites[name].address + path, sites[name].pid, sites[name].servers))
-    return runs
+
+    prepare: Callable[[Environment, Path, ExitStack], Environment]
+    counted: Callable[[Environment, Path], int]
+    counts: bool = True
 
 
-def check(name: str, subject: Subject, runs: list[Run]) -> None:
-    """Raise Broken unless a variant counted what was answered."""
-    answered, counted = sum(run["answered"] for run in runs), subject.counted()
-    # The one request that sees whether the page is there may count as well.
-    least, most = (answered, answered + (CONNECTIONS + 1) * len(runs)) if subject.counts else (0, 0)
-    if not least <= counted <= most:
-        raise Broken(f"{name} counted {counted} requests where {answered} were answered.")
+def manage(environment: Environment, *arguments: str) -> str:
+    command, variables = [sys.executable, "-m", "django", *arguments], {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def sum_up(runs: list[Run], baseline: list[Run]) -> dict[str, float]:
-    """Return medians of all rounds but the first, and spreads; times in seconds."""
-    measured = list(zip(runs, baseline, strict=True))[1:]
-    values = {name: [run[name] for run, _ in measured] for name in ("rate", "p50", "p99", "site", "servers")}
-    values["kept"] = [run["rate"] / other["rate"] for run, other in measured]
-    medians = {name: statistics.median(each) for name, each in values.items()}
-    for name in ("rate", "kept"):
-        medians[f"{name}_from"], _, medians[f"{name}_to"] = middle(values[name])
-    return medians
+def totals(environment: Environment, folder: Path) -> int:
+    """Return how many requests are in the totals, after an aggregation."""
+    manage(environment, "metrics_aggregate")
+    return int(json.loads(manage(environment, "show_totals")).get("requests", [0])[0])
 
 
-def tabulated(what: str, results: Mapping[str, Mapping[str, float]]) -> Table:
-    rows = []
-    for name, each in results.items():
-        rate = [f"{each['rate']:.0f}", f"{each['rate_from']:.0f}–{each['rate_to']:.0f}"]
-        times = [f"{each[key] * 1e3:.2f}" for key in ("p50", "p99", "site", "servers")]
-        rows.append([name, *rate, *times, f"{each['kept']:.0%}", f"{each['kept_from']:.0%}–{each['kept_to']:.0%}"])
-    columns = [
-        "counted by",
-        "a second",
-        "spread",
-        "p50, ms",
-        "p99, ms",
-        "CPU, ms",
-        "servers' CPU, ms",
-        "kept",
-        "spread",
+def instrumented(by: str, **more: str) -> Callable[..., Environment]:
+    return lambda *_: {"BENCHMARK_INSTRUMENTATION": by, **more}
+
+
+def own(backend: str = "db", counts: bool = True, **more: str) -> Variant:
+    return Variant(instrumented("app_metrics", EXAMPLE_METRICS_BACKEND=backend, **more), totals, counts)
+
+
+def redis(*_: Any) -> Environment:
+    url = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["URL"]
+    Redis.from_url(url).flushdb()
+    return {**instrumented("app_metrics")(), "EXAMPLE_METRICS_BACKEND": "redis", "EXAMPLE_REDIS_URL": url}
+
+
+def celery(*_: Any) -> Environment:
+    path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
+    Redis(unix_socket_path=path, db=1).flushdb()
+    broker = {"EXAMPLE_BROKER_URL": f"redis+socket://{path}?virtual_host=1"}
+    return {**instrumented("app_metrics")(), "EXAMPLE_METRICS_BACKEND": "celery", **broker}
+
+
+def messages(environment: Environment, folder: Path) -> int:
+    """Return the messages on the broker: one is one request here, and no worker takes any."""
+    path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
+    return int(Redis(unix_socket_path=path, db=1).llen("celery"))
+
+
+def statsd(environment: Environment, folder: Path, running: ExitStack) -> Environment:
+    """Receive lines in a thread, which writes their number to a file once an empty packet arrives."""
+    receiving = running.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+    receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**24)
+    receiving.bind(("127.0.0.1", 0))
+    port = receiving.getsockname()[1]
+
+    def receive() -> None:
+        lines = 0
+        while received := receiving.recv(65536):
+            lines += len(re.findall(rb"^requests:1\|c", received, re.MULTILINE))
+        (folder / "lines").write_text(str(lines))
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    running.callback(thread.join)
+    running.callback(receiving.sendto, b"", ("127.0.0.1", port))
+    more = {"EXAMPLE_METRICS_BACKEND": "statsd", "EXAMPLE_STATSD_URL": f"udp://127.0.0.1:{port}"}
+    return {**instrumented("app_metrics")(), **more}
+
+
+def statsd_lines(environment: Environment, folder: Path) -> int:
+    return int((folder / "lines").read_text())
+
+
+def django_prometheus(environment: Environment, folder: Path, running: ExitStack) -> Environment:
+    """Count in files that the processes of a server share."""
+    return {**instrumented("django-prometheus")(), "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+
+
+def prometheus_requests(environment: Environment, folder: Path) -> int:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))
+    return int(registry.get_sample_value("django_http_requests_total_by_method_total", {"method": "GET"}) or 0)
+
+
+def opentelemetry(environment: Environment, folder: Path, running: ExitStack) -> Environment:
+    """Count with a reader in memory that exports nothing."""
+    return {**instrumented("opentelemetry")(), "BENCHMARK_FOLDER": str(folder)}
+
+
+def opentelemetry_requests(environment: Environment, folder: Path) -> int:
+    read = [each for file in folder.iterdir() for each in json.loads(file.read_text())["resource_metrics"]]
+    metrics = [metric for each in read for scope in each["scope_metrics"] for metric in scope["metrics"]]
+    points = [
+        point for each in metrics if each["name"] == "http.server.duration" for point in each["data"]["data_points"]
     ]
-    return Table(f"Requests per second of {what}, median of {ROUNDS} times {SECONDS} s", columns, rows)
+    return sum(point["count"] for point in points if point["attributes"]["http.method"] == "GET")
 
 
-def judged(what: str, results: Mapping[str, Mapping[str, float]]) -> Iterator[Result]:
-    """Yield what is to be kept of the requests per second on PostgreSQL."""
-    for name, limit in LIMITS.items():
-        each = results[name]
-        found = f"{each['kept']:.0%} ({each['kept_from']:.0%}–{each['kept_to']:.0%})"
-        yield {
-            "what": f"requests per second that are kept, {what}, {name}",
-            "against": "uninstrumented",
-            "found": found,
-            "limit": f"at least {limit:.0%}",
-            "met": each["kept"] >= limit,
-        }
+VARIANTS = {
+    BASELINE: Variant(instrumented("none"), totals, counts=False),
+    "db": own(),
+    "db, buffered": own(EXAMPLE_FLUSH_INTERVAL="1"),
+    BY_HAND: Variant(instrumented("by hand"), totals),
+    "django-prometheus": Variant(django_prometheus, prometheus_requests),
+    "OpenTelemetry": Variant(opentelemetry, opentelemetry_requests),
+    "redis": Variant(redis, totals),
+    "celery": Variant(celery, messages),
+    "statsd": Variant(statsd, statsd_lines),
+    "dummy": own("dummy", counts=False),
+}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def tables(scale: Scale) -> Iterator[Table]:
+    try:
+        find("wrk")
+    except Unavailable as error:
+        print(f"Requests per second: not measured, {error}")
+        return
+    rounds, seconds = scale.of((1, 1), (7, 1), (5, 2))
+    short = list(VARIANTS)[:5]
+    have_redis = available("redis")
+    names = scale.of(short, short, [name for name in VARIANTS if have_redis or name not in ("redis", "celery")])
+    for kind in [*available("postgresql"), *scale.of([], [], ["sqlite"])]:
+        for page in list(PAGES)[: scale.of(1, 1, 2)]:
+            with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder:
+                yield requests(f"{page} on {kind}", kind, PAGES[page], names, Path(folder), rounds, seconds)
+
+
+def requests(what: str, kind: str, page: str, names: list[str], folder: Path, rounds: int, seconds: int) -> Table:
+    (folder / "report.lua").write_text(REPORT)
+    copy = {"sqlite": sqlite, "postgresql": postgresql}[kind](folder)
+    with ExitStack() as running:
+        sites = {name: Site(name, copy(number), folder / str(number), running) for number, name in enumerate(names)}
+        loads = {name: partial(site.load, page, seconds) for name, site in sites.items()}
+        cases = []
+        for name, site in sites.items():
+            references = {BASELINE: loads[BASELINE], BY_HAND: loads[BY_HAND]}
+            limits = kept(what, name) if kind == "postgresql" else {}
+            cases.append(Case(name, loads[name], references, site.check, limits, "rate"))
+        measured = measure(cases, rounds)
+    times = {"p50, ms": "p50", "p99, ms": "p99", "CPU, ms": "site", "servers' CPU, ms": "servers"}
+    columns = [runner.name("counted by"), runner.number("a second", "rate"), spread("rate")]
+    columns += [runner.number(title, key, unit=1e3, digits=2) for title, key in times.items()]
+    columns += [("kept", lambda each: f"{each.ratio[1]:.0%}")]
+    columns += [("spread", lambda each: f"{each.ratio[0]:.0%}–{each.ratio[2]:.0%}")]
+    title = f"Requests per second of {what}, median of {rounds} times {seconds} s"
+    return Table(title, columns, [each for each in measured if each.reference == BASELINE], measured)
+
+
+def kept(what: str, name: str) -> dict[str, Limit]:
+    """Hold a durable write to the INSERT by hand, and the buffered mode to the uninstrumented site."""
+    against, least = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95)}.get(name, ("", 0.0))
+
+    def found(measured: Measured) -> str:
+        low, ratio, high = measured.ratio
+        return f"{ratio:.0%} ({low:.0%}–{high:.0%})"
+
+    what = f"requests per second that are kept, {what}, {name}"
+    return (
+        {against: Limit(f"at least {least:.0%}", found, lambda each: each.ratio[1] >= least, what)} if against else {}
+    )
+
+
+class Site:
+    """A served variant, which wrk asks, and which is asked in the end what it counted."""
+
+    def __init__(self, name: str, environment: Environment, folder: Path, running: ExitStack) -> None:
+        folder.mkdir()
+        self._name, self._variant, self._folder = name, VARIANTS[name], folder / "counts"
+        self._folder.mkdir()
+        self._running = running.enter_context(ExitStack())
+        prepared = self._variant.prepare(environment, self._folder, self._running)
+        self._environment = {**environment, **prepared}
+        variables = {**os.environ, **self._environment}
+        # wrk's script lies beside the folders of the sites.
+        self._report = folder.parent / "report.lua"
+        self._address, self._process = self._running.enter_context(served(COMMAND, variables, folder / "log"))
+        self._answered, self._loads = 0, 0
+
+    def load(self, page: str, seconds: int) -> dict[str, float]:
+        """Ask for a page all the time, over a connection for each request, as most proxies make them.
+
+        Connections that stay are all accepted by one of gunicorn's workers now and then, which halves the rate.
+        """
+        limits = ["--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s"]
+        command = [find("wrk"), *limits, "--header=Connection: close", f"--script={self._report}", self._address + page]
+        before = cpu_seconds(self._process.pid), cpu_seconds(*server_pids)
+        printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        found: dict[str, float] = json.loads(printed.splitlines()[-1])
+        if found["errors"] or not found["answered"]:
+            raise AssertionError(f"{self._name} did not answer all that it was asked:\n{printed}")
+        self._answered, self._loads = self._answered + int(found["answered"]), self._loads + 1
+        found["site"] = (cpu_seconds(self._process.pid) - before[0]) / found["answered"]
+        found["servers"] = (cpu_seconds(*server_pids) - before[1]) / found["answered"]
+        return found
+
+    def check(self, runs: int) -> None:
+        """Stop the site; raise AssertionError unless it counted what wrk was answered."""
+        self._running.close()
+        counted = self._variant.counted(self._environment, self._folder)
+        check(self._name, counted, self._answered if self._variant.counts else 0, self._variant.counts * self._loads)
+
+
+def check(name: str, counted: int, answered: int, loads: int) -> None:
+    """Allow as many uncounted answers of wrk as it had connections each time it hung up; it did not read these."""
+    if not answered <= counted <= answered + loads * CONNECTIONS:
+        raise AssertionError(f"{name} counted {counted} requests where {answered} were answered.")
+
+
+def sqlite(folder: Path) -> Callable[[int], Environment]:
+    """Migrate a database, and return what makes numbered copies of it."""
+
+    def environment(path: Path) -> Environment:
+        return {**MIGRATING, "EXAMPLE_DATABASE": "sqlite", "EXAMPLE_DB_NAME": str(path)}
+
+    original = folder / "original.sqlite3"
+    manage(environment(original), "migrate", "--verbosity=0")
+    return lambda number: environment(shutil.copy(original, folder / f"{number}.sqlite3"))
+
+
+def postgresql(folder: Path) -> Callable[[int], Environment]:
+    place = json.loads(os.environ[services.variable("postgresql")])
+    prefix = re.sub(r"\W", "_", folder.name).lower()
+
+    def create(name: str, template: str) -> Environment:
+        with psycopg.connect(host=place["HOST"], user=place["USER"], dbname=place["NAME"], autocommit=True) as server:
+            server.execute(f"CREATE DATABASE {prefix}_{name} TEMPLATE {template}")
+        coordinates = {f"EXAMPLE_DB_{key}": value for key, value in {**place, "NAME": f"{prefix}_{name}"}.items()}
+        return {**MIGRATING, "EXAMPLE_DATABASE": "postgresql", **coordinates}
+
+    manage(create("original", "template1"), "migrate", "--verbosity=0")
+    return lambda number: create(str(number), f"{prefix}_original")
+
+
+# Which variant migrates makes no difference.
+MIGRATING = {"DJANGO_SETTINGS_MODULE": "benchmarks.site", "BENCHMARK_INSTRUMENTATION": "app_metrics"}

@@ -1,6 +1,9 @@
-"""The example site as it is measured under load: `BENCHMARK_INSTRUMENTATION` says what counts its requests."""
+"""The example site under load, as settings and for a WSGI server; BENCHMARK_INSTRUMENTATION names what counts."""
 
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
@@ -13,7 +16,6 @@ DATABASES["default"]["CONN_MAX_AGE"] = None
 if INSTRUMENTATION != "app_metrics":
     MIDDLEWARE = MIDDLEWARE[1:]
     APP_METRICS_URLS = APP_METRICS_MODELS = APP_METRICS_SIGNALS = {}
-
 if INSTRUMENTATION == "django-prometheus":
     INSTALLED_APPS = [*INSTALLED_APPS, "django_prometheus"]
     MIDDLEWARE = [
@@ -21,9 +23,25 @@ if INSTRUMENTATION == "django-prometheus":
         *MIDDLEWARE,
         "django_prometheus.middleware.PrometheusAfterMiddleware",
     ]
-
 if INSTRUMENTATION == "by hand":
-    MIDDLEWARE = ["benchmarks.inserting.inserting", *MIDDLEWARE]
+    MIDDLEWARE = ["benchmarks.site.inserting", *MIDDLEWARE]
 
-if "BENCHMARK_STATSD_URL" in os.environ:
-    APP_METRICS_STATSD_URL = os.environ["BENCHMARK_STATSD_URL"]
+SQL = """
+    INSERT INTO app_metrics_item (id, slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at)
+    VALUES (%s, 'requests', 'counter', '{}', %s, %s, 1, 1, 1, 1, 1, %s)"""
+
+
+def inserting(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Count requests exactly by a row for each, as one would write it by hand."""
+    from django.db import connection
+
+    from app_metrics.core.batch import new_batch_id
+
+    def middleware(request: Any) -> Any:
+        response = get_response(request)
+        now = datetime.now(UTC)
+        with connection.cursor() as cursor:
+            cursor.execute(SQL, [new_batch_id().hex, now.date(), now.hour, int(now.timestamp() * 1e6)])
+        return response
+
+    return middleware

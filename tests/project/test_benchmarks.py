@@ -1,167 +1,258 @@
-"""A benchmark tells the truth or fails: nobody is timed who did not do the work."""
+"""Every benchmark runs in a tiny form and counts right; one whose subject does not do the work fails.
+
+No test looks at a clock.
+"""
 
 import json
+import shutil
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connections
+from freezegun import freeze_time
 
-from benchmarks import __main__ as benchmarks
+import benchmarks
+from benchmarks import (
+    __main__ as main,
+)
 from benchmarks import (
     aggregation,
     calls,
-    document,
-    keeping,
-    load,
-    measuring,
+    dashboard,
+    history,
+    items,
     middleware,
+    outages,
+    page,
+    peers,
+    process,
+    reading,
+    runner,
     server,
-    serving,
-    variants,
     writing,
 )
-from benchmarks.call_cases import OURS, PLAIN, PROMETHEUS, Call, Case, namespace
-from benchmarks.peers import OpenTelemetry, Prometheus, datadog
-from benchmarks.tables import Table
+from benchmarks.runner import Case, Measured, Scale, at_most, measure
+from tests.support import services
 
 pytestmark = pytest.mark.slow
 
-RIGHT = Call('metric("signups")', "signups")
+RIGHT = calls.PLAIN._replace(runs=10)
 
 
-@pytest.fixture(autouse=True)
-def briefly(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    monkeypatch.setattr(calls, "REPEATS", 2)
-    settings.APP_METRICS_BACKEND = keeping.PATH
+@pytest.fixture(scope="module")
+def world() -> Iterator[calls.World]:
+    with calls.world() as there:
+        yield there
 
 
-@pytest.fixture
-def world() -> Iterator[tuple[Any, Any]]:
-    """The names that statements use, and those to ask what was counted."""
-    prometheus, opentelemetry = Prometheus(), OpenTelemetry()
-    with datadog() as dogstatsd:
-        asked = dict(zip(calls.ASKED, (keeping.Ours(), prometheus, opentelemetry, dogstatsd), strict=True))
-        yield namespace(prometheus, opentelemetry, dogstatsd), asked
+@pytest.mark.parametrize("spec", calls.SPECS, ids=lambda spec: spec.name)
+def test_calls_count_like_their_peers(world: calls.World, spec: calls.Spec) -> None:
+    few = spec._replace(runs=min(spec.runs, 10), rounds=min(spec.rounds, 2))
+    assert [each.reference for each in calls.run(few, world, 1)] == list(spec.references)
 
 
-def test_calls_that_count_are_compared_with_every_peer(world: Any) -> None:
-    result = calls.run(Case("right", RIGHT, PLAIN, runs=10, threads=2), *world)
-    assert result.keys() == PLAIN.keys()
-    assert all(each["ratio"] > 0 for each in result.values())
-
-
-@pytest.mark.parametrize("who", [OURS, *PLAIN])
-def test_a_call_that_counts_nothing_makes_the_benchmark_fail(world: Any, who: str) -> None:
-    broken = {OURS: RIGHT, **PLAIN}
+@pytest.mark.parametrize("who", [calls.OURS, *RIGHT.references])
+def test_a_call_that_counts_nothing_makes_the_benchmark_fail(world: calls.World, who: str) -> None:
+    broken = {calls.OURS: RIGHT.ours, **RIGHT.references}
     broken[who] = broken[who]._replace(statement="pass")
-    case = Case("broken", broken.pop(OURS), broken, runs=10)
-    with pytest.raises(AssertionError, match=f"{who}, broken: 0.* instead of 30"):
-        calls.run(case, *world)
+    spec = RIGHT._replace(name="broken", ours=broken.pop(calls.OURS), references=broken)
+    with pytest.raises(AssertionError, match=f"{who}, broken: 0.* instead of 20"):
+        calls.run(spec, world, 1)
 
 
-def test_a_call_that_counts_while_disabled_makes_the_benchmark_fail(world: Any) -> None:
-    case = Case("disabled", RIGHT, {PROMETHEUS: PLAIN[PROMETHEUS]}, runs=10, disabled=True)
-    with pytest.raises(AssertionError, match=r"prometheus_client, disabled: 30.* instead of 0"):
-        calls.run(case, *world)
+def test_a_call_that_counts_while_disabled_makes_the_benchmark_fail(world: calls.World) -> None:
+    with pytest.raises(AssertionError, match=r"prometheus_client, metric\(slug\): 20.* instead of 0"):
+        calls.run(RIGHT._replace(disabled=True), world, 1)
 
 
-def test_a_benchmark_that_fails_fails_the_run_and_leaves_no_earlier_result(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "missing.json").write_text("{}")
-    monkeypatch.setattr(benchmarks, "RESULTS", tmp_path)
-    assert benchmarks.main("missing") == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_every_named_benchmark_can_be_run() -> None:
-    assert [name for name in benchmarks.BENCHMARKS if not (measuring.RESULTS.parent / f"{name}.py").exists()] == []
-
-
-def test_a_ratio_is_the_median_of_the_repeats_ratios() -> None:
-    result = measuring.compare([1, 2, 3, 40, 5], [1, 1, 1, 1, 10])
-    assert (result["ratio_from"], result["ratio"], result["ratio_to"]) == (1, 2, 3)
-    assert (result["seconds"], result["reference_seconds"]) == (3, 1)
-
-
-@pytest.mark.parametrize(("limit", "said"), [(2, "met"), (1.9, "not met")])
-def test_a_limit_is_met_by_a_median_that_does_not_exceed_it(limit: float, said: str) -> None:
-    found = measuring.held("what", "against", measuring.compare([1, 2, 3], [1, 1, 1]), limit)
-    assert measuring.verdict(found) == said
-
-
-def test_results_name_versions_and_machine_but_not_its_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
-    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
-    measuring.save("one", tables=[Table("Title", ["what", "ns"], [["call", "1"]])], results={})
-    text = (tmp_path / "one.json").read_text()
-    saved = json.loads(text)
-    assert {"python", "django", "SQLite"} <= saved["versions"].keys()
-    assert {"processor", "cores", "memory_gib"} <= saved["machine"].keys()
-    assert f'"{socket.gethostname()}"' not in text
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        (middleware.JUDGED, "django-app-metrics: {} instead of"),
-        (middleware.REFERENCE, "django-prometheus: 0 instead of 3"),
-        (middleware.BY_OPENTELEMETRY, "OpenTelemetry: 0 instead of 3"),
-    ],
-)
-def test_requests_that_nobody_counted_make_the_benchmark_fail(name: str, said: str) -> None:
-    with pytest.raises(AssertionError, match=said):
-        middleware.check({("WSGI", name): 3}, OpenTelemetry())
+# The sites whose packages the tests have.
+SITES = [name for name, site in middleware.SITES.items() if site.middlewares in ([], middleware.OURS)]
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("server", serving.SERVERS)
-def test_a_page_that_says_something_else_makes_the_benchmark_fail(settings: Any, server: str) -> None:
-    settings.ROOT_URLCONF = "tests.support.request_urls"
-    with pytest.raises(AssertionError, match="The page says b'quiet'"):
-        serving.SERVERS[server](serving.handlers([])[server], "/quiet/", 1)
+@pytest.mark.parametrize("kind", ["WSGI", "ASGI"])
+def test_requests_are_counted_and_are_one_statement_at_most(kind: str) -> None:
+    table = middleware.added(kind, SITES, peers.OpenTelemetry(), Scale.TINY)
+    statements = {each.case.name: each.case.facts["statements"] for each in table.measured}
+    assert statements[middleware.JUDGED] == 1
+    assert statements["middleware"] == 0
 
 
-@pytest.mark.parametrize(("answered", "counted", "counts"), [(3, 0, True), (3, 2, True), (3, 100, True), (3, 3, False)])
-def test_a_server_that_counts_wrongly_makes_the_benchmark_fail(answered: int, counted: int, counts: bool) -> None:
-    subject = variants.Subject({}, lambda: counted, counts)
-    with pytest.raises(load.Broken, match=f"db counted {counted} requests where {answered} were answered"):
-        server.check("db", subject, [{"answered": answered}])
+@pytest.mark.django_db(transaction=True)
+def test_memory_of_requests_is_measured() -> None:
+    table = middleware.memory(SITES[:3], peers.OpenTelemetry(), Scale.TINY)
+    assert [each.case.name for each in table.measured] == SITES[:3]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", [middleware.JUDGED, middleware.REFERENCE, "OpenTelemetry"])
+def test_requests_that_nobody_counted_make_the_benchmark_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = middleware.SITES[name]
+    monkeypatch.setitem(middleware.SITES, name, site._replace(middlewares=[]))
+    bench = middleware.Bench(name, "WSGI", peers.OpenTelemetry())
+    bench.medians()
+    bench.site = site
+    bench._before = bench._counted()
+    with pytest.raises(AssertionError, match=r"0(\.0)? instead of 40"):
+        bench.check()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_batches_reach_every_database(transactional_database: str) -> None:
+    kinds = {alias: kind for kind, alias in runner.DATABASES.items()}
+    to = writing.Writing(1, 2)
+    assert len(to.database(kinds[transactional_database], transactional_database, 10)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_batches_reach_redis_celery_and_the_buffer() -> None:
+    if "redis" in services.missing or services.variable("redis") not in main.os.environ:
+        pytest.skip("redis: no server was started")
+    to = writing.Writing(1, 2)
+    assert len([*to.redis(10), *to.celery(), *to.buffer()]) == 4
+    assert writing.bring(10) > 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_that_was_lost_makes_the_benchmark_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "writing", lambda write, slugs: lambda: None)
+    with pytest.raises(AssertionError, match=r"sqlite: .*'slug-': 0.* instead of .*'slug-': 4"):
+        writing.Writing(1, 2).database("sqlite", "default", 1)
+
+
+def test_an_aggregation_and_one_by_hand_add_up_what_was_put_in(transactional_database: str) -> None:
+    shape = items.Shape(10, 1)
+    items.prepare(transactional_database, shape)
+    measured = aggregation.aggregated("a database", transactional_database, shape, 10_000, True, Scale.TINY)
+    table = aggregation.aggregations(measured, [aggregation.grown(measured[0], measured[0])])
+    assert len(table.cells()["rows"]) == 1
+    assert [limit["what"] for limit in table.limits()] == ["aggregating 10,000 items of 10 keys, a database"] * 2
+
+
+def test_writers_beside_an_aggregation_lose_nothing(transactional_database: str) -> None:
+    assert aggregation.waits(transactional_database, "alone", 10_000, 0.5)["writes"] > 0
 
 
 @pytest.mark.parametrize(
-    ("found", "said"), [({}, "None instead of 1"), ({"a": 2}, "2 inst"), ({"a": 1, "b": 1}, "1 inst")]
+    ("found", "error"), [({}, "None instead of 1"), ({"a": 2}, "2 inst"), ({"a": 1, "b": 1}, "1 inst")]
 )
-def test_totals_that_are_not_what_was_put_in_make_the_benchmark_fail(found: Any, said: str) -> None:
-    with pytest.raises(AssertionError, match=said):
+def test_totals_that_are_not_what_was_put_in_make_the_benchmark_fail(found: Any, error: str) -> None:
+    with pytest.raises(AssertionError, match=error):
         aggregation.check("sqlite", found, {"a": 1})
 
 
 @pytest.mark.django_db
 def test_events_that_a_writer_lost_make_the_benchmark_fail() -> None:
     with pytest.raises(AssertionError, match="default, 2026-11-23: 0 instead of 3"):
-        aggregation.check_events("default", writing.DAY, writing.EVENTS)
+        aggregation.check_events("default", process.DAY, process.EVENTS)
+
+
+@pytest.mark.parametrize(("answered", "counted", "loads"), [(3, 0, 1), (3, 2, 1), (3, 100, 1), (0, 3, 0)])
+def test_a_server_that_counts_wrongly_makes_the_benchmark_fail(answered: int, counted: int, loads: int) -> None:
+    with pytest.raises(AssertionError, match=f"db counted {counted} requests where {answered} were answered"):
+        server.check("db", counted, answered, loads)
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_a_server_counts_the_requests_of_every_variant(tmp_path: Any) -> None:
+    names = [server.BASELINE, "db", server.BY_HAND]
+    table = server.requests("the home page on sqlite", "sqlite", "/", names, tmp_path, 1, 1)
+    assert [each.case.name for each in table.measured] == names
+
+
+@pytest.mark.django_db
+def test_trends_of_any_number_of_metrics_are_two_queries() -> None:
+    reading.fill(3, 1)
+    for metrics in (2, 3):
+        (measured,) = measure([reading.trends_case(metrics, "trends")], 1)
+        assert [limit["met"] for limit in measured.limits()] == [True]
+
+
+@pytest.mark.django_db
+def test_a_report_says_of_its_weeks_what_the_statement_by_hand_says() -> None:
+    table = reading.reports(2, 1, repeats=1)
+    assert [row[-1] for row in table.cells()["rows"]] == ["2", ""]
+
+
+def test_the_dashboard_shows_its_pages_within_their_queries(transactional_database: str) -> None:
+    if connections[transactional_database].vendor != "postgresql":
+        pytest.skip("it is measured on PostgreSQL")
+    with freeze_time(history.NOW):
+        history.fill(transactional_database, 10, 1)
+        table = dashboard.dashboard(transactional_database, "10 metrics", 10, 1)
+    assert all(each.case.facts["queries"] <= each.case.facts["most"] for each in table.measured)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_never_answers_is_left_alone() -> None:
+    measured = outages.silent("Redis", outages.BROKERS["Redis"], 1, 2)
+    assert [len(each.values()) for each in measured] == [3, 2]
+
+
+def compared(mine: list[float], others: list[float]) -> Measured:
+    case = Case("mine", lambda: 0, limits={"others": at_most(2)})
+    samples = {name: [{"seconds": each} for each in times] for name, times in {"mine": mine, "others": others}.items()}
+    return Measured(case, "others", samples)
+
+
+def test_a_ratio_is_the_median_of_the_repeats_ratios() -> None:
+    measured = compared([1, 2, 3, 40, 5], [1, 1, 1, 1, 10])
+    assert measured.ratio == (1, 2, 3)
+    assert (measured.median(), measured.median(who="others")) == (3, 1)
+
+
+@pytest.mark.parametrize(("longest", "met"), [(2, True), (2.1, False)])
+def test_a_limit_is_met_by_a_median_that_does_not_exceed_it(longest: float, met: bool) -> None:
+    (limit,) = compared([1, longest, 3], [1, 1, 1]).limits()
+    assert limit["met"] is met
+
+
+def test_a_benchmark_that_fails_fails_the_run_and_leaves_no_earlier_result(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "missing.json").write_text("{}")
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    assert main.main("missing") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.django_db
+def test_results_hold_tables_versions_and_the_machine_but_not_its_name(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "RESULTS", tmp_path)
+    monkeypatch.setattr(
+        outages, "tables", lambda scale: [runner.Table("Title", [runner.name("a")], [compared([1], [1])])]
+    )
+    runner.run("outages", Scale.TINY)
+    text = (tmp_path / "outages.json").read_text()
+    saved = json.loads(text)
+    assert {"python", "django", "SQLite"} <= saved["versions"].keys()
+    assert {"processor", "cores", "memory"} <= saved["machine"].keys()
+    assert saved["tables"] == [{"title": "Title", "columns": ["a"], "rows": [["mine"]]}]
+    assert f'"{socket.gethostname()}"' not in text
 
 
 def test_results_replace_their_own_block_of_the_page() -> None:
-    page = "".join(f"{name}:\n<!-- results: {name} -->\nold\n<!-- end of results -->\n" for name in ("one", "two"))
-    expected = page.replace("one -->\nold", "one -->\n1").replace("two -->\nold", "two -->\n2")
-    assert document.filled(page, {"one": "1\n", "two": "2\n"}) == expected
+    text = "".join(f"{name}:\n<!-- results: {name} -->\nold\n<!-- end of results -->\n" for name in ("one", "two"))
+    expected = text.replace("one -->\nold", "one -->\n1").replace("two -->\nold", "two -->\n2")
+    assert page.filled(text, {"one": "1\n", "two": "2\n"}) == expected
 
 
 def test_the_page_shows_the_results_of_every_benchmark() -> None:
-    names = {found[1] for found in document.BLOCK.finditer(document.PAGE.read_text())}
+    names = {found[1] for found in page.BLOCK.finditer(page.PAGE.read_text())}
     assert names == {"limits", "facts", *benchmarks.BENCHMARKS}
 
 
 def test_the_page_is_not_filled_by_the_results_of_a_few_benchmarks(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(document, "RESULTS", tmp_path)
-    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
-    monkeypatch.setattr(document, "PAGE", tmp_path / "page.md")
-    measuring.save("calls")
-    assert document.main() == 1
-    assert not document.PAGE.exists()
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    (tmp_path / "calls.json").write_text(
+        json.dumps({"machine": dict.fromkeys(["processor", "cores", "memory", "system"]), "versions": {}})
+    )
+    assert page.main() == 1
+    assert not page.PAGE.exists()

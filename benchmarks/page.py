@@ -1,0 +1,73 @@
+"""Tables as text and as Markdown, and docs/performance.md: `python -m benchmarks.page` fills in the latest results.
+
+Each benchmark has a block from `<!-- results: NAME -->` to `<!-- end of results -->`; the block `limits` holds the
+numbers to hold, and `facts` the machine and the versions. All benchmarks must have run with the same facts.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import BENCHMARKS, RESULTS
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+BLOCK = re.compile(r"(?<=<!-- results: )(\w+)( -->\n).*?(?=<!-- end of results -->)", re.DOTALL)
+
+
+def main() -> int:
+    files = [RESULTS / f"{name}.json" for name in BENCHMARKS]
+    results = {file.stem: json.loads(file.read_text()) for file in files if file.exists()}
+    facts = {facts_text(each) for each in results.values()}
+    if len(results) < len(files) or len(facts) != 1:
+        print("Results are missing, or come from different machines or versions: run `make bench` first.")
+        return 1
+    blocks = {"limits": markdown(**limits_table(results.values())), "facts": facts.pop()}
+    blocks |= {name: results_text(name, each) for name, each in results.items()}
+    PAGE.write_text(filled(PAGE.read_text(), blocks))
+    return 0
+
+
+def filled(page: str, blocks: Mapping[str, str]) -> str:
+    """Return a page with its blocks replaced."""
+    return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{blocks[found[1]]}", page)
+
+
+def results_text(name: str, results: Mapping[str, Any]) -> str:
+    scale = "FULL=1 " if results["scale"] == "FULL" else ""
+    command = f'`make bench {scale}ARGS="{name}"`, {results["date"]}.'
+    return "\n".join([command, "", *(markdown(**table) for table in results["tables"])])
+
+
+def limits_table(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    limits = [limit for each in results for limit in each["limits"]]
+    rows = [[each["what"], each["against"], each["found"], each["limit"], verdict(each)] for each in limits]
+    return {"title": "Numbers to hold", "columns": ["what", "against", "found", "at most", ""], "rows": rows}
+
+
+def verdict(limit: Mapping[str, Any]) -> str:
+    return "met" if limit["met"] else "not met"
+
+
+def facts_text(results: Mapping[str, Any]) -> str:
+    machine, versions = results["machine"], results["versions"]
+    programs = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}; {programs}.\n"
+
+
+def text(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    return "\n".join([title, *aligned, ""])
+
+
+def markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join([f"{title}:", "", *(f"| {' | '.join(row)} |" for row in [columns, rule, *rows]), ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""The one way to measure: cases run in turn, must have counted, and become a table.
+
+A figure is a ratio within one run: a subject and its references run alternately, each repeat gives a ratio, and the
+median of these is shown with the bounds of their middle half.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import IntEnum
+from functools import cached_property
+from importlib import import_module
+from random import Random
+from typing import Any, NamedTuple
+
+from django.db import connections
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from freezegun import api as freezegun
+
+from tests.support import services
+
+from . import RESULTS
+from .machine import machine, versions
+from .page import text, verdict
+
+DATABASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
+
+# One run returns its seconds, or several numbers by name.
+Subject = Callable[[], float | Mapping[str, float]]
+
+
+class Scale(IntEnum):
+    """How much a run measures: TINY is for tests of the benchmarks, whose clocks mean nothing."""
+
+    TINY, SHORT, FULL = range(3)
+
+    def of(self, tiny: Any, short: Any, full: Any) -> Any:
+        return (tiny, short, full)[self]
+
+
+class Limit(NamedTuple):
+    """A number to hold: its text, what was found, and whether that meets it."""
+
+    text: str
+    found: Callable[["Measured"], str]
+    met: Callable[["Measured"], bool]
+    what: str = ""
+    against: str = ""
+
+    def judge(self, measured: "Measured") -> dict[str, Any]:
+        what, against = self.what or measured.case.name, self.against or measured.reference or "-"
+        met = bool(self.met(measured))
+        return {"what": what, "against": against, "found": self.found(measured), "limit": self.text, "met": met}
+
+
+def at_most(ratio: float, *, what: str = "", against: str = "") -> Limit:
+    """Hold the median ratio to the reference."""
+    return Limit(f"{ratio:g}×", ratio_text, lambda measured: measured.ratio[1] <= ratio, what, against)
+
+
+def ratio_text(measured: "Measured") -> str:
+    low, ratio, high = measured.ratio
+    return f"{ratio:.2f}× ({low:.2f}–{high:.2f})"
+
+
+class Case(NamedTuple):
+    """One subject beside its references.
+
+    `check` gets the number of runs, and raises AssertionError unless subject and references counted them all.
+    `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios compare, and `less`
+    names, for a subject or reference, the one whose numbers are subtracted in each repeat.
+    """
+
+    name: str
+    subject: Subject
+    references: Mapping[str, Subject] = {}
+    check: Callable[[int], None] = lambda runs: None
+    limits: Mapping[str, Limit] = {}
+    key: str = "seconds"
+    less: Mapping[str, str] = {}
+    facts: Mapping[str, Any] = {}
+
+
+class Measured:
+    """The repeats of a case beside one of its references, or "" beside none."""
+
+    def __init__(self, case: Case, reference: str, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+        self.case, self.reference, self._samples = case, reference, samples
+
+    def values(self, key: str = "seconds", who: str = "") -> list[float]:
+        """Return the number of each repeat, of the subject unless a reference is named."""
+        who = who or self.case.name
+        values = [sample[key] for sample in self._samples[who]]
+        if who not in self.case.less:
+            return values
+        return [one - plain[key] for one, plain in zip(values, self._samples[self.case.less[who]], strict=True)]
+
+    def median(self, key: str = "seconds", who: str = "") -> float:
+        return statistics.median(self.values(key, who))
+
+    @cached_property
+    def ratio(self) -> tuple[float, float, float]:
+        """The ratio to the reference between its bounds.
+
+        A difference of one repeat may be nothing: of differences it is the ratio of their medians, and NaN where the
+        reference adds nothing measurable.
+        """
+        mine, others = self.values(self.case.key), self.values(self.case.key, self.reference)
+        if not self.case.less:
+            return middle([one / other for one, other in zip(mine, others, strict=True)])
+        (low, median, high), (least, reference, most) = middle(mine), middle(others)
+        if least <= 0:
+            return (math.nan,) * 3
+        return min(low / least, low / most), median / reference, max(high / least, high / most)
+
+    def limits(self) -> list[dict[str, Any]]:
+        limit = self.case.limits.get(self.reference)
+        return [limit.judge(self)] if limit else []
+
+
+def middle(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the bounds of the middle half around the median; of fewer than four values, all of them."""
+    if len(values) < 4:
+        return min(values), statistics.median(values), max(values)
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, median, high
+
+
+def measure(
+    cases: Sequence[Case], repeats: int, *, beside: Mapping[str, Subject] | None = None, warm: int = 1
+) -> list[Measured]:
+    """Run cases, their references and the subjects `beside` them in turn, check them, and return the results.
+
+    Each round has an order of its own, so that the aftermath of one subject hits no particular other one. The first
+    `warm` rounds only warm up; checks count them.
+    """
+    subjects: dict[str, Subject] = dict(beside or {})
+    for case in cases:
+        subjects |= {case.name: case.subject, **case.references}
+    samples: dict[str, list[Mapping[str, float]]] = {name: [] for name in subjects}
+    random = Random(1)
+    for _ in range(warm + repeats):
+        for name in random.sample(list(subjects), len(subjects)):
+            found = subjects[name]()
+            samples[name].append(found if isinstance(found, Mapping) else {"seconds": found})
+    for case in cases:
+        case.check(warm + repeats)
+    kept = {name: each[warm:] for name, each in samples.items()}
+    return [Measured(case, reference, kept) for case in cases for reference in case.references or [""]]
+
+
+# A title, and the text of a cell.
+Column = tuple[str, Callable[[Measured], str]]
+
+
+class Table(NamedTuple):
+    """Measured cases as rows; the limits of `judged`, by default the same cases, go to the numbers to hold."""
+
+    title: str
+    columns: Sequence[Column]
+    measured: Sequence[Measured]
+    judged: Sequence[Measured] | None = None
+
+    def cells(self) -> dict[str, Any]:
+        rows = [[cell(each) for _, cell in self.columns] for each in self.measured]
+        return {"title": self.title, "columns": [title for title, _ in self.columns], "rows": rows}
+
+    def limits(self) -> list[dict[str, Any]]:
+        judged = self.measured if self.judged is None else self.judged
+        return [limit for each in judged for limit in each.limits()]
+
+
+def name(title: str = "") -> Column:
+    return title, lambda measured: measured.case.name
+
+
+def fact(title: str, key: str, text: str = "{}") -> Column:
+    return title, lambda measured: text.format(measured.case.facts[key]) if key in measured.case.facts else ""
+
+
+def number(title: str, key: str = "seconds", *, unit: float = 1, digits: int = 0) -> Column:
+    return title, lambda measured: f"{measured.median(key) * unit:,.{digits}f}"
+
+
+def spread(key: str = "seconds", *, unit: float = 1, digits: int = 0) -> Column:
+    def cell(measured: Measured) -> str:
+        low, _, high = middle(measured.values(key))
+        return f"{low * unit:.{digits}f}–{high * unit:.{digits}f}"
+
+    return "spread", cell
+
+
+def reference(title: str, *, unit: float = 1, digits: int = 0) -> Column:
+    return title, compared(lambda each: f"{each.median(each.case.key, each.reference) * unit:,.{digits}f}")
+
+
+def compared(cell: Callable[[Measured], str]) -> Callable[[Measured], str]:
+    """Leave the cell of a case without a reference empty."""
+    return lambda measured: cell(measured) if measured.reference else ""
+
+
+def ratio(digits: int = 2) -> list[Column]:
+    return [
+        ("ratio", compared(lambda each: f"{each.ratio[1]:.{digits}f}×")),
+        ("spread", compared(lambda each: f"{each.ratio[0]:.{digits}f}–{each.ratio[2]:.{digits}f}")),
+    ]
+
+
+AT_MOST: Column = "at most", lambda each: "".join(f"{limit['limit']} {verdict(limit)}" for limit in each.limits())
+
+
+@contextmanager
+def database(kind: str) -> Iterator[str]:
+    """Create a test database, have the whole site use it, and yield its alias."""
+    alias = DATABASES[kind]
+    connections[alias].creation.create_test_db(verbosity=0, autoclobber=True)
+    with override_settings(APP_METRICS_DATABASE=alias, TEST_SITE_DATABASE=alias):
+        yield alias
+
+
+def available(*servers: str) -> list[str]:
+    """Return the servers that run, and print why the others do not; SQLite is no server."""
+    for server in services.missing.keys() & set(servers):
+        print(f"{server}: not measured, {services.missing[server]}")
+    return [server for server in servers if server not in services.missing]
+
+
+def clock(subject: Callable[[], Any]) -> float:
+    """Return the seconds of a call, also where freezegun has stopped the clocks."""
+    begin = freezegun.real_perf_counter()
+    subject()
+    return freezegun.real_perf_counter() - begin
+
+
+def statements(subject: Callable[[], Any], alias: str = "default") -> list[str]:
+    with CaptureQueriesContext(connections[alias]) as queries:
+        subject()
+    return [query["sql"] for query in queries]
+
+
+def expect(what: str, found: Any, expected: Any) -> None:
+    """Raise AssertionError where a subject or a reference did not do the work."""
+    if found != expected:
+        raise AssertionError(f"{what}: {found} instead of {expected}, so what was measured did not work.")
+
+
+def run(benchmark: str, scale: Scale) -> None:
+    """Run a benchmark, print its tables, and write them with the machine and the versions as JSON."""
+    tables, limits = [], []
+    for table in import_module(f"benchmarks.{benchmark}").tables(scale):
+        tables.append(table.cells())
+        limits += table.limits()
+        print(text(**tables[-1]), flush=True)
+    facts = {"date": datetime.now(UTC).date().isoformat(), "scale": scale.name, "versions": versions()}
+    results = {**facts, "machine": machine(), "tables": tables, "limits": limits}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{benchmark}.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
