@@ -81,8 +81,8 @@ def test_a_backend_is_made_anew_when_its_own_settings_change(settings):
         ("nowhere", "'nowhere' cannot be imported"),
         ("app_metrics.backends.nowhere", "cannot be imported"),
         ("app_metrics.backends.db.Nothing", "cannot be imported"),
-        ("app_metrics.core.summary.merge", "write"),
-        ("app_metrics.core.summary", "write"),
+        ("app_metrics.core.summary.merge", "derived from app_metrics.backends.MetricsBackend"),
+        ("app_metrics.core.summary", "derived from app_metrics.backends.MetricsBackend"),
     ],
 )
 def test_a_path_that_names_no_backend_says_so(settings, path, message):

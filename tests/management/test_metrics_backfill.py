@@ -148,7 +148,7 @@ def test_model_field_and_num_may_be_given(transactional_database):
         (["orders", "--num=1"], "Give --model and --field together"),
         (["orders", "--model=testapp.Odrer", "--field=day"], "names no installed model. Did you mean 'testapp.Order'?"),
         (["orders", "--model=testapp.Order", "--field=dya"], "Did you mean 'day'?"),
-        (["orders", "--model=testapp.Order", "--field=plan"], "refers to 'plan', which is no date field"),
+        (["orders", "--model=testapp.Order", "--field=plan"], "refers to 'plan', which is not a date field"),
         (["orders", "--model=testapp.Order", "--field=day", "--num=nmu"], "refers to 'nmu'"),
         (["no slug", "--model=testapp.Order", "--field=day"], "has a bad slug"),
     ],
