@@ -22,8 +22,10 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
-# A pyenv shim runs only the versions chosen here.
-os.environ.setdefault("PYENV_VERSION", ":".join(DJANGO))
+# A pyenv shim runs only the versions named in PYENV_VERSION, and the shim that runs `make` names just its own.
+PYENV_VERSIONS = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+if installed := [version for version in DJANGO if any(PYENV_VERSIONS.glob(f"{version}.*"))]:
+    os.environ["PYENV_VERSION"] = ":".join(installed)
 
 
 @nox.session(python=list(DJANGO))
