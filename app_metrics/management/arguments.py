@@ -5,7 +5,7 @@ from ..core.periods import FIRST_YEAR
 
 
 def parse_date(text: str) -> date:
-    """Return the date that an option names. Raises ArgumentTypeError, which argparse shows."""
+    """Return the date in an option. Raises ArgumentTypeError, which argparse shows to the user."""
     try:
         day = date.fromisoformat(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What the commands share that tell somebody: alerts, and the mails planned about them and about milestones."""
+"""Functions of the commands that evaluate alerts or send mails."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from .output import counted, fitting
 
 
 def evaluate_alerts(command: BaseCommand, verbosity: int) -> int:
-    """Write a line per change that was told, and one per failure to the error output; return how many failed."""
+    """Evaluate the alerts; write a line per reported change, and one per failure to stderr; return how many failed."""
     try:
         done = check_alerts()
     except DatabaseError as error:
@@ -31,7 +31,7 @@ def evaluate_alerts(command: BaseCommand, verbosity: int) -> int:
 
 
 def mail_notices(command: BaseCommand, verbosity: int) -> int:
-    """Send the planned notices, with a line to the error output for each problem; return how many there were."""
+    """Send the planned notices; write a line per problem to stderr; return the number of problems."""
     outcome = send_notices()
     write_problems(command, [outcome])
     if verbosity and outcome.sent:
@@ -46,7 +46,7 @@ def write_problems(command: BaseCommand, outcomes: Iterable[Outcome]) -> None:
 
 
 def end(*, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
-    """Raise CommandError where something could not be brought, alerts failed, or mails did."""
+    """Raise CommandError if pending batches could not be moved, alerts failed, or mails failed or are undecided."""
     said = []
     if failures:
         said.append("Not all that waits elsewhere could be brought; the next run tries again.")

@@ -1,18 +1,18 @@
-"""What commands write: English with the right plural, and no character that a terminal or file cannot hold."""
+"""Text for the output of commands: plurals, and characters that the stream can encode."""
 
 from typing import Any
 
-# What stands for signs of our own where they cannot be written.
+# Replacements for special characters in our own texts, for streams that cannot encode them.
 PLAIN = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "…": "...", "µ": "u"})
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number and what it is of, with an "s" unless it is one."""
+    """Return a number and a noun, with an "s" unless the number is 1."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def can_hold(stream: Any, text: str) -> bool:
-    """Return whether a command's stream has an encoding that knows all of a text."""
+    """Return whether a command's stream can encode a text."""
     try:
         text.encode(_encoding(stream))
     except UnicodeEncodeError:
@@ -21,7 +21,7 @@ def can_hold(stream: Any, text: str) -> bool:
 
 
 def fitting(stream: Any, text: str) -> str:
-    """Return a text as a command's stream can hold it, with "?" for what it cannot."""
+    """Return a text with replacements, or "?", for the characters that a command's stream cannot encode."""
     if can_hold(stream, text):
         return text
     encoding = _encoding(stream)
@@ -29,5 +29,5 @@ def fitting(stream: Any, text: str) -> str:
 
 
 def _encoding(stream: Any) -> str:
-    # What Django's wrapper wraps: the wrapper itself says None. A StringIO says so, too, and holds everything.
+    # `_out` is the stream inside Django's OutputWrapper, whose own encoding is None. That of a StringIO is None too.
     return getattr(stream._out, "encoding", None) or "utf-8"

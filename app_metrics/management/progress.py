@@ -1,4 +1,4 @@
-"""How a command shows that it gets on: a bar on a terminal where tqdm is installed, plain lines elsewhere."""
+"""Show the progress of a command: a bar on a terminal if tqdm is installed, otherwise plain lines."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from .output import counted
 
 @contextmanager
 def progress(stream: Any, total: int, thing: str, done: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of things that were done since the last call.
+    """Yield a function to call with the number of things done since the last call.
 
-    `thing` names one of what is counted, as in "item"; `done` what happens to them, as in "aggregated".
+    `thing` is a noun in the singular, such as "item"; `done` says what happens to the things, such as "aggregated".
     """
     if stream.isatty() and (bar := _bar(stream, total, f"{thing}s")) is not None:
         with bar:
@@ -21,7 +21,7 @@ def progress(stream: Any, total: int, thing: str, done: str) -> Iterator[Callabl
 
 
 def _lines(stream: Any, total: int, text: str) -> Callable[[int], None]:
-    """Write a line for every tenth."""
+    """Return a function that writes a line after every tenth of the total."""
     count = reported = 0
 
     def advance(number: int) -> None:
@@ -39,5 +39,5 @@ def _bar(stream: Any, total: int, things: str) -> Any:
         from tqdm import tqdm
     except ImportError:
         return None
-    # What Django's wrapper wraps: the wrapper itself ends every write with a new line, and the bar draws over its own.
+    # `_out` is the stream inside Django's OutputWrapper, which would end every update of the bar with a newline.
     return tqdm(total=total, unit=f" {things}", file=stream._out)

@@ -1,4 +1,4 @@
-"""What the commands share that read the tables a metric is counted by."""
+"""Options and messages of the commands that read the source tables of metrics."""
 
 from argparse import ArgumentParser
 from decimal import Decimal, InvalidOperation
@@ -16,7 +16,7 @@ def add_source_arguments(parser: ArgumentParser) -> None:
 
 
 def named_source(slug: str, options: dict[str, Any]) -> Source:
-    """Return what the options or the settings count a metric by. Raises CommandError."""
+    """Return the source of a metric from the options, or else from the settings. Raises CommandError."""
     model, field, num = options["model"], options["field"], options["num"]
     if bool(model) != bool(field) or (num is not None and not model):
         raise CommandError("Give --model and --field together, and --num only with them.")
@@ -27,14 +27,14 @@ def named_source(slug: str, options: dict[str, Any]) -> Source:
 
 
 def left_out_undated(number: int) -> str:
-    """Return a clause on rows without a date."""
+    """Return a clause about rows without a date."""
     if number == 1:
         return "1 row has no date at which anything can be recorded; it was left out"
     return f"{number} rows have no date at which anything can be recorded; they were left out"
 
 
 def _number(text: str | None) -> Any:
-    """Return a number, or the text where it is a path."""
+    """Return a text as a number, or unchanged if it is a path; None if there is none."""
     try:
         return Decimal(text) if text else None
     except InvalidOperation:

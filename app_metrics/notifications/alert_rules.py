@@ -41,7 +41,7 @@ class AlertRule:
     quiet: timedelta
 
     def fires(self, value: Number | None, base: Fraction | None) -> bool | None:
-        """Return whether the alert fires for a value; None where there is nothing to compare."""
+        """Return whether the alert fires for a value; None if there is nothing to compare."""
         if value is None:
             return None
         if self.test != CHANGE:

@@ -36,7 +36,7 @@ from .notices import plan_notices, send
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
 
-# The base of a change is the mean of so many previous weeks.
+# The base of a change is the mean of this many previous weeks.
 WEEKS = 4
 
 _MEAN = Context(prec=100)

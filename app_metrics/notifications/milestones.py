@@ -34,8 +34,8 @@ SETTING = "APP_METRICS_MILESTONES"
 RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
 EXAMPLE = '{"items_sold": [1_000_000]}'
 KEYS = ("at", "every", "recipients")
-# Multiples of `every` that one jump of a total announces at most, the latest ones: a number recorded by mistake must
-# not create endless rows and mails.
+# One jump of a total announces at most this many multiples of `every`, the latest ones: a number recorded by mistake
+# must not create endless rows and mails.
 MOST = 100
 
 
@@ -81,7 +81,7 @@ def _compile(entry: SettingReader, value: Any) -> MilestoneRule:
 
 
 def remember() -> None:
-    """Store the marks of metrics that have milestones but no mark: their present totals are not announced.
+    """Store a mark for each metric that has milestones but no mark, so that its present total is not announced.
 
     Call it before items are aggregated.
     """
@@ -95,12 +95,12 @@ def remember() -> None:
 
 
 def raise_mark(slug: str, number: Number) -> None:
-    """Raise the mark of a metric by a number that is added for the past: that is not announced.
+    """Raise the mark of a metric by a number that is added for the past, so that it is not announced.
 
     Call it in the transaction that adds the number.
     """
     marks = HighWaterMark.objects.filter(slug=slug)
-    # The first update only locks the row: SQLite cannot add exact decimals, so the sum is made here.
+    # The first update only locks the row: SQLite cannot add exact decimals, so they are added here.
     if number > 0 and marks.update(total=F("total")):
         marks.update(total=add(marks.values_list("total", flat=True).get(), number))
 

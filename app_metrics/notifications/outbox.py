@@ -28,7 +28,7 @@ from ..models import Notice, OutgoingMail
 from ..models.reports import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, WAITING
 from ..storage.transactions import retried
 
-# How long a sender may take for one mail. An older claim is that of a sender that stopped.
+# How long a sender may take for one mail. An older claim belongs to a sender that stopped.
 LONGEST_SENDING = timedelta(minutes=15)
 # How long a failed mail about a milestone or an alert is retried.
 NOTICES_FOR = timedelta(days=3)
@@ -38,9 +38,9 @@ STOPPED = gettext_noop("The sender stopped while it handed the mail over; it may
 # Seconds to wait for a mail server if EMAIL_TIMEOUT is not set.
 TIMEOUT = 60
 
-# SMTP's reply of a server that is closing the connection.
+# SMTP's reply code of a server that is closing the connection.
 SERVICE_CLOSING = 421
-# SMTP's replies that refuse a message, for now or for good.
+# SMTP's reply codes that refuse a message, temporarily or permanently.
 REFUSED = range(400, 600)
 # The exact types that smtplib raises at any stage if a connection breaks or a reply is malformed.
 BROKEN_CONNECTION = (smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
@@ -51,7 +51,7 @@ class Skip(Exception):
 
 
 class DataCommand:
-    """Watches for SMTP's DATA command, from which on a broken connection may hide that the server accepted a mail."""
+    """Watches for SMTP's DATA command: if the connection breaks after it, the server may have accepted the mail."""
 
     has_begun = is_hidden = False
 
@@ -111,7 +111,7 @@ class Outbox:
             self._close()
 
     def post(self, rows: Iterable[OutgoingMail], write: Callable[[Any], EmailMessage]) -> None:
-        """Send the mails of waiting and failed rows. `write` returns a row's message, or raises Skip."""
+        """Send the mails of pending and failed rows. `write` returns a row's message, or raises Skip."""
         for row in rows:
             try:
                 message = write(row)
@@ -126,7 +126,7 @@ class Outbox:
                     self._send(row, message)
 
     def expire(self, rows: Any) -> None:
-        """Mark rows as undecided that a sender claimed and did not finish."""
+        """Mark rows as undecided if a sender claimed them and did not finish."""
         for row in rows.filter(status=SENDING, claimed_at__lt=timezone.now() - LONGEST_SENDING):
             if _mark(row, (SENDING,), UNDECIDED, STOPPED):
                 self._complain(row, STOPPED)
@@ -183,8 +183,9 @@ class Outbox:
     def _is_undecided(self, error: Exception) -> bool:
         """Return whether the server may have accepted the message although it did not confirm that (RFC 1047).
 
-        It may have from the DATA command on, unless its reply refuses the message. If the backend hides its SMTP
-        connection, it may have whenever that breaks. A backend that does not use smtplib has sent nothing if it raises.
+        This is possible after the DATA command, unless the reply refuses the message. If the backend hides its SMTP
+        connection, it is possible whenever the connection breaks. A backend without smtplib that raises has sent
+        nothing.
         """
         if isinstance(error, smtplib.SMTPDataError):
             return error.smtp_code not in REFUSED
@@ -263,7 +264,7 @@ def _notice(notice: Notice) -> EmailMessage:
 
 
 def _claim(row: OutgoingMail, address: str) -> bool:
-    """Take a row for this sender alone."""
+    """Claim a row for this sender; return whether that succeeded."""
     values = {"claimed_at": timezone.now(), "attempts": F("attempts") + 1, "address": address}
     return bool(_mark(row, (WAITING, FAILED), SENDING, "", **values))
 

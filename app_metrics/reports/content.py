@@ -1,4 +1,4 @@
-"""What a report says: the figures of a metric set about one closed period. Data only; `rendering` writes it out."""
+"""The content of a report: the numbers of a metric set for one closed period. Data only; `rendering` formats it."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from ..models import Metric, MetricSet, Milestone
 from ..models.queries import QuerySources, across_labels, fold
 from ..trending import Trend, spans_of, trend
 
-# How many periods the picture of each metric shows, the reported one included.
+# How many periods the chart of each metric shows, including the reported one.
 PICTURED = {DAY: 14, WEEK: 12, MONTH: 12}
 Found = Mapping[tuple[str, str, Hashable], Summary]
 
@@ -25,14 +25,14 @@ TOP_VALUES = 5
 
 
 class Point(NamedTuple):
-    """One number of a series; None where a gauge or timer recorded nothing."""
+    """One point of a series; its value is None if a gauge or timer recorded nothing."""
 
     start: date
     value: Number | None
 
 
 class Reached(NamedTuple):
-    """A milestone of a metric, and the all-time total and moment at which it was seen."""
+    """A milestone that a metric reached, and the all-time total and the time at which that was noticed."""
 
     metric: Metric
     value: Number
@@ -41,7 +41,7 @@ class Reached(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The number of one value of a label, as of {"plan": "pro"}."""
+    """A metric's number for one value of a label, for example {"plan": "pro"}."""
 
     label: str
     value: str
@@ -50,11 +50,11 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a report says of one metric.
+    """The part of a report about one metric.
 
     `picture` holds the last 14 days, 12 weeks or 12 months. `best` and `worst` are the days with the highest and the
-    lowest number: of the reported week or month, or of the pictured days; None where all are alike. `shares` are the
-    largest values of each label.
+    lowest number in the reported week or month; in a daily report, the days in `picture`. Both are None if all days
+    are equal. `shares` holds the largest values of each label.
     """
 
     metric: Metric
@@ -76,7 +76,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is said of a metric set about the dates from `start` to `end`, both included."""
+    """The report of a metric set on the dates from `start` to `end`, both included."""
 
     metric_set: MetricSet
     period: Period
@@ -97,10 +97,10 @@ def build_report(
     day: date | None = None,
     milestones: Iterable[Milestone] = (),
 ) -> Report:
-    """Return the report of a set about the "day", "week" or "month" that holds `day` (default: the latest closed one).
+    """Return the report of a set on the "day", "week" or "month" that contains `day` (default: the latest closed one).
 
-    It names the given milestones of its metrics. The number of queries is constant. Raises ValueError for another
-    period.
+    It lists those of `milestones` that belong to its metrics. The number of queries is constant. Raises ValueError for
+    any other period.
     """
     if period not in PICTURED:
         raise ValueError(f"There are no reports about a {period!r}; choose one of {', '.join(PICTURED)}.")
@@ -119,7 +119,7 @@ def build_report(
 
 
 class _Builder:
-    """Lines from what was found of all metrics at once."""
+    """Builds the lines of a report from the summaries of all metrics."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ def _series(name: str, period: Period, starts: Iterable[date]) -> dict[Hashable,
 
 
 def _extremes(points: Iterable[Point]) -> tuple[Point | None, Point | None]:
-    """Return the points with the highest and the lowest number; of equal ones the first."""
+    """Return the first points with the highest and the lowest number; None for both if all are equal or missing."""
     known: list[Any] = [point for point in points if point.value is not None]
     if not known:
         return None, None

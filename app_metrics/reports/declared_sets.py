@@ -54,13 +54,12 @@ def compile_sets(value: Any) -> tuple[list[DeclaredSet], list[SettingError]]:
 def declare() -> None:
     """Copy the sets in the settings to metric sets. A set that is no longer in the settings stays, but is not sent.
 
-    Only metrics that exist belong to a set; others join once they are recorded. An entry with a mistake changes
-    nothing.
+    A set holds only metrics that exist already; others join once they are recorded. An invalid entry changes nothing.
     """
     named = settings.APP_METRICS_SETS
     if not isinstance(named, Mapping):  # E017: leave all sets as they are
         return
-    # One transaction per set: none waits for a second lock, so processes that do this at once cannot deadlock.
+    # One transaction per set: none waits for a second lock, so concurrent processes cannot deadlock.
     for each in compile_sets(named)[0]:
         retried(connections[settings.APP_METRICS_DATABASE], partial(_copy, each))
     dropped = dict.fromkeys(SENT_PERIODS.values(), False)
@@ -72,7 +71,7 @@ def declare_after_migrating(*, using: str, **kwargs: Any) -> None:
     """Copy the sets after `migrate`, so that the admin shows them before any report is sent."""
     if using != settings.APP_METRICS_DATABASE or router.db_for_write(MetricSet) != using:
         return
-    # A partial or backward migration has other tables; the next sending copies the sets anyway.
+    # After a partial or backward migration the tables may not fit; the next sending copies the sets anyway.
     with suppress(DatabaseError):
         declare()
 
@@ -80,7 +79,7 @@ def declare_after_migrating(*, using: str, **kwargs: Any) -> None:
 def _copy(declared: DeclaredSet) -> None:
     found = MetricSet.objects.filter(name=declared.name)
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        # Not update_or_create: it reads before it writes, which SQLite refuses beside another writer.
+        # Not update_or_create: it reads first, and SQLite then refuses the write if there is another writer.
         if not found.update(**declared.columns):
             MetricSet.objects.create(name=declared.name, **declared.columns)
         metric_set = found.get()
@@ -102,7 +101,7 @@ def _compile(entry: SettingReader, value: Any) -> DeclaredSet:
     sends = entry.items("send", value.get("send", ()), f"List {some_sends}.")
     if not metrics:
         raise entry.error("has no metrics", 'Add "metrics": ["…"], the slugs to report.')
-    # A set with neither recipients nor a schedule is only shown; with one of the two it could never be sent.
+    # A set with neither recipients nor a schedule is only shown; with only one of them it could never be sent.
     if recipients and not sends:
         raise entry.error("has recipients, but no send", f'Add "send": {some_sends}.')
     if sends and not recipients:

@@ -1,4 +1,4 @@
-"""Plan which reports are due, as one delivery for each recipient."""
+"""Plan the reports that are due, with one delivery per recipient."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,14 +16,15 @@ from ..models.reports import FAILED, SENT_PERIODS, WAITING
 from ..storage.transactions import retried
 from .recipients import recipients_of
 
-# How much later than it says a milestone may be committed, or how far clocks may differ, and it still is in a report.
+# A milestone still gets into a report if it is committed this long after its time, or if clocks differ by this much.
 LATEST_MILESTONE = timedelta(days=1)
 
 
 def plan(metric_set: MetricSet, as_of: date, *, force: bool = False) -> None:
-    """Make a delivery for every recipient of every report that is due on a date and was not planned before.
+    """Create a delivery to each recipient of every report that is due on `as_of` and not planned yet.
 
-    All kinds of reports move on, also those that the set does not send: what is turned on later begins with the next.
+    The schedules of all periods advance, even if the set does not send them: a period that is turned on later begins
+    with its next report. `force` plans the latest reports again.
     """
     connection = connections[settings.APP_METRICS_DATABASE]
     for period in SENT_PERIODS:
@@ -33,7 +34,7 @@ def plan(metric_set: MetricSet, as_of: date, *, force: bool = False) -> None:
 
 
 def due_deliveries(metric_set: MetricSet, as_of: date) -> Iterator[Delivery]:
-    """Yield what is to be sent now, the oldest first."""
+    """Yield the deliveries to send now, by period, oldest first."""
     for period in SENT_PERIODS:
         first = earliest_due(period, as_of)
         pending = metric_set.deliveries.filter(period=period, start__gte=first, status__in=(WAITING, FAILED))
@@ -41,12 +42,12 @@ def due_deliveries(metric_set: MetricSet, as_of: date) -> Iterator[Delivery]:
 
 
 def earliest_due(period: Period, as_of: date) -> date:
-    """Return the start of the oldest period whose reports are still sent; older ones are too late."""
+    """Return the start of the oldest period whose reports are still sent."""
     return period.shift(latest_closed(period, as_of), 1 - catch_up())
 
 
 def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
-    """Return the metric sets of some names, or all. Raises ValueError for a name that no set has."""
+    """Return the metric sets with these names, or all if it is None. Raises ValueError for an unknown name."""
     if names is None:
         return list(MetricSet.objects.all())
     names = list(names)
@@ -59,7 +60,7 @@ def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
 
 
 def checked_day(day: date | None) -> date:
-    """Return a date that stands for today, by default today. Raises ValueError for a later one."""
+    """Return the date to use as today, by default today. Raises ValueError for a future date."""
     if day is not None and day > today():
         raise ValueError(f"{day} is in the future; its reports cannot be made yet.")
     return day or today()
@@ -67,7 +68,7 @@ def checked_day(day: date | None) -> date:
 
 @contextmanager
 def rehearsal() -> Iterator[None]:
-    """Undo in the end whatever is planned or declared within."""
+    """Roll back everything that the block plans or declares."""
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         yield
         transaction.set_rollback(True, using=settings.APP_METRICS_DATABASE)
@@ -81,7 +82,7 @@ def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         moved = _move_on(metric_set, period, schedule, {"through": due, "planned_at": now})
         if moved is not None and period in metric_set.periods:
-            # What was reached stands in this report, the latest where several are planned, and in no other.
+            # Each milestone is in one report of a schedule: the latest, if several are planned at once.
             untold = unreported_milestones(metric_set, period, schedule, due)
             ReportedMilestone.objects.bulk_create(
                 ReportedMilestone(schedule=moved, milestone=milestone, start=due) for milestone in untold
@@ -91,10 +92,10 @@ def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
 
 
 def unreported_milestones(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> list[Milestone]:
-    """Return the milestones of a set's metrics that stand in no report about this period yet.
+    """Return the milestones of a set's metrics that are in no report with this period yet.
 
-    A new schedule begins with those of its first period. Later ones are told apart by rows, not by time: a milestone
-    may be committed after a report was planned and bear an earlier time.
+    A new schedule begins with the milestones since the start of the period at `due`. Later, stored rows and not times
+    show which are reported, because a milestone may be committed after a report was planned, with an earlier time.
     """
     since = schedule.planned_at - LATEST_MILESTONE if schedule else midnight(due, time_zone())
     reported = ReportedMilestone.objects.filter(schedule__metric_set=metric_set, schedule__period=period)
@@ -103,12 +104,12 @@ def unreported_milestones(metric_set: MetricSet, period: str, schedule: Schedule
 
 
 def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, values: dict[str, date]) -> Schedule | None:
-    """Let the stored schedule name the latest report that is planned; None where somebody else did meanwhile."""
+    """Store the latest planned report in the schedule; return None if another process did so meanwhile."""
     if schedule is not None:
         moved = Schedule.objects.filter(pk=schedule.pk, through=schedule.through).update(**values)
         return schedule if moved else None
     new = Schedule(metric_set=metric_set, period=period, **values)
-    # Not get_or_create: it reads before it writes, which SQLite refuses beside another writer.
+    # Not get_or_create: it reads first, and SQLite then refuses the write if there is another writer.
     try:
         with transaction.atomic(using=settings.APP_METRICS_DATABASE):
             new.save(force_insert=True)
@@ -118,7 +119,7 @@ def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, valu
 
 
 def _missed(period: Period, through: date, due: date) -> list[date]:
-    """Return the starts after `through` up to `due`, at most as many of the latest as APP_METRICS_CATCH_UP allows."""
+    """Return the starts after `through` up to `due`, but only the latest APP_METRICS_CATCH_UP of them."""
     return [start for start in period.latest(due, catch_up()) if start > through]
 
 
@@ -142,7 +143,7 @@ def _add(metric_set: MetricSet, period: str, starts: Iterable[date], now: dateti
 
 
 def _plan_again(metric_set: MetricSet, period: str, start: date) -> None:
-    """Replace the deliveries of a report by new ones: another mail to mail programs, with the same milestones."""
+    """Replace the deliveries of a report, so that its mails get new Message-IDs; its milestones stay the same."""
     planned = metric_set.deliveries.filter(period=period, start=start)
     identities = [each.identity for each in recipients_of(metric_set)]
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):

@@ -24,21 +24,21 @@ class Recipient(NamedTuple):
 
 
 class BadToken(Exception):
-    """A link to unsubscribe was cut, made up, or is about a set that is gone."""
+    """The token of a link to unsubscribe is damaged or forged, or its metric set does not exist any more."""
 
 
 def recipients_of(metric_set: MetricSet) -> list[Recipient]:
-    """Return who gets reports: active users with an address, then plain addresses; each address once.
+    """Return the recipients of a set's reports: active users with an address, then plain addresses; each address once.
 
-    Those who unsubscribed are left out.
+    Recipients who unsubscribed are left out.
     """
-    # A user stays unsubscribed under a new address, and an address under another name.
+    # Compare both: a user may have a new address since, and an address may have a new identity.
     stopped = list(metric_set.unsubscriptions.values_list("recipient", "address"))
     identities, addresses = {identity for identity, _ in stopped}, {address.casefold() for _, address in stopped}
     found: dict[str, Recipient] = {}
     for recipient in (*_users(metric_set), *_addresses(metric_set)):
         key = recipient.address.casefold()
-        # What is too long for an address, and nobody validated, must not keep the others from their mail.
+        # An address that was not validated may be too long to store; the error would stop the mails to all others.
         fits = max(map(len, recipient)) <= MAX_ADDRESS_LENGTH
         if fits and key not in addresses and recipient.identity not in identities:
             found.setdefault(key, recipient)
@@ -46,7 +46,7 @@ def recipients_of(metric_set: MetricSet) -> list[Recipient]:
 
 
 def unsubscribe(token: str) -> None:
-    """Stop the mail that a token is about; doing it again changes nothing. Raises BadToken."""
+    """Unsubscribe a token's recipient from its metric set; a second call changes nothing. Raises BadToken."""
     metric_set, identity = read_token(token)
     addresses = {each.identity: each.address for each in (*_users(metric_set), *_addresses(metric_set))}
     Unsubscription.objects.get_or_create(
@@ -55,7 +55,7 @@ def unsubscribe(token: str) -> None:
 
 
 def read_token(token: str) -> tuple[MetricSet, str]:
-    """Return the set and the recipient's identity that a token names. Raises BadToken."""
+    """Return the metric set and the recipient's identity in a token. Raises BadToken."""
     try:
         pk, identity = signing.loads(token, salt=SALT)
         return MetricSet.objects.get(pk=pk), identity
@@ -64,7 +64,7 @@ def read_token(token: str) -> tuple[MetricSet, str]:
 
 
 def address_of(user: Any) -> str:
-    """Return a user's e-mail address, empty where there is none; the user model says which field holds it."""
+    """Return a user's e-mail address from the user model's EMAIL_FIELD, or an empty text."""
     return str(getattr(user, getattr(user, "EMAIL_FIELD", "email"), None) or "").strip()
 
 

@@ -1,4 +1,4 @@
-"""A report written out as a mail: its subject, its text with every metric, and its HTML of a bounded size."""
+"""Render a report as a mail: a subject, a text with every metric, and HTML of limited size."""
 
 import re
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from .content import Report
 # Mail programs cut longer messages off; Gmail does at 102 KB.
 MAX_HTML_BYTES = 100_000
 
-# With how many metrics in detail, and how many more in a row each, the first try is made.
+# The first try at the HTML shows this many metrics in detail, and this many more as one row each.
 MOST_DETAILED, MOST_COMPACT = 30, 150
 MOST_MILESTONES = 10
 TRIES = 5
@@ -28,8 +28,8 @@ class Mail(NamedTuple):
 def render(report: Report, *, stop_url: str | None = None, dashboard_url: str | None = None, contact: str = "") -> Mail:
     """Return a report as a mail in the site's language.
 
-    `stop_url` is where the recipient stops these mails; without it the mail says to write to `contact`. Projects
-    replace the templates `app_metrics/report_subject.txt`, `report.txt` and `report.html`.
+    `stop_url` is the link to unsubscribe; without it, the mail asks the recipient to write to `contact`. Projects can
+    override the templates `app_metrics/report_subject.txt`, `report.txt` and `report.html`.
     """
     with translation.override(settings.LANGUAGE_CODE), timezone.override(time_zone()):
         context: dict[str, Any] = {
@@ -44,13 +44,13 @@ def render(report: Report, *, stop_url: str | None = None, dashboard_url: str | 
 
 
 def _tidied(text: str) -> str:
-    """Return a text without blanks at the end of lines, and with at most one empty line in a row."""
+    """Strip trailing blanks from all lines, and collapse empty lines in a row into one."""
     text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
 def _bounded_html(context: dict[str, Any]) -> str:
-    """Render with less and less detail until it fits."""
+    """Render the HTML with less and less detail until it fits."""
     detailed, compact = MOST_DETAILED, MOST_COMPACT
     for _ in range(TRIES):
         html = _html(context, detailed, compact)
@@ -76,7 +76,7 @@ def _html(context: dict[str, Any], detailed: int, compact: int) -> str:
 
 
 def _inlined(html: str) -> str:
-    """Move the style block into the elements, where css-inline is installed: not every mail program reads it."""
+    """Inline the styles if css-inline is installed: some mail programs ignore style blocks."""
     try:
         import css_inline
     except ImportError:

@@ -1,4 +1,4 @@
-"""Plan reports when their period is over, and mail each to its recipients at most once."""
+"""Plan the reports of closed periods, and mail each one at most once to each recipient."""
 
 import email.policy
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from .rendering import Mail, render
 
 
 class LinkHeader(UnstructuredHeader):
-    """A header with a link, on one line: Python makes encoded words of a long one, which mean nothing there."""
+    """A header with a link, on one line: Python would fold a long link into encoded words, which are invalid there."""
 
     def fold(self, *, policy: Any) -> str:
         return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]  # the registry adds the name
@@ -34,7 +34,7 @@ class ReportMail(EmailMultiAlternatives):
     """A mail with a link in `List-Unsubscribe`."""
 
     def message(self, **options: Any) -> Any:
-        if django.VERSION >= (6, 0):  # there were no policies, and nothing was encoded
+        if django.VERSION >= (6, 0):  # older versions have no policies and encode nothing
             policy = options.get("policy", email.policy.default)
             headers = HeaderRegistry()
             headers.map_to_type("list-unsubscribe", LinkHeader)  # type: ignore[arg-type]  # as the documentation does
@@ -45,11 +45,12 @@ class ReportMail(EmailMultiAlternatives):
 def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, force: bool = False) -> Outcome:
     """Aggregate, then mail every report that is due to each recipient who does not have it.
 
-    `day` stands for today. `sets` limits it to metric sets of these names. `force` sends the latest closed periods once
-    more, also to those who have them. Reports that failed are tried again for as long as they would be caught up.
+    `day` replaces today's date. `sets` are the names of the metric sets to send (default: all). `force` sends the
+    reports on the latest closed periods again, also to recipients who have them. Failed reports are retried while
+    their period is within `APP_METRICS_CATCH_UP`.
 
-    Raises ValueError for a future day or a name that no set has, TransactionManagementError inside a transaction, and
-    what `app_metrics.aggregation.aggregate` raises.
+    Raises ValueError for a future day or an unknown set, TransactionManagementError inside a transaction, and the
+    errors of `app_metrics.aggregation.aggregate`.
     """
     as_of = checked_day(day)
     with Outbox() as outbox:
@@ -63,14 +64,14 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
 
 
 def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -> Report:
-    """Return the report about the latest closed period, with the milestones that stand in the next one."""
+    """Return a report on the latest closed period, with the milestones that the next report will list."""
     start = latest_closed(Period(period), as_of or today())
     schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
     return build_report(metric_set, period, start, unreported_milestones(metric_set, period, schedule, start))
 
 
 def rendered(report: Report, recipient: Recipient | None = None) -> Mail:
-    """Return a report as it is mailed to a recipient; without one there is no link that stops it."""
+    """Render a report as a mail to a recipient; without one, it has no link to unsubscribe."""
     link = stop_url(report.metric_set, recipient) if recipient else None
     return render(report, stop_url=link, dashboard_url=dashboard_url(), contact=settings.DEFAULT_FROM_EMAIL)
 
@@ -83,7 +84,7 @@ def message(report: Report, recipient: Recipient, headers: dict[str, str] | None
 
 
 def send_test(report: Report, address: str) -> None:
-    """Mail a report to one address, whatever was sent before. Raises what the mail server says."""
+    """Mail a report to one address, regardless of earlier mails. Raises the errors of the e-mail backend."""
     mail_connection().send_messages([_composed(rendered(report), address, {})])
 
 
@@ -94,19 +95,19 @@ def _composed(mail: Mail, address: str, headers: dict[str, str]) -> ReportMail:
 
 
 class Writer:
-    """The mails of one set: the recipients are looked up once, and each report is built once."""
+    """Writes the mails of one set; looks up the recipients once, and builds each report once."""
 
     def __init__(self, metric_set: MetricSet) -> None:
         self._recipients = {each.identity: each for each in recipients_of(metric_set)}
         self._reports: dict[tuple[str, date], Report] = {}
 
     def message(self, delivery: Delivery) -> ReportMail:
-        """Return the mail of a delivery. Raises Skip when it is not wanted any more."""
+        """Return the mail of a delivery. Raises Skip if it is no longer wanted."""
         report, recipient = self.report(delivery), self._recipients[delivery.recipient]
         return message(report, recipient, {"Message-ID": message_id(delivery)})
 
     def report(self, delivery: Delivery) -> Report:
-        """Return the report of a delivery. Raises Skip when it is not wanted any more."""
+        """Return the report of a delivery. Raises Skip if it is no longer wanted."""
         if delivery.recipient not in self._recipients:
             raise Skip(gettext_noop("No longer a recipient."))
         if delivery.period not in delivery.metric_set.periods:
@@ -114,7 +115,7 @@ class Writer:
         report = self._report(delivery)
         if not report.lines:
             raise Skip(gettext_noop("The set has no metrics."))
-        # Milestones stand in no other report.
+        # An empty report with milestones is sent: no later report lists them.
         if report.is_empty and not report.milestones and not settings.APP_METRICS_SEND_ZERO_ACTIVITY:
             raise Skip(gettext_noop("Nothing was recorded."))
         return report
@@ -131,7 +132,7 @@ class Writer:
 
 
 def _stop_headers(report: Report, recipient: Recipient) -> dict[str, str]:
-    """Return the headers by which mail programs offer to unsubscribe (RFC 2369, RFC 8058)."""
+    """Return the headers that let mail programs offer to unsubscribe (RFC 2369, RFC 8058)."""
     link = stop_url(report.metric_set, recipient)
     if link is None:
         return {}

@@ -12,11 +12,11 @@ TEMPLATE = "app_metrics/unsubscribe.html"
 
 
 @login_not_required
-@csrf_exempt  # a mail program posts here (RFC 8058); the signed token says who may
+@csrf_exempt  # a mail program posts here (RFC 8058); the signed token authorizes it
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
-    """Ask a recipient whether to stop a set's mail, and stop it by POST."""
+    """Ask on GET whether to unsubscribe from the mails of a metric set, and unsubscribe on POST."""
     try:
         metric_set, _ = read_token(token)
         if request.method == "POST":

@@ -28,11 +28,11 @@ MOST_DAYS = 366
 
 @register.simple_tag
 def metric_total(slug: str, period: str = DAY) -> str:
-    """Show a metric's number of the current "day", "week", "month" or "year", pending items included.
+    """Show a metric's number for the current "day", "week", "month" or "year", pending items included.
 
     It is a counter's total, a gauge's last value or a timer's mean, with the metric's unit, in the format of the active
-    language. For an unknown metric it is 0, and the log says so once. Raises ValueError for a bad slug or another
-    period.
+    language. For an unknown metric it is 0, with one warning in the log. Raises ValueError for a bad slug or any
+    other period.
     """
     if period not in WHOLE_DAYS:
         raise ValueError(f"metric_total shows no {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
@@ -46,7 +46,7 @@ def metric_total(slug: str, period: str = DAY) -> str:
 def metric_sparkline(slug: str, days: int = 30) -> SafeString:
     """Draw a metric's latest days, today included, as inline SVG in the colour of the text, without script and style.
 
-    Returns an empty text for an unknown metric. Raises ValueError for a bad slug, or for less than 2 or more than 366
+    Returns an empty text for an unknown metric. Raises ValueError for a bad slug, or for fewer than 2 or more than 366
     days.
     """
     if type(days) is not int or not 2 <= days <= MOST_DAYS:

@@ -1,4 +1,4 @@
-"""What the templates of a report say its numbers with: thin filters and tags over `figures`."""
+"""Tags and filters of the report templates: numbers, changes, charts and tables."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -22,19 +22,19 @@ register.filter("change", formatting.shown_change)
 register.filter(formatting.day_title)
 
 SEPARATOR = " · "
-# The pixels above the line of a picture without bars.
+# The height in pixels of a chart without bars.
 EMPTY_HEIGHT = 8
 
 
 class Fact(NamedTuple):
-    """Something more that is said of a metric."""
+    """A labelled text about a metric, besides its number and changes."""
 
     label: str
     value: str
 
 
 class Bar(NamedTuple):
-    """A bar's pixels above and below the line of zero."""
+    """The height of a bar in pixels above and below the zero line."""
 
     above: int
     below: int
@@ -42,7 +42,7 @@ class Bar(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """The last periods of a metric as bars: how high both parts are, the same in words, and its first and last date."""
+    """A bar chart of a metric: pixels above and below the zero line, a text alternative, the first and last date."""
 
     bars: Sequence[Bar]
     above: int
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A report in aligned columns: the heading, the text of each metric's line, and whether sparklines are in it."""
+    """A report in aligned columns: the heading, the text of each metric's line, and whether it has sparklines."""
 
     head: str
     rows: Sequence[tuple[Line, str]]
@@ -68,13 +68,13 @@ def period_title(report: Report) -> str:
 
 @register.filter
 def shown(number: Number | None, metric: Metric) -> str:
-    """Return a number as the metric's kind and unit have it."""
+    """Format a number for the metric's kind and unit."""
     return formatting.shown(number, metric.kind, metric.unit)
 
 
 @register.filter
 def difference(comparison: Comparison, metric: Metric) -> str:
-    """Return an absolute change as the metric's kind and unit have it."""
+    """Format an absolute change for the metric's kind and unit."""
     return formatting.shown_difference(comparison, metric.kind, metric.unit)
 
 
@@ -85,32 +85,32 @@ def sparkline(points: Iterable[Point]) -> str:
 
 @register.filter
 def indented(text: str, columns: int) -> str:
-    """Return a text in lines of a mail's width, all but the first further indented."""
+    """Wrap a text to the width of a mail, indented by `columns`, and by two more after the first line."""
     first, *further = plain_text.wrapped(" ".join(text.split("\n")).strip(" "), plain_text.TEXT_WIDTH - columns - 2)
     return "\n".join([" " * columns + first, *(" " * (columns + 2) + line for line in further)])
 
 
 @register.filter
 def changes(line: Line) -> list[tuple[str, Comparison]]:
-    """Return what a metric's number is compared with, and the comparison."""
+    """Return the comparisons of a metric's number, each with the name of its base."""
     return [(_bases(line.trend.period)[name], comparison) for name, comparison in line.trend.comparisons.items()]
 
 
 @register.filter
 def direction(comparison: Comparison) -> str:
-    """Return "up" or "down", or "even" for all else."""
+    """Return "up" or "down", otherwise "even"."""
     return comparison.verdict if comparison.verdict in (UP, DOWN) else "even"
 
 
 @register.filter
 def headline_name(metric: Metric) -> str:
-    """Return what the one number of a metric is, where that does not go without saying."""
+    """Return the name of a metric's main number; an empty text for a counter."""
     return {GAUGE: _("last value"), TIMER: pgettext("number", "mean")}.get(metric.kind, "")
 
 
 @register.filter
 def facts(line: Line) -> list[Fact]:
-    """Return what is said of a metric besides its number and changes."""
+    """Return the facts about a metric besides its number and changes."""
     found = [*_range(line), *_extremes(line)]
     for label, shares in groupby(line.shares, key=lambda share: share.label):
         values = [
@@ -123,7 +123,7 @@ def facts(line: Line) -> list[Fact]:
 
 @register.simple_tag
 def picture(line: Line, pixels: int) -> Picture:
-    """Draw the last periods of a metric as bars that are so many pixels high together."""
+    """Return a bar chart of a metric's last periods, `pixels` high."""
     heights = [height or 0 for height in formatting.heights((point.value for point in line.picture), pixels)]
     highest, lowest = max(0, *heights), min(0, *heights)
     bars = [Bar(max(0, height), max(0, -height), False) for height in heights]
@@ -136,7 +136,7 @@ def picture(line: Line, pixels: int) -> Picture:
 
 @register.simple_tag
 def table(report: Report) -> Table:
-    """Lay a report out in columns; the sparklines are left out where there is no room for them."""
+    """Lay out a report in columns, without sparklines if they do not fit."""
     pictured = _table(report, with_sparkline=True)
     if all(
         plain_text.width(text) <= plain_text.TEXT_WIDTH for each, lines in pictured.rows for text in lines.split("\n")
@@ -158,7 +158,7 @@ def _table(report: Report, *, with_sparkline: bool) -> Table:
 
 
 def _head(report: Report) -> list[list[str]]:
-    """Return the rows of a table's heading: the words of a column's name below each other."""
+    """Return the rows of a table's heading, with one word of each column's name per row."""
     names = [name.split() for name, each in changes(report.lines[0])] if report.lines else []
     deep = max(map(len, names), default=0)
     lowered = [[""] * (deep - len(name)) + name for name in names]
@@ -172,7 +172,7 @@ def _cells(line: Line) -> list[str]:
 
 
 def _range(line: Line) -> list[Fact]:
-    """Say what a gauge's or timer's number is, and between which ones it lies."""
+    """Return a gauge's or timer's number with its minimum and maximum; nothing for a counter."""
     summary, metric = line.summary, line.metric
     if summary is None or metric.kind == COUNTER:
         return []
@@ -191,7 +191,7 @@ def _range(line: Line) -> list[Fact]:
 
 
 def _extremes(line: Line) -> list[Fact]:
-    """Name the best and the worst day: of the pictured ones where the report is about one day."""
+    """Return the best and the worst day; in a daily report, of the days in the chart."""
     names = (_("Best day"), _("Worst day")) if line.metric.kind == COUNTER else (_("Highest"), _("Lowest"))
     return [
         Fact(

@@ -1,1 +1,1 @@
-"""Totals out and in as CSV and JSON; the past filled in from tables, and verified."""
+"""Export totals as CSV or JSON, import CSV, and fill or verify history from source tables."""

@@ -1,8 +1,8 @@
-"""Fill the totals of a metric from the tables it is counted by, up to where live counting began.
+"""Fill the totals of a metric from its source tables, up to where live counting began.
 
-What is missing is a difference between what the rows add up to and what is stored, hour by hour. A chunk of days is one
-transaction, which also moves the mark up to which all is filled: a run that is killed is gone on with where it was, and
-of two runs at once each chunk is that of one.
+For each hour, the difference between the rows and what is stored is added. Each chunk of days is one transaction, which
+also stores how far the history is filled. So the next run continues where a killed one stopped, and only one of several
+concurrent runs fills a chunk.
 """
 
 from collections.abc import Callable
@@ -43,10 +43,11 @@ Bucket = tuple[int, str, date, int]
 
 @dataclass(slots=True)
 class Filled:
-    """What one run did, and how far the history is filled now.
+    """The result of one run, and how far the history is filled now.
 
-    `until` is None where there are no rows. `events` were added. `was_finished` before, `is_finished` now; where it is
-    not, `again_at` is when the rest can be filled, None where nothing was counted live yet.
+    `until` is None if there are no rows. `events` is the number of events added. `was_finished` is the state before the
+    run, `is_finished` the state after it. If the history is not finished, `again_at` is when the rest can be filled, or
+    None if nothing was counted live yet.
     """
 
     until: datetime | None = None
@@ -59,12 +60,12 @@ class Filled:
 
 
 def backfill(source: Source, *, again: bool = False, on_progress: Callable[[int], None] | None = None) -> Filled:
-    """Add to a metric's totals what its source tables hold and nobody counted, up to where live counting began.
+    """Add the events in a metric's source tables that were not counted yet, up to where live counting began.
 
-    It may run at any time and in several processes at once; running it again adds what it could not yet. With `again`
-    it begins anew, and adds what is missing in any hour that is over, also after live counting began. `on_progress` is
-    called with the number of rows after each transaction. Raises UnusableSource where the metric is no counter or
-    recording is disabled; what was committed stays.
+    It may run at any time and in several processes at once; a later run adds what could not be added yet. With `again`
+    it starts over, and adds what is missing in any hour that is over, also after live counting began. `on_progress`
+    gets the number of rows after each transaction. Raises UnusableSource if the metric is not a counter or recording is
+    disabled; what was committed stays.
     """
     if settings.APP_METRICS_DISABLED:
         raise UnusableSource("APP_METRICS_DISABLED is True, so that nothing is counted.")
@@ -95,7 +96,7 @@ def remaining(source: Source, *, again: bool = False) -> int:
 
 
 def find_counter(slug: str) -> Metric:
-    """Return a counter, created where there is none. Raises UnusableSource for a metric of another kind."""
+    """Return the counter with a slug, created if missing. Raises UnusableSource for a metric of another kind."""
     Metric.objects.bulk_create([Metric(slug=slug, name=slug, kind=COUNTER)], ignore_conflicts=True)
     metric: Metric = Metric.objects.get(slug=slug)
     if metric.kind != COUNTER:
@@ -104,9 +105,9 @@ def find_counter(slug: str) -> Metric:
 
 
 def _state(source: Source) -> Backfill | None:
-    """Return how far a metric is filled, and where filling ends as far as that is known; None where there are no rows.
+    """Return how far a metric is filled, and the end of filling if it is known; None if there are no rows.
 
-    The state is stored before anything is filled, so that what was filled is never taken for counted live.
+    The state is stored before anything is filled, so that filled events are never mistaken for live ones.
     """
     state: Backfill | None = Backfill.objects.filter(metric__slug=source.slug).first()
     if state is None:
@@ -121,7 +122,7 @@ def _state(source: Source) -> Backfill | None:
         return Backfill.objects.get(metric=metric)
     find_counter(source.slug)
     while state.end is None and (end := _live_end(source, state.until)):
-        # What another run fills now lies before its new mark: then this one looks again.
+        # If another run moved the state meanwhile, it may have filled what was found: look again from there.
         unmoved = Backfill.objects.filter(_at(state), end_day=None)
         unmoved.update(end_day=end[0], end_hour=end[1], updated_at=timezone.now())
         _refresh(state)
@@ -129,16 +130,16 @@ def _state(source: Source) -> Backfill | None:
 
 
 def _restarted(source: Source) -> Backfill | None:
-    """Return the state as of a history of which nothing was filled, up to now; None where there are no rows.
+    """Reset the state, so that all hours that are over are compared again; return None if there are no rows.
 
-    Days that were deleted cannot be compared: it begins after them.
+    The comparison begins after the deleted days, which cannot be compared.
     """
     state = _state(source)
     first = source.first_day()
     if state is None or first is None:
         return None
     settled = source.settled()
-    # The hour in which live counting began may not be over for long enough: a later run fills it.
+    # The events of the hour in which live counting began may not have arrived yet: a later run fills it.
     end = max(settled, state.end or settled)
     kept = unpruned_since(source.slug)
     until = min((max(first, kept) if kept else first, 0), settled)
@@ -148,7 +149,7 @@ def _restarted(source: Source) -> Backfill | None:
 
 
 def _reopen(source: Source, state: Backfill) -> None:
-    """Let later runs go on where nothing was counted live after what was compared anew."""
+    """Clear the end of a finished state if nothing was counted live after it, so that later runs continue."""
     if state.is_finished and _live_end(source, state.until) is None:
         _move(Backfill.objects.filter(_at(state)), state.until, None)
         _refresh(state)
@@ -177,7 +178,7 @@ def _at(state: Backfill) -> Q:
 
 
 def _target(source: Source, state: Backfill) -> Hour:
-    """Return the hour up to which can be filled now."""
+    """Return the hour up to which the history can be filled now."""
     now = source.settled()
     return min(now, state.end or now)
 
@@ -191,9 +192,9 @@ def _ended(done: Filled, state: Backfill) -> Filled:
 
 
 def _fill_chunk(source: Source, state: Backfill, target: Hour) -> tuple[int, int]:
-    """Fill the days that come next; return how many rows were read, and events added.
+    """Fill the next chunk of days; return how many rows were read and how many events were added.
 
-    The rows are read before what is stored: what is counted meanwhile is not missing.
+    The rows are read before the stored totals, so that events counted in between do not seem to be missing.
     """
     label_sets = LabelSets(source.slug)
     first = state.until_day
@@ -206,7 +207,7 @@ def _fill_chunk(source: Source, state: Backfill, target: Hour) -> tuple[int, int
 def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets: LabelSets) -> int:
     connection = connections[settings.APP_METRICS_DATABASE]
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        # The first statement writes, and keeps other runs out; where one of them was faster, the chunk is its.
+        # The first statement writes, and so locks out other runs. If it changes no row, another run filled the chunk.
         moved = {"until_day": until[0], "until_hour": until[1], "updated_at": timezone.now()}
         if not Backfill.objects.filter(_at(state)).update(**moved):
             return 0
@@ -229,9 +230,9 @@ class _Added:
 def _missing(
     metric: Metric, history: History, stored: Stored, first: Hour, until: Hour
 ) -> tuple[dict[TotalKey, Summary], _Added]:
-    """Return what to add to which totals, and the sum of it.
+    """Return the summaries to add, by total, and their sum.
 
-    Where hours of a day are stored no more, the day is filled as a whole, and its hours are left alone.
+    If hours of a day were deleted, the day is filled as a whole, and its hours are left alone.
     """
     hours: dict[Bucket, Summary] = {}
     days: dict[Bucket, Summary] = {}
@@ -253,7 +254,7 @@ def _missing(
 
 
 def _note(missing: dict[Bucket, Summary], key: Bucket, desired: Summary, stored: Summary | None) -> None:
-    """Note what a summary has more than what is stored. What is stored and no row tells of stays: it was deleted."""
+    """Note how much a summary exceeds what is stored. Stored events without a row stay: their row was deleted."""
     if stored is None:
         missing[key] = desired
     elif desired.count > stored.count:

@@ -14,11 +14,11 @@ from ..models import Metric, Total
 
 COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
 
-# A spreadsheet takes a text that begins so for a formula.
+# Spreadsheets run a text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ESCAPE = "'"
 
-# As in Django's json_script: a browser that takes JSON for a page finds no tag in it.
+# As in Django's json_script: a browser that mistakes JSON for HTML finds no tag in it.
 ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
 
 Row = dict[str, Any]
@@ -30,10 +30,10 @@ def count_rows(since: date | None = None) -> int:
 
 
 def rows(since: date | None = None) -> Iterator[Row]:
-    """Yield all totals of all periods that start on a date or later, each as COLUMNS, metric by metric.
+    """Yield the totals of all periods that start on `since` or later, metric by metric; their keys are COLUMNS.
 
-    `start` is a date, or an ISO time with its offset where the period is "hour"; `labels` is a mapping; numbers are
-    exact decimals as text; `last_at` is in microseconds of Unix time.
+    `start` is an ISO date, or for hours an ISO time with its UTC offset; `labels` is a mapping; numbers are exact
+    decimals as text; `last_at` is in microseconds of Unix time.
     """
     totals = _totals(since).order_by("period", "start", "hour", "labels")
     for metric in Metric.objects.order_by("slug"):
@@ -49,7 +49,7 @@ def rows(since: date | None = None) -> Iterator[Row]:
 
 
 def write_csv(stream: TextIO, exported: Iterator[Row], advance: Callable[[int], None]) -> None:
-    """Write rows as CSV (RFC 4180). A text that a spreadsheet would run as a formula begins with an apostrophe."""
+    """Write rows as CSV (RFC 4180). A text that a spreadsheet would run as a formula gets a leading apostrophe."""
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in exported:
@@ -59,7 +59,7 @@ def write_csv(stream: TextIO, exported: Iterator[Row], advance: Callable[[int], 
 
 
 def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int], None]) -> None:
-    """Write rows as one JSON array, a row a line."""
+    """Write rows as one JSON array, one row per line."""
     separator = "["
     for row in exported:
         stream.write(f"{separator}\n{json.dumps(row, ensure_ascii=False)}")
@@ -79,7 +79,7 @@ def write_chart(stream: Any, chart: Chart) -> None:
 
 
 def chart_data(chart: Chart) -> Row:
-    """Return a chart as data for JSON; numbers are exact decimals as text, null where there are none."""
+    """Return a chart as data for JSON; numbers are exact decimals as text, null if there are none."""
     selection = chart.selection
     return {
         "slug": chart.metric.slug,
@@ -102,7 +102,7 @@ def chart_data(chart: Chart) -> Row:
 
 
 def inert_json(data: Row) -> str:
-    """Return data as JSON that no browser takes for markup."""
+    """Return data as JSON that no browser mistakes for markup."""
     return json.dumps(data).translate(ESCAPES)
 
 

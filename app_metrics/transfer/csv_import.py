@@ -33,7 +33,7 @@ from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
 from .csv_export import COLUMNS, ESCAPE
 
-# The heading of a plain file, which it may leave out.
+# The optional heading of a file with plain events.
 PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
 MAX_NAME_LENGTH = 200
 # Lines that are folded and written at once.
@@ -77,9 +77,9 @@ class ImportedTotal(NamedTuple):
 
 
 def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
-    """Read a file, and call a function with every line that cannot be counted.
+    """Read a file, and call `on_rejected` with each line that cannot be counted.
 
-    Raises OSError, or ValueError if it is no CSV text.
+    Raises OSError, or ValueError if it is not CSV in UTF-8.
     """
     checked = Checked(path, _digest(path), is_export=_first_row(path) == list(COLUMNS))
     parse, columns = (_total, COLUMNS) if checked.is_export else (_entry, PLAIN_COLUMNS)
@@ -94,16 +94,16 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
 
 
 def was_imported(path: Path) -> bool:
-    """Tell whether the good lines of a file with the same content were counted. Raises OSError."""
+    """Return whether a file with the same content was imported before. Raises OSError."""
     return ImportedFile.objects.filter(digest=_digest(path)).exists()
 
 
 def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callable[[int], None] | None = None) -> int:
     """Count the good lines of a file; return their number, or 0 if the same file was imported before.
 
-    Plain events become items, which the next aggregation adds to the totals. `on_progress` is called with a number of
-    lines. Raises the database's errors, and ValueError if metrics of an export have totals already, unless `may_add`;
-    nothing is imported then.
+    Plain events become items, which the next aggregation adds to the totals. `on_progress` gets the number of lines in
+    each chunk. Raises database errors, and ValueError if metrics of an export already have totals, unless `may_add`;
+    then nothing is imported.
     """
     connection = connections[settings.APP_METRICS_DATABASE]
     return retried(connection, partial(_import, checked, may_add, on_progress or (lambda lines: None)))
@@ -118,7 +118,7 @@ def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> 
     good = (cells for number, cells in _lines(checked.path, checked.is_export) if number not in checked.bad)
     count = checked.lines - len(checked.bad)
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        # The first statement writes: SQLite refuses to write after reading beside another writer.
+        # The first statement writes: after a read, SQLite refuses the write if there is another writer.
         if not _note(checked, count):
             return 0
         if checked.is_export and not may_add:
@@ -131,7 +131,7 @@ def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> 
 
 
 def _refuse_counted(slugs: set[str]) -> None:
-    """Raise ValueError if there are totals of a metric, because some of them may be in the file, too."""
+    """Raise ValueError if metrics already have totals, because the file may contain some of the same ones."""
     counted = Metric.objects.filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
     both = sorted(slugs.intersection(counted.values_list("slug", flat=True)))
     if both:
@@ -174,7 +174,7 @@ def _add_totals(chunk: Sequence[Sequence[str]]) -> None:
 
 
 def _metrics(kinds: Mapping[str, str]) -> dict[str, int]:
-    """Return the keys of metrics by slug; missing ones are created, named after their slugs."""
+    """Return the primary keys of metrics by slug; create missing metrics, named after their slugs."""
     Metric.objects.bulk_create(
         [Metric(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())], ignore_conflicts=True
     )
@@ -227,7 +227,7 @@ def _total(cells: Sequence[str]) -> ImportedTotal:
 def _start(period: Period, text: str) -> tuple[date, int]:
     if period != HOUR:
         day = date.fromisoformat(text)
-        # Weeks may begin on another day where they were counted.
+        # Weeks may begin on another day in the installation that exported them.
         if period != WEEK and period.start_of(day) != day:
             raise ValueError(f"{text!r} is not the start of a {period}.")
         return day, 0

@@ -1,4 +1,4 @@
-"""Tables whose rows tell what was to be counted: the models of rules with the key `backfill`."""
+"""Source tables: models whose rows show what should have been counted, because a rule has the key `backfill`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,32 +22,32 @@ from .stored_totals import Hour, settled
 
 # Rows read at once from the database.
 FETCHED = 2000
-# What is read and compared at once: so many rows, or those of one day, of so many days at most.
+# Limits of a chunk, which is read and compared at once. A day is never split, even if it has more rows.
 CHUNK_ROWS = 20_000
 CHUNK_DAYS = 366
-# No row of other days can be counted; a day of room for time zones.
+# Rows outside these days cannot be counted. There is a margin of one day for time zones.
 FIRST_DAY, LAST_DAY = date(FIRST_YEAR + 1, 1, 2), date(LAST_YEAR - 1, 12, 31)
 
-# What rows add up to: label set and day → hour → summary.
+# The summaries of rows: label set and day → hour → summary.
 History = dict[tuple[str, date], dict[int, Summary]]
-# What becomes of a label set, as `app_metrics.core.labels.cap_labels` says.
+# Maps a label set to itself or the overflow series, as `app_metrics.core.labels.cap_labels` does.
 Capped = Callable[[str], str]
 
 
 class UnusableSource(ValueError):
-    """What a metric is counted by does not allow to fill or verify it."""
+    """The metric cannot be filled or verified from its source."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A model, the date of its rows, and the rule that says what each of them counts."""
+    """A model, and the rule that defines the date of its rows and what each row counts."""
 
     model: type[Model]
     rule: Rule
 
     @property
     def rows(self) -> Any:
-        """The rows that were created in the model's own name, not in that of a child with a table of its own."""
+        """The rows of the model itself, without those of its multi-table children."""
         children = [
             relation.name
             for relation in self.model._meta.related_objects
@@ -61,12 +61,12 @@ class SourceTable:
         return None if first is None else self._bucket(first)[0]
 
     def count(self, first: date, last: date) -> int:
-        """Return about how many rows there are of the days from `first` to before `last`."""
+        """Return about how many rows there are from `first` up to, but without, `last`."""
         count: int = self._between(first, last).count()
         return count
 
     def undated(self) -> int:
-        """Return how many rows have no date, or one of a time at which nothing can be recorded."""
+        """Return how many rows have no date, or one at which nothing can be recorded."""
         first, last = self._date.bounds(FIRST_DAY, LAST_DAY)
         name = self._name
         count: int = self.rows.filter(
@@ -75,15 +75,15 @@ class SourceTable:
         return count
 
     def day_after(self, first: date, rows: int) -> date | None:
-        """Return the day of the row that comes so many rows after the beginning of a day; None where there is none."""
+        """Return the day of the row that is `rows` rows after the first row since `first`; None if there is none."""
         dates = self._between(first, LAST_DAY).order_by(self._name).values_list(self._name, flat=True)
         found = list(dates[rows : rows + 1])
         return self._bucket(found[0])[0] if found else None
 
     def entries(self, first: date, last: date) -> Iterator[tuple[date, int, str, Number, float] | None]:
-        """Yield day, hour, label set, number and Unix time of each row of the days from `first` to before `last`.
+        """Yield day, hour, label set, number and Unix time of each row from `first` up to, but without, `last`.
 
-        None stands for a row of which live counting would have dropped the event. Rows that do not count are left out.
+        Yield None for a row whose event live counting would have dropped. Rows that do not count are left out.
         """
         for value, row in self._values(self._between(first, last)):
             moment = self._date.moment(value)
@@ -103,7 +103,7 @@ class SourceTable:
                 yield day, hour, *read, at
 
     def _read(self, row: Model | None) -> tuple[str, Number] | None:
-        """Return label set and number of a row; None where the rule does not apply. Raises what its getters raise."""
+        """Return a row's label set and number; None if the rule does not apply. Raises the errors of its getters."""
         rule = self.rule
         if row is None:
             return NO_LABELS, 1
@@ -114,7 +114,7 @@ class SourceTable:
         return labels, number
 
     def _values(self, rows: Any) -> Iterator[tuple[Any, Model | None]]:
-        """Yield the date of every row, and the row itself where the rule reads more of it."""
+        """Yield the date of each row, and the row itself if the rule reads more of it, else None."""
         if not self.rule.reads:
             dates = rows.values_list(self._date.field.attname, flat=True)
             return ((value, None) for value in dates.iterator(FETCHED))
@@ -143,7 +143,7 @@ class SourceTable:
 
 @dataclass(slots=True)
 class Source:
-    """All that a metric is counted by: the tables of the rules that have its slug."""
+    """The source of a metric: the tables of all rules with its slug."""
 
     slug: str
     tables: Sequence[SourceTable]
@@ -152,15 +152,15 @@ class Source:
 
     @property
     def by_day(self) -> bool:
-        """Whether the time of some rows is not known: the first hour of a day takes what happens all day."""
+        """Whether some rows have a date without a time: such rows count in the first hour of their day."""
         return any(not table.rule.options[BACKFILL].has_time for table in self.tables)
 
     def settled(self) -> Hour:
-        """Return the hour before which nothing of any row is on its way any more."""
+        """Return the hour before which the events of all rows have arrived."""
         return settled(by_day=self.by_day)
 
     def first_day(self) -> date | None:
-        """Return the day of the first row; None where there is none."""
+        """Return the day of the first row; None if there is none."""
         return min((day for table in self.tables if (day := table.first_day())), default=None)
 
     def count(self, first: date, last: date) -> int:
@@ -170,15 +170,15 @@ class Source:
         return sum(table.undated() for table in self.tables)
 
     def chunk_end(self, first: date, last: date) -> date:
-        """Return the day before which to stop, so that what begins on `first` is a chunk of bounded size."""
+        """Return the day after the chunk that begins on `first`, at most `last`."""
         days = [day for table in self.tables if (day := table.day_after(first, CHUNK_ROWS))]
         end = max(first + timedelta(days=1), min(days, default=last))
         return min(end, first + timedelta(days=CHUNK_DAYS), last)
 
     def fold(self, first: date, last: date, capped: Capped) -> History:
-        """Return what the rows of the days from `first` to before `last` add up to.
+        """Return the summaries of the rows from `first` up to, but without, `last`.
 
-        `rows` becomes the number of rows that count, `skipped` how many of them live counting would have dropped.
+        Set `rows` to the number of rows that count, and `skipped` to how many of them live counting would have dropped.
         """
         history: History = {}
         self.rows = self.skipped = 0
@@ -193,12 +193,15 @@ class Source:
 
 
 def configured_slugs() -> list[str]:
-    """Return the slugs that rules with the key `backfill` count, sorted."""
+    """Return the slugs of the rules with the key `backfill`, sorted."""
     return sorted({rule.slug for _, _, rules in configured() for rule in rules if BACKFILL in rule.options})
 
 
 def configured_source(slug: str) -> Source:
-    """Return what the settings count a metric by. Raises UnusableSource."""
+    """Return the source that a metric's rules define.
+
+    Raises UnusableSource if no rule, or not every rule, has the key `backfill`.
+    """
     counting = [(model, rule) for model, _, rules in configured() for rule in rules if rule.slug == slug]
     tables = [SourceTable(model, rule) for model, rule in counting if BACKFILL in rule.options]
     if not tables:
@@ -209,7 +212,7 @@ def configured_source(slug: str) -> Source:
 
 
 def given_source(slug: str, model: str, field: str, num: Any = None) -> Source:
-    """Return a source as a rule of a model would have it. Raises UnusableSource."""
+    """Return the source that a rule for this model, date field and number would define. Raises UnusableSource."""
     rule: Mapping[str, Any] = {"slug": slug, BACKFILL: field} | ({} if num is None else {"num": num})
     compiled, errors = compile_models({model: {CREATED: rule}}, "--model")
     if errors:
@@ -219,7 +222,7 @@ def given_source(slug: str, model: str, field: str, num: Any = None) -> Source:
 
 
 def _refuse_undated(slug: str) -> None:
-    """Raise UnusableSource where a rule counts a metric at other moments than its rows tell."""
+    """Raise UnusableSource if a rule of the metric has no key `backfill`: rows do not show when it counted."""
     for _, _, rules in configured():
         for rule in rules:
             if rule.slug == slug and BACKFILL not in rule.options:

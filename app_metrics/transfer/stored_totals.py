@@ -1,4 +1,4 @@
-"""What is stored of a metric's days and hours, beside what its rows add up to."""
+"""Read the stored days and hours of a metric, to compare them with its source rows."""
 
 import time
 from datetime import date, timedelta
@@ -15,25 +15,25 @@ from ..core.summary import Summary, merge_into
 from ..models import Item, Total
 from ..models.queries import QuerySources, fold
 
-# Seconds after which nothing of an hour that is over is on its way any more.
+# Seconds after the end of an hour until all its events have arrived.
 MARGIN = 600
 
 FIRST_DATE = date(FIRST_YEAR, 1, 1)
 
-# A day and one of its hours; what lies before it is meant.
+# A day, and the number of one of its hours.
 Hour = tuple[date, int]
 # Label set and piece → summary.
 Stored = dict[tuple[str, Piece], Summary]
 
 
 def settled(*, by_day: bool = False) -> Hour:
-    """Return the hour before which all are over, and have been for a while; with `by_day` the first one of a day."""
+    """Return the hour before which all events have arrived; with `by_day`, the first hour of its day."""
     day, hour = bucket(int(time.time()) - MARGIN, time_zone())
     return day, 0 if by_day else hour
 
 
 class LabelSets:
-    """The label sets of a metric, and which further ones there is room for."""
+    """The label sets of a metric, which new ones join until the limit is reached."""
 
     def __init__(self, slug: str) -> None:
         years = Total.objects.filter(metric__slug=slug, period=LONGEST).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
@@ -45,7 +45,7 @@ class LabelSets:
 
 
 def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) -> Stored:
-    """Return what is stored of every hour and day from `first` to before `last`, waiting items included."""
+    """Return what is stored for each hour and day from `first` up to, but without, `last`, pending items included."""
     days = DAY.starts_between(first, last - timedelta(days=1))
     pieces = [piece for day in days for piece in ((DAY, day, 0), *hours_of(day))]
     stored: Stored = {}
@@ -56,16 +56,16 @@ def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) ->
 
 
 def live_end(slug: str, since: Hour | None = None) -> Hour | None:
-    """Return the hour after the first one, not before `since`, that something is stored of; None where nothing is.
+    """Return the end of the first stored hour, at or after `since` if given; None if nothing is stored.
 
-    It is the first hour of the next day where only days are stored, as `metrics_prune` leaves them, and the beginning
-    of the first month or year where not even those are.
+    If `metrics_prune` left only the total of the day, return the end of that day. If it left only that of the month or
+    year, return the start of that one.
     """
     hour, day = _first_hour(slug, since), _first_day(slug, since)
     end = next_hour(hour) if hour else None
     if day is not None and (hour is None or day < hour[0]):
         end = day + timedelta(days=1), 0
-    if since is not None:  # of longer periods a part was filled
+    if since is not None:  # months and years contain what was filled before
         return end
     known = first_stored_day(slug)
     for period in [each for each in Period if each.months]:
@@ -76,18 +76,18 @@ def live_end(slug: str, since: Hour | None = None) -> Hour | None:
 
 
 def unpruned_since(slug: str) -> date | None:
-    """Return the beginning of the first month, or year, after those of which days were deleted; None where none were.
+    """Return the start of the first month, or year, after the deleted days; None if no days were deleted.
 
-    Of those the longer periods hold more than their days do.
+    A month or year with deleted days has a higher count than its remaining days together.
     """
     month, year = _last_pruned(slug, MONTH, TruncMonth), _last_pruned(slug, YEAR, TruncYear)
-    if year is not None and (month is None or month < year):  # months of it were deleted, too
+    if year is not None and (month is None or month < year):  # its months were deleted, too
         return YEAR.next(year)
     return None if month is None else MONTH.next(month)
 
 
 def _last_pruned(slug: str, period: Period, trunc: Any) -> date | None:
-    # One statement: between two of them something may be added to both.
+    # One statement: between two, an aggregation could add to both periods.
     rows = Total.objects.filter(metric__slug=slug, period__in=(DAY, period)).order_by()
     sums = rows.values_list("period", trunc("start")).annotate(Sum("count"))
     counts = {(each, start): count for each, start, count in sums}
@@ -96,13 +96,13 @@ def _last_pruned(slug: str, period: Period, trunc: Any) -> date | None:
 
 
 def first_stored_day(slug: str) -> date | None:
-    """Return the first day that something is stored of; None where nothing is."""
+    """Return the first day with stored totals or pending items; None if there is none."""
     hour, day = _first_hour(slug, None), _first_day(slug, None)
     return min((start for start in (day, hour and hour[0]) if start), default=None)
 
 
 def _first_hour(slug: str, since: Hour | None) -> Hour | None:
-    # First the items, then the totals: what is aggregated meanwhile is seen twice rather than never.
+    # Items first: those that are aggregated between the two queries are seen twice rather than never.
     items = _first_hour_of(Item.objects.filter(slug=slug), "day", since)
     totals = _first_hour_of(Total.objects.filter(metric__slug=slug, period=HOUR), "start", since)
     return min((hour for hour in (items, totals) if hour), default=None)
@@ -131,7 +131,7 @@ def next_hour(hour: Hour) -> Hour:
 
 
 def days_before(hour: Hour) -> date:
-    """Return the day before which lie all days of which anything lies before an hour."""
+    """Return the day after the last day that begins before an hour."""
     return hour[0] + timedelta(days=1) if hour[1] else hour[0]
 
 

@@ -1,4 +1,4 @@
-"""Compare the totals of a metric with the tables it is counted by."""
+"""Compare the totals of a metric with the rows of its source tables."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -14,7 +14,7 @@ NOTHING = Summary(*[0] * len(FIELDS))
 
 
 class Difference(NamedTuple):
-    """A day and label set of which the rows and the totals do not say the same."""
+    """A day and label set whose source rows and stored totals differ."""
 
     day: date
     labels: str
@@ -23,11 +23,11 @@ class Difference(NamedTuple):
 
 
 def verify(source: Source, *, on_progress: Callable[[int], None] | None = None) -> Iterator[Difference]:
-    """Yield every day and label set whose rows add up to another count or total than what is stored, by day.
+    """Yield every day and label set whose rows add up to another count or total than is stored, ordered by day.
 
-    It begins with the first row, or the first day stored, and ends with the last hour that has been over for a while,
-    or the last such day where rows have no time. Days that `APP_METRICS_RETENTION` lets go are left out. `on_progress`
-    is called with a number of rows.
+    The comparison begins with the first row or stored day, and ends with the last hour that has been over for 10
+    minutes, or the last such day if rows have no time. Days that `APP_METRICS_RETENTION` deletes are left out.
+    `on_progress` gets the number of rows in each chunk.
     """
     end = source.settled()
     first, last = first_day(source), days_before(end)
@@ -42,7 +42,7 @@ def verify(source: Source, *, on_progress: Callable[[int], None] | None = None) 
 
 
 def first_day(source: Source) -> date | None:
-    """Return the first day that is to be compared; None where there is nothing."""
+    """Return the first day to compare; None if there is none."""
     first = min((day for day in (source.first_day(), first_stored_day(source.slug)) if day), default=None)
     kept = [limit.before for limit in limits() if limit.period == DAY]
     return max(first, *kept) if first and kept else first

@@ -18,7 +18,7 @@ from ..progress import progress
 
 
 class Command(BaseCommand):
-    # A mistake in a rule must not keep what was counted from its totals.
+    # An invalid rule must not stop the aggregation of what was counted.
     requires_system_checks = ()
     help = "Add what was recorded to the hourly, daily, weekly, monthly and yearly totals. Safe to run at any time."
 
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             self.stdout.write(f"The spool holds {counted(spooled.bytes, 'byte')} more.")
 
     def _aggregate(self, chunk_size: int | None, verbosity: int, backend: str | None) -> int:
-        """Aggregate, and return how much could not be brought to the item log."""
+        """Aggregate; return the number of failures to move pending batches to the item log."""
         missed = gather_from(backend) if backend else []
         with self._progress(verbosity, checked_chunk_size(chunk_size)) as advance:
             done = aggregate(chunk_size=chunk_size, on_progress=advance)
@@ -82,7 +82,7 @@ class Command(BaseCommand):
 
     @contextmanager
     def _progress(self, verbosity: int, chunk_size: int) -> Iterator[Callable[[int], None] | None]:
-        """Show a bar on a terminal and plain lines elsewhere, where there is more than one chunk to wait for."""
+        """Show the progress if more than one chunk of items is pending."""
         waiting = backlog().items if verbosity else 0
         if waiting <= chunk_size:
             yield None

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         source = named_source(options["slug"], options)
         try:
             if failures := aggregate().failures:
-                # Its hours would look as if nothing had been recorded in them, and be filled.
+                # The hours of batches that were not moved would look empty, and be filled.
                 raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
             done = self._backfill(source, options["verbosity"], again=options["again"])
             undated = source.undated()

@@ -6,7 +6,7 @@ from ..notifications import end, evaluate_alerts, mail_notices
 
 
 class Command(BaseCommand):
-    # A mistake in one rule must not keep the others from being evaluated.
+    # An invalid rule must not stop the evaluation of the others.
     requires_system_checks = ()
     help = "Evaluate the alerts of APP_METRICS_ALERTS and tell which fired or recovered. Safe to run at any time."
 

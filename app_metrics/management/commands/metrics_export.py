@@ -43,10 +43,10 @@ class Command(BaseCommand):
 
     def _export(self, write: Any, options: dict[str, Any]) -> None:
         since, output = options["since"], options["output"]
-        # What Django's wrapper wraps: the wrapper ends every write with a new line.
+        # `_out` is the stream inside Django's OutputWrapper, which would end every write with a newline.
         target = nullcontext(self.stdout._out) if output is None else output.open("w", newline="", encoding="utf-8")
         exported: Any = rows(since)
-        # Where writing fails the cursor is open, and must be closed before its connection.
+        # If writing fails, the cursor is still open, and must be closed before its connection.
         with (
             target as stream,
             closing(exported),

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         rejects = Rejects(options["file"], self.stderr)
         try:
             if was_imported(options["file"]):
-                # Also with bad lines: what was set aside then may be mended by now.
+                # Return before FILE.rejected is overwritten: its lines may have been fixed since.
                 self._say(options["verbosity"], "This file was imported before; nothing was changed.")
                 return
             with rejects:
@@ -61,7 +61,7 @@ class Command(BaseCommand):
 
 
 class Rejects:
-    """The file beside another one into which its bad lines go; made with the first of them."""
+    """The file for the bad lines of an imported file, in the same folder; created with the first bad line."""
 
     def __init__(self, path: Path, stderr: Any) -> None:
         self.path = path.with_name(f"{path.name}.rejected")

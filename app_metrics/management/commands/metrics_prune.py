@@ -28,7 +28,7 @@ class Command(BaseCommand):
             raise CommandError(f"Deleting stopped; the next run goes on: {error}") from error
 
     def _forget(self, dry_run: bool, verbosity: int) -> None:
-        """Let the ids of batches go that no longer come again; say so where there are some."""
+        """Delete the ids of batches that are no longer delivered again; write how many, if any."""
         count = old_rows().count() if dry_run else forget_old()
         if count and (dry_run or verbosity):
             rows, end = counted(count, "ledger row"), "would be deleted" if dry_run else "deleted"

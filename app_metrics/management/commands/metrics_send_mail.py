@@ -21,7 +21,7 @@ from ..output import counted
 
 
 class Command(BaseCommand):
-    # A mistake in a rule must not keep the reports from their recipients.
+    # An invalid rule must not stop the reports.
     requires_system_checks = ()
     help = "Mail the reports that are due, each once. Safe to run at any time; it aggregates first."
 
@@ -77,7 +77,7 @@ class Command(BaseCommand):
         )
 
     def _say_of(self, metric_set: MetricSet, as_of: date) -> int:
-        """Say what would become of the deliveries of a set; return how many would be sent."""
+        """Write a line per due delivery of a set; return how many would be sent."""
         count, writer = 0, Writer(metric_set)
         for delivery in due_deliveries(metric_set, as_of):
             try:

@@ -38,7 +38,7 @@ class Command(BaseCommand):
             self._show(metric, options["period"], _latest(metric, Period(options["period"]), options["last"]))
 
     def _show(self, metric: Metric, period: str, points: Sequence[Point]) -> None:
-        # Like every command's, and whatever language the numbers are grouped in elsewhere.
+        # Commands write English, so numbers are formatted in English too.
         with translation.override("en"):
             self._write(one_line(f"{metric.name} ({metric.slug}), by {period}"))
             for row in aligned([_head(metric.kind), *(_row(metric, point) for point in points)]):

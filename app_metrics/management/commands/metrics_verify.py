@@ -41,7 +41,7 @@ class Command(BaseCommand):
             )
 
     def _verify(self, source: Source, verbosity: int) -> int:
-        """Write a line per difference, and one that sums up; return how many differ."""
+        """Write a line per difference and a summary; return the number of differences."""
         differ = rows = 0
 
         def advance(number: int) -> None:
