@@ -33,7 +33,7 @@ pytestmark = pytest.mark.urls("tests.support.api_urls")
 NOON = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 OPENMETRICS = "application/openmetrics-text"
 PARSERS = {"": parse_text, OPENMETRICS: parse_openmetrics}
-# What Prometheus 2 and 3 send.
+# The Accept headers of Prometheus 2 and 3.
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"

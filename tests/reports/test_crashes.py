@@ -169,7 +169,7 @@ def test_senders_at_once_mail_each_recipient_once(transactional_database, server
 
 
 def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, server):
-    """All wait for the row that it did not commit; InnoDB then ends some of them because of a deadlock."""
+    """All senders wait for the row that the killed one did not commit; InnoDB then ends some of them as deadlocks."""
     if transactional_database == "default":
         pytest.skip("SQLite has one writer at a time, and so no deadlocks")
     made = make_set("Growth")
