@@ -1,4 +1,4 @@
-"""The dashboard, through its pages."""
+"""The pages of the dashboard."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ def noon(database):
 
 @pytest.fixture
 def staff(noon):
-    """Somebody who may view metrics, as one of a group."""
+    """A user who may view metrics through a group."""
     group = Group.objects.create(name="readers")
     group.permissions.add(Permission.objects.get(codename="view_metric"))
     user = User.objects.create_user("ada", is_staff=True)
@@ -62,7 +62,7 @@ def client(staff):
 
 @pytest.fixture
 def orders(client):
-    """A metric with two labels, recorded over 40 days, a part of it aggregated."""
+    """A metric with two labels, recorded over 40 days and partly aggregated."""
     create_metric("Orders", "orders", description="All of them", unit="EUR")
     with collect():
         for days in range(40):
@@ -75,7 +75,7 @@ def orders(client):
 
 @pytest.fixture
 def several(orders):
-    """Metrics whose numbers differ, one of them without any."""
+    """Metrics with different numbers, one of them never recorded."""
     create_metric("Queue", "queue", "gauge", description="of jobs")
     create_metric("Zebra", "zebra")
     create_metric("Export", "export", "timer")
@@ -101,7 +101,7 @@ def addresses(site="admin"):
 
 
 def page(client, url, **query):
-    """Return a page as its parser finds it, after what holds of every page."""
+    """Return a parsed page, after the checks that every page must pass."""
     response = client.get(url, query)
     assert response.status_code == 200
     root = html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
@@ -134,19 +134,19 @@ def text(element):
 
 
 def table(root):
-    """The headings and the rows of the table of a page."""
+    """Return the headings and rows of the table of a page."""
     (found,) = root.findall(".//*[@id='content-main']//table")
     heads = [text(each) for each in found.findall("thead/tr/th")]
     return heads, [[text(each) for each in row] for row in found.findall("tbody/tr")]
 
 
 def names(root):
-    """The slugs of the metrics that the overview lists."""
+    """Return the slugs of the metrics that the overview lists."""
     return [each.get("href").split("/")[-2] for each in root.findall(".//*[@id='content-main']//tbody//a")]
 
 
 def main_links(root):
-    """The links of a page's own part, by their texts."""
+    """Return the links in the main content of a page, by their texts."""
     return {text(each): each.get("href") for each in root.findall(".//*[@id='content-main']//a")}
 
 
@@ -154,7 +154,7 @@ def query_of(link):
     return {name: values[0] for name, values in parse_qs(urlsplit(link).query, keep_blank_values=True).items()}
 
 
-# Who may see it.
+# Access
 
 
 @pytest.mark.parametrize("user", [None, {"is_staff": False}, {"is_staff": True, "is_active": False}])
@@ -240,7 +240,7 @@ def test_the_metrics_of_the_admin_lead_to_their_dashboard_where_there_is_one(ord
 
 
 def tools_of(client, site, orders):
-    """The links to the dashboard on the pages of the metrics in an admin."""
+    """Return the links to the dashboard on an admin's pages of metrics."""
     found = []
     for name, arguments in (("changelist", []), ("change", [orders.pk])):
         answer = client.get(reverse(f"{site}:app_metrics_metric_{name}", args=arguments))
@@ -256,7 +256,7 @@ def test_a_metric_that_is_added_has_no_dashboard_yet(client, staff):
     assert client.get(reverse("admin:app_metrics_metric_add")).status_code == 200
 
 
-# How much it asks of the database.
+# Number of queries
 
 
 def test_the_number_of_queries_does_not_grow(client, database):
@@ -280,7 +280,7 @@ def test_the_number_of_queries_does_not_grow(client, database):
     assert max(found[0] for found in counts.values()) <= 10
 
 
-# The overview.
+# The overview
 
 
 def test_the_overview_shows_the_numbers_of_every_metric(several, client):
@@ -404,7 +404,7 @@ def test_without_metrics_there_is_a_word_instead_of_a_table(client):
     assert not root.findall(".//*[@id='content-main']//table")
 
 
-# A metric.
+# The page of a metric
 
 
 def test_a_metric_has_its_numbers_as_facts_chart_and_table(orders, client):
@@ -621,7 +621,7 @@ def test_a_gauge_and_a_timer_show_how_far_they_ranged(kind, client):
     assert f"between {low} and {high}" in text(root)
 
 
-# Files.
+# Downloads
 
 
 def rows_of(answer):
@@ -705,7 +705,7 @@ def test_hours_have_their_offset_in_files(orders, client):
     assert first[0] == "2026-11-22T00:00:00+01:00"
 
 
-# What somebody else named.
+# Hostile names
 
 
 def test_hostile_names_are_text_everywhere(client):

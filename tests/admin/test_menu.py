@@ -36,7 +36,7 @@ def browser_of(user):
 
 
 def staff_with(*permissions):
-    """Return the browser of a user who may do this and no more."""
+    """Return the browser of a user with these permissions and no others."""
     user = User.objects.create_user("guest", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(codename__in=permissions, content_type__app_label="app_metrics")
@@ -50,7 +50,7 @@ def address(model):
 
 
 def links(browser, url, path):
-    """Return the texts of a page's links below an element, by their addresses."""
+    """Return the texts of the links below the elements that `path` finds, by address."""
     response = browser.get(url)
     assert response.status_code == 200
     root = html5lib.parse(response.content.decode(), namespaceHTMLElements=False)

@@ -1,4 +1,4 @@
-"""The admin, through its pages."""
+"""The admin's pages of metrics, metric sets, totals, items and runs."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -25,7 +25,7 @@ MODELS = ("metric", "metricset", "total", "item", "quarantineditem", "aggregatio
 
 @pytest.fixture
 def client(database):
-    """A superuser's browser, at noon of 31 May."""
+    """A superuser's browser, at noon on 31 May."""
     with freeze_time(NOON):
         user = User.objects.create_superuser("ada", "ada@example.com", "secret")
         browser = Client()
@@ -50,7 +50,7 @@ def slugs(client, **query):
 
 @pytest.fixture
 def catalogue(client):
-    """Three metrics, with what was counted today and earlier this month, aggregated and waiting."""
+    """Three metrics, two of them recorded today and earlier this month, aggregated and pending."""
     for slug, kind, today, earlier in (
         ("logins", "counter", 30, 0),
         ("queue", "gauge", 2, 100),

@@ -1,4 +1,4 @@
-"""What the admin shows of reports: previews, test mails, deliveries, and sets that only the settings change."""
+"""Reports in the admin: previews, test mails, deliveries, and declared sets, which only the settings change."""
 
 import re
 import smtplib
@@ -29,7 +29,7 @@ PAGES = ("report", "mail", "test")
 
 @pytest.fixture
 def client(database):
-    """A superuser's browser, at noon of Monday, 1 June."""
+    """A superuser's browser, at noon on Monday, 1 June."""
     with freeze_time(NOON):
         user = User.objects.create_superuser("ada", "ada@example.com", "secret")
         browser = Client()
@@ -63,7 +63,7 @@ def report_page(metric_set, name="report", period="day"):
 
 
 def ask(client, address):
-    """Open a page, or post to that which only takes a POST."""
+    """Open a page; use POST for the test mail, which accepts nothing else."""
     return client.post(address) if address.endswith("/test/") else client.get(address)
 
 
@@ -87,7 +87,7 @@ def rows():
     return [model.objects.count() for model in (Delivery, Schedule, Milestone, Unsubscription, MetricSet)]
 
 
-# Who may
+# Access
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -200,7 +200,7 @@ def test_a_preview_has_the_milestones_that_the_next_report_will_have(client, met
     Milestone.objects.create(slug="orders", value=1000, total=1000, reached_at=NOON.replace(hour=0))
     with freeze_time(NOON.replace(hour=1)):
         send_reports()
-    # Later, or committed later with an earlier time.
+    # One was reached after those reports; the other has an earlier time, but was committed after them.
     Milestone.objects.create(slug="orders", value=2000, total=2000, reached_at=NOON.replace(hour=5))
     Milestone.objects.create(slug="orders", value=1500, total=1500, reached_at=NOON.replace(hour=0))
     for name in ("report", "mail"):
@@ -438,7 +438,7 @@ def send_again(client, deliveries):
 
 @pytest.fixture
 def deliveries(metric_set):
-    """A delivery in each state, for the day before, and a failed one that is too late."""
+    """Deliveries in each status for the day before, and older ones, one of them failed and too old to send."""
     return [
         Delivery.objects.create(
             metric_set=metric_set, period="day", start=start, recipient=f"{number}@example.com",

@@ -1,4 +1,4 @@
-"""Aggregations of many transactions: what comes meanwhile is counted, and others get to write."""
+"""Aggregations of many transactions: items that arrive meanwhile are counted, and other writers get a turn."""
 
 import threading
 import time
@@ -26,14 +26,14 @@ AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
 
 
 def write_before_all_others(slug="early", kind="counter", value=1, at=1_790_000_000_000_000):
-    """Write an item of a batch that began before all the others, as a transaction does that commits late."""
+    """Write an item of a batch older than all others, as a transaction that commits late does."""
     key = {"id": AT_THE_BEGINNING, "slug": slug, "kind": kind, "labels": "{}", "day": date(2026, 9, 21), "hour": 16}
     summary = Summary(1, value, value, value, value, at)
     Item.objects.bulk_create([Item(**key, **summary._asdict())])
 
 
 def aggregate_while_one_commits_late(commit, look):
-    """Aggregate two items at a time; call `commit` after the first two, and return what `look` saw each time."""
+    """Aggregate two items at a time; call `commit` after the first two, and return what `look` returns each time."""
     seen = []
 
     def after_each(items):
@@ -107,7 +107,7 @@ def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then
 
 @contextmanager
 def somebody_who_writes():
-    """Write again and again from another thread; yield a list that grows with each commit."""
+    """Record repeatedly in another thread; yield a list that grows with each commit."""
     committed, ended = [], threading.Event()
 
     def write():
@@ -134,7 +134,7 @@ def test_on_sqlite_others_get_to_write_between_the_transactions_of_a_run(transac
 
     def wait_for_a_write(seconds):
         before = len(committed)
-        wait_until(lambda: len(committed) > before + 1)  # one of them may have been committed before
+        wait_until(lambda: len(committed) > before + 1)  # the first one may have been committed before this
         given.append(seconds)
 
     monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait_for_a_write))
@@ -144,7 +144,7 @@ def test_on_sqlite_others_get_to_write_between_the_transactions_of_a_run(transac
     with somebody_who_writes() as committed:
         aggregate(chunk_size=20)
     assert given == [turns.PAUSE] * len(given)
-    assert turns.PAUSE > 0.1  # who waits for SQLite's lock looks ten times a second
+    assert turns.PAUSE > 0.1  # a writer retries SQLite's lock ten times a second
     assert len(given) >= 5
 
 

@@ -1,4 +1,4 @@
-"""A row that no total can take is set aside with the reason, and the rest drains."""
+"""A row that fits no total is quarantined with the reason, and the rest drains."""
 
 import json
 from datetime import date
@@ -27,7 +27,7 @@ def store(number, **values):
 
 
 def store_raw(alias, number, column, value):
-    """Store an item one of whose columns holds what Django would refuse."""
+    """Store an item with a value in one column that Django would refuse."""
     item = store(number)
     with connections[alias].cursor() as cursor:
         prepared = item.pk.hex if connections[alias].vendor == "sqlite" else item.pk

@@ -25,7 +25,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 
 @pytest.fixture
 def history(database):
-    """Two metrics, one event a day for 100 days up to today, at noon of 23 November."""
+    """Two metrics with one event a day over the last 100 days; now is noon on 23 November."""
     with freeze_time(NOON):
         with collect():
             for days in range(100):

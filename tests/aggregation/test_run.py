@@ -1,4 +1,4 @@
-"""What a run adds to the totals, and what it says of itself."""
+"""What an aggregation run adds to the totals, and what it reports."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A run that fails, waits or meets others: nothing is lost, nothing counts twice."""
+"""Aggregation runs that fail, wait for locks or overlap lose nothing and count nothing twice."""
 
 import threading
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ class Crash(Exception):
 
 
 def crash_at(number):
-    """Return an execute wrapper that raises instead of the statement of that number, and the list of all before."""
+    """Return an execute wrapper that raises instead of statement `number`, and the list of statements it sees."""
     seen = []
 
     def wrapper(execute, sql, params, many, context):
@@ -57,7 +57,7 @@ def test_a_crash_at_any_statement_loses_nothing_and_counts_nothing_twice(transac
     assert year_counts() == {"orders": recorded}
 
 
-# What makes a session give up waiting for a lock soon.
+# These let a session give up waiting for a lock after at most a second.
 IMPATIENCE = {
     "sqlite": "PRAGMA busy_timeout = 50",
     "postgresql": "SET lock_timeout = 1000",
@@ -113,7 +113,8 @@ def test_in_a_callers_transaction_that_it_broke_a_failure_is_raised_as_it_is(tra
     assert tries == ["one"]
 
 
-# What makes another session the victim of a deadlock: to wait for longer, or to have changed more.
+# These let a session survive a deadlock: PostgreSQL ends the session that checks first, and InnoDB the one that
+# changed fewer rows.
 SURVIVE = {
     "postgresql": "SET deadlock_timeout = '1min'",
     "mysql": "UPDATE auth_permission SET name = CONCAT(name, '.')",
@@ -151,7 +152,7 @@ def test_a_deadlock_is_tried_again(transactional_database):
             other.rollback()
 
         def let_the_aggregation_close_the_circle():
-            """It is the one who looks for deadlocks, and PostgreSQL's looks just once in a wait."""
+            """Make the aggregation's wait the last of the cycle: PostgreSQL checks for deadlocks once per wait."""
             crossing = threading.Thread(target=cross)
             try:
                 wait_until(lambda: waiting(gate) == 1)

@@ -1,4 +1,4 @@
-"""All-time totals for Prometheus: right, named alike at every scrape, and valid whatever the names and labels."""
+"""All-time totals for Prometheus: correct, stably named, and valid for any names and labels."""
 
 import sys
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.urls("tests.support.api_urls")
 NOON = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 OPENMETRICS = "application/openmetrics-text"
 PARSERS = {"": parse_text, OPENMETRICS: parse_openmetrics}
-# What Prometheus 2 and 3 send.
+# The Accept headers of Prometheus 2 and 3.
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
@@ -47,7 +47,7 @@ both_formats = pytest.mark.parametrize("accept", PARSERS, ids=["text", "openmetr
 
 
 def scrape(accept=""):
-    """Return the text, and the families that the format's own parser finds in it."""
+    """Return the text, and the metric families that the format's own parser finds in it."""
     text = latest(accept)[0].decode()
     return text, list(PARSERS[accept](text))
 
@@ -102,7 +102,7 @@ def test_nothing_is_seen_twice_while_an_aggregation_runs(database):
     with freeze_time(NOON):
         metric("orders", 3)
         aggregate()
-        for _ in range(2):  # equal in every column but the id
+        for _ in range(2):  # two items that differ only in their id
             metric("orders", 4)
     before = samples()
     aggregate()
@@ -251,7 +251,7 @@ METRICS = st.dictionaries(
 
 
 class Stored:
-    """What stands for the models: metrics, and what was recorded of each."""
+    """A stand-in for the models: metrics, and the summaries of each."""
 
     def __init__(self, stored):
         self.stored = stored

@@ -1,4 +1,4 @@
-"""The JSON API: who may read, what it answers, and how it says no."""
+"""The JSON API: access, answers and errors."""
 
 import json
 import re
@@ -50,7 +50,7 @@ WRONG = {"authorization": "Bearer wrong"}
 
 
 class Lenient(ModelBackend):
-    """A project's own idea of who may log in, and who may do what."""
+    """A project's own backend, which lets everybody log in and do anything."""
 
     def user_can_authenticate(self, user):
         return True
@@ -66,12 +66,12 @@ def orders(database, recorded_orders):
 
 @pytest.fixture
 def site(db, recorded_orders):
-    """One database is enough for access, which does not depend on it."""
+    """Tests of access use one database, because access does not depend on it."""
 
 
 @pytest.fixture
 def recorded_orders(settings):
-    """A counter with two label sets, of which one event still waits."""
+    """A counter with two label sets and one pending event."""
     settings.APP_METRICS_API_TOKENS = [HASH]
     create_metric("Orders", unit="EUR", description="What was paid")
     with freeze_time(NOON):
@@ -85,7 +85,7 @@ def recorded_orders(settings):
 
 @pytest.fixture
 def get(client):
-    """Read an address with a good token."""
+    """Return a function that reads an address with a valid token."""
 
     def read(address, status=200, **parameters):
         response = client.get(address, parameters, headers={"authorization": f"Bearer {TOKEN}"})
@@ -105,11 +105,11 @@ def user(*, permitted, **fields):
 def refuse(client, address, **headers):
     response = client.get(address, headers=headers)
     assert response.status_code == 403
-    unequal = {"Expires"}  # the time of day
+    unequal = {"Expires"}  # depends on the time
     return response.content, sorted((name, value) for name, value in response.items() if name not in unequal)
 
 
-# Who may read
+# Access
 
 
 def content_type(address):
@@ -277,7 +277,7 @@ def test_reading_writes_nothing(orders, client):
 
 
 def test_no_answer_is_cached_or_taken_for_another_type(site, client, settings):
-    settings.MIDDLEWARE = []  # SecurityMiddleware would help
+    settings.MIDDLEWARE = []  # SecurityMiddleware would also set nosniff
     for address, headers in product((*ENDPOINTS, *MISSING), (GOOD, WRONG)):
         response = client.get(address, headers=headers)
         assert "no-store" in response["Cache-Control"], address
@@ -370,7 +370,7 @@ def test_a_series_of_one_label_set(orders, get):
 
 
 def test_hours_carry_their_offset(database, settings, get):
-    # Without freezegun, whose times forget which of two equal hours they are in.
+    # Not with freezegun: its datetimes lose `fold`, which tells the repeated hour apart.
     settings.APP_METRICS_API_TOKENS = [HASH]
     create_metric("Orders")
     metric("orders", 3, at=datetime(2026, 10, 25, 1, 30, tzinfo=UTC))
@@ -613,7 +613,7 @@ def test_a_page_of_hours_holds_whole_dates_of_every_zone(zone, orders, get, sett
     assert [point["start"] for point in points] == [point.start.isoformat() for point in whole]
 
 
-# Markup, and how much is asked of the database
+# Markup, and the number of queries
 
 
 @pytest.mark.parametrize("address", [LIST, SERIES, TOTALS])

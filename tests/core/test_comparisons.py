@@ -1,4 +1,4 @@
-"""The stretches of time that trends compare, and the totals they consist of."""
+"""The time spans that trends compare, and the totals they consist of."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -29,7 +29,7 @@ week_starts = st.sampled_from(["monday", "sunday"])
 
 
 def held(pieces):
-    """The dates and the hours that pieces consist of."""
+    """Return the dates and hours that pieces cover."""
     found = []
     for period, start, hour in pieces:
         days = (period.next(start) - start).days
@@ -119,7 +119,7 @@ def test_what_it_is_compared_with_is_within_its_period_and_no_longer(moment, per
         else:
             assert len({*held(pieces)}) == len(held(pieces))
             assert all(base <= day < period.next(base) for day, _ in held(pieces))
-            # A leap day more than there was in this year, at most.
+            # A year that is compared may be one leap day longer.
             assert len(held(pieces)) <= len(held(plan.compared)) + (period == YEAR)
 
 

@@ -1,4 +1,4 @@
-"""What could not be counted is counted by reason, and logged once per cause."""
+"""Dropped events are counted by reason, and each cause is logged once."""
 
 import logging
 import threading

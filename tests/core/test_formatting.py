@@ -1,4 +1,4 @@
-"""Numbers, changes, dates and pictures as they are read."""
+"""How numbers, changes, dates and sparklines are formatted."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
@@ -15,7 +15,7 @@ from tests.support.sample_reports import comparison
 
 
 def blank(text):
-    """Return a text with ordinary blanks for those at which no line breaks."""
+    """Replace non-breaking spaces with plain ones."""
     return text.replace("\u00a0", " ")
 
 

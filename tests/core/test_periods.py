@@ -26,7 +26,7 @@ from app_metrics.core.periods import (
     same_part,
 )
 
-# Clocks that change at midnight, over midnight, by half an hour, by a whole day, and not at all.
+# Zones whose clocks change at midnight, across midnight, by half an hour, by a whole day, or never.
 ZONES = [
     ZoneInfo(name)
     for name in (
@@ -48,7 +48,7 @@ dates = st.dates(date(1920, 1, 1), date(2090, 12, 31))
 seconds = st.integers(
     int(datetime(1920, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2090, 1, 1, tzinfo=UTC).timestamp())
 )
-# Odd changes of clocks.
+# Unusual clock changes.
 ODD = [
     ("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)),
     ("America/St_Johns", datetime(2010, 11, 7, 2, 31, tzinfo=UTC)),
@@ -89,7 +89,7 @@ def test_the_hour_that_clocks_skip_is_no_hour():
 
 
 def test_a_date_that_began_before_its_midnight_begins_with_its_first_hour():
-    zone = ZoneInfo("America/Toronto")  # 23:30 on 30 March was followed by 00:30 on 31 March
+    zone = ZoneInfo("America/Toronto")  # clocks went from 23:30 on 30 March to 00:30 on 31 March
     assert bucket(int(datetime(1919, 3, 31, 0, 45, tzinfo=zone).timestamp()), zone) == (date(1919, 3, 31), 0)
 
 
@@ -101,13 +101,13 @@ def test_a_date_that_began_before_its_midnight_begins_with_its_first_hour():
         ("Europe/Berlin", date(2026, 10, 25), 25),
         ("Australia/Lord_Howe", date(2026, 4, 5), 25),  # half an hour more
         ("Australia/Lord_Howe", date(2026, 10, 4), 24),  # half an hour less
-        ("America/Havana", date(2026, 10, 31), 24),  # the day before midnight is shown twice
+        ("America/Havana", date(2026, 10, 31), 24),  # the next day shows midnight twice
         ("America/Havana", date(2026, 11, 1), 25),
         ("America/Sao_Paulo", date(2018, 11, 4), 23),  # midnight is skipped
         ("America/Nuuk", date(2026, 3, 28), 23),  # the last hour is skipped
-        ("America/St_Johns", date(2010, 11, 6), 25),  # comes back after a minute of 7 November
+        ("America/St_Johns", date(2010, 11, 6), 25),  # clocks go back to this day one minute into 7 November
         ("Pacific/Apia", date(2011, 12, 29), 24),
-        ("Pacific/Apia", date(2011, 12, 30), 0),  # never was
+        ("Pacific/Apia", date(2011, 12, 30), 0),  # Samoa skipped this date
     ],
 )
 def test_a_day_has_as_many_hours_as_its_clocks_show(zone, day, hours):
@@ -286,7 +286,7 @@ def test_a_week_a_year_earlier_has_the_same_iso_number_or_there_is_none(day, wee
     earlier = WEEK.year_earlier(start)
     if earlier is None:
         assert number == 53
-        assert date(year - 1, 12, 28).isocalendar().week == 52  # this date is in the last week of its year
+        assert date(year - 1, 12, 28).isocalendar().week == 52  # 28 December is always in the last week
     else:
         assert (earlier + monday).isocalendar()[:] == (year - 1, number, 1)
         assert earlier.isoweekday() == week
@@ -295,9 +295,9 @@ def test_a_week_a_year_earlier_has_the_same_iso_number_or_there_is_none(day, wee
 @pytest.mark.parametrize(
     ("start", "earlier"),
     [
-        (date(2026, 3, 30), date(2025, 3, 31)),  # week 14, neither 52 weeks nor 365 days before everywhere
-        (date(2027, 1, 4), date(2025, 12, 29)),  # week 1, 53 weeks before
-        (date(2026, 12, 28), None),  # week 53
+        (date(2026, 3, 30), date(2025, 3, 31)),  # week 14, 52 weeks earlier
+        (date(2027, 1, 4), date(2025, 12, 29)),  # week 1, 53 weeks earlier
+        (date(2026, 12, 28), None),  # 2025 has no week 53
         (date(2026, 3, 29), date(2025, 3, 30)),
         (date(2026, 12, 27), None),
         (date(2027, 1, 3), date(2025, 12, 28)),
@@ -308,7 +308,7 @@ def test_a_week_is_found_in_the_year_before_by_its_iso_number(start, earlier):
 
 
 def dates_and_hours(pieces):
-    """Take pieces apart into whole dates and hours."""
+    """Split pieces into whole dates and hours."""
     whole, hours = [], []
     for period, start, hour in pieces:
         if period == HOUR:
@@ -328,7 +328,7 @@ def test_pieces_cover_every_date_and_hour_once(start, days, hours):
         [start + timedelta(days=n) for n in range(days)],
         [(end, hour) for hour in range(hours)],
     )
-    # No month is taken day by day but the first and the last.
+    # Only the first and last months are split into days.
     assert len([period for period, *_ in pieces if period == DAY]) <= 60
 
 
@@ -357,7 +357,7 @@ def test_the_same_part_lies_within_the_other_period_and_is_as_long_where_there_i
     assert base <= until <= limit
     if until == limit:
         assert base_hours == 0
-        assert limit - base <= end - start  # all of a shorter period
+        assert limit - base <= end - start  # the shorter period is taken whole
     elif not period.months or start.month != base.month:
         assert (until - base, base_hours) == (end - start, hours)
     elif (end.month, end.day) == (2, 29) and (until.month, until.day) != (2, 29):

@@ -1,4 +1,4 @@
-"""Batches as text: what comes out is what went in, and nothing else is taken for a batch."""
+"""Batches as text: decoding restores what was encoded, and refuses any other text."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_the_text_is_one_line_of_json():
 def spoiled(place, value):
     version, _, [row] = json.loads(encode_batch(batch_of("orders")))
     row[place] = value
-    # Always the same id: the names of tests are made of it, and are to be the same in every process that runs some.
+    # A fixed id: it becomes part of the test names, which must be the same in every test process.
     return json.dumps([version, "0199ab5c-0000-7000-8000-000000000000", [row]])
 
 

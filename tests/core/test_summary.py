@@ -1,4 +1,4 @@
-"""The algebra: entries fold into summaries, summaries merge, and how they were split never shows."""
+"""Entries fold into summaries, and summaries merge; how the entries were split makes no difference."""
 
 import time
 import tracemalloc
@@ -51,13 +51,13 @@ labels = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=8)
 
 @st.composite
 def summaries(draw, at=moments):
-    """What folding some entries may have left."""
+    """Draw a summary of one to five entries."""
     folded = draw(st.lists(numbers, min_size=1, max_size=5))
     return Summary(len(folded), reduce(add, folded), min(folded), max(folded), draw(st.sampled_from(folded)), draw(at))
 
 
 def one(number, at):
-    """The summary of one event, at a time in microseconds."""
+    """Return the summary of one event; `at` is in microseconds."""
     return Summary(*single(number, at / MICROSECONDS))
 
 

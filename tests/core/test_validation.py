@@ -1,4 +1,4 @@
-"""What cannot be counted exactly is refused where it is recorded, and never reaches the database."""
+"""Arguments that cannot be counted exactly are refused when recorded, and never reach the database."""
 
 import enum
 import logging

@@ -1,4 +1,4 @@
-"""What the dashboard shows of a metric, beside what was recorded, event by event."""
+"""The dashboard's charts of a metric, compared with the recorded events."""
 
 from collections import defaultdict
 from datetime import date, datetime, time, timedelta
@@ -43,7 +43,7 @@ def at(*parts, zone=BERLIN):
 
 
 def bounds(period, start, zone):
-    """The first instant of a period, and the first one after it."""
+    """Return the first instant of a period and the first one after it, as timestamps."""
     day, hour = start
     first = datetime.combine(day, time.min, zone).timestamp()
     end = datetime.combine(period.next(day), time.min, zone).timestamp()
@@ -53,7 +53,7 @@ def bounds(period, start, zone):
 
 
 def held(events, period, starts, zone):
-    """The events of each of some periods."""
+    """Yield the events of each period."""
     for start in starts:
         first, end = bounds(period, start, zone)
         yield [event for event in events if first <= event.at.timestamp() < end]
@@ -96,7 +96,7 @@ def expected_split(kind, now):
     return columns + ([(OTHER, "(other)", [headline(kind, each) for each in rest])] if any(rest) else [])
 
 
-# The zone, what is asked for, and the time it is.
+# The time zone, the selection, and the current local time in 2026.
 CASES = {
     "hours of a day that has 23": ("Europe/Berlin", Selection(HOUR, date(2026, 3, 28), date(2026, 3, 30)), (3, 30, 5)),
     "hours of a day that has 25": ("Europe/Berlin", Selection(HOUR, date(2026, 10, 24), date(2026, 10, 25)), (11, 3)),
@@ -115,7 +115,7 @@ CASES = {
 
 
 def recorded(kind, zone, selection, chance):
-    """Record events before, in and after a selection, a part of them aggregated."""
+    """Record events before, in and after a selection, and aggregate some of them."""
     first = datetime.combine(selection.first, time.min, zone)
     length = int((datetime.combine(selection.last, time.min, zone) - first).total_seconds()) + 86_400
     events, moments = [], set()
@@ -175,7 +175,7 @@ def shape(selection):
 
 
 def count_over(selection, starts, today):
-    """How many periods are over; an hour is with its day."""
+    """Return how many periods are over; an hour is over when its day is."""
     if selection.period == HOUR:
         return sum(start.date() < today for start in starts)
     return sum(selection.period.next(start) <= today for start in starts)
@@ -309,7 +309,7 @@ def test_what_found_no_room_among_the_label_sets_is_with_the_rest(aggregated, or
     settings.APP_METRICS_MAX_LABEL_SETS = 10
     if aggregated:
         aggregate()
-    # However large: what it consists of is not known.
+    # The overflow stays in the rest, however large: its label values are unknown.
     assert numbers(days(orders, split="plan")) == {
         (VALUE, "pro"): [10, 0, 0], (VALUE, "free"): [1, 0, 0], (OTHER, "(other)"): [1100, 0, 0],
     }  # fmt: skip

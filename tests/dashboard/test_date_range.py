@@ -32,12 +32,12 @@ DAYS_OF = {HOUR: 1, DAY: 1, WEEK: 7, MONTH: 31, YEAR: 366}
 everywhere = hypothesis_settings(max_examples=examples(300))
 dates = st.dates(date(FIRST_YEAR + 1, 1, 1), date(LAST_YEAR, 12, 31))
 recent = st.dates(date(2000, 1, 1), date(2040, 12, 31))
-# Samoa went from one side of the date line to the other.
+# Samoa skipped this date when it crossed the date line.
 NO_DATES = {date(2011, 12, 30)}
 
 
 def next_date(day):
-    """Return the next date that has hours in the zone of the settings."""
+    """Return the next date that has hours in the configured time zone."""
     day += timedelta(1)
     return day if hours_in(day, time_zone()) else next_date(day)
 

@@ -1,4 +1,4 @@
-"""What the health page says of recording, aggregation, mail and the settings."""
+"""What the health page says about recording, aggregation, mail and the settings."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -58,7 +58,7 @@ def test_nothing_at_all_is_well(database):
 
 
 def happened(ran, recorded):
-    """Let an aggregation have run and a metric have been recorded so many hours ago, each unless it is None."""
+    """Run an aggregation and record a metric, each at the given number of hours ago; None skips it."""
     if ran is not None:
         with at(hours=ran):
             aggregate()
@@ -114,7 +114,7 @@ def test_it_says_what_the_last_aggregation_did_and_what_was_set_aside(database):
     assert found.quarantined == 1
 
 
-# What was dropped
+# Dropped events
 
 
 def test_what_was_dropped_is_told_by_reason_of_these_days_and_ever(database):
@@ -201,7 +201,7 @@ def test_a_backend_that_cannot_be_loaded_has_an_unknown_retry_queue(database, se
 
 @pytest.fixture
 def mails(database):
-    """Four deliveries, of which one failed and one is undecided, and as many notices."""
+    """Four deliveries, one of them failed and one undecided, and four notices alike."""
     metric_set = create_metric_set(HOSTILE, [create_metric("Orders", "orders")], ["x@example.com"])
     for number, status in enumerate(("sent", "failed", "undecided", "waiting")):
         shared = {"status": status, "address": "x@example.com", "planned_at": NOW - timedelta(days=5)}
@@ -334,7 +334,7 @@ def test_what_is_at_work_is_told_whether_it_was_set_or_not(database, settings, m
 
 @pytest.fixture
 def looker(client, database):
-    """Somebody who may view metrics, and nothing else."""
+    """The browser of a user who may only view metrics."""
     user = User.objects.create_user("looker", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_metric"))
     client.force_login(user)

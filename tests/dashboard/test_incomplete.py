@@ -1,4 +1,4 @@
-"""Where the backend's destination does not answer, every page says that numbers are missing."""
+"""If the backend's destination does not answer, every page says that numbers are missing."""
 
 import pytest
 from django.core.management import call_command
@@ -77,7 +77,7 @@ def test_a_dry_run_says_what_waits_elsewhere(destination, capsys, monkeypatch):
 def test_prometheus_gets_no_counter_that_falls_where_the_answer_comes_back_meanwhile(
     destination, admin_client, monkeypatch
 ):
-    """Ten seconds after a failure the destination is asked again, and that may be while the text is made."""
+    """The destination is asked again ten seconds after a failure, which may be while the text is rendered."""
     monkeypatch.setattr(pending, "LEFT_ALONE", 3600)
     create_metric("Orders", "orders")
     destination.is_down = True

@@ -1,4 +1,4 @@
-"""What the dashboard says of a metric besides its chart."""
+"""What the dashboard says about a metric besides its chart."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The numbers of the dashboard's first page, beside what the metrics say themselves."""
+"""The numbers of the dashboard's overview, compared with the metrics' own readings."""
 
 from datetime import date, datetime, timedelta
 from random import Random
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.every_database
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KINDS = {"orders": "counter", "queue": "gauge", "export": "timer", "idle": "counter", "silent": "gauge"}
-# The last is the day after clocks were changed, in a week that spans two months.
 MOMENTS = {
     "afternoon": datetime(2026, 6, 18, 15, 20, tzinfo=BERLIN),
     "midnight": datetime(2026, 6, 1, 0, 0, tzinfo=BERLIN),
@@ -31,7 +30,7 @@ MOMENTS = {
 
 @pytest.fixture(params=MOMENTS.values(), ids=MOMENTS)
 def history(database, request):
-    """Metrics of every kind, and what was recorded of some of them over 40 days, aggregated in part."""
+    """Metrics of every kind, some of them recorded over 40 days and partly aggregated."""
     now, chance = request.param, Random(7)
     with freeze_time(now):
         metrics = [create_metric(slug.title(), slug, kind) for slug, kind in KINDS.items()]
@@ -39,7 +38,7 @@ def history(database, request):
             with collect():
                 for slug in ("orders", "queue", "export"):
                     for number in range(80):
-                        # No two at the same moment: which of them were the last would be anybody's guess.
+                        # All moments differ, so that the last value is unambiguous.
                         minutes = chance.choice([chance.randrange(1500), chance.randrange(57600)])
                         moment = now - timedelta(minutes=minutes, microseconds=80 * part + number)
                         labels = chance.choice([None, {"plan": "pro"}, {"plan": "free"}])

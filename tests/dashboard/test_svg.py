@@ -1,4 +1,4 @@
-"""Charts as they are put into a page."""
+"""The SVG of charts, as embedded in a page."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -49,7 +49,7 @@ def column(role, numbers, key="", title=None):
 
 
 def chart(*columns, period=DAY, kind="counter", unit="", name="Orders", is_running=False):
-    """A chart of columns, or of one column of numbers."""
+    """Return a chart of columns; a list of numbers becomes a column of the role NOW."""
     columns = [each if isinstance(each, Column) else column(NOW, each) for each in columns]
     length = len(columns[0].numbers)
     if period == HOUR:
@@ -67,7 +67,7 @@ def chart(*columns, period=DAY, kind="counter", unit="", name="Orders", is_runni
 
 
 def parsed(text):
-    """The chart as a page's parser finds it, after it was found to be XML as well."""
+    """Parse the chart as XML, and check that an HTML parser finds the same elements."""
     root = ElementTree.fromstring(text)
     assert root.tag == "svg"
     page = html5lib.parse(f"<!DOCTYPE html><title>x</title><div>{text}</div>", namespaceHTMLElements=False)
@@ -90,7 +90,7 @@ def slots(root):
 
 
 def boxes(root):
-    """What stands in the box of each point in time."""
+    """Return the text of the box of each point in time."""
     return ["; ".join(text.text or "" for text in slot.iter("text")) for slot in having(root, "slot")]
 
 

@@ -1,4 +1,4 @@
-"""Which URL names and rules nobody used, over real requests."""
+"""Which URL names and rules nobody used, tested with real requests."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -170,7 +170,7 @@ def test_what_is_beyond_the_cap_cannot_be_told(database, settings):
     aggregate()
     assert Total.objects.filter(labels=OVERFLOW_LABELS).exists()
     unused = found()
-    # It has a series of its own, in which every hit of it would be.
+    # "old" has a series of its own, so the overflow holds no hit of it.
     assert set(names(unused.urls)) == {"old"}
     assert set(names(unused.doubts[OVERFLOWN])) == ALL - {"old"}
     assert set(names(found(1).urls)) == ALL
@@ -180,7 +180,7 @@ def test_it_says_since_when_every_url_is_counted_if_that_is_not_long_ago(databas
     settings.APP_METRICS_URLS = EVERYWHERE
     assert found().since == date(2026, 11, 23)
     with freeze_time(NOW - timedelta(days=400)):
-        metric("requests")  # before there was such a rule
+        metric("requests")  # before the rule existed
     visit("/old/", days_ago=12)
     assert found().since == date(2026, 11, 11)
     aggregate()

@@ -1,4 +1,4 @@
-"""`manage.py metrics_aggregate`: what cron and a person at a terminal see of it."""
+"""`manage.py metrics_aggregate`: its output under cron and at a terminal."""
 
 import os
 import pty
@@ -24,7 +24,7 @@ SUMMARY = re.compile(r"Aggregated (\d+) items? in \d+\.\d\d s, (\d+) quarantined
 
 
 def run(*arguments, **options):
-    """Return what the command writes, where there is no terminal."""
+    """Return what the command writes to stdout and stderr without a terminal."""
     out, errors = StringIO(), StringIO()
     call_command("metrics_aggregate", *arguments, stdout=out, stderr=errors, **options)
     return out.getvalue(), errors.getvalue()
@@ -126,7 +126,7 @@ def start_command(alias, *arguments, **options):
 
 
 def on_terminal(alias, *arguments):
-    """Return what the command writes to a terminal of its own."""
+    """Return what the command writes to a pseudo-terminal."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     process = start_command(alias, *arguments, stdout=theirs, stderr=theirs)
@@ -135,7 +135,7 @@ def on_terminal(alias, *arguments):
     try:
         while part := os.read(ours, 65_536):
             shown += part
-    except OSError:  # how Linux says that the other end was closed
+    except OSError:  # Linux raises this once the other end is closed
         pass
     os.close(ours)
     assert process.wait() == 0

@@ -1,4 +1,4 @@
-"""`metrics_backfill` and `metrics_verify` as they are run, killed and run again."""
+"""`metrics_backfill` and `metrics_verify`: run, killed, and run again."""
 
 import os
 import random
@@ -51,7 +51,7 @@ def live(*moments):
 
 
 def run(command, *arguments, at=NOON):
-    """Return the lines of the output, and the error if there was one."""
+    """Return the lines of stdout, and the error message or None."""
     out, err = StringIO(), StringIO()
     with freeze_time(at):
         try:
@@ -265,7 +265,7 @@ def test_no_row_is_deleted_by_a_number_that_would_do_so(orders):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_differences_are_told_in_any_encoding(encoding, orders, settings):
-    """With the real clock: it is another process."""
+    """The subprocess uses the real clock."""
     now = datetime.now(BERLIN)
     before(*(now - number * timedelta(days=1) for number in range(2, 110)), plan="fr\u00e9\u20ac")
     given = ("testapp.Order", "placed_at")
@@ -308,7 +308,7 @@ def test_the_admin_shows_how_far_it_came(orders, client):
 
 
 def users(number, first, last):
-    """Make users over years, by the thousand."""
+    """Create users in batches, with random join dates between `first` and `last`."""
     chance = random.Random(number)
     span = (last - first).total_seconds()
     for begun in range(0, number, 5000):
@@ -348,7 +348,7 @@ def kill_in_the_middle(process):
 
 @pytest.mark.slow
 def test_a_killed_run_is_gone_on_with(transactional_database):
-    """With the real clock: it is another process."""
+    """The subprocess uses the real clock."""
     now = datetime.now(BERLIN)
     users(5000, now - timedelta(days=3000), now - timedelta(hours=3))
     for _ in range(3):
@@ -390,7 +390,7 @@ def test_half_a_million_users_and_those_counted_live_are_exact_in_bounded_memory
 
 
 def peak(pid):
-    """Return the highest resident memory of a process in MiB; 0 where it has ended."""
+    """Return the highest resident memory of a process in MiB; 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

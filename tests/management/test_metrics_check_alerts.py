@@ -1,4 +1,4 @@
-"""`manage.py metrics_check_alerts`, and `metrics_aggregate --then-alerts`: what cron sees of them."""
+"""`manage.py metrics_check_alerts` and `metrics_aggregate --then-alerts`: their output under cron."""
 
 import re
 from io import StringIO
@@ -30,7 +30,7 @@ def _signups_are_counted(request):
 
 
 def run(*arguments, **options):
-    """Return the lines that the command writes, its errors, and what it raised; not the aggregation's line."""
+    """Return the lines of stdout without the aggregation's, those of stderr, and the error message or None."""
     out, errors, raised = StringIO(), StringIO(), None
     try:
         call_command(*arguments, stdout=out, stderr=errors, **options)

@@ -1,4 +1,4 @@
-"""`manage.py metrics_send_mail`: what cron and a person at a terminal see of it."""
+"""`manage.py metrics_send_mail`: its output under cron and at a terminal."""
 
 import smtplib
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,7 @@ SEND = "django.core.mail.backends.locmem.EmailBackend.send_messages"
 
 @pytest.fixture(autouse=True)
 def clock():
-    """Noon of Monday, 1 June."""
+    """Stop the clock at noon on Monday, 1 June."""
     with freeze_time(NOON) as moved:
         yield moved
 
@@ -41,14 +41,14 @@ def metric_set(database):
 
 
 def run(*arguments, **options):
-    """Return what the command writes to its two outputs."""
+    """Return what the command writes to stdout and stderr."""
     out, errors = StringIO(), StringIO()
     call_command("metrics_send_mail", *arguments, stdout=out, stderr=errors, **options)
     return out.getvalue(), errors.getvalue()
 
 
 def fail(*arguments):
-    """Return what the command writes, and the error it ends with."""
+    """Return what the command writes to stdout and stderr, and its error message."""
     out, errors = StringIO(), StringIO()
     with pytest.raises(CommandError) as caught:
         call_command("metrics_send_mail", *arguments, stdout=out, stderr=errors)
@@ -69,7 +69,7 @@ def notice(address, **values):
 
 
 def refuse(address):
-    """Return what a mail server does that knows no such address."""
+    """Return a `send_messages` that refuses an address, as a server that does not know it does."""
     send = mail.backends.locmem.EmailBackend.send_messages
 
     def send_messages(backend, messages):
@@ -212,7 +212,7 @@ def test_force_sends_the_latest_reports_once_more(metric_set):
 
 @pytest.mark.parametrize("arguments", [(), ("--force",), ("--set", "Growth"), ("--date", "2026-05-30")], ids=str)
 def test_a_dry_run_says_exactly_what_a_real_run_then_sends_and_changes_nothing(arguments, metric_set, settings, clock):
-    settings.APP_METRICS_SETS = GROWTH  # never copied before
+    settings.APP_METRICS_SETS = GROWTH  # not copied to rows yet
     settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
     create_metric_set("Empty", [], ["c@example.com"])
     create_metric_set("Idle", [create_metric("Idle")], ["d@example.com"])
@@ -297,7 +297,7 @@ def test_a_preview_is_written_into_a_folder_which_is_made(metric_set, tmp_path):
     assert run("--preview", "Mine")[0].startswith(text)
     assert html.startswith("<!DOCTYPE html>")
     assert "Orders" in html
-    run("--preview", "Mine", "--output", str(folder))  # writes over it
+    run("--preview", "Mine", "--output", str(folder))  # overwrites the files
     assert len(list(folder.iterdir())) == 4
 
 

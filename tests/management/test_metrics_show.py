@@ -100,7 +100,7 @@ def test_a_number_of_periods_beyond_the_limits_is_refused(history, last):
     [("ascii", "Umsatz in ? ?"), ("latin-1", "Umsatz in ? \u00e9"), ("utf-8", "Umsatz in \u20ac \u00e9")],
 )
 def test_an_encoding_without_these_signs_gets_plain_ones_and_no_sparkline(encoding, name, transactional_database):
-    """With the real clock: it is another process."""
+    """The subprocess uses the real clock."""
     gauge("turnover", -5, at=noon_of_yesterday())
     aggregate()
     Metric.objects.update(name="Umsatz in \u20ac \u00e9")
@@ -125,7 +125,7 @@ def test_a_name_with_line_breaks_stays_on_one_line(history):
 
 
 def test_a_reader_that_wants_no_more_is_no_error(transactional_database):
-    """With the real clock: it is another process."""
+    """The subprocess uses the real clock."""
     metric("orders")
     aggregate()
     arguments = ("metrics_show", "orders", "--last=1000")

@@ -1,4 +1,4 @@
-"""Creating metrics and metric sets from code: the same call twice is harmless, and nothing is half done."""
+"""Creating metrics and metric sets from code: repeating a call is harmless, and no call leaves partial rows."""
 
 from contextlib import contextmanager
 

@@ -1,4 +1,4 @@
-"""Spans of metrics: many of them in one statement, label sets apart or together."""
+"""Fold many spans of metrics in one statement, per label set or over all of them."""
 
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -32,12 +32,12 @@ def at(*parts):
 
 
 def folded(spans, labels=None, slug="downloads"):
-    """The summaries of named spans of one metric; by name where there is but one label set."""
+    """Return the summaries of named spans of one metric, by slug, label set and name."""
     return queries.fold(QuerySources.of_slug(slug), spans, labels)
 
 
 def sums(spans, **options):
-    """The sums of named spans over all label sets."""
+    """Return the sums of named spans over all label sets."""
     found = Counter()
     for (_, _, name), summary in folded(spans, **options).items():
         found[name] += summary.total
@@ -71,7 +71,7 @@ def test_a_row_belongs_to_every_span_that_holds_it(downloads, aggregated):
         "year": 111, "month": 111, "the same month": 111, "week": 11, "day": 11, "days": 111, "hour": 10, "hours": 1,
         "day and hours": 11, "day and more hours": 111,
     }  # fmt: skip
-    # Each span alone says the same as all of them together.
+    # Folding each span alone gives the same sums.
     assert {name: each for name in spans for each in sums({name: spans[name]}).values()} == sums(spans)
 
 

@@ -1,4 +1,4 @@
-"""What the database holds: text and numbers exactly as recorded, and each total once."""
+"""The database stores text and numbers exactly as recorded, and each total once."""
 
 import sys
 from datetime import UTC, date, datetime
@@ -23,17 +23,16 @@ from tests.support.scope import full_length
 pytestmark = pytest.mark.every_database
 
 SLUGS = ["login", "Login", "LOGIN", "log-in", "log_in", "login-"]
-# Each pair of them is one text to some collation.
+# Texts that one collation or another treats as equal.
 TEXTS = [
     "login", "Login", "LOGIN", "lögin", "LÖGIN", "lo\u0308gin", "login ", " login", "login  ", "login\t", "log\u200bin",
     "login\u200b", "log\u00adin", "ｌｏｇｉｎ", "logın", "", " ", "ß", "ss", "\N{GRINNING FACE}", "\N{CRYING FACE}",
 ]  # fmt: skip
-# The long tests at full length, as on the first interpreter of `make test`.
 MARIADB = [parameters for parameters in every_database() if parameters.id == "mariadb"]
 
 
 def day_totals():
-    """Total and count of today by label set and slug."""
+    """Return the total and count of each day total by slug and label set."""
     rows = Total.objects.filter(period="day").values_list("metric__slug", "labels", "total", "count")
     return {(slug, labels): (total, count) for slug, labels, total, count in rows}
 
@@ -179,14 +178,14 @@ def test_the_migration_gives_mariadb_an_exact_collation_in_a_database_that_ignor
 @pytest.mark.slow
 def test_memory_stays_flat_under_a_million_distinct_label_values():
     number, step = 1_000_000 if full_length else 100_000, 25_000
-    moment = datetime(2026, 5, 31, 10, tzinfo=UTC)  # one hour: those past the cap are one summary in each
+    moment = datetime(2026, 5, 31, 10, tzinfo=UTC)  # one hour, so the overflow is one summary
     blocks = []
     with capture_metrics() as recording, collect():
         for value in range(number):
             metric("x", labels={"visitor": str(value)}, at=moment)
             if value % step == step - 1:
                 blocks.append(sys.getallocatedblocks())
-    # Keeping one object for each value would take as many as there are; the label sets that are remembered come and go.
+    # An object kept for each value would add a block per value; the cache of label sets is bounded.
     assert max(blocks) < blocks[0] + step
     assert recording.count("x") == recording.total("x") == number
     assert [len(batch.summaries) for batch in recording.batches] == [1000 + 1]

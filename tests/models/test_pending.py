@@ -1,4 +1,4 @@
-"""Readings include what waits outside the database, each number once, whatever is brought meanwhile."""
+"""Readings include batches pending outside the database, each once, even if they are brought in meanwhile."""
 
 from datetime import date
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Reading: totals and waiting items together, each exactly once, in one statement."""
+"""Read totals and pending items together, each exactly once, in one statement."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -41,7 +41,7 @@ def at(*parts, zone=BERLIN):
 
 
 def points(series):
-    """The starts and totals of a series."""
+    """Return the starts and totals of a series."""
     return [(point.start, point.total) for point in series]
 
 
@@ -232,7 +232,7 @@ def test_a_series_of_hours_has_as_many_points_as_the_day_has_hours(downloads, da
 @pytest.mark.parametrize("zone", ZONES)
 def test_hours_days_weeks_months_and_years_hold_the_same_sum(database, settings, zone, week_start):
     settings.APP_METRICS_TIME_ZONE, settings.APP_METRICS_WEEK_START = zone, week_start
-    # Odd changes of clocks of these zones are within, and the ends of two years.
+    # This range covers unusual clock changes in these zones, and the ends of two years.
     moments = st.datetimes(datetime(2010, 10, 1), datetime(2012, 1, 15)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
 
     @given(st.lists(st.tuples(moments, st.integers(-9, 9)), min_size=1, max_size=20), st.booleans())

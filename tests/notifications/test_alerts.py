@@ -1,4 +1,4 @@
-"""Alerts: what fires, what recovers, and what is told of it."""
+"""Alerts: when they fire and recover, and what signals and notices say."""
 
 import logging
 import re
@@ -47,7 +47,7 @@ def _signups_are_counted(request):
 
 @pytest.fixture
 def heard():
-    """What the signals said: the name of the state and of the alert."""
+    """Collect the calls of both signals: event, alert name, state and moment."""
     calls = []
 
     def fired(sender, alert, moment, **kwargs):
@@ -77,7 +77,7 @@ def told(done):
 
 
 def fires(now=NOW):
-    """Evaluate the one alert, and tell whether it is in the state "fired"."""
+    """Evaluate the only alert; return whether its state is "fired" afterwards."""
     done = check_alerts(now)
     assert done.failed == {}
     assert done.evaluated == [Alert.objects.get().name]
@@ -117,7 +117,7 @@ def test_what_waits_counts_like_what_was_aggregated(aggregated, database, settin
 
 
 CLOSED = [
-    # The period, and the moments of its latest closed one: just before it, its first, its last, just after it.
+    # The period, then the seconds at the edges of the latest closed one: last before, first in, last in, first after.
     ("hour", "2026-06-10 10:59:59", "2026-06-10 11:00:00", "2026-06-10 11:59:59", "2026-06-10 12:00:00"),
     ("day", "2026-06-08 23:59:59", "2026-06-09 00:00:00", "2026-06-09 23:59:59", "2026-06-10 00:00:00"),
     ("week", "2026-05-31 23:59:59", "2026-06-01 00:00:00", "2026-06-07 23:59:59", "2026-06-08 00:00:00"),
@@ -183,7 +183,7 @@ WEEKS = [timedelta(weeks=weeks) for weeks in (1, 2, 3, 4)]
         (50, 0, (0, 0, 0, 0), 1000, False),
         (50, 0, (-10, 0, 0, 0), 1000, False),
         (100, 0, (0, 0, 0, 1), Decimal("0.5"), True),
-        # A third cannot be written as a decimal: the mean is compared exactly.
+        # The mean may need more than nine decimals, so it is compared exactly.
         (-10, 0, (Decimal("0.000000001"), 0, 0, 0), Decimal("0.000000001"), False),
         (10, 0, (1, 1, 1, Decimal("1.000000001")), Decimal("1.100000000"), False),
     ],
@@ -224,7 +224,7 @@ def test_an_hour_is_measured_at_the_same_hour_of_the_same_weekday(database, sett
 
 
 def test_an_hour_is_counted_from_midnight_where_clocks_changed_since(database, settings):
-    """Clocks were put forward on 29 March at 2:00: the fifth hour of that day began at 5:00."""
+    """Clocks went forward on 29 March at 2:00, so the fifth hour of that day began at 5:00."""
     configure(settings, "hour", change=-50)
     count(datetime(2026, 3, 29, 5, 30, tzinfo=BERLIN), 1)
     for weeks in (1, 2, 3, 4):
@@ -235,7 +235,7 @@ def test_an_hour_is_counted_from_midnight_where_clocks_changed_since(database, s
 
 
 def test_the_hour_before_a_change_of_clocks_is_the_one_that_passed(database, settings):
-    """Clocks were put back on 25 October at 3:00: it was 2:30 twice."""
+    """Clocks went back on 25 October at 3:00, so 2:30 came twice."""
     configure(settings, "hour", above=0)
     count(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), 1)
     count(datetime(2026, 10, 25, 1, 30, tzinfo=UTC), 10)
@@ -331,7 +331,7 @@ def test_an_alert_that_never_fired_is_not_said_to_have_recovered(database, setti
 
 @pytest.fixture
 def switch(settings):
-    """Evaluate one alert as fired or not, at NOW and some hours."""
+    """Return a function that evaluates the alert as fired or not, a number of hours after NOW."""
     configure(settings, above=0, quiet=6, recipients=["team@example.com"])
 
     def switch(hours, fired):

@@ -52,7 +52,7 @@ def connect():
 
 @pytest.fixture
 def heard(connect):
-    """What the signal said: slug, milestone, total."""
+    """Collect the calls of the signal: slug, milestone, total."""
     calls = []
 
     def hear(sender, metric, milestone, total, moment, **kwargs):
@@ -68,7 +68,7 @@ def configure(settings, **rules):
 
 
 def count(slug, *numbers, **options):
-    """Record numbers, aggregating after each."""
+    """Record numbers, and aggregate after each."""
     for number in numbers:
         metric(slug, number, **options)
         aggregate()
@@ -343,7 +343,7 @@ def test_a_run_killed_between_the_note_and_the_signal_leaves_the_signal_to_the_n
 
 
 def kill_at(connection, number, monkeypatch):
-    """Return an execute wrapper that kills at the statement or commit of that number, counted together."""
+    """Return an execute wrapper that kills at step `number`: a statement is one step, a commit two."""
     seen = []
 
     def step(name):
@@ -361,7 +361,7 @@ def kill_at(connection, number, monkeypatch):
         try:
             step("before COMMIT")
         except Kill:
-            connection.rollback()  # what the server does when the process is gone
+            connection.rollback()  # as the server does when the process is gone
             raise
         commit()
         step("after COMMIT")

@@ -1,4 +1,4 @@
-"""What becomes of a mail: sent at most once, and whatever goes wrong kept in its row."""
+"""Each mail is sent at most once, and its row keeps whatever goes wrong."""
 
 import re
 import smtplib
@@ -91,7 +91,7 @@ def post(*rows, write=hello):
 
 @contextmanager
 def backend(cls):
-    """Let Django send its mail by a class of this module."""
+    """Let Django send mail with a backend class of this module."""
     with override_settings(EMAIL_BACKEND=f"{__name__}.{cls.__name__}"):
         yield
 
@@ -151,7 +151,7 @@ def test_a_row_is_claimed_before_its_mail_is_handed_over(database, clock):
     assert claimed == ["sending"]
 
 
-# What a killed sender leaves
+# Killed senders
 
 
 def test_a_claim_that_was_left_is_undecided_after_the_longest_sending_and_said_once(database, clock):
@@ -232,7 +232,7 @@ def test_notices_are_tried_for_three_days(database, clock):
     assert [m.to for m in mail.outbox] == [[BOB]]
 
 
-# What a mail server can do
+# Failures of the mail server
 
 REFUSALS = [
     (MAIL, "451 4.3.0 Try later", "451"),
@@ -259,8 +259,9 @@ REFUSALS = [
 def test_what_the_server_did_not_take_has_failed_and_is_sent_by_the_next_run(
     server, settings, make_set, clock, stage, action, error
 ):
-    # Before the final dot a server has nothing to deliver, and its answer to it says whether it takes the message
-    # (RFC 5321, sections 3.3 and 4.2.5): a refusal or a broken connection is no mail, and trying again is safe.
+    # Until the final dot the server has nothing to deliver, and its answer to the dot says whether it takes the message
+    # (RFC 5321, sections 3.3 and 4.2.5). A refusal, or a connection that breaks before DATA, delivers nothing, so it is
+    # safe to try again.
     settings.EMAIL_TIMEOUT = patience_with(action)
     server.fail(stage, action, None if stage == MAIL else ANN)
     make_set(ANN)
@@ -294,12 +295,11 @@ def test_what_the_server_did_not_take_has_failed_and_is_sent_by_the_next_run(
 def test_what_smtp_leaves_undecided_is_said_once_and_not_sent_again(
     server, settings, make_set, clock, stage, action, taken
 ):
-    # RFC 1047: a connection that breaks between the final dot and its answer leaves the client unable to know whether
-    # the server took the message, so it must either risk a second mail or none. RFC 5321, section 4.5.3.2.6 asks for
-    # ten minutes of patience there, because giving up early makes duplicates; it does not remove the window. The two
-    # sides cannot agree over a broken wire. We choose none, and say so. The client cannot see how much of the text
-    # arrived before the break either, so all of it, from the DATA command on, counts as undecided; and so does an
-    # answer that is none, or a success by another number than smtplib knows.
+    # RFC 1047: if the connection breaks between the final dot and its answer, the client cannot know whether the server
+    # took the message, so it risks either a duplicate or a lost mail. RFC 5321, section 4.5.3.2.6, asks clients to wait
+    # ten minutes for that answer, because giving up early causes duplicates; the risk remains. We risk the lost mail,
+    # and report it. Nor can the client see how much of the text arrived before a break, so a break from the DATA
+    # command on counts as undecided. So does an invalid answer, and a success code that smtplib does not know.
     settings.EMAIL_TIMEOUT = patience_with(action)
     server.fail(stage, action, ANN, taken=taken)
     make_set(ANN)
@@ -500,7 +500,7 @@ class CannotClose(BaseEmailBackend):
 
 
 class SaysNothing(BaseEmailBackend):
-    """As some packages do, against the contract."""
+    """Return None instead of a count, against the contract, as some packages do."""
 
     def send_messages(self, messages):
         return None
@@ -547,14 +547,14 @@ def test_an_error_is_kept_whatever_is_in_its_text(database, clock, monkeypatch, 
 
 
 class Wrapping(BaseEmailBackend):
-    """It hides the connection of another backend, as packages do that log or sign mails."""
+    """Hide the connection of another backend, as packages that log or sign mails do."""
 
     def send_messages(self, messages):
         return SMTPBackend().send_messages(messages)
 
 
 class Reconnecting(SMTPBackend):
-    """It sends over another connection than the one that it opened first."""
+    """Send over a new connection instead of the one that was opened first."""
 
     def send_messages(self, messages):
         self.close()
@@ -586,10 +586,10 @@ def test_a_mail_over_a_hidden_connection_is_not_sent_again_if_it_may_have_been_t
 
 @one_database
 def test_an_error_of_any_kind_leaves_a_mail_undecided_once_it_is_being_sent(server, clock):
-    """Such as the soft time limit of a Celery task."""
+    """An example is the soft time limit of a Celery task."""
 
     def send_or_fail(connection, content):
-        if isinstance(content, bytes):  # the message; commands are text
+        if isinstance(content, bytes):  # the message; commands are str
             raise RuntimeError("the time is over")
         return send(connection, content)
 
@@ -640,7 +640,7 @@ def test_the_default_mailer_of_the_settings_is_used(clock, make_set):
     assert server.recipients == [ANN]
 
 
-# What is in a mail
+# Contents of a mail
 
 
 def raw_headers(content):
@@ -715,17 +715,17 @@ def test_an_address_that_is_too_long_for_a_row_stops_nobody(database, make_set, 
 @pytest.mark.parametrize("base", ["https://example.com", "https://example.com/"])
 def test_the_headers_let_mail_programs_unsubscribe(server, settings, make_set, clock, base):
     settings.APP_METRICS_BASE_URL = base
-    settings.ROOT_URLCONF = "app_metrics.urls"  # instead of including it
+    settings.ROOT_URLCONF = "app_metrics.urls"  # as the root, instead of including it
     long = "a-name-that-is-rather-long-for-a-mailbox@a-domain-that-is-rather-long.example.com"
     with patch("app_metrics.reports.recipients.UNSUBSCRIBE", "unsubscribe"):
         made = make_set(ANN, long)
         send_reports()
     for taken, recipient in zip(server.messages, recipients_of(made), strict=True):
         headers = raw_headers(taken.content)
-        # As it went over the wire: encoded words mean nothing here (RFC 2047, section 5), so no program would read it.
+        # The raw header: mail programs do not decode encoded words here (RFC 2047, section 5).
         link = re.fullmatch(r"<https://example\.com/unsubscribe/([\w:-]+)/>", headers["List-Unsubscribe"].strip())
         assert read_token(link[1]) == (made, recipient.identity)
-        # RFC 8058, section 3.1: exactly this.
+        # RFC 8058, section 3.1, requires exactly this.
         assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert all(len(line) <= 998 for taken in server.messages for line in taken.content.split(b"\r\n"))
 
@@ -746,7 +746,7 @@ def test_a_mail_says_that_a_machine_sent_it_and_from_whom(server, settings, make
     send_notices()
     for taken in server.messages:
         headers = raw_headers(taken.content)
-        assert headers["Auto-Submitted"] == "auto-generated"  # RFC 3834: no out-of-office answers
+        assert headers["Auto-Submitted"] == "auto-generated"  # prevents out-of-office replies (RFC 3834)
         assert headers["From"] == "Metrics <metrics@example.org>"
         assert re.fullmatch(r"<\w+-\d+-\d+\.app-metrics@example\.org>", headers["Message-ID"])
     assert [taken.message.get_content_type() for taken in server.messages] == ["multipart/alternative", "text/plain"]

@@ -1,4 +1,4 @@
-"""The house as docs/architecture.md draws it: packages on floors, no circles, no eager imports of optional packages."""
+"""The rules of docs/architecture.md: floors of packages, no import cycles, no eager imports of optional packages."""
 
 import ast
 import statistics
@@ -38,7 +38,7 @@ FLOORS = (
 )
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
-# What may be imported anywhere in the package, apart from the package itself.
+# Packages that every module may import.
 REQUIRED = {"django", "appconf", "asgiref"}
 # Optional packages, and the only modules that may import each, inside a function or as one of CHOSEN.
 OPTIONAL = {
@@ -52,8 +52,8 @@ OPTIONAL = {
     "redis": {"backends.redis", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},
     "tqdm": {"management.progress"},
 }
-# Modules that nothing is loaded from until somebody chooses them: a backend by the settings, Celery's tasks by its
-# worker, what listens to Celery by importing that, our plugin by pytest. What they import they may import at once.
+# Modules that load only when chosen: backends by the settings, tasks by a Celery worker, Celery's signal handlers by an
+# import, the plugin by pytest. They may import optional packages at module level.
 CHOSEN = {
     "backends.celery",
     "backends.celery_publisher",
@@ -69,7 +69,7 @@ CHOSEN = {
     "testing.pytest_plugin",
 }
 LONGEST_MODULE = 300
-# Lines of a function, its decorators and docstring included.
+# Lines of a function, including decorators and docstring.
 MEDIAN_FUNCTION, NINE_IN_TEN_FUNCTIONS = 8, 25
 
 
@@ -119,7 +119,7 @@ def resolve(module, node):
 
 
 def circle(graph):
-    """Return the nodes that are left once all that need nothing else are taken away."""
+    """Return the nodes on a cycle, or that depend on one; none if the graph has no cycle."""
     graph = {node: set(needed) - {node} for node, needed in graph.items()}
     while leaves := [node for node, needed in graph.items() if not needed & graph.keys()]:
         for leaf in leaves:
@@ -128,7 +128,7 @@ def circle(graph):
 
 
 def test_no_import_runs_back_up_and_none_hides_in_a_function():
-    """Only `AppConfig.ready` imports parts of the package later."""
+    """Only `AppConfig.ready` may import higher floors, and import within a function."""
     found = [(module, *each) for module in MODULES for each in imports(module)]
     higher = [
         (module, other) for module, other, _, _ in found

@@ -1,6 +1,6 @@
-"""Every benchmark runs in a tiny form and counts right; one whose subject does not do the work fails.
+"""Every benchmark runs at a tiny scale and counts correctly, and fails if its subject does not do the work.
 
-No test looks at a clock.
+No test measures time.
 """
 
 import json
@@ -67,7 +67,7 @@ def test_a_call_that_counts_while_disabled_makes_the_benchmark_fail(world: calls
         calls.run(RIGHT._replace(disabled=True), world, 1)
 
 
-# The sites whose packages the tests have.
+# The sites that need no packages beyond those of the tests.
 SITES = [name for name, site in middleware.SITES.items() if site.middlewares in ([], middleware.OURS)]
 
 

@@ -1,4 +1,4 @@
-"""What README.md and docs/ say, held to what the package is."""
+"""README.md and docs/ agree with the package."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ def python_blocks(page):
 
 
 def exists(name):
-    """Tell whether a dotted name is a module, or what can be reached from one by attributes."""
+    """Return whether a dotted name is a module, or can be reached from one by attributes."""
     module, *attributes = name.split(".")
     found = import_module(module)
     for attribute in attributes:
@@ -61,7 +61,7 @@ def test_python_examples_compile(page):
         compile(block, str(page), "exec")
 
 
-# What can only be imported with a newer Django than the oldest one.
+# Importable only with a newer Django than the oldest supported one.
 NEEDS_DJANGO_6 = "app_metrics.contrib.django_task_functions"
 
 

@@ -1,4 +1,4 @@
-"""The example site on real servers: what visitors counted by themselves is what the totals say."""
+"""The example site on real servers: the totals match the visitors' own counts."""
 
 import contextlib
 import json
@@ -83,7 +83,7 @@ SLOW = pytest.mark.slow
     ids=lambda database: database.__name__,
 )
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of an example site with a migrated database of its own."""
+    """Return the environment of an example site with a migrated database of its own."""
     with request.param(f"example_{os.getpid()}", tmp_path) as database:
         environment = {**database, "EXAMPLE_FAST_HASHER": "1", "EXAMPLE_METRICS_BACKEND": "db"}
         manage(sys.executable, environment, "migrate", "--verbosity=0")
@@ -105,7 +105,7 @@ def shop(folder: Path, **variables: str) -> dict[str, str]:
 
 
 def visited(environment: dict[str, str], folder: Path) -> Expected:
-    """Send some visitors to the site on gunicorn, which has ended, and so written, when this returns."""
+    """Send visitors to the site on gunicorn; return their counts once gunicorn has ended and so written."""
     with serve("gunicorn", environment, folder / "server.log") as (address, _):
         return visit(address, 100, CONCURRENCY)
 
@@ -121,7 +121,7 @@ def waiting_items(environment: dict[str, str]) -> int:
 
 @pytest.mark.parametrize("server", ["gunicorn", pytest.param("uvicorn", marks=SLOW)])
 def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str], tmp_path: Path) -> None:
-    """Of what eight visitors do nothing is lost and nothing is counted twice, on two processes."""
+    """Two server processes lose nothing and double nothing of what eight visitors do."""
     with serve(server, site, tmp_path / "server.log") as (address, _):
         expected = visit(address, REQUESTS, CONCURRENCY)
     assert expected.keys() >= URL_RULES | SIGNAL_RULES | BY_TRACK_AND_BY_HAND
@@ -131,7 +131,7 @@ def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str],
 @pytest.mark.slow
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path: Path) -> None:
-    """What processes merged they write when their server ends, and nothing before."""
+    """Processes write their merged batches when the server ends, and nothing before."""
     site = shop(tmp_path, EXAMPLE_FLUSH_INTERVAL="600")
     with serve(server, site, tmp_path / "server.log") as (address, _):
         expected = visit(address, 100, CONCURRENCY)
@@ -141,7 +141,7 @@ def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path:
 
 @pytest.mark.slow
 def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Path) -> None:
-    """Batches go to Redis, and nothing to the database before the aggregation brings them."""
+    """Batches go to Redis, and reach the database only when the aggregation brings them in."""
     with redis_server.configured() as redis:
         url = redis.coordinates()["URL"]
         site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="redis", EXAMPLE_REDIS_URL=url, EXAMPLE_TIMEOUT="60")
@@ -153,7 +153,7 @@ def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_path: Path) -> None:
-    """Batches go through either broker, to a worker that the same variables of the environment configure."""
+    """Batches go through either broker to a worker with the same environment variables."""
     url = KINDS[kind]().url
     broker = Celery(broker=url, set_as_current=False)
     site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="celery", EXAMPLE_BROKER_URL=url, EXAMPLE_TIMEOUT="60")
@@ -162,18 +162,18 @@ def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_pa
         assert waiting(broker, "celery") > 0
         with work(site, tmp_path / "worker.log"):
             wait_until(lambda: waiting(broker, "celery") == 0)
-            # The worker has taken the last ones, and would give them back if it ended now.
+            # The worker has taken the last batches, but would return them if it ended now.
             wait_until(lambda: disagreeing(expected, site) == [])
 
 
 @pytest.mark.slow
 def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Path) -> None:
-    """The database gets them, a statsd server is told the same, and so is OpenTelemetry, where nobody listens."""
+    """The database and a statsd server get the same totals, even though nothing receives those for OpenTelemetry."""
     statsd = StatsdServer()
     site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="composite", EXAMPLE_STATSD_URL=statsd.url)
     expected = visited(site, tmp_path)
     assert disagreeing(expected, site) == []
-    # A failure there stops none of the others, and is found in the log.
+    # A failure of the exporter would stop no other backend, and only show in the log.
     assert "backends/otel.py" not in (tmp_path / "server.log").read_text()
     told: dict[str, Decimal] = defaultdict(Decimal)
     for name, number in re.findall(r"^(\w+):(\d+(?:\.\d+)?)\|c$", "\n".join(statsd.lines()), re.MULTILINE):
@@ -183,7 +183,7 @@ def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Pa
 
 @pytest.mark.slow
 def test_history_is_made_up_once(tmp_path: Path) -> None:
-    """The demo data is there after one call, and a second one does not double it."""
+    """One call creates the demo data, and a second call fails without doubling it."""
     with sqlite("", tmp_path) as site:
         manage(sys.executable, site, "migrate", "--verbosity=0")
         printed = manage(sys.executable, site, "seed_history", "--days=3")

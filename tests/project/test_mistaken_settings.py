@@ -1,4 +1,4 @@
-"""A project whose settings hold ten mistakes: `manage.py check` tells each, and no page fails because of one."""
+"""A project with ten mistakes in its settings: `manage.py check` reports each, and no page fails because of one."""
 
 import json
 import os

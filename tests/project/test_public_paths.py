@@ -1,4 +1,4 @@
-"""What projects import or name in their settings stays where it is."""
+"""The paths that projects import or name in their settings do not change."""
 
 from importlib import import_module
 

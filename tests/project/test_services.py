@@ -1,4 +1,4 @@
-"""The servers of a test run keep to themselves."""
+"""The servers of a test run share no directories with other servers."""
 
 import os
 from pathlib import Path

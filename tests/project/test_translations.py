@@ -84,7 +84,7 @@ def pieces(text):
 
 
 def test_a_text_is_in_the_catalogue_as_it_is_looked_up():
-    """Versions of xgettext differ in whether they read Python's escapes."""
+    """Versions of xgettext differ in whether they decode Python's escapes, so no text may need one."""
     assert [entry.msgid for entry in catalogue("de") if "\\" in entry.msgid] == []
 
 
@@ -98,7 +98,7 @@ def test_punctuation_is_set_as_in_django_s_own_translation(language):
 
 @each_language
 def test_what_django_says_too_is_said_in_its_words(language):
-    # Catalogues of apps are merged: another word would be shown on the project's own pages.
+    # Django merges the catalogues of all apps, so a different word would also show on the project's own pages.
     known = defaultdict(set)
     for path in Path(django.__file__).parent.rglob(f"locale/{language}/LC_MESSAGES/django.mo"):
         for entry in polib.mofile(str(path)):
@@ -106,7 +106,7 @@ def test_what_django_says_too_is_said_in_its_words(language):
     both = [entry for entry in catalogue(language) if identity(entry) in known]
     assert len(both) > 3
     other = [entry.msgid for entry in both if entry.msgstr not in known[identity(entry)]]
-    # Django writes "aujourd'hui" with a typewriter's apostrophe.
+    # Django writes "aujourd'hui" with a straight apostrophe.
     assert other == {"de": [], "fr": ["today"]}[language]
 
 
@@ -137,11 +137,11 @@ def contents(found):
     return {identity(entry): translations(entry) for entry in found}
 
 
-# What is seen
+# Visible texts
 
 
 def words(html):
-    """Return what a reader sees or hears of a page, in one line."""
+    """Return the text of a page that readers see or hear, in one line."""
     found = []
     for element in html5lib.parse(html, namespaceHTMLElements=False).iter():
         if isinstance(element.tag, str) and element.tag not in ("script", "style"):
@@ -156,9 +156,9 @@ def one_line(text):
 
 
 def pattern(text):
-    """Return a regular expression that finds a text as whole words, whatever its placeholders stand for.
+    """Return a regular expression that finds a text as whole words, with any values for its placeholders.
 
-    None where it has no letters of its own.
+    Return None if the text has no letters of its own.
     """
     text = re.sub("</?strong>", " ", text).replace("%%", "%")
     literal = [one_line(part) for part in re.split(r"%\(\w+\)[sd]", text)]
@@ -173,7 +173,7 @@ def pattern(text):
 
 
 def said(entries, text):
-    """Return the entries of several words that stand in an English text; a single one may be part of another text."""
+    """Return the entries found in an English text; single words may be part of other texts, and are left out."""
     return [entry for entry in entries if any(stands_in(text, each) for each in originals(entry) if is_long(each))]
 
 
@@ -187,7 +187,7 @@ def stands_in(text, wanted):
 
 
 def leftovers(language, text):
-    """Return the originals that stand in a translated text, but for those that are words of the language, too."""
+    """Return the English originals found in a translated text, except words that the language has, too."""
     entries = catalogue(language)
     known = one_line(" | ".join(text for entry in entries for text in translations(entry)))
     wanted = [(original, pattern(original)) for entry in entries for original in originals(entry)]
@@ -197,7 +197,7 @@ def leftovers(language, text):
 
 
 def unsaid(language, english, translated):
-    """Return what stands in the English text, and whose translation does not stand in the translated one."""
+    """Return the messages of the English text whose translation is not in the translated text."""
     missing = [
         entry
         for entry in said(catalogue(language), english)
@@ -217,7 +217,7 @@ def assert_translated(language, english, translated, least):
 
 
 def mails(settings, language):
-    """Return reports that say, together, everything that a report can say."""
+    """Return report mails that together contain every text a report can have."""
     settings.LANGUAGE_CODE = language
     shares = [Share("plan", "pro", 41), Share("plan", "team", 13)]
     full = report(
@@ -360,7 +360,7 @@ FATES = {"undecided": STOPPED, "skipped": "No longer sent.", "failed": "?", "wai
 
 @pytest.fixture
 def metric_set(db, settings):
-    """A set with deliveries of every fate, and a signup on the day before."""
+    """A set with deliveries in every status, and a recorded metric."""
     User.objects.create_superuser("ada", "ada@example.com", "secret")
     made = create_metric_set("Growth", [create_metric("Signups", "signups")], ["x@example.com"], send_weekly=True)
     metric("signups", 1234)

@@ -1,6 +1,6 @@
-"""Fourteen months of reports under a moved clock: each once, none early, and every figure as counted from the events.
+"""Fourteen months of reports on a simulated clock: each comes once, none early, and every figure matches the events.
 
-The reference below is written without any code of the package. `make soak` runs the whole time.
+The reference below computes the expected reports without code of the package. `make soak` runs all months.
 """
 
 import calendar
@@ -31,13 +31,13 @@ from tests.support.scope import full_length
 pytestmark = pytest.mark.slow
 
 FIRST, LAST = date(2027, 12, 20), date(2029, 3, 5)
-# The time zone, how weeks begin there, and what the normal run covers: a leap day and a short night, or a year's end.
+# The time zone, the first day of its week, and the range of a normal run: a leap day and a short day, or a year's end.
 PLACES = {
     "Europe/Berlin": ("monday", date(2028, 2, 27), date(2028, 3, 28)),
     "America/New_York": ("sunday", date(2028, 12, 20), date(2029, 1, 10)),
 }
 CATCH_UP = 3
-EVERY = 100  # orders make a milestone
+EVERY = 100  # orders per milestone
 DAY, WEEK, MONTH = "day", "week", "month"
 SETS = {"Daily": [DAY], "Weekly": [WEEK], "Monthly": [MONTH], "Everything": [DAY, WEEK, MONTH]}
 KINDS = {"export": "timer", "orders": "counter", "queue": "gauge"}
@@ -46,7 +46,7 @@ PLAIN, USER = "Team@example.com", "ann@example.com"
 HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 
 
-# The calendar, by hand
+# The reference calendar
 
 
 def begin(period, day, week_start):
@@ -78,7 +78,7 @@ def preceding(period, start, steps=1):
 
 
 def compared(period, start, week_start):
-    """Return the starts of the periods that one is compared with, by name."""
+    """Return the starts of the periods that a period is compared with, by name."""
     starts = {"before": preceding(period, start)}
     if period == DAY:
         starts |= {"week_before": start - timedelta(days=7), "year_before": start - timedelta(days=364)}
@@ -93,11 +93,11 @@ def compared(period, start, week_start):
     return starts
 
 
-# The figures, from the raw events
+# The reference figures
 
 
 class Events:
-    """All that was recorded, by slug and local date: moment, number and plan."""
+    """All recorded events as (moment, number, plan), by slug and local date."""
 
     def __init__(self, zone, week_start):
         self.zone, self.week_start = zone, week_start
@@ -125,7 +125,7 @@ class Events:
         return (Decimal(mean.numerator) / Decimal(mean.denominator)).quantize(Decimal("1e-9"), ROUND_HALF_EVEN)
 
     def figures(self, slug, period, start):
-        """Return all that a line of a report says."""
+        """Return the expected contents of a report line."""
         events = self.during(slug, period, start)
         numbers = [number for _, number, _ in events]
         starts = [preceding(period, start, 13 - step if period == DAY else 11 - step) for step in range(14)]
@@ -160,7 +160,7 @@ class Events:
 
 
 def said(line):
-    """Return what a line of a report says, in the shape of the reference."""
+    """Return the contents of a report line in the shape of `Events.figures`."""
     return {
         "summary": tuple(line.summary[:5]) if line.summary else None,
         "number": line.number,
@@ -172,11 +172,11 @@ def said(line):
     }
 
 
-# What happens
+# The timeline
 
 
 def awkward_moments(zone, first, last):
-    """Yield midnights of months and years, leap days and the hours in which clocks change."""
+    """Yield the midnights of months, weeks and leap days, and the hours around clock changes."""
     day = first
     while day <= last:
         midnight = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
@@ -190,7 +190,7 @@ def awkward_moments(zone, first, last):
 
 
 def timeline(rng, zone, first, last, gaps):
-    """Return moments and what happens then, in order: events at any time, aggregations, and sending after gaps."""
+    """Return moments and what happens at each, in order: random events and aggregations, and sending after each gap."""
     begin_at = datetime(first.year, first.month, first.day, 3, tzinfo=zone).astimezone(UTC)
     end_at = datetime(last.year, last.month, last.day, 23, tzinfo=zone).astimezone(UTC)
     happens = [(moment, slug) for moment in awkward_moments(zone, first, last) for slug in KINDS]
@@ -205,7 +205,7 @@ def timeline(rng, zone, first, last, gaps):
     while moment < end_at:
         happens.append((moment, "send"))
         moment += timedelta(seconds=rng.randint(*gaps))
-        if rng.random() < 0.1:  # at midnight sharp, which is still less than the gap away
+        if rng.random() < 0.1:  # move it back to exactly midnight
             local = moment.astimezone(zone)
             moment = max(
                 happens[-1][0] + timedelta(minutes=1),
@@ -230,7 +230,7 @@ def record_event(rng, events, slug, moment):
 
 
 class Post:
-    """Which reports are due, by a reference of its own, and which were mailed."""
+    """The reports that are due, according to the reference, and those that were mailed."""
 
     def __init__(self, events):
         self.events = events
@@ -239,7 +239,7 @@ class Post:
         self.milestones = defaultdict(list)
 
     def due(self, today):
-        """Return the reports of a run as set, period and start, and remember them."""
+        """Return the reports due in a run as (set, period, start), and remember them as planned."""
         reports = []
         for name, periods in sorted(SETS.items()):
             for period in periods:
@@ -256,7 +256,7 @@ class Post:
         return reports
 
     def collect(self, today):
-        """Check what was mailed by a run."""
+        """Check the mails of a run, and clear the outbox."""
         expected = [(*report, recipient) for report in self.due(today) for recipient in (USER, PLAIN)]
         assert [(*key(each.report), each.to[0]) for each in mail.outbox] == expected
         for each in mail.outbox:
@@ -273,7 +273,7 @@ class Post:
         for line in report.lines:
             expected = self.events.figures(line.metric.slug, report.period, report.start)
             assert said(line) == expected, (key(report), line.metric.slug)
-            # The first column of the text is the number, as it is read in English.
+            # The first column of the text is the number in English format.
             text = re.search(rf"^{line.metric.name} +(.+?)(  |$)", message.body, re.MULTILINE)[1]
             number = expected["number"]
             if line.metric.kind == "timer":
@@ -308,7 +308,7 @@ def keep_report(report, recipient, headers=None, original=sending.message):
 
 
 def live(rng, zone, week_start, first, last, gaps):
-    """Let the time pass; return what was mailed."""
+    """Run through the timeline; return the mailed reports."""
     events = Events(zone, week_start)
     post = Post(events)
     with freeze_time(datetime(first.year, first.month, first.day, tzinfo=UTC)) as clock:
@@ -328,7 +328,7 @@ def live(rng, zone, week_start, first, last, gaps):
 
 @pytest.fixture(params=PLACES)
 def place(request, settings):
-    """A time zone, the weekday that begins a week, and the time that is lived through."""
+    """Return a time zone, the first day of its week, and the first and last date of the run."""
     week_start, first, last = PLACES[request.param]
     settings.APP_METRICS_TIME_ZONE = request.param
     settings.APP_METRICS_WEEK_START = week_start
@@ -341,7 +341,7 @@ def place(request, settings):
 @pytest.mark.timeout(900)
 def test_with_gaps_that_are_caught_up_every_report_arrives_once_in_order_and_right(place):
     zone, week_start, first, last = place
-    # At most three days are over after 60 hours.
+    # At most three days end within 60 hours, so all are caught up.
     post = live(random.Random(f"below {zone}"), zone, week_start, first, last, gaps=(60, 60 * 3600))
 
     for name, periods in SETS.items():
@@ -366,13 +366,13 @@ def test_with_longer_gaps_the_latest_reports_arrive_once_in_order_and_right(plac
 
     days = post.mailed[("Daily", DAY), USER]
     assert days == sorted(set(days))
-    # Some were not caught up, and of no pause more than the bound.
+    # Gaps are longer than the limit of catching up, so some days have no report.
     assert len(days) < (last - first).days
     check_milestones(post)
 
 
 def check_milestones(post):
-    """Every milestone stood in one report of each kind, in order; those after the latest report wait for the next."""
+    """Check that reports of each kind name each milestone once, in order, up to the latest planned report."""
     reached = sorted(Milestone.objects.values_list("value", "reached_at"))
     total = sum(int(number) for day in post.events.days["orders"].values() for _, number, _ in day)
     assert [int(value) for value, _ in reached] == list(range(EVERY, total + 1, EVERY))

@@ -1,4 +1,4 @@
-"""Nobody gets a report twice: senders beside each other and senders that are killed, on real databases and over SMTP.
+"""Nobody gets a report twice from concurrent or killed senders, on real databases and over SMTP.
 
 `make soak` gives these tests their full length.
 """
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.slow
 SECONDS = 30 if full_length else 1
 SENDERS = 3
 RACES = 10 if full_length else 1
-# Not today, which may be over while the test runs.
+# A past day, because today may end while the test runs.
 DAY = date.today() - timedelta(days=3)  # noqa: DTZ011
 ANN, BOB, CID = "ann@example.com", "bob@example.com", "cid@example.com"
 
-# Where a sender is killed at the second of three mails, and what becomes of that one: sent by the next run, undecided
-# though it was not sent, undecided and sent, or sent before.
+# The step at which a sender is killed, and the fate of the second of its three mails: sent by the next run, undecided
+# and not sent, undecided but sent, or already sent.
 NEXT_RUN, UNDECIDED, UNDECIDED_AND_SENT, SENT = "next run", "undecided", "undecided and sent", "sent"
 STEPS = {
     "aggregated": NEXT_RUN,
@@ -75,14 +75,14 @@ def sender(alias, server, *arguments, **options):
 
 
 def mails(server):
-    """Return how often each recipient got the report of each set."""
+    """Return how often each recipient got each set's report."""
     counts = Counter((taken.message["Subject"].partition(":")[0], taken.recipient) for taken in server.messages)
     assert all(taken.message["To"] == taken.recipient for taken in server.messages)
     return counts
 
 
 def run(**options):
-    """Run the command; return its lines of complaint and whether it failed."""
+    """Run the command; return its error lines and whether it failed."""
     errors, failed = StringIO(), False
     try:
         call_command("metrics_send_mail", date=DAY, stdout=StringIO(), stderr=errors, **options)
@@ -106,7 +106,7 @@ def test_a_sender_killed_at_any_step_sends_nothing_twice_and_loses_nothing(trans
     assert codes.split() == ["-9"] * len(STEPS)
     assert not Item.objects.exists()
 
-    # What is left is as each step says.
+    # Each step leaves the rows and mails that it should.
     got = mails(server)
     for step, fate in STEPS.items():
         begun = Delivery.objects.filter(metric_set__name=step).exists()
@@ -115,7 +115,7 @@ def test_a_sender_killed_at_any_step_sends_nothing_twice_and_loses_nothing(trans
         assert got[step, BOB] == (fate in (UNDECIDED_AND_SENT, SENT)), step
         assert got[step, CID] == 0, step
 
-    # The next run completes what nobody began, and has nothing to complain of yet.
+    # The next run sends every unclaimed mail, and has no problem to report yet.
     assert run() == ([], False)
     got = mails(server)
     for step, fate in STEPS.items():
@@ -126,7 +126,7 @@ def test_a_sender_killed_at_any_step_sends_nothing_twice_and_loses_nothing(trans
     assert run() == ([], False)
     assert mails(server) == got
 
-    # What was claimed and left is said once, and not sent again.
+    # Abandoned claims are reported once, and not sent again.
     let_claims_grow_old()
     complaints, failed = run()
     undecided = [step for step, fate in STEPS.items() if fate in (UNDECIDED, UNDECIDED_AND_SENT)]
@@ -140,7 +140,7 @@ def test_a_sender_killed_at_any_step_sends_nothing_twice_and_loses_nothing(trans
     assert run() == ([], False)
     assert mails(server) == got
 
-    # Only a person who asks for it sends it once more.
+    # Only `force` sends those mails again.
     assert run(sets=undecided, force=True) == ([], False)
     again = mails(server)
     for step, recipient in got:
@@ -169,7 +169,7 @@ def test_senders_at_once_mail_each_recipient_once(transactional_database, server
 
 
 def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, server):
-    """All then want the row that it had not committed, and InnoDB ends some of them for it."""
+    """All senders wait for the row that the killed one did not commit; InnoDB then ends some of them as deadlocks."""
     if transactional_database == "default":
         pytest.skip("SQLite has one writer at a time, and so no deadlocks")
     made = make_set("Growth")
@@ -192,7 +192,7 @@ def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, s
 
 
 def test_no_killed_sender_sends_what_is_marked_sent_again(transactional_database, server, tmp_path):
-    sets, deadline = 0, time.monotonic() + SECONDS - 0.3  # and at least a dozen, while the machine is busy
+    sets, deadline = 0, time.monotonic() + SECONDS - 0.3  # a busy machine still gets a dozen sets
     with (tmp_path / "stderr").open("w") as errors:
         killer = sender(transactional_database, server, "kill", SECONDS, stderr=errors)
         while sets < 12 or time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Metric sets that the settings declare: every mistake has a hint, and what is right becomes rows of its own."""
+"""Metric sets declared in the settings: every mistake gets a hint, and valid sets become rows of their own."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def growth(**changes):
     return {"Growth": {**GROWTH, **changes}}
 
 
-# The setting, what the message says, and what the hint says.
+# The setting, part of the message, and part of the hint.
 MISTAKES = [
     (["Growth"], "APP_METRICS_SETS is ['Growth'], which is not a mapping", 'Write it like this: {"Growth": {'),
     (None, "APP_METRICS_SETS is None, which is not a mapping", 'Write it like this: {"Growth": {'),
@@ -97,7 +97,7 @@ def test_a_set_may_have_metrics_alone_and_any_collection_will_do():
 
 
 def shown():
-    """Return what the rows say: name → declared, addresses, periods, slugs."""
+    """Return declared, addresses, periods and slugs of each stored set, by name."""
     return {
         each.name: (
             each.declared,
@@ -253,7 +253,7 @@ def test_threads_that_do_it_at_once_make_each_set_once(transactional_database, s
 
 @pytest.mark.slow
 def test_processes_with_old_and_new_settings_at_once_block_nobody(transactional_database):
-    """As while a new release is rolled out."""
+    """This happens while a new release is rolled out."""
     for slug in GROWTH["metrics"]:
         create_metric(slug, slug)
     processes = [

@@ -1,4 +1,4 @@
-"""Who gets the mail about a set, each address once, and who does not want it any more."""
+"""Who gets the mail about a set, each address once, and who has unsubscribed."""
 
 import subprocess
 import sys
@@ -230,7 +230,7 @@ def test_a_token_of_another_purpose_or_key_or_set_is_bad(database, settings):
 
 
 class Users(list):
-    """What a set's `email_recipients` are."""
+    """A stand-in for a set's `email_recipients`."""
 
     def __init__(self, model, *users):
         super().__init__(users)
@@ -252,7 +252,7 @@ class Users(list):
     ],
 )
 def test_a_user_model_says_where_its_address_is(model, values, address):
-    # As of a real user, the model's attribute is the instance's, too.
+    # A real user inherits EMAIL_FIELD from its model.
     inherited = {"EMAIL_FIELD": model.EMAIL_FIELD} if hasattr(model, "EMAIL_FIELD") else {}
     one = SimpleNamespace(email_recipients=Users(model, SimpleNamespace(pk=7, **inherited, **values)))
     assert list(recipients._users(one)) == ([Recipient("user:7", address)] if address else [])

@@ -1,4 +1,4 @@
-"""A report as a mail: what it says, in which language, and how large it may become."""
+"""A report as a mail: its contents, language and maximum size."""
 
 import os
 import sys
@@ -24,13 +24,13 @@ def blank(text):
 
 
 def words(html):
-    """Return what a reader sees of a page."""
+    """Return the visible text of a page."""
     tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
     return " ".join(blank(" ".join(_texts(tree.find("body")))).split())
 
 
 def _texts(element):
-    if isinstance(element.tag, str):  # a comment's is a function
+    if isinstance(element.tag, str):  # the tag of a comment is a function
         yield element.text or ""
         for child in element:
             yield from _texts(child)

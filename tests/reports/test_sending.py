@@ -1,4 +1,4 @@
-"""Which reports are due, and to whom: once each, about closed periods."""
+"""Which reports are due, and who gets them: each once, and only for closed periods."""
 
 from datetime import date, datetime, timedelta
 from io import StringIO
@@ -25,24 +25,24 @@ TEAM = "team@example.com"
 
 
 def moment(text):
-    """Return a moment of the clocks in Berlin."""
+    """Parse a local time in Berlin."""
     return datetime.fromisoformat(text).replace(tzinfo=BERLIN)
 
 
 def run(text, **options):
-    """Send the reports at a moment in Berlin; return what became of them."""
+    """Send the reports at a local time in Berlin; return the outcome."""
     with freeze_time(moment(text)):
         return send_reports(**options)
 
 
 def count(text, slug="downloads", number=1):
-    """Record at a moment in Berlin."""
+    """Record a number at a local time in Berlin."""
     with freeze_time(moment(text)):
         metric(slug, number)
 
 
 def run_daily(first, last, hour=6):
-    """Run every morning; return what was sent, each as period and start, with the day of the run."""
+    """Run every morning; return each report that was sent as (day of the run, period, start)."""
     sent, day = [], date.fromisoformat(first)
     while day <= date.fromisoformat(last):
         before = set(Delivery.objects.filter(status="sent").values_list("pk", flat=True))
@@ -54,7 +54,7 @@ def run_daily(first, last, hour=6):
 
 
 def sent(**options):
-    """Return what was sent, as period and start, the oldest first."""
+    """Return the period and start of each report that was sent, oldest first."""
     rows = Delivery.objects.filter(status="sent", **options).order_by("pk")
     return [(period, str(start)) for period, start in rows.values_list("period", "start")]
 
@@ -84,7 +84,7 @@ def make_set(downloads):
     return make
 
 
-# When
+# Due dates
 
 
 @pytest.mark.parametrize("hour", ["00:00:00", "06:00:00", "23:59:59"])
@@ -218,7 +218,7 @@ def test_what_is_turned_off_and_on_again_sends_nothing_about_the_time_between(ma
     assert sent() == [("day", "2026-11-19"), ("day", "2026-11-23"), ("day", "2026-11-24")]
 
 
-# Late
+# Catching up
 
 
 def test_missed_reports_are_sent_late_the_oldest_first(make_set):
@@ -255,7 +255,7 @@ def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_b
 
     def beaten(*arguments):
         with patch.object(planning, "_move_on", original):
-            planning.plan(made, date(2026, 11, 24))  # the other one
+            planning.plan(made, date(2026, 11, 24))  # the other sender
         return original(*arguments)
 
     def noted(metric_set, period, starts, now):
@@ -286,12 +286,12 @@ def test_what_failed_is_tried_again_for_as_long_as_it_would_be_caught_up(make_se
         run("2026-11-20 06:00")
         run("2026-11-21 06:00")
         run("2026-11-22 06:00")
-    run("2026-11-23 06:00")  # the 19th would not be caught up any more
+    run("2026-11-23 06:00")  # too late to catch up on the 19th
     assert sent() == [("day", "2026-11-20"), ("day", "2026-11-21"), ("day", "2026-11-22")]
     assert Delivery.objects.get(start="2026-11-19").status == "failed"
 
 
-# Asked for
+# Dates, named sets and `force`
 
 
 def test_a_date_stands_for_today(make_set):
@@ -382,7 +382,7 @@ def test_a_forced_mail_is_a_new_one_to_mail_programs(make_set):
     assert first != second
 
 
-# Who
+# Recipients
 
 
 def test_recipients_are_active_users_with_an_address_and_plain_addresses_each_once(make_set):
@@ -466,7 +466,7 @@ def test_sets_of_the_settings_are_sent_until_they_are_taken_out(settings, downlo
     assert len(mail.outbox) == 1
 
 
-# What
+# Contents
 
 
 def test_what_was_recorded_just_before_is_in_the_mail(make_set):
@@ -535,7 +535,7 @@ def test_what_was_skipped_for_want_of_activity_is_not_sent_when_numbers_arrive_l
 
 @pytest.fixture
 def reports():
-    """The milestones of each report that was mailed, as period, start and values."""
+    """Collect each mailed report as (period, start, values of its milestones)."""
     made = []
 
     def rendered(report, *arguments):
@@ -550,14 +550,14 @@ def reports():
 @pytest.fixture
 def milestones(settings):
     settings.APP_METRICS_MILESTONES = {"downloads": [10, 20, 30]}
-    run("2026-11-20 06:00")  # from here on they are watched
+    run("2026-11-20 06:00")  # milestones count from here on
 
 
 def test_a_milestone_stands_in_the_next_report_of_each_kind_and_in_no_other(make_set, milestones, reports):
     make_set("daily", "weekly")
     run("2026-11-20 07:00")
     count("2026-11-20 12:00", number=10)
-    run("2026-11-20 13:00")  # sees it, but has no report to send
+    run("2026-11-20 13:00")  # finds the milestone, but has no report to send
     run_daily("2026-11-21", "2026-11-24")
     assert reports == [
         ("day", "2026-11-19", []),
@@ -653,7 +653,7 @@ def test_a_milestone_is_not_lost_where_its_report_has_nothing_else_to_say(make_s
     make_set("daily")
     run("2026-11-20 12:00")
     count("2026-11-21 11:00", number=10)
-    run("2026-11-21 12:00")  # the 20th was quiet, but this is the report that names it
+    run("2026-11-21 12:00")  # nothing happened on the 20th, but its report names the milestone
     count("2026-11-22 11:00", number=1)
     run("2026-11-22 12:00")
     assert [values for _, _, values in reports] == [[10], []]
@@ -664,7 +664,7 @@ def test_a_milestone_is_not_lost_where_its_report_has_nothing_else_to_say(make_s
 
 
 def command(text, *arguments, **options):
-    """Run the command at a moment; return what it wrote to stdout and stderr, and the error it ended with."""
+    """Run the command at a local time in Berlin; return stdout, stderr and the error message or None."""
     out, err, error = StringIO(), StringIO(), None
     with freeze_time(moment(text)):
         try:

@@ -1,4 +1,4 @@
-"""The page of a report as mail programs need it: valid, self-contained, legible in light and dark."""
+"""The HTML of a report as mail programs need it: valid, self-contained, legible in light and dark mode."""
 
 import re
 import sys
@@ -80,7 +80,7 @@ def test_each_picture_has_words_and_one_bar_for_each_number(tree):
 
 
 def bars(picture):
-    """Return the height of each bar by row; 0 where there is none."""
+    """Return the heights of the bars of each row; 0 for a cell without a bar."""
     rows = [list(row.iter("td")) for row in picture.iter("tr")]
     return [[height(cell.find("div")) for cell in row] for row in rows]
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_compared_takes_no_line(tree):
     assert not [element for element in tree.find("body").iter() if "n/a" in (element.text or "")]
 
 
-# What is written on which background: class by class, as the templates nest them.
+# The classes of text that the templates put on the card's background.
 ON_CARD = {
     "title", "period", "note", "star", "name", "number", "small", "label", "value", "up", "down", "even", "from",
     "until", "row", "further", "foot", "link",
@@ -106,7 +106,7 @@ ON_CARD = {
 
 
 def colours(css, name):
-    """Return the properties that set a colour, by class; the last rule wins."""
+    """Return the colour that the property `name` has for each class; the last rule wins."""
     found = {}
     for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
         for selector in selectors.split(","):

@@ -1,4 +1,4 @@
-"""The page that stops a set's mail: one POST of a mail program or a click, and never a GET."""
+"""The unsubscribe page: one POST, from a mail program or a click, stops a set's mail; a GET never does."""
 
 import re
 
@@ -23,7 +23,7 @@ WRITES = re.compile("INSERT|UPDATE|DELETE|REPLACE")
 
 @pytest.fixture
 def browser():
-    """A client as a mail program is one: it has no cookie and no CSRF token."""
+    """A client without cookies or a CSRF token, like a mail program."""
     return Client(enforce_csrf_checks=True)
 
 

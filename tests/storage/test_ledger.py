@@ -1,4 +1,4 @@
-"""What comes by way of the ledger counts once, however often it comes."""
+"""A batch that is written through the ledger counts once, however often it arrives."""
 
 from datetime import timedelta
 from itertools import chain

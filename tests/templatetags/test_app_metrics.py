@@ -99,7 +99,7 @@ def test_a_sparkline_is_an_image_with_a_text_and_needs_no_style_or_script(histor
     assert svg.get("aria-label") == "downloads, last 3 days; today 1,000"
     assert not re.search(r"style=|<style|<script|href|http", text)
     (line,) = svg
-    # 1002, 1001, 1000 of at most 1002, from the left to the right.
+    # From left to right: 1002, 1001 and 1000, of a maximum of 1002.
     assert line.get("points") == "1.0,1.0 50.0,1.0 99.0,1.0"
 
 

@@ -1,4 +1,4 @@
-"""What we give to the test suites of projects, used as they use it."""
+"""The helpers for the test suites of projects, used as projects use them."""
 
 import asyncio
 import os
@@ -117,7 +117,7 @@ def test_the_assertion_says_when_nothing_is_recorded_at_all(settings):
 
 @override_settings(**COUNTING)
 class ProjectTests(TestCase):
-    """A project's own tests."""
+    """Tests as a project writes them."""
 
     def test_counts_that_wait_for_a_commit_come_with_it(self):
         with capture_metrics() as recorded, self.captureOnCommitCallbacks(execute=True):

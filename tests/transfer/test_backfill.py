@@ -1,4 +1,4 @@
-"""Filling the history of a metric from the table it is counted by, and verifying its totals by it."""
+"""Backfill the history of a metric from its source table, and verify its totals against that table."""
 
 import random
 import threading
@@ -37,7 +37,7 @@ class Crash(Exception):
 
 @pytest.fixture
 def orders(transactional_database, settings):
-    """Orders count live, at the time they were placed; each is worth its amount."""
+    """Count orders live, each with its amount, at the time it was placed."""
     settings.APP_METRICS_MODELS = rules({"num": "amount"})
     return transactional_database
 
@@ -47,12 +47,12 @@ def rules(keys=(), model="testapp.Order", field="placed_at"):
 
 
 def before(*moments, **values):
-    """Make rows that nobody counted."""
+    """Create rows without signals, so that nothing counts them."""
     Order.objects.bulk_create([Order(placed_at=at, **values) for at in moments])
 
 
 def live(*moments, **values):
-    """Make rows when they are said to be placed, and count them."""
+    """Create rows at the time they are placed, with signals, so that they are counted."""
     for at in moments:
         with freeze_time(at):
             Order.objects.create(placed_at=at, **values)
@@ -77,7 +77,7 @@ def differences(at=NOON, source=None):
 
 
 def stored(period=None):
-    """Return count and total of every total, keyed by label set, period, start and hour."""
+    """Return count and total of every stored row, by label set, period, start and hour."""
     aggregate()
     rows = Total.objects.filter(metric__slug="orders").order_by("pk")
     rows = rows.filter(period=period) if period else rows
@@ -87,7 +87,7 @@ def stored(period=None):
 
 
 def expected(rows):
-    """Return the same from rows: pairs of a moment and an amount, or of a label set as well."""
+    """Return what `stored` must return for rows of (moment, amount) or (moment, amount, label set)."""
     totals = defaultdict(lambda: (0, Decimal(0)))
     for at, amount, *labels in rows:
         day, hour = bucket(int(at.timestamp()), BERLIN)
@@ -99,7 +99,7 @@ def expected(rows):
 
 @contextmanager
 def crash_at(alias, number):
-    """Raise Crash in place of a statement, by its number."""
+    """Raise `Crash` instead of statement `number`; yield the list of statements."""
     seen = []
 
     def wrapper(execute, sql, params, many, context):
@@ -189,7 +189,7 @@ def test_rows_that_were_deleted_since_stay_counted(orders):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_history_is_exact_however_often_filling_it_crashes(seed, orders, monkeypatch, settings):
-    """Over the night of 25 hours, whenever live counting began, aggregated or waiting."""
+    """The history includes a day of 25 hours; live counting begins at any time, and items may be pending."""
     chance = random.Random(seed)
     monkeypatch.setattr(source_tables, "CHUNK_ROWS", chance.choice((1, 7, 50)))
     monkeypatch.setattr(source_tables, "CHUNK_DAYS", chance.choice((1, 2, 366)))
@@ -264,7 +264,7 @@ def test_hours_that_were_pruned_are_compared_by_day_and_not_filled(orders, setti
     assert (done.events, done.until.date()) == (2, began + timedelta(days=1))
     assert stored(DAY)["{}", DAY, began, 0] == (2, 2)
     assert not Total.objects.filter(period=HOUR, start=began).exists()
-    # The rows of later days were made without a signal after live counting began.
+    # The rows of later days were created without a signal, after live counting began.
     assert differences() == [(each.date(), "{}", 2, 1) for each in reversed(days[-3:-1])]
 
 
@@ -279,7 +279,7 @@ def test_where_days_were_pruned_filling_ends_before_the_first_month_that_is_stor
     done = fill()
     assert (done.events, done.until) == (1, datetime(2026, 8, 1, tzinfo=BERLIN))
     assert stored("year")["{}", "year", date(2026, 1, 1), 0] == (101, 101)
-    assert differences() == []  # days that are let go are not compared
+    assert differences() == []  # pruned days are not compared
 
 
 def test_labels_num_and_when_apply_to_rows_as_they_do_live(orders, settings):
@@ -391,7 +391,7 @@ def test_a_date_without_a_time_is_its_midnight(orders, settings):
 
 @pytest.fixture
 def dated(orders, settings):
-    """Orders count live on a day, of which no time is known."""
+    """Count orders live by a date field, which has no time of day."""
     settings.APP_METRICS_MODELS = rules(field="day")
     return orders
 
@@ -530,7 +530,7 @@ def test_beginning_again_leaves_days_alone_that_were_deleted(retention, orders, 
     done = again()
     longest = sum(count for count, _ in stored("year").values())
     assert longest == 502 + done.events
-    # Where months are deleted the whole year is left alone.
+    # If months are pruned too, the whole year stays as it is.
     assert done.events == (0 if "month" in retention else 1)
 
 

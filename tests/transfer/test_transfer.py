@@ -1,4 +1,4 @@
-"""Exporting totals, and importing them and plain events."""
+"""Export totals, and import them and plain events."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ STORED = (
 
 @pytest.fixture
 def history(transactional_database):
-    """A counter with labels, a gauge and a timer, with decimals and negative numbers, over a night clocks change."""
+    """A counter with labels and a gauge, with decimals and negative numbers, over a night when clocks change."""
     with collect():
         for hours in range(60):
             at = datetime(2026, 10, 25, tzinfo=BERLIN) + timedelta(hours=hours)
