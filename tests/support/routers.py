@@ -1,4 +1,4 @@
-"""Where the test site's models live."""
+"""The database router of the test site."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.db.models import Model
 
 
 class EverywhereRouter:
-    """Every table exists in every database; two settings say which database is used.
+    """Every table exists in every database; two settings select the database to use.
 
     They are APP_METRICS_DATABASE for this package's models and TEST_SITE_DATABASE for all others.
     """
