@@ -127,7 +127,7 @@ def cells(*numbers: int) -> str:
 
 
 def visit(client: Client, page: Page) -> None:
-    """Request a page; raise AssertionError unless it is the right one."""
+    """Request a page; raise AssertionError unless it has the expected content."""
     response = client.get(page.url)
     expect(f"status of {page.url}", response.status_code, 200)
     text = response.content.decode()

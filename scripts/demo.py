@@ -2,8 +2,7 @@
 
 `make demo` calls this. SERVE=0 stops the server at the end, SERVER=uvicorn replaces gunicorn, DAYS and
 REQUESTS set the amount of data. It needs only Python; it installs the rest in .venvs/demo.
-docs/scaling.md lists the variables that select another backend; with Celery, a worker runs beside
-the server.
+docs/scaling.md lists the variables that select another backend; with Celery, a worker also runs.
 """
 
 import contextlib

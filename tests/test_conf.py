@@ -1,4 +1,4 @@
-"""Settings: one place for every default, read when they are used, under either spelling."""
+"""Settings: one place for all defaults, read on use, under either spelling."""
 
 from zoneinfo import ZoneInfo
 

@@ -519,7 +519,7 @@ def test_a_datetime_stands_for_its_date_in_the_metrics_time_zone(database):
     assert trends_of(day=at(2026, 3, 31, 12)) == trends_of(day=date(2026, 3, 31))
 
 
-@freeze_time("2026-11-20 09:30:00")  # half past ten
+@freeze_time("2026-11-20 09:30:00")  # 10:30 in Berlin
 def test_an_unfinished_period_is_compared_with_the_same_elapsed_part(database):
     for day in (19, 20):
         metric("x", 1, at=at(2026, 11, day, 0))
@@ -527,8 +527,8 @@ def test_an_unfinished_period_is_compared_with_the_same_elapsed_part(database):
         metric("x", 100, at=at(2026, 11, day, 10))
         metric("x", 1000, at=at(2026, 11, day, 10, 45))
     today = trends_of().so_far["day"]
-    assert today.summary.total == 1111  # all that there is of today
-    assert figures(today.comparisons["before"]) == (11, 11, 0, 0, "same")  # the ten full hours of it
+    assert today.summary.total == 1111  # everything recorded today
+    assert figures(today.comparisons["before"]) == (11, 11, 0, 0, "same")  # its ten full hours
 
 
 @freeze_time("2026-11-20 09:30:00")

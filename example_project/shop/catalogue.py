@@ -1,4 +1,4 @@
-"""The list of books as a CSV file, made while it is being sent."""
+"""The list of books as a CSV file, generated while it is sent."""
 
 import csv
 from collections.abc import Iterator

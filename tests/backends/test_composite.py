@@ -57,7 +57,7 @@ class Drained(MetricsBackend):
 
 class Undrainable(MetricsBackend):
     def write(self, batch):
-        """Take it."""
+        """Accept any batch."""
 
     def drain(self):
         raise OSError("away")

@@ -64,7 +64,7 @@ def labelled(*labels, slug="orders"):
     return Batch({Key(slug, "counter", each, DAY, 22): Summary(1, 1, 1, 1, 1, 1) for each in labels})
 
 
-# Exact
+# Exact sums
 
 
 def test_what_is_drained_is_what_was_written(database, backend, in_redis):
@@ -191,7 +191,7 @@ def test_a_server_that_forgot_the_script_is_sent_it(backend, in_redis):
     assert [summary.count for summary in held(backend).values()] == [2]
 
 
-# Once
+# Exactly once
 
 
 def write_what_is_kept():
@@ -413,7 +413,7 @@ def test_nothing_that_is_not_drained_expires(backend, in_redis):
     assert [in_redis.client.ttl(key) for key in in_redis.names()] == [-1] * 3
 
 
-# Damage
+# Damaged data
 
 
 def test_a_damaged_summary_is_set_aside_and_the_rest_is_counted(database, backend, in_redis):
@@ -483,7 +483,7 @@ def test_a_database_that_is_away_in_a_drain_is_waited_for_once(transactional_dat
     assert Item.objects.count() == 10
 
 
-# Readings
+# Reading pending totals
 
 
 def test_readings_include_what_redis_holds_before_and_after_it_is_drained(database, backend, in_redis):
@@ -511,7 +511,7 @@ def test_a_bucket_that_is_claimed_while_it_is_read_is_read_whole(database, backe
     assert sum(summary.count for summary in held(backend).values()) == 601
 
 
-# Moving
+# Former backends
 
 
 def test_what_a_former_redis_backend_left_is_brought_by_name(database, backend, in_redis, settings, capsys):
@@ -640,7 +640,7 @@ load_backend("app_metrics.backends.redis")
     assert "ImproperlyConfigured" in done.stderr.splitlines()[-1]
 
 
-# Servers of other kinds
+# Other server setups
 
 
 def test_it_works_on_a_cluster(database, settings):

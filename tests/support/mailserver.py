@@ -36,7 +36,7 @@ class Fault:
     """What goes wrong at a stage, and when.
 
     It strikes for one recipient or all (not at MAIL, which comes before recipients), on connections that delivered at
-    least `after` messages, at most `times` times. At DOT, `taken` says whether the server keeps the message all the same.
+    least `after` messages, at most `times` times. At DOT, `taken` says whether the server keeps the message anyway.
     """
 
     stage: str

@@ -13,14 +13,14 @@ HERE = "tests.transport.test_loading."
 
 class Custom(MetricsBackend):
     def write(self, batch):
-        """Take it."""
+        """Accept any batch."""
 
 
 class Imitation:
     """Not a backend: it has the method, but not the base class."""
 
     def write(self, batch):
-        """Take it."""
+        """Accept any batch."""
 
 
 class Failing(Custom):
