@@ -49,9 +49,9 @@ class Call(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """Ours and its peers' calls that do the same, with the numbers of runs, rounds and threads.
+    """Our call and the peers' calls that do the same, with the numbers of runs, rounds and threads.
 
-    If `scoped`, ours runs within a scope in each round. If `disabled`, no call is counted.
+    If `scoped`, our calls run within a scope in each round. If `disabled`, no call is counted.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """Inject faults for a given time: `python -m tests.soak.faults --minutes 30`.
 
 Every fault is tried on every destination, in several rounds, each time with a new seed. The command prints a table,
-and exits with 1 if any event was lost or counted twice. All seeds derive from APP_METRICS_FAULTS_SEED, if set.
+and exits with 1 if any event was lost or counted twice. All seeds derive from APP_METRICS_FAULTS_SEED, which is random
+by default.
 """
 
 import argparse
