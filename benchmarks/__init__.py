@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-# The servers of each benchmark, and whether they wait for the disk, to survive a kill.
+# Each benchmark's servers, and whether they sync writes to disk, so that committed data survives a kill.
 BENCHMARKS: dict[str, Mapping[str, bool]] = {
     "calls": {},
     "middleware": {},
@@ -15,5 +15,5 @@ BENCHMARKS: dict[str, Mapping[str, bool]] = {
     "dashboard": {"postgresql": False},
     "outages": {},
 }
-# The processes that run the servers of this one.
+# Process ids of the servers of the current benchmark.
 server_pids: list[int] = []

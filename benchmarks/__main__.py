@@ -1,7 +1,7 @@
-"""Run all benchmarks, or those named, each in a process of its own: `python -m benchmarks calls`.
+"""Run all benchmarks, or the named ones, each in its own process: `python -m benchmarks calls`.
 
-FULL=1 in the environment measures at scale. Exits with 1 if one failed, as it does when a subject or a reference did
-not count its work; a limit that is not met fails nothing.
+FULL=1 in the environment measures at scale. Exits with 1 if a benchmark failed, for example because a subject or a
+reference did not count all its work; a missed limit is not a failure.
 """
 
 import json
@@ -24,7 +24,7 @@ from .page import limits_table, text
 
 
 def main(*names: str) -> int:
-    """Run benchmarks one after the other and print the numbers to hold."""
+    """Run benchmarks one after another, and print how they meet their limits."""
     chosen = names or tuple(BENCHMARKS)
     print("\n".join(f"{key}: {value}" for key, value in {**machine(), **versions()}.items()))
     begin = time.monotonic()
@@ -36,7 +36,7 @@ def main(*names: str) -> int:
 
 
 def start(name: str) -> int:
-    """Run a benchmark and return its exit status; an earlier result of it is removed."""
+    """Remove a benchmark's earlier result, run it, and return its exit status."""
     print(f"\n=== {name} {'=' * 60}", flush=True)
     (RESULTS / f"{name}.json").unlink(missing_ok=True)
     begin = time.monotonic()
@@ -56,7 +56,7 @@ def run_here(name: str) -> None:
 
 @contextmanager
 def environment(servers: Mapping[str, bool]) -> Iterator[None]:
-    """Have a folder, servers and settings for the length of the block."""
+    """Set up a folder, servers and settings for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder, ExitStack() as running:
         supervisors = [Supervisor([name], *["--durable"] * durable) for name, durable in servers.items()]
         for supervisor in supervisors:

@@ -1,6 +1,6 @@
-"""How long an aggregation takes beside a GROUP BY and a DELETE by hand, and how long writers wait beside one.
+"""Time an aggregation beside a hand-written GROUP BY and DELETE, and measure how long it makes writers wait.
 
-Each aggregation runs in a process of its own, whose memory is measured. The sums of both must be what was put in.
+Each aggregation runs in its own process, to measure its memory. The sums of both must match the inserted items.
 """
 
 import json
@@ -35,10 +35,10 @@ from .runner import (
     measure,
 )  # fmt: skip
 
-# Series and hours, that is 10 keys and 10,000, each with the ratio to hold.
+# The ratio to hold by series and hours per series, that is for 10 and 10,000 keys.
 LIMITS = {(10, 1): 1.5, (1_000, 10): 3}
 MILLION = 1_000_000
-# How many times as long ten million items may take as one million, and by how many MiB memory may grow.
+# Limits for ten million items against one million: the ratio of times, and the growth of memory in MiB.
 LONGER, GROWN = 12, 20
 BY_HAND, WITH_LAST = "by hand", "by hand with last"
 WRITERS = 4
@@ -68,7 +68,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 
 def aggregations(measured: list[Measured], growth: list[Measured]) -> Table:
-    """Show a row for each drain by hand; the ratio to one with the last values is a cell of it, and judged instead."""
+    """Show a row for each drain by hand; if one also finds last values, its ratio is a cell and is judged instead."""
     with_last = {each.case.name: each for each in measured if each.reference == WITH_LAST}
 
     def judgement(each: Measured) -> str:
@@ -91,7 +91,7 @@ def aggregations(measured: list[Measured], growth: list[Measured]) -> Table:
 
 
 def aggregated(kind: str, alias: str, shape: items.Shape, size: int, is_judged: bool, scale: Scale) -> list[Measured]:
-    """Fill the log, aggregate it, fill it again, and drain it by hand."""
+    """Fill the log and aggregate it, then fill it again and drain it by hand."""
     sums = items.expected(shape, size)
     last = is_judged and alias in items.LAST
     facts = {"database": kind, "items": size, "keys": shape.keys}
@@ -107,7 +107,7 @@ def aggregated(kind: str, alias: str, shape: items.Shape, size: int, is_judged: 
 
 
 def aggregate(alias: str, shape: items.Shape, size: int, sums: items.Sums) -> dict[str, float]:
-    """Return what a process took; raise AssertionError unless all totals are what was put in."""
+    """Return a process's measurements; raise AssertionError unless the totals match the inserted items."""
     items.fill(alias, shape, size)
     report = finish(start("aggregate", alias))
     expect(f"{alias}, aggregated items", (report["items"], Item.objects.count()), (size, 0))
@@ -138,7 +138,7 @@ def forget() -> None:
 
 
 def grown(small: Measured, large: Measured) -> Measured:
-    """Hold the time and the memory of ten million items to those of one million."""
+    """Compare the time and memory for ten million items with those for one million."""
     longer, more = large.median() / small.median(), large.median("memory") - small.median("memory")
     text, met = f"{longer:.1f}× as long, {more:+.0f} MiB", longer <= LONGER and more <= GROWN
     limit = Limit(f"{LONGER}×, +{GROWN} MiB", lambda _: text, lambda _: met, against=f"{MILLION:,} items")
@@ -151,12 +151,12 @@ def writers(kind: str, alias: str) -> list[Measured]:
 
 
 def waits(alias: str, when: str, size: int = MILLION, seconds: float = 20) -> dict[str, float]:
-    """Return what writers waited in all those seconds, or while a backlog was aggregated beside them."""
+    """Return how long writers waited: over the whole time, or while a backlog was aggregated beside them."""
     shape = items.Shape(*next(iter(LIMITS)))
     items.prepare(alias, shape)
     items.fill(alias, shape, size)
     running = [start("write", alias, seconds) for _ in range(WRITERS)]
-    time.sleep(min(2, seconds / 2))  # they are under way
+    time.sleep(min(2, seconds / 2))  # let the writers get under way
     report = finish(start("aggregate", alias)) if when == "beside" else {"begun": 0, "ended": math.inf}
     writes = [each for writer in running for each in finish(writer)]
     check_events(alias, items.DAY, sum(row[0] for row in items.expected(shape, size).values()))
@@ -168,7 +168,7 @@ def waits(alias: str, when: str, size: int = MILLION, seconds: float = 20) -> di
 
 
 def check_events(alias: str, day: date, expected: int) -> None:
-    """Raise AssertionError unless the log and the totals hold so many events of a date."""
+    """Raise AssertionError unless the log and the totals hold this many events of a date."""
     counted = (Item.objects.filter(day=day), Total.objects.filter(period=HOUR, start=day))
     expect(f"{alias}, {day}", sum(rows.aggregate(events=Sum("count"))["events"] or 0 for rows in counted), expected)
 

@@ -1,8 +1,8 @@
 """What a call costs the caller: `metric()`, `gauge()`, `timing()` and `@track`, beside their peers.
 
-A call in a scope is timed without the begin and the end of the scope, whose entries are fewer than the scope folds at
-once; the rows "with the scope" add these, the folding, and the handing over to a backend that only keeps batches.
-Threads run many scopes in a row, for longer than the interpreter lets a thread run, so that they compete.
+A call in a scope is timed without the start and end of the scope, which has too few entries to fold them early. The
+rows "with the scope" add those, the folding, and the write to a backend that only keeps batches. Threads run many
+scopes in a row, for longer than the interpreter's switch interval, so that they compete.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,10 +27,10 @@ from . import peers, runner
 from .runner import AT_MOST, Case, Measured, Scale, Table, at_most, expect, measure
 
 OURS, PROMETHEUS, OPENTELEMETRY, DATADOG = "django-app-metrics", "prometheus_client", "OpenTelemetry SDK", "datadog"
-# Calls in a scope, fewer than the scope folds at once.
+# Calls in a scope; too few for the scope to fold its entries early.
 RUNS = 1000
 THREADS = 8
-# Slugs, and values of a label, that come in turn.
+# How many slugs and label values take turns.
 VARIETY = 100
 
 
@@ -49,15 +49,15 @@ class Call(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """Calls that do the same: ours and its peers', run so many times in so many rounds and threads.
+    """Our call and the peers' calls that do the same, with the numbers of runs, rounds and threads.
 
-    Ours runs within a scope in each round, if `scoped`. If `disabled`, nobody counts.
+    If `scoped`, our calls run within a scope in each round. If `disabled`, no call is counted.
     """
 
     name: str
     ours: Call
     references: Mapping[str, Call]
-    limit: float | None = None  # of the ratio to prometheus_client
+    limit: float | None = None  # on the ratio to prometheus_client
     threads: int = 1
     rounds: int = 1
     runs: int = RUNS
@@ -65,11 +65,11 @@ class Spec(NamedTuple):
     disabled: bool = False
 
     def in_threads(self) -> "Spec":
-        """Return the same in threads, for some milliseconds each, as the interpreter switches threads every 5."""
+        """Return the same in threads, each running well beyond the interpreter's switch interval of 5 ms."""
         return self._replace(name=f"{self.name}, {THREADS} threads", threads=THREADS, rounds=20)
 
     def whole(self, name: str, calls: int, limit: float | None = None, ours: Call | None = None) -> "Spec":
-        """Return the same with the scope, the folding and the handing over."""
+        """Return the same including the scope, the folding and the write."""
         references = {who: call.repeated(calls) for who, call in self.references.items()}
         whole = (ours or self.ours).with_scope(calls)
         return Spec(f"with the scope, of {name}", whole, references, limit, runs=max(1, RUNS // calls), scoped=False)
@@ -171,7 +171,7 @@ def work() -> None:
 
 
 class World(NamedTuple):
-    """The names that statements use, and the counters by the beginning of the names of peers."""
+    """The names that statements use, and counters keyed by the prefix of a peer's name."""
 
     names: Mapping[str, Any]
     counters: Mapping[str, Any]
@@ -207,7 +207,7 @@ def world() -> Iterator[World]:
         "few_pages": cycle(pages[:10]),
         "plans": cycle([f"plan-{number}" for number in range(VARIETY)]),
         "few_plans": cycle([{"plan": f"plan-{number}"} for number in range(10)]),
-        "numbers": [count(1) for _ in range(4)],  # the last value of a gauge tells how many it was set to
+        "numbers": [count(1) for _ in range(4)],  # a gauge's last value is the number of times it was set
         "price": Decimal("19.99"),
         "at": datetime(2026, 11, 23, 12, tzinfo=UTC),
         "job": track("job")(work),
@@ -230,7 +230,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 
 def run(spec: Spec, there: World, repeats: int) -> list[Measured]:
-    """Measure ours beside each peer; the many rounds of threads vary less and need fewer repeats."""
+    """Measure ours beside each peer; rounds in threads are many and vary less, so they need fewer repeats."""
     calls = {OURS: spec.ours, **spec.references}
     before = {who: there.counted(who, call.name) for who, call in calls.items()}
 
@@ -251,9 +251,9 @@ def run(spec: Spec, there: World, repeats: int) -> list[Measured]:
 
 
 def timed(call: Call, spec: Spec, names: Mapping[str, Any], who: str, pool: ThreadPoolExecutor) -> float:
-    """Return the seconds of a call: from the first thread's begin to the last one's end, shared by all calls.
+    """Return the seconds per call: from the start of the first thread to the end of the last, divided by all calls.
 
-    Ends of scopes are in nobody's time; that their entries stay in memory until then is in ours.
+    The ends of scopes are not timed, but ours pays for keeping their entries in memory until then.
     """
     together = Barrier(spec.threads)
     scope = collect if who == OURS and spec.scoped else nullcontext

@@ -1,4 +1,4 @@
-"""How long the dashboard takes with years of totals on PostgreSQL, beside Django's own list of as many groups."""
+"""Time the dashboard with years of totals on PostgreSQL, beside Django's own list of as many groups."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -17,13 +17,13 @@ from app_metrics.models import Item, Metric, Total
 from . import history, runner
 from .runner import Case, Limit, Measured, Scale, Table, available, clock, database, expect, measure, spread, statements
 
-MILLISECONDS = 300  # of a page, at most
-SHOWN = 100  # rows of one page, here and there
+MILLISECONDS = 300  # at most, for a page
+SHOWN = 100  # rows per page, in both lists
 YESTERDAY = history.TODAY - timedelta(days=1)
 
 
 class Page(NamedTuple):
-    """A page, its most queries, and what shows that it is the right one: words, and what the first row holds."""
+    """A page, the most queries it may make, and its expected words and first row."""
 
     url: str
     words: Sequence[str]
@@ -70,7 +70,7 @@ def met(measured: Measured) -> bool:
 
 
 def visitor() -> Client:
-    """Log in a user with no more than the permissions to view metrics and groups."""
+    """Log in a user who may only view metrics and groups."""
     user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_metric", "view_group"]))
     client = Client()
@@ -86,7 +86,7 @@ def list_of_groups(groups: int) -> Page:
 def overviews() -> dict[str, Page]:
     names = list(Metric.objects.values_list("name", flat=True))
     url = reverse("admin:app_metrics_dashboard_changelist")
-    # A counter: of each metric as many items are pending.
+    # Pending items do not change which counter is the busiest: every metric has the same number of them.
     today = Total.objects.filter(period="day", start=history.TODAY, metric__kind="counter").values("metric__name")
     busiest = today.annotate(recorded=Sum("count")).latest("recorded")["metric__name"]
     pages = {
@@ -99,7 +99,7 @@ def overviews() -> dict[str, Page]:
 
 
 def details() -> dict[str, Page]:
-    """Return the pages of a single metric, each with what it must say of yesterday."""
+    """Return the pages of a single metric, each with what it must show for yesterday."""
     counter, timer = (Metric.objects.filter(kind=kind)[0] for kind in ("counter", "timer"))
     url, timers = (reverse("admin:app_metrics_dashboard_metric", args=[each.slug]) for each in (counter, timer))
     day = f"{YESTERDAY:%A, {YESTERDAY.day} %B %Y}"
@@ -117,7 +117,7 @@ def details() -> dict[str, Page]:
 
 
 def recorded(metric: Metric, period: str = "day", **which: Any) -> int:
-    """Return how often a metric was recorded yesterday: the number of a counter."""
+    """Return how often a metric was recorded yesterday; for a counter, its number."""
     rows = metric.totals.filter(period=period, start=YESTERDAY, **which)
     return int(rows.aggregate(recorded=Sum("count"))["recorded"])
 
@@ -127,7 +127,7 @@ def cells(*numbers: int) -> str:
 
 
 def visit(client: Client, page: Page) -> None:
-    """Request a page; raise AssertionError unless it is the right one."""
+    """Request a page; raise AssertionError unless it has the expected content."""
     response = client.get(page.url)
     expect(f"status of {page.url}", response.status_code, 200)
     text = response.content.decode()

@@ -1,6 +1,6 @@
-"""Years of totals of many metrics with three label sets each, made by PostgreSQL itself, the same in every run.
+"""Generate years of totals in PostgreSQL, the same in every run: many metrics with three label sets each.
 
-Counters grow, follow the week, and vary from day to day; the hours of a day divide its volume evenly.
+Counters grow, follow the week, and vary from day to day; each day's volume is spread evenly over its hours.
 """
 
 from datetime import date, datetime, timedelta
@@ -12,16 +12,16 @@ from app_metrics.core.batch import new_batch_id
 from app_metrics.core.labels import encode_labels
 from app_metrics.models import Metric
 
-HOURLY_DAYS = 60  # what APP_METRICS_RETENTION = {"hour": 60} leaves
+HOURLY_DAYS = 60  # as APP_METRICS_RETENTION = {"hour": 60} leaves it
 PLANS = {"a": 0.6, "b": 0.3, "c": 0.1}
 ITEMS_PER_SERIES = 5
 
-# A Tuesday, so that this week has more than one day.
+# A Tuesday, so that the current week has more than one day.
 TODAY = date(2026, 11, 24)
 NOW = datetime(2026, 11, 24, 21, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 COLUMNS = "metric_id, period, start, hour, labels, count, total, minimum, maximum, last, last_at"
 
-# Rows go in by date, as an aggregation leaves them: the rows of one metric do not lie side by side. Each volume is a
+# Insert rows by date, as an aggregation does, so that the rows of a metric are not adjacent. Each volume is a
 # multiple of 24.
 DAYS = f"""
     INSERT INTO app_metrics_total ({COLUMNS})
@@ -89,5 +89,5 @@ def fill(alias: str, metrics: int, years: int) -> None:
             cursor.execute(FOLD.format(period=period, source="day"), {"since": first})
         cursor.execute(ITEMS, values)
     with connections[alias].cursor() as cursor:
-        # What autovacuum has done long since in an old table, and should not begin during a measurement.
+        # In a real table, autovacuum did this long ago; it should not start during a measurement.
         cursor.execute("VACUUM ANALYZE")

@@ -1,7 +1,7 @@
-"""An item log that looks like a real one: how it is filled, its sums, and how one would drain it by hand.
+"""A realistic item log: fill it, compute its sums, and drain it by hand.
 
-Every tenth metric is a timer with nine decimal places and every tenth a gauge, the others are counters; half of the
-metrics have labels. Times ascend with the ids, as they do where requests write.
+Every tenth metric is a timer with nine decimal places and every tenth a gauge; the others are counters. Half of the
+metrics have labels. Times ascend with the ids, as they do when requests write.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from app_metrics.core.labels import encode_labels
 from app_metrics.core.summary import Summary, merge
 from app_metrics.models import Total
 
-PATTERN = 10_000  # different rows, which the log repeats
+PATTERN = 10_000  # distinct rows, which the log repeats
 DAY, BEGIN = date(2026, 5, 31), 1_780_221_600_000_000
 COLUMNS = ("slug", "kind", "labels", "count", "total", "minimum", "maximum", "last")
 IDS = {"postgresql": "(%s || suffix)::uuid", "mysql": "CONCAT(%s, suffix)", "sqlite": "%s || suffix"}
-# SQLite keeps numbers as text, and MIN of a text is not the smallest number.
+# SQLite stores numbers as text, and MIN compares text by characters.
 NUMBER = {"postgresql": "{}", "mysql": "{}", "sqlite": "CAST({} AS numeric)"}
-# The only database that finds the latest value by an aggregate.
+# Only PostgreSQL can find the latest value with an aggregate function.
 LAST = {"postgresql": "(array_agg(last ORDER BY last_at DESC))[1]"}
 
 # Count, total, minimum, maximum and last value, by slug and labels.
@@ -30,7 +30,7 @@ Sums = dict[tuple[str, str], tuple[int, Decimal, Decimal, Decimal, Decimal]]
 
 
 class Shape(NamedTuple):
-    """How many series there are, each with items in so many hours: a power of ten."""
+    """The number of series, and how many hours each has items in; both powers of ten."""
 
     series: int
     hours: int
@@ -57,7 +57,7 @@ def pattern(series: int) -> Iterator[tuple[Any, ...]]:
 
 
 def prepare(alias: str, shape: Shape) -> None:
-    """Create the table that the reference fills, and one with the pattern of the log."""
+    """Create the reference's table, and one with the pattern of the log."""
     number = "numeric" if connections[alias].vendor == "sqlite" else "numeric(38, 9)"
     stored = "text" if connections[alias].vendor == "sqlite" else number
     texts = "slug varchar(100), kind varchar(10), labels varchar(500)"
@@ -79,7 +79,7 @@ def prepare(alias: str, shape: Shape) -> None:
 
 
 def fill(alias: str, shape: Shape, items: int) -> None:
-    """Fill the log with a multiple of PATTERN, in tables as good as new, so that nobody pays for what ran before."""
+    """Fill the log with a multiple of PATTERN, in fresh tables, so that no run pays for the one before."""
     vendor = connections[alias].vendor
     names, step = ", ".join(COLUMNS), min(PATTERN, items // shape.hours)
     with connections[alias].cursor() as cursor:
@@ -102,7 +102,7 @@ def fill(alias: str, shape: Shape, items: int) -> None:
 
 
 def expected(shape: Shape, items: int) -> Sums:
-    """Return the sums of a log."""
+    """Return the expected sums of a log."""
     rows = (((slug, labels), Summary(*numbers, 0)) for slug, _, labels, *numbers in pattern(shape.series))
     times = items // PATTERN
     return {key: (count * times, total * times, *others) for key, (count, total, *others) in folded(rows).items()}
@@ -123,10 +123,10 @@ def folded(rows: Any) -> Sums:
 
 
 def drain_by_hand(alias: str, *, last: bool = False) -> None:
-    """Drain the log by hand, in one transaction: group it into a plain table by its keys, and delete it.
+    """Drain the log by hand, in one transaction: group it by key into a plain table, and delete it.
 
-    That makes no totals of days and longer periods, looks up no metrics, and checks nothing. It finds the `last` values
-    only if asked to, on PostgreSQL. On SQLite it adds floats.
+    This makes no totals for days and longer periods, looks up no metrics, and checks nothing. It finds the `last`
+    values only on request, on PostgreSQL. On SQLite it adds floats.
     """
     vendor, keys = connections[alias].vendor, "slug, kind, labels, day, hour"
     number = NUMBER[vendor].format
@@ -140,7 +140,7 @@ def drain_by_hand(alias: str, *, last: bool = False) -> None:
 
 
 def found_by_hand(alias: str) -> dict[tuple[str, str], tuple[float, ...]]:
-    """Return the sums of the reference without the last values."""
+    """Return the reference's sums without the last values."""
     with connections[alias].cursor() as cursor:
         cursor.execute(
             "SELECT slug, labels, sum(count), sum(total), min(minimum), max(maximum) FROM by_hand GROUP BY slug, labels"

@@ -1,4 +1,4 @@
-"""The versions and the machine that figures depend on, and the processor time of processes."""
+"""The machine and versions that results depend on, and the processor time of processes."""
 
 import os
 import platform
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str | int]:
-    """Return the hardware and the system, without the machine's name."""
+    """Return the hardware and the operating system, without the machine's name."""
     gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     processor = re.search(r"^model name\s*: (.+)$", read(Path("/proc/cpuinfo")), re.MULTILINE)
     return {
@@ -60,7 +60,7 @@ def family(pid: int) -> Iterator[int]:
 
 
 def ticks(pid: int) -> int:
-    """Return the time of a process and of its reaped children; 0 once it has ended."""
+    """Return the processor time of a process and its reaped children; 0 once it has ended."""
     return sum(map(int, read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[11:15]))
 
 

@@ -1,7 +1,7 @@
-"""What instrumentation adds to a request, through WSGI and ASGI: before its body is with the server, and after.
+"""What instrumentation adds to a request, through WSGI and ASGI: before the server has the whole body, and after.
 
-Requests go through Django's handlers in this process, to pages that do nothing else. What is shown is the difference to
-the same page without instrumentation; its median is compared with what django-prometheus' two middlewares add.
+Requests go through Django's handlers in this process, to pages that do nothing else. Results are differences to the
+same page without instrumentation; the median is compared with what django-prometheus' two middlewares add.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ def saving(request: HttpRequest) -> HttpResponse:
 
 
 class Site(NamedTuple):
-    """Middlewares and a page, the name of its URL, the slugs that a request counts, and settings."""
+    """Middlewares and a page, the URL name of the page, the slugs that a request counts, and settings."""
 
     middlewares: Sequence[str]
     view: Callable[[HttpRequest], HttpResponse] = quiet
@@ -84,7 +84,7 @@ SITES = {
     "middleware": Site(OURS),
     "middleware and a URL rule": Site(OURS, quiet, "ruled", ["ruled"]),
     JUDGED: Site(OURS, five, "five", ["five", *CALLS]),
-    # The write of a request makes the next one slower, and no peer writes: this row tells how much that is.
+    # A request's write slows down the next one, and no peer writes: this row shows by how much.
     "the same, with nothing written after": Site(
         OURS, five, "five", ["five", *CALLS], {"APP_METRICS_BACKEND": "benchmarks.peers"}
     ),
@@ -123,7 +123,7 @@ def wsgi(handler: Any, environ: dict[str, Any]) -> dict[str, float]:
 
 async def asgi(handler: Any) -> dict[str, float]:
     scope = {"type": "http", "method": "GET", "path": "/page/", "headers": [(b"host", b"testserver")]}
-    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # after the request the visitor stays
+    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # the visitor stays connected after sending the request
     messages.put_nowait({"type": "http.request"})
     sent = []
 
@@ -139,14 +139,14 @@ async def asgi(handler: Any) -> dict[str, float]:
 
 
 class Bench:
-    """One site behind one kind of server, the requests that it served, and what counted them."""
+    """One site behind one kind of server, the requests it has served, and their counters."""
 
     def __init__(self, name: str, server: str, opentelemetry: peers.OpenTelemetry) -> None:
         self.site, self._name, self._opentelemetry = SITES[name], f"{name}, {server}", opentelemetry
         self._ours, self._prometheus = peers.Ours(), peers.Prometheus(prometheus_client.REGISTRY)
         self._serve, kind = {"WSGI": (by_wsgi, WSGIHandler), "ASGI": (by_asgi, ASGIHandler)}[server]
         view = self.site.view if server == "WSGI" else awaitable(self.site.view)
-        # The only pattern: the more patterns are tried before a page, the longer its request takes.
+        # The only URL pattern: trying others first would take time.
         urls = (path("page/", view, name=self.site.url),)
         self._settings = {"ROOT_URLCONF": urls, "APP_METRICS_BACKEND": ITEMS, "APP_METRICS_URLS": RULES}
         self._settings |= self.site.settings
@@ -189,7 +189,7 @@ class Bench:
 
 
 def awaitable(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], Any]:
-    """Return the view for ASGI; only what asks the database goes to a thread."""
+    """Return the view for ASGI; run it in a thread only if it uses the database."""
 
     async def aview(request: HttpRequest) -> HttpResponse:
         return await sync_to_async(view)(request) if view is saving else view(request)
@@ -209,7 +209,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 
 def added(server: str, names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scale) -> Table:
-    """Measure what sites add to their plain ones; the reference must be among the names, if there is to be a ratio."""
+    """Measure what sites add to their plain versions; ratios are shown only if the reference is among the names."""
     repeats = scale.of(1, 41, 101)
     counts = {name: statements_of(Bench(name, "WSGI", opentelemetry)) for name in names}
     sites = {name: Bench(name, server, opentelemetry) for name in names}
@@ -255,15 +255,15 @@ def memory(names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scal
 
 
 def memory_of(bench: Bench, requests: int) -> dict[str, float]:
-    """Return the bytes that a request needs at most, and those that so many requests leave behind."""
+    """Return a request's peak memory, and what this many requests leave behind, in bytes."""
     with bench.ready() as serve:
-        serve(min(50, requests))  # what is made once is there
+        serve(min(50, requests))  # create everything that is created only once
         tracemalloc.start()
         try:
             peak = median(peak_of(serve) for _ in range(min(21, requests)))
             before = in_use()
             for _ in range(0, requests, 100):
-                serve(min(100, requests))  # their times are not kept
+                serve(min(100, requests))  # drop their times at once
             return {"peak": peak, "kept": in_use() - before}
         finally:
             tracemalloc.stop()

@@ -1,7 +1,7 @@
 """How much longer a write takes while its broker accepts connections and never answers.
 
-The first three writes of a backend wait for the broker; after them it is left alone, and a batch goes straight to the
-database, as the control does throughout.
+A backend's first three writes wait for the broker; then the circuit breaker opens, and batches go straight to the
+database, as the control's always do.
 """
 
 import logging
@@ -28,7 +28,7 @@ CONTROL = "a write without a broker"
 
 
 def tables(scale: Scale) -> Iterator[Table]:
-    logging.getLogger("app_metrics").setLevel(logging.ERROR)  # every write that fails is a warning
+    logging.getLogger("app_metrics").setLevel(logging.ERROR)  # every failed write logs a warning
     rounds, after = scale.of((1, 2), (5, 200), (5, 200))
     with database("sqlite"):
         measured = [each for name, url in BROKERS.items() for each in silent(name, url, rounds, after)]
@@ -40,7 +40,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 
 def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
-    """Measure the first writes of so many backends, and those after them."""
+    """Measure the first writes of several backends, and the writes after them."""
     expect("The budget of a write, in seconds", timeout(), 0.25)
     with closing(Silent()) as broker:
         make_app(url.format(broker.port), "benchmark").set_default()
@@ -62,11 +62,11 @@ def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
 
 
 class Backend:
-    """A backend that knows nothing of the broker yet, and how often it wrote."""
+    """A backend that has not tried the broker yet, and the number of its writes."""
 
     def __init__(self) -> None:
         self._backend, self.writes = MetricsBackend(), 0
-        self._backend._breaker._pause = 60  # seconds: longer than this takes
+        self._backend._breaker._pause = 60  # seconds, longer than this benchmark takes
 
     def seconds(self) -> float:
         self.writes += 1
@@ -76,7 +76,7 @@ class Backend:
 def held(
     name: str, when: str, write: Callable[[], float], repeats: int, judge: Callable[[list[float]], float], most: float
 ) -> list[Measured]:
-    """Hold the longest or the median of what a broker adds to at most so many milliseconds."""
+    """Limit what a broker adds to at most this many milliseconds, by the longest or the median time."""
     before = LedgerRow.objects.count()
 
     def check(runs: int) -> None:

@@ -1,7 +1,7 @@
-"""Tables as text and as Markdown, and docs/performance.md: `python -m benchmarks.page` fills in the latest results.
+"""Render tables as text and Markdown, and update docs/performance.md: `python -m benchmarks.page` fills in the results.
 
-Each benchmark has a block from `<!-- results: NAME -->` to `<!-- end of results -->`; the block `limits` holds the
-numbers to hold, and `facts` the machine and the versions. All benchmarks must have run with the same facts.
+Each benchmark has a block from `<!-- results: NAME -->` to `<!-- end of results -->`. The block `limits` holds all
+limits, and `facts` the machine and the versions. All benchmarks must have run with the same facts.
 """
 
 import json
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def filled(page: str, blocks: Mapping[str, str]) -> str:
-    """Return a page with its blocks replaced."""
+    """Return the page with its blocks replaced."""
     return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{blocks[found[1]]}", page)
 
 

@@ -1,4 +1,4 @@
-"""What counts calls, ours and its peers, each with a way to ask what it counted."""
+"""Our counter and its peers, each with a method that returns what it counted."""
 
 import multiprocessing
 import socket
@@ -17,16 +17,16 @@ from prometheus_client import CollectorRegistry
 from app_metrics.core.batch import Batch
 from app_metrics.transport import base
 
-# Bytes for the packets that arrive while the receiver does not run.
+# Bytes of packets that may arrive while the receiver does not run.
 RECEIVE_BUFFER = 64 * 2**20
-# Seconds without a packet after which all have arrived.
+# Seconds of silence after which all packets have arrived.
 SILENCE = 0.3
 
 kept: list[Batch] = []
 
 
 class MetricsBackend(base.MetricsBackend):
-    """Keep batches, and do nothing else."""
+    """Keep batches in memory."""
 
     blocks = False
 
@@ -39,7 +39,7 @@ class Ours:
         self._calls: Counter[str] = Counter()
 
     def counted(self, name: str) -> int:
-        """Return the calls of all slugs that begin with a name."""
+        """Return the number of calls of all slugs with this prefix."""
         while kept:
             for key, summary in kept.pop().summaries.items():
                 self._calls[key.slug] += summary.count
@@ -51,13 +51,13 @@ class Prometheus:
         self.registry = registry or CollectorRegistry()
 
     def counted(self, sample: str, **labels: str) -> float:
-        """Return the sum of all samples of a name with these labels: `signups_total`, `export_count`."""
+        """Return the sum of all samples with this name and labels: `signups_total`, `export_count`."""
         found = (each for metric in self.registry.collect() for each in metric.samples if each.name == sample)
         return sum(each.value for each in found if labels.items() <= each.labels.items())
 
 
 class OpenTelemetry:
-    """The SDK, with a reader that keeps what it reads in memory."""
+    """The SDK with an in-memory reader."""
 
     def __init__(self) -> None:
         self._reader = InMemoryMetricReader()
@@ -74,7 +74,7 @@ class OpenTelemetry:
 
 
 class Datadog:
-    """The client with its aggregation on, and a process that receives its packets."""
+    """The client with aggregation on, and a process that receives its packets."""
 
     def __init__(self, client: DogStatsd, questions: Connection) -> None:
         self.client, self._questions = client, questions
@@ -94,7 +94,7 @@ def datadog() -> Iterator[Datadog]:
         enlarge(server)
         server.bind(("127.0.0.1", 0))
         here, there = multiprocessing.Pipe()
-        # Not forked: the client and Django have threads and locks.
+        # Spawn, not fork: the client and Django have threads and locks.
         receiver = multiprocessing.get_context("spawn").Process(target=receive, args=(server, there), daemon=True)
         receiver.start()
         host, port = server.getsockname()
@@ -108,7 +108,7 @@ def datadog() -> Iterator[Datadog]:
 
 
 def enlarge(server: socket.socket) -> None:
-    """Let a socket hold RECEIVE_BUFFER bytes, or as many as the system allows."""
+    """Enlarge a socket's buffer to RECEIVE_BUFFER bytes, or as far as the system allows."""
     try:
         server.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", socket.SO_RCVBUF), RECEIVE_BUFFER)
     except PermissionError:
@@ -136,7 +136,7 @@ def receive(server: socket.socket, questions: Connection) -> None:
 
 
 def counting(counter: Any) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Decorate with a count of the calls that returned, as one would write it by hand."""
+    """Decorate a function with a hand-written count of the calls that returned."""
 
     def decorate(function: Callable[[], Any]) -> Callable[[], Any]:
         @wraps(function)

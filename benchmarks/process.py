@@ -1,7 +1,7 @@
-"""A process of the aggregation's benchmark: `python -m benchmarks.process ALIAS DATABASE ROLE ...` prints JSON.
+"""A process of the aggregation benchmark: `python -m benchmarks.process ALIAS DATABASE ROLE ...` prints JSON.
 
-`aggregate` prints how long an aggregation took, its statements, and the peak of its memory in MiB. `write SECONDS`
-writes a batch every ten milliseconds, and prints when each began and what it took, in seconds.
+`aggregate` prints how long an aggregation took, its statements, and its peak memory in MiB. `write SECONDS` writes a
+batch every ten milliseconds, and prints when each began and how long it took, in seconds.
 """
 
 import json
@@ -27,7 +27,7 @@ def aggregate(alias: str) -> dict[str, float]:
         return execute(sql, *arguments)
 
     connections[alias].ensure_connection()
-    begun = time.monotonic()  # the machine's clock, which writers read as well
+    begun = time.monotonic()  # the same clock in all processes of this machine
     with connections[alias].execute_wrapper(note):
         items = aggregate().items
     ended = time.monotonic()

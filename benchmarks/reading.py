@@ -1,7 +1,7 @@
-"""How long the trends of many metrics and a report take, beside one hand-written GROUP BY on the same table.
+"""Time the trends of many metrics and a report, beside one hand-written GROUP BY on the same table.
 
-It answers less: a week, the one before and the one a year earlier, where trends are all closed periods and all that
-run, each with what it is compared with.
+The GROUP BY answers less: a week, the previous week and the same week a year earlier. Trends cover all closed and all
+running periods, each with its comparisons.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,8 +21,8 @@ from . import runner
 from .runner import Case, Limit, Measured, Scale, Table, clock, database, expect, measure, statements
 
 TODAY = date(2026, 11, 23)
-QUERIES = 2  # of trends, at most
-# It finds three rows of each metric by the index; adding up the days of these weeks takes longer, however it is put.
+QUERIES = 2  # for trends, at most
+# This finds three rows per metric by the index; adding up the days of these weeks takes longer in any form.
 BY_HAND = f"""
     SELECT metric_id, {", ".join(["SUM(CASE WHEN start = %s THEN CAST(total AS REAL) END)"] * 3)}
     FROM app_metrics_total
@@ -36,7 +36,7 @@ MILLISECONDS = [
 
 
 def tables(scale: Scale) -> Iterator[Table]:
-    filled = scale.of({1: 2}, {1: 1000, 10: 100}, {1: 1000, 10: 1000})  # metrics by years of totals
+    filled = scale.of({1: 2}, {1: 1000, 10: 100}, {1: 1000, 10: 1000})  # number of metrics by years of totals
     repeats = scale.of(1, 9, 15)
     measured: list[Measured] = []
     with database("sqlite"):
@@ -52,7 +52,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 
 def fill(metrics: int, years: int) -> int:
-    """Store the totals of so many metrics and years, and nothing else; return how many rows there are."""
+    """Store only the totals of this many metrics and years; return the number of rows."""
     Metric.objects.all().delete()
     Metric.objects.bulk_create(Metric(name=f"Metric {number}", slug=f"metric-{number}") for number in range(metrics))
     filled = list(Metric.objects.all())
@@ -63,7 +63,7 @@ def fill(metrics: int, years: int) -> int:
     starts = [(period, day) for period in (DAY, WEEK, MONTH, YEAR) for day in period.starts_between(first, TODAY)]
     with transaction.atomic(), connection.cursor() as cursor:
         for metric in filled:
-            # The numbers differ from metric to metric, so that one taken for another is found out.
+            # Each metric has its own numbers, so that mixing up metrics is detected.
             rows = [(metric.pk, period, f"{day}", f"{(day.toordinal() + metric.pk) % 97}") for period, day in starts]
             cursor.executemany(insert, rows)
     return Total.objects.count()
@@ -83,7 +83,7 @@ def trends_case(metrics: int, name: str) -> Case:
 
 
 def read_trends(metrics: int) -> list[tuple[Metric, Any]]:
-    """Compute the trends of the first metrics; raise AssertionError where one of them is empty."""
+    """Compute the trends of the first metrics; raise AssertionError if one of them is empty."""
     first = list(Metric.objects.order_by("pk")[:metrics])
     found = trends(first, TODAY)
     full = [each for each in found.values() if each.closed["year"].comparisons["before"].now]
@@ -113,7 +113,7 @@ def reports(metrics: int, years: int, repeats: int) -> Table:
 
 
 def by_hand(metrics: int) -> dict[int, list[float | None]]:
-    """Return the totals of the three weeks of the first metrics, by their keys."""
+    """Return the totals of the three weeks of the first metrics, by primary key."""
     monday = TODAY - timedelta(days=TODAY.weekday())
     weeks = [monday - timedelta(weeks=number) for number in (1, 2, 53)]
     with connection.cursor() as cursor:
@@ -122,7 +122,7 @@ def by_hand(metrics: int) -> dict[int, list[float | None]]:
 
 
 def same_weeks(weeks: Mapping[int, Any]) -> None:
-    """Raise AssertionError unless the statement by hand finds what the trends of the week say."""
+    """Raise AssertionError unless the hand-written statement agrees with the trends of the week."""
     said = {
         key: [each.comparisons["before"].current, each.comparisons["before"].base, each.comparisons["year_before"].base]
         for key, each in weeks.items()

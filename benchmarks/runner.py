@@ -1,7 +1,7 @@
-"""The one way to measure: cases run in turn, must have counted, and become a table.
+"""How all benchmarks measure: cases run in turn, must have counted all their work, and become rows of a table.
 
-A figure is a ratio within one run: a subject and its references run alternately, each repeat gives a ratio, and the
-median of these is shown with the bounds of their middle half.
+A result is a ratio within one run: a subject and its references run alternately, and each repeat gives a ratio. Tables
+show the median of the ratios and the bounds of their middle half.
 """
 
 import json
@@ -29,12 +29,12 @@ from .page import text, verdict
 
 DATABASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
 
-# One run returns its seconds, or several numbers by name.
+# One run returns its seconds, or several named numbers.
 Subject = Callable[[], float | Mapping[str, float]]
 
 
 class Scale(IntEnum):
-    """How much a run measures: TINY is for tests of the benchmarks, whose clocks mean nothing."""
+    """How much a run measures. TINY only tests the benchmarks; its times are meaningless."""
 
     TINY, SHORT, FULL = range(3)
 
@@ -43,7 +43,7 @@ class Scale(IntEnum):
 
 
 class Limit(NamedTuple):
-    """A number to hold: its text, what was found, and whether that meets it."""
+    """A limit: its text, the measured value, and whether that meets it."""
 
     text: str
     found: Callable[["Measured"], str]
@@ -58,7 +58,7 @@ class Limit(NamedTuple):
 
 
 def at_most(ratio: float, *, what: str = "", against: str = "") -> Limit:
-    """Hold the median ratio to the reference."""
+    """Limit the median ratio to the reference."""
     return Limit(f"{ratio:g}×", ratio_text, lambda measured: measured.ratio[1] <= ratio, what, against)
 
 
@@ -71,8 +71,8 @@ class Case(NamedTuple):
     """One subject beside its references.
 
     `check` gets the number of runs, and raises AssertionError unless subject and references counted them all.
-    `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios compare, and `less`
-    names, for a subject or reference, the one whose numbers are subtracted in each repeat.
+    `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios compare. `less` maps a
+    subject or reference to the one whose numbers are subtracted from its own in each repeat.
     """
 
     name: str
@@ -86,13 +86,13 @@ class Case(NamedTuple):
 
 
 class Measured:
-    """The repeats of a case beside one of its references, or "" beside none."""
+    """The repeats of a case beside one of its references; "" means none."""
 
     def __init__(self, case: Case, reference: str, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
         self.case, self.reference, self._samples = case, reference, samples
 
     def values(self, key: str = "seconds", who: str = "") -> list[float]:
-        """Return the number of each repeat, of the subject unless a reference is named."""
+        """Return the number of each repeat, for the subject unless a reference is named."""
         who = who or self.case.name
         values = [sample[key] for sample in self._samples[who]]
         if who not in self.case.less:
@@ -106,8 +106,8 @@ class Measured:
     def ratio(self) -> tuple[float, float, float]:
         """The ratio to the reference between its bounds.
 
-        A difference of one repeat may be nothing: of differences it is the ratio of their medians, and NaN where the
-        reference adds nothing measurable.
+        A single difference may be zero, so for differences this is the ratio of their medians; NaN if the reference
+        adds nothing measurable.
         """
         mine, others = self.values(self.case.key), self.values(self.case.key, self.reference)
         if not self.case.less:
@@ -123,7 +123,7 @@ class Measured:
 
 
 def middle(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the bounds of the middle half around the median; of fewer than four values, all of them."""
+    """Return the median between the bounds of the middle half; with fewer than four values, between the extremes."""
     if len(values) < 4:
         return min(values), statistics.median(values), max(values)
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -135,8 +135,8 @@ def measure(
 ) -> list[Measured]:
     """Run cases, their references and the subjects `beside` them in turn, check them, and return the results.
 
-    Each round has an order of its own, so that the aftermath of one subject hits no particular other one. The first
-    `warm` rounds only warm up; checks count them.
+    Each round has its own order, so that the after-effects of one subject do not always hit the same other one. The
+    first `warm` rounds are not measured, but checks count them.
     """
     subjects: dict[str, Subject] = dict(beside or {})
     for case in cases:
@@ -153,12 +153,12 @@ def measure(
     return [Measured(case, reference, kept) for case in cases for reference in case.references or [""]]
 
 
-# A title, and the text of a cell.
+# A title, and a function that returns a cell's text.
 Column = tuple[str, Callable[[Measured], str]]
 
 
 class Table(NamedTuple):
-    """Measured cases as rows; the limits of `judged`, by default the same cases, go to the numbers to hold."""
+    """Measured cases as rows; `judged`, by default the same cases, are checked against their limits."""
 
     title: str
     columns: Sequence[Column]
@@ -199,7 +199,7 @@ def reference(title: str, *, unit: float = 1, digits: int = 0) -> Column:
 
 
 def compared(cell: Callable[[Measured], str]) -> Callable[[Measured], str]:
-    """Leave the cell of a case without a reference empty."""
+    """Leave the cell empty for a case without a reference."""
     return lambda measured: cell(measured) if measured.reference else ""
 
 
@@ -215,7 +215,7 @@ AT_MOST: Column = "at most", lambda each: "".join(f"{limit['limit']} {verdict(li
 
 @contextmanager
 def database(kind: str) -> Iterator[str]:
-    """Create a test database, have the whole site use it, and yield its alias."""
+    """Create a test database, point the whole site to it, and yield its alias."""
     alias = DATABASES[kind]
     connections[alias].creation.create_test_db(verbosity=0, autoclobber=True)
     with override_settings(APP_METRICS_DATABASE=alias, TEST_SITE_DATABASE=alias):
@@ -230,7 +230,7 @@ def available(*servers: str) -> list[str]:
 
 
 def clock(subject: Callable[[], Any]) -> float:
-    """Return the seconds of a call, also where freezegun has stopped the clocks."""
+    """Return the seconds of a call, even while freezegun has stopped the clocks."""
     begin = freezegun.real_perf_counter()
     subject()
     return freezegun.real_perf_counter() - begin
@@ -243,7 +243,7 @@ def statements(subject: Callable[[], Any], alias: str = "default") -> list[str]:
 
 
 def expect(what: str, found: Any, expected: Any) -> None:
-    """Raise AssertionError where a subject or a reference did not do the work."""
+    """Raise AssertionError if a subject or a reference did not do its work."""
     if found != expected:
         raise AssertionError(f"{what}: {found} instead of {expected}, so what was measured did not work.")
 

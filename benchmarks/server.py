@@ -1,12 +1,12 @@
 """Requests per second of the example site under load: uninstrumented, with app_metrics, and with its peers.
 
-gunicorn serves the site with 2 workers of 4 threads; each variant has a copy of a durable database. wrk asks with one
-thread, 16 requests at a time, from the same machine. All variants run at the same time and are asked in turn; what one
-keeps is its rate against the uninstrumented one of the same round. In the end each must have counted what wrk was
-answered, and at most as many more as wrk had connections each time it hung up.
+gunicorn serves the site with 2 workers of 4 threads; each variant has its own copy of a durable database. wrk sends
+requests from one thread, 16 at a time, on the same machine. All variants are up at the same time and loaded in turn; a
+result is a variant's rate relative to the uninstrumented one in the same round. Finally each must have counted every
+response that wrk read, and at most one more per connection each time that wrk stopped.
 
-The home page asks one query and fills a table of 46 rows; the list of guides is a small template without a query, so
-that nothing hides what counting adds.
+The home page makes one query and fills a table of 46 rows; the list of guides is a small template without a query, so
+that nothing hides the cost of counting.
 """
 
 import json
@@ -40,7 +40,7 @@ from .runner import Case, Limit, Measured, Scale, Table, available, measure, spr
 
 CONNECTIONS = 16
 COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "benchmarks.site_wsgi"]
-# What wrk prints last; answers of neither 2xx nor 3xx are among the errors.
+# The last line that wrk prints; responses other than 2xx and 3xx count as errors.
 REPORT = """
 done = function(summary, latency, requests)
   local errors = summary.errors
@@ -57,9 +57,9 @@ Environment = dict[str, str]
 
 
 class Variant(NamedTuple):
-    """What counts requests: its environment, and how many it counted once its site has ended; None if it counts none.
+    """A way to count requests: a function that returns its environment, and one that returns the final count.
 
-    Both are given the environment of its site and a folder of its own.
+    Both are given the environment of the site and a folder of its own. `counts` is false if it counts nothing.
     """
 
     prepare: Callable[[Environment, Path, ExitStack], Environment]
@@ -100,13 +100,13 @@ def celery(*_: Any) -> Environment:
 
 
 def messages(environment: Environment, folder: Path) -> int:
-    """Return the messages on the broker: one is one request here, and no worker takes any."""
+    """Return the number of messages on the broker: one per request here, as no worker takes any."""
     path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
     return int(Redis(unix_socket_path=path, db=1).llen("celery"))
 
 
 def statsd(environment: Environment, folder: Path, running: ExitStack) -> Environment:
-    """Receive lines in a thread, which writes their number to a file once an empty packet arrives."""
+    """Receive lines in a thread, which writes their number to a file after an empty packet."""
     receiving = running.enter_context(socket.socket(type=socket.SOCK_DGRAM))
     receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**24)
     receiving.bind(("127.0.0.1", 0))
@@ -131,7 +131,7 @@ def statsd_lines(environment: Environment, folder: Path) -> int:
 
 
 def django_prometheus(environment: Environment, folder: Path, running: ExitStack) -> Environment:
-    """Count in files that the processes of a server share."""
+    """Count in files that the server's processes share."""
     return {**instrumented("django-prometheus")(), "PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
@@ -142,7 +142,7 @@ def prometheus_requests(environment: Environment, folder: Path) -> int:
 
 
 def opentelemetry(environment: Environment, folder: Path, running: ExitStack) -> Environment:
-    """Count with a reader in memory that exports nothing."""
+    """Count with an in-memory reader that exports nothing."""
     return {**instrumented("opentelemetry")(), "BENCHMARK_FOLDER": str(folder)}
 
 
@@ -207,7 +207,7 @@ def requests(what: str, kind: str, page: str, names: list[str], folder: Path, ro
 
 
 def kept(what: str, name: str) -> dict[str, Limit]:
-    """Hold a durable write to the INSERT by hand, and the buffered mode to the uninstrumented site."""
+    """Limit a durable write against the INSERT by hand, and the buffered mode against the uninstrumented site."""
     against, least = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95)}.get(name, ("", 0.0))
 
     def found(measured: Measured) -> str:
@@ -221,7 +221,7 @@ def kept(what: str, name: str) -> dict[str, Limit]:
 
 
 class Site:
-    """A served variant, which wrk asks, and which is asked in the end what it counted."""
+    """A served variant, which wrk loads and which reports its count in the end."""
 
     def __init__(self, name: str, environment: Environment, folder: Path, running: ExitStack) -> None:
         folder.mkdir()
@@ -231,15 +231,15 @@ class Site:
         prepared = self._variant.prepare(environment, self._folder, self._running)
         self._environment = {**environment, **prepared}
         variables = {**os.environ, **self._environment}
-        # wrk's script lies beside the folders of the sites.
+        # wrk's script is in the parent folder.
         self._report = folder.parent / "report.lua"
         self._address, self._process = self._running.enter_context(served(COMMAND, variables, folder / "log"))
         self._answered, self._loads = 0, 0
 
     def load(self, page: str, seconds: int) -> dict[str, float]:
-        """Ask for a page all the time, over a connection for each request, as most proxies make them.
+        """Request a page continuously, with a new connection for each request, as most proxies do.
 
-        Connections that stay are all accepted by one of gunicorn's workers now and then, which halves the rate.
+        Persistent connections are sometimes all accepted by the same gunicorn worker, which halves the rate.
         """
         limits = ["--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s"]
         command = [find("wrk"), *limits, "--header=Connection: close", f"--script={self._report}", self._address + page]
@@ -254,20 +254,20 @@ class Site:
         return found
 
     def check(self, runs: int) -> None:
-        """Stop the site; raise AssertionError unless it counted what wrk was answered."""
+        """Stop the site; raise AssertionError unless it counted the responses that wrk read."""
         self._running.close()
         counted = self._variant.counted(self._environment, self._folder)
         check(self._name, counted, self._answered if self._variant.counts else 0, self._variant.counts * self._loads)
 
 
 def check(name: str, counted: int, answered: int, loads: int) -> None:
-    """Allow as many uncounted answers of wrk as it had connections each time it hung up; it did not read these."""
+    """Allow one more request per connection each time wrk stopped, because wrk did not read those responses."""
     if not answered <= counted <= answered + loads * CONNECTIONS:
         raise AssertionError(f"{name} counted {counted} requests where {answered} were answered.")
 
 
 def sqlite(folder: Path) -> Callable[[int], Environment]:
-    """Migrate a database, and return what makes numbered copies of it."""
+    """Migrate a database, and return a function that makes numbered copies of it."""
 
     def environment(path: Path) -> Environment:
         return {**MIGRATING, "EXAMPLE_DATABASE": "sqlite", "EXAMPLE_DB_NAME": str(path)}
@@ -291,5 +291,5 @@ def postgresql(folder: Path) -> Callable[[int], Environment]:
     return lambda number: create(str(number), f"{prefix}_original")
 
 
-# Which variant migrates makes no difference.
+# Any variant will do for the migration.
 MIGRATING = {"DJANGO_SETTINGS_MODULE": "benchmarks.site", "BENCHMARK_INSTRUMENTATION": "app_metrics"}

@@ -1,4 +1,4 @@
-"""The test site on databases that do not wait for the disk, so that their work is measured."""
+"""The test site on databases that do not sync to disk, so that their own work is measured."""
 
 from tests.settings import *  # noqa: F403
 from tests.settings import DATABASES

@@ -1,4 +1,4 @@
-"""The example site under load, as settings and for a WSGI server; BENCHMARK_INSTRUMENTATION names what counts."""
+"""The example site under load, as settings and for a WSGI server; BENCHMARK_INSTRUMENTATION selects what counts."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from example_project.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 
 INSTRUMENTATION = os.environ["BENCHMARK_INSTRUMENTATION"]
 
-# Connections stay open, as busy sites have them: opening one costs a request more than anything measured here.
+# Keep connections open, as busy sites do: opening one costs more than anything measured here.
 DATABASES["default"]["CONN_MAX_AGE"] = None
 
 if INSTRUMENTATION != "app_metrics":
@@ -32,7 +32,7 @@ SQL = """
 
 
 def inserting(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Count requests exactly by a row for each, as one would write it by hand."""
+    """Count requests exactly, with one hand-written INSERT each."""
     from django.db import connection
 
     from app_metrics.core.batch import new_batch_id

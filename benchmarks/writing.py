@@ -1,7 +1,7 @@
-"""How long the write of a batch takes at each destination, beside what it cannot do without.
+"""How long it takes to write a batch at each destination, beside the minimum.
 
-The reference is one hand-written INSERT of as many rows on the same connection, or one bare round trip to Redis. Beside
-that: one INSERT for each call, and what Redis and its client need for a script that does nothing.
+The reference is one hand-written INSERT of as many rows on the same connection, or one bare round trip to Redis. Other
+rows show one INSERT per call, and what Redis and its client need for a script that does nothing.
 """
 
 import json
@@ -42,11 +42,11 @@ from .runner import (
     measure,
 )  # fmt: skip
 
-SLUGS = 10  # of a batch where the size makes little difference
+SLUGS = 10  # in a batch, unless the size matters
 DAY, EVENTS = date(2026, 11, 23), 3
 SUMMARY = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
 COLUMNS = ("id", "slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
-# What a row by hand holds behind its id and its slug.
+# The values of a hand-written row after its id and slug.
 CONSTANT = ("counter", "{}", DAY.isoformat(), 9, EVENTS, "6", "1", "3", "2", SUMMARY.last_at)
 Write = Callable[[], Any]
 
@@ -76,7 +76,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 
 class Writing:
-    """Measures writes, so many at a time, and checks that each destination took them all."""
+    """Measures several writes at a time, and checks that each destination took them all."""
 
     def __init__(self, repeats: int, writes: int) -> None:
         self._repeats, self._writes = repeats, writes
@@ -117,7 +117,7 @@ class Writing:
             return self.measure(subjects, "PING", client.ping, SLUGS, check)
 
     def buffer(self) -> list[Measured]:
-        """Measure what a request does in the buffered mode, beside the INSERT that it does not do."""
+        """Measure what the buffered mode adds to a request, beside the INSERT that it saves."""
         locmem.outbox.clear()
 
         def added() -> int:
@@ -152,7 +152,7 @@ class Writing:
         return measure(cases, self._repeats)
 
     def seconds(self, write: Write) -> float:
-        """Return the seconds of one of many writes."""
+        """Return the seconds per write, averaged over many writes."""
 
         def many() -> None:
             for _ in range(self._writes):
@@ -162,20 +162,20 @@ class Writing:
 
 
 def writing(write: Callable[[Batch], Any], slugs: int) -> Write:
-    """Return a call that writes a new batch of the same summaries."""
+    """Return a function that writes a new batch of the same summaries."""
     summaries = {Key(f"slug-{number}", "counter", "{}", DAY, 9): SUMMARY for number in range(slugs)}
     return lambda: write(Batch(summaries))
 
 
 def insert(connection: Any, slugs: int, who: str) -> Write:
-    """Return a call that writes rows by hand, with nothing left to make but their ids."""
+    """Return a function that writes rows by hand, prepared in advance except for their ids."""
     width = len(COLUMNS)
     row = "(" + ", ".join(["%s"] * width) + ")"
     sql = f"INSERT INTO app_metrics_item ({', '.join(COLUMNS)}) VALUES {', '.join([row] * slugs)}"
     values = [value for number in range(slugs) for value in ("", f"{who}-{number}", *CONSTANT)]
 
     def write() -> None:
-        # Ascending like those of a batch: a database needs longer for random ones.
+        # Ascending, like a batch's ids: random ids are slower to insert.
         first = new_batch_id().int
         values[::width] = [f"{first + number:032x}" for number in range(slugs)]
         with connection.cursor() as cursor:
@@ -185,7 +185,7 @@ def insert(connection: Any, slugs: int, who: str) -> Write:
 
 
 def one_by_one(connection: Any, slugs: int) -> Write:
-    """Return a call that writes each row by an INSERT of its own, as other counters do at every call."""
+    """Return a function that writes each row with its own INSERT, as other counters do at every call."""
     write = insert(connection, 1, "call")
 
     def inserts() -> None:
@@ -206,7 +206,7 @@ def redis_backend(path: str) -> Iterator[tuple[Any, Any]]:
 
 
 def nothing(backend: Any, client: Any, slugs: int) -> Write:
-    """Return a call that runs an empty script with the keys and arguments of a write."""
+    """Return a function that runs an empty script with the keys and arguments of a write."""
     with mock.patch.object(backend._client, "evalsha") as asked:
         writing(backend.write, slugs)()
     _, *arguments = asked.call_args.args
@@ -214,7 +214,7 @@ def nothing(backend: Any, client: Any, slugs: int) -> Write:
 
 
 def bring(series: int) -> float:
-    """Return the seconds in which an aggregation brings series from Redis to the totals of SQLite."""
+    """Return the seconds in which an aggregation drains series from Redis into the totals of SQLite."""
     Item.objects.all().delete()
     with redis_backend("app_metrics.backends.redis") as (backend, _):
         keys = [Key(f"series-{number}", "counter", "{}", DAY, 9) for number in range(series)]

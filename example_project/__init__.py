@@ -3,5 +3,5 @@
 import os
 
 if os.environ.get("EXAMPLE_METRICS_BACKEND") == "celery":
-    # So that every process of the site knows the app, as Celery's guide for Django has it.
+    # Make every process of the site load the app, as Celery's guide for Django recommends.
     from .celery import app as app

@@ -10,5 +10,5 @@ application = get_asgi_application()
 
 from app_metrics.contrib.asgi import flushing  # noqa: E402 - after Django is set up
 
-# What a process merged or kept is written when its server ends.
+# Write the buffer and the retry queue when the server stops.
 application = flushing(application)

@@ -1,4 +1,4 @@
-"""The Celery of the shop where EXAMPLE_METRICS_BACKEND is "celery"; `celery -A example_project worker` runs it."""
+"""The shop's Celery app if EXAMPLE_METRICS_BACKEND is "celery"; run it with `celery -A example_project worker`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The site's database, chosen by environment variables, so that one site runs on all three."""
+"""The site's database, selected by environment variables, so that the same site runs on all three."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def database() -> dict[str, Any]:
     kind = os.environ.get("EXAMPLE_DATABASE", "sqlite")
     if kind not in kinds:
         raise ValueError(f"EXAMPLE_DATABASE is {kind!r}; choose one of {', '.join(kinds)}.")
-    # Each request is one transaction: what fails halfway leaves nothing behind.
+    # Each request is one transaction, so a request that fails halfway changes nothing.
     return {"ATOMIC_REQUESTS": True, **kinds[kind]()}
 
 
@@ -27,8 +27,8 @@ def _sqlite() -> dict[str, Any]:
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("EXAMPLE_DB_NAME") or str(HERE / "db.sqlite3"),
         "OPTIONS": {
-            # Several processes write: wait for the lock instead of failing, and take it at the
-            # beginning of a transaction, because a reader that turns writer halfway cannot wait.
+            # Several processes write, so wait for the lock instead of failing. Take it when a transaction
+            # begins, because a reader cannot wait for it when it turns into a writer.
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=wal; PRAGMA synchronous=normal;",

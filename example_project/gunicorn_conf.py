@@ -2,8 +2,8 @@
 
 workers = 2
 threads = 4
-# An idle connection is kept for longer than a visitor pauses.
+# Seconds. Idle connections outlive a visitor's pauses.
 keepalive = 60
 loglevel = "warning"
-# Newer gunicorns open a socket in the home folder for a tool that this site does not use.
+# Newer gunicorns open a control socket in the home folder, which this site does not use.
 control_socket_disable = True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    # The site is the package `example_project`, whichever folder this is called from.
+    # Make the package `example_project` importable from any working directory.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
     from django.core.management import execute_from_command_line

@@ -1,4 +1,4 @@
-"""A strict Content-Security-Policy, as careful sites have one: app_metrics works under it."""
+"""A strict Content-Security-Policy, as security-conscious sites use; app_metrics works under it."""
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin

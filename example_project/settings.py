@@ -1,4 +1,4 @@
-"""Settings of Harbour Books. What app_metrics needs stands at the end."""
+"""Settings of Harbour Books; those for app_metrics are at the end."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from .databases import database
 
 HERE = Path(__file__).resolve().parent
 
-# For this demonstration only: it is public, and so protects nothing.
+# For this public demonstration only: the key is known to everybody.
 SECRET_KEY = "harbour-books-demonstration-key-known-to-everybody"
 DEBUG = os.environ.get("EXAMPLE_DEBUG") == "1"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
@@ -60,7 +60,7 @@ DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if os.environ.get("EXAMPLE_FAST_HASHER") == "1":
-    # A scripted visitor signs up by the hundred; a good password hasher is slow on purpose.
+    # Scripted visitors sign up by the hundred, and good password hashers are slow on purpose.
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 LANGUAGE_CODE = os.environ.get("EXAMPLE_LANGUAGE", "en-gb")
@@ -92,14 +92,14 @@ APP_METRICS_URLS = {
         "slug": "checkouts",
         "methods": ["POST"],
         "status": [302],
-        # A visitor who is sent to the login page gets a 302 as well.
+        # A redirect to the login page is a 302 as well.
         "when": "request.user.is_authenticated",
         "labels": {"method": "request.method"},
         "timing": "checkout_seconds",
     },
     "shop:recommendations": {"slug": "failures", "status": ["5xx"]},
     "accounts:signup": {"slug": "failures", "methods": ["POST"], "status": ["5xx"]},
-    # Every page by the name of its URL, so that the dashboard can say which ones nobody visits.
+    # Count every page by its URL name, so that the dashboard can show pages that get no visits.
     "*": "requests",
 }
 
@@ -124,7 +124,7 @@ if os.environ.get("EXAMPLE_METRICS_BACKEND"):
 if os.environ.get("EXAMPLE_REDIS_URL"):
     APP_METRICS_REDIS_URL = os.environ["EXAMPLE_REDIS_URL"]
 CELERY_BROKER_URL = os.environ.get("EXAMPLE_BROKER_URL")
-# For "composite".
+# Used if the backend is "composite".
 APP_METRICS_COMPOSITE_BACKENDS = [f"app_metrics.backends.{name}" for name in ("db", "statsd", "otel")]
 if os.environ.get("EXAMPLE_STATSD_URL"):
     APP_METRICS_STATSD_URL = os.environ["EXAMPLE_STATSD_URL"]
@@ -132,7 +132,7 @@ if os.environ.get("EXAMPLE_TIMEOUT"):
     APP_METRICS_TIMEOUT = float(os.environ["EXAMPLE_TIMEOUT"])
 APP_METRICS_FLUSH_INTERVAL = float(os.environ.get("EXAMPLE_FLUSH_INTERVAL", "0"))
 
-# --- what is told, and to whom ---
+# --- app_metrics: reports and alerts ---
 
 APP_METRICS_SETS = {
     "Growth": {

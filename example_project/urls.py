@@ -9,10 +9,10 @@ urlpatterns = [
     path("accounts/", include("example_project.accounts.urls")),
     path("downloads/", include("example_project.downloads.urls")),
     path("admin/", admin.site.urls),
-    # The link in the reports that stops them.
+    # The unsubscribe link in the reports.
     path("metrics/", include("app_metrics.urls")),
-    # Browsers ask for it on every page, the admin's too.
+    # Browsers request it for every page, including the admin's.
     path("favicon.ico", lambda request: HttpResponse(status=204)),
-    # So that the demonstration needs no second server: a real site leaves its static files to one.
+    # The demonstration needs no second server; a real site would use one for static files.
     path("static/<path:path>", transaction.non_atomic_requests(serve), {"insecure": True}),
 ]

@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window, on a private profile, talking to nobody but the page it is given."""
+"""Debian's headless Chromium with a private profile and no network access beyond the page it is given."""
 
 import shutil
 import tempfile
@@ -21,13 +21,13 @@ FLAGS = (
 WAIT_SECONDS = 120
 WIDTH, HEIGHT = 1200, 1000
 
-# A page that breaks its Content-Security-Policy says so in the console, whatever Chromium itself says.
+# Reports violations of the page's Content-Security-Policy on the console, independently of Chromium's own messages.
 WATCH = """document.addEventListener("securitypolicyviolation", event =>
     console.error(`${event.violatedDirective} forbids ${event.blockedURI} ${event.sample}`));"""
 
 
 class Browser:
-    """One tab. What it waits for comes within two minutes, or selenium's TimeoutException is raised."""
+    """One tab; its methods wait up to two minutes, then raise selenium's TimeoutException."""
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
@@ -40,26 +40,26 @@ class Browser:
         self.driver.get(url)
 
     def find(self, selector: str) -> WebElement:
-        """Return the first element of a CSS selector, as soon as it is there."""
+        """Return the first element that matches a CSS selector, as soon as there is one."""
         return self.until(lambda driver: (driver.find_elements(By.CSS_SELECTOR, selector) or [None])[0])
 
     def all(self, selector: str) -> list[WebElement]:
         return list(self.driver.find_elements(By.CSS_SELECTOR, selector))
 
     def texts(self, selector: str) -> list[str]:
-        """Return the texts of all elements of a CSS selector, hidden ones too."""
+        """Return the texts of all elements that match a CSS selector, including hidden ones."""
         script = "return [...document.querySelectorAll(arguments[0])].map(each => each.textContent.trim())"
         return list(self.run(script, selector))
 
     def run(self, script: str, *arguments: object) -> Any:
-        """Run JavaScript, also where pages must not."""
+        """Run JavaScript, even if the page itself may not."""
         return self.driver.execute_script(script, *arguments)
 
     def until(self, condition: Callable[[Any], Any]) -> Any:
         return WebDriverWait(self.driver, WAIT_SECONDS, 0.05).until(condition)
 
     def leave_by(self, act: Callable[[], object]) -> None:
-        """Do what leads to another page, and wait for that."""
+        """Do something that opens another page, and wait until it has loaded."""
         left = self.driver.find_element(By.TAG_NAME, "html").id
         act()
         # While a page is being replaced, there may be no element at all.
@@ -74,13 +74,13 @@ class Browser:
             ActionChains(self.driver).send_keys(key).perform()
 
     def log_in(self, name: str, password: str) -> None:
-        """Fill in the login form that is shown."""
+        """Fill in the login form on the page."""
         self.find("#id_username").send_keys(name)
         self.find("#id_password").send_keys(password)
         self.leave_by(self.find("[type=submit]").click)
 
     def be(self, width: int = WIDTH, height: int = HEIGHT, scheme: str = "light", scripts: bool = True) -> None:
-        """Have a window so wide and high, prefer a colour scheme, and run scripts of pages or not."""
+        """Set the window size, the preferred colour scheme, and whether pages may run scripts."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self._command("Emulation.setDeviceMetricsOverride", **size)
         preference = {"name": "prefers-color-scheme", "value": scheme}
@@ -88,7 +88,7 @@ class Browser:
         self._command("Emulation.setScriptExecutionDisabled", value=not scripts)
 
     def forget(self) -> None:
-        """Lose all cookies, what pages stored, and what they complained about."""
+        """Clear all cookies, stored data and console messages."""
         self._command("Network.clearBrowserCookies")
         self._command("Storage.clearDataForOrigin", origin="*", storageTypes="all")
         self.complaints()
@@ -97,11 +97,11 @@ class Browser:
         self._command("Network.setCookie", url=url, name=cookie["name"], value=cookie["value"])
 
     def complaints(self) -> Sequence[str]:
-        """Return the errors of the console since this was last asked."""
+        """Return the console errors since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
     def photograph(self, path: str) -> None:
-        """Write a picture of the whole page as PNG."""
+        """Save a screenshot of the whole page as PNG."""
         height = self.run("return document.documentElement.scrollHeight")
         width = self.run("return window.innerWidth")
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -113,16 +113,16 @@ class Browser:
 
 
 def missing_program() -> str | None:
-    """Return the first of the two programs that is not installed."""
+    """Return the first of the two required programs that is not installed, or None."""
     return next((name for name in PROGRAMS if not shutil.which(name)), None)
 
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Start Chromium, and end it whatever happened."""
+    """Start Chromium, and stop it at the end, even after an error."""
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
         options = webdriver.ChromeOptions()
-        # Both are given, so that selenium does not look for them on the network.
+        # With both paths given, selenium does not look for them on the network.
         options.binary_location, driver = (shutil.which(name) or name for name in PROGRAMS)
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)

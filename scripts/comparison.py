@@ -1,12 +1,12 @@
-"""What was visited beside what was counted."""
+"""Compare what the visitors did with what the site counted."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-# A count and a total, which is None where it is not known.
+# A count and a total; the total is None if it is not known.
 Pair = tuple[int, Decimal | None]
-# By `slug` and by `slug{name=value}`.
+# Keys are `slug` and `slug{name=value}`.
 Counts = Mapping[str, Pair]
 
 NOTHING = (0, Decimal(0))
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
 
 def compare(visited: Counts, counted: Counts) -> list[Row]:
-    """Return a row for everything that was visited, and for every slug that was counted besides."""
+    """Return a row for each visited metric, and for each other slug that was counted."""
     unexpected = {slug for slug, (count, _) in counted.items() if count and "{" not in slug}
     return [
         _row(slug, visited.get(slug, NOTHING), counted.get(slug, NOTHING))
@@ -29,7 +29,7 @@ def compare(visited: Counts, counted: Counts) -> list[Row]:
 
 
 def growth(before: Counts, after: Counts) -> Counts:
-    """Return what came to the counts in between."""
+    """Return how much the counts grew in between."""
     return {slug: _minus(sums, before.get(slug, NOTHING)) for slug, sums in after.items()}
 
 

@@ -1,4 +1,4 @@
-"""Install with apt-get the programs that a target of the Makefile needs, as root on Debian; elsewhere name them.
+"""Install the programs that a Makefile target needs with apt-get, as root on Debian; elsewhere print their names.
 
 Called as ``python3 scripts/debian.py TARGET``.
 """
@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-# Programs, each with the package that brings it: the servers and what compiles mysqlclient, then what only some need.
+# Programs and their packages: the servers and what compiles mysqlclient, then those that only some targets need.
 SERVERS = {
     "postgres": "postgresql",
     "mariadbd": "mariadb-server",
@@ -32,7 +32,7 @@ PROGRAMS = {
     "bench": {**SERVERS, "wrk": "wrk"},
 }
 
-# While these files exist, apt neither starts a service nor creates a database cluster of Debian's own.
+# These files stop apt from starting services and creating Debian's own database cluster.
 QUIET = {
     "/usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
     "/etc/postgresql-common/createcluster.d/app-metrics-tests.conf": "create_main_cluster = false\n",
@@ -59,7 +59,7 @@ def missing_programs(target: str) -> list[str]:
 
 
 def missing_python_packages() -> Iterator[str]:
-    """Yield what Debian splits off from its own Python, if this is it: the headers, and the tools behind `venv`."""
+    """Yield the packages that Debian's own Python lacks, if this is one: the headers, and the tools behind `venv`."""
     version = sysconfig.get_python_version()
     if sys.base_prefix == "/usr" and not Path(sysconfig.get_path("include"), "Python.h").exists():
         yield f"python{version}-dev"
@@ -69,7 +69,7 @@ def missing_python_packages() -> Iterator[str]:
 
 @contextmanager
 def quiet_debian() -> Iterator[None]:
-    """Keep apt from starting services, and leave no trace of that."""
+    """Keep apt from starting services for the duration of the block."""
     with ExitStack() as stack:
         for path in map(Path, QUIET):
             if not path.exists():

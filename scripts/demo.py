@@ -1,9 +1,8 @@
-"""Show app_metrics at work: a site, a server, visitors, and the counts beside what they did.
+"""Demonstrate app_metrics: run a site, a server and visitors, and compare the counts with what they did.
 
-`make demo` calls this. SERVE=0 does not keep serving, SERVER=uvicorn takes that instead of
-gunicorn, DAYS and REQUESTS change how much there is. It needs nothing but Python: the rest is
-installed in .venvs/demo. docs/scaling.md tells the variables by which the site counts through
-another backend; one that names Celery has a worker run beside the server.
+`make demo` calls this. SERVE=0 stops the server at the end, SERVER=uvicorn replaces gunicorn, DAYS and
+REQUESTS set the amount of data. It needs only Python; it installs the rest in .venvs/demo.
+docs/scaling.md lists the variables that select another backend; with Celery, a worker also runs.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ DAYS = os.environ.get("DAYS", "400")
 REQUESTS = int(os.environ.get("REQUESTS", "2000"))
 CONCURRENCY = 8
 NAME = PASSWORD = "admin"
-# Counts are written after the response, and perhaps by a worker: when none came for so long, none comes any more.
+# Counts arrive after the response, perhaps from a worker. After this long without a new one, all have arrived.
 SETTLE_SECONDS = 10
 BAR_WIDTH = 30
 METRIC_SET = "Growth"
@@ -46,7 +45,7 @@ print(Metric.objects.get(slug={SHOWN_METRIC!r}).total("day"))
 
 
 class Site:
-    """The example site with a database of its own in one folder."""
+    """The example site with its own database, in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,11 +62,11 @@ class Site:
         }
 
     def show(self, *arguments: str) -> None:
-        """Run a management command and let it print."""
+        """Run a management command, and let it print."""
         manage(self.python, self.environment, *arguments, stdout=None)
 
     def fill(self, *arguments: str) -> None:
-        """Run a command that records, in the database itself: a broker might bring it among the visits."""
+        """Run a command that records, directly to the database: a broker might deliver its events during the visits."""
         manage(self.python, {**self.environment, "EXAMPLE_METRICS_BACKEND": "db"}, *arguments, stdout=None)
 
     def worker(self) -> contextlib.AbstractContextManager[object]:
@@ -115,7 +114,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Yield a new folder under .demo/, which git does not see; it is removed at the end."""
+    """Yield a new folder under .demo/, which git ignores; remove it at the end."""
     parent = ROOT / ".demo"
     parent.mkdir(exist_ok=True)
     (parent / ".gitignore").write_text("*\n")
@@ -142,7 +141,7 @@ def go_and_visit(site: Site, address: str) -> Expected:
 
 
 class Bar:
-    """A progress bar on a terminal, and a line for each quarter elsewhere."""
+    """A progress bar on a terminal, and a line per quarter elsewhere."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -159,7 +158,7 @@ class Bar:
 
 
 def settle(site: Site, expected: Expected, before: Counts) -> list[Row]:
-    """Return the comparison as soon as it agrees, or as it is when nothing new came for ten seconds."""
+    """Return the comparison as soon as it matches, or the latest after ten seconds without a change."""
     rows: list[Row] = []
     deadline = math.inf
     while True:
@@ -173,7 +172,7 @@ def settle(site: Site, expected: Expected, before: Counts) -> list[Row]:
 
 
 def show_report(site: Site, address: str) -> None:
-    """Print the report of the shop's metric set, and keep it as the mail's HTML."""
+    """Print the report of the shop's metric set, and save it as the HTML of the mail."""
     site.environment["EXAMPLE_BASE_URL"] = address
     site.show("metrics_send_mail", f"--preview={METRIC_SET}")
     print("The mail itself, and its text:")
@@ -181,7 +180,7 @@ def show_report(site: Site, address: str) -> None:
 
 
 def open_dashboard(site: Site, address: str) -> None:
-    """Log in as a person does, and make sure that the dashboard shows what was counted."""
+    """Log in as a user would, and check that the dashboard shows what was counted."""
     try:
         shown = shown_days(address)
     except VisitError as error:
@@ -197,7 +196,7 @@ def open_dashboard(site: Site, address: str) -> None:
 
 
 def shown_days(address: str) -> list[str | None]:
-    """Open the dashboard's pages, and return what is shown of one metric yesterday and today."""
+    """Open the dashboard's pages, and return one metric's numbers for yesterday and today."""
     client = Client(address, requests=len(DASHBOARD_PAGES) + 3, stop=threading.Event(), done=lambda: None)
     login = f"/admin/login/?next={DASHBOARD}"
     client.get(login)
@@ -220,14 +219,14 @@ def keep_serving(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def end_in_order(number: int, frame: object) -> None:
-    # As an exception, so that the server is stopped on the way out.
+    # Raise an exception, so that the server is stopped on the way out.
     raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, end_in_order)
-    # A shell starts what it puts in the background deaf to Ctrl-C.
+    # A shell makes background processes ignore SIGINT; restore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main())

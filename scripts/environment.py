@@ -1,4 +1,4 @@
-"""Private virtual environments under .venvs/, made once and remade when the requirements change.
+"""Private virtual environments under .venvs/, created once and recreated when the requirements change.
 
 As a command: ``python3 scripts/environment.py ARGUMENT...`` installs nox into one, and runs nox with the arguments.
 """
@@ -14,7 +14,7 @@ VENVS = ROOT / ".venvs"
 
 
 def prepare(name: str, *requirements: str) -> str:
-    """Return the Python of the environment `name`, in which the pip `requirements` are installed."""
+    """Return the Python of the environment `name`, with the pip `requirements` installed."""
     home = VENVS / name
     python = str(home / "bin" / "python")
     stamp = home / "installed"
@@ -29,7 +29,7 @@ def prepare(name: str, *requirements: str) -> str:
 
 
 def fingerprint(*requirements: str) -> str:
-    """Return a hash of all that decides what an environment holds, and of where the project is."""
+    """Return a hash of everything that determines an environment's contents, and of the project's path."""
     digest = hashlib.sha256("\0".join([str(ROOT), sys.executable, *requirements]).encode())
     for name in ("setup.cfg", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
@@ -37,7 +37,7 @@ def fingerprint(*requirements: str) -> str:
 
 
 def create(home: Path) -> None:
-    """Make an empty environment, without pip where Debian left `ensurepip` out."""
+    """Create an empty environment, without pip if Debian left out `ensurepip`."""
     command = [sys.executable, "-m", "venv", "--clear", str(home)]
     if not has_module(sys.executable, "ensurepip"):
         command.append("--without-pip")
@@ -45,14 +45,14 @@ def create(home: Path) -> None:
 
 
 def install(python: str, *requirements: str) -> None:
-    """Install with pip, this Python's where the environment has none, in the root so that `.` is the project."""
+    """Install with the environment's pip, or else this Python's; run it in the root, so that `.` is the project."""
     pip = [python, "-m", "pip"] if has_module(python, "pip") else [sys.executable, "-m", "pip", "--python", python]
     quietly = ["--quiet", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, *quietly, "install", *requirements], cwd=ROOT, check=True)
 
 
 def has_module(python: str, name: str) -> bool:
-    """Tell whether this interpreter runs, and can import the module."""
+    """Return whether an interpreter runs and can import a module."""
     try:
         return subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
     except OSError:
@@ -62,7 +62,7 @@ def has_module(python: str, name: str) -> bool:
 def main(*arguments: str) -> None:
     python = prepare("bootstrap", "nox>=2025.2.9")
     os.chdir(ROOT)
-    # In place of this process, so that Ctrl-C reaches nox alone.
+    # Replace this process, so that Ctrl-C reaches only nox.
     os.execv(python, [python, "-m", "nox", *arguments])
 
 

@@ -1,4 +1,4 @@
-"""Photograph the dashboard of the example site, full of demo history: wide and narrow, light and dark.
+"""Take screenshots of the example site's dashboard with demo history: wide and narrow, light and dark.
 
     python scripts/look_at_dashboard.py FOLDER [--days 400] [--requests 400] [--language de]
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 @contextmanager
 def site(options: argparse.Namespace) -> Iterator[str]:
-    """Serve an example site with a history and the visits of today, and yield its address."""
+    """Serve an example site with a history and today's visits, and yield its address."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "EXAMPLE_DATABASE": "sqlite",
@@ -73,7 +73,7 @@ def site(options: argparse.Namespace) -> Iterator[str]:
 
 
 def photograph(browser: Browser, url: str, width: int, scheme: str, path: Path) -> None:
-    """Take a picture of a page, the pointer over a point of its chart."""
+    """Take a screenshot of a page, with the pointer over a point of its chart."""
     browser.be(width, scheme=scheme)
     browser.open(url)
     targets = browser.all(".app-metrics-chart .slot .target")

@@ -1,9 +1,9 @@
-"""Write a sample report as text and HTML, and photograph the HTML in Chromium: narrow and wide, light and dark.
+"""Write a sample report as text and HTML, and take screenshots of the HTML: narrow and wide, light and dark.
 
     python scripts/look_at_report.py FOLDER [--period week] [--language de] [--metrics 60] [--validate vnu.jar]
 
-It needs the package and, for what mail programs see, css-inline. `--chromium` names the browser; `--validate` needs
-Java.
+It needs the package, and css-inline to inline the styles as for mail. `--chromium` names the browser; `--validate`
+needs Java.
 """
 
 import argparse
@@ -27,12 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 DAY = date(2026, 11, 16)
 ZONE = ZoneInfo("Europe/Berlin")
 WIDTHS, SCHEMES = (320, 800), {"light": 1, "dark": 0}
-# Chromium on a private profile that talks to nobody.
+# Chromium with a private profile and no network access.
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--hide-scrollbars",
 )  # fmt: skip
-# A window is at least some 500 pixels wide, so a narrow mail stands in a frame, which says how high and wide it comes.
+# A window is at least about 500 pixels wide, so show a narrow mail in a frame, which reports its height and width.
 FRAME = """<!DOCTYPE html><html lang="en" style="color-scheme: {scheme}"><title>loading</title>
 <body style="margin: 0"><iframe style="border: 0; width: {width}px; height: 500px" srcdoc="{mail}" onload="
 const page = this.contentDocument.documentElement;
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--validate", type=Path, help="the vnu.jar of the Nu validator")
     parser.add_argument("--chromium", default="chromium")
     options = parser.parse_args()
-    options.folder = options.folder.resolve()  # for file URIs
+    options.folder = options.folder.resolve()  # file URIs need absolute paths
     options.folder.mkdir(parents=True, exist_ok=True)
     configure(options.language)
 
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def configure(language: str) -> None:
-    """Set Django up on a database in memory."""
+    """Set Django up with an in-memory database."""
     sys.path.insert(0, str(ROOT))
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
@@ -89,7 +89,7 @@ def configure(language: str) -> None:
 
 
 def sample(period: str, further: int):
-    """Return the report about a shop's metrics, of which some are labelled, new, falling, negative or silent."""
+    """Return a report on a shop's metrics; some are labelled, new, falling, negative or silent."""
     from app_metrics import collect
     from app_metrics.models import Milestone
     from app_metrics.models.creation import create_metric, create_metric_set
@@ -115,7 +115,7 @@ def sample(period: str, further: int):
 
 
 def written(report):
-    """Return a report as a mail."""
+    """Return a report as an email."""
     from app_metrics.reports.rendering import render
 
     return render(
@@ -126,7 +126,7 @@ def written(report):
 
 
 def record_shop(chance: random.Random, further: int) -> None:
-    """Record what went on on the days that a report about the sample day may look at."""
+    """Record events on all days that a report on the sample day may cover."""
     from app_metrics import gauge, metric
     from app_metrics.core.summary import TIMER
     from app_metrics.recording.metrics import record
@@ -153,14 +153,14 @@ def record_shop(chance: random.Random, further: int) -> None:
 
 
 def validate(jar: Path, *pages: Path) -> None:
-    """Let the Nu validator judge pages."""
+    """Check pages with the Nu validator."""
     command = ["java", "-jar", str(jar), *map(str, pages)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print("Nu validator:", done.stderr.strip() or "no error and no warning")
 
 
 def photograph(chromium: str, mail: str, folder: Path) -> None:
-    """Take a picture of each width and scheme, and say where something sticks out."""
+    """Take a screenshot of each width and scheme, and report pages that overflow."""
     for width in WIDTHS:
         for scheme, number in SCHEMES.items():
             frame = folder / f"frame-{width}-{scheme}.html"

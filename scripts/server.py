@@ -1,4 +1,4 @@
-"""The example site on a real server, started for a while on a free port of this machine only, and its worker."""
+"""Run the example site temporarily on a real server, on a free local port, and its Celery worker."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ COMMANDS = {
         "example_project.asgi:application",
     ),
 }
-# The worker is alone, so it has no others to ask after.
+# There is only one worker, so it need not look for others.
 WORKER = (
     *("celery", "--app=example_project", "worker", "--concurrency=1", "--loglevel=WARNING"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
@@ -39,11 +39,11 @@ WORKER = (
 
 
 class ServerError(Exception):
-    """The server did not start; the message holds the end of its log."""
+    """The server did not start; the message includes the end of its log."""
 
 
 def manage(python: str, environment: Mapping[str, str], *arguments: str, **options: object) -> str:
-    """Run a management command of the example site and return what it prints."""
+    """Run a management command of the example site, and return its output."""
     command = [python, str(ROOT / "example_project" / "manage.py"), *arguments]
     options = {"stdout": subprocess.PIPE, "text": True, "check": True, **options}
     return subprocess.run(command, cwd=ROOT, env=surroundings(environment), **options).stdout  # type: ignore[call-overload]
@@ -59,7 +59,7 @@ def serve(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start gunicorn or uvicorn with two workers, and yield its address and process.
 
-    At the end the server finishes the requests it has, and is gone, whatever happened.
+    At the end the server finishes its current requests and stops, even after an error.
     """
     port = free_port()
     command = [part.format(host=HOST, port=port) for part in COMMANDS[kind]]
@@ -72,9 +72,9 @@ def serve(
 def work(
     environment: Mapping[str, str], log: Path, python: str = sys.executable
 ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """Start a Celery worker of the site, and give its process.
+    """Start a Celery worker of the site, and yield its process.
 
-    At the end it finishes the task it has, and is gone, whatever happened.
+    At the end it finishes its current task and stops, even after an error.
     """
     return running(WORKER, environment, log, python)
 
@@ -91,7 +91,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Its own group, so that Ctrl-C reaches only us, and the workers can be ended together.
+            # Its own process group, so that Ctrl-C does not reach it, and all its workers can be killed together.
             start_new_session=True,
         )
     try:
@@ -110,7 +110,7 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            # HEAD, which the site does not count.
+            # The site does not count HEAD requests.
             question = urllib.request.Request(address, method="HEAD")
             with urllib.request.urlopen(question, timeout=START_SECONDS):
                 return
@@ -132,7 +132,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         pass
     finally:
-        # Nothing of it stays: neither when somebody is in a hurry, nor workers whose master was killed.
+        # Kill the whole group: Ctrl-C may cut the wait short, and workers may outlive a killed master.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -1,6 +1,6 @@
-"""Scripted visitors of the example site: many at once over real HTTP, who count what they do.
+"""Scripted visitors of the example site: many at once over real HTTP, which count what they do.
 
-The count is made from the answers alone, so that it can be laid beside what the site counted.
+They count only from the responses, so that the result can be compared with what the site counted.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ EXPORT_BLOCK = 16
 
 
 class Sum(NamedTuple):
-    """What is expected of a metric; `total` is None where only the site knows it: a duration."""
+    """What is expected of a metric; `total` is None if only the site knows it, such as a duration."""
 
     count: int
     total: Decimal | None
@@ -34,7 +34,7 @@ Expected = dict[str, Sum]
 
 
 class VisitError(Exception):
-    """The site gave an answer that nobody expected, so that nothing can be compared."""
+    """The site gave an unexpected response, so no comparison is possible."""
 
 
 class Enough(Exception):
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 
 
 class Tally:
-    """Counts by slug, and by `slug{name=value}` where there are labels."""
+    """Counts keyed by `slug`, and by `slug{name=value}` for labels."""
 
     def __init__(self) -> None:
         self.sums: Expected = {}
@@ -73,7 +73,7 @@ class Tally:
 
 
 class Client:
-    """One browser: a kept connection, cookies, and the number of requests it may still make."""
+    """One browser: a persistent connection, cookies, and the number of requests it may still make."""
 
     def __init__(self, base_url: str, requests: int, stop: threading.Event, done: Callable[[], None]) -> None:
         url = urlsplit(base_url)
@@ -83,7 +83,7 @@ class Client:
         self._stop = stop
         self._done = done
         self.cookies: dict[str, str] = {}
-        self.pages = 0  # what a rule without options counts
+        self.pages = 0  # pages that a URL rule without options counts
 
     def get(self, path: str, *, status: int = 200) -> Answer:
         return self._request("GET", path, None, status)
@@ -92,12 +92,12 @@ class Client:
         return self._request("HEAD", path, None, status)
 
     def post(self, path: str, *, status: int = 302, **form: object) -> Answer:
-        """Send a form with the token from the cookie, which comes with any page that has a form."""
+        """Submit a form with the token from the cookie, which any page with a form sets."""
         token = self.cookies.get("csrftoken", "")
         return self._request("POST", path, urlencode({"csrfmiddlewaretoken": token, **form}), status)
 
     def forget(self) -> None:
-        """Be somebody else from now on."""
+        """Act as a different visitor from now on."""
         self.cookies.clear()
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class Client:
 
 
 class Visitor:
-    """Somebody who comes, looks around, and keeps a tally of what the site should have counted."""
+    """A visitor who browses the site, and keeps a tally of what it should have counted."""
 
     def __init__(self, client: Client, name: str, chance: random.Random) -> None:
         self._client = client
@@ -144,7 +144,7 @@ class Visitor:
         self.tally = Tally()
 
     def run(self) -> Expected:
-        """Come again and again as somebody new, until all requests are made; return the tally."""
+        """Visit repeatedly, as a new person each time, until all requests are made; return the tally."""
         try:
             while True:
                 self.come()
@@ -179,7 +179,7 @@ class Visitor:
         self.tally.add("new_user_signup")
 
     def sign_up_in_vain(self) -> None:
-        """The account is saved, then the newsletter fails: a failure, and no new account."""
+        """The account is saved, then the newsletter fails: this counts a failure, and no new account."""
         name = f"{self._name}-{secrets.token_hex(4)}"
         form = sign_up_form(name, f"{name}@unreachable.example")
         self._client.post("/accounts/sign-up/", status=500, newsletter="on", **form)
@@ -215,7 +215,7 @@ class Visitor:
         self.tally.add_time("checkout_seconds")
 
     def order_with_refused_card(self) -> None:
-        """The order is saved in a transaction that the refused card takes back."""
+        """The refused card rolls the saved order back."""
         form = {"plan": "single", "quantity": 1, "card": "4000 1234 5678 0000"}
         self._client.post("/checkout/", status=402, **form)
 
@@ -223,7 +223,7 @@ class Visitor:
         self._client.post("/checkout/", status=200, plan="single", quantity=1000, card="4000")
 
     def order_as_nobody(self) -> None:
-        """A redirect as after an order, but to the login page."""
+        """This redirects like an order, but to the login page."""
         answer = self._client.post("/checkout/", plan="single", quantity=1, card="4000")
         if not answer.headers["Location"].startswith("/accounts/login/"):
             raise VisitError("Somebody who is not logged in could order.")
@@ -233,7 +233,7 @@ class Visitor:
 
     def export(self) -> None:
         lines = self._client.get("/catalogue.csv").body.decode().splitlines()
-        # The site counts each block; the first line names the columns.
+        # The site counts each block of rows; the first line is the header.
         for start in range(1, len(lines), EXPORT_BLOCK):
             self.tally.add("exported_rows", len(lines[start : start + EXPORT_BLOCK]))
 
@@ -280,15 +280,15 @@ def visit(
     progress: Callable[[int], None] | None = None,
     seed: int = 0,
 ) -> Expected:
-    """Make so many requests with so many visitors at once, and return what should be counted.
+    """Make this many requests with this many concurrent visitors, and return what should be counted.
 
-    The keys are `slug` and `slug{name=value}`. What the visitors do follows from the seed.
-    `progress` is called with the number of requests made so far. Raises VisitError for any answer
-    that is not expected.
+    The keys are `slug` and `slug{name=value}`. The seed determines what the visitors do.
+    `progress` is called with the number of requests made so far. Raises VisitError for any
+    unexpected response.
     """
     counter = ProgressCounter(progress)
     stop = threading.Event()
-    # Names of accounts must be new even when the same visit is made twice.
+    # Account names must be new even if the same visit is repeated.
     run = secrets.token_hex(4)
     tally = Tally()
 
@@ -315,7 +315,7 @@ def stopping_others(stop: threading.Event) -> Iterator[None]:
 
 
 class ProgressCounter:
-    """Adds up the steps of many threads."""
+    """A thread-safe counter of steps."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._progress = progress

@@ -1,8 +1,8 @@
 """Which tests run, and the fixtures that run one test on every database.
 
-By default a test with one of these fixtures runs on SQLite, and on the servers too where it is marked `every_database`
-because the code differs there; what is marked `slow`, and all of tests/soak but what is marked `smoke`, is left out.
-`APP_METRICS_TEST_SCOPE=all` leaves nothing out.
+By default, a test with one of these fixtures runs on SQLite; if it is marked `every_database` because the code differs
+there, it also runs on the servers. Tests marked `slow` are left out, and so is tests/soak, except for tests marked
+`smoke`. `APP_METRICS_TEST_SCOPE=all` runs everything.
 """
 
 import os
@@ -19,10 +19,10 @@ from tests.support import clock, scope, services
 from tests.support.paths import ROOT
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # The workers are measured, but not what tests start: measuring is slow, and what is killed leaves broken files.
+    # Measure coverage in the workers, but not in what tests start: it is slow, and a kill leaves broken files.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
-# A machine that is busy fails no test.
+# A busy machine must not fail a test.
 hypothesis_settings.register_profile(
     "without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=scope.examples(100)
 )
@@ -35,7 +35,7 @@ ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"
 
 
 def every_database(**options: Any) -> Iterator[Any]:
-    """Yield each alias, marked so that pytest-django opens it and no other server's."""
+    """Yield each alias, marked so that pytest-django opens only that database and the default one."""
     for name, alias in ALIASES.items():
         access = pytest.mark.django_db(databases={"default", alias}, **options)
         absent = alias not in django_settings.DATABASES
@@ -68,7 +68,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(params=every_database())
 def database(request: pytest.FixtureRequest, settings: Any) -> str:
-    """The alias of the database on which the whole test site runs; rolled back after the test."""
+    """The alias of the database that the whole test site uses; rolled back after the test."""
     return _settle(request.param, settings)
 
 
@@ -86,13 +86,13 @@ def _settle(alias: str, settings: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def _in_one_hour() -> None:
-    """A test that reads the real clock sees one hour and one day."""
+    """Make sure that the hour and day do not change during a test that reads the real clock."""
     clock.let_the_hour_end()
 
 
 @pytest.fixture(autouse=True)
 def _no_drops_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A test starts with nothing dropped and no cause logged, and leaves nothing behind."""
+    """Reset dropped entries and logged causes before each test, and discard new ones afterwards."""
     monkeypatch.setattr(dropped, "_causes", set())
     dropped.take_entries()
     yield

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Of this run alone: its processes share it, and another run at the same time has its own.
+# Each run has its own directory, shared by its processes.
 if "APP_METRICS_TEST_DIRECTORY" in os.environ:
     DIRECTORY = Path(os.environ["APP_METRICS_TEST_DIRECTORY"])
 elif "APP_METRICS_TEST_SQLITE" in os.environ:
@@ -66,9 +66,9 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DIRECTORY / "site.sqlite3",
-        # Longer than any test keeps it busy: who waits for the lock is not served in turn.
+        # Longer than any test holds the lock: SQLite does not serve waiting connections in order.
         "OPTIONS": {"timeout": 60},
-        # A file, because an in-memory database is not the same one in every thread and process.
+        # A file, because threads and processes would not share an in-memory database.
         "TEST": {"NAME": str(DIRECTORY / "test.sqlite3")},
     },
 }

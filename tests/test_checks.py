@@ -1,4 +1,4 @@
-"""Every mistake in the settings gets a message, and a hint that mends it."""
+"""Every mistake in the settings gets a message, and a hint that helps to fix it."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -38,7 +38,7 @@ def url_rule(**rule):
 
 
 def altering(document):
-    """Change data, and say so."""
+    """A callable that changes data, and declares that it does."""
 
 
 altering.alters_data = True
@@ -52,7 +52,7 @@ def signal_rule(path=LOGGED_IN, **rule):
     return {SIGNALS: {path: {"slug": "events", **rule}}}
 
 
-# The id, the settings, and what the hint says.
+# The message id, the settings, and the hint's text.
 MISTAKES = [
     ("E001", {URLS: ["page"]}, 'Write it like this: {"downloads:file": "downloads"}.'),
     ("E001", {URLS: {"page": 5}}, "A rule is a slug, a mapping, or a list of those."),

@@ -1,4 +1,4 @@
-"""Settings: one place for every default, read when they are used, under either spelling."""
+"""Settings: one place for all defaults, read on use, under either spelling."""
 
 from zoneinfo import ZoneInfo
 
@@ -25,7 +25,7 @@ from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport.loading import get_backend
 
-# That these are the right ones is said by the table in the README, which a test compares with them.
+# The README's table shows these defaults, and a test compares the two.
 DEFAULTS = AppMetricsConf._meta.defaults
 
 

@@ -19,7 +19,7 @@ from app_metrics.middleware import MetricsMiddleware
 from app_metrics.recording.scope import current_scope
 from tests.support.serving import BODY, METRICS, WRITE, Journal, journal, wsgi_get
 
-# A real handler ends every request by looking after the connections, which are the test's own.
+# At the end of every request, a real handler closes old connections, which are the test's own.
 pytestmark = pytest.mark.django_db
 
 

@@ -18,7 +18,7 @@ from app_metrics.recording.scope import current_scope
 from tests.support.serving import BODY, METRICS, WRITE, Journal, asgi_get, journal, witnessed
 
 HERE = "tests.test_middleware_async."
-# Django says so where a stream is of the other kind than the server.
+# Django warns if a stream's type, sync or async, does not match the server's.
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 SITE = {"ROOT_URLCONF": "tests.support.request_urls", "MIDDLEWARE": [METRICS]}
 
@@ -201,7 +201,7 @@ def test_the_middleware_takes_no_thread_and_django_adapts_nothing(
 
 @override_settings(**SITE)
 class AsyncClientTests(TestCase):
-    """What the client's requests write stays inside each test's transaction."""
+    """Writes of the client's requests stay inside each test's transaction."""
 
     async def count_pages(self) -> None:
         client = AsyncClient()

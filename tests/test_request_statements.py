@@ -11,12 +11,12 @@ from django.db.backends.signals import connection_created
 from app_metrics.models import Item
 from tests.support.serving import BODY, METRICS, asgi_get, witnessed, wsgi_get
 
-# Django says so where a stream is of the other kind than the server.
+# Django warns if a stream's type, sync or async, does not match the server's.
 pytestmark = [pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume"), pytest.mark.every_database]
 
 get_in_loop = async_to_sync(asgi_get)
 
-# What each page leaves in the item log: rows and calls.
+# The rows and calls that each page leaves in the item log.
 PAGES = {
     "/plain/": (10, 25),
     "/aplain/": (10, 25),
@@ -91,7 +91,7 @@ def test_a_visitor_who_leaves_a_stream_costs_one_insert(transactional_database: 
 
 
 def test_the_batch_of_a_request_is_outside_the_views_transaction(transactional_database: str, settings: Any) -> None:
-    """What a view counts stays when its transaction is rolled back."""
+    """What a view counts stays recorded if its transaction is rolled back."""
     settings.DATABASES[transactional_database]["ATOMIC_REQUESTS"] = True
     connections[transactional_database].settings_dict["ATOMIC_REQUESTS"] = True
     try:

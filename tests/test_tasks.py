@@ -1,4 +1,4 @@
-"""The tasks for Celery do what the commands do; how batches arrive is tested in tests/soak/brokers."""
+"""The Celery tasks do the same as the commands; tests/soak/brokers tests the delivery of batches."""
 
 import pytest
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
@@ -23,7 +23,7 @@ BAD = '{"reason":"bad_message"}'
 
 @pytest.fixture
 def request_of_a_worker():
-    """Let the task believe that a worker runs it, so that it may try again."""
+    """Make the task believe that a worker runs it, so that it may retry."""
 
     def push(**values):
         tasks.write_batch.push_request(called_directly=False, id="1", args=("text",), kwargs={}, **values)
@@ -74,7 +74,7 @@ class TestWriteBatch:
         assert dropped_entries() == []
 
     def test_what_runs_into_a_soft_time_limit_comes_again(self, monkeypatch, request_of_a_worker):
-        """Celery throws away the message of a task that fails."""
+        """Celery discards the message of a task that fails."""
         monkeypatch.setattr(tasks, "write_once", failing(SoftTimeLimitExceeded()))
         monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda signature: None)
         request_of_a_worker(retries=0)

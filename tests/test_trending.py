@@ -1,4 +1,4 @@
-"""Trends: every figure equals what plain reasoning about the raw events says."""
+"""Trends: every number equals what a simple oracle computes from the raw events."""
 
 from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,7 +27,7 @@ from tests.support.threads import while_another
 pytestmark = pytest.mark.every_database
 
 BERLIN = ZoneInfo("Europe/Berlin")
-# Clocks that change, by half an hour, at and over midnight, by a whole day, and that are off by a quarter.
+# Zones whose clocks change by half an hour, around midnight or by a whole day, and one with a quarter-hour offset.
 ZONES = [
     "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu", "America/New_York", "Pacific/Apia",
     "America/Havana",
@@ -53,11 +53,11 @@ def figures(comparison):
     return comparison.current, comparison.base, comparison.change, comparison.relative, comparison.verdict
 
 
-# The oracle: raw events, plain dates, and nothing of app_metrics.
+# The oracle uses raw events and plain dates, and nothing of app_metrics.
 
 
 def local_hour(second, zone):
-    """Return the local date of a Unix time and the full hours that have passed of that date."""
+    """Return the local date of a Unix time, and how many full hours of that date have passed."""
     day = datetime.fromtimestamp(second, zone).date()
     offsets = {datetime.combine(day + timedelta(days=n), time(12), zone).utcoffset() for n in (-2, -1, 0, 1)}
     midnights = [datetime.combine(day, time(), UTC) - offset for offset in offsets]
@@ -66,7 +66,7 @@ def local_hour(second, zone):
 
 
 def dates_of(period, day, week_start):
-    """Return the first and the last date of the period that holds a date."""
+    """Return the first and last date of the period that contains a date."""
     if period == "day":
         return day, day
     if period == "month":
@@ -79,7 +79,7 @@ def dates_of(period, day, week_start):
 
 
 def compared_with(period, first, week_start):
-    """Return the first date of each period that one is compared with."""
+    """Return the first date of each period that this one is compared with."""
     others = {"before": dates_of(period, first - timedelta(days=1), week_start)[0]}
     if period == "day":
         others |= {"week_before": first - timedelta(days=7), "year_before": first - timedelta(days=364)}
@@ -98,7 +98,7 @@ def iso_week(first):
 
 
 class Oracle:
-    """What trends must say about events: tuples of second, number and the number of a label set."""
+    """What trends must show for events, which are tuples of second, number and index of a label set."""
 
     def __init__(self, events, zone, week_start, now, day):
         self.events = [(*local_hour(event[0], zone), *event) for event in events]
@@ -106,11 +106,11 @@ class Oracle:
         today, hour = local_hour(now, zone)
         self.is_now = day in (None, today)
         self.today = today if day is None else day
-        # The first date that is not over, and how many of its hours are.
+        # The first date that is not over, and how many of its hours are over.
         self.until = (today, hour) if self.is_now else (self.today + timedelta(days=1), 0)
 
     def part(self, period, first, base):
-        """The events as early in the period begun at `base` as what has passed of the one begun at `first`."""
+        """The events of the period from `base`, up to the time that has passed in the period from `first`."""
         if base is None:
             return []
         last = dates_of(period, base, self.week_start)[1]
@@ -182,7 +182,7 @@ class Oracle:
 
 
 def summarised(events):
-    """Count, sum, smallest, largest and latest number of events; None without any."""
+    """Return count, sum, smallest, largest and latest number of events; None if there are none."""
     if not events:
         return None
     found = [number for *_, number, _ in events]
@@ -190,7 +190,7 @@ def summarised(events):
 
 
 def value(kind, events):
-    """The number that stands for events: their sum, the latest one's, or their mean to nine decimal places."""
+    """Return the value of events: their sum, the latest number, or the mean to nine decimal places."""
     if not events:
         return 0 if kind == "counter" else None
     total, latest = sum(event[3] for event in events), max(events, key=lambda event: event[2])[3]
@@ -213,7 +213,7 @@ def compare(current, base, start):
 
 
 def told(trend):
-    """What a trend says, as the oracle says it; ratios to 25 digits."""
+    """Convert a trend to the oracle's format."""
     comparisons = {name: (each.start, *figures(each)) for name, each in trend.comparisons.items()}
     return trend.start, trend.summary and trend.summary[:5], comparisons
 
@@ -232,11 +232,11 @@ def rounded(trend):
     )
 
 
-# What is drawn: moments at which calendars and clocks are odd, and events on both sides of each boundary.
+# Generated situations: moments with odd calendars or clocks, and events on both sides of each boundary.
 
 
 def odd_dates(year, zone):
-    """The dates of a year that are known for trouble, and those on which its clocks change."""
+    """Return a year's dates with known problems, and those on which its clocks change."""
     noons = [datetime(year, 1, 1, 12, tzinfo=zone) + timedelta(days=n) for n in range(365)]
     changes = [
         noon.date() for noon, other in zip(noons[1:], noons, strict=False) if noon.utcoffset() != other.utcoffset()
@@ -248,7 +248,7 @@ def odd_dates(year, zone):
 
 @st.composite
 def situations(draw, zone):
-    """Draw a moment, a date to look from (or none), and events around what is then compared."""
+    """Draw a moment, a reference date or none, and events around the periods that are then compared."""
     zone = ZoneInfo(zone)
     year = draw(st.one_of(st.integers(1970, 2100), st.sampled_from([1972, 2000, 2011, 2012, 2021, 2026, 2027, 2028])))
     day = draw(st.one_of(st.dates(date(year, 1, 1), date(year, 12, 31)), st.sampled_from(odd_dates(year, zone))))
@@ -294,7 +294,7 @@ def situations(draw, zone):
 
 
 def store(events, aggregated):
-    """Record events under each kind, and aggregate the first of them."""
+    """Record events under each kind, and aggregate the first `aggregated` of them."""
     for part, is_waiting in ((events[:aggregated], False), (events[aggregated:], True)):
         with collect():
             for second, number, labels in part:
@@ -336,12 +336,12 @@ def test_trends_say_what_the_raw_events_say(settings, zone, week_start):
         check()
 
 
-# One month's worth of odd dates: 31 March, two days after clocks changed, half past ten in the second day of week 14.
+# Many odd dates in one: 31 March, two days after the clocks changed, 10:30 on the second day of week 14.
 NOW = "2026-03-31 08:30:00"
 
 
 def record_the_example():
-    """Record powers of two, so that a sum tells which of them it holds; half of them are aggregated."""
+    """Record powers of two, so that each sum shows which events it holds; half of them are aggregated."""
     moments = [
         at(2026, 3, 31, 9, 59), at(2026, 3, 31, 10, 15), at(2026, 3, 30, 23), at(2026, 3, 24, 9, 59),
         at(2026, 3, 24, 10), at(2026, 3, 23, 12), at(2026, 2, 28, 12), at(2026, 3, 3, 9), at(2026, 3, 3, 11),
@@ -417,7 +417,7 @@ def test_the_same_example_as_trends(database):
         ("2028-02-29", "2028-02-28 2028-02-21 2028-01-01 2027-01-01", "2028-02-29 2028-02-28 2028-02-01 2028-01-01"),
         # In week 53, which has no counterpart a year earlier.
         ("2027-01-01", "2026-12-31 2026-12-21 2026-12-01 2026-01-01", "2027-01-01 2026-12-28 2027-01-01 2027-01-01"),
-        # After it.
+        # In the week after it.
         ("2027-01-04", "2027-01-03 2026-12-28 2026-12-01 2026-01-01", "2027-01-04 2027-01-04 2027-01-01 2027-01-01"),
     ],
 )  # fmt: skip
@@ -479,7 +479,7 @@ def test_a_date_moves_everything(database):
     later = 2**20
     assert trending_for_metric(found(), date(2026, 3, 31)) == {
         **CLASSIC_EXAMPLE,
-        # Looked at from its end, 31 March is over: all of the other days counts.
+        # Seen from its end, 31 March is over, so the other days count in full.
         "week": {
             **CLASSIC_EXAMPLE["week"],
             "previous_week": 8 + 16 + 32,
@@ -519,7 +519,7 @@ def test_a_datetime_stands_for_its_date_in_the_metrics_time_zone(database):
     assert trends_of(day=at(2026, 3, 31, 12)) == trends_of(day=date(2026, 3, 31))
 
 
-@freeze_time("2026-11-20 09:30:00")  # half past ten
+@freeze_time("2026-11-20 09:30:00")  # 10:30 in Berlin
 def test_an_unfinished_period_is_compared_with_the_same_elapsed_part(database):
     for day in (19, 20):
         metric("x", 1, at=at(2026, 11, day, 0))
@@ -527,8 +527,8 @@ def test_an_unfinished_period_is_compared_with_the_same_elapsed_part(database):
         metric("x", 100, at=at(2026, 11, day, 10))
         metric("x", 1000, at=at(2026, 11, day, 10, 45))
     today = trends_of().so_far["day"]
-    assert today.summary.total == 1111  # all that there is of today
-    assert figures(today.comparisons["before"]) == (11, 11, 0, 0, "same")  # the ten full hours of it
+    assert today.summary.total == 1111  # everything recorded today
+    assert figures(today.comparisons["before"]) == (11, 11, 0, 0, "same")  # its ten full hours
 
 
 @freeze_time("2026-11-20 09:30:00")

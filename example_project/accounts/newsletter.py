@@ -1,4 +1,4 @@
-"""Stands for the newsletter service of another company, which is sometimes out of reach."""
+"""Stands in for an external newsletter service, which is sometimes down."""
 
 OUT_OF_REACH = "unreachable.example"
 

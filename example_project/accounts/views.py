@@ -13,7 +13,7 @@ class SignUp(CreateView):
     success_url = reverse_lazy("accounts:login")
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
-        """Save the account, then subscribe it; if that fails, ATOMIC_REQUESTS takes it back."""
+        """Save the account, then subscribe it; ATOMIC_REQUESTS rolls it back if that fails."""
         response = super().form_valid(form)
         if form.cleaned_data["newsletter"]:
             newsletter.subscribe(form.cleaned_data["email"])

@@ -1,4 +1,4 @@
-"""The list of books as a CSV file, made while it is being sent."""
+"""The list of books as a CSV file, generated while it is sent."""
 
 import csv
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ BLOCK = 16
 
 
 class Echo:
-    """A file for `csv.writer` that gives every line straight back."""
+    """A file for `csv.writer` that returns each line at once."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def csv_lines() -> Iterator[str]:
-    """Yield the catalogue block by block, counting the rows of each as it goes out."""
+    """Yield the catalogue in blocks, and count the rows of each as it is sent."""
     line = csv.writer(Echo()).writerow
     yield line(["title", "author", "year"])
     books = list(Book.objects.values_list("title", "author", "year"))

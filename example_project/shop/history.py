@@ -1,4 +1,4 @@
-"""A made-up past for the shop: what a small, growing bookshop could have counted."""
+"""A made-up history: what a small, growing bookshop could have counted."""
 
 import math
 import random
@@ -13,13 +13,13 @@ from .models import Plan
 
 SEED = "Harbour Books"
 
-# From Monday to Sunday: people order on Saturdays, and read on Sundays.
+# Monday to Sunday: people order on Saturdays, and read on Sundays.
 WEEKDAYS = (0.95, 1.0, 1.02, 1.05, 1.1, 1.25, 0.8)
-# From midnight: nobody at night, most in the evening.
+# From midnight: almost no activity at night, most in the evening.
 HOURS = (1, 0, 0, 0, 0, 1, 3, 6, 9, 11, 12, 12, 14, 11, 10, 10, 11, 13, 16, 19, 20, 16, 9, 4)
 
-# What happens on an average day at the beginning of the history; the shop grows from there, so that the day of a demo
-# does not dwarf all others.
+# Events on an average day at the start of the history; the shop grows from there, so that the day of a demo does not
+# dwarf all others.
 PER_DAY = {
     "new_user_signup": 6,
     "logins": 30,
@@ -66,7 +66,7 @@ def day_events(day: date, progress: float, zone: tzinfo) -> Iterator[Event]:
 
 
 def _checkout_seconds(at: datetime) -> float:
-    """Return how long a checkout took: longer in busy hours, and now and then much longer."""
+    """Return how long a checkout took: longer in busy hours, and occasionally much longer."""
     chance = random.Random(f"{SEED} {at}")
     return CHECKOUT_SECONDS * (1 + HOURS[at.hour] / max(HOURS)) * chance.lognormvariate(0, 0.5)
 

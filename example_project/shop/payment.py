@@ -1,13 +1,13 @@
-"""Stands for the company that takes the cards."""
+"""Stands in for the payment provider."""
 
 from decimal import Decimal
 
 
 class PaymentRefusedError(Exception):
-    """The card is not good for the amount."""
+    """The card was refused."""
 
 
 def charge(card: str, amount: Decimal) -> None:
-    """Take an amount from a card; raise `PaymentRefusedError` for every card that ends in 0000."""
+    """Charge a card; raise `PaymentRefusedError` if its number ends in 0000."""
     if card.endswith("0000"):
         raise PaymentRefusedError(f"The card was refused for {amount} €.")

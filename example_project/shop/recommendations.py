@@ -1,4 +1,4 @@
-"""Stands for a part of the site that is broken, as some part of every site is some day."""
+"""Stands in for a broken part of the site."""
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
@@ -6,7 +6,7 @@ from .models import Book
 
 
 class RecommendationsError(Exception):
-    """Nobody wrote the recommendations yet."""
+    """The recommendations are not implemented."""
 
 
 def recommend(user: AbstractBaseUser | AnonymousUser) -> list[Book]:

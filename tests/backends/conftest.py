@@ -12,9 +12,9 @@ REDIS = "app_metrics.backends.redis"
 
 @pytest.fixture
 def in_redis(settings, monkeypatch):
-    """A site that records into keys of its own in the test run's Redis, and a client to look at them.
+    """A site that records into its own keys in the test run's Redis, and a client to inspect them.
 
-    A slow machine has all the time it needs; tests of the timeout set their own.
+    The timeout suits slow machines; tests of the timeout set their own.
     """
     redis = pytest.importorskip("redis")
     settings.APP_METRICS_BACKEND = REDIS

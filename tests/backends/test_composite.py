@@ -1,4 +1,4 @@
-"""One batch to several destinations, each of which may fail for itself."""
+"""One batch to several destinations, each of which may fail on its own."""
 
 import logging
 
@@ -23,7 +23,7 @@ HERE = "tests.backends.test_composite."
 
 
 class Flaky(MetricsBackend):
-    """It fails while `down`, and notes what it was given and what it took."""
+    """Fails while `down`, and notes the batches it was given and those it took."""
 
     def __init__(self):
         self.down = True
@@ -37,17 +37,17 @@ class Flaky(MetricsBackend):
 
 
 class Counting(Flaky):
-    """One whose numbers reach the totals, by some other way."""
+    """Feeds the totals."""
 
     feeds_totals = True
 
 
 class Stubborn(Flaky):
-    """Another one, which goes up and down by itself."""
+    """A second class, so that it fails and recovers on its own."""
 
 
 class Drained(MetricsBackend):
-    """It counts how often it was drained."""
+    """Counts how often it was drained."""
 
     drains = 0
 
@@ -57,7 +57,7 @@ class Drained(MetricsBackend):
 
 class Undrainable(MetricsBackend):
     def write(self, batch):
-        """Take it."""
+        """Accept any batch."""
 
     def drain(self):
         raise OSError("away")
@@ -134,7 +134,7 @@ def test_a_destination_that_fails_for_good_keeps_a_bounded_number_of_batches(com
     batches = [batch_of("orders") for _ in range(20)]
     for batch in batches:
         backend.write(batch)
-    assert get_backend().kept == 3  # two of the three that were tried, and one of all later ones
+    assert get_backend().kept == 3  # two of the first three failures, and one for all later batches
     load_backend(HERE + "Flaky").down = False
     get_backend().retry()
     assert len(load_backend(HERE + "Flaky").taken) == 3

@@ -1,4 +1,4 @@
-"""The contract, run against every backend, and what each one adds to it."""
+"""The contract, run against every backend, plus each one's specifics."""
 
 import pytest
 from celery import Celery
@@ -9,7 +9,7 @@ from tests.support.contract import BackendContract, WithoutDatabase, batch_of
 
 
 class TestDatabase(BackendContract):
-    """The database backend, on every database; more of it is in test_db."""
+    """The database backend on every database; test_db has more tests."""
 
     path = "app_metrics.backends.db"
 
@@ -56,7 +56,7 @@ class TestDummy(WithoutDatabase):
 
 
 class TestCelery(WithoutDatabase):
-    """The Celery backend, on a broker in memory; more of it is in tests/soak/brokers."""
+    """The Celery backend with an in-memory broker; tests/soak/brokers has more tests."""
 
     path = "app_metrics.backends.celery"
 
@@ -71,7 +71,7 @@ class TestCelery(WithoutDatabase):
 
 
 class TestComposite(WithoutDatabase):
-    """The composite backend; how it takes failures is in test_composite."""
+    """The composite backend; test_composite covers its failures."""
 
     path = "app_metrics.backends.composite"
 

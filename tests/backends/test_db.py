@@ -23,7 +23,7 @@ def write(batch):
     load_backend("app_metrics.backends.db").write(batch)
 
 
-# How many slugs a batch may have besides: SQLite gets few as parameters, and many as JSON.
+# The number of other slugs in a batch: SQLite takes few as parameters, and many as JSON.
 FEW_AND_MANY = pytest.mark.parametrize("others", [[], [f"slug-{number}" for number in range(100)]], ids=["few", "many"])
 
 
@@ -92,7 +92,7 @@ def test_what_the_database_refuses_raises_and_leaves_the_callers_transaction_usa
 
 
 def refused(connection):
-    """Return a batch that a column cannot take; on SQLite, where columns take all but NULL, one with a NULL."""
+    """Return a batch that a column rejects; on SQLite, whose columns reject only NULL, one with a NULL."""
     key = Key(None if connection.vendor == "sqlite" else "x" * 101, "counter", "{}", DAY, 22)
     (summary,) = batch_of("orders", number=Decimal(1)).summaries.values()
     return Batch({key: summary})

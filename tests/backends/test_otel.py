@@ -1,4 +1,4 @@
-"""The exporter to OpenTelemetry: against a reader in memory, and against an OTLP receiver on loopback."""
+"""The exporter to OpenTelemetry, against an in-memory reader and against an OTLP receiver on loopback."""
 
 import asyncio
 import subprocess
@@ -22,7 +22,7 @@ OTEL = "app_metrics.backends.otel"
 
 @pytest.fixture(autouse=True)
 def receivers(settings):
-    settings.APP_METRICS_MAX_LABEL_SETS = 1000  # a new backend for each test
+    settings.APP_METRICS_MAX_LABEL_SETS = 1000  # makes each test create a new backend
     receivers = telemetry()
     receivers.metrics()
     receivers.exported()

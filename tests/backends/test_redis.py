@@ -1,4 +1,4 @@
-"""The backend that folds into Redis, on a real one: what comes out is what went in, once."""
+"""The backend that folds into Redis, on a real one: everything written comes out exactly once."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ class TestRedis(BackendContract):
 
     @pytest.fixture
     def database(self, in_redis):
-        """No database: writing needs none."""
+        """No database: writing must not need one."""
 
 
 def items():
@@ -64,7 +64,7 @@ def labelled(*labels, slug="orders"):
     return Batch({Key(slug, "counter", each, DAY, 22): Summary(1, 1, 1, 1, 1, 1) for each in labels})
 
 
-# Exact
+# Exact sums
 
 
 def test_what_is_drained_is_what_was_written(database, backend, in_redis):
@@ -174,7 +174,7 @@ def record_a_request():
 
 
 def test_25_calls_on_10_slugs_are_one_round_trip_also_over_a_new_connection(proxy, in_redis):
-    record_a_request()  # the script is sent once
+    record_a_request()  # afterwards the server has the script
     get_backend().backend._client.connection_pool.disconnect()
     for _ in range(2):
         before = proxy.asked
@@ -191,11 +191,11 @@ def test_a_server_that_forgot_the_script_is_sent_it(backend, in_redis):
     assert [summary.count for summary in held(backend).values()] == [2]
 
 
-# Once
+# Exactly once
 
 
 def write_what_is_kept():
-    """On a busy machine an answer may be late, and is then asked for again."""
+    """Retry: on a busy machine an answer may be late, and the batch stays in the retry queue."""
 
     def is_written():
         get_backend().retry()
@@ -265,7 +265,7 @@ def test_writers_that_were_killed_are_forgotten_after_a_day(database, backend, i
 
 
 def test_a_batch_that_waited_for_days_is_recognised_when_it_comes_again_after_a_drain(database, backend):
-    """It was kept through an outage, or made by a machine whose clock is late, and the answer to its write was lost."""
+    """An outage or a slow clock delays a batch for days, the reply to its write is lost, and it is written again."""
     days_ago = UUID(int=new_batch_id().int - (3 * 86_400_000 << 80))
     for _ in range(2):
         backend.write(Batch(batch_of("orders").summaries, days_ago))
@@ -274,7 +274,7 @@ def test_a_batch_that_waited_for_days_is_recognised_when_it_comes_again_after_a_
 
 
 def test_a_try_that_arrives_after_the_one_that_succeeded_is_not_counted(database, backend, monkeypatch):
-    """A server, or a router, that froze goes on with connections whose clients have given up, in any order."""
+    """A server or router that froze may later handle abandoned connections, in any order."""
     batch, late = batch_of("orders"), []
 
     def freeze(*arguments):
@@ -361,7 +361,7 @@ def test_a_drain_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing(
 
 
 def drain_up_to(step, when):
-    """Drain until a step of the first claim is to be done, or was done, and end there as by a kill."""
+    """Drain until just before or after a step of the first claim, then exit as if killed."""
     import app_metrics.backends.redis as module
     from app_metrics.backends.redis.shard import Shard
     from app_metrics.conf import settings
@@ -413,7 +413,7 @@ def test_nothing_that_is_not_drained_expires(backend, in_redis):
     assert [in_redis.client.ttl(key) for key in in_redis.names()] == [-1] * 3
 
 
-# Damage
+# Damaged data
 
 
 def test_a_damaged_summary_is_set_aside_and_the_rest_is_counted(database, backend, in_redis):
@@ -483,7 +483,7 @@ def test_a_database_that_is_away_in_a_drain_is_waited_for_once(transactional_dat
     assert Item.objects.count() == 10
 
 
-# Readings
+# Reading pending totals
 
 
 def test_readings_include_what_redis_holds_before_and_after_it_is_drained(database, backend, in_redis):
@@ -504,14 +504,14 @@ def test_a_bucket_that_is_claimed_while_it_is_read_is_read_whole(database, backe
     def claimed_first(self, client, key, deadline):
         if ":hour:" in key:
             self.claim(client)
-            backend.write(batch_of("orders"))  # a new bucket under the same name
+            backend.write(batch_of("orders"))  # a new bucket with the same name
         return read(self, client, key, deadline)
 
     monkeypatch.setattr(type(shard), "_read", claimed_first)
     assert sum(summary.count for summary in held(backend).values()) == 601
 
 
-# Moving
+# Former backends
 
 
 def test_what_a_former_redis_backend_left_is_brought_by_name(database, backend, in_redis, settings, capsys):
@@ -640,7 +640,7 @@ load_backend("app_metrics.backends.redis")
     assert "ImproperlyConfigured" in done.stderr.splitlines()[-1]
 
 
-# Servers of other kinds
+# Other server setups
 
 
 def test_it_works_on_a_cluster(database, settings):
@@ -665,7 +665,7 @@ def test_it_works_on_a_cluster(database, settings):
 
 @pytest.fixture
 def far_away(in_redis, settings):
-    """A client that connects when it is made, as that of a cluster does, and fails while the event is set."""
+    """A client that connects when it is created, as a cluster's client does, and fails while the event is set."""
     from redis.exceptions import RedisClusterException
 
     is_away = threading.Event()

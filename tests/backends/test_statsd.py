@@ -22,7 +22,7 @@ from tests.support.contract import DAY, WithoutDatabase, batch_of
 from tests.support.receiving import NAME, NameServer, StatsdServer, wait_for_address
 
 STATSD = "app_metrics.backends.statsd"
-# What a frame of Ethernet holds, less the headers of IPv6 and UDP.
+# The payload of an Ethernet frame, without the IPv6 and UDP headers.
 FRAME = 1_500 - 48
 
 
@@ -140,7 +140,7 @@ def test_nothing_is_sent_but_what_was_recorded_and_no_thread_stays(server, monke
     with freeze_time() as clock:
         for _ in range(3):
             write({key("orders"): one(1)})
-            clock.tick(60)  # the client would now and then tell how it is
+            clock.tick(60)  # a client with telemetry would send some from time to time
     assert server.lines() == ["orders:1|c"] * 3
     assert set(threading.enumerate()) <= before
 
@@ -153,7 +153,7 @@ def test_a_server_that_is_down_does_not_raise_and_is_found_again(server):
         write({key("orders"): one(2)})
     server.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.socket.bind(("127.0.0.1", port))
-    for _ in range(2):  # the refusal of the last one is told at the next
+    for _ in range(2):  # the next send reports the refusal of the previous one
         write({key("orders"): one(3)})
     assert set(server.lines()) == {"orders:3|c"}
 
@@ -185,7 +185,7 @@ def test_a_forked_process_sends_its_own_and_nothing_twice(server):
 
 
 class TestAServerWithAName:
-    """Names are looked up by the operating system, which can take its time: here it takes it."""
+    """The operating system looks up names, which can be slow; here it is."""
 
     @pytest.fixture
     def names(self, monkeypatch, settings, server):
@@ -204,12 +204,12 @@ class TestAServerWithAName:
     def test_a_silent_name_server_holds_up_one_batch_for_a_moment_and_loses_none(self, names, server, monkeypatch):
         monkeypatch.setattr(statsd, "PATIENCE", 1)
         retrying = RetryingBackend(load_backend(STATSD))
-        retrying._breaker._pause = 60  # longer than this test
+        retrying._breaker._pause = 60  # longer than this test takes
         started = time.monotonic()
         for number in range(20):
             retrying.write(Batch({key("orders"): one(number)}))
         assert time.monotonic() - started < 20 * statsd.PATIENCE / 2
-        # What came after three failures was not tried, and is one batch.
+        # Batches after the first three failures were not tried, and are merged into one.
         assert (retrying.kept, server.lines(), names.lookups) == (4, [], 1)
         names.answering.set()
         wait_for_address(load_backend(STATSD))

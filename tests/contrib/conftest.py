@@ -1,4 +1,4 @@
-"""What the tests of the instrumentation share."""
+"""Shared fixtures of the instrumentation tests."""
 
 from collections.abc import Iterator
 

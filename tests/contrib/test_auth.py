@@ -1,4 +1,4 @@
-"""The switch that counts signups, logins, failed logins and logouts, over real forms."""
+"""The setting that counts signups, logins, failed logins and logouts, tested with real forms."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture
 def visit(django_capture_on_commit_callbacks):
-    """Go through everything that an account can do."""
+    """Do everything that an account can do."""
 
     def go():
         client = Client()

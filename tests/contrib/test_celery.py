@@ -1,4 +1,4 @@
-"""Every run of a Celery task is a scope, and can be counted by the task's name; tests/soak/brokers has more."""
+"""Each run of a Celery task is a scope, and can be counted by task name; tests/soak/brokers has more tests."""
 
 import os
 import subprocess
@@ -22,12 +22,12 @@ NAMED = "project.named"
 
 @shared_task(name="project." + "long" * 40)
 def long_name():
-    """A name longer than a label may be."""
+    """A task name longer than a label value may be."""
 
 
 @pytest.fixture(autouse=True)
 def app(monkeypatch):
-    """An app that runs tasks at once."""
+    """An app that runs tasks eagerly."""
     made = Celery("tests.contrib", broker="memory://", set_as_current=False, fixups=[])
     made.conf.task_always_eager = True
     monkeypatch.setattr("celery._state.default_app", made)
@@ -43,7 +43,7 @@ def recording():
 
 
 def slugs(recording):
-    """Return the slugs of each batch, in the order in which they went out."""
+    """Return the slugs of each batch, in the order of writing."""
     return [sorted({key.slug for key in batch.summaries}) for batch in recording.batches]
 
 
@@ -60,7 +60,7 @@ def test_a_task_within_a_task_is_a_batch_of_its_own_and_a_plain_call_is_not(reco
 
 
 def test_a_task_run_within_a_scope_gives_it_back(recording):
-    """Such as a request whose view runs an eager task."""
+    """An example is a request whose view runs an eager task."""
     with collect() as outer:
         metric("before")
         count.delay("jobs")
@@ -76,7 +76,7 @@ def test_a_task_that_raises_is_a_batch(recording):
 
 
 def test_every_try_of_a_task_is_a_batch(recording):
-    """Run eagerly, the second try is within the first."""
+    """In eager mode, the second try runs within the first."""
     retry.apply()
     assert slugs(recording) == [["tries"]] * 3
     assert current_scope() is None

@@ -1,4 +1,4 @@
-"""Every run of a task of django.tasks is a scope, and what cron does is there as tasks."""
+"""Each run of a django.tasks task is a scope, and the cron jobs are available as tasks."""
 
 import asyncio
 

@@ -23,7 +23,7 @@ DOCUMENT = "testapp.Document"
 
 @pytest.fixture
 def committed(django_capture_on_commit_callbacks):
-    """Run what waits for the commit of the test's transaction."""
+    """Run the callbacks that are pending until the test's transaction commits."""
     return lambda: django_capture_on_commit_callbacks(execute=True)
 
 

@@ -1,4 +1,4 @@
-"""The key `backfill` of a model rule: what a row counts lies at the row's own date."""
+"""A model rule's key `backfill`: a row is counted at its own date."""
 
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -62,7 +62,7 @@ def test_what_the_database_was_to_compute_and_did_not_return_is_no_date():
 @pytest.mark.parametrize("use_tz", [True, False])
 @pytest.mark.parametrize("fold", [0, 1])
 def test_a_naive_time_counts_in_the_hour_in_which_its_row_is_found(use_tz, fold, count, settings):
-    """At the time that clocks show twice, and where the metrics have another time zone."""
+    """This covers ambiguous times when clocks go back, and metrics in another time zone."""
     settings.USE_TZ = use_tz
     settings.APP_METRICS_TIME_ZONE = "Asia/Kolkata"
     naive = datetime(2026, 10, 25, 2, 30, fold=fold)  # noqa: DTZ001 - it is what is tested

@@ -1,4 +1,4 @@
-"""Rules on any signal, and the receivers that they connect."""
+"""Rules on arbitrary signals, and the receivers they connect."""
 
 import gc
 import logging

@@ -1,4 +1,4 @@
-"""`@track` on everything that can be called."""
+"""`@track` on every kind of callable."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""Model rules and the ends of real transactions, on every database."""
+"""Model rules at the end of real transactions, on every database."""
 
 import pytest
 from django.conf import settings as django_settings
@@ -74,7 +74,7 @@ def test_what_is_rolled_back_does_not_count(inner, transactional_database, recor
 def test_saving_and_deleting_work_where_the_project_manages_transactions_by_hand(
     ending, transactional_database, recorded
 ):
-    """Django cannot tell there when a transaction commits, so that a save counts at once."""
+    """Django cannot detect commits there, so a save counts at once."""
     connection = connections[transactional_database]
     connection.set_autocommit(False)
     try:

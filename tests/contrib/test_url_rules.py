@@ -1,4 +1,4 @@
-"""URL rules, asked over real requests."""
+"""URL rules, tested with real requests."""
 
 import logging
 from types import SimpleNamespace
@@ -57,7 +57,7 @@ def test_one_instance_of_a_namespace_is_not_the_other(client, settings, recorded
 
 @pytest.mark.parametrize("address", ["/unknown/", "/page"])
 def test_what_no_url_answers_counts_nothing_and_raises_nothing(address, client, settings, recorded):
-    """An unresolved 404 and the APPEND_SLASH redirect."""
+    """Examples are an unresolved 404 and the APPEND_SLASH redirect."""
     settings.APP_METRICS_URLS = {"page": {"slug": "views", "status": ANY_STATUS}}
     assert client.get(address).status_code in (301, 404)
     assert recorded.slugs == []
@@ -169,7 +169,7 @@ def test_a_rule_may_ask_for_the_user(rule, client, settings, recorded):
 @pytest.mark.django_db
 @pytest.mark.parametrize("rule", RULES_THAT_ASK)
 def test_a_rule_may_ask_for_the_user_of_an_asynchronous_request(rule, settings, recorded):
-    """The user is read from the database, which the event loop forbids."""
+    """Reading the user makes a database query, which Django forbids in the event loop."""
     client = AsyncClient()
     client.force_login(User.objects.create(username="visitor"))
     settings.APP_METRICS_URLS = {"async": {"slug": "views", **rule}}

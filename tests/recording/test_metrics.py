@@ -27,14 +27,14 @@ class Failure(Exception):
 
 @contextmanager
 def rolled_back(alias):
-    """A transaction that an exception undoes."""
+    """A transaction that an exception rolls back."""
     with suppress(Failure), transaction.atomic(using=alias):
         yield
         raise Failure
 
 
 def recorded(slug="x"):
-    """The total of a metric over its waiting items, or None."""
+    """Return a metric's total over its pending items, or None."""
     totals = [item.total for item in Item.objects.filter(slug=slug)]
     return sum(totals) if totals else None
 

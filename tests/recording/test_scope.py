@@ -1,4 +1,4 @@
-"""The scope that gathers entries, without a web server; tests/test_middleware.py has it around requests."""
+"""The scope that gathers entries, without a web server; tests/test_middleware.py covers requests."""
 
 import asyncio
 import os
@@ -220,12 +220,12 @@ def test_a_raw_thread_has_no_scope_and_is_written_at_once(written: Journal) -> N
 
 
 def test_two_empty_scopes_are_not_equal() -> None:
-    """asgiref copies a context variable back to the caller only where its value differs."""
+    """asgiref copies a context variable back to the caller only if its value differs."""
     assert Scope() != Scope()
 
 
 def test_a_cancelled_end_of_a_scope_loses_nothing(written: Journal) -> None:
-    """The thread that owns the connection is busy when the scope ends, and the task is cancelled meanwhile."""
+    """The task is cancelled while the thread that owns the connection is busy and the scope is ending."""
     busy, free = threading.Event(), threading.Event()
 
     def occupy() -> None:
@@ -269,7 +269,7 @@ assert opened == [], opened
 
 
 def in_child(act: Callable[[], Any]) -> str:
-    """Return what a forked process says."""
+    """Run a function in a forked process, and return what it reports."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:

@@ -1,6 +1,6 @@
-"""Aggregators with a milestone, forked and killed: `python -m tests.soak.milestone_workers ALIAS DATABASE SECONDS`.
+"""Fork and kill aggregators of a site with milestones: `python -m tests.soak.milestone_workers ALIAS DATABASE SECONDS`.
 
-Prints how many were killed. Their receiver writes a row for every signal it gets.
+Prints how many were killed. The signal's receiver writes a row for every signal.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 from tests.support.processes import configure
 
 EVERY = 5
-# Milestones of one jump that are announced: one late aggregation may find very many.
+# The most milestones announced at once; a late aggregation may pass many of them.
 MOST = 1_000_000
 RULES = {"orders": {"every": EVERY, "recipients": ["team@example.com"]}}
 
@@ -29,7 +29,7 @@ def main(alias, name, seconds):
 
 
 def has_announced():
-    """Tell whether aggregators announced some milestones between two kills."""
+    """Return whether the aggregators announced some milestones between two kills."""
     from tests.soak.workers import exists
     from tests.testapp.models import Tag
 

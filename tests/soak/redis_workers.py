@@ -2,8 +2,8 @@
 
 As a command: `python -m tests.soak.redis_workers ALIAS DATABASE URL PREFIX ROLE ARGUMENT`.
 
-`write LOG` records until its standard input ends, and logs what Redis acknowledged; `drain KILLS` forks drainers and
-kills so many one after the other with SIGKILL, or more where the machine is busy.
+`write LOG` records until its standard input ends, and logs what Redis acknowledged. `drain KILLS` forks drainers and
+kills at least that many with SIGKILL, one after the other; on a busy machine, more.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.soak.workers import (
 from tests.support.processes import configure
 
 LONGEST_PAUSE = 0.4
-# The same where none came to bring anything.
+# The longest pause while no drainer has drained anything, in seconds.
 PATIENCE = 30
 
 
@@ -41,7 +41,7 @@ def main(alias, name, url, prefix, role, argument):
         APP_METRICS_REDIS_SHARDS=2,
         APP_METRICS_TIMEOUT=60,
     )
-    # Ahead, because a fresh import takes about as long as a drainer lives.
+    # Import before forking: a fresh import takes about as long as a drainer lives.
     import app_metrics.aggregation
     import app_metrics.backends.redis
 
@@ -53,9 +53,9 @@ def main(alias, name, url, prefix, role, argument):
 
 
 def kill_drainers(alias, kills):
-    """Kill the oldest of some drainers, again and again: each lives for a while, also on a machine that is busy.
+    """Repeatedly kill the oldest of several drainers, so that each lives for a while even on a busy machine.
 
-    Where that is so busy that none came to bring anything, they live longer and longer.
+    While none of them gets to drain anything, let them live longer and longer.
     """
     running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
     killed, pause = 0, LONGEST_PAUSE
@@ -76,7 +76,7 @@ def has_brought():
 
 
 def write(log):
-    """Record batches of metrics that all writers share, and of events that are each told apart by a label."""
+    """Record batches of metrics shared by all writers, and of events with a unique label each."""
     from app_metrics import collect, metric
     from app_metrics.transport.loading import get_backend
 

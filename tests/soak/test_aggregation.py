@@ -1,6 +1,6 @@
-"""Exactly once, in bounded memory: real processes on real databases, killed and held up.
+"""Exactly once, in bounded memory: real processes on real databases, killed and blocked.
 
-`make soak` gives these tests their full length.
+`make soak` runs these tests at full length.
 """
 
 import json
@@ -25,7 +25,7 @@ SECONDS = 30 if full_length else 4
 ITEMS = 1_000_000 if full_length else 50_000
 WRITERS = 4
 MAX_GROWTH = 60  # MiB
-# PostgreSQL looks for deadlocks after a second, which is longer than an aggregator lives here.
+# PostgreSQL checks for deadlocks after a second by default, which is longer than an aggregator lives here.
 SEE_DEADLOCKS = {"PGOPTIONS": "-c deadlock_timeout=10ms"}
 
 
@@ -39,7 +39,7 @@ def read_events(logs):
 
 
 def drain():
-    """Aggregate until nothing waits; a killed aggregator's session may hold items for a moment."""
+    """Aggregate until nothing is pending; the session of a killed aggregator may hold items for a moment."""
     deadline = time.monotonic() + 60
     while backlog().items:
         assert time.monotonic() < deadline, "items still wait"
@@ -65,7 +65,7 @@ def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_co
     aggregated_meanwhile = Total.objects.exists()
     drain()
 
-    assert (tmp_path / "stderr").read_text() == ""  # nor is there a deadlock
+    assert (tmp_path / "stderr").read_text() == ""  # no deadlock was reported either
     assert codes == [0] * WRITERS
     assert kills >= SECONDS * KILLS_A_SECOND
     assert aggregated_meanwhile

@@ -1,6 +1,6 @@
-"""Exactly once over Redis: writers that record, drainers that are killed, on each database.
+"""Exactly once over Redis on each database: writers record, drainers are killed.
 
-`make soak` gives it its full length, in which a hundred drainers are killed.
+`make soak` runs it at full length, and kills a hundred drainers.
 """
 
 import os
@@ -41,7 +41,7 @@ def test_every_event_is_counted_once_while_drainers_are_killed(transactional_dat
     settings.APP_METRICS_REDIS_PREFIX, settings.APP_METRICS_REDIS_SHARDS = prefix, 2
     settings.APP_METRICS_TIMEOUT = 60
     backend, deadline = load_backend(settings.APP_METRICS_BACKEND), time.monotonic() + 60
-    # What the writers left may be more than `held` has time for, so it is brought first.
+    # Drain first: the writers may have left more than `held` has time for.
     assert aggregate().failures == []
     while backend.pending() or backlog().items:
         assert time.monotonic() < deadline, "something still waits"

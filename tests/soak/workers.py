@@ -1,8 +1,8 @@
-"""The processes of the soak test: `python -m tests.soak ALIAS DATABASE ROLE …`.
+"""The processes of the soak test: `python -m tests.soak.workers ALIAS DATABASE ROLE …`.
 
-`write SECONDS LOG` commits batches late and logs what every commit acknowledged; `aggregate SECONDS` forks aggregators
-and kills one after the other with SIGKILL; `measure` aggregates once and prints by how much memory grew. The first two
-go on, where the machine is busy, until they have done as much for each second as they are to do.
+`write SECONDS LOG` delays the commits of batches and logs what each commit acknowledged; `aggregate SECONDS` forks
+aggregators and repeatedly kills one with SIGKILL; `measure` aggregates once and prints by how much memory grew. On a
+busy machine, the first two run longer, until they have done a minimum per second requested.
 """
 
 import json
@@ -19,11 +19,11 @@ from tests.support.processes import configure
 AGGREGATORS = 3
 SECONDS_BETWEEN_KILLS = 0.15
 LONGEST_PAUSE = 10
-# How many seconds longer a loaded machine may take.
+# How many seconds longer it may take on a loaded machine.
 PATIENCE = 150
 COMMITS_A_SECOND = 8
 KILLS_A_SECOND = 2
-# Metrics that all writers add to, so that aggregators meet in the same totals.
+# Metrics that all writers record, so that aggregators update the same totals.
 SHARED = [f"shared-{number}" for number in range(200)]
 SHARED_PER_BATCH = 15
 UNIQUE_PER_BATCH = 3
@@ -40,7 +40,7 @@ def main(alias, name, role, *arguments):
 
 
 def say_deadlocks(alias):
-    """Write to the standard error where a statement was the victim of a deadlock, though it is tried again."""
+    """Report deadlocks on the standard error, even if the statement is tried again."""
     from django.db import OperationalError, connections
 
     def say_deadlock(execute, sql, *arguments):
@@ -55,13 +55,13 @@ def say_deadlocks(alias):
 
 
 def goes_on(deadline, is_done):
-    """Tell whether something is to go on: until a moment, and for so much longer as it takes to be done."""
+    """Return whether to go on: until the deadline, then until `is_done`, for at most PATIENCE seconds more."""
     late = time.monotonic() - deadline
     return late < 0 or (late < PATIENCE and not is_done())
 
 
 def write(alias, seconds, log):
-    """Hold a transaction of one or two batches for up to 20 ms, again and again; every tenth is rolled back."""
+    """Repeatedly hold a transaction of one or two batches for up to 20 ms; roll every tenth back."""
     deadline, least = time.monotonic() + float(seconds), float(seconds) * COMMITS_A_SECOND
     with Path(log).open("w") as acknowledged:
         for number in count():
@@ -77,13 +77,13 @@ def write(alias, seconds, log):
 
 
 def let_others_write(alias):
-    """Pause where SQLite has no queue: whoever has its lock takes it again before others look."""
+    """Pause on SQLite: its lock is not fair, and this process would take it again before the others try."""
     if alias == "default":
         time.sleep(random.uniform(0, 0.02))
 
 
 def late_commit(alias, slug, *, roll_back):
-    """Return what was committed, as pairs of a slug and the values of its label."""
+    """Return what was committed, as pairs of a slug and the value of its label."""
     from django.db import transaction
 
     from app_metrics import collect, metric
@@ -112,7 +112,7 @@ def has_totals():
 
 
 def exists(model, least=1):
-    """Tell whether there are so many rows, and leave no connection open, which would be shared with what is forked."""
+    """Return whether there are that many rows; close the connection, which forked processes would share."""
     from django.db import connections
 
     try:
@@ -122,9 +122,9 @@ def exists(model, least=1):
 
 
 def kill_aggregators(alias, seconds, has_done_enough=has_totals):
-    """Print how many aggregators were killed. They are forked, because a fresh start takes longer than they live.
+    """Print how many aggregators were killed; they are forked, because a fresh start takes longer than they live.
 
-    Where the machine is so busy that they did not come to do enough, they live longer and longer.
+    If the machine is too busy for them to do enough, let them live longer and longer.
     """
     deadline, least = time.monotonic() + float(seconds), float(seconds) * KILLS_A_SECOND
     running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
@@ -166,18 +166,18 @@ def kill(pid):
 
 
 def measure(alias):
-    """Print by how many MiB the peak of memory grew, and how many items were aggregated."""
+    """Print by how many MiB peak memory grew, and how many items were aggregated."""
     from app_metrics.aggregation.backlog import backlog
     from app_metrics.aggregation.run import aggregate
 
-    backlog()  # connects
+    backlog()  # connects to the database
     before = peak()
     done = aggregate()
     print(json.dumps({"grown": peak() - before, "items": done.items}))
 
 
 def peak():
-    """Return the process's highest resident memory in MiB. Not from getrusage, which remembers what exec replaced."""
+    """Return the process's peak resident memory in MiB; getrusage would include the program before exec."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 

@@ -1,4 +1,4 @@
-"""The URLs of a project with admins of its own: one with the dashboard, and one without it."""
+"""The URLs of a project with two custom admin sites: one with the dashboard, one without."""
 
 from django.contrib import admin
 from django.urls import path

@@ -1,4 +1,4 @@
-"""A site that includes the package's URLs under an address of its own."""
+"""A site that includes the package's URLs under a prefix of its own."""
 
 from django.contrib import admin
 from django.urls import include, path

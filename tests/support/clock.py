@@ -1,4 +1,4 @@
-"""What tests that read the real clock need to know of it."""
+"""Helpers for tests that read the real clock."""
 
 import time
 from datetime import datetime, timedelta
@@ -6,17 +6,17 @@ from datetime import time as time_of_day
 
 from app_metrics.core.calendar import today
 
-# Seconds before the end of an hour in which no test begins, as most take less.
+# Seconds before the end of an hour in which no test starts; most tests take less.
 MARGIN = 10
 
 
 def noon_of_yesterday() -> datetime:
-    """Return it in the time zone of the metrics: where clocks change, 24 hours ago may be another date."""
+    """Return it in the metrics' time zone; 24 hours ago may be another date when clocks change."""
     return datetime.combine(today() - timedelta(days=1), time_of_day(12))
 
 
 def let_the_hour_end() -> None:
-    """Wait where the hour, and with it perhaps the day or the year, is about to end."""
+    """If the hour is about to end, and perhaps the day or year with it, wait until it has."""
     left = 3600 - time.time() % 3600
     if left < MARGIN:
         time.sleep(left)

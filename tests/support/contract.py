@@ -1,4 +1,4 @@
-"""What every backend promises."""
+"""What every backend must do."""
 
 import threading
 from datetime import date
@@ -29,7 +29,7 @@ VARIED = {
 
 
 class BackendContract:
-    """Mix this into a test class that names a backend's `path`; `database` is there for those that need one."""
+    """Mix this into a test class that defines a backend's `path`; override `database` if the backend needs none."""
 
     path: str
 
@@ -68,4 +68,4 @@ class BackendContract:
 class WithoutDatabase(BackendContract):
     @pytest.fixture
     def database(self):
-        """No access: any query fails."""
+        """Allow no database access: any query fails."""

@@ -1,4 +1,4 @@
-"""A process that copies the declared sets of one release, again and again: ALIAS DATABASE RELEASE TIMES."""
+"""A process that repeatedly syncs the metric sets declared by one release: ALIAS DATABASE RELEASE TIMES."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ ENTRY = {"metrics": ["signups", "orders"], "recipients": ["team@example.com"], "
 def main(alias: str, name: str, release: str, times: str) -> None:
     from django.conf import settings
 
-    # Each release has a set that the other one drops, and gives the common ones in another order.
+    # Each release drops a set of the other one, and orders the shared sets differently.
     names = {"old": ["A", "B", "old"], "new": ["new", "B", "A"]}[release]
     settings.APP_METRICS_SETS = dict.fromkeys(names, ENTRY)
     configure(alias, name)

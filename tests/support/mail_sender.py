@@ -1,8 +1,8 @@
 """The processes of the crash tests: `python -m tests.support.mail_sender ALIAS DATABASE PORT DAY ROLE …`.
 
-All send reports to a mail server on a port of this machine, as of a date. `crash` reads lines of a metric set and a
-step, and for each has a sender of that set killed there. `race SENDERS` starts senders at the same moment.
-`kill SECONDS` keeps three of them running and kills one after the other with SIGKILL.
+All send reports as of a date to a mail server on a local port. `crash` reads lines of a metric set and a step, and for
+each kills a sender of that set at that step. `race SENDERS` starts several senders at the same moment. `kill SECONDS`
+keeps three senders running and repeatedly kills one with SIGKILL.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.support.processes import configure
 
 SENDERS = 3
 SECONDS_BETWEEN_KILLS = 0.12
-# The recipient at whose mail senders are killed: the second of three.
+# Senders are killed at this recipient's mail: the second of three.
 VICTIM = "bob@example.com"
 
 
@@ -39,7 +39,7 @@ def die():
 
 
 def after(owner, name, is_it=lambda *arguments: True):
-    """Die when a function has done its work."""
+    """Die after a function has returned."""
     original = getattr(owner, name)
 
     def called(*arguments, **options):
@@ -64,12 +64,12 @@ def before(owner, name, is_it=lambda *arguments: True):
 
 
 def is_victims(*arguments):
-    """Tell whether a row, a message or an address among some arguments is the victim's."""
+    """Return whether one of the arguments is the victim's row, message or address."""
     return any(VICTIM in (getattr(each, "address", ""), *getattr(each, "to", ()), each) for each in arguments)
 
 
 def arm(step):
-    """Let this process be killed at a step."""
+    """Make this process die at a step."""
     import smtplib
 
     from app_metrics.notifications import outbox
@@ -91,7 +91,7 @@ def arm(step):
 
 
 def send_half(original):
-    """Die when half of the victim's message went over the wire."""
+    """Die after half of the victim's message was sent."""
 
     def send(self, data):
         if isinstance(data, bytes) and VICTIM.encode() in data and b"Subject:" in data:
@@ -103,7 +103,7 @@ def send_half(original):
 
 
 def fork(run):
-    """Return the process id of a child that runs a function."""
+    """Run a function in a child process, and return its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -123,7 +123,7 @@ def send(day, **options):
 
 
 def crash_at_each(day):
-    """Print how each sender ended: the number of the signal, negative, or its exit code."""
+    """Print how each sender ended: the negative signal number, or the exit code."""
     for line in sys.stdin:
         name, step = json.loads(line)
 
@@ -135,7 +135,7 @@ def crash_at_each(day):
 
 
 def race(day, senders):
-    """Print how many reports each sender sent, and what it complains of."""
+    """Print how many reports each sender sent, and its errors."""
     start, go = os.pipe()
     answers, answer = os.pipe()
 
@@ -172,7 +172,7 @@ def kill_senders(day, seconds):
 
 
 def kill(pid):
-    """Kill a process; return whether it was still running, as it must."""
+    """Kill a process; return whether it was still running, as it should be."""
     os.kill(pid, signal.SIGKILL)
     was_running = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     if not was_running:

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback, which keeps what it takes and fails as it is told."""
+"""A real SMTP server on loopback that keeps accepted messages and fails on demand."""
 
 import asyncio
 import socket
@@ -12,17 +12,18 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
-# Where a fault strikes: at a command, amid the text of a message, or after its final dot.
+# The stage at which a fault strikes: at a command, within the text of a message, or after its final dot.
 MAIL, RCPT, DATA, TEXT, DOT = "MAIL", "RCPT", "DATA", "TEXT", "DOT"
-# What it does instead of answering; anything else is the answer. After a 421 the connection is closed, too.
+# Instead of answering, the server closes the connection or stays silent; any other action is the answer to send. A 421
+# also closes the connection.
 CLOSE, SILENCE = "close", "silence"
-# How many seconds a client waits for an answer; and where there will be none.
+# How many seconds a client waits for an answer, normally and if none will come.
 PATIENCE, PATIENCE_WITH_SILENCE = 60, 2
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A message that the server has: whether it said so is another matter."""
+    """A message that the server accepted, even if the client was not told so."""
 
     recipient: str
     message: EmailMessage
@@ -34,8 +35,8 @@ class Taken:
 class Fault:
     """What goes wrong at a stage, and when.
 
-    It strikes for one recipient or all (not at MAIL, which comes before), on connections that brought at least `after`
-    messages, at most `times` times. One at DOT says whether the message was `taken` all the same.
+    It strikes for one recipient or all (not at MAIL, which comes before recipients), on connections that delivered at
+    least `after` messages, at most `times` times. At DOT, `taken` says whether the server keeps the message anyway.
     """
 
     stage: str
@@ -56,14 +57,14 @@ class Fault:
 
 
 class MailServer:
-    """`with MailServer() as server:` listens on `server.port` in a thread; `messages` is what it took, in order."""
+    """Listen on `server.port` in a thread: `with MailServer() as server:`; `messages` are those accepted, in order."""
 
     def __init__(self) -> None:
         self.messages: list[Taken] = []
         self.faults: list[Fault] = []
-        # How many clients said hello.
+        # The number of clients that said hello.
         self.connections = 0
-        # Called with a recipient as soon as a message is taken, before the client is told.
+        # Called with the recipient of each accepted message, before the client gets the answer.
         self.on_taken: Callable[[str], None] | None = None
         self._controller = _Controller(self)
 
@@ -91,13 +92,13 @@ def patience_with(action: str) -> int:
 
 
 def use(settings: Any, port: int) -> None:
-    """Let Django send its mail to a port of this machine."""
+    """Make Django send its mail to a local port."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, PATIENCE
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port on which no process listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return unused.getsockname()[1]

@@ -1,4 +1,4 @@
-"""`python -m tests.support.manage ALIAS DATABASE COMMAND …`: a management command as a process of its own."""
+"""Run a management command as a separate process: `python -m tests.support.manage ALIAS DATABASE COMMAND …`."""
 
 import os
 import sys

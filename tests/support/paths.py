@@ -1,4 +1,4 @@
-"""Where the project is."""
+"""The project's paths."""
 
 from pathlib import Path
 

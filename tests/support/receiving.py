@@ -1,4 +1,4 @@
-"""Receivers on loopback: what a statsd server and a scope of OpenTelemetry would get."""
+"""Receivers on loopback, which stand in for a statsd server and an OpenTelemetry collector."""
 
 import socket
 import threading
@@ -27,7 +27,7 @@ NEVER = float("inf")
 
 
 class StatsdServer:
-    """A UDP socket, and the datagrams that came."""
+    """A UDP socket, and the datagrams it received."""
 
     def __init__(self):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -36,7 +36,7 @@ class StatsdServer:
         self.url = f"udp://127.0.0.1:{self.socket.getsockname()[1]}"
 
     def datagrams(self):
-        """Return what has come: on loopback it is there when it is sent."""
+        """Return the datagrams received so far; on loopback they arrive as soon as they are sent."""
         found = []
         self.socket.setblocking(False)
         try:
@@ -50,7 +50,7 @@ class StatsdServer:
 
 
 class NameServer:
-    """What the operating system says about NAME: nothing, until it is `answering`."""
+    """A fake resolver for NAME: lookups hang until it is `answering`."""
 
     def __init__(self, monkeypatch):
         self.answering, self.lookups = threading.Event(), 0
@@ -104,7 +104,7 @@ class CollectorHandler(BaseHTTPRequestHandler):
 
 
 class Telemetry:
-    """The SDK as a project sets it up, once a process, with a reader in memory and an exporter to a scope."""
+    """The SDK as a project sets it up, once per process, with an in-memory reader and an exporter to a scope."""
 
     def __init__(self):
         delta = dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
@@ -125,7 +125,7 @@ class Telemetry:
         return {tuple(sorted(point.attributes.items())): point for point in self.metrics()[name].data.data_points}
 
     def exported(self):
-        """Return what the scope is sent now, by name."""
+        """Return what an export sends to the scope now, by name."""
         self.scope.requests.clear()
         assert self.provider.force_flush(SECONDS * 1000)
         return {

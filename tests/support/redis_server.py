@@ -1,4 +1,4 @@
-"""Redis servers: the private one of a test run, and further ones with a configuration of their own."""
+"""Redis servers: the private one of a test run, and others with custom configurations."""
 
 import contextlib
 import itertools
@@ -19,19 +19,19 @@ _numbers = itertools.count()
 
 
 def url():
-    """Return the address of the test run's Redis; skip the test where there is none."""
+    """Return the URL of the test run's Redis; skip the test if there is none."""
     if services.variable("redis") not in os.environ:
         pytest.skip(f"redis: {services.missing.get('redis', 'no server was started')}")
     return json.loads(os.environ[services.variable("redis")])["URL"]
 
 
 def new_prefix():
-    """Return what the keys of one test begin with; other processes test at the same time."""
+    """Return a key prefix for one test, because other processes run tests at the same time."""
     return f"test-{os.getpid()}-{next(_numbers)}"
 
 
 class ConfiguredRedis(Redis):
-    """A Redis on a TCP port, which is the only way to have a cluster."""
+    """A Redis on a TCP port, which a cluster requires."""
 
     def __init__(self, parent, *options):
         super().__init__(parent)
@@ -52,23 +52,23 @@ class ConfiguredRedis(Redis):
         self.wait_until_ready()
 
 
-# A node of a cluster talks to the others on the port that is so far above its own.
+# A cluster node talks to the other nodes on its own port plus this number.
 BUS = 10_000
 
 
 def free_port():
-    """Return a free port that a node of a cluster can have, with a free one for its bus."""
+    """Return a free port for a cluster node, with a free port for its bus."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        # Above 65,535 there is none, and somebody may have that one.
+        # The bus port may be above 65,535 or in use.
         with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + BUS)):
             return port
 
 
 @contextlib.contextmanager
 def configured(*options):
-    """Run a Redis with further options."""
+    """Run a Redis with extra options."""
     url()
     parent = Path(tempfile.mkdtemp(prefix="app_metrics-redis-"))
     parent.chmod(0o755)
@@ -82,7 +82,7 @@ def configured(*options):
 
 
 class Proxy:
-    """A Unix socket before a Redis: it counts how often a client asks, and can lose an answer."""
+    """A Unix socket in front of a Redis; it counts requests, and can drop a reply."""
 
     def __init__(self, folder, target):
         self.path = str(folder / "proxy")
@@ -107,7 +107,7 @@ class Proxy:
     def _forward(self, source, sink, client):
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 20):
-                # A request may come in several pieces; only its first bytes begin with an asterisk and a line end soon.
+                # A request may arrive in several pieces; only the first begins with an asterisk and a short first line.
                 if source is client:
                     self.asked += data.startswith(b"*")
                 elif self.loses_answers:

@@ -1,4 +1,4 @@
-"""Views that record in every way a response can be made, for the tests of the middleware."""
+"""Views that record in every kind of response, for the tests of the middleware."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Where the test site's models live."""
+"""The database router of the test site."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from django.db.models import Model
 
 
 class EverywhereRouter:
-    """Every table exists in every database; two settings say which database is used.
+    """Every table exists in every database; two settings select the database to use.
 
-    They are APP_METRICS_DATABASE for this package's models and TEST_SITE_DATABASE for all others.
+    APP_METRICS_DATABASE applies to this package's models, TEST_SITE_DATABASE to all others.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:

@@ -1,4 +1,4 @@
-"""The pages that the instrumentation is tested on: one for every way a view can answer."""
+"""The pages for tests of the instrumentation: one for every kind of response."""
 
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required

@@ -1,4 +1,4 @@
-"""Reports made in memory, as `build_report` would make them."""
+"""In-memory reports like those of `build_report`."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,13 +14,13 @@ DAY = date(2026, 11, 16)
 
 
 def summary(total, count=1, minimum=None, maximum=None, last=None):
-    """Return a summary; what is not said is as if one number had been recorded."""
+    """Return a summary; by default, as if a single number had been recorded."""
     parts = (total if part is None else part for part in (minimum, maximum, last))
     return Summary(count, total, *parts, 0)
 
 
 def comparison(now, then=0, kind="counter", start=DAY):
-    """Compare two numbers; None where nothing was recorded."""
+    """Compare two numbers; None means nothing was recorded."""
     return Comparison(kind, start, *(None if number is None else summary(number) for number in (now, then)))
 
 
@@ -45,7 +45,7 @@ def report(*lines, name="Shop", period="day", start=DAY, milestones=()):
 
 
 def labelled(number, labels=8, values=5):
-    """Return a line with as many label values as there can be."""
+    """Return a line with the maximum number of label values."""
     shares = [
         Share(f"label-{label}", f"value-{value}", 100 - value) for label in range(labels) for value in range(values)
     ]

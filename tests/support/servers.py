@@ -1,4 +1,4 @@
-"""Private servers, each in its own directory: behind a Unix socket, RabbitMQ behind ports of 127.0.0.1."""
+"""Private servers, each in its own directory; they listen on Unix sockets, RabbitMQ on ports of 127.0.0.1."""
 
 import glob
 import os
@@ -19,11 +19,11 @@ STOP_SECONDS = 15
 
 
 class Unavailable(Exception):
-    """A server cannot be had here; the message says why."""
+    """A server is unavailable on this machine; the message says why."""
 
 
 def runs(pid: str) -> bool:
-    """Return whether a process is still there, and more than a zombie, which holds nothing any more."""
+    """Return whether a process runs; a zombie does not, and holds no resources."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -31,16 +31,16 @@ def runs(pid: str) -> bool:
 
 
 class Server:
-    """One server in one directory. Subclasses name their programs and their coordinates."""
+    """One server in one directory. Subclasses define its program and coordinates."""
 
     name: str
     program: str
     driver: str | None = None
-    account: str  # what runs the server when we are root
+    account: str  # runs the server if we are root
     stop_signal = signal.SIGTERM
 
     def __init__(self, parent: Path, *, durable: bool = False) -> None:
-        """Take a directory of its own; `durable` has what was committed survive a kill, which is slow."""
+        """Create a directory for the server; with `durable`, committed data survives a kill, which is slow."""
         self.directory = parent / self.name
         self.log = parent / f"{self.name}.log"
         self.durable = durable
@@ -58,11 +58,11 @@ class Server:
         raise NotImplementedError
 
     def coordinates(self) -> dict[str, str]:
-        """Return what a client needs, named like the keys of Django's DATABASES. Mandatory."""
+        """Return what a client needs, with the key names of Django's DATABASES. Mandatory."""
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        """Return what the environment of the server holds besides ours. Defaults to nothing."""
+        """Return extra environment variables for the server. Defaults to none."""
         return {}
 
     def start(self) -> dict[str, str]:
@@ -88,23 +88,23 @@ class Server:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Kill the server and what it forked with SIGKILL, as a machine does that runs out of memory."""
+        """Kill the server and its children with SIGKILL, like the kernel when memory runs out."""
         assert self.process is not None
         pid = self.process.pid
-        self.process.send_signal(signal.SIGSTOP)  # lest it forks meanwhile
+        self.process.send_signal(signal.SIGSTOP)  # so that it forks no more
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in children:
             with suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
         self.process.kill()
         self.process.wait()
-        # PostgreSQL does not start again while one of them still holds the memory they shared.
+        # PostgreSQL does not restart while a child still holds the shared memory.
         deadline = time.monotonic() + STOP_SECONDS
         while any(map(runs, children)) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def restart(self) -> None:
-        """Start again on the data that a killed server left."""
+        """Restart a killed server on the same data."""
         self.process = self.popen(*self.command())
         self.wait_until_ready()
 
@@ -123,7 +123,7 @@ class Server:
             raise Unavailable(f"{command[0]} failed: {self.last_words()}")
 
     def popen(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program that writes to the log, and never as root: PostgreSQL refuses that."""
+        """Start a program that writes to the log; never as root, which PostgreSQL refuses."""
         options: dict[str, Any] = {"cwd": self.directory, "stdin": subprocess.DEVNULL}
         options["env"] = {**os.environ, **self.environment()}
         if os.geteuid() == 0:
@@ -146,7 +146,7 @@ class PostgreSQL(Server):
     program = "postgres"
     driver = "psycopg"
     account = "postgres"
-    stop_signal = signal.SIGINT  # the fast shutdown
+    stop_signal = signal.SIGINT  # fast shutdown
 
     def initialise(self) -> None:
         options = ["--no-sync", "--auth=trust", "--username=app_metrics", "--encoding=UTF8", "--locale=C"]
@@ -161,7 +161,7 @@ class PostgreSQL(Server):
             "synchronous_commit": switch,
             "full_page_writes": switch,
             "max_connections": 100,
-            # Compiling makes short statements over few rows 12 to 17 times as slow.
+            # JIT compilation makes short statements over few rows 12 to 17 times slower.
             "jit": "off",
             "timezone": "UTC",
         }
@@ -182,7 +182,7 @@ class MariaDB(Server):
     account = "mysql"
 
     def environment(self) -> dict[str, str]:
-        # A server that starts deletes the temporary tables there, also those of another one that runs.
+        # A starting server deletes all temporary tables in this directory, even those of another running server.
         return {"TMPDIR": str(self.directory)}
 
     def initialise(self) -> None:
@@ -230,7 +230,7 @@ class Redis(Server):
 
 
 class RabbitMQ(Server):
-    """A node of its own: name, cookie, ports and the register of Erlang's nodes are not the machine's."""
+    """A separate node: its name, cookie, ports and Erlang node registry differ from the machine's."""
 
     name = "rabbitmq"
     program = "rabbitmq-server"
@@ -238,7 +238,7 @@ class RabbitMQ(Server):
     driver = "amqp"
 
     def __init__(self, parent: Path, *, durable: bool = False) -> None:
-        """Keep what it confirmed in any case: that is a matter of queues and messages."""
+        """Ignore `durable`: what survives is up to queues and messages."""
         super().__init__(parent, durable=durable)
         self.port, self.distribution_port, self.register_port = free_ports(3)
         self.register: subprocess.Popen[bytes] | None = None
@@ -246,7 +246,7 @@ class RabbitMQ(Server):
     def environment(self) -> dict[str, str]:
         here = str(self.directory)
         return {
-            "HOME": here,  # where Erlang keeps its cookie
+            "HOME": here,  # Erlang keeps its cookie there
             "ERL_EPMD_PORT": str(self.register_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": "app-metrics@localhost",
@@ -265,7 +265,7 @@ class RabbitMQ(Server):
 
     def initialise(self) -> None:
         (self.directory / "plugins").write_text("[].")
-        # A full disk of the machine is not what is tested.
+        # A full disk on this machine must not fail the tests.
         (self.directory / "config.conf").write_text("disk_free_limit.absolute = 1MB\n")
         self.register = self.popen(find("epmd"), "-port", str(self.register_port), "-address", "127.0.0.1")
 
@@ -286,23 +286,23 @@ class RabbitMQ(Server):
             self.register.wait()
 
 
-# Its own command that does so takes seconds to start.
+# RabbitMQ's own command for this takes seconds to start.
 GREETING = """
 import socket, sys
 broker = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
 broker.sendall(b"AMQP\\0\\0\\x09\\1")
 broker.recv(1)[0]
 """
-# What `rabbitmqctl` needs to find a node.
+# The variables that `rabbitmqctl` needs to find a node.
 CONTROL = ("HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME")
 
 SERVERS = {server.name: server for server in (PostgreSQL, MariaDB, Redis)}
-# These start when a test asks for them: they take seconds and memory that most runs can do without.
+# Started only when a test demands them: they take seconds and memory that most runs do not need.
 ON_DEMAND = {server.name: server for server in (RabbitMQ,)}
 
 
 def find(program: str) -> str:
-    """Return the path of a program; Debian keeps some of them where PATH does not look."""
+    """Return the path of a program; Debian keeps some of them outside PATH."""
     debian = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=version, reverse=True)
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", *debian])
     found = shutil.which(program, path=path)
@@ -312,13 +312,13 @@ def find(program: str) -> str:
 
 
 def rabbitmq_program(name: str) -> str:
-    """Return the path of a program of RabbitMQ; Debian's own on PATH insists on the machine's directories."""
+    """Return the path of a RabbitMQ program; Debian's wrappers on PATH always use the system's directories."""
     debian = Path("/usr/lib/rabbitmq/bin", name)
     return str(debian) if debian.exists() else find(name)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on just now."""
+    """Return ports that are free at the moment."""
     listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [each.getsockname()[1] for each in listening]

@@ -1,9 +1,9 @@
-"""A pytest plugin that gives a test run its private servers, and tells what it has to do without.
+"""A pytest plugin that gives a test run its private servers, and reports what is missing.
 
-It starts them before Django's settings are read and publishes each one's coordinates as JSON in an environment
-variable (APP_METRICS_TEST_POSTGRESQL, …), which xdist's workers and the tests' own subprocesses inherit. A variable
-that is already set is taken as it is and no server is started for it. Those of ON_DEMAND start when `demand` is called
-for the first time, once for all processes of a run.
+It starts them before Django's settings are read, and publishes each one's coordinates as JSON in an environment
+variable (APP_METRICS_TEST_POSTGRESQL, …), which xdist's workers and the tests' own subprocesses inherit. If a variable
+is already set, it is used as is, and no server is started for it. Servers in ON_DEMAND start at the first call of
+`demand`, once for all processes of a run.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.support.paths import ROOT
 from tests.support.servers import ON_DEMAND, SERVERS, Unavailable, find
 from tests.support.supervisor import SOCKET
 
-# The servers that this run does without, or the browser, and why. The tests that need them skip with the reason.
+# The servers, or the browser, that this run lacks, with the reasons. Tests that need them are skipped with the reason.
 missing: dict[str, str] = json.loads(os.environ.get("APP_METRICS_TEST_MISSING", "{}"))
 
 
@@ -32,7 +32,7 @@ def variable(name: str) -> str:
 
 
 class Supervisor:
-    """The process that runs the servers; it ends with this one, whatever ends this one."""
+    """The process that runs the servers; it ends with this process, even after a kill."""
 
     def __init__(self, names: Sequence[str], *options: str) -> None:
         self.process = subprocess.Popen(
@@ -40,25 +40,25 @@ class Supervisor:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for pytest, which then stops us in order
+            start_new_session=True,  # so that Ctrl-C reaches only pytest, which then stops the servers cleanly
             text=True,
         )
 
     def answer(self) -> Any:
-        """Wait for a line, and return what it says."""
+        """Wait for a line, and return its JSON value."""
         line = self.process.stdout.readline()
         if not line:
             raise pytest.UsageError("tests.support.supervisor ended without an answer; its error is above")
         return json.loads(line)
 
     def order(self, order: str) -> None:
-        """Have `kill NAME` or `restart NAME` done."""
+        """Have the supervisor carry out `kill NAME` or `restart NAME`."""
         self.process.stdin.write(f"{order}\n")
         self.process.stdin.flush()
         self.answer()
 
     def publish(self) -> None:
-        """Wait for the servers and tell the environment where they are."""
+        """Wait for the servers, and publish their coordinates in the environment."""
         news = self.answer()
         missing.update(news["missing"])
         os.environ["APP_METRICS_TEST_MISSING"] = json.dumps(missing)
@@ -103,7 +103,7 @@ def note_on_demand() -> None:
 
 
 def demand(name: str) -> dict[str, str]:
-    """Return the coordinates of a server, which starts now if it has to; skip the test where it cannot be had."""
+    """Return a server's coordinates, and start it if necessary; skip the test if it is unavailable."""
     if "APP_METRICS_TEST_DIRECTORY" not in os.environ:
         missing.setdefault(name, "all other servers were given, so that nobody starts it")
     if variable(name) not in os.environ and name not in missing:
@@ -111,7 +111,7 @@ def demand(name: str) -> dict[str, str]:
             asking.connect(f"{os.environ['APP_METRICS_TEST_DIRECTORY']}/{SOCKET}")
             asking.sendall(f"{name}\n".encode())
             answer = json.load(asking.makefile())
-        if answer["missing"]:  # its program is there, so this is a failure
+        if answer["missing"]:  # the program exists, so this is a failure
             raise RuntimeError(f"{name}: {answer['missing'][name]}")
         os.environ[variable(name)] = json.dumps(answer["servers"][name])
     if name in missing:
@@ -121,11 +121,11 @@ def demand(name: str) -> dict[str, str]:
 
 
 def report() -> None:
-    """Tell who asked what is missing; under CI that is a failure."""
+    """Report what is missing to the file that the environment names; under CI, raise an error."""
     if "APP_METRICS_TEST_REPORT" in os.environ:
         Path(os.environ["APP_METRICS_TEST_REPORT"]).write_text(json.dumps(missing))
     required = os.environ.get("CI") == "true" or os.environ.get("APP_METRICS_REQUIRE_SERVERS") == "1"
-    # By default nothing needs what only starts on demand.
+    # By default, no test needs the servers that start on demand.
     needed = missing if scope.everything else missing.keys() - ON_DEMAND.keys()
     if required and needed:
         raise pytest.UsageError("\n".join(["These programs are required and missing:", *lines()]))

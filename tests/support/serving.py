@@ -1,4 +1,4 @@
-"""Serve one request as a WSGI or an ASGI server would, and note in which order things happen."""
+"""Serve one request like a WSGI or ASGI server, and note the order of events."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ BODY, WRITE = "body", "write"
 
 
 class Journal(Recording):
-    """A backend that notes its writes where a server notes what it sends: `["body", "write"]`."""
+    """A backend that adds its writes to the same list as the server's sends: `["body", "write"]`."""
 
     blocks = True
 
@@ -49,7 +49,7 @@ def on_event_loop() -> bool:
 
 @contextmanager
 def journal(kept: Journal | None = None) -> Iterator[Journal]:
-    """Let every batch go to a journal, without what other tests dropped."""
+    """Send every batch to a journal, without what other tests dropped."""
     kept = kept or Journal()
     take_entries()
     with replaced_backend(kept):
@@ -57,7 +57,7 @@ def journal(kept: Journal | None = None) -> Iterator[Journal]:
 
 
 def wsgi_get(path: str, events: list[str], parts: int | None = None, **environ: Any) -> Any:
-    """Serve a request and return what Django answered; a visitor with `parts` leaves after so many."""
+    """Serve a request and return Django's response; a visitor with `parts` disconnects after that many."""
     answer = WSGIHandler()(RequestFactory().get(path).environ | environ, lambda status, headers: None)
     try:
         events.extend(BODY for _ in islice(answer, parts))
@@ -67,9 +67,9 @@ def wsgi_get(path: str, events: list[str], parts: int | None = None, **environ: 
 
 
 async def asgi_get(path: str, events: list[str], parts: int | None = None) -> int | None:
-    """Serve a request and return its status; a visitor with `parts` leaves after so many.
+    """Serve a request and return its status; a visitor with `parts` disconnects after that many.
 
-    A view that sets the event `scope["hanging"]` sees its visitor leave.
+    A view that sets the event `scope["hanging"]` sees its visitor disconnect.
     """
     messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     messages.put_nowait({"type": "http.request"})
@@ -84,7 +84,7 @@ async def asgi_get(path: str, events: list[str], parts: int | None = None) -> in
             events.append(BODY)
             if events.count(BODY) == parts:
                 hanging.set()
-                await asyncio.Event().wait()  # the network takes no more
+                await asyncio.Event().wait()  # the client reads no more
 
     async def leave() -> None:
         await hanging.wait()
@@ -100,12 +100,12 @@ async def asgi_get(path: str, events: list[str], parts: int | None = None) -> in
 
 @contextmanager
 def witnessed(alias: str) -> Iterator[list[str]]:
-    """Note every statement on a database, whichever thread sends it."""
+    """Note every statement on a database, in every thread."""
     statements: list[str] = []
     watched = []
 
     def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if not sql.startswith("SET SESSION"):  # how Django opens a connection to MariaDB
+        if not sql.startswith("SET SESSION"):  # sent by Django when it connects to MariaDB
             statements.append(sql)
         return execute(sql, params, many, context)
 

@@ -1,16 +1,16 @@
-"""Other sessions of a test's database, and who waits there."""
+"""Other sessions of a test's database, and sessions that wait for a lock."""
 
 from contextlib import closing, contextmanager
 
 from django.db import connections
 
-# How many sessions of this database wait for a lock; the server has those of other tests as well.
+# The number of sessions of this database that wait for a lock; the server also has those of other tests.
 WAITING = {
     "postgresql": """
         SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
         WHERE NOT granted AND datname = current_database()
     """,
-    # InnoDB renews what it says of its transactions when nobody has asked for 0.1 s.
+    # InnoDB refreshes its data on transactions only if nobody has read it for 0.1 s.
     "mysql": """
         SELECT count(*) + sleep(0.2) FROM information_schema.innodb_trx
         JOIN information_schema.processlist ON id = trx_mysql_thread_id
@@ -37,5 +37,5 @@ def run(connection, statement, *parameters):
 def waiting(connection):
     """Return how many sessions wait for a lock; not on SQLite, where they wait for the file."""
     if connection.vendor == "postgresql":
-        run(connection, "SELECT pg_stat_clear_snapshot()")  # else a transaction knows no session that came after a look
+        run(connection, "SELECT pg_stat_clear_snapshot()")  # otherwise the transaction sees a cached list of sessions
     return int(run(connection, WAITING[connection.vendor])[0][0])

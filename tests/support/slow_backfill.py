@@ -1,4 +1,4 @@
-"""`metrics_backfill` in small chunks with pauses, so that it can be killed in the middle of any."""
+"""Run `metrics_backfill` in small chunks with pauses, so that it can be killed within any chunk."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The small site on a real server, with settings of one test's own."""
+"""The small site on a real server, with settings of a single test."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A site of one page for real servers, with the settings that `SMALL_SITE` holds as JSON.
+"""A single-page site for real servers; `SMALL_SITE` holds its settings as JSON.
 
 `python -m tests.support.small_site migrate` runs a management command on it.
 """
@@ -47,4 +47,4 @@ if __name__ == "__main__":
     call_command(*sys.argv[1:])
 else:
     metric("loaded")
-    print("loaded", flush=True)  # from now on this process ends in order
+    print("loaded", flush=True)  # from now on, this process shuts down cleanly

@@ -1,13 +1,13 @@
-"""Run private servers for as long as somebody holds the other end of standard input.
+"""Run private servers for as long as the parent holds standard input open.
 
 ``python -m tests.support.supervisor postgresql mariadb`` starts the servers at the same time and prints one line of
-JSON: ``{"directory": path, "servers": {name: coordinates}, "missing": {name: reason}}``. Standard input closes however
-the parent ends, also by SIGKILL; then the servers are stopped and their files removed. Meanwhile a line `kill NAME` or
-`restart NAME` has that done to a server, and is answered with a line once it is. `--durable` makes the servers keep
-through a kill what they committed.
+JSON: ``{"directory": path, "servers": {name: coordinates}, "missing": {name: reason}}``. Standard input closes when the
+parent ends, even by SIGKILL; then the servers are stopped and their files removed. Until then, a line `kill NAME` or
+`restart NAME` does that to a server, and is answered with a line when done. With `--durable`, what the servers
+committed survives a kill.
 
-Other servers start when somebody asks for them: whoever connects to the socket ``on-demand`` in that directory and
-sends a name is sent coordinates, or a reason, and all who ask get the same server.
+Other servers start on demand: a client connects to the socket ``on-demand`` in that directory, sends a name, and gets
+coordinates or a reason; all clients get the same server.
 """
 
 import json
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     names = [argument for argument in arguments if argument != "--durable"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with tempfile.TemporaryDirectory(prefix="app-metrics-", ignore_cleanup_errors=True) as parent:
-        os.chmod(parent, 0o755)  # the servers' own accounts must be able to enter
+        os.chmod(parent, 0o755)  # the servers' own accounts need access
         kinds = {**SERVERS, **ON_DEMAND}
         servers = [kinds[name](Path(parent), durable="--durable" in arguments) for name in names]
         try:
@@ -59,7 +59,7 @@ def start(servers: Sequence[Server]) -> dict[str, dict[str, object]]:
 
 @contextmanager
 def on_demand(parent: Path, servers: list[Server]) -> Iterator[None]:
-    """Start servers for those who ask by the socket, and add them to the others."""
+    """Start servers requested through the socket, and add them to the others."""
     answers: dict[str, dict[str, dict[str, object]]] = {}
     starting = threading.Lock()
 
@@ -76,7 +76,7 @@ def on_demand(parent: Path, servers: list[Server]) -> Iterator[None]:
     with socketserver.ThreadingUnixStreamServer(str(parent / SOCKET), Answer) as listener:
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         yield
-        with starting:  # whoever asks now is too late
+        with starting:  # later requests are too late
             listener.shutdown()
 
 

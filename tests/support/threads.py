@@ -1,4 +1,4 @@
-"""Work that is done by other threads, whose connections are closed when they end."""
+"""Run work in other threads, and close their connections at the end."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from django.db import connections
 
 
 def at_once(number, work):
-    """Let so many threads begin the same work at the same moment; return what each returned, or raise what one did."""
+    """Start the same work in this many threads at the same moment; return all results, or raise the first error."""
     together = threading.Barrier(number)
 
     def one(_):
@@ -22,7 +22,7 @@ def at_once(number, work):
 
 
 def while_another(work):
-    """Yield at least once while another thread works, or right after it; raise what it raised."""
+    """Yield repeatedly while another thread works, at least once; raise its exception, if any."""
 
     def one():
         try:

@@ -1,4 +1,4 @@
-"""What the totals say."""
+"""Read the totals."""
 
 from django.db.models import Sum
 

@@ -1,4 +1,4 @@
-"""A site that includes the package's URLs beside its admin."""
+"""A site that includes the package's URLs and the admin."""
 
 from django.contrib import admin
 from django.urls import include, path

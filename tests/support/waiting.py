@@ -1,11 +1,11 @@
-"""Wait for what other processes do, by looking, and never by sleeping for luck; and time what may be held up."""
+"""Wait for other processes by polling, not by fixed sleeps; and time work that may be delayed."""
 
 import time
 from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
-    """Return as soon as a condition holds. Raises AssertionError when it does not in so many seconds."""
+    """Return as soon as a condition holds. Raises AssertionError if it does not within this many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"it did not come about in {seconds} s"
@@ -13,7 +13,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def takes_less(seconds: float, work: Callable[[], object], tries: int = 3) -> bool:
-    """Tell whether one of some tries takes less time: the machine may be busy, but not each time."""
+    """Return whether any of several tries takes less time: a busy machine should not delay them all."""
     for _ in range(tries):
         began = time.monotonic()
         work()

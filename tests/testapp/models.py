@@ -29,20 +29,20 @@ class Draft(Document):
 
 
 class Report(Document):
-    """A child with a table of its own."""
+    """A child model with its own table."""
 
     summary = models.TextField(blank=True)
 
 
 class Notice(Report):
-    """A proxy of the child."""
+    """A proxy of the child model."""
 
     class Meta:
         proxy = True
 
 
 class Member(AbstractBaseUser):
-    """A user model to swap in."""
+    """A custom user model."""
 
     name = models.CharField(max_length=50, unique=True)
 
@@ -50,7 +50,7 @@ class Member(AbstractBaseUser):
 
 
 class Order(models.Model):
-    """A row that says when it was created."""
+    """A row with its creation time."""
 
     placed_at = models.DateTimeField(null=True)
     day = models.DateField(null=True)
@@ -64,4 +64,4 @@ class Order(models.Model):
 
 
 class Subscription(Order):
-    """A child of it with a table of its own."""
+    """A child model with its own table."""

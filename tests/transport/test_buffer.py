@@ -1,4 +1,4 @@
-"""The buffered mode: many requests, one write from one thread, nothing lost where a process ends in order."""
+"""The buffered mode: many requests, one write from one thread, nothing lost when a process ends cleanly."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ LONG = 600
 
 @pytest.fixture(autouse=True)
 def _buffer(monkeypatch, settings):
-    """A buffer of the test's own: that of the process may have a thread, which a changed setting wakes at some time."""
+    """A buffer for this test only: the process's own may have a thread that wakes when a setting changes."""
     settings.APP_METRICS_FLUSH_INTERVAL = LONG
     buffer = Buffer()
     monkeypatch.setattr(buffering, "_buffer", buffer)
@@ -44,7 +44,7 @@ def _buffer(monkeypatch, settings):
 
 @pytest.fixture
 def buffered(settings):
-    """The buffered mode, with a backend in memory and an interval that does not end by itself."""
+    """The buffered mode with an in-memory backend and an interval that never ends by itself."""
     settings.APP_METRICS_BACKEND = LOCMEM
     locmem.outbox.clear()
     yield locmem.outbox
@@ -104,7 +104,7 @@ def test_many_summaries_are_written_before_their_time(buffered, monkeypatch):
     for number in range(500):
         metric(f"slug-{number}")
     wait_until(lambda: buffered)
-    flush()  # the rest, which else the thread writes while another test runs
+    flush()  # write the rest now, so that the thread does not write it during another test
 
 
 def test_a_large_write_is_several_of_bounded_size():
@@ -144,7 +144,7 @@ def test_what_has_no_room_is_dropped_by_reason_and_all_adds_up():
 
 
 def test_who_is_interrupted_in_merging_to_take_what_is_merged_gets_nothing_and_does_not_hang(monkeypatch):
-    """A garbage collection may close a scope at any moment, and its writing ask for what was merged."""
+    """A garbage collection may close a scope at any moment, and the write may then ask for the merged batches."""
     monkeypatch.setattr("app_metrics.transport.merging.LONGEST_WAIT", 0.01)
     merging = Merging()
     merging.add(batch_of("orders"))
@@ -168,7 +168,7 @@ def test_a_scope_that_a_garbage_collection_closes_in_the_middle_of_a_merge_stops
     merging = Merging()
 
     def work():
-        with merging._merging:  # as in the middle of a merge
+        with merging._merging:  # simulates being in the middle of a merge
             for _ in range(200):
                 merging.add(batch_of("orders"))
 
@@ -250,7 +250,7 @@ def test_where_no_thread_can_be_started_the_caller_writes(buffered, monkeypatch)
 
 
 class Interrupted(locmem.MetricsBackend):
-    """A backend whose first write a signal ends."""
+    """A backend whose first write is interrupted by a signal."""
 
     is_interrupted = False
 
@@ -282,7 +282,7 @@ from app_metrics.transport import buffer
 
 
 class Printing(MetricsBackend):
-    """A backend that says which process wrote what."""
+    """A backend that prints which process wrote what."""
 
     first = os.getpid()
 
@@ -313,7 +313,7 @@ def test_what_is_recorded_while_the_process_ends_is_written_too():
 
 
 def test_what_was_set_up_before_the_first_batch_ends_after_the_last_write():
-    """As a provider of OpenTelemetry does, which takes nothing more then and says nothing."""
+    """An example is an OpenTelemetry provider, which silently drops data after its shutdown."""
     lines = run("""
 import atexit
 from tests.transport.test_buffer import Printing
@@ -377,7 +377,7 @@ begun.wait()
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory):
-    """A SQLite file with the tables of the small site."""
+    """A SQLite file with the small site's tables."""
     path = tmp_path_factory.mktemp("small") / "site.sqlite3"
     manage(environment(sqlite(path)), "migrate", "--verbosity=0")
     return path
@@ -404,17 +404,17 @@ def test_a_server_that_ends_in_order_writes_all_it_answered(migrated, tmp_path, 
     variables = environment(sqlite(path), APP_METRICS_FLUSH_INTERVAL=LONG)
     log, processes = tmp_path / "log", 1 if server.endswith(("preload", "uvicorn")) else 2
     with served(SERVERS[server], variables, log) as (address, process):
-        # Some answer while others are still starting, and a signal would end those at once.
+        # Wait for all processes: a signal would kill those still starting at once.
         wait_until(lambda: log.read_text().count("loaded") == processes, 60)
         with ThreadPoolExecutor(4) as pool:
             visits = list(pool.map(visit, [address] * 50))
-        assert found(path) == {}  # nothing was written so far
+        assert found(path) == {}  # nothing has been written yet
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-    # To see whether the server was ready took one more.
+    # The readiness check made one more request.
     assert found(path)["visits"] == 51, log.read_text()
     assert all(status == 200 for status in visits)
-    # Of two workers one may get nothing to do, but it recorded that it was loaded.
+    # One of two workers may get no requests, but each recorded that it was loaded.
     assert found(path)["loaded"] == processes
 
 

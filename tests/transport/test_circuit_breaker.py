@@ -1,4 +1,4 @@
-"""When a failing destination is left alone, and when somebody looks again."""
+"""When the circuit breaker opens, and when it tries the destination again."""
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_looks_that_hang_hold_fewer_and_fewer_callers(clock):
     for _ in range(120):
         clock.now += 1
         held += found.allows()
-    assert held == 7  # after 1, 2, 4, 8, 16, 30, 30 seconds
+    assert held == 7  # the pauses are 1, 2, 4, 8, 16, 30 and 30 seconds
 
 
 def test_a_look_that_finds_it_back_closes_it(clock):

@@ -1,4 +1,4 @@
-"""What happens to a batch that cannot be written, and to one that ends on an event loop."""
+"""Batches that cannot be written, and batches that end on an event loop."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ HERE = "tests.transport.test_dispatch."
 
 
 class Flaky(Journal):
-    """A backend that fails while it is `down`, and at whatever has the slug that is `poison`."""
+    """A backend that fails while it is `down`, and for any batch with the slug that is `poison`."""
 
     poison = "poison"
 
@@ -69,7 +69,7 @@ def flaky() -> Iterator[Flaky]:
 def site(settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.support.request_urls"
     settings.MIDDLEWARE = [METRICS]
-    settings.APP_METRICS_TIMEOUT = 60  # what was kept is written for so long after the next batch
+    settings.APP_METRICS_TIMEOUT = 60  # after the next batch, retries may take this long
 
 
 def batch_of(*slugs: str, labels: Any = NO_LABELS) -> Batch:
@@ -95,7 +95,7 @@ def test_what_is_kept_is_bounded_and_what_is_dropped_is_counted(flaky: Flaky, se
             metric(f"slug-{number}")
     flaky.down = False
     get_backend().retry()
-    assert flaky.slugs == [DROPPED_SLUG, "slug-1", "slug-2", "slug-3", "slug-4"]  # the latest two were merged
+    assert flaky.slugs == [DROPPED_SLUG, "slug-1", "slug-2", "slug-3", "slug-4"]  # the two latest batches were merged
     assert flaky.total(DROPPED_SLUG, {"reason": "retry_limit"}) == 2
 
 
@@ -227,12 +227,12 @@ def test_what_a_loop_leaves_unwritten_is_kept(flaky: Flaky) -> None:
         assert flaky.slugs == ["calls", "next"]
     finally:
         may_end.set()
-    asyncio.run(sync_to_async(lambda: None)())  # comes after what waited for the thread
+    asyncio.run(sync_to_async(lambda: None)())  # runs after the work queued for the thread
     assert flaky.count("calls") == 1
 
 
 class Slow(Flaky):
-    """A backend whose write has begun and waits until it may end."""
+    """A backend whose write starts, then blocks until it is allowed to end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class Slow(Flaky):
 
 @pytest.fixture
 def slow() -> Iterator[Slow]:
-    """A slow backend, which a loop that has ended left with a write of `calls`."""
+    """A slow backend with an unfinished write of `calls`, whose event loop has ended."""
     backend = Slow()
 
     async def job() -> None:
@@ -303,7 +303,7 @@ def test_a_task_that_outlives_its_thread_is_kept(flaky: Flaky) -> None:
 
 
 def run(script: str) -> list[str]:
-    """Run a script in a process of its own, with a backend that prints and can be `down`; return its lines, sorted."""
+    """Run a script in its own process, with a backend that prints and can be `down`; return the sorted lines."""
     preface = """
 import os, sys, django
 django.setup()

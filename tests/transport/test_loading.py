@@ -1,4 +1,4 @@
-"""From a path in the settings to a backend."""
+"""Loading a backend from a path in the settings."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -13,14 +13,14 @@ HERE = "tests.transport.test_loading."
 
 class Custom(MetricsBackend):
     def write(self, batch):
-        """Take it."""
+        """Accept any batch."""
 
 
 class Imitation:
-    """No backend: it has the method, but not the base class."""
+    """Not a backend: it has the method, but not the base class."""
 
     def write(self, batch):
-        """Take it."""
+        """Accept any batch."""
 
 
 class Failing(Custom):
@@ -84,7 +84,7 @@ def test_a_backend_whose_package_is_missing_names_the_extra_that_brings_it(lacki
 
 @pytest.fixture
 def lacking(monkeypatch, tmp_path):
-    """The name of a backend of this package that imports what is not installed."""
+    """The name of a package backend that imports a missing dependency."""
     (tmp_path / "lacking.py").write_text("import no_such_package\n")
     monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(tmp_path)])
     return "lacking"

@@ -1,4 +1,4 @@
-"""A database that is away: pages answer as ever, few callers try it, and in the end everything is counted once."""
+"""The database is unavailable: pages still respond, few threads try it, and in the end everything is counted once."""
 
 import contextlib
 import os
@@ -33,9 +33,9 @@ VISITED = "SELECT count(*) FROM app_metrics_item WHERE slug = 'visits'"
 
 
 class Gate:
-    """A TCP port in front of a database behind a Unix socket, which may be shut in several ways.
+    """A TCP port in front of a database's Unix socket, which can be shut in several ways.
 
-    `attempts` counts the connections that were tried while it was shut.
+    `attempts` is the number of connection attempts while it was shut.
     """
 
     def __init__(self, upstream):
@@ -49,7 +49,7 @@ class Gate:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def shut(self, mode):
-        """`refused`: connections are reset; `silent`: they are taken, and nothing follows, nor on those there are."""
+        """`refused` resets connections; `silent` accepts new ones, and forwards nothing on these or the open ones."""
         self.attempts, self.mode = 0, mode
         if mode == "silent":
             self.open.clear()
@@ -67,7 +67,7 @@ class Gate:
 
     def _reset(self):
         for each in self._sockets:
-            with contextlib.suppress(OSError):  # it has ended
+            with contextlib.suppress(OSError):  # it is already closed
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
         self._sockets = []
@@ -115,7 +115,7 @@ def database():
                     "HOST": HOST,
                     "PORT": gate.port,
                     "USER": server["USER"],
-                    # Else a client that was refused asks again without TLS, and counts twice.
+                    # Otherwise, a refused client would retry without TLS, and count twice.
                     "OPTIONS": {"connect_timeout": 2, "sslmode": "disable"},
                 },
                 gate,
@@ -126,7 +126,7 @@ def database():
 
 
 def counted(coordinates, variables):
-    """Aggregate, and return the total of the visits."""
+    """Aggregate, and return the total number of visits."""
     manage(variables, "metrics_aggregate", "--verbosity=0")
     return ask(coordinates, TOTAL)
 
@@ -147,13 +147,13 @@ def test_a_database_that_is_away_is_left_alone_and_everything_is_counted_once(da
     variables = environment(coordinates, **options)
     manage(variables, "migrate", "--verbosity=0")
     with served(GUNICORN, variables, tmp_path / "log") as (address, process):
-        wait_until(lambda: ask(coordinates, VISITED) == 1, 60)  # else its write may be cut off, and never end
+        wait_until(lambda: ask(coordinates, VISITED) == 1, 60)  # otherwise its write may be cut off, and never end
         gate.shut(mode)
         started = time.monotonic()
         assert {visit(address) for _ in range(200)} == {200}
-        wait_until(lambda: gate.attempts >= 2, 60)  # a thread tries after it has answered
+        wait_until(lambda: gate.attempts >= 2, 60)  # a thread tries after its response
         looks = 1 + int(time.monotonic() - started)
-        # Three failures, as many as two threads had begun meanwhile, and at most a look in each second since.
+        # Three failures, those that two threads had already begun, and at most one try per second since.
         assert gate.attempts <= 3 + 1 + looks
         if not spooled:
             gate.reopen()
@@ -161,7 +161,7 @@ def test_a_database_that_is_away_is_left_alone_and_everything_is_counted_once(da
         process.send_signal(signal.SIGTERM)
         process.wait(100)  # gunicorn kills after 120 s
     gate.reopen()
-    assert counted(coordinates, variables) == 202  # to see whether the server was ready took one
+    assert counted(coordinates, variables) == 202  # one request came from the readiness check
 
 
 def test_a_process_ends_though_its_database_is_silent(database, tmp_path):
@@ -173,7 +173,7 @@ def test_a_process_ends_though_its_database_is_silent(database, tmp_path):
         gate.shut("silent")
         assert {visit(address) for _ in range(100)} == {200}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0  # gunicorn kills after as long unless it is told otherwise
+        assert process.wait(30) == 0  # gunicorn's default graceful timeout is 30 s
 
 
 def test_a_database_that_freezes_in_mid_connection_holds_no_visitor_in_the_buffered_mode(database, tmp_path):
@@ -182,7 +182,7 @@ def test_a_database_that_freezes_in_mid_connection_holds_no_visitor_in_the_buffe
     manage(variables, "migrate", "--verbosity=0")
     with served(GUNICORN, variables, tmp_path / "log") as (address, process):
         assert visit(address) == 200
-        # Once something is written the thread has its connection, for good.
+        # After its first write, the thread keeps its connection.
         wait_until(lambda: ask(coordinates, "SELECT count(*) FROM app_metrics_item"), 60)
         gate.shut("silent")
         assert {visit(address) for _ in range(100)} == {200}

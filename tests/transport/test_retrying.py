@@ -1,4 +1,4 @@
-"""The retrying backend: what it keeps, when it tries again, and when it gives up."""
+"""The retrying backend: what it keeps, when it retries, and when it gives up."""
 
 import logging
 import threading
@@ -39,7 +39,7 @@ class Picky(MetricsBackend):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time that the circuit breaker and the retrying backend see."""
+    """The time seen by the circuit breaker and the retrying backend."""
 
     class Clock:
         now = 1000.0
@@ -50,7 +50,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def down(clock):
-    """A retrying backend whose destination failed until the breaker opened, and the destination."""
+    """A retrying backend whose circuit breaker is open after failures, and its destination."""
     backend = Picky()
     backend.down = True
     retrying = RetryingBackend(backend)
@@ -129,7 +129,7 @@ def test_what_it_missed_comes_once_it_is_back_and_what_it_may_have_seen_under_it
     retrying.write(batch_of("orders"))
     assert backend.events == FAILURES + 101
     assert {batch.id for batch in seen} < set(backend.ids)
-    assert len(backend.ids) == FAILURES + 2  # one for all that it never saw, and the one at hand
+    assert len(backend.ids) == FAILURES + 2  # one for all batches that were never tried, and the current one
     assert retrying.kept == 0
 
 
@@ -140,13 +140,13 @@ def test_catching_up_takes_a_callers_thread_no_longer_than_the_timeout(down, clo
     backend.down = False
 
     def slow(batch):
-        clock.now += 0.2  # of 0.25
+        clock.now += 0.2  # of 0.25 s
         backend.events += 1
 
     backend.write = slow
     clock.now += FIRST_PAUSE
     retrying.write(batch_of("next"))
-    assert backend.events == 1 + 1 + 2  # the look, the batch at hand, and what fits
+    assert backend.events == 1 + 1 + 2  # the trial, the current batch, and what fits into the timeout
     assert retrying.kept == FAILURES + 10 - 3
 
 
@@ -202,7 +202,7 @@ def test_an_outage_of_any_length_loses_nothing_of_thousands_of_series_that_come_
     backend.down = True
     requests = [batch_of(*(f"slug-{number}" for number in range(first, first + 10))) for first in range(0, 3000, 10)]
     for _ in range(20):
-        clock.now += 31  # somebody looks each time
+        clock.now += 31  # a trial each time
         for request in requests:
             retrying.write(Batch(request.summaries))
     backend.down = False

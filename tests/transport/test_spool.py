@@ -1,4 +1,4 @@
-"""What waits in files: it survives its process, is counted once, and damage is told."""
+"""The spool: pending batches survive their process, are counted once, and damage is reported."""
 
 import fcntl
 import os
@@ -36,7 +36,7 @@ class Down(MetricsBackend):
 
 
 class Elsewhere(Down):
-    """What it gets does not reach the totals."""
+    """A backend that does not feed the totals."""
 
     feeds_totals = False
 
@@ -116,7 +116,7 @@ def test_who_comes_second_does_not_count_what_the_first_removed(directory):
     spool.append(batch_of("first"))
     (segment,) = files(directory)
     with segment.open("rb") as second:
-        segment.unlink()  # the first one did, before the second had the lock
+        segment.unlink()  # the first process did so before the second had the lock
         assert not spool._is_mine(second.fileno())
 
 
@@ -194,7 +194,7 @@ def test_a_segment_that_was_counted_and_removed_is_not_written_to(directory):
 
 
 def forked():
-    """Fork a process that has open what is open now, until the pipe is closed; return its id and the pipe's end."""
+    """Fork a process that inherits open files and lives until the pipe is closed; return its id and our pipe end."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -213,7 +213,7 @@ def test_a_process_that_was_forked_in_the_middle_of_an_append_bars_nobody_from_t
         return append(descriptor, record)
 
     monkeypatch.setattr(spool, "_append", forking)
-    for _ in range(2):  # to a new segment, and to one that there is
+    for _ in range(2):  # once to a new segment, once to an existing one
         spool.append(batch_of("orders"))
         (segment,) = files(directory)
         with spool.claim(segment) as file:
@@ -272,7 +272,7 @@ def test_two_aggregations_and_a_writer_at_once_count_everything_once(transaction
 
 @contextmanager
 def no_room():
-    """Let files of this process grow to 1,000 bytes only, as a full disk would."""
+    """Limit files of this process to 1,000 bytes, as if the disk were full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
@@ -382,7 +382,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert {path.suffix for path in files(directory)} == {SEGMENT}
-    assert len(files(directory)) == 2  # a forked process begins a file of its own
+    assert len(files(directory)) == 2  # a forked process starts its own file
     assert Item.objects.count() == 0
     aggregate()
     assert counted() == {"orders": 100, "child": 1}

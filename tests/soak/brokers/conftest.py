@@ -19,7 +19,7 @@ from tests.support import services
 
 
 class Broker(NamedTuple):
-    """A private broker: what its URLs look like for a port, the one without a port between, and a way to connect."""
+    """A private broker: a URL pattern that takes a port, its direct URL, and a function that connects to it."""
 
     name: str
     pattern: str
@@ -29,7 +29,7 @@ class Broker(NamedTuple):
 
 def redis() -> Broker:
     path = services.demand("redis")["HOST"]
-    # The last databases of sixteen, one for each process of a run.
+    # Redis has 16 databases; each process of a run uses one of the last four.
     number = 12 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
 
     def connect() -> socket.socket:
@@ -55,7 +55,7 @@ KINDS = {"redis": redis, "rabbitmq": rabbitmq}
 
 @contextmanager
 def sharing(exclusively: bool = False) -> Iterator[None]:
-    """Keep RabbitMQ from being starved by one process of a run while others use it."""
+    """Hold the RabbitMQ lock, shared or exclusive, so that one process cannot starve the others."""
     with Path(os.environ["APP_METRICS_TEST_DIRECTORY"], "rabbitmq.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH)
         yield
@@ -81,7 +81,7 @@ def queue() -> str:
 
 @pytest.fixture
 def use(queue: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Celery]:
-    """Make the app of the project one that is on the broker at a URL; a slow machine has all the time it needs."""
+    """Point the project's Celery app at a broker URL, with a timeout that suits slow machines."""
     settings.APP_METRICS_TIMEOUT = 60
 
     def make(url: str) -> Celery:
@@ -99,7 +99,7 @@ def app(broker: Broker, use: Callable[[str], Celery]) -> Celery:
 
 
 def waiting(app: Celery, queue: str) -> int:
-    """Return how many messages a queue holds that nobody is working on; on Redis an empty one is not there."""
+    """Return how many messages a queue holds that no worker has taken; 0 if Redis has no such queue."""
     with app.connection_for_read() as connection:
         try:
             found: Any = connection.default_channel.queue_declare(queue, passive=True)

@@ -1,4 +1,4 @@
-"""Brokers that do not answer, and a proxy that can stop in the middle."""
+"""Brokers that do not answer, and a proxy that can freeze at any time."""
 
 import select
 import socket
@@ -10,14 +10,14 @@ from contextlib import ExitStack, closing, contextmanager
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """Yield a port on which nobody listens."""
+    """Yield a port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     yield port
 
 
 class Silent:
-    """Accept every connection, count them, and never say a word."""
+    """Accept every connection, count them, and never answer."""
 
     def __init__(self) -> None:
         self.accepted: list[socket.socket] = []
@@ -47,7 +47,7 @@ def silent() -> Iterator[int]:
 
 @contextmanager
 def unroutable() -> Iterator[int]:
-    """Yield a port that drops what wants to connect: its queue is full, and nobody takes from it."""
+    """Yield a port that drops connection attempts: its accept queue is full and never emptied."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
@@ -58,9 +58,10 @@ def unroutable() -> Iterator[int]:
 
 
 class Proxy:
-    """Forward between a port of its own and a broker; frozen, it keeps its connections and forwards nothing.
+    """Forward between a port of its own and a broker; when frozen, keep connections open and forward nothing.
 
-    Of what the broker answers on a connection it forwards up to `limit` bytes; `answered` is the most that one had.
+    It forwards at most `limit` bytes of the broker's answers per connection. `answered` is the largest number of bytes
+    that one connection received.
     """
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
@@ -105,7 +106,7 @@ class Proxy:
                 left, seen = max(0, left - len(data)), seen + len(data)
                 if is_answer:
                     self.answered = max(self.answered, seen)
-        except (OSError, ValueError):  # the other direction has closed both
+        except (OSError, ValueError):  # the other direction has closed both sockets
             pass
         finally:
             for end in (source, target):

@@ -1,4 +1,4 @@
-"""Tasks of a project that records in them."""
+"""A project's tasks that record."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Real workers: what was published reaches the totals once, whatever is delivered twice and whoever is killed."""
+"""Real workers: each published batch is counted once, despite redelivered messages and killed workers."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ MESSAGES = 10_000 if full_length else 200
 KILLS = 20 if full_length else 3
 SECONDS = 900 if full_length else 120
 
-# Every broker with every database; in the short form each broker, and two of the databases.
+# The long form pairs every broker with every database; the short form, each broker with one of two databases.
 PAIRS = [
     pytest.param((broker, *database.values), id=f"{broker}-{database.id}", marks=database.marks)
     for broker in KINDS
@@ -49,7 +49,7 @@ class Site(NamedTuple):
 
     @contextmanager
     def worker(self, pool="prefork", backend="app_metrics.backends.celery"):
-        """Run a worker in a session of its own; it ends in order, unless it was killed."""
+        """Run a worker in its own session, and shut it down cleanly at the end unless it was killed."""
         arguments = (self.url, self.queue, pool, backend)
         process = processes.start("tests.soak.brokers.worker", self.alias, *arguments, start_new_session=True)
         try:
@@ -63,7 +63,7 @@ class Site(NamedTuple):
                 kill(process)
 
     def is_empty(self):
-        """Tell whether no message waits; what a worker is at, it finishes before it ends."""
+        """Return whether no message is pending; a worker finishes its current task before it ends."""
         return waiting(self.app, self.queue) == 0
 
 
@@ -85,10 +85,10 @@ def kill(process):
 
 
 def kill_child(process):
-    """Kill a process of the pool, which the worker then replaces."""
+    """Kill a process of the pool; the worker replaces it."""
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
     for child in children.stdout.split()[:1]:
-        with suppress(ProcessLookupError):  # one that ran only as the worker started
+        with suppress(ProcessLookupError):  # one that only ran while the worker started
             os.kill(int(child), signal.SIGKILL)
 
 
@@ -109,7 +109,7 @@ def test_what_scopes_recorded_is_in_the_totals(site):
 
 @pytest.mark.timeout(1800 if full_length else 900)
 def test_every_message_delivered_twice_counts_once_though_workers_are_killed(site):
-    """Killed are processes of the pool, and whole workers; the broker delivers again what they had not acknowledged."""
+    """The test kills pool processes and whole workers; the broker redelivers what they did not acknowledge."""
     batches = [batch_of("orders") for _ in range(MESSAGES)]
     backend = MetricsBackend()
     for batch in [*batches, *batches]:
@@ -133,7 +133,7 @@ def test_every_message_delivered_twice_counts_once_though_workers_are_killed(sit
 @pytest.mark.parametrize("site", ONE, indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_every_run_of_a_task_is_a_scope_whatever_the_pool(site, pool):
-    """Its batch goes out at its end, to be written by our own task, which is no run of the project's."""
+    """The batch is published when the task ends; the package's own task, which is not counted, writes it."""
     for task, *arguments in [(count, "jobs", 5), (nest,), (retry,), (fail,)]:
         task.apply_async(arguments)
     with site.worker(pool):
@@ -146,7 +146,7 @@ def test_every_run_of_a_task_is_a_scope_whatever_the_pool(site, pool):
 
 @pytest.mark.parametrize("site", ONE, indirect=True)
 def test_what_a_process_of_the_pool_kept_is_written_when_it_ends(site, tmp_path, monkeypatch):
-    """Such processes run no exit handlers."""
+    """Pool processes run no exit handlers."""
     monkeypatch.setenv("TEST_FAILED", str(tmp_path / "failed"))
     count.apply_async(("jobs", 5))
     with site.worker(backend="tests.soak.brokers.worker.FailsOnce"):

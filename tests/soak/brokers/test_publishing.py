@@ -1,4 +1,4 @@
-"""A batch becomes one message, or goes to the database, and never keeps a request waiting for long."""
+"""A batch becomes one message or goes to the database, and never delays a request for long."""
 
 import json
 import os
@@ -30,17 +30,17 @@ from tests.support import servers, services
 from tests.support.contract import VARIED, batch_of
 from tests.support.waiting import takes_less, wait_until
 
-# Seconds that suffice to publish on a slow machine.
+# Seconds, enough to publish on a slow machine.
 LARGE_BUDGET = 8
-# Seconds beyond the budget, for a machine that has much else to do.
+# Extra seconds beyond the budget for a busy machine.
 PATIENCE = 3
-# Seconds within which a write that asks no broker is as one that goes to the database by itself.
+# Seconds. A write that skips the broker takes at most this much longer than a direct database write.
 SAME = 0.005
 
 
 @pytest.fixture
 def budget(settings):
-    """The default one."""
+    """The default budget."""
     settings.APP_METRICS_TIMEOUT = 0.25
 
 
@@ -72,14 +72,14 @@ def timed(write, batch):
 
 
 def write_elsewhere():
-    """Write a batch that no broker takes."""
+    """Write a batch while no broker accepts it."""
     batch = batch_of("orders")
     MetricsBackend().write(batch)
     assert is_stored(batch)
 
 
 def test_a_batch_is_one_message_of_json(app, queue):
-    """And no query is made: the test has no database."""
+    """It makes no query: the test has no database."""
     batch = Batch(VARIED)
     MetricsBackend().write(batch)
     [(arguments, keywords, _)] = messages(app, queue)
@@ -93,7 +93,7 @@ def test_the_routes_of_the_project_decide_where_it_goes(app, queue):
 
 
 def test_signals_about_published_tasks_are_not_sent(app):
-    """A receiver that counts tasks would make a batch of every batch."""
+    """Otherwise, a receiver that counts published tasks would create a batch for every batch."""
     told = []
 
     def hear(**kwargs):
@@ -144,12 +144,12 @@ def test_a_forked_process_makes_its_own_connection(proxy, broker, use, queue):
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"])
 def test_a_request_imports_nothing_of_what_publishing_needs(url):
-    """It would wait for it for up to a second: all is there when Django is."""
+    """Such an import takes up to a second, so everything is imported while Django starts."""
     assert in_a_site_of_its_own(APP + PUBLISH, url) == []
 
 
 def test_a_project_may_make_its_app_after_django_is_ready():
-    """Were Celery asked for an app before, it would put one of its own in its place, for all threads but one."""
+    """If something asked Celery for an app earlier, all threads but one would keep Celery's default app."""
     assert in_a_site_of_its_own(PUBLISH.partition("before =")[0] + APP + SEE, "redis://127.0.0.1:1/0") == ["late"]
 
 
@@ -173,11 +173,11 @@ threading.Thread(target=lambda: print(json.dumps([current_app.main]))).start()
 
 
 def in_a_site_of_its_own(script, *arguments):
-    """Run a script in a process that has imported nothing yet, and return what it printed."""
+    """Run a script in a fresh process, and return the JSON it printed."""
     begin = "import json, sys; from contextlib import suppress; from django.conf import settings\n"
     options = "APP_METRICS_BACKEND='app_metrics.backends.celery', INSTALLED_APPS=['app_metrics']"
     command = [sys.executable, "-c", f"{begin}settings.configure({options})\n{script}", *arguments]
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}  # for Celery, which looks whether it is
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}  # Celery checks that it is set
     return json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
 
 
@@ -210,7 +210,7 @@ def test_a_broker_that_keeps_failing_is_left_alone(scheme, use, budget):
 
 @pytest.mark.django_db
 def test_a_broker_that_freezes_in_mid_connection_counts_once(proxy, broker, use, large_budget, queue):
-    """What it was sent before it froze it may still deliver: the worker recognises the batch."""
+    """The broker may still deliver what it received before it froze; the worker then recognises the batch."""
     app, backend = use(broker.pattern.format(proxy.port)), MetricsBackend()
     backend.write(batch_of("logins"))
     proxy.freeze()
@@ -227,7 +227,7 @@ def test_a_broker_that_freezes_in_mid_connection_counts_once(proxy, broker, use,
 
 @pytest.mark.django_db
 def test_a_broker_that_falls_silent_at_any_byte_costs_the_budget(proxy, broker, use, budget):
-    """Also in the middle of an answer, of which a client may wait for the rest for ever."""
+    """This includes silence in the middle of an answer, where a client could wait for the rest forever."""
     use(broker.pattern.format(proxy.port))
     MetricsBackend().write(batch_of("logins"))
     for limit in range(1, proxy.answered, max(1, proxy.answered // 20)):
@@ -252,7 +252,7 @@ def test_a_stopped_redis_costs_the_budget_and_is_used_again_after(use, large_bud
             taken = len(messages(app, queue))
             backend.write(batch_of("orders"))
             assert waiting(app, queue) == 1
-            assert taken in (1, 2)  # what it was sent before it answers no more
+            assert taken in (1, 2)  # it may have received some, but acknowledges nothing more
         finally:
             server.process.send_signal(signal.SIGCONT)
             server.stop()
@@ -334,7 +334,7 @@ class TestRabbitMQ:
 
     @pytest.mark.django_db
     def test_a_message_that_no_queue_takes_goes_to_the_database(self, place, use, queue):
-        """A queue can be deleted after it was declared; the broker would drop the message, and confirm it."""
+        """If a queue is deleted after it was declared, the broker drops the message but still confirms it."""
         with sharing():
             app, backend, batch = use(rabbitmq().url), MetricsBackend(), batch_of("orders")
             backend.write(batch_of("orders"))
@@ -345,7 +345,7 @@ class TestRabbitMQ:
 
     @pytest.mark.django_db
     def test_under_an_alarm_a_batch_goes_to_the_database(self, place, use, large_budget):
-        """A broker short of memory takes messages from nobody, and tells only who asks for confirmation."""
+        """A broker that is short of memory accepts no messages, and reports this only to clients that use confirms."""
 
         def control(*arguments):
             environ = {**os.environ, **{key: place[key] for key in servers.CONTROL}}

@@ -18,7 +18,7 @@ from tests.support.processes import configure
 
 
 class FailsOnce(MetricsBackend):
-    """A backend that fails once in each process, and leaves a file to tell."""
+    """A backend that fails once in each process, and creates a file when it does."""
 
     def __init__(self) -> None:
         self._failed = False

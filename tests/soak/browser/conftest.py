@@ -1,4 +1,4 @@
-"""The example site on a real server, and a real browser that looks at it; one of each per process."""
+"""The example site on a real server, and a real browser: one of each per process."""
 
 import sys
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Weeks of history, the visits of today, a user who may only look, and a metric with a hostile name."""
+    """Serve a site with weeks of history, today's visits, a view-only user and a metric with a hostile name."""
     if missing_program():
         pytest.skip(f"chromium: the program {missing_program()} is not installed")
     folder = tmp_path_factory.mktemp("site")
@@ -52,7 +52,7 @@ def running(site: Site) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def cookies(site: Site, running: Browser) -> list[dict[str, Any]]:
-    """What the browser of an administrator remembers."""
+    """The cookies of a logged-in administrator."""
     running.forget()
     running.open(site.url("/admin/login/"))
     running.log_in(ADMIN, PASSWORD)
@@ -61,7 +61,7 @@ def cookies(site: Site, running: Browser) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def stranger(site: Site, running: Browser) -> Iterator[Browser]:
-    """A browser that nobody used; after the test its console must hold no error."""
+    """A fresh browser without cookies; the test fails if its console holds an error at the end."""
     running.be()
     running.forget()
     yield running
@@ -70,7 +70,7 @@ def stranger(site: Site, running: Browser) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(stranger: Browser, site: Site, cookies: list[dict[str, Any]]) -> Browser:
-    """The same, of an administrator who is logged in."""
+    """The same browser, logged in as an administrator."""
     stranger.forget()
     for cookie in cookies:
         stranger.remember(site.address, cookie)

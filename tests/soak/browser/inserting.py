@@ -1,4 +1,4 @@
-"""What the example site's own commands do not put into its database, as scripts for `manage.py shell`."""
+"""Scripts for `manage.py shell` that insert data the example site's own commands do not create."""
 
 ADMIN, READER, PASSWORD = "admin", "reader", "secret"
 HOSTILE = "</script><img src=x onerror=alert(1)>"

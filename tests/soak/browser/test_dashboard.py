@@ -1,4 +1,4 @@
-"""The dashboard as somebody uses it."""
+"""The dashboard as a user sees it."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from tests.soak.browser.inserting import ADMIN, PASSWORD, READER
 OVERVIEW = "/admin/app_metrics/dashboard/"
 ORDERS = f"{OVERVIEW}metric/orders/"
 BOXES = f"{OVERVIEW}metric/items_sold/"
-# A range that is over, so that two requests find the same.
+# This range is over, so two requests return the same data.
 TODAY = datetime.now(ZoneInfo("Europe/Berlin")).date()
 WHOLE_DAYS = f"?start={TODAY - timedelta(days=20)}&end={TODAY - timedelta(days=2)}"
 
@@ -45,7 +45,7 @@ def column(browser: Browser, number: int) -> list[str]:
 
 
 def box(browser: Browser, slot: int) -> list[str]:
-    """Return the lines of a point's box, if somebody can see them."""
+    """Return the lines of a point's box if it is visible."""
     lines = browser.all(SLOTS)[slot].find_elements(By.CSS_SELECTOR, ".box text")
     return [line.text for line in lines if line.is_displayed()]
 
@@ -55,13 +55,13 @@ def shown_boxes(browser: Browser) -> int:
 
 
 def expected_box(browser: Browser, row: list[str]) -> list[str]:
-    """Return what the box of a counter's point has to say, by its row and the row of the same place before."""
+    """Return the expected box of a counter's point, from its row and the matching row of the period before."""
     heads = browser.texts(".app-metrics-tall thead th")
     return [row[0], f"{heads[1]}: {row[1]}", row[-1]]
 
 
 def said(lines: list[str]) -> list[str]:
-    """Return a box without the name of the period before."""
+    """Return a box's lines without the name of the previous period."""
     return [*lines[:2], lines[2].rpartition(": ")[2]]
 
 
@@ -75,7 +75,7 @@ def select(browser: Browser, name: str, text: str) -> None:
 
 
 def fetch(browser: Browser, url: str) -> str:
-    """Return a file as the page itself can load it."""
+    """Return a file fetched by the page itself."""
     script = "fetch(arguments[0]).then(answer => answer.text()).then(arguments[1])"
     return browser.driver.execute_async_script(script, url)
 
@@ -125,7 +125,7 @@ def test_the_overview_is_sorted_by_the_head_of_a_column(browser: Browser, site: 
 
 @pytest.mark.parametrize("slot", [0, 9, -2, -1])
 def test_the_pointer_shows_the_numbers_of_a_point(browser: Browser, site: Site, slot: int) -> None:
-    """They are those of the table's row, and go when the pointer goes."""
+    """The numbers match the table's row, and disappear when the pointer leaves."""
     browser.open(site.url(ORDERS))
     assert len(browser.all(SLOTS)) == len(rows(browser)) == 28
     assert shown_boxes(browser) == 0
@@ -138,7 +138,7 @@ def test_the_pointer_shows_the_numbers_of_a_point(browser: Browser, site: Site, 
 
 
 def test_the_keyboard_walks_along_the_points(browser: Browser, site: Site) -> None:
-    """The chart is one stop of the Tab key, what is read aloud is what the box shows, and the next stop is beyond."""
+    """The chart is a single tab stop, and screen readers announce what the box shows."""
     browser.open(site.url(ORDERS))
     browser.run("document.querySelector('.app-metrics-form button').focus()")
 
@@ -204,7 +204,7 @@ def test_a_shared_link_shows_the_same_to_somebody_else(browser: Browser, site: S
     browser.log_in(READER, PASSWORD)
     assert browser.url == link
     assert rows(browser) == seen
-    # But for the position of the keyboard, which the script may not have set yet.
+    # Ignore the tabindex, which the script may not have set yet.
     without = re.compile(' tabindex="-?[0-9]"')
     assert without.sub("", browser.find(CHART).get_attribute("innerHTML")) == without.sub("", drawn)
 

@@ -1,4 +1,4 @@
-"""Names that were written to run as script are only text, on every page."""
+"""Names that contain script are shown as plain text on every page."""
 
 import pytest
 from selenium.webdriver.support.expected_conditions import alert_is_present
@@ -56,6 +56,6 @@ def test_a_hostile_name_stays_a_text_in_the_report_of_its_set(browser: Browser, 
     assert injected(browser) == []
     browser.driver.switch_to.frame(browser.find("iframe"))
     assert HOSTILE in browser.find("body").text
-    # The frame's sandbox runs no script, the test's neither.
+    # The frame's sandbox blocks scripts, including the test's own, so look for elements instead.
     assert browser.all("img[src=x]") == []
     browser.driver.switch_to.default_content()

@@ -1,4 +1,4 @@
-"""What the pages look like: narrow, dark, from right to left, and how well they can be read."""
+"""How pages look: narrow, dark, right to left; and how readable they are."""
 
 import sys
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ PAGES = {
 }
 every_page = pytest.mark.parametrize("page", PAGES)
 
-# WCAG 2.2, 1.4.3 and 1.4.11: what is read, and the large and the drawn.
+# WCAG 2.2, 1.4.3 (text) and 1.4.11 (large text and graphics).
 TEXT, DRAWN = 4.5, 3.0
 
-# Every text of the page that is seen, and every curve: what it is, its colour, and the colours behind it.
+# Every visible text and curve: its description, its colour, and the colours behind it.
 COLOURS = """
 const behind = element => {
     const found = [];
@@ -105,7 +105,7 @@ def width(browser: Browser) -> int:
 
 
 def assert_readable(browser: Browser) -> None:
-    # Links fade from one colour to the other.
+    # Link colours are animated.
     browser.until(lambda driver: not browser.run("return document.getAnimations().length"))
     found = browser.run(COLOURS)
     assert len(found) > 10
@@ -143,7 +143,7 @@ def test_texts_and_curves_stand_out_from_the_page(browser: Browser, site: Site, 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_admins_own_switch_decides_against_the_system(browser: Browser, site: Site, scheme: str) -> None:
-    """The page looks as on a system that prefers what was chosen."""
+    """The page looks the same as on a system that prefers the chosen scheme."""
     browser.be(scheme=scheme)
     browser.open(site.url(PAGES["split"]))
     expected = curves(browser)
@@ -159,10 +159,10 @@ def test_the_admins_own_switch_decides_against_the_system(browser: Browser, site
 
 @pytest.fixture
 def arabic(browser: Browser, site: Site, tmp_path) -> Iterator[Site]:
-    """The same site in a language that is written from right to left."""
+    """The same site in a right-to-left language."""
     environment = {**site.environment, "EXAMPLE_LANGUAGE": "ar"}
     with serve("gunicorn", environment, tmp_path / "server.log", sys.executable) as (address, _):
-        # Cookies do not know ports: whoever is logged in there is so here.
+        # Cookies ignore ports, so the session of the other server is valid here too.
         yield Site(address, environment)
 
 

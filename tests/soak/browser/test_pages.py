@@ -1,6 +1,6 @@
-"""Every page under the site's Content-Security-Policy, in a browser that says what it does not like.
+"""Every page under the site's Content-Security-Policy.
 
-What is asserted after each test, that the console holds no error, is the test.
+These tests rely on the assertion after each test that the browser's console holds no error.
 """
 
 import pytest
@@ -34,7 +34,7 @@ PAGES = [
     "/accounts/sign-up/",
 ]
 
-# In the default run as well; one process, because the site and the browser are made for each.
+# These also run by default, in one process, because each process needs its own site and browser.
 SMOKE = {
     f"{ADMIN}/dashboard/",
     f"{ADMIN}/dashboard/health/",
@@ -65,11 +65,11 @@ BREACHES = {
 
 
 def test_the_console_tells_of_what_the_policy_forbids(browser: Browser, site: Site) -> None:
-    """So that the other tests can fail."""
+    """This proves that the other tests can fail."""
     browser.open(site.url(f"{ADMIN}/dashboard/"))
     for broken, directive in BREACHES.items():
         browser.run(broken)
-        # Chromium complains, and then the script that watches.
+        # Chromium reports it first, then the watching script.
         said = []
         browser.until(lambda driver, said=said: said.extend(browser.complaints()) or len(said) >= 2)
         assert all(directive in each for each in said)

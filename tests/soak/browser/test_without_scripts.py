@@ -1,4 +1,4 @@
-"""The dashboard in a browser that runs no script."""
+"""The dashboard in a browser with JavaScript disabled."""
 
 from urllib.parse import parse_qs, urlsplit
 

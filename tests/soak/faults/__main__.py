@@ -1,7 +1,8 @@
-"""Let faults happen for as long as you like: `python -m tests.soak.faults --minutes 30`.
+"""Inject faults for a given time: `python -m tests.soak.faults --minutes 30`.
 
-Every fault meets every destination in turn, again and again, each time with a seed of its own. It prints a table, and
-exits with 1 if anything was lost or doubled. All seeds follow from the first, which APP_METRICS_FAULTS_SEED may give.
+Every fault is tried on every destination, in several rounds, each time with a new seed. The command prints a table,
+and exits with 1 if any event was lost or counted twice. All seeds derive from APP_METRICS_FAULTS_SEED, which is random
+by default.
 """
 
 import argparse
@@ -19,13 +20,13 @@ from tests.soak.faults.matrix import FAULTS, Result, cells, meet, why_not
 from tests.soak.faults.site import Site
 from tests.support.services import Supervisor
 
-# So often each cell comes up in the time there is, if nothing else took time.
+# How often each cell runs, if nothing else took time.
 ROUNDS = 4
 
-# What the closing line says of what has no row in the table.
+# What the last line says about backends without a row in the table.
 NOT_HERE = "and the composite backend has none: it hands each batch to its destinations, which are those of the table"
 
-# The test that repeats a cell.
+# The test that reruns a cell.
 TEST = "tests/soak/faults/test_matrix.py::test_no_fault_loses_or_doubles_anything"
 
 Name = tuple[str, type[Destination]]
@@ -47,7 +48,7 @@ def main() -> int:
 
 
 def report(results: dict[Name, list[Result]]) -> int:
-    """Print the table, and what must not be with its seed; return 1 if there was any."""
+    """Print the table, and each violation with its seed; return 1 if there was any."""
     print_table(results)
     violations = [(name, result) for name, all_of in results.items() for result in all_of if not result.holds]
     for (fault, destination), result in violations:
@@ -60,7 +61,7 @@ def report(results: dict[Name, list[Result]]) -> int:
 
 
 def run(seconds: float, seed: str) -> dict[Name, list[Result]]:
-    """Let the cells take turns until the time is over."""
+    """Run the cells in turn until the time is over."""
     deadline = time.monotonic() + seconds
     results: dict[Name, list[Result]] = {name: [] for name in cells()}
     share = max(1.0, seconds / ROUNDS / len(results))
@@ -82,7 +83,7 @@ def enter(stack: ExitStack, kind: type[Destination]) -> tuple[Destination, Site]
 
 
 def turns(sites: Container[type[Destination]], seed: str) -> Iterator[tuple[int, Name]]:
-    """Yield the cells for ever, in each round in another order, so that a short run sees some of everything."""
+    """Yield the cells forever, shuffled in each round, so that a short run covers a bit of everything."""
     for number in count():
         here = [name for name in cells() if name[1] in sites]
         Random(f"{seed} {number}").shuffle(here)
@@ -99,7 +100,7 @@ def print_table(results: dict[Name, list[Result]]) -> None:
 
 
 def describe(fault: str, kind: type[Destination], results: list[Result]) -> str:
-    """Return what became of a cell in all its rounds, the worst of it, and what was done."""
+    """Return the worst result of a cell over all its rounds, and what was done."""
     if reason := why_not(fault, kind) or kind.missing():
         return f"not applicable: {reason}"
     if not results:

@@ -1,4 +1,4 @@
-"""Processes that bring to the totals what was recorded."""
+"""Processes that drain pending events into the totals."""
 
 import random
 import time
@@ -15,7 +15,7 @@ from tests.soak.faults.working import wait_for_workers
 
 
 def aggregate_for(seconds, seed, late=0, through_faults=False, journal=None):
-    """Aggregate again and again, in chunks of different sizes; return how many items."""
+    """Aggregate repeatedly in chunks of varying size; return the number of items."""
     random.seed(seed)
     if late:
         commit_late(late)
@@ -32,19 +32,19 @@ def aggregate_for(seconds, seed, late=0, through_faults=False, journal=None):
             failed = True
         if failed and journal:
             note_failure(journal)
-        time.sleep(random.uniform(0, 0.02))  # on SQLite others get a turn only when it rests
+        time.sleep(random.uniform(0, 0.02))  # on SQLite, other processes get the lock only during pauses
     return items
 
 
 def bring_home():
-    """Return when workers have done what waits for them, and all is in the totals."""
+    """Wait until workers have processed all messages and everything is in the totals."""
     if settings.FAULTS_BROKER:
         wait_for_workers()
     recover()
 
 
 def recover(chunk_size=None):
-    """Aggregate until nothing waits anywhere, whatever killed processes have left locked for a moment."""
+    """Aggregate until nothing is pending; tolerate rows that killed processes leave locked for a moment."""
     deadline = time.monotonic() + PATIENCE
     while True:
         with suppress(DatabaseError):

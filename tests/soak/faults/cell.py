@@ -1,4 +1,4 @@
-"""One cell of the matrix: a fault that happens to a destination."""
+"""One cell of the matrix: one fault at one destination."""
 
 import os
 import signal
@@ -17,33 +17,33 @@ from tests.soak.faults.journal import Account, Event
 from tests.soak.faults.proxy import Proxy
 from tests.soak.faults.site import Killed, Process, Site
 
-# Seconds from which on a cell does what takes long.
+# Cells of at least this many seconds also run the slow parts.
 LONG = 3
 
-# How a process differs that knows of nothing but the database.
+# Overrides for a process that uses only the database.
 ELSEWHERE = {"options": {"APP_METRICS_BACKEND": "app_metrics.backends.db", "APP_METRICS_SPOOL_DIR": None}}
 
 
 def patient(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a process differs that waits for its destination however slow the machine is."""
+    """Return overrides with a timeout long enough for a slow machine."""
     return {**overrides, "options": {**overrides.get("options", {}), "APP_METRICS_TIMEOUT": 20}}
 
 
 class Violation(AssertionError):
-    """What must hold besides the counts does not; the message says what."""
+    """An invariant other than the counts is broken; the message says which."""
 
 
 class Impossible(Exception):
-    """The fault cannot be made on this machine; the message says why."""
+    """This machine cannot produce the fault; the message says why."""
 
 
 class Cell:
-    """What a fault needs: a site with nothing recorded, a time, randomness from one seed, and a place for files."""
+    """What a fault needs: an empty site, a duration, a seeded random generator and a directory."""
 
     def __init__(
         self, destination: Destination, site: Site, seconds: float, seed: int, tally: Counter[str] | None = None
     ) -> None:
-        """`tally` is where it notes what was done, such as kills; a new one by default."""
+        """`tally` counts what was done, such as kills; defaults to a new counter."""
         self.destination = destination
         self.site = site
         self.seconds = seconds
@@ -65,11 +65,11 @@ class Cell:
 
     @property
     def journals(self) -> Sequence[Path]:
-        """Those of all who wrote so far."""
+        """The journals of all writers so far."""
         return self._journals
 
     def journal(self) -> str:
-        """Return the path of a new journal; the verdict reads it."""
+        """Return the path of a new journal, which the verdict will read."""
         self._journals.append(self.directory / f"journal-{len(self._journals)}")
         return str(self._journals[-1])
 
@@ -91,14 +91,15 @@ class Cell:
         return self.start("aggregate_for", overrides, seconds=self.seconds + 600, seed=self.seed(), **arguments)
 
     def bring(self, overrides: Mapping[str, Any], journal: str) -> Process:
-        """Start what brings to the database what waits outside it; it notes its failures beside a journal."""
+        """Start a process that drains pending events into the database; it notes its failures beside a journal."""
         if self.destination.has_workers:
             return self.start("work", overrides, journal=journal)
         return self.aggregate(overrides, through_faults=True, journal=journal)
 
     def aggregate_elsewhere(self) -> None:
-        """Count what is in the database, by a machine that brings nothing there: nothing waits by whose id what is
-        brought once more could be recognised, unless the ledger does.
+        """Aggregate what is in the database, without draining anything else into it.
+
+        Then only the ledger can recognise a batch that is delivered again, as no pending item has its id any more.
         """
         self.start("recover", ELSEWHERE).result()
 
@@ -109,23 +110,23 @@ class Cell:
         self.tally["kills"] += 1
 
     def end(self, process: Process) -> None:
-        """End what brings, a worker in order: killed, it may lose the message that it takes from Redis."""
+        """End a draining process; stop a worker cleanly, because a kill may lose the message it takes from Redis."""
         if not self.destination.has_workers:
             self.kill(process)
             return
         os.kill(process.pid, signal.SIGTERM)
-        with suppress(Killed):  # it was still starting, and had taken nothing
+        with suppress(Killed):  # it was still starting, and had taken no message
             process.result()
 
     @contextmanager
     def proxy(self) -> Iterator[tuple[Proxy, dict[str, Any]]]:
-        """Yield a proxy before the destination's server, and how a process differs that goes through it."""
+        """Yield a proxy in front of the destination's server, and overrides for a process that should use it."""
         with Proxy(self.destination.socket()) as proxy:
             yield proxy, self.destination.through(proxy.port)
 
     @contextmanager
     def database_proxy(self) -> Iterator[tuple[Proxy, dict[str, Any]]]:
-        """Yield the same before the database that what waits outside it is brought to."""
+        """Yield the same for the database that events are drained into."""
         assert isinstance(self.destination, PostgreSQL)
         with Proxy(self.destination.socket_of_database()) as proxy:
             yield proxy, self.destination.through_to_database(proxy.port)
@@ -135,25 +136,25 @@ class Cell:
         return self.seconds >= LONG
 
     def sleep(self, share: float) -> None:
-        """Wait for a share of the time."""
+        """Sleep for a share of the cell's duration."""
         time.sleep(self.seconds * share)
 
     def verdict(self, *, strict: bool | None = None, quarantined: int = 0) -> Verdict:
-        """Bring home what waits, and check it; `strict` defaults to whether the destination has a ledger."""
+        """Drain everything and check the counts; `strict` defaults to whether the destination has a ledger."""
         account = Account(strict=self.destination.has_ledger if strict is None else strict)
         for journal in self._journals:
             account.read(journal)
         return check(account, self.counted(quarantined))
 
     def _let_work(self) -> None:
-        """Let a worker do what waits at the broker, and what comes again there."""
+        """Let workers process the messages at the broker, including redelivered ones."""
         while self.site.run("count_messages"):
             worker = self.start("work")
             self.site.run("wait_for_workers")
             self.end(worker)
 
     def counted(self, quarantined: int = 0) -> dict[str, Counter[Event]]:
-        """Bring home what waits, and return how often each event is counted in each period."""
+        """Drain everything, and return how often each event is counted in each period."""
         if self.destination.has_workers:
             self._let_work()
         self.site.run("recover")

@@ -1,4 +1,4 @@
-"""Lay what was acknowledged beside what was counted: `acknowledged ≤ counted ≤ acknowledged + undecided`."""
+"""Compare what was acknowledged with what was counted: `acknowledged ≤ counted ≤ acknowledged + undecided`."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ PERIODS = ("hour", "day", "week", "month", "year")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Numbers of events; in `lost` and `doubled` those of the period that is worst off.
+    """Numbers of events; `lost` and `doubled` are those of the worst period.
 
-    `settled` are those of the undecided ones that turned out to be counted. `doubled` includes what nobody recorded.
+    `settled` is the number of undecided events that were counted. `doubled` includes events that were never recorded.
     """
 
     acknowledged: int
@@ -36,7 +36,7 @@ class Verdict:
 
 
 def check(account: Account, counted: Mapping[str, Counter[Event]]) -> Verdict:
-    """Return what the totals of the five periods say about an account of what was recorded."""
+    """Compare an account of what was recorded with the totals of the five periods."""
     lost = {period: (account.acknowledged - counted[period]).total() for period in PERIODS}
     allowed = account.acknowledged + account.undecided
     doubled = {period: (counted[period] - allowed).total() for period in PERIODS}

@@ -1,4 +1,4 @@
-"""Kill this process at the n-th thing it says to a server or right after a commit, or hold it up before it commits."""
+"""Kill this process at its n-th message to a server or right after a commit, or delay its commits."""
 
 import os
 import random
@@ -15,7 +15,7 @@ def die():
 
 
 class Trap:
-    """Count what this process says to its servers, and commits that succeeded; kill it at the n-th."""
+    """Count this process's messages to servers and its successful commits; kill it at the n-th."""
 
     def __init__(self, at=0):
         self._at = at
@@ -41,7 +41,7 @@ class Trap:
 
 
 def commit_late(seconds):
-    """Hold every transaction of this process open for up to so many seconds before it commits."""
+    """Hold every transaction of this process open for up to this many seconds before it commits."""
     before(BaseDatabaseWrapper, "_commit", lambda: time.sleep(random.uniform(0, seconds)))
 
 

@@ -1,4 +1,4 @@
-"""Faults of processes and servers that are killed."""
+"""Faults: processes and servers are killed."""
 
 import http.client
 import os
@@ -23,7 +23,7 @@ SECONDS_UP = 0.7
 
 
 def web_worker_killed(cell: Cell) -> Verdict:
-    """Kill a web worker right after its answer came, while its batch may or may not be written."""
+    """Kill a web worker right after it answers, when its batch may or may not be written."""
     path = str(cell.directory / "web")
     page = {"options": {"ROOT_URLCONF": "tests.soak.faults.web"}}
     arbiter = cell.start("serve", page, path=path, journal=cell.journal(), workers=WORKERS)
@@ -31,7 +31,7 @@ def web_worker_killed(cell: Cell) -> Verdict:
     while time.monotonic() < deadline or not cell.tally["kills"]:
         try:
             worker = ask(path)
-        except (OSError, http.client.HTTPException):  # there is no socket yet, or this worker was just killed
+        except (OSError, http.client.HTTPException):  # no socket yet, or this worker was just killed
             time.sleep(0.02)
             continue
         cell.tally["requests"] += 1
@@ -42,7 +42,7 @@ def web_worker_killed(cell: Cell) -> Verdict:
     os.kill(arbiter.pid, signal.SIGTERM)
     arbiter.result()
     verdict = cell.verdict()
-    # A worker has one request at a time; those that ran at the end may have been killed as well.
+    # A worker handles one request at a time; the requests running at the end may have been killed as well.
     killed = cell.tally["kills"] + WORKERS
     if verdict.undecided > killed * EVENTS_PER_BATCH * cell.destination.batches_in_flight:
         raise Violation(f"{verdict.undecided} events are undecided after {cell.tally['kills']} kills")
@@ -50,7 +50,7 @@ def web_worker_killed(cell: Cell) -> Verdict:
 
 
 def ask(path: str) -> int:
-    """Make a request, and return the process id that the answer consists of."""
+    """Make a request, and return the process id in the answer."""
     connection = http.client.HTTPConnection("localhost", timeout=30)
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
@@ -63,7 +63,7 @@ def ask(path: str) -> int:
 
 
 def aggregator_killed_at_every_step(cell: Cell) -> Verdict:
-    """Kill an aggregator before each statement and command to a destination, and around each commit, one by one."""
+    """Kill an aggregator before each statement and command to a destination, and around each commit, in turn."""
     for at in count(1):
         try:
             cell.tally["steps"] = cell.write("crash", at=at).result()
@@ -75,7 +75,7 @@ def aggregator_killed_at_every_step(cell: Cell) -> Verdict:
 
 
 def aggregators_killed_at_random(cell: Cell) -> Verdict:
-    """Kill one of three aggregators again and again, while others write."""
+    """Repeatedly kill one of three aggregators while other processes write."""
     with writers(cell):
         aggregators = [cell.aggregate() for _ in range(AGGREGATORS)]
         deadline = time.monotonic() + cell.seconds
@@ -89,9 +89,9 @@ def aggregators_killed_at_random(cell: Cell) -> Verdict:
 
 
 def celery_worker_killed_at_every_step(cell: Cell) -> Verdict:
-    """Kill a worker before each statement and around the commit of its task, one by one; the message comes again.
+    """Kill a worker before each statement and around the commit of its task, in turn; the message is redelivered.
 
-    What it wrote is aggregated in between.
+    Items that were written are aggregated in between.
     """
     for at in count(1):
         cell.tally["batches"] += cell.write(overrides=patient({}), batches=1, pause=0).result()
@@ -105,12 +105,12 @@ def celery_worker_killed_at_every_step(cell: Cell) -> Verdict:
 
 
 def celery_workers_killed_at_random(cell: Cell) -> Verdict:
-    """Kill one of two workers again and again, while others write."""
+    """Repeatedly kill one of two workers while other processes write."""
     with writers(cell):
         workers, aggregator = [cell.start("work") for _ in range(2)], cell.aggregate()
         deadline = time.monotonic() + cell.seconds
         while time.monotonic() < deadline:
-            time.sleep(cell.random.uniform(0.5, 1.5))  # it begins to work after a while
+            time.sleep(cell.random.uniform(0.5, 1.5))  # it needs a moment to start working
             cell.kill(workers.pop(cell.random.randrange(2)))
             workers.append(cell.start("work"))
     for process in (*workers, aggregator):
@@ -119,7 +119,7 @@ def celery_workers_killed_at_random(cell: Cell) -> Verdict:
 
 
 def commits_late(cell: Cell) -> Verdict:
-    """Let three aggregators commit late, and writers commit late or roll back."""
+    """Delay the commits of three aggregators, and delay or roll back those of writers."""
     role = "write_late" if cell.destination.writes_in_transaction else "write"
     with writers(cell, role):
         aggregators = [cell.aggregate(late=0.02) for _ in range(AGGREGATORS)]
@@ -129,17 +129,17 @@ def commits_late(cell: Cell) -> Verdict:
 
 
 def server_killed(cell: Cell) -> Verdict:
-    """Kill the server with SIGKILL while others commit, and start it again on the data it left.
+    """Kill the server with SIGKILL during commits, and restart it on the same data.
 
-    Where that is not the database, it and the database are killed in turn; where it would lose with it what a worker
-    takes just then, there is no worker meanwhile.
+    If the destination also uses a database, both are killed in turn. If killing the server would lose the message that
+    a worker is taking, the worker is stopped first.
     """
     with durable_cell(cell) as (supervisor, durable):
         aggregators = [durable.aggregate(through_faults=True) for _ in range(2)]
         if cell.destination.has_workers:
             worker = durable.start("work")
             durable.write(batches=1).result()
-            durable.site.run("wait_for_workers")  # until it works
+            durable.site.run("wait_for_workers")  # until the worker has started working
         with writers(durable):
             deadline, servers = time.monotonic() + cell.seconds, cycle(reversed(cell.destination.needs))
             while time.monotonic() < deadline or cell.tally["servers killed"] < len(cell.destination.needs):
@@ -163,7 +163,7 @@ def server_killed(cell: Cell) -> Verdict:
 
 @contextmanager
 def durable_cell(cell: Cell) -> Iterator[tuple[Supervisor, Cell]]:
-    """Yield servers that keep what they committed however they end, and a cell whose site is on them."""
+    """Yield servers that keep committed data through a kill, and a cell whose site uses them."""
     supervisor = Supervisor(cell.destination.needs, "--durable")
     try:
         destination = type(cell.destination)(supervisor.answer()["servers"])
@@ -178,7 +178,7 @@ def durable_cell(cell: Cell) -> Iterator[tuple[Supervisor, Cell]]:
 
 @contextmanager
 def writers(cell: Cell, role: str = "write", **arguments: object) -> Iterator[None]:
-    """Let two writers write meanwhile, and wait for their end."""
+    """Run two writers during the block, then wait for their end."""
     writing = [cell.write(role, seconds=cell.seconds, **arguments) for _ in range(2)]
     yield
     for writer in writing:

@@ -1,7 +1,7 @@
-"""Where the sites of the harness record to: one class per backend and database.
+"""Where the harness's sites record to: one class per backend and database.
 
-The composite backend has no class here: it passes each batch to its destinations, each wrapped by a retrying backend,
-and they are the backends below. Its own tests let one destination fail beside another.
+The composite backend has no class: it passes each batch to its destinations, each with its own retry queue, and those
+are the backends below. Its own tests cover one destination that fails beside another.
 """
 
 import os
@@ -17,10 +17,10 @@ from tests.support import services
 from tests.support.servers import ON_DEMAND, SERVERS
 
 SETTINGS = {
-    # Whatever is kept while a destination is away must not be dropped: a loss is to be the backend's doing.
+    # The retry queue must never drop a batch, so that every loss is the backend's fault.
     "APP_METRICS_RETRY_LIMIT": 1_000_000,
     "APP_METRICS_MAX_LABEL_SETS": 1000,
-    # The broker of a site, if it has one, and whether its database refuses every batch.
+    # The broker of a site or None, and whether its database refuses every batch.
     "FAULTS_BROKER": None,
     "FAULTS_REFUSING": False,
     "MIDDLEWARE": ["app_metrics.middleware.MetricsMiddleware"],
@@ -34,54 +34,54 @@ SETTINGS = {
 # A Unix socket, or a host and a port.
 Address = str | tuple[str, int]
 Coordinates = Mapping[str, Mapping[str, Any]]
-# Faults of what comes after an item is written.
+# Faults that strike after an item is written.
 AGGREGATING = (
     "aggregator killed at every step",
     "aggregators killed at random",
     "late commits",
     "poisoned rows",
 )
-# A fault that no write fails by.
+# A fault that fails no write.
 FROZEN = {
     "frozen": "PostgreSQL's client has no read timeout: a write waits until the server goes on, and has not failed then"
 }
 
 
 def published(names: tuple[str, ...]) -> Coordinates:
-    """Return the coordinates of the servers that run for us, or start now."""
+    """Return the coordinates of running servers; start those that are missing."""
     return {name: services.demand(name) for name in names}
 
 
 class Destination:
-    """A backend and the servers it needs, where they are."""
+    """A backend and the coordinates of its servers."""
 
     name: str
     needs: tuple[str, ...] = ()
-    # The one that faults of servers and networks happen to.
+    # The server that server and network faults strike.
     server: str | None = None
-    # Names of faults that are left out here, and why.
+    # Faults that do not apply to it, and why.
     excepted: Mapping[str, str] = {}
-    # Whether a batch whose reply was lost is recognised also when its items were aggregated before it came again.
+    # Whether it recognises a batch that is written again after a lost reply even if the first copy is aggregated.
     has_ledger = False
-    # Whether any batch is that comes again as it came before, also one that was acknowledged.
+    # Whether it recognises any batch that is delivered again unchanged, even an acknowledged one.
     recognises_what_was_counted = False
-    # Whether it is recognised where they were not.
+    # Whether it recognises such a batch while the first copy is pending.
     recognises_what_waits = True
-    # Whether what is recorded in a transaction is part of it.
+    # Whether events recorded in a transaction are rolled back with it.
     writes_in_transaction = True
-    # How many batches of a web worker a kill may catch before they are where they are counted from.
+    # How many batches of a web worker a kill may lose.
     batches_in_flight = 1
-    # Whether batches that cannot be written go to files.
+    # Whether it spools batches that cannot be written.
     has_spool = False
-    # Whether workers bring to the database what waits at the server.
+    # Whether Celery workers move events from the server to the database.
     has_workers = False
-    # Whether a message is lost that a worker takes from the server just as one of the two is killed.
+    # Whether a message is lost if the worker or the server is killed while the worker takes it.
     loses_what_is_taken = False
-    # Whether its client library can be used in a process that was forked while another thread used it.
+    # Whether its client library works in a process forked while another thread used it.
     forks_amid_writes = True
-    # Whether what is recorded waits outside the database, from where it is brought there.
+    # Whether events are pending outside the database, and drained into it later.
     is_outside = False
-    # What a writer says to the server, and what a drain or an aggregation does, as patterns.
+    # Patterns of what a writer sends to the server, and of what a drain or an aggregation sends.
     writing = rb"INSERT INTO app_metrics_item"
     draining: bytes | None = rb"COMMIT"
 
@@ -90,24 +90,24 @@ class Destination:
 
     @classmethod
     def missing(cls) -> str | None:
-        """Return why this cannot be had here."""
+        """Return why this destination is unavailable on this machine."""
         running = [*ON_DEMAND, *(name for name in SERVERS if services.variable(name) in os.environ)]
         absent = [name for name in cls.needs if name in services.missing or name not in running]
         return ", ".join(f"{name}: {services.missing.get(name, 'no server was started')}" for name in absent) or None
 
     def database(self, directory: Path) -> dict[str, Any]:
-        """Return the entry of Django's DATABASES; its name is to be the directory's. Mandatory."""
+        """Return the entry for Django's DATABASES; name it after the directory. Mandatory."""
         raise NotImplementedError
 
     def settings(self, directory: Path) -> dict[str, Any]:
         return SETTINGS
 
     def socket(self) -> Address:
-        """Return the path of the server's socket, or its host and port. Mandatory where there is a server."""
+        """Return the path of the server's socket, or its host and port. Mandatory if there is a server."""
         raise NotImplementedError
 
     def through(self, port: int) -> dict[str, Any]:
-        """Return how a process differs that reaches the server through a port. Mandatory where there is a server."""
+        """Return overrides for a process that reaches the server through this port. Mandatory if there is a server."""
         raise NotImplementedError
 
 
@@ -148,7 +148,7 @@ class PostgreSQL(Destination):
         return {"database": {"HOST": ADDRESS, "PORT": str(port)}}
 
 
-# Of MariaDB's client.
+# For MariaDB's client.
 OPTIONS = {"charset": "utf8mb4", "connect_timeout": 1}
 
 
@@ -174,7 +174,7 @@ class MariaDB(Destination):
 
 
 class Redis(PostgreSQL):
-    """Batches go to Redis, and from there to PostgreSQL; the faults happen to Redis."""
+    """Batches go to Redis, and are drained into PostgreSQL; the faults strike Redis."""
 
     name = "redis"
     needs = ("postgresql", "redis")
@@ -200,7 +200,7 @@ class Redis(PostgreSQL):
 
 
 class CeleryOverRedis(Redis):
-    """Batches are messages at Redis, which workers write to PostgreSQL."""
+    """Batches are messages in Redis, which workers write to PostgreSQL."""
 
     name = "celery, Redis"
     has_workers = recognises_what_was_counted = loses_what_is_taken = True
@@ -225,7 +225,7 @@ class CeleryOverRedis(Redis):
 
     @staticmethod
     def _number() -> int:
-        """Return the number of a database that no other process of a test run uses."""
+        """Return the number of a database that no other process of this test run uses."""
         return 4 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
 
 
@@ -252,16 +252,16 @@ class CeleryOverRabbitMQ(CeleryOverRedis):
 
 
 class Spooled(PostgreSQL):
-    """What is recorded is all spooled, and comes to the database by an aggregation.
+    """Every batch is spooled, and an aggregation replays the spool into the database.
 
-    Only where the way to the database fails, by a fault, is what is recorded offered to it.
+    Batches are offered to the database only when a network fault makes it fail.
     """
 
     name = "db with a spool"
     has_spool = True
     writes_in_transaction = False
     recognises_what_was_counted = True
-    # An aggregation that loses the connection while it replays goes on with the items there are.
+    # An aggregation that loses its connection during the replay goes on with the items already written.
     recognises_what_waits = False
 
     def settings(self, directory: Path) -> dict[str, Any]:
@@ -273,7 +273,7 @@ class Spooled(PostgreSQL):
 
 class Buffered(PostgreSQL):
     name = "db with a buffer"
-    # What it merges until the page has it flushed.
+    # The most batches merged in memory before the page flushes them.
     batches_in_flight = 10
     excepted = {**FROZEN, **dict.fromkeys([*AGGREGATING, "delivered twice"], "as without a buffer")}
 
@@ -286,7 +286,7 @@ DESTINATIONS = (Sqlite, PostgreSQL, MariaDB, Redis, CeleryOverRedis, CeleryOverR
 
 @contextmanager
 def make_site(destination: Destination, *under: str, disk: Path | None = None) -> Iterator[Site]:
-    """Yield a site with an empty database; files are on a disk, where it is given, that a command mounts."""
+    """Yield a site with an empty database; keep its files on `disk`, if given, which the command `under` mounts."""
     with tempfile.TemporaryDirectory(prefix="faults_") as directory:
         home = Path(directory)
         with Site(home, destination.database(disk or home), destination.settings(disk or home), *under) as site:

@@ -1,7 +1,7 @@
-"""What a writer knows of its batches, line by line, and what follows for the totals.
+"""A writer's journal of its batches, and what it implies for the totals.
 
-A line is written before the next thing is done, so that it is there whenever the writer is killed. A batch goes by the
-name of a slug that nothing else is recorded under.
+Each line is written before the next action, so that it survives a kill at any time. A batch is identified by a slug
+that is used only in that batch.
 """
 
 import json
@@ -12,15 +12,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-# Seconds that processes go on trying to bring home what waits.
+# Seconds for which processes keep trying to drain everything.
 PATIENCE = 60
 
 BEGUN, FAILED, ACKNOWLEDGED, ROLLED_BACK = "begun", "failed", "acknowledged", "rolled back"
 
-# A slug and the value of its label `event`, None without one.
+# A slug and the value of its label `event`, or None.
 Event = tuple[str, str | None]
 
-# Metrics that all writers add to, so that aggregators meet in the same totals.
+# Metrics that all writers record, so that aggregators update the same totals.
 SHARED = [f"shared-{number}" for number in range(50)]
 SHARED_PER_BATCH = 5
 UNIQUE_PER_BATCH = 3
@@ -28,13 +28,13 @@ EVENTS_PER_BATCH = SHARED_PER_BATCH + UNIQUE_PER_BATCH
 
 
 def make_events(batch: str, random: Random) -> list[Event]:
-    """Return what a batch consists of: events that are known by their labels, and some of shared metrics."""
+    """Return the events of a batch: some identified by their label, and some of shared metrics."""
     unique = [(batch, str(event)) for event in range(UNIQUE_PER_BATCH)]
     return [*unique, *((slug, None) for slug in random.sample(SHARED, SHARED_PER_BATCH))]
 
 
 class Journal:
-    """Note in a file what becomes of the batches of one process."""
+    """Log to a file what happens to the batches of one process."""
 
     def __init__(self, path: str | Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -45,16 +45,16 @@ class Journal:
         self._note(BEGUN, batch, list(events))
 
     def fail(self, batches: Iterable[str]) -> None:
-        """Note an attempt that failed; whether it did before or after it was committed, nobody knows."""
+        """Note a failed attempt; it may have failed before or after the commit."""
         for batch in batches:
             self._note(FAILED, batch)
 
     def roll_back(self) -> None:
-        """Note that nothing of what was begun since the last acknowledgement may be counted."""
+        """Note that nothing begun since the last acknowledgement may be counted."""
         self._end(ROLLED_BACK)
 
     def acknowledge(self) -> None:
-        """Note that all that was begun is where it is counted from, sooner or later."""
+        """Note that everything begun so far must be counted eventually."""
         self._end(ACKNOWLEDGED)
 
     def _end(self, what: str) -> None:
@@ -63,17 +63,17 @@ class Journal:
         self._begun.clear()
 
     def _note(self, *line: Any) -> None:
-        os.write(self._file, json.dumps(line).encode() + b"\n")  # in one piece, whoever else appends
+        os.write(self._file, json.dumps(line).encode() + b"\n")  # one write call, so that concurrent lines do not mix
 
 
 def note_failure(path: str | Path) -> None:
-    """Note that something failed that belongs to a journal."""
+    """Note a failure in the failure file of a journal."""
     with failures_of(path).open("ab", buffering=0) as file:
         file.write(b".")
 
 
 def failures(path: str | Path) -> int:
-    """Return how often something failed that belongs to a journal."""
+    """Return the number of failures noted for a journal."""
     noted = failures_of(path)
     return noted.stat().st_size if noted.exists() else 0
 
@@ -83,10 +83,10 @@ def failures_of(path: str | Path) -> Path:
 
 
 class Account:
-    """How often each event was acknowledged, and how often more it may have been counted.
+    """How often each event was acknowledged, and how many more times it may have been counted.
 
-    A strict one takes it that a batch is recognised when it comes again: then only what was begun and never
-    acknowledged is undecided, once.
+    A strict account assumes that a batch written again is recognised: only events that were begun and never
+    acknowledged are undecided, once each.
     """
 
     def __init__(self, *, strict: bool = True) -> None:
@@ -96,7 +96,7 @@ class Account:
 
     def read(self, path: Path) -> None:
         """Add the journal of a process that has ended."""
-        if not path.exists():  # it was killed before it began
+        if not path.exists():  # killed before it began
             return
         events: dict[str, list[Event]] = {}
         told: dict[str, Counter[str]] = {}

@@ -1,4 +1,4 @@
-"""Faults of the machine: its disk, its memory, its clock, its processes."""
+"""Faults of the machine: disk, memory, clock and processes."""
 
 import os
 import subprocess
@@ -15,22 +15,22 @@ from tests.soak.faults.journal import Account
 
 FORKS = 20
 MAX_GROWTH = 60  # MiB
-# APP_METRICS_MAX_LABEL_SETS, and the one that the others fold into.
+# APP_METRICS_MAX_LABEL_SETS plus the label set that excess ones fold into.
 MOST_LABEL_SETS = 1001
 DISK = "4M"
 
 
 def disk_full(cell: Cell) -> Verdict:
-    """Fill the disk that the database is on, and free it."""
+    """Fill the disk that holds the database, then free it."""
     with small_disk(cell) as (small, directory):
         small.tally["batches"] += small.write("write_on_full_disk", directory=directory).result()
         return small.verdict(strict=True)
 
 
 def spool_full(cell: Cell) -> Verdict:
-    """Fill the disk that the spool is on while the database refuses; what finds no room is kept in memory."""
+    """Fill the disk that holds the spool while the database refuses; what does not fit stays in memory."""
     with small_disk(cell) as (small, directory):
-        # It refuses by itself, and no longer than the disk is full.
+        # The process itself refuses, and only while the disk is full.
         itself = {"options": {"FAULTS_REFUSING": False}}
         small.tally["batches"] += small.write("spool_on_full_disk", itself, directory=directory).result()
         return small.verdict(strict=True)
@@ -38,7 +38,7 @@ def spool_full(cell: Cell) -> Verdict:
 
 @contextmanager
 def small_disk(cell: Cell) -> Iterator[tuple[Cell, str]]:
-    """Yield a cell whose files are on a small disk, and where that is; nobody but its processes sees it."""
+    """Yield a cell whose files are on a small disk, and its path; only the cell's processes see the mount."""
     require_mount()
     with tempfile.TemporaryDirectory(prefix="app-metrics-disk-") as directory:
         mount = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size={DISK} tmpfs "$0" && exec "$@"', directory)
@@ -59,7 +59,7 @@ def require_mount() -> None:
 
 
 def forked_with_locks_held(cell: Cell) -> Verdict:
-    """Fork again and again while threads record and hold locks; the children record too."""
+    """Fork repeatedly while threads record and hold locks; the children record too."""
     journals = [cell.journal() for _ in range(FORKS)]
     threads = [cell.journal() for _ in range(2 if cell.destination.forks_amid_writes else 0)]
     cell.start("fork_with_locks_held", journals=journals, journals_of_threads=threads, seed=cell.seed()).result()
@@ -68,7 +68,7 @@ def forked_with_locks_held(cell: Cell) -> Verdict:
 
 
 def clock_set_back(cell: Cell) -> Verdict:
-    """Set the clock back and forth by up to two days, amid and between batches."""
+    """Move the clock back and forth by up to two days, within and between batches."""
     aggregator = cell.aggregate()
     cell.tally["batches"] += cell.write("write_with_jumping_clock", batches=100).result()
     cell.kill(aggregator)
@@ -76,7 +76,7 @@ def clock_set_back(cell: Cell) -> Verdict:
 
 
 def many_labels(cell: Cell) -> Verdict:
-    """Record so many label sets under one slug that memory and totals must be bounded."""
+    """Record enough label sets under one slug to need a bound on memory and totals."""
     amount = 1_000_000 if cell.is_long else 20_000
     grown = cell.start("record_labels", amount=amount).result()
     cell.tally["label sets"] += amount

@@ -1,4 +1,4 @@
-"""All faults and all destinations, and how one meets the other."""
+"""All faults and all destinations, and which combinations apply."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def needs_spool(destination: type[Destination]) -> str:
 
 
 class Fault(NamedTuple):
-    """What happens, and a function that says why it cannot happen to a destination, where it cannot."""
+    """What a fault does, and a function that returns why it cannot strike a destination, if so."""
 
     happen: Callable[[Cell], Verdict]
     why_not: Callable[[type[Destination]], str] = lambda destination: ""
@@ -66,13 +66,13 @@ FAULTS = {
 
 
 def why_not(name: str, destination: type[Destination]) -> str:
-    """Return why a fault does not happen to a destination; nothing where it does."""
+    """Return why a fault does not apply to a destination; empty if it does."""
     return destination.excepted.get(name) or FAULTS[name].why_not(destination)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a cell: its verdict, or what was impossible, or what went wrong; and what was done."""
+    """The result of a cell: its verdict, or what was impossible, or what went wrong; and a tally."""
 
     seed: int
     tally: Counter[str]
@@ -90,7 +90,7 @@ class Result:
 
 
 def cells() -> Iterator[tuple[str, type[Destination]]]:
-    """Yield each fault with each destination that it can happen to."""
+    """Yield each fault with each destination that it applies to."""
     for destination in DESTINATIONS:
         for name in FAULTS:
             if not why_not(name, destination):
@@ -98,7 +98,7 @@ def cells() -> Iterator[tuple[str, type[Destination]]]:
 
 
 def meet(fault: str, destination: Destination, site: Site, *, seconds: float, seed: int) -> Result:
-    """Let a fault happen to a destination; never raises an Exception."""
+    """Inject a fault at a destination; never raises an Exception."""
     tally: Counter[str] = Counter()
     try:
         with Cell(destination, site, seconds, seed, tally) as cell:

@@ -1,4 +1,4 @@
-"""Faults of the way to a server."""
+"""Faults of the network."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from tests.soak.faults.checker import Verdict
 from tests.soak.faults.journal import PATIENCE, failures
 from tests.soak.faults.proxy import Proxy
 
-# What a writer is given to do; a slow machine takes longer over it, and loses as many replies.
+# How many batches a writer writes; a slow machine takes longer, but loses as many replies.
 BATCHES_PER_SECOND = 100
-# Failures after which a destination is left alone. Here there are no settings that app_metrics could be imported by.
+# Failures that open the circuit breaker. This process has no settings, so it cannot import app_metrics.
 FAILURES = 3
 
 
@@ -21,24 +21,24 @@ def refused(cell: Cell) -> Verdict:
 
 
 def silent(cell: Cell) -> Verdict:
-    """Accept connections and answer nothing for a while."""
+    """Accept connections, and answer nothing for a while."""
     return outage(cell, Proxy.be_silent)
 
 
 def unroutable(cell: Cell) -> Verdict:
-    """Leave attempts to connect without an answer for a while."""
+    """Drop connection attempts for a while."""
     return outage(cell, Proxy.vanish)
 
 
 def frozen(cell: Cell) -> Verdict:
-    """Pass nothing on for a while, in the middle of connections."""
+    """Forward nothing on open connections for a while."""
     return outage(cell, Proxy.freeze)
 
 
 def outage(cell: Cell, happen: Callable[[Proxy], None]) -> Verdict:
-    """Let something happen to writers and to an aggregator, and pass; then what was kept is written.
+    """Run writers and an aggregator through an outage; afterwards the retry queue is written.
 
-    It lasts until each writer leaves the destination alone, so that some of what is kept was never offered.
+    The outage lasts until every writer's circuit breaker is open, so that some batches were never tried.
     """
     with cell.proxy() as (proxy, way):
         writing = [cell.write(overrides=way, seconds=cell.seconds, through=FAILURES) for _ in range(2)]
@@ -55,12 +55,12 @@ def outage(cell: Cell, happen: Callable[[Proxy], None]) -> Verdict:
 
 
 def write_some(cell: Cell) -> None:
-    """Write what is to be brought to the database, to where it is brought from."""
+    """Write batches that are then pending outside the database."""
     cell.tally["batches"] += cell.write(overrides=patient({}), batches=20, pause=0).result()
 
 
 def database_away(cell: Cell) -> Verdict:
-    """Refuse connections to the database, answer none, and pass nothing on, while something is brought there."""
+    """Refuse database connections, leave some without an answer, and freeze others, during a drain."""
     journal = str(cell.directory / "bringing")
     with cell.database_proxy() as (proxy, way):
         bringing = cell.bring(way, journal)
@@ -68,10 +68,10 @@ def database_away(cell: Cell) -> Verdict:
             write_some(cell)
             failed = failures(journal)
             happen()
-            if happen == proxy.freeze:  # fails nothing, as PostgreSQL's client waits
+            if happen == proxy.freeze:  # no failure: PostgreSQL's client waits
                 cell.sleep(0.3)
             else:
-                # Workers may have brought the others already.
+                # Workers may already have written the others.
                 write_some(cell)
                 wait_until(lambda: failures(journal) > failed, "nothing failed that brings")  # noqa: B023 - done here
             proxy.forward()
@@ -81,7 +81,7 @@ def database_away(cell: Cell) -> Verdict:
 
 
 def database_reply_lost(cell: Cell) -> Verdict:
-    """Lose the database's replies to commits of what is brought there, and aggregate it before it is brought again."""
+    """Lose the database's replies to the commits of a drain, and aggregate before the drain is tried again."""
     write_some(cell)
     with cell.database_proxy() as (proxy, way):
         proxy.lose_replies(rb"COMMIT", every=1, most=4)
@@ -103,9 +103,9 @@ def wait_until(holds: Callable[[], bool], otherwise: str) -> None:
 
 
 def reply_lost(cell: Cell) -> Verdict:
-    """Lose replies to writers, and then to an aggregator, so that nothing is aggregated between two writes of a batch.
+    """Lose replies to writers, then to an aggregator, so that no batch is aggregated between its two writes.
 
-    It is recognised the second time, with a ledger or without.
+    The second write is recognised, with or without a ledger.
     """
     with cell.proxy() as (proxy, way):
         lose_replies_to_writer(cell, proxy, way, batches=50)
@@ -117,7 +117,7 @@ def reply_lost(cell: Cell) -> Verdict:
 
 
 def reply_lost_and_aggregated(cell: Cell) -> Verdict:
-    """Lose replies to a writer, while what it wrote is aggregated before it comes again."""
+    """Lose replies to a writer, and aggregate each batch before it is written again."""
     with cell.proxy() as (proxy, way):
         aggregator = cell.aggregate()
         lose_replies_to_writer(cell, proxy, way, batches=round(BATCHES_PER_SECOND * cell.seconds))

@@ -1,8 +1,8 @@
-"""Fork the processes of a site, ready to run: `python -m tests.soak.faults.nursery SOCKET`.
+"""Fork a site's processes on demand: `python -m tests.soak.faults.nursery SOCKET`.
 
-A fresh start takes a second, a fork ten milliseconds. Each connection to the socket is a process of its own: it reads
-one line of JSON, `{"role": name, "arguments": {…}, "overrides": {…}}`, answers with its process id, runs that function
-of `tests.soak.faults.roles`, and answers with what it returned. When standard input closes, all of them are killed.
+A fresh start takes a second, a fork ten milliseconds. Each connection to the socket starts one process: it reads one
+line of JSON, `{"role": name, "arguments": {…}, "overrides": {…}}`, answers with its process id, runs that function of
+`tests.soak.faults.roles`, and answers with the return value. When standard input closes, all processes are killed.
 """
 
 import json
@@ -44,7 +44,7 @@ class Nursery(ForkingMixIn, UnixStreamServer):
 
 
 def override(database, options):
-    """Let this process differ from its site; nothing has connected yet."""
+    """Override settings of this process; call it before anything connects."""
     connections.settings["default"].update(database)
     for name, value in options.items():
         setattr(settings, name, value)
@@ -54,15 +54,15 @@ def override(database, options):
 
 
 def main(path):
-    # As a project does, whose Celery app is there when Django gets ready.
+    # As in a project, whose Celery app exists once Django is ready.
     working.make_app_of_site()
     django.setup()
-    # Here, rather than in every child.
+    # Import once here instead of in every child.
     import tests.soak.faults.roles  # noqa: F401
 
     with Nursery(path, Role) as nursery:
         print("ready", flush=True)
-        # Nobody reads on, and once the pipe is full a worker would wait for ever to print its banner.
+        # This pipe is not read any further: once it is full, printing its banner would block a worker forever.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         while select.select([nursery, sys.stdin], [], [])[0] == [nursery]:
             nursery.handle_request()

@@ -1,4 +1,4 @@
-"""A TCP proxy before a server's socket that fails in the ways networks and servers do."""
+"""A TCP proxy in front of a server's socket that fails as networks and servers do."""
 
 import re
 import socket
@@ -12,7 +12,7 @@ ADDRESS = "127.0.0.1"
 
 
 class Proxy:
-    """Forward what arrives on a port of this machine until told otherwise, and again after `forward`.
+    """Forward what arrives on a local port, until told otherwise; `forward` resumes.
 
     Each connection has one thread per direction. All methods may be called while connections are open.
     """
@@ -27,7 +27,7 @@ class Proxy:
         self._fillers: list[socket.socket] = []
         self._listener: socket.socket | None = None
         self._accepting: threading.Thread | None = None
-        # Bound and not listening: it refuses connections, and nobody else gets the port meanwhile.
+        # Bound but not listening: it refuses connections, and keeps the port reserved.
         self._reserve = _bound(0)
         self.port: int = self._reserve.getsockname()[1]
         self.forward()
@@ -43,7 +43,7 @@ class Proxy:
         return self._losing.lost if self._losing else 0
 
     def forward(self) -> None:
-        """Let everything through; what was sent through a frozen connection arrives now."""
+        """Forward everything, including what was held back while frozen."""
         self._losing, self._silent = None, False
         self._stop_listening()
         self._listener = _bound(self.port)
@@ -53,20 +53,20 @@ class Proxy:
         self._flowing.set()
 
     def refuse(self) -> None:
-        """Break what is connected, and refuse connections."""
+        """Break open connections, and refuse new ones."""
         self._stop_listening()
         self._break()
 
     def be_silent(self) -> None:
-        """Break what is connected; accept connections, and never answer."""
+        """Break open connections; accept new ones and never answer."""
         self._silent = True
         self._break()
 
     def vanish(self) -> None:
-        """Break what is connected; leave attempts to connect without an answer, as an unroutable address does."""
+        """Break open connections; drop connection attempts, as an unroutable address does."""
         self._stop_listening()
         self._listener = _bound(self.port)
-        self._listener.listen(0)  # with this queue full, the kernel drops what else would connect
+        self._listener.listen(0)  # once this queue is full, the kernel drops further connection attempts
         for _ in range(3):
             filler = socket.socket()
             filler.setblocking(False)
@@ -75,11 +75,11 @@ class Proxy:
         self._break()
 
     def freeze(self) -> None:
-        """Pass nothing on, in connections that there are and in new ones, and break none."""
+        """Forward nothing on open and new connections, and break none."""
         self._flowing.clear()
 
     def lose_replies(self, statement: bytes, *, every: int, most: int) -> None:
-        """Break the connection instead of passing on a reply, to every n-th statement that matches a pattern."""
+        """Break the connection instead of forwarding the reply to every n-th statement that matches a pattern."""
         self._losing = _Losing(re.compile(statement), every, most)
 
     def close(self) -> None:
@@ -91,11 +91,11 @@ class Proxy:
     def _stop_listening(self) -> None:
         if self._listener is not None:
             with suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
             self._listener.close()
             self._listener = None
         if self._accepting is not None:
-            self._accepting.join()  # what it took is among the links
+            self._accepting.join()  # connections it accepted are then among the links
             self._accepting = None
         while self._fillers:
             self._fillers.pop().close()
@@ -148,7 +148,7 @@ class Proxy:
 
 
 class _Losing:
-    """Which statements' replies get lost, how many at most, and how many did."""
+    """Which statements lose their reply, how many at most, and how many did."""
 
     def __init__(self, statement: re.Pattern[bytes], every: int, most: int) -> None:
         self._statement = statement
@@ -173,7 +173,7 @@ class _Link:
     def close(self) -> None:
         for end in (self.client, self.server):
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)  # wakes the threads that read
+                end.shutdown(socket.SHUT_RDWR)  # wakes the reading threads
             end.close()
 
 

@@ -1,4 +1,4 @@
-"""What the processes of a site do: each of these functions, and of those imported, is the life of one process."""
+"""What a site's processes do: each process runs one of these functions, or of the imported ones."""
 
 import os
 import random
@@ -32,14 +32,14 @@ from tests.soak.faults.writing import write, write_again, write_late, write_twic
 
 
 def create():
-    """Make the site's database, with its tables and nothing in them."""
+    """Create the site's database with empty tables."""
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     if spool_dir():
         spool_dir().mkdir()
 
 
 def empty():
-    """Delete all that was recorded."""
+    """Delete everything recorded."""
     if (redis := redis_client()) is not None:
         for key in redis.scan_iter(f"{settings.APP_METRICS_REDIS_PREFIX}:*"):
             redis.delete(key)
@@ -55,7 +55,7 @@ def empty():
 
 
 def redis_client():
-    """Return a client of the site's Redis, if that is where it records."""
+    """Return a client of the site's Redis, or None if it does not record to Redis."""
     if settings.APP_METRICS_BACKEND != "app_metrics.backends.redis":
         return None
     from redis import Redis
@@ -64,7 +64,7 @@ def redis_client():
 
 
 def poison(seed, amount):
-    """Put rows that no total can take among the others, and return how many."""
+    """Insert invalid items among the others, and return their number."""
     random.seed(seed)
     for _ in range(amount):
         column, value = random.choice(list(POISON.items()))
@@ -74,7 +74,7 @@ def poison(seed, amount):
 
 
 def poison_redis(amount):
-    """Put fields that are no summaries into a bucket in Redis, while nothing is drained; return how many."""
+    """Insert fields that are no summaries into a Redis bucket while no drain runs; return their number."""
     if (redis := redis_client()) is None:
         return 0
     shard, deadline = f"{settings.APP_METRICS_REDIS_PREFIX}:{{0}}", time.monotonic() + PATIENCE
@@ -101,7 +101,7 @@ def serve(path, journal, workers):
 
 
 def crash(journal, seed, at):
-    """Write a batch and aggregate, but be killed at a step of that; return the number of steps it took."""
+    """Write a batch and aggregate, but get killed at one of the steps; return the number of steps."""
     write(journal, seed, batches=1, pause=0)
     trap = Trap(at)
     trap.set()
@@ -110,7 +110,7 @@ def crash(journal, seed, at):
 
 
 def read_totals():
-    """Return how often each slug and event was counted, by period, as rows; and how many items were set aside."""
+    """Return how often each slug and event was counted, as rows by period, and the number of quarantined items."""
     rows = (
         Total.objects.exclude(metric__slug=DROPPED_SLUG)
         .values_list("period", "metric__slug", "labels")

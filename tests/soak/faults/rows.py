@@ -1,11 +1,11 @@
-"""Faults of what is delivered: twice, or what no total can take."""
+"""Faults of the delivered data: batches that arrive twice, and invalid items."""
 
 from tests.soak.faults.cell import Cell
 from tests.soak.faults.checker import Verdict
 
 
 def delivered_twice(cell: Cell) -> Verdict:
-    """Write each batch twice before it is aggregated; and once more after, where it is recognised then, too."""
+    """Write each batch twice before it is aggregated; and again afterwards, if the destination recognises it then."""
     cell.tally["batches"] += cell.write("write_twice", batches=20).result()
     if cell.destination.recognises_what_was_counted:
         workers = [cell.start("work")] if cell.destination.has_workers else []
@@ -16,7 +16,7 @@ def delivered_twice(cell: Cell) -> Verdict:
 
 
 def poisoned(cell: Cell) -> Verdict:
-    """Have rows among the good ones that no total can take."""
+    """Mix in items that no total can hold."""
     writer = cell.write(batches=20)
     poison = cell.start("poison", seed=cell.seed(), amount=10).result()
     cell.tally["batches"] += writer.result()

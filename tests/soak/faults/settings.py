@@ -1,4 +1,4 @@
-"""The test site on the database and with the settings that `APP_METRICS_FAULTS_SITE` names, as JSON."""
+"""The test site with the database and settings that the variable `APP_METRICS_FAULTS_SITE` holds as JSON."""
 
 import json
 import os

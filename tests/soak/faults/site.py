@@ -1,4 +1,4 @@
-"""A site with a database and settings of its own, and its processes, as the harness sees them."""
+"""A site with its own database and settings, and its processes, as seen by the harness."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from tests.support.paths import ROOT
 
-# Seconds that any process of a short cell may take on a loaded machine.
+# Seconds that a process of a short cell may take on a loaded machine.
 PATIENCE = 120
 
 
@@ -38,7 +38,7 @@ class Process:
         self.pid: int = json.loads(self._answers.readline())
 
     def result(self) -> Any:
-        """Wait for the end, and return what the function did. Raises Killed, Failed or TimeoutError."""
+        """Wait for the end, and return the function's result. Raises Killed, Failed or TimeoutError."""
         try:
             line = self._answers.readline()
         except TimeoutError:
@@ -53,7 +53,7 @@ class Process:
         return answer["result"]
 
     def kill(self) -> bool:
-        """Kill it with SIGKILL; tell whether it was still running. Raises Failed if it had ended by an error."""
+        """Kill it with SIGKILL; return whether it was still running. Raises Failed if it had ended with an error."""
         self.end()
         try:
             self.result()
@@ -62,17 +62,17 @@ class Process:
         return False
 
     def end(self) -> None:
-        """See to it that it does not run, whatever became of it."""
+        """Make sure that it is not running."""
         if not self._answers.closed:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
 
 class Site:
-    """The nursery of a site's processes; it ends with this process, and all of them with it."""
+    """The nursery of a site's processes; all of them end with this process."""
 
     def __init__(self, directory: Path, database: Mapping[str, Any], settings: Mapping[str, Any], *under: str) -> None:
-        """`under` is a command that runs the nursery's command, such as one that gives it a file system of its own."""
+        """Run the nursery under the command `under`, such as one that gives it its own file system."""
         self._path = str(directory / "nursery")
         self.directory = directory
         with (directory / "stderr").open("w") as errors:

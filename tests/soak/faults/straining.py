@@ -1,4 +1,4 @@
-"""Processes that record while something is wrong with their machine: its disk, locks, clock or memory."""
+"""Processes that record while the machine's disk, locks, clock or memory misbehave."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def write_on_full_disk(journal, seed, directory):
     for number in range(10):
         writer.write(number)
     fill_disk(ballast)
-    # What fits into the pages that the database has already is still written.
+    # The database still has free space in its allocated pages.
     for number in range(10, 10_000):
         writer.write(number)
         if get_backend().kept:
@@ -41,7 +41,7 @@ def write_on_full_disk(journal, seed, directory):
 
 
 def spool_on_full_disk(journal, seed, directory):
-    """Write batches that the database refuses, to a spool whose disk gets full; return how many were written."""
+    """Write batches that the database refuses to a spool whose disk fills up; return how many were written."""
     writer, ballast, backend = Writer(journal, seed), Path(directory, "ballast"), get_backend().backend
     original = backend.write
     handle_batches(refuse)
@@ -65,7 +65,7 @@ def fill_disk(ballast):
 
 
 def fork_with_locks_held(journals, journals_of_threads, seed):
-    """Let one thread hold a lock and others write, and fork meanwhile once per journal."""
+    """Fork once per journal while one thread holds a lock and others write."""
     ending, beginning = threading.Event(), threading.Barrier(2 + len(journals_of_threads))
     threads = [
         threading.Thread(target=hold_lock, args=[beginning, ending]),
@@ -73,7 +73,7 @@ def fork_with_locks_held(journals, journals_of_threads, seed):
     ]
     for thread in threads:
         thread.start()
-    # All is imported that writing needs: Python's own locks of modules do not survive a fork amid an import.
+    # Writing must need no further imports: a fork during an import leaves Python's module locks held.
     beginning.wait(PATIENCE)
     try:
         for journal in journals:
@@ -106,7 +106,7 @@ def write_until(beginning, ending, journal, seed):
 
 
 def fork_writer(journal, seed):
-    """Fork a process that writes a batch; it is killed where it hangs."""
+    """Fork a process that writes a batch; kill it if it hangs."""
     pid = os.fork()
     if pid:
         if os.waitpid(pid, 0)[1]:
@@ -124,7 +124,7 @@ def fork_writer(journal, seed):
 
 
 def write_with_jumping_clock(journal, seed, batches):
-    """Write batches while the clock of this process is set back and forth by up to two days."""
+    """Write batches while this process's clock jumps back and forth by up to two days."""
     writer = Writer(journal, seed)
     offset = [0]
     real, real_ns = time.time, time.time_ns
@@ -139,14 +139,14 @@ def write_with_jumping_clock(journal, seed, batches):
 
 
 def record_labels(amount):
-    """Record a metric under so many label sets in twenty scopes; return by how many MiB memory grew."""
+    """Record a metric with this many label sets in twenty scopes; return by how many MiB memory grew."""
     before, scope = None, amount // 20
     for first in range(0, amount, scope):
         with collect():
             for number in range(first, first + scope):
                 metric("labels", labels={"event": f"value-{number}"})
         if before is None:
-            before = peak()  # all is loaded that a scope needs
+            before = peak()  # everything a scope needs is loaded by now
     flush()
     aggregate()
     return peak() - before

@@ -1,4 +1,4 @@
-"""The checker sees one event that is lost, and one that is counted twice."""
+"""The checker detects a single lost event, and a single event counted twice."""
 
 from collections import Counter
 

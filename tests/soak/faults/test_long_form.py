@@ -1,4 +1,4 @@
-"""The long form says what must not be, and how to have it again."""
+"""The long form reports each violation, and how to reproduce it."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def test_a_run_without_a_violation_succeeds(capsys):
 
 
 def test_it_can_be_called():
-    """By itself it has no settings, nor may what it imports ask for some."""
+    """Run as a command it has no settings, so nothing it imports may read them."""
     subprocess.run(
         [sys.executable, "-m", "tests.soak.faults", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
     )

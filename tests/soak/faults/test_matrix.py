@@ -1,6 +1,7 @@
-"""Every fault on every destination, for a moment: `make faults` does the same for half an hour.
+"""Every fault at every destination, briefly; `make faults` runs the same for half an hour.
 
-APP_METRICS_FAULTS_SEED repeats what a failure names, and APP_METRICS_FAULTS_SECONDS has a cell last as long as there.
+APP_METRICS_FAULTS_SEED reproduces a failure, and APP_METRICS_FAULTS_SECONDS makes each cell last as long as it did
+there.
 """
 
 import os
@@ -18,7 +19,7 @@ SECONDS = float(os.environ.get("APP_METRICS_FAULTS_SECONDS", "1"))
 
 @pytest.fixture(scope="session")
 def sites():
-    """Return a function that returns a destination and a site that records to it, one for the whole session."""
+    """Return a function that returns a destination and a site that records to it; one site each per session."""
     made = {}
     with ExitStack() as stack:
 

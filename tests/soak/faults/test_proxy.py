@@ -1,4 +1,4 @@
-"""The proxy does to a connection what its methods say."""
+"""The proxy treats connections as its methods promise."""
 
 import socket
 import socketserver

@@ -1,4 +1,4 @@
-"""The processes of a site run for themselves."""
+"""A site's processes run independently."""
 
 import os
 
@@ -6,7 +6,7 @@ from tests.soak.faults.destinations import Sqlite, make_site
 
 
 def test_what_a_process_prints_goes_nowhere():
-    """Nobody reads it: once a pipe is full of what Celery's workers say of themselves, they would wait for ever."""
+    """Output that is not read would fill the pipe, and block Celery's workers forever."""
     with make_site(Sqlite({})) as site:
         process = site.start("aggregate_for", seconds=600, seed=0)
         assert os.readlink(f"/proc/{process.pid}/fd/1") == os.devnull

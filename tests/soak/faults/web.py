@@ -1,4 +1,4 @@
-"""A page that records a batch and answers with the process id of its worker, and gunicorn to serve it."""
+"""A page that records a batch and answers with its worker's process id, served by gunicorn."""
 
 import os
 import time
@@ -16,9 +16,9 @@ from tests.soak.faults.journal import Journal, make_events
 from tests.soak.faults.writing import settle
 
 JOURNAL = "faults.journal"
-# Seconds between an answer and its batch, lest a kill never falls between the two.
+# Seconds between an answer and its batch, so that some kills strike between the two.
 LINGERING = 0.004
-# Of this worker: the page is loaded when it was forked.
+# One per worker, as the page is loaded after the fork.
 random, batches = Random(), (f"{uuid4().hex}-{number}" for number in count())
 requests = count(1)
 
@@ -30,7 +30,7 @@ def page(request):
     for slug, event in events:
         metric(slug, labels={"event": event} if event else None)
     answer = str(os.getpid())
-    # With its length the visitor has the whole of it before the response is closed.
+    # With a length, the visitor has the whole answer before the response is closed.
     return HttpResponse(answer, headers={"Content-Length": len(answer)})
 
 
@@ -46,14 +46,14 @@ class Server(BaseApplication):
             "bind": f"unix:{socket}",
             "workers": workers,
             "loglevel": "critical",
-            "graceful_timeout": 3,  # a worker that just begins does not hear that it is to end
+            "graceful_timeout": 3,  # a worker that is just starting misses the signal to stop
             "control_socket_disable": True,
         }
         super().__init__()
 
     def load_config(self):
         for name, value in self._settings.items():
-            if name in self.cfg.settings:  # older gunicorns know fewer
+            if name in self.cfg.settings:  # older gunicorns know fewer settings
                 self.cfg.set(name, value)
 
     def load(self):
@@ -65,7 +65,7 @@ class Server(BaseApplication):
                 yield from response
             finally:
                 time.sleep(random.uniform(0, LINGERING))
-                response.close()  # which is when the batch is written
+                response.close()  # this writes the batch
                 settle(journal, next(requests))
 
         return application

@@ -1,4 +1,4 @@
-"""Celery workers, and what waits for them."""
+"""Celery workers, and the messages pending for them."""
 
 import os
 import time
@@ -23,11 +23,11 @@ WORKER = [
 
 
 def make_app_of_site():
-    """Let this process use the broker of its site, where there is one."""
+    """Make this process use the site's broker, if it has one."""
     if settings.FAULTS_BROKER:
         app = make_app(settings.FAULTS_BROKER, settings.FAULTS_QUEUE)
-        # Workers look for what comes again every half second, instead of every minute or two; one that is killed just
-        # then bars the others from it for a second, instead of for five minutes.
+        # Workers look for messages to redeliver every half second instead of every minute or two. A worker that is
+        # killed while looking blocks the others for a second instead of five minutes.
         often = {"unacked_restore_interval": 0.5, "unacked_restore_throttle": 1, "unacked_mutex_expire": 1}
         app.conf.broker_transport_options = {**app.conf.broker_transport_options, **often}
         app.set_default()
@@ -35,9 +35,9 @@ def make_app_of_site():
 
 
 def work(at=0, journal=None):
-    """Be a Celery worker until a kill; given a step, be killed at that of a task, or end after a task in order.
+    """Run a Celery worker until it is killed. With `at`, get killed at that step of a task, or end after one task.
 
-    Return the number of steps of the task. Tasks that are to be tried again are noted as failures.
+    Return the number of steps of the task. With `journal`, note each retried task as a failure.
     """
     from celery import signals
     from celery.worker import state
@@ -49,24 +49,24 @@ def work(at=0, journal=None):
     if journal:
         signals.task_retry.connect(lambda **told: note_failure(journal), weak=False)
     with suppress(SystemExit):
-        # What is killed at a step is one process that works itself.
+        # To be killed at a step, the worker must run the task in its own process.
         pool = "--pool=solo" if at else "--pool=prefork"
         current_app.worker_main([*WORKER, pool, f"--hostname={os.getpid()}@%h"])
     return trap.steps
 
 
 def count_messages():
-    """Return how many messages wait at the broker, or were taken and are not known to be done."""
+    """Return how many messages are pending at the broker or taken but not acknowledged."""
     with current_app.connection_for_read() as broker:
         channel = broker.default_channel
         if broker.transport.driver_type == "redis":
             return channel.client.llen(settings.FAULTS_QUEUE) + channel.client.hlen(channel.unacked_key)
-        # What was taken comes back as soon as the connection that took it breaks.
+        # Taken messages are requeued as soon as the connection that took them breaks.
         return channel.queue_declare(settings.FAULTS_QUEUE, durable=True, auto_delete=False).message_count
 
 
 def wait_for_a_worker():
-    """Return once no message waits at Redis, or a worker has taken one of them."""
+    """Wait until no message is pending in Redis, or a worker has taken one."""
     deadline = time.monotonic() + PATIENCE
     with current_app.connection_for_read() as broker:
         channel = broker.default_channel
@@ -77,7 +77,7 @@ def wait_for_a_worker():
 
 
 def wait_for_workers():
-    """Return once no message waits at the broker."""
+    """Wait until no message is pending at the broker."""
     deadline = time.monotonic() + PATIENCE
     while messages := count_messages():
         if time.monotonic() > deadline:

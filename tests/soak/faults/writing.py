@@ -1,4 +1,4 @@
-"""Processes that record, and keep a journal of it."""
+"""Processes that record, and keep a journal."""
 
 import logging
 import random
@@ -19,14 +19,14 @@ from tests.soak.faults.crash import Trap
 from tests.soak.faults.journal import PATIENCE, SHARED, Journal, failures, make_events, note_failure
 from tests.soak.workers import RolledBack, late_commit
 
-# Batches that a writer goes on for whose destination failed, as what it does then is to be seen.
+# Batches that a writer adds after an outage, to see how it recovers.
 AFTER_FAILURES = 20
 
 
 def write(journal, seed, seconds=None, batches=None, pause=0.005, through=0):
-    """Write batches for a time, or so many; then bring home what was kept. Return how many were written.
+    """Write batches for a time or a number of batches, then drain; return how many were written.
 
-    Go on after the time until as many writes have failed as are to be gone `through`, and for a while after.
+    After the time is over, continue until at least `through` writes have failed, and for a while longer.
     """
     writer, begun, more = Writer(journal, seed), time.monotonic(), AFTER_FAILURES if through else 0
     for number in count() if batches is None else range(batches):
@@ -65,7 +65,7 @@ class Writer:
         settle(self.journal, self.written)
 
     def finish(self):
-        """Write what was kept, as the next batch or the end of the process would."""
+        """Write the retry queue, as the next batch or the end of the process would."""
         deadline = time.monotonic() + PATIENCE
         flush()
         while get_backend().kept:
@@ -77,7 +77,7 @@ class Writer:
 
 
 class Failures(logging.Handler):
-    """Note each attempt to write or to publish a batch that failed."""
+    """Note each failed attempt to write or publish a batch."""
 
     def __init__(self, journal):
         super().__init__()
@@ -89,7 +89,7 @@ class Failures(logging.Handler):
 
 
 def settle(journal, number):
-    """Acknowledge what was written; where a buffer may hold it, after every tenth batch, when it was flushed."""
+    """Acknowledge what was written; with a buffer, flush and acknowledge only every tenth batch."""
     if flush_interval():
         if number % 10:
             return
@@ -108,7 +108,7 @@ def witness(journal):
         try:
             write(batch)
         except BaseException:
-            # What a buffer's thread sends on a connection of its own is not seen.
+            # What a buffer's thread sends on its own connection is not counted here.
             if sent.steps > steps or threading.get_ident() != watches:
                 journal.fail({key.slug for key in batch.summaries} - {*SHARED})
             raise
@@ -117,7 +117,7 @@ def witness(journal):
 
 
 def handle_batches(handle):
-    """Let a function be given each batch, and the backend's own way to write it."""
+    """Call a function with the backend's original write and each batch."""
     backend = get_backend().backend
     backend.write = partial(handle, backend.write)
 
@@ -127,7 +127,7 @@ def refuse(write, batch):
 
 
 def write_late(journal, seed, seconds):
-    """Commit batches late, and roll some back; return how many were committed."""
+    """Delay commits, and roll some back; return how many were committed."""
     random.seed(seed)
     journal = Journal(journal)
     written = 0
@@ -152,7 +152,7 @@ def write_twice(journal, seed, batches):
 
 
 def write_again(journal, seed, batches):
-    """Write batches, and each once more when all were counted, and aggregated away; return how many there were."""
+    """Write batches, and write each again after all were aggregated; return the number of batches."""
     retrying, batches_written = get_backend(), []
     once = retrying.write
     retrying.write = lambda batch: (batches_written.append(batch), once(batch))

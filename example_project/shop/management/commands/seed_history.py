@@ -58,7 +58,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Recorded {events:,} events of {days} days and the hours of today.")
 
     def progress(self, days: list[date]) -> Iterable[date]:
-        """Yield the days beside a bar on a terminal, or a line now and then elsewhere."""
+        """Yield the days; show a progress bar on a terminal, and occasional lines elsewhere."""
         if sys.stderr.isatty():
             try:
                 from tqdm import tqdm
@@ -88,7 +88,7 @@ def name_metrics() -> None:
 
 
 def record_day(day: date, progress: float, until: datetime) -> int:
-    """Record the events of one day before a moment as one batch, and return how many there were."""
+    """Record the events of a day up to `until` as one batch, and return their number."""
     events = 0
     with collect():
         for event in day_events(day, progress, timezone.get_default_timezone()):
