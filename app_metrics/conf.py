@@ -31,7 +31,7 @@ MAX_CHUNK_SIZE = 30_000
 class Setting(NamedTuple):
     """The default of a setting, the values it may have, and the hint of `manage.py check` for any other.
 
-    `is_valid` defaults to anything: the code that reads the setting has a check of its own.
+    By default `is_valid` accepts any value, because the code that reads the setting checks it.
     """
 
     default: Any
@@ -85,7 +85,7 @@ SETTINGS = {
     "STATSD_URL": Setting("udp://localhost:8125"),
     # The prefix of names in statsd, such as "mysite".
     "STATSD_PREFIX": Setting("", _is_prefix, 'Give letters, digits, "_", "-" and ".", such as "mysite", or "".'),
-    # Whether that server understands DogStatsD tags; labels are left out where it does not.
+    # Whether that server understands DogStatsD tags; labels are left out if it does not.
     "STATSD_TAGS": _switch(False),
     # The Redis of `app_metrics.backends.redis`: `rediss://` for TLS, user and password before the host.
     "REDIS_URL": Setting("redis://localhost:6379/0"),
@@ -119,7 +119,7 @@ SETTINGS = {
     "CELERY": _switch(False),
     # Label sets that a metric may have; any more are folded into one overflow series.
     "MAX_LABEL_SETS": _count(1000),
-    # Failed batches that a process keeps for the next try; beyond, the oldest is dropped.
+    # Failed batches that a process keeps for the next try; beyond that, the oldest is dropped.
     "RETRY_LIMIT": _count(100),
     # Seconds that a write over the network may take; after that, the batch is kept for the next try.
     "TIMEOUT": Setting(
@@ -135,7 +135,7 @@ SETTINGS = {
     ),
     # The directory where a process keeps failed batches for the next aggregation there; None keeps them in memory.
     "SPOOL_DIR": Setting(None),
-    # Items that one transaction of the aggregation takes at most.
+    # The maximum number of items per transaction of the aggregation.
     "CHUNK_SIZE": _count(30_000, MAX_CHUNK_SIZE),
     # Period → days after which `metrics_prune` deletes its totals; by default it deletes none.
     "RETENTION": Setting({}),
@@ -232,13 +232,13 @@ def timeout() -> float:
 
 @_cache
 def flush_interval() -> float:
-    """Return the seconds between two writes of merged batches; 0 where a process merges none."""
+    """Return the seconds between two writes of merged batches; 0 if batches are not merged."""
     return min(_seconds("FLUSH_INTERVAL"), MAX_FLUSH_INTERVAL)
 
 
 @_cache
 def spool_dir() -> Path | None:
-    """Return the directory of the spool; None where there is none."""
+    """Return the directory of the spool; None if there is no spool."""
     directory = settings.APP_METRICS_SPOOL_DIR
     return Path(directory) if directory and isinstance(directory, (str, PathLike)) else None
 
@@ -258,6 +258,6 @@ def _seconds(name: str) -> float:
 
 
 def _usable(name: str, is_usable: Callable[[Any], bool]) -> Any:
-    """Return a setting, or its default while the value is bad: `manage.py check` reports it, and nothing is lost."""
+    """Return a setting, or its default if the value is bad, so that nothing is lost; `manage.py check` reports it."""
     value = getattr(settings, f"APP_METRICS_{name}")
     return value if is_usable(value) else SETTINGS[name].default

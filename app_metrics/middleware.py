@@ -1,4 +1,4 @@
-"""One scope per request; its batch is written after the response body was passed to the server."""
+"""Open one scope per request, and write its batch after the response body was passed to the server."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator

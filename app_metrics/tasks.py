@@ -12,7 +12,7 @@ from .core.serialization import decode_batch
 from .storage.dialects.base import BAD_DATA
 from .storage.ledger import write_once
 
-# While the database is down, retries follow after 1, 2, 4, … seconds, up to this many, without end.
+# While the database is down, a write is retried after 1, 2, 4, … seconds, up to this pause, without end.
 LONGEST_PAUSE = 60
 
 
@@ -27,7 +27,7 @@ LONGEST_PAUSE = 60
     acks_on_failure_or_timeout=False,
 )
 def write_batch(task: Task, text: str) -> None:
-    """Write a batch to the item log, once however often it is delivered; drop a message that holds no batch."""
+    """Write a batch to the item log once, no matter how often it is delivered; drop a message without a batch."""
     try:
         write_once(decode_batch(text))
     except BAD_DATA as error:

@@ -52,7 +52,7 @@ def trends(
 ) -> dict[str, Trends]:
     """Return the trends of metrics by slug, over all label sets or the one given; one query.
 
-    `day` counts as today (default: today in the metrics time zone); of another day, all its hours have passed.
+    `day` counts as today (default: today in the metrics time zone); any other day counts as over.
     """
     metrics = list(metrics)
     moment = moment_of(day)

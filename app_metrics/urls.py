@@ -1,4 +1,4 @@
-"""What a project may include: `path("metrics/", include("app_metrics.urls"))`."""
+"""URLs that a project may include: `path("metrics/", include("app_metrics.urls"))`."""
 
 from django.urls import path
 
@@ -9,7 +9,7 @@ app_name = "app_metrics"
 urlpatterns = [
     path("unsubscribe/<str:token>/", unsubscribe, name="unsubscribe"),
     path("api/metrics/", list_metrics, name="api-metrics"),
-    # Not <slug:…>: whatever stands there is answered by the API itself, in JSON and to nobody who may not read.
+    # Not <slug:…>, so that the API itself answers a bad slug: in JSON, and only after it has checked the access.
     path("api/metrics/<str:slug>/series/", show_series, name="api-series"),
     path("api/metrics/<str:slug>/totals/", show_totals, name="api-totals"),
     path("prometheus/", prometheus, name="prometheus"),

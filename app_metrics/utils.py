@@ -1,4 +1,4 @@
-"""The classic door: everything the first django-app-metrics had here."""
+"""The functions under the import path that they had in the first django-app-metrics."""
 
 from .models.creation import create_metric, create_metric_set, get_or_create_metric
 from .recording.metrics import Timer, gauge, metric, timing

@@ -20,7 +20,7 @@ class AlertAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
 
     def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
-        # Without rules there is nothing to see but what earlier rules left.
+        # Without rules, there are only the leftovers of earlier rules.
         return super().get_model_perms(request) if settings.APP_METRICS_ALERTS else {}
 
 

@@ -1,4 +1,4 @@
-"""Adds items to totals, each exactly once, and deletes old totals."""
+"""Add items to totals, each exactly once, and delete old totals."""
 
 from .backlog import Backlog, backlog
 from .run import Aggregation, aggregate

@@ -1,4 +1,4 @@
-"""How many items are not aggregated yet, and since when."""
+"""The number of items that are not aggregated yet, and when the oldest was recorded."""
 
 import time
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Backlog:
 
 
 def backlog() -> Backlog:
-    """Return how many items are pending, and since when."""
+    """Return the number of pending items, and when the oldest was recorded."""
     items = Item.objects.count()
     first = Item.objects.order_by("pk").values_list("pk", flat=True).first()
     # The first 48 bits of a UUID of version 7 are milliseconds of Unix time.

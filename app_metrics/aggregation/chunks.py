@@ -18,7 +18,7 @@ from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
 from ..storage.transactions import retried
 from .grouping import Group, grouped, quarantine
 
-# Transactions after which a run looks for the oldest item again, which may have been committed late.
+# Transactions after which a run looks for the oldest item again, because it may have been committed late.
 LOOK_BACK = 100
 
 
@@ -38,7 +38,7 @@ class ChunkRunner:
         self._label_sets: dict[int, set[str]] = {}
 
     def take(self, size: int) -> tuple[int, int, int]:
-        """Add up to `size` items to their totals; return how many were taken and set aside, and of how many keys."""
+        """Add up to `size` items to their totals; return the numbers taken, quarantined, and of their keys."""
         taken = retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
         self._transactions += 1
         if not self._transactions % LOOK_BACK:
@@ -49,7 +49,7 @@ class ChunkRunner:
         try:
             return transact(size)
         except Exception:
-            self._forget()  # what was created was rolled back
+            self._forget()  # the metrics it created were rolled back
             raise
 
     def _chunk(self, size: int) -> tuple[int, int, int]:
@@ -60,7 +60,7 @@ class ChunkRunner:
         return claim.size, 0, keys
 
     def _one(self, size: int) -> tuple[int, int, int]:
-        """Add one item to its totals; set it aside if no total can take it."""
+        """Add one item to its totals, or quarantine it if it does not fit into them."""
         with transaction.atomic(using=self._alias):
             claim = self._dialect.claim(self._connection, size, self._bound)
             try:
@@ -95,7 +95,7 @@ class ChunkRunner:
         return folded
 
     def _learn(self, groups: Iterable[Group]) -> None:
-        """Find or create the metrics of all groups, and find the label sets of those that come with labels."""
+        """Find or create the metrics of all groups, and look up the label sets of those with labels."""
         kinds: dict[str, dict[str, int]] = defaultdict(dict)
         labelled = set()
         for key, _, first_at in groups:
@@ -106,7 +106,7 @@ class ChunkRunner:
         self._find_label_sets({self._metrics[slug].pk for slug in labelled})
 
     def _find_metrics(self, kinds: Mapping[str, list[str]]) -> None:
-        """Find or create metrics by slug; a new one has the first of its kinds."""
+        """Find or create metrics by slug; a new one gets the first of its kinds."""
         missing = sorted(kinds.keys() - self._metrics.keys())
         if missing:
             known = self._query_metrics(missing)

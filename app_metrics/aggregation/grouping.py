@@ -19,7 +19,7 @@ from ..models import QuarantinedItem
 from ..storage.dialects.base import KEY_COLUMNS, SUMMARY_COLUMNS, Row
 
 COLUMNS = (*KEY_COLUMNS, *SUMMARY_COLUMNS)
-# A further column that rows may have.
+# An additional column that grouped rows have.
 FIRST_AT = "first_at"
 FOLDS: dict[str, Callable[[Iterable[Any]], Any]] = {SUM: sum, MIN: min, MAX: max}
 
@@ -46,14 +46,15 @@ def grouped(rows: Iterable[Row]) -> list[Group]:
 
 
 def quarantine(row: Row, error: Exception) -> None:
-    """Store the row of one item that no total can take, with the reason."""
+    """Store the row of one item that cannot be added to a total, with the reason."""
     payload = json.dumps(dict(zip(COLUMNS, map(str, row), strict=False)))
     reason = f"{type(error).__name__}: {error}".encode("ascii", "backslashreplace").decode()
     QuarantinedItem.objects.create(payload=payload, reason=reason)
 
 
 def _fold(key: Key, rows: Sequence[Row]) -> Group:
-    # By column, and each different value is read once: most rows share theirs. merge() takes several times as long.
+    # Works by column and parses each distinct value once, because most rows share values; merge() is several times
+    # slower.
     values = dict(zip((*COLUMNS, FIRST_AT), zip(*rows, strict=True), strict=False))
     read: dict[str, dict[Any, Any]] = {}
     for holds, reader in READERS.items():

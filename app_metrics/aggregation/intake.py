@@ -36,7 +36,7 @@ def _drain() -> list[str]:
 
 
 def gather_from(path: str) -> list[str]:
-    """Do what `gather` does for a backend that was configured before.
+    """Move the pending batches of a backend that was configured before; return the failures, one line each.
 
     Raises ValueError if there is no such backend.
     """
@@ -92,13 +92,13 @@ def _replay(segment: Path) -> list[str]:
 
 
 def _write_all(records: list[bytes], segment: Path) -> list[bytes]:
-    """Count the batches of some records in one transaction, which nothing may undo; return the damaged ones."""
+    """Count the batches of some records in one durable transaction; return the records that cannot be counted."""
     with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
         return [record for record in records if not _write(record, segment)]
 
 
 def _write(record: bytes, segment: Path) -> bool:
-    """Count the batch of a record, unless it was counted before; tell whether that is possible at all."""
+    """Count the batch of a record, unless it was counted before; return False if it cannot be counted."""
     try:
         write_once(spool.decode(record))
     except BAD_DATA as error:

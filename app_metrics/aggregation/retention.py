@@ -13,9 +13,9 @@ from ..models import Metric, Total
 
 SETTING = "APP_METRICS_RETENTION"
 EXAMPLE = '{"hour": 60, "day": 1100}'
-# The totals of the longest period stay: all-time totals are the sums of them.
+# The totals of the longest period are never deleted, because all-time totals are sums of them.
 PERIODS = tuple(period for period in Period if period is not LONGEST)
-# Totals that one statement deletes: few, so that its locks are short.
+# Totals deleted per statement, to keep locks short.
 CHUNK_SIZE = 1000
 
 

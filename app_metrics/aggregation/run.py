@@ -1,4 +1,4 @@
-"""Turn items into totals, each exactly once, however often and by however many processes at once."""
+"""Add items to totals, each exactly once, even if several processes do so at the same time."""
 
 import time
 from collections.abc import Callable
@@ -17,15 +17,16 @@ from ..storage.turns import Turns
 from .chunks import ChunkRunner
 from .intake import gather
 
-# Items of a chunk, unless those of the chunk before had so many keys: then most of its time went into their totals, of
-# which a longer chunk writes hardly more. One of more keys takes long enough, and as much memory as it should.
+# The usual number of items in a chunk. If the previous chunk had a number of keys in KEYS_OF_LONG_CHUNKS, most of its
+# time went into writing totals, and a longer chunk writes hardly more totals. With more keys, a longer chunk would take
+# too long and too much memory.
 USUAL_CHUNK_SIZE = 10_000
 KEYS_OF_LONG_CHUNKS = range(100, 3_001)
 
 
 @dataclass(slots=True)
 class Aggregation:
-    """The result of one run; `seconds` of wall-clock time, `failures` to move batches to the item log, a line each."""
+    """The result of one run: `seconds` it took, and `failures` to move batches to the item log, one line each."""
 
     items: int = 0
     quarantined: int = 0
@@ -36,11 +37,11 @@ class Aggregation:
 def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], None] | None = None) -> Aggregation:
     """Add all pending items to their totals, in transactions of up to `chunk_size` items (default: the setting).
 
-    More than 10,000 are taken only if they are likely to belong to few totals.
+    A transaction takes more than 10,000 only if they probably belong to few totals.
 
     It may run at any time and in several processes at once. `on_progress` is called with the number of items after each
-    transaction. A row that no total can take is moved to the quarantined items, and the rest goes on. Raises ValueError
-    for a bad chunk size and OperationalError when the database stays unavailable; what was committed stays counted.
+    transaction. An item that cannot be added to a total is quarantined, and the run continues. Raises ValueError for a
+    bad chunk size and OperationalError if the database stays unavailable; what was committed stays counted.
     """
     limit = checked_chunk_size(chunk_size)
     started = time.monotonic()
@@ -52,7 +53,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
         try:
             taken, quarantined, keys = drain.take(size)
         except BAD_DATA:
-            if size == 1:  # it cannot even be set aside
+            if size == 1:  # it cannot even be quarantined
                 raise
             size = max(1, size // 10)  # close in on the bad row
             continue
@@ -71,7 +72,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
 
 
 def checked_chunk_size(chunk_size: int | None) -> int:
-    """Return a good chunk size; the setting stands for None. Raises ValueError for a bad one."""
+    """Return the chunk size; None means the setting. Raises ValueError for a bad one."""
     chunk_size = settings.APP_METRICS_CHUNK_SIZE if chunk_size is None else chunk_size
     if type(chunk_size) is not int or not 0 < chunk_size <= MAX_CHUNK_SIZE:
         raise ValueError(f"The chunk size is {chunk_size!r}; give a number from 1 to {MAX_CHUNK_SIZE}.")

@@ -33,7 +33,7 @@ Respond = Callable[[int, str], HttpResponse]
 
 
 def compile_tokens(value: Any) -> tuple[list[str], list[SettingError]]:
-    """Return the good hashes, and the mistakes, which do not show the value: it may be a token itself."""
+    """Return the valid hashes, and the mistakes, which do not contain the value: it may be a token itself."""
     reader = SettingReader("E021", SETTING)
     return reader.read_list(value, HINT, _hash), reader.errors
 
@@ -57,9 +57,9 @@ def may_read(request: HttpRequest) -> bool:
 
 
 def require_read_access(respond: Respond) -> Callable[[View], View]:
-    """Let a view answer GET and HEAD from those who may read the metrics; `respond` refuses all other requests.
+    """Restrict a view to GET and HEAD requests that may read the metrics; `respond` answers all others.
 
-    Access is checked before the view looks anything up: a refusal does not show which metrics exist.
+    Access is checked before the view looks anything up, so that a refusal does not show which metrics exist.
     """
 
     def decorate(view: View) -> View:
@@ -86,5 +86,5 @@ def require_read_access(respond: Respond) -> Callable[[View], View]:
 def _is_known(token: str) -> bool:
     digest = sha256(token.encode(errors="surrogatepass")).hexdigest()
     hashes, _ = compile_tokens(getattr(settings, SETTING))
-    # All hashes are compared, so that the time does not show which one is similar.
+    # All hashes are compared, so that the response time does not show which one is similar.
     return sum(constant_time_compare(digest, each) for each in hashes) > 0

@@ -29,7 +29,7 @@ class Mistake(Exception):
 
 
 class Parameters:
-    """The query parameters of a request, each given at most once. Every mistake in them raises Mistake.
+    """The query parameters of a request, each given at most once. Raises Mistake for any error in them.
 
     `known` are the names that the request may use; with `labels`, `label.NAME` is allowed too.
     """
@@ -97,7 +97,7 @@ class Parameters:
         return moment
 
     def labels(self) -> dict[str, str] | None:
-        """Return the label set that the parameters `label.NAME` make up; None if none is given."""
+        """Return the label set that the parameters `label.NAME` give; None if there are none."""
         labels = {name.removeprefix(LABEL): self._values[name] for name in self._values if name.startswith(LABEL)}
         try:
             check_labels(labels)

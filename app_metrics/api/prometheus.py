@@ -1,4 +1,4 @@
-"""All-time totals as Prometheus reads them, written by `prometheus_client` (the extra `prometheus`)."""
+"""All-time totals in the formats of Prometheus, written by `prometheus_client` (the extra `prometheus`)."""
 
 import re
 from collections import defaultdict
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family  # type: ignore[import-not-found,unused-ignore]
 
 OPENMETRICS = "application/openmetrics-text"
-# Label names with a meaning of their own in histograms and summaries.
+# Label names that have a special meaning in histograms and summaries.
 RESERVED = ("le", "quantile")
 
 Labels = tuple[tuple[str, str], ...]
@@ -30,29 +30,29 @@ class Unavailable(Exception):
 
 
 class Name(NamedTuple):
-    """What a family is called, and what may not be called so, too: its samples, in every format."""
+    """The name of a family, and all names that it occupies: its own and those of its samples, in every format."""
 
     family: str
     claimed: tuple[str, ...]
 
 
 def latest(accept: str) -> tuple[bytes, str]:
-    """Return all-time totals as text, and its content type: OpenMetrics where `accept` names it. Raises Unavailable."""
+    """Return all-time totals as text, and its content type: OpenMetrics if `accept` names it. Raises Unavailable."""
     try:
         from prometheus_client.exposition import choose_encoder  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise Unavailable from error
-    # No more of the header is handed on: all names are plain, and some versions fail on a malformed one.
+    # The header itself is not passed on: some versions fail on a malformed one, and our names need no escaping.
     encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS in accept else "")
     return encode(_Registry(list(families()))), content_type
 
 
 def families() -> Iterator["Family"]:
-    """Yield what was recorded since ever as one family per metric, pending items included; two queries.
+    """Yield one family per metric with its all-time totals, pending items included; two queries.
 
-    A counter that recorded nothing is 0; other metrics then are left out.
+    A counter without events is 0; other metrics without events are left out.
     """
-    # Read first: what is deleted or renamed meanwhile is left out, not half there.
+    # Read first, so that a metric that is deleted or renamed meanwhile is left out as a whole.
     found: dict[str, dict[str, Summary]] = defaultdict(dict)
     for (slug, labels), summary in all_time(QuerySources.everything()).items():
         found[slug][labels] = summary
@@ -64,7 +64,7 @@ def families() -> Iterator["Family"]:
 
 
 def names(metrics: Iterable[Metric]) -> Iterator[Name]:
-    """Yield a name for each metric; of two that would be called the same, the later one gets a number."""
+    """Yield a name for each metric; if two names would be the same, the later one gets a number."""
     taken: set[str] = set()
     for metric in metrics:
         number = 1
@@ -75,7 +75,7 @@ def names(metrics: Iterable[Metric]) -> Iterator[Name]:
 
 
 def label_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return what labels are called in Prometheus, each of one metric's otherwise."""
+    """Return a different Prometheus name for each label of one metric."""
     found: dict[str, str] = {}
     for key in sorted(keys):
         plain = _plain_label(key)
@@ -89,7 +89,7 @@ def label_names(keys: Iterable[str]) -> dict[str, str]:
 
 
 class _Registry:
-    """What the encoders of `prometheus_client` ask for families."""
+    """The part of a registry that the encoders of `prometheus_client` use."""
 
     def __init__(self, collected: list["Family"]) -> None:
         self._collected = collected
@@ -121,7 +121,7 @@ def _plain_label(key: str) -> str:
 
 
 def _plain_labels(summaries: Mapping[str, Summary]) -> LabelSets:
-    """Return the summaries by label sets as Prometheus tells them apart: to it an empty value is no label."""
+    """Return the summaries by Prometheus label set, in which a label with an empty value does not exist."""
     decoded = [(readable_labels(text), summary) for text, summary in summaries.items()]
     called = label_names({key for labels, _ in decoded for key in labels})
     found: dict[Labels, Summary] = {}
@@ -145,9 +145,9 @@ def _family(metric: Metric, name: Name, summaries: LabelSets) -> "Family":
 
 
 def _form(kind: str, *, falls: bool) -> tuple[str, dict[str, str]]:
-    """Return the type of a family, and what its samples hold by the ends of their names.
+    """Return the type of a family, and the field of a summary for each suffix of a sample's name.
 
-    What falls is neither a counter of Prometheus nor the sum of a summary.
+    In Prometheus, neither a counter nor the sum of a summary may fall.
     """
     if kind == GAUGE:
         return "gauge", {"": "last"}

@@ -1,4 +1,4 @@
-"""Doors for other tools, read only: a JSON API, and the totals for Prometheus."""
+"""Read-only views for other tools: a JSON API, and the totals for Prometheus."""
 
 from collections.abc import Callable
 from datetime import date
@@ -67,7 +67,7 @@ def json_view(answer: Callable[..., Answer]) -> View:
 
 @json_view
 def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
-    """List metrics by slug; `search`, `kind` and `set` choose among them."""
+    """List metrics by slug; `search`, `kind` and `set` filter them."""
     parameters = Parameters(request, "search", "kind", "set", "page", "per_page")
     metrics = _chosen(parameters)
     count = metrics.count()
@@ -85,12 +85,12 @@ def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
 
 @json_view
 def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
-    """Show a metric period by period; `label.NAME` chooses one label set."""
+    """Show a metric period by period; `label.NAME` selects one label set."""
     parameters = Parameters(request, "period", "start", "end", "page", labels=True)
     period, labels = Period(parameters.choice("period", PERIODS, DAY)), parameters.labels()
     start, end = _range(parameters, period)
     first = start_of(period, start)
-    # An hour steps by dates.
+    # For HOUR, these are dates.
     count = period.steps(first, start_of(period, end)) + 1
     page = _page(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
     metric, complete = _metric(slug), is_complete()
@@ -141,7 +141,8 @@ def prometheus(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         message = 'prometheus_client is not installed here: `pip install prometheus_client`, or the extra "prometheus".'
         return respond_text(501, message)
     if not (complete and is_complete()):
-        # A counter that falls is taken for one that began anew, and all it ever counted for a sudden rise.
+        # Incomplete totals may be lower. Prometheus takes a counter that falls for one that restarted at 0, and would
+        # then count all of its next value as new.
         return respond_text(503, "The backend's destination does not answer, so that what waits there is not known.")
     return HttpResponse(content, content_type=content_type)
 
@@ -149,7 +150,7 @@ def prometheus(request: HttpRequest, **kwargs: Any) -> HttpResponse:
 def _chosen(parameters: Parameters) -> QuerySet[Metric]:
     metrics: QuerySet[Metric] = Metric.objects.all()
     if search := parameters.text("search"):
-        # MariaDB compares slugs exactly, so that their case would matter there.
+        # MariaDB compares slugs exactly, so the search would depend on their case there.
         lowered = metrics.alias(lowered=Lower("slug"))
         metrics = lowered.filter(Q(name__icontains=search) | Q(lowered__contains=search.lower()))
     if kind := parameters.choice("kind", KINDS, ""):
@@ -181,7 +182,7 @@ def _described(metric: Metric) -> Answer:
 
 
 def _page(request: HttpRequest, parameters: Parameters, count: int, size: int | None = None) -> Page:
-    """Return the page that is asked for; without a size the request may choose it, too."""
+    """Return the requested page; without a `size`, the request may choose that, too."""
     size = size or parameters.number("per_page", DEFAULT_RESULTS, MAX_RESULTS)
     number = parameters.number("page", 1)
     pages = max(1, -(-count // size))
@@ -201,7 +202,7 @@ def _link(request: HttpRequest, page: int) -> str:
 
 
 def _range(parameters: Parameters, period: Period) -> tuple[date, date]:
-    """Return the first and the last date that are asked for; by default a recent stretch up to today."""
+    """Return the first and the last requested date; by default a recent range up to today."""
     start, end = parameters.day("start"), parameters.day("end")
     if end is None:
         end = max(today(), start or today())
@@ -213,7 +214,7 @@ def _range(parameters: Parameters, period: Period) -> tuple[date, date]:
 
 
 def _piece(parameters: Parameters, period: Period) -> Piece:
-    """Return the period that holds `date`, by default the current one."""
+    """Return the period that contains `date`, by default the current one."""
     return period, *locate(period, parameters.moment("date") if period == HOUR else parameters.day("date"))
 
 

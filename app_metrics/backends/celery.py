@@ -36,10 +36,10 @@ class MetricsBackend(base.MetricsBackend):
             _import_ahead(current_app)
 
     def write(self, batch: Batch) -> None:
-        """Publish a batch; if that does not succeed in time, write it to the database.
+        """Publish a batch; if that fails or times out, write it to the database.
 
-        It is written under the same id, so that a message that was published all the same does not count twice. Raises
-        what the database raises.
+        It is written under the same id, so that it does not count twice if the message was published after all. Raises
+        database errors.
         """
         if not self._published(batch):
             write_once(batch, tries=1)  # no retries, because a request is waiting and the caller retries later

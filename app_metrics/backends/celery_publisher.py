@@ -1,6 +1,6 @@
 """Private connections to Celery's broker: short timeouts, no retries, one user at a time.
 
-Celery's own pool has settings that suit tasks: it waits for many seconds, or for ever, while a broker is down.
+Celery's own pool has settings that suit tasks: it waits for many seconds, or forever, while a broker is down.
 """
 
 import os
@@ -18,7 +18,7 @@ STEPS = 2
 
 
 class Publisher:
-    """One connection, opened at its first use, and again after a failure, then to the next of several hosts."""
+    """One connection, opened at its first use and reopened after a failure, to the next host if there are several."""
 
     def __init__(self, app: Any) -> None:
         self._seconds = seconds = timeout() / STEPS
@@ -50,7 +50,7 @@ class Publisher:
 
 
 class Publishers:
-    """As many connections as threads that publish at once; a forked process opens its own."""
+    """A pool of one connection for each thread that publishes at the same time; a forked process opens its own."""
 
     def __init__(self) -> None:
         self._idle: deque[Publisher] = deque()

@@ -18,7 +18,7 @@ class MetricsBackend(base.MetricsBackend):
     def write(self, batch: Batch) -> None:
         """Insert all items of a batch with one statement; inside a caller's transaction, with a savepoint.
 
-        Raises TransactionManagementError inside a broken transaction, and what the database raises.
+        Raises TransactionManagementError inside a broken transaction, and database errors.
         """
         connection = connections[settings.APP_METRICS_DATABASE]
         try:
@@ -34,7 +34,7 @@ class MetricsBackend(base.MetricsBackend):
 
 
 def _guarded(connection: Any) -> AbstractContextManager[Any]:
-    """Return a savepoint inside a caller's transaction, which a failing statement would break; otherwise nothing."""
+    """Return a savepoint inside a caller's transaction, which a failing statement would break, else a null context."""
     if connection.get_autocommit():
         return nullcontext()
     savepoint: AbstractContextManager[None] = transaction.atomic(using=connection.alias)

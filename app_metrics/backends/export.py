@@ -15,7 +15,7 @@ from ..core.summary import TIMER, Summary, headline, merge_into
 from ..transport import base
 from ..transport.loading import get_backend
 
-# Timings that are sent at most for one series of a batch.
+# The maximum number of timings sent for one series of a batch.
 MAX_TIMINGS = 1_000
 
 

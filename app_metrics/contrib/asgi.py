@@ -1,4 +1,4 @@
-"""Flush when an ASGI server ends: it runs no exit handlers, but sends lifespan events."""
+"""Flush when an ASGI server stops: it runs no exit handlers, but sends lifespan events."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +11,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def flushing(application: Application) -> Application:
-    """Return an ASGI application that answers lifespan events, which Django's does not, and passes on all others.
+    """Wrap an ASGI application to answer lifespan events, which Django's does not; pass on all other events.
 
     At shutdown it calls `app_metrics.flush()`.
     """

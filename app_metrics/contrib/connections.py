@@ -1,4 +1,4 @@
-"""Signal receivers that follow from settings: connected strongly, and disconnected when the settings change."""
+"""Signal receivers that depend on settings: connected strongly, and disconnected when the settings change."""
 
 from collections.abc import Callable
 from typing import Any

@@ -74,7 +74,7 @@ _connections = Connections()
 
 
 def connect() -> None:
-    """Connect the receivers that the settings ask for, instead of earlier ones."""
+    """Disconnect earlier receivers, and connect those that the settings require."""
     _connections.clear()
     for model, event, rules in configured():
         signal, amount = EVENTS[event]
@@ -89,7 +89,7 @@ def configured() -> CompiledRules:
 
 
 def compile_models(setting: Any, name: str = SETTING) -> tuple[CompiledRules, list[SettingError]]:
-    """Return the good rules, and the mistakes in the others; `name` stands in these for the name of the setting."""
+    """Return the good rules, and the mistakes in the others; `name` is the name of the setting in these."""
     reader = SettingReader("E001", name)
     compiled: CompiledRules = []
     for entry, events in reader.entries(setting, EXAMPLE):

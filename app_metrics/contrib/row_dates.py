@@ -27,7 +27,7 @@ class RowDate:
         return isinstance(self.field, DateTimeField)
 
     def of(self, instance: Model) -> datetime | None:
-        """Return when a row was created; None if it has no date, or one at which nothing can be recorded."""
+        """Return when a row was created; None if it has no date, or one outside the range that can be recorded."""
         return self.moment(getattr(instance, self.field.attname))
 
     def moment(self, value: Any) -> datetime | None:
@@ -44,10 +44,10 @@ class RowDate:
         return found  # type: ignore[no-any-return]
 
     def bounds(self, first: date, last: date) -> tuple[Any, Any]:
-        """Return bounds of the field's values that include all rows of the days from `first` up to, not with, `last`.
+        """Return bounds of the field's values that include all rows of the days from `first` until before `last`.
 
-        They are a little wider: where clocks are set back over midnight, or naive times jump, a day begins before the
-        previous one has ended.
+        They are a little wider: if clocks go back over midnight, or naive times jump, a day begins before the previous
+        one has ended.
         """
         if not self.has_time:
             return first, last

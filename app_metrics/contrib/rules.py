@@ -25,7 +25,7 @@ READ_ONLY = "Give a path or a callable that only reads."
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule, compiled. `num` is None where the rule has none; `options` holds the keys besides `KEYS`."""
+    """One rule, compiled. `num` is None if the rule has none; `options` holds the keys besides `KEYS`."""
 
     origin: str
     slug: str
@@ -42,7 +42,7 @@ class Rule:
     def fire(self, source: RuleSource, record: Callable[..., Any] = metric, num: int = 1) -> dict[str, str] | None:
         """Record one event, if the rule applies to a source; return its labels, or None if nothing was recorded.
 
-        `num` is recorded where the rule has none. An error is dropped as "failed_rule"; it is never raised.
+        `num` is recorded if the rule has none. An error is never raised; the event is then dropped as "failed_rule".
         """
         if conf.disabled:
             return None
@@ -151,7 +151,7 @@ class RuleReader:
 def attribute_path(names: Sequence[str]) -> Getter:
     """Return a function that follows attributes from an object, and calls the last one if it is callable.
 
-    The function raises TypeError where that call would change data.
+    The function raises TypeError if that call would change data.
     """
 
     def get(source: RuleSource) -> Any:

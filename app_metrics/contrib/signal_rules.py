@@ -24,7 +24,7 @@ _connections = Connections()
 
 
 def connect() -> None:
-    """Connect the receivers that the settings ask for, instead of earlier ones."""
+    """Disconnect earlier receivers, and connect those that the settings require."""
     _connections.clear()
     for setting in (settings.APP_METRICS_SIGNALS, auth_signals()):
         for signal, rules in compile_signals(setting)[0]:

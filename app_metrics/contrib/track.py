@@ -34,13 +34,13 @@ def track(
     """Count the calls of a function, coroutine function, method, or view (a function or a View class).
 
     `when` is "success" (the call returned: the default), "error" (it raised) or "always". `timing` also records the
-    seconds each of those calls took, as the timer "<slug>_seconds". `labels` is a mapping, or is called with the
-    call's arguments and returns one. `num` is what to count, or is called with the result and returns that; a call
-    that raised counts 1 then. With `on_commit` a call counts only if the transaction open at its end commits. A
-    generator counts when it is called, not when it is used up.
+    seconds each of those calls took, as the timer "<slug>_seconds". `labels` is a mapping, or is called with the call's
+    arguments and returns one. `num` is the number to count, or is called with the result and returns it; a call that
+    raised then counts 1. With `on_commit` a call counts only if the transaction open at its end commits. A generator
+    counts when it is called, not when it is used up.
 
-    What is decorated keeps its signature and raises what it raised. Raises TypeError or ValueError, at decoration, for
-    a bad argument.
+    The decorated object keeps its signature and exceptions. Raises TypeError or ValueError for a bad argument, when it
+    decorates and not when it is called.
     """
     if when not in OUTCOMES:
         raise ValueError(f"when={when!r} is none of {', '.join(OUTCOMES)}.")

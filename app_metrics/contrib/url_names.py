@@ -16,7 +16,7 @@ class UrlName(NamedTuple):
 def url_names(
     resolver: URLResolver, namespaces: tuple[str, ...] = (), apps: frozenset[str] = frozenset()
 ) -> Iterator[UrlName]:
-    """Yield the names of all URLs; a name that several URLs share comes several times."""
+    """Yield the names of all URLs; a name that several URLs share is yielded several times."""
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLPattern):
             yield UrlName(":".join((*namespaces, pattern.name or pattern.lookup_str)), apps)

@@ -1,1 +1,1 @@
-"""The vocabulary all speak: periods, numbers, labels, summaries, batches, texts. No database."""
+"""Types and functions that all packages share: periods, numbers, labels, summaries, batches, text. No database."""

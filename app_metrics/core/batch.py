@@ -14,13 +14,13 @@ from .numbers import Number, exact
 from .periods import bucket
 from .summary import Summary, merge, merge_into, single
 
-# One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. A plain tuple: a named one takes
-# several times as long to make, while a visitor waits.
+# One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. A plain tuple, because a named one
+# takes several times as long to create, and requests wait for it.
 Entry = tuple[str, str, str, Number | float, float]
 
 
 class Key(NamedTuple):
-    """The metric, label set and hour that a summary belongs to; hours count from the local midnight."""
+    """The metric, label set and hour that a summary belongs to; hours are counted from local midnight."""
 
     slug: str
     kind: str
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 
 def new_batch_id() -> UUID:
-    """Return a UUID of version 7 (RFC 9562) whose last 16 bits are zero, which leaves room for the ids of its items."""
+    """Return a version 7 UUID (RFC 9562); its last 16 bits are zero, which leaves room for the ids of its items."""
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(8), "big")
     return UUID(
@@ -44,7 +44,7 @@ def new_batch_id() -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The summaries that a scope hands over when it ends; counted once, however often it is delivered."""
+    """The summaries that a scope writes together; counted once, no matter how often they are delivered."""
 
     summaries: Mapping[Key, Summary]
     id: UUID = field(default_factory=new_batch_id)
@@ -65,7 +65,8 @@ class Fold:
         if labels != NO_LABELS:
             labels = self._capped(slug, labels)
         day, hour = bucket(int(at // 1), self._zone)
-        # Plain tuples, which equal named ones but are faster to make, and no merge_into(): every event comes by here.
+        # Runs for every event, so it uses plain tuples, which equal named ones but are faster to create, and no
+        # merge_into().
         key, one = (slug, kind, labels, day, hour), single(number, at)
         before = self.summaries.get(key)  # type: ignore[call-overload]
         if before is None:
@@ -74,7 +75,7 @@ class Fold:
             self.summaries[key] = merge(before, one)  # type: ignore[index]  # the Key that is there stays
 
     def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
-        """Merge summaries in; return those with a new key that would exceed a number of summaries, `room`."""
+        """Merge summaries in; return those left out because their key is new and there are `room` summaries already."""
         left: dict[Key, Summary] = {}
         for key, summary in summaries.items():
             labels = self._capped(key.slug, key.labels)

@@ -10,7 +10,7 @@ from .periods import HOUR, Period, Start, bucket, hour_start, hours_in, local_da
 
 
 class Moment(NamedTuple):
-    """A moment in full hours: `hours` of the date `end` have passed. `today` is the date that counts as today."""
+    """A moment in full hours: `hours` hours of the date `end` have passed. `today` is the date that counts as today."""
 
     today: date
     end: date
@@ -22,7 +22,7 @@ class Moment(NamedTuple):
 
 
 def moment_of(day: date | None) -> Moment:
-    """Return the current moment for None or today, and the end of the date for any other; a datetime means its date."""
+    """Return the current moment for None or today, and the end of the day for any other date or datetime."""
     zone = time_zone()
     today, hour = bucket(int(time.time()), zone)
     day = today if day is None else local_date(day, zone)
@@ -42,25 +42,25 @@ def local_day(moment: date) -> date:
 
 
 def start_of(period: Period, day: date) -> date:
-    """Return the first date of the period that holds a date."""
+    """Return the first date of the period that contains a date."""
     return period.start_of(local_day(day), first_weekday())
 
 
 def span(period: Period, day: date) -> tuple[date, date]:
-    """Return the first and the last date of the period that holds a date."""
+    """Return the first and the last date of the period that contains a date."""
     first = start_of(period, day)
     return first, period.last_day(first)
 
 
 def latest_closed(period: Period, today: date) -> date:
-    """Return the start of the period before the one that holds `today`."""
+    """Return the start of the period before the one that contains `today`."""
     return period.previous(start_of(period, today))
 
 
 def locate(period: Period, moment: date | None = None) -> Start:
-    """Return the start of the period that holds a moment (default: now).
+    """Return the start of the period that contains a moment (default: now).
 
-    Raises ValueError for an hour named by a date instead of a datetime.
+    Raises ValueError if the period is an hour and `moment` is a date without a time.
     """
     zone = time_zone()
     moment = datetime.now(zone) if moment is None else moment

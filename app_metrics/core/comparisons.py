@@ -1,4 +1,4 @@
-"""The time spans that a trend compares, as the pieces they are made of, and the result of a comparison."""
+"""Plan which time spans a trend compares, and represent the result of a comparison."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,7 +16,7 @@ BEFORE, WEEK_BEFORE, YEAR_BEFORE = "before", "week_before", "year_before"
 
 
 class Plan(NamedTuple):
-    """The pieces that one trend needs: of the whole period, of the part that is compared, and of each base."""
+    """The pieces of one trend: the whole period, the part of it that is compared, and each base with its start."""
 
     period: Period
     start: date
@@ -42,7 +42,7 @@ def closed(period: Period, start: date) -> Plan:
 
 
 def running(period: Period, moment: Moment) -> Plan:
-    """Plan the trend of the period that holds a moment's `today`, so far."""
+    """Plan the trend, so far, of the period that contains a moment's `today`."""
     start = start_of(period, moment.today)
     compared = elapsed(period, start, moment, start)
     everything = whole(period, start) if moment.is_now else compared
@@ -53,19 +53,19 @@ def running(period: Period, moment: Moment) -> Plan:
 
 
 def whole(period: Period, start: date | None) -> list[Piece]:
-    """Return a whole period as pieces; none if there is no such period."""
+    """Return a whole period as pieces; an empty list if `start` is None."""
     return [(period, start, 0)] if start else []
 
 
 def elapsed(period: Period, start: date, moment: Moment, base: date | None) -> list[Piece]:
-    """Return the part of the period begun at `base` that matches what has passed of the one begun at `start`."""
+    """Return the part of the period at `base` that corresponds to the elapsed part of the period at `start`."""
     if base is None or period.next(start) <= moment.end:
         return whole(period, base)
     return elapsed_pieces(base, *same_part(period, start, moment.end, moment.hours, base))
 
 
 def week_of(moment: Moment, weeks_before: int) -> list[Piece]:
-    """Return the part of an earlier week that matches what has passed of a moment's week."""
+    """Return the part of an earlier week that corresponds to the elapsed part of a moment's week."""
     start = start_of(WEEK, moment.today)
     return elapsed(WEEK, start, moment, WEEK.shift(start, -weeks_before))
 
@@ -106,7 +106,7 @@ class Comparison:
 
     @property
     def relative(self) -> Decimal | None:
-        """The relative change, (current − base) ÷ |base|: 0.5 means half as much again; None for a base of zero."""
+        """The relative change, (current − base) ÷ |base|: 0.5 means 50 % more; None if the base is zero or missing."""
         if self.change is None or not self.base:
             return None
         return _RATIO.divide(Decimal(self.change), Decimal(self.base).copy_abs())

@@ -23,7 +23,7 @@ NOT_EXPORTED = "not_exported"
 REFUSED = "refused"
 RETRY_LIMIT = "retry_limit"
 
-# Bounds the causes that are remembered as logged, because a cause may contain a visitor's input.
+# The maximum number of logged causes that are remembered: a cause may contain a visitor's input.
 _MAX_CAUSES = 1000
 
 _lock = threading.Lock()
@@ -49,7 +49,7 @@ def drop(reason: str, cause: str, amount: int = 1) -> None:
 
 
 def drop_batch(reason: str, cause: str, batch: Batch) -> None:
-    """Count the events of a batch as lost, including the dropped events that it was to report."""
+    """Count the events of a batch as lost, including the dropped events that it reports."""
     events = (
         int(summary.total) if key.slug == DROPPED_SLUG else summary.count for key, summary in batch.summaries.items()
     )

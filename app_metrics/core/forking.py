@@ -1,4 +1,4 @@
-"""Reset state in forked processes: the parent itself writes what it has gathered."""
+"""Reset state in forked processes, because the parent process writes the data that it gathered itself."""
 
 import os
 import weakref
@@ -13,8 +13,8 @@ _calls: set[Any] = set()
 def after_fork(start_afresh: Callable[[], None]) -> None:
     """Register a function, or a method while its object lives, to be called in every forked process.
 
-    It is to replace locks, which a thread that does not exist there may hold for good, and to drop the parent's data.
-    Only a weak reference is kept, so pass a function of a module and not a lambda or a partial.
+    It must replace locks, because a thread that does not exist in the fork may hold them forever, and must drop the
+    parent's data. Only a weak reference is kept, so pass a module-level function, not a lambda or a partial.
     """
     reference: Any = weakref.WeakMethod if ismethod(start_afresh) else weakref.ref
     _calls.add(reference(start_afresh, _calls.discard))

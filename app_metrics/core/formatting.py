@@ -72,8 +72,8 @@ def heights(values: Iterable[Number | None], pixels: int) -> list[int | None]:
 def period_title(period: Period, start: date) -> str:
     """Return the name of a period with its year: a date, a month, a year, or the dates of any other period.
 
-    An hour starts at a datetime and has its date and time. Where clocks go back and show the same time twice, the name
-    of the time zone is added. A week has its ISO number too if it begins on Monday.
+    An hour is given as a datetime and named by its date and time; if that time occurs twice because clocks go back, the
+    name of the time zone is added. A week that begins on Monday also has its ISO number.
     """
     if isinstance(start, datetime):
         return _hour_title(start)
@@ -92,7 +92,7 @@ def period_title(period: Period, start: date) -> str:
 def short_title(period: Period, start: date) -> str:
     """Return the label of a period on an axis: a time, a year, a month and year, or a date without the year.
 
-    The first hour of a date has the date.
+    The first hour of a date is labelled with the date.
     """
     if isinstance(start, datetime) and start.hour:
         return dateformat.format(start, get_format("TIME_FORMAT"))
@@ -142,7 +142,7 @@ def _percentage(percent: Decimal, is_fall: bool) -> str:
     if 0 < percent < Decimal("0.05"):
         return "<" + _localised(Decimal("0.1"))
     if is_fall and Decimal("99.5") <= percent < 100:
-        # Something is left: it did not fall by 100 %.
+        # Do not round up to 100 %, because the number did not fall to zero.
         return _localised(percent.quantize(Decimal("0.1"), ROUND_DOWN, _WIDE))
     return _localised(_to_places(percent, 1 if percent < 10 else 0))
 

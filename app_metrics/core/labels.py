@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 
 NO_LABELS = "{}"
-# The series that takes all further label sets of a metric once it has the largest number of them.
+# The series for all further label sets of a metric that has reached its limit.
 OVERFLOW_LABELS = '{"overflow":"true"}'
 
 
 def encode_labels(labels: Mapping[str, str]) -> str:
-    """Return the canonical text of a label set, the same whatever the order of its keys."""
+    """Return the canonical text of a label set; the order of its keys does not matter."""
     return json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")) if labels else NO_LABELS
 
 
@@ -19,7 +19,7 @@ def decode_labels(text: str) -> dict[str, str]:
 
 
 def readable_labels(text: str) -> dict[str, str]:
-    """Return a label set; an empty one for the text of a poisoned item, which the next aggregation quarantines."""
+    """Return a label set; an empty one for the invalid text of an item that the next aggregation will quarantine."""
     try:
         labels = decode_labels(text)
     except ValueError:

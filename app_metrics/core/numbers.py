@@ -4,9 +4,9 @@ from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Any
 
 Number = int | Decimal
-# Numbers carry nine decimal places: a timer's nanosecond.
+# Numbers have nine decimal places: a timer counts nanoseconds.
 DECIMAL_PLACES = 9
-# A stored number has at most 38 digits, so the largest recorded number still adds up 10**11 times.
+# A stored number has at most 38 digits, so even the largest recorded number can be added up 10**11 times.
 MAX_DIGITS = 38
 LARGEST = 10**18
 # A total's columns hold numbers below these.

@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy as _
 class Period(StrEnum):
     """A span of time that totals are stored for; the members run from the shortest to the longest.
 
-    A period is also the text that stands for it in the database, in settings and in URLs: `Period("day") == "day"`.
-    Another text raises ValueError. To add a period, add a line here; its name needs a translation.
+    A period equals its text in the database, in settings and in URLs: `Period("day") == "day"`. Any other text raises
+    ValueError. To add a period, add a line here; its name needs a translation.
 
-    An hour steps by dates: which hours a date has depends on the time zone.
+    HOUR steps by whole dates, because the hours of a date depend on the time zone.
     """
 
     display_name: Any
@@ -28,7 +28,7 @@ class Period(StrEnum):
     months: int
     recent: int
 
-    # Text, name for people, length in days or else in months, and how many are shown by default (of hours: dates).
+    # Text, display name, days or else months, and how many are shown by default (for HOUR: how many dates).
     HOUR = "hour", _("hour"), 1, 0, 2
     DAY = "day", _("day"), 1, 0, 30
     WEEK = "week", _("week"), 7, 0, 12
@@ -49,7 +49,7 @@ class Period(StrEnum):
         return repr(str(self))  # error messages and command-line help quote the text
 
     def start_of(self, day: date, first_weekday: int = 1) -> date:
-        """Return the first date of the period that holds a date; `first_weekday` is an ISO number, 1 to 7."""
+        """Return the first date of the period that contains a date; `first_weekday` is an ISO number, 1 to 7."""
         if self.months:
             return day.replace(month=day.month - (day.month - 1) % self.months, day=1)
         return day - timedelta(days=(day.isoweekday() - first_weekday) % self.days)
@@ -74,7 +74,7 @@ class Period(StrEnum):
         return self.next(start) - timedelta(days=1)
 
     def steps(self, start: date, end: date) -> int:
-        """Return how many periods lie between two starts: the `number` with which `shift` leads from one to another."""
+        """Return the number of periods from one start to another, so that `shift(start, number)` returns `end`."""
         if self.months:
             return ((end.year - start.year) * 12 + end.month - start.month) // self.months
         return (end - start).days // self.days
@@ -87,14 +87,14 @@ class Period(StrEnum):
             start = self.next(start)
 
     def latest(self, start: date, number: int) -> list[date]:
-        """Return the starts of `number` successive periods, of which the one that begins at `start` is the last."""
+        """Return the starts of `number` consecutive periods; the last one begins at `start`."""
         return [self.shift(start, -back) for back in reversed(range(number))]
 
     def year_earlier(self, start: date) -> date | None:
         """Return the start of the same period a year earlier.
 
-        A week is the one with the same ISO number, None if that year had no week 53; a week that begins on Sunday has
-        the number of its Monday. A day is the same weekday, 52 weeks earlier.
+        For a week, that is the week with the same ISO number; None if that year had no week 53. A week that begins on
+        Sunday has the number of its Monday. For a day, it is the same weekday 52 weeks earlier.
         """
         if self.months:
             return self.shift(start, -12 // self.months)
@@ -112,7 +112,7 @@ HOUR, DAY, WEEK, MONTH, YEAR = Period.HOUR, Period.DAY, Period.WEEK, Period.MONT
 PERIODS = tuple(Period)
 # The periods that consist of whole days.
 WHOLE_DAYS = tuple(period for period in Period if period is not HOUR)
-# The period whose totals are never deleted: all-time totals are made of them.
+# The totals of this period are never deleted, because all-time totals are sums of them.
 LONGEST = PERIODS[-1]
 
 # The first date of a period, and the number of the hour if the period is an hour, else 0.
@@ -123,7 +123,7 @@ Piece = tuple[Period, date, int]
 # MariaDB stores dates from the year 1000; the end of the year 9999 has no next day.
 FIRST_YEAR, LAST_YEAR = 1000, 9998
 
-# The numbers that an hour can have; no day ever had 48 hours.
+# The valid numbers of an hour; no day ever had 48 hours.
 HOURS = range(48)
 
 
@@ -131,7 +131,7 @@ HOURS = range(48)
 def bucket(second: int, zone: ZoneInfo) -> Start:
     """Return the local date of a Unix time in whole seconds, and the elapsed hour of that date."""
     day = datetime.fromtimestamp(second, zone).date()
-    # Where clocks skipped from before midnight to after it, a date began before its midnight.
+    # If clocks skip from before midnight to after it, a date begins before its computed midnight.
     return day, max(0, int(second - midnight(day, zone).timestamp()) // 3600)
 
 
@@ -145,7 +145,7 @@ def local_date(moment: date, zone: ZoneInfo) -> date:
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """Return the first instant of a date in a time zone, in UTC.
 
-    Where clocks skip midnight, the day begins at the end of the gap; where midnight comes twice, at the first one.
+    If clocks skip midnight, the day begins at the end of the gap; if midnight occurs twice, at the first one.
     """
     return datetime.combine(day, time.min, zone).astimezone(UTC)
 
@@ -156,14 +156,14 @@ def hour_start(day: date, hour: int, zone: ZoneInfo) -> datetime:
 
 
 def hours_in(day: date, zone: ZoneInfo) -> int:
-    """Return how many hours a date has: 24, or 23 or 25 where clocks change; a part of an hour counts as one."""
-    # fold=1 takes the second 23:59:59: where clocks go back over midnight, a date returns after the next one began.
+    """Return how many hours a date has: 24, or 23 or 25 if clocks change; a partial hour counts as one."""
+    # fold=1 means the second 23:59:59: if clocks go back from after midnight to before it, that time occurs twice.
     last = datetime.combine(day, time(23, 59, 59, fold=1), zone).astimezone(UTC)
     return int((last - midnight(day, zone)).total_seconds()) // 3600 + 1
 
 
 def elapsed_pieces(start: date, end: date, hours: int) -> list[Piece]:
-    """Cut the time from the date `start` to the first `hours` of the date `end` into months, days and hours."""
+    """Split the time from the date `start` through `hours` hours of the date `end` into months, days and hours."""
     pieces: list[Piece] = []
     while start < end:
         period = MONTH if start.day == 1 and MONTH.next(start) <= end else DAY
@@ -173,10 +173,11 @@ def elapsed_pieces(start: date, end: date, hours: int) -> list[Piece]:
 
 
 def same_part(period: Period, start: date, end: date, hours: int, base: date) -> Start:
-    """Return the date and hours up to which the period begun at `base` has elapsed as far as the one begun at `start`.
+    """Return the end of the part of the period at `base` that corresponds to the elapsed part of that at `start`.
 
-    That one has elapsed up to the first `hours` of `end`. Periods that begin in the same month are compared by the
-    calendar date, others by the number of days. A shorter period counts as a whole: on 31 March, all of February.
+    The end is a date and a number of its hours. The period at `start` has elapsed through `hours` hours of `end`.
+    Periods that begin in the same month are compared by calendar date, others by the number of days. A base shorter
+    than the elapsed part counts as a whole: on 31 March, all of February.
     """
     if period.months and start.month == base.month:
         try:

@@ -32,8 +32,7 @@ class SettingError(Exception):
 class SettingReader:
     """Read a setting, or one entry of it. Its methods raise a SettingError for a bad value.
 
-    `code` is the id of the check message, unless a method is given another. `errors` holds the mistakes that were
-    caught so far in the whole setting.
+    `code` is the default id of check messages. `errors` collects the mistakes caught so far in the whole setting.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class SettingReader:
 
     @contextmanager
     def catch(self) -> Iterator[None]:
-        """Add a mistake to `errors` and go on after the block."""
+        """Catch a SettingError that the block raises, and add it to `errors`."""
         try:
             yield
         except SettingError as error:
@@ -57,7 +56,7 @@ class SettingReader:
         return SettingReader(self.code, f"{self.origin}[{key!r}]", str(key), self.errors)
 
     def entries(self, value: Any, example: str) -> Iterator[tuple["SettingReader", Any]]:
-        """Yield a reader for each entry of a mapping with names as keys, and its value. It catches other mistakes."""
+        """Yield a reader and the value of each entry of a mapping with str keys; add other mistakes to `errors`."""
         with self.catch():
             self.check_mapping(value, example)
             for key, each in value.items():
@@ -69,7 +68,7 @@ class SettingReader:
     def read_mapping(
         self, value: Any, example: str, read: Callable[["SettingReader", Any], Compiled]
     ) -> dict[str, Compiled]:
-        """Return the good entries of a mapping, as `read` returns them, and catch the mistakes in the others."""
+        """Return the valid entries of a mapping, converted by `read`; add the mistakes in the others to `errors`."""
         compiled: dict[str, Compiled] = {}
         for entry, each in self.entries(value, example):
             with entry.catch():
@@ -77,7 +76,7 @@ class SettingReader:
         return compiled
 
     def read_list(self, value: Any, hint: str, read: Callable[["SettingReader", Any], Compiled]) -> list[Compiled]:
-        """Do the same with a list or tuple. Its mistakes never show a value, which may be a secret."""
+        """Do the same for a list or tuple. The mistakes never contain a value, which may be secret."""
         compiled: list[Compiled] = []
         with self.catch():
             if not isinstance(value, (list, tuple)):
@@ -115,7 +114,7 @@ class SettingReader:
         return list(value)
 
     def number(self, name: str, value: Any, is_good: Callable[[Number], bool], wanted: str) -> Decimal:
-        """Return a number with all nine decimal places, as it is stored; `wanted` describes the good ones."""
+        """Return a number with all nine decimal places, as it is stored; `wanted` describes valid numbers."""
         hint = f"Give {wanted}."
         try:
             number = exact(check_number(value, GAUGE))
@@ -139,7 +138,7 @@ class SettingReader:
 
 
 def suggest(name: Any, known: Sequence[str]) -> str:
-    """Return a hint: the known name that is most like a wrong one, or else all known names."""
+    """Return a hint: the known name most similar to a wrong one, or else up to 30 known names."""
     close = get_close_matches(str(name), known, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(sorted(known)[:30])}."
 

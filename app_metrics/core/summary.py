@@ -1,7 +1,7 @@
-"""The one algebra of the project: recorded events fold into summaries, and summaries merge into longer spans.
+"""Summaries: recorded events are folded into them, and they are merged into summaries of longer spans.
 
-What a summary holds is listed once, in `Summary`. Everything that stores, sends or reads one follows that list: a
-further field is a line there, its rule in `merge` and `single`, and its column in `app_metrics.models.totals`.
+`Summary` lists their fields, and all code that stores, sends or reads summaries follows that list. To add a field, add
+it there, in `merge` and `single`, and as a column in `app_metrics.models.totals`.
 """
 
 from collections.abc import Callable, Iterable, MutableMapping
@@ -33,7 +33,7 @@ Values = tuple[int, Number, Number, Number, Number, int]
 
 
 class Summary(NamedTuple):
-    """The fold of recorded events; each field with what it holds and how it merges."""
+    """The fold of recorded events; each field is annotated with what it holds and how it merges."""
 
     count: Annotated[int, COUNT, SUM]  # type: ignore[assignment]  # tuple.count is not missed
     total: Annotated[Number, NUMBER, SUM]
@@ -56,7 +56,7 @@ FIELDS = tuple(
 )  # fmt: skip
 
 _ARE_NUMBERS = tuple(field.holds == NUMBER for field in FIELDS)
-# Functions that read a stored or sent value, by what it is; they raise ValueError, TypeError or ArithmeticError.
+# Functions that parse a stored or sent value, by what it holds; they raise ValueError, TypeError or ArithmeticError.
 READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: int}
 _READERS = tuple(READERS[field.holds] for field in FIELDS)
 _LIMITS: dict[str, Number] = {COUNT: COUNT_LIMIT, NUMBER: TOTAL_LIMIT}
@@ -66,14 +66,14 @@ _SUMS = tuple((index, _LIMITS[field.holds]) for index, field in enumerate(FIELDS
 def single(number: Number, at: float) -> Values:
     """Return the summary of one event, recorded at a Unix time in seconds.
 
-    A plain tuple: a Summary equals it, but takes several times as long to make.
+    This is a plain tuple, because a Summary, which would equal it, takes several times as long to create.
     """
     return 1, number, number, number, number, int(at * MICROSECONDS)
 
 
 def merge(left: Summary, right: Values) -> Summary:
-    """Merge two summaries into one; of two last values at the same microsecond the right one stays."""
-    # Written out, because every recorded event comes by here; a test holds it to the rules of the fields.
+    """Merge two summaries into one; if both last values are from the same microsecond, keep the right one."""
+    # Written out for speed, because this runs for every event; a test compares it with the rules of the fields.
     count, total, minimum, maximum, last, last_at = left
     more, amount, lowest, highest, newest, newest_at = right
     if newest_at >= last_at:
@@ -89,13 +89,13 @@ def merge(left: Summary, right: Values) -> Summary:
 
 
 def merge_into(summaries: MutableMapping[Key, Summary], key: Key, summary: Summary) -> None:
-    """Merge a summary into the one that a mapping holds by a key; put it there if there is none yet."""
+    """Merge a summary into the one stored under a key, or store it there if there is none yet."""
     before = summaries.get(key)
     summaries[key] = summary if before is None else merge(before, summary)
 
 
 def merge_all(summaries: Iterable[Summary]) -> Summary | None:
-    """Merge any number of summaries; None when there are none."""
+    """Merge any number of summaries; return None if there are none."""
     merged = None
     for summary in summaries:
         merged = summary if merged is None else merge(merged, summary)
@@ -103,20 +103,20 @@ def merge_all(summaries: Iterable[Summary]) -> Summary | None:
 
 
 def to_values(summary: Summary) -> list[int | str]:
-    """Return the values of a summary as text and JSON hold them exactly: exact decimals as digits, others as int."""
+    """Return the values of a summary in a form that stays exact in JSON: decimals as digits, others as int."""
     return [digits(value) if is_number else value for value, is_number in zip(summary, _ARE_NUMBERS, strict=True)]  # type: ignore[misc]
 
 
 def from_values(values: Iterable[Any]) -> Summary:
-    """Return the summary whose values were stored or sent, checked.
+    """Check stored or sent values, and return their summary.
 
-    Raises ValueError, TypeError or ArithmeticError where they are not those of a summary.
+    Raises ValueError, TypeError or ArithmeticError if a value is invalid.
     """
     return Summary(*(read(value) for read, value in zip(_READERS, values, strict=True)))
 
 
 def check_sums(summary: Summary) -> Summary:
-    """Return a summary whose sums a total can hold. Raises OverflowError for another one."""
+    """Return the summary. Raises OverflowError if its sums do not fit into a total."""
     if any(not -limit < summary[index] < limit for index, limit in _SUMS):
         raise OverflowError("The sum does not fit into a total.")
     return summary
@@ -125,7 +125,7 @@ def check_sums(summary: Summary) -> Summary:
 def headline(kind: str, summary: Summary | None) -> Number | None:
     """Return the one number that stands for a summary: a counter's total, a gauge's last value, a timer's mean.
 
-    None where nothing was recorded; a counter then stands at 0.
+    If nothing was recorded, it is 0 for a counter and None for the others.
     """
     if summary is None:
         return 0 if kind == COUNTER else None

@@ -87,7 +87,7 @@ def _check_label(text: str) -> None:
 
 
 def check_number(number: Number | float, kind: str) -> Number | float:
-    """Return a finite number that the totals can hold exactly. Raises TypeError or ValueError."""
+    """Return the number if it is finite and fits into a total exactly. Raises TypeError or ValueError."""
     if type(number) is int:
         if -LARGEST < number < LARGEST:
             return number

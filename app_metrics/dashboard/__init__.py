@@ -1,1 +1,1 @@
-"""What the admin's pages show: overview, chart, health, unused."""
+"""The data of the dashboard's pages: overview, chart, health, unused."""

@@ -29,7 +29,7 @@ NOW, PREVIOUS, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER = (
 
 
 class Column(NamedTuple):
-    """One number for each period, None where nothing was recorded; pages show `title`, files `key`."""
+    """One number for each period, None if nothing was recorded; pages show `title`, files `key`."""
 
     role: str
     key: str
@@ -45,7 +45,7 @@ class Column(NamedTuple):
 class Chart:
     """The numbers of a metric over a selection, and over the range of the same length before it.
 
-    `starts` and `previous` hold the starts of the periods of both ranges. `is_running` tells whether the last period is
+    `starts` and `previous` hold the starts of the periods of both ranges. `is_running` is True if the last period is
     not over yet. `whole` is the summary of the range. `comparison` compares the periods that are over with as many of
     the previous range; it is None until one is over. `since` is the date of the first total, if there is one.
     """
@@ -144,7 +144,7 @@ def _comparison(
     base = previous[0][0]
     return Comparison(
         metric.kind,
-        # A range that was counted only in part is no base for a comparison.
+        # A range that was counted only partly is no base for a comparison.
         None if since and base < since else base,
         merge_all(now[index] for index in range(over) if index in now),
         merge_all(then[index] for index in range(over) if index in then),

@@ -54,7 +54,7 @@ def packages() -> list[Part]:
 
 
 def _described(value: Any) -> str:
-    """Return a number or a switch as it is; of any other value only that it is set, as it may hold a secret."""
+    """Return a number or switch as it is, else only the size of the value or that it is set: it may be secret."""
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
@@ -63,7 +63,7 @@ def _described(value: Any) -> str:
 
 
 def _loaded_backend() -> str:
-    """Return the class of the backend: a path that could not be loaded may be a mistake for a secret."""
+    """Return the class of the backend, but not a path that could not be loaded: it may be a misplaced secret."""
     try:
         backend = type(get_backend().backend)
     except ImproperlyConfigured:

@@ -14,12 +14,12 @@ from ..core.periods import DAY, FIRST_YEAR, HOUR, LAST_YEAR, MONTH, WEEK, YEAR, 
 MOST_POINTS = 400
 # Points times label sets that a chart split by a label reads at most.
 MOST_SPLIT_POINTS = 40_000
-# The same for a chart that is not split, on a database that does not add up the label sets.
+# The same for a chart that is not split, on a database that cannot merge label sets.
 MOST_ADDED_POINTS = 100_000
 
 
 class Range(NamedTuple):
-    """A named range: the latest `number` periods of `unit`, today's included, shown by `step` unless told otherwise."""
+    """A named range: the latest `number` periods of `unit`, today's included, shown by `step` by default."""
 
     number: int
     unit: Period
@@ -79,7 +79,7 @@ class Selection:
     def previous(self) -> list[Start]:
         """Return the starts of as many periods right before these."""
         first = start_of(self.period, self.first)
-        # One more: where clocks change, as many dates may have fewer hours.
+        # One more period, because the same number of dates may have fewer hours when clocks change.
         earliest = self.period.shift(first, -self._steps() - 1)
         before = list(starts_between(self.period, earliest, first - timedelta(days=1)))
         return before[len(before) - len(self.starts()) :]

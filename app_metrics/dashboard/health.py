@@ -91,7 +91,7 @@ REASONS: dict[str, tuple[Promise, Promise]] = {
 
 
 class Dropped(NamedTuple):
-    """How many events were dropped for a reason; `meaning` and `advice` are empty for a reason that is not ours."""
+    """How many events were dropped for a reason; `meaning` and `advice` are empty for an unknown reason."""
 
     reason: str
     meaning: str | Promise
@@ -102,7 +102,7 @@ class Dropped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Aggregating:
-    """What is pending, and the latest run."""
+    """The pending items and batches, the latest run, and the number of quarantined items."""
 
     waiting: Backlog
     held: PendingBatches

@@ -1,4 +1,4 @@
-"""What the page of a metric shows above the chart."""
+"""The facts that the page of a metric shows above the chart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -43,7 +43,7 @@ class Curve(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Places points in time and numbers in the drawing."""
+    """Maps points in time and numbers to coordinates of the drawing."""
 
     left: float
     step: float
@@ -115,7 +115,7 @@ def _add_axes(root: Element, chart: Chart) -> Scale:
 
 
 def _ticks(low: Decimal, high: Decimal, are_whole: bool) -> list[Decimal]:
-    """Return the round numbers from the lowest to the highest value that the axis names."""
+    """Return the round numbers to label on the axis, from the lowest to the highest value."""
     power = Decimal(1).scaleb(((high - low) / MAX_STEPS).adjusted())
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * MAX_STEPS >= high - low)
     if are_whole:
@@ -126,7 +126,7 @@ def _ticks(low: Decimal, high: Decimal, are_whole: bool) -> list[Decimal]:
 
 
 def _labelled(starts: Sequence[object]) -> Iterable[int]:
-    """Return the points that the axis of time names: evenly apart, and of several days of hours the midnights."""
+    """Return the points to label on the time axis: evenly spaced, or the midnights of several days of hours."""
     every = -(-len(starts) // MAX_TIME_LABELS)
     midnights = [index for index, start in enumerate(starts) if isinstance(start, datetime) and not start.hour]
     if len(midnights) > 2:
@@ -183,7 +183,7 @@ def _add_dot(parent: Element, scale: Scale, chart: Chart, column: Column, index:
 
 
 def _add_slots(root: Element, scale: Scale, chart: Chart) -> None:
-    """Add what the pointer and the keyboard find at each point in time: larger dots, and a box with the numbers."""
+    """Add what pointer and keyboard reveal at each point in time: larger dots, and a box with the numbers."""
     slot = None
     for index in range(len(chart.starts)):
         columns = [column for column in _drawn(chart) if column.numbers[index] is not None]

@@ -90,13 +90,13 @@ def find_unused(days: int) -> Unused:
 
 
 def counts_all(rule: Rule) -> bool:
-    """Tell whether a URL rule counts every hit, that is, all that a rule without options counts."""
+    """Return whether a URL rule counts every hit that a rule without options counts."""
     methods, statuses = rule.options.get("methods", DEFAULT_METHODS), rule.options.get("status", DEFAULT_STATUSES)
     return rule.when is None and methods >= DEFAULT_METHODS and statuses >= DEFAULT_STATUSES
 
 
 class _Evidence:
-    """What is known about hits since a time, in microseconds of Unix time."""
+    """What the metrics show about hits since a time, in microseconds of Unix time."""
 
     def __init__(self, rules: Iterable[Rule], every: Sequence[Rule], known: Known, since: int) -> None:
         self._rules, self._known, self._since = list(rules), known, since
@@ -150,7 +150,7 @@ class _Evidence:
         return self._last.get(rule.slug, 0) < self._since
 
     def _has_series(self, name: str) -> bool:
-        """Tell whether a URL has a series of its own, so that none of its hits are in the overflow series."""
+        """Return whether a URL has a series of its own, so that none of its hits are in the overflow series."""
         text = encode_labels({URL_LABEL: _label(name)})
         return any(labels == text for _, labels in self._known)
 

@@ -1,4 +1,4 @@
-"""Summaries that the database merges itself, so that label sets need not be read one by one."""
+"""Merge summaries in the database, so that label sets need not be read one by one."""
 
 from typing import Any
 
@@ -38,12 +38,12 @@ AGGREGATES = {SUM: Sum, MIN: Min, MAX: Max, LATEST: Latest}
 
 
 def are_exact(rows: Any) -> bool:
-    """Tell whether the database of a queryset merges summaries exactly."""
+    """Return whether the database of a queryset merges summaries exactly."""
     return connections[rows.db].vendor in EXACT_VENDORS
 
 
 def merged(rows: Any, *by: str) -> Any:
-    """Return a queryset of tuples: the columns that stored summaries are merged by, and their merged fields."""
+    """Return a queryset of tuples: the columns `by`, and the fields of the summaries merged by these columns."""
     # An annotation must not have the name of a column.
     annotations = {f"merged_{field.name}": AGGREGATES[field.rule](field.name) for field in FIELDS}
     return rows.order_by().values(*by).annotate(**annotations).values_list(*by, *annotations)
@@ -57,7 +57,7 @@ def unmerged(rows: Any, *by: str) -> Any:
 def fetched(rows: Any) -> Any:
     """Return the rows of a queryset, fetched in the fastest way.
 
-    PostgreSQL plans for the cursor of iterator() as if only the first rows were wanted, and takes nine times as long.
-    SQLite returns many rows, as it merges none, and they are read one by one.
+    On PostgreSQL, iterator() takes nine times as long, because its cursor is planned as if only the first rows were
+    needed. SQLite may return many rows, because it cannot merge them exactly, so they are read one by one.
     """
     return rows if are_exact(rows) else rows.iterator()

@@ -13,9 +13,9 @@ STATE_NAMES = ((OK, pgettext_lazy("alert", "ok")), (FIRED, pgettext_lazy("alert"
 
 
 class HighWaterMark(models.Model):
-    """The largest all-time total that was seen of a metric with milestones; only what lies above is reached anew.
+    """The highest all-time total seen of a metric with milestones; only milestones above it are announced.
 
-    It names the slug, because it is there before the metric is.
+    It refers to the metric by slug, because it may be created before the metric.
     """
 
     slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True)
@@ -49,13 +49,13 @@ class Milestone(models.Model):
 
 
 class Alert(models.Model):
-    """The state of one rule of APP_METRICS_ALERTS, and what was last said of it."""
+    """The state of one rule of APP_METRICS_ALERTS, and the state that was last reported."""
 
     name = ExactCharField(_("name"), max_length=200, unique=True)
     state = models.CharField(_("state"), max_length=5, choices=STATE_NAMES, default=OK)
     changed_at = models.DateTimeField(_("changed at"), null=True, blank=True)
     evaluated_at = models.DateTimeField(_("evaluated at"), null=True, blank=True)
-    # What the last evaluation compared; `base` is empty where a rule has a fixed limit.
+    # What the last evaluation compared; `base` is empty if the rule has a fixed limit.
     value = number_field(verbose_name=_("value"), null=True, blank=True)
     base = number_field(verbose_name=pgettext_lazy("alert", "base"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)

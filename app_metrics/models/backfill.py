@@ -13,10 +13,10 @@ Hour = tuple[date, int]
 
 
 class Backfill(models.Model):
-    """How far a metric's totals were filled from a table: all hours before `until` are settled.
+    """How far a metric's totals were filled in from a table: all hours before `until` are done.
 
-    Filling ends before `end`, the hour after the first one in which something was counted live; it is empty until then.
-    Days and hours, because not every database tells times apart when clocks are put back.
+    Filling stops before `end`, the hour after the first one in which something was counted live; `end` is empty until
+    then. Days and hours are stored, because not every database distinguishes the two equal times when clocks go back.
     """
 
     metric = models.OneToOneField(

@@ -18,8 +18,9 @@ def create_metric(
 ) -> Metric:
     """Return the metric with a slug, created if there is none yet; the same call again returns the same metric.
 
-    An existing metric is returned as it is. Without a slug one is made of the name, with "-2", "-3" and so on appended
-    where metrics of other names have it. Raises ValueError for a bad slug or kind, or a name no slug can be made of.
+    An existing metric is returned unchanged. Without `slug`, one is made from the name; "-2", "-3" and so on is
+    appended if a metric with another name has it. Raises ValueError for a bad slug or kind, or if no slug can be made
+    from the name.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric; choose one of {', '.join(KINDS)}.")
@@ -34,7 +35,7 @@ def create_metric(
 
 
 def get_or_create_metric(name: str, slug: str) -> Metric:
-    """Return the metric with a slug, created under a name if there is none. Raises ValueError for a bad slug."""
+    """Return the metric with a slug, created with a name if there is none. Raises ValueError for a bad slug."""
     return create_metric(name, slug)
 
 
@@ -46,10 +47,10 @@ def create_metric_set(
     send_weekly: bool = False,
     send_monthly: bool = False,
 ) -> MetricSet:
-    """Create a metric set, its metrics and recipients (users or plain addresses) together, or nothing at all.
+    """Create a metric set with its metrics and recipients (users or e-mail addresses), or nothing in case of an error.
 
-    Raises TypeError for anything but saved metrics, users and addresses, and ValueError if the name is taken or a text
-    is no address.
+    Raises TypeError for anything but saved metrics, saved users and addresses, and ValueError if the name is taken or
+    an address is invalid.
     """
     if isinstance(email_recipients, str):
         raise TypeError(f"Give a list: email_recipients=[{email_recipients!r}].")

@@ -23,10 +23,10 @@ KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
 
 class MetricQuerySet(models.QuerySet[Any]):
     def with_total(self, period: str, day: date | None = None, name: str = "period_total") -> "MetricQuerySet":
-        """Annotate each metric with its sum over the period that holds `day` (default: today).
+        """Annotate each metric with its sum over the period that contains `day` (default: today).
 
-        Pending items are included. The sum is the database's own: exact on PostgreSQL and MariaDB, correct to 15
-        digits on SQLite; `Metric.total()` is exact everywhere. Raises ValueError for "hour" or an unknown period.
+        Pending items are included. The database computes the sum: exactly on PostgreSQL and MariaDB, to 15 digits on
+        SQLite; `Metric.total()` is exact everywhere. Raises ValueError for "hour" or an unknown period.
         """
         if period == HOUR:
             raise ValueError("with_total() spans whole days or longer periods; use Metric.total() for an hour.")
@@ -52,7 +52,7 @@ class Metric(models.Model):
     kind = models.CharField(_("kind"), max_length=10, choices=KIND_NAMES, default=COUNTER)
     unit = models.CharField(_("unit"), max_length=30, blank=True)
     description = models.TextField(_("description"), blank=True)
-    # The first other kind this slug was recorded under; its numbers are counted all the same.
+    # The first other kind this slug was recorded under; its numbers are counted anyway.
     second_kind = models.CharField(_("also recorded as"), max_length=10, blank=True, editable=False)
 
     objects = MetricQuerySet.as_manager()
@@ -66,15 +66,15 @@ class Metric(models.Model):
         return self.name
 
     def summary(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Summary | None:
-        """Return the summary of the period that holds `day` (default: today), pending items included.
+        """Return the summary of the period that contains `day` (default: today), pending items included.
 
-        It spans all label sets, or the one given. None when nothing was recorded. A datetime stands for its hour
-        where the period is "hour". Raises ValueError for an unknown period.
+        It covers all label sets, or only `labels`. None if nothing was recorded. For the period "hour", `day` is a
+        datetime in that hour. Raises ValueError for an unknown period.
         """
         return queries.summary(queries.QuerySources.of([self]), Period(period), day, labels)
 
     def total(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Decimal:
-        """Return the exact sum over the period that holds `day`, in the metric's unit; 0 when nothing was recorded.
+        """Return the exact sum over the period that contains `day`, in the metric's unit; 0 if nothing was recorded.
 
         See `summary()` for the arguments.
         """
@@ -86,8 +86,8 @@ class Metric(models.Model):
     ) -> list[queries.Point]:
         """Return one point for every period that touches the dates from `start` to `end`, gaps filled with zeros.
 
-        Both dates are included. A point starts at a date, or at an aware datetime where the period is "hour".
-        Raises ValueError for an unknown period.
+        Both dates are included. A point starts at a date, or at an aware datetime if the period is "hour". Raises
+        ValueError for an unknown period.
         """
         return queries.series(queries.QuerySources.of([self]), Period(period), start, end, labels)
 
@@ -97,12 +97,12 @@ class Dashboard(Metric):
 
     class Meta:
         proxy = True
-        default_permissions = ()  # whoever may view metrics
+        default_permissions = ()  # the permission to view metrics is enough
         verbose_name = verbose_name_plural = _("dashboard")
 
 
 class QuarantinedItem(models.Model):
-    """An item that no total could take, with the reason."""
+    """An item that could not be added to a total, with the reason."""
 
     payload = models.TextField(_("payload"))
     reason = models.TextField(_("reason"))
@@ -133,7 +133,7 @@ class AggregationRun(models.Model):
 
 
 class ImportedFile(models.Model):
-    """A file that was imported, so that it is not imported twice."""
+    """An imported file; the row prevents a second import."""
 
     digest = models.CharField(_("SHA-256"), max_length=64, unique=True)
     name = models.CharField(_("name"), max_length=200)

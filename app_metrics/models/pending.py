@@ -1,4 +1,4 @@
-"""Batches that are pending outside the database, at the backend's destination, so that readings can include them."""
+"""Batches that are pending outside the database, at the backend's destination, for queries to include."""
 
 import logging
 import time
@@ -17,11 +17,11 @@ from .ledger import LedgerRow
 
 logger = logging.getLogger("app_metrics")
 
-# Seconds for which a process keeps the backend's answer, so that a page asks once.
+# Seconds for which a process caches the backend's answer, so that a page asks only once.
 BELIEVED = 1.0
 # Seconds for which a destination that did not answer is not asked again.
 LEFT_ALONE = 10.0
-# The count of a row that is no summary: it marks a batch that the ledger knows, whose index is its `last_at`.
+# The count of a row that is not a summary: it marks a batch in the ledger, and its `last_at` is the batch's index.
 MARK = -1
 
 _NUMBERS = [field.name for field in FIELDS if field.holds == NUMBER]
@@ -35,7 +35,7 @@ class PendingBatches(NamedTuple):
     batches: Collection[Batch] = ()
 
     def only(self, fits: Callable[[Key], bool]) -> "PendingBatches":
-        """Return the part of the batches whose keys fit."""
+        """Return the batches reduced to the summaries whose keys fit."""
         parts = (
             Batch({key: summary for key, summary in batch.summaries.items() if fits(key)}, batch.id)
             for batch in self.batches
@@ -45,8 +45,9 @@ class PendingBatches(NamedTuple):
     def read(self, rows: Any, by: Sequence[str], key_of: Callable[[Key], Row]) -> Iterator[tuple[Row, Summary]]:
         """Read a union of querysets; yield the columns `by` and the summary of each row, then of each pending summary.
 
-        The columns of the union are `by` and those of a summary; `key_of` returns `by` for a pending summary. The same
-        statement asks the ledger which batches were written since, so that nothing is missed or seen twice.
+        The union has the columns `by` and those of a summary; `key_of` returns the values of `by` for a pending key.
+        The same statement reads from the ledger which batches were written meanwhile, so that nothing is missed or seen
+        twice.
         """
         written = set()
         for row in fetched(self._marked(rows, by)):
@@ -61,7 +62,7 @@ class PendingBatches(NamedTuple):
                     yield key_of(key), _as_stored(summary)
 
     def _marked(self, rows: Any, by: Sequence[str]) -> Any:
-        """Return the union with a mark for each batch that the ledger knows."""
+        """Return the union with a mark for each batch that is in the ledger."""
         if not self.batches:
             return rows
         index = Case(
@@ -98,7 +99,7 @@ def pending_batches(slugs: Collection[str] | None = None) -> PendingBatches:
 
 
 def is_complete() -> bool:
-    """Tell whether readings include everything pending; False if the destination does not answer in time."""
+    """Return whether queries include everything pending; False if the destination does not answer in time."""
     return _answer().is_complete
 
 

@@ -22,11 +22,11 @@ from .totals import Item, Total
 if TYPE_CHECKING:
     from .metrics import Metric
 
-# Names, and the pieces that each span consists of.
+# The pieces of each span, by its name.
 Spans = Mapping[Hashable, Iterable[Piece]]
-# The names of the spans that hold a piece.
+# The names of the spans that contain a piece.
 Holders = Mapping[Piece, list[Hashable]]
-# The columns that tell summaries apart: metric, label set, period, first date, hour. Items have an empty period.
+# The columns that identify a summary: metric, label set, period, first date, hour. Items have an empty period.
 KEY = ("of", "text", "of_period", "day_of", "hour_of")
 
 
@@ -39,14 +39,14 @@ class QuerySources(NamedTuple):
 
     @classmethod
     def of(cls, metrics: Iterable["Metric"]) -> "QuerySources":
-        """Return what is stored and pending of some metrics."""
+        """Return the sources of some metrics."""
         ids = {metric.slug: metric.pk for metric in metrics}
         totals, items = Total.objects.filter(metric__in=ids.values()), Item.objects.filter(slug__in=ids)
         return cls(totals, items, pending_batches(ids.keys()))
 
     @classmethod
     def of_slug(cls, slug: str) -> "QuerySources":
-        """Return what is stored and pending of the metric with a slug, which may not exist yet."""
+        """Return the sources of the metric with a slug, which may not exist yet."""
         totals, items = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
         return cls(totals, items, pending_batches({slug}))
 
@@ -55,7 +55,7 @@ class QuerySources(NamedTuple):
         return cls(Total.objects.all(), Item.objects.all(), pending_batches())
 
     def labelled(self, labels: Mapping[str, str] | None) -> "QuerySources":
-        """Return the part of one label set; all of it for None."""
+        """Return the part of the sources with one label set; all of them for None."""
         if labels is None:
             return self
         text = encode_labels(labels)
@@ -64,7 +64,7 @@ class QuerySources(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The summary of one period of a series; `minimum`, `maximum` and `last` are None where nothing was recorded."""
+    """The summary of one period of a series; `minimum`, `maximum` and `last` are None if nothing was recorded."""
 
     start: date | datetime
     count: int = 0  # type: ignore[assignment]  # tuple.count is not missed
@@ -102,10 +102,10 @@ def series(
 def fold(
     sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None
 ) -> dict[tuple[str, str, Hashable], Summary]:
-    """Return the summary of every span of every metric and label set of the sources, pending items included.
+    """Return the summaries of spans for each metric and label set of the sources, pending items included.
 
-    A span is a name and the pieces it consists of; the keys are slug, label set and name. Where nothing was recorded
-    there is no key. One statement, however many metrics and spans there are.
+    The keys are slug, label set and the span's name; there is none if nothing was recorded. One query, no matter how
+    many metrics and spans there are.
     """
     return _folded(sources.labelled(labels), _holders(spans))
 
@@ -113,7 +113,7 @@ def fold(
 def fold_together(
     sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None
 ) -> dict[tuple[str, Hashable], Summary]:
-    """Return what `fold` does with the label sets of each metric merged; the keys are slug and name.
+    """Return the same as `fold`, but with the label sets of each metric merged; the keys are slug and name.
 
     The database merges them if it can do so exactly.
     """
@@ -121,7 +121,7 @@ def fold_together(
 
 
 def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tuple[str, Hashable], Summary]:
-    """Return what `fold` found with the label sets of each metric merged; the keys are slug and name."""
+    """Merge the label sets of each metric in a result of `fold`; the keys are slug and name."""
     together: dict[tuple[str, Hashable], Summary] = {}
     for (slug, _, name), summary in found.items():
         merge_into(together, (slug, name), summary)
@@ -129,9 +129,9 @@ def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tu
 
 
 def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
-    """Return the summaries of all that was ever recorded, pending items included, by slug and label set; one query.
+    """Return the all-time summaries by slug and label set, pending items included; one query.
 
-    They are sums of the longest period, whose totals are never pruned.
+    They are made of the totals of the longest period, which are never pruned.
     """
     by = ("of", "labels")
     longest = sources.totals.filter(period=LONGEST).annotate(of=F("metric__slug"))
@@ -143,7 +143,7 @@ def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
 
 
 def piece_of(period: Period, day: date, hour: int, week: int) -> Piece:
-    """Return the piece that an hour of a date belongs to; `week` is the ISO number of the day a week begins."""
+    """Return the piece that an hour of a date belongs to; `week` is the ISO number of the first weekday."""
     return period, period.start_of(day, week), hour if period == HOUR else 0
 
 
@@ -182,7 +182,7 @@ def _rows(sources: QuerySources, holders: Holders, apart: bool) -> Any:
         of=F("slug"), text=text, of_period=_text(""), day_of=F("day"), hour_of=F("hour")
     )
     totals = sources.totals.annotate(of=F("metric__slug"), text=text, of_period=F("period"), day_of=F("start"))
-    # A total is already one by label set.
+    # There is one total per label set, so totals need merging only across label sets.
     stored = [(unmerged if apart else merged)(part, *KEY) for part in _parts(totals, holders, apart)]
     # ALL, because equal rows of totals and items are different events.
     return _pending(items, KEY).union(*stored, all=True)
@@ -203,12 +203,12 @@ def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
         if hours is None:
             yield part.annotate(hour_of=F("hour"))
         else:
-            # All wanted hours of a date belong to the same spans, so the first hour stands for them.
+            # All wanted hours of a date belong to the same spans, so the first hour represents them.
             yield part.filter(hour__lt=hours).annotate(hour_of=Value(0, SmallIntegerField()))
 
 
 def _within(period: Period, days: set[date]) -> dict[str, Any]:
-    """Return the filter of some dates; a range if they have no gap, which is a single walk along the index."""
+    """Return the filter of some dates; a range if they have no gap, which is a single index scan."""
     first, last = min(days), max(days)
     if days.issuperset(period.starts_between(first, last, first.isoweekday())):
         return {"start__range": (first, last)}
@@ -216,7 +216,7 @@ def _within(period: Period, days: set[date]) -> dict[str, Any]:
 
 
 def _hours(holders: Holders) -> int | None:
-    """Return how many first hours of every date are wanted, by the same spans; None if dates differ."""
+    """Return how many first hours of every date are wanted by the same spans; None if this is not the same for all."""
     by_date: dict[date, dict[int, list[Hashable]]] = defaultdict(dict)
     for (period, start, hour), names in holders.items():
         if period == HOUR:

@@ -1,4 +1,4 @@
-"""Who is told: metric sets, how far their reports have come, and every mail as a row that proves it."""
+"""Metric sets and their recipients, the progress of their reports, and a row for every mail."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .alerts import Milestone
 from .fields import ExactCharField
 from .metrics import Metric
 
-# The periods that a set can be reported about, and the field that says whether it is.
+# The periods that a set can have reports about, and the field that enables each of them.
 SENT_PERIODS = {DAY: "send_daily", WEEK: "send_weekly", MONTH: "send_monthly"}
 
 
@@ -49,12 +49,12 @@ def validate_addresses(text: str) -> None:
 
 
 def addresses_in(text: str) -> list[str]:
-    """Return the addresses of a text that holds one a line."""
+    """Return the addresses in a text that has one per line."""
     return [address for line in text.splitlines() if (address := line.strip())]
 
 
 class MetricSet(models.Model):
-    """Metrics that are reported together, to whom and how often."""
+    """Metrics that are reported together, their recipients, and how often."""
 
     name = models.CharField(_("name"), max_length=200, unique=True)
     metrics = models.ManyToManyField(Metric, verbose_name=_("metrics"), related_name="sets", blank=True)
@@ -73,7 +73,7 @@ class MetricSet(models.Model):
     send_daily = models.BooleanField(_("send daily"), default=True)
     send_weekly = models.BooleanField(_("send weekly"), default=False)
     send_monthly = models.BooleanField(_("send monthly"), default=False)
-    # Whether APP_METRICS_SETS made it; what it says there is copied here before every sending.
+    # Whether the set is declared in APP_METRICS_SETS; it is updated from there before reports are sent.
     declared = models.BooleanField(_("declared in the settings"), default=False, editable=False)
 
     class Meta:
@@ -86,12 +86,12 @@ class MetricSet(models.Model):
 
     @property
     def periods(self) -> list[Period]:
-        """The periods it is reported about."""
+        """The periods that the set has reports about."""
         return [period for period, field in SENT_PERIODS.items() if getattr(self, field)]
 
 
 class Schedule(models.Model):
-    """How far the reports of a set about one period have come: the last period that was planned, and when."""
+    """The progress of a set's daily, weekly or monthly reports: the last day that was planned, and when."""
 
     metric_set = models.ForeignKey(
         MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="schedules"
@@ -110,7 +110,7 @@ class Schedule(models.Model):
 
 
 class ReportedMilestone(models.Model):
-    """A milestone that stands in the report of a schedule about the period that starts on a date, and in no other."""
+    """A milestone that only one report of a schedule lists: the one about the period that begins at `start`."""
 
     schedule = models.ForeignKey(
         Schedule,
@@ -136,7 +136,7 @@ class ReportedMilestone(models.Model):
 
 
 class OutgoingMail(models.Model):
-    """One mail to one recipient, and what became of it."""
+    """One mail to one recipient, and its status."""
 
     # "user:" and the user's primary key, or a plain address in lower case.
     recipient = ExactCharField(_("recipient"), max_length=MAX_ADDRESS_LENGTH)
@@ -153,7 +153,7 @@ class OutgoingMail(models.Model):
 
 
 class Delivery(OutgoingMail):
-    """One report of a set to one recipient: the proof that it is sent at most once."""
+    """One report of a set to one recipient; the row ensures that it is sent at most once."""
 
     metric_set = models.ForeignKey(
         MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="deliveries", db_index=False
@@ -175,7 +175,7 @@ class Delivery(OutgoingMail):
 
 
 class Notice(OutgoingMail):
-    """A mail about a milestone or an alert, complete when it is planned."""
+    """A mail about a milestone or an alert; its text is stored when it is planned."""
 
     subject = models.CharField(_("subject"), max_length=500)
     text = models.TextField(_("text"))
@@ -189,7 +189,7 @@ class Notice(OutgoingMail):
 
 
 class Unsubscription(models.Model):
-    """A recipient who wants no more mail about a set, by identity and by the address of that moment."""
+    """A recipient who unsubscribed from a set, and their address at that time."""
 
     metric_set = models.ForeignKey(
         MetricSet,

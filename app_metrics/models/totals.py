@@ -24,7 +24,7 @@ def number_field(**options: Any) -> ExactDecimalField:
 
 
 class StoredSummary(models.Model):
-    """A column for each field of a summary, its label set and its hour, which counts from the local midnight."""
+    """Columns for the fields of a summary, its label set and its hour, counted from local midnight."""
 
     labels = ExactCharField(_("labels"), max_length=MAX_LABELS_LENGTH)
     hour = models.SmallIntegerField(_("hour"))
@@ -43,8 +43,8 @@ class StoredSummary(models.Model):
 class Item(StoredSummary):
     """A stored summary that is not aggregated yet.
 
-    Requests wait for this write, so it has no foreign key, and no index besides its id. The id follows from the id of
-    the batch, so that a batch written twice is recognised.
+    Requests wait for the insert, so there is no foreign key and no index except that of the id. The id is derived from
+    the batch's id, so that a batch that is written twice is recognised.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -87,5 +87,5 @@ class Total(StoredSummary):
 
     @property
     def starts_at(self) -> date | datetime:
-        """The date on which the period begins, or the aware local time where it is an hour."""
+        """The date on which the period begins, or the aware local time if it is an hour."""
         return calendar.starts_at(Period(self.period), self.start, self.hour)

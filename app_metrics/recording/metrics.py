@@ -37,7 +37,7 @@ def metric(
     """Add `num` (default: 1) to a metric, in the metric's own unit.
 
     It counts at once, whether or not a transaction commits. With `on_commit` it counts only if the transaction that is
-    open on the database alias `using` (default: "default") commits; without one it counts at once. `at` is when it
+    open on the database alias `using` (default: "default") commits; if none is open, it counts at once. `at` is when it
     happened (default: now); a naive datetime is in the metrics time zone. The aggregation creates unknown metrics.
 
     Raises TypeError or ValueError for a bad argument if APP_METRICS_STRICT is true; otherwise that is logged, and the

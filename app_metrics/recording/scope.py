@@ -39,8 +39,8 @@ class Scope:
         self._fold: Fold | None = None
         self._folding = threading.Lock()
         self.is_closed = False
-        # The number of entries at which `make_room` is called: every entry once the scope is closed. The hot path
-        # reads only this attribute.
+        # The number of entries at which `make_room` is called; 0, which means at every entry, once the scope is closed.
+        # The hot path reads only this attribute.
         self.capacity = BLOCK
         self.outer = _current.get()
 
@@ -67,7 +67,7 @@ class Scope:
             with suppress(RuntimeError):  # the thread of the context has ended
                 await sync_to_async(self.close, thread_sensitive=True)()
         finally:
-            self.close()  # if that thread did not get to it, perhaps because this was cancelled
+            self.close()  # if that thread did not do it, perhaps because this was cancelled
 
     def leave_to_parent(self) -> None:
         """Drop the gathered entries in a forked process; write further ones at once."""

@@ -1,1 +1,1 @@
-"""What the ORM cannot say: one dialect a vendor, the ledger, and transactions tried again."""
+"""Database access beyond the ORM: one SQL dialect per vendor, the ledger, and retried transactions."""

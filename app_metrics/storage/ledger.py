@@ -1,4 +1,4 @@
-"""Count a batch once, however often it is delivered: its id and its items are stored in one transaction.
+"""Count a batch once, no matter how often it is delivered: its id and items are stored in one transaction.
 
 All batches from outside the database (Redis, Celery, the spool) are written here. They become items, which the
 aggregation adds to the totals like all others.
@@ -20,11 +20,11 @@ from .dialects import dialect_for
 from .dialects.base import item_rows
 from .transactions import TRIES, retried
 
-# Days for which a batch is recognised. By default, brokers deliver again after an hour at most.
+# Days for which a repeated batch is recognised. By default, brokers redeliver within an hour.
 KEPT_DAYS = 7
 # Items per statement, which keeps it below MariaDB's max_allowed_packet, 16 MiB by default.
 ITEMS_PER_STATEMENT = 10_000
-# Rows that one statement deletes, so that its locks are short.
+# Rows deleted per statement, to keep locks short.
 PRUNED_AT_ONCE = 1_000
 
 
@@ -35,12 +35,12 @@ class Repeated(Exception):
 def write_once(
     batch: Batch, damaged: Mapping[str, str] = MappingProxyType({}), *, tries: int = TRIES, durable: bool = False
 ) -> bool:
-    """Add the summaries of a batch to the item log; return whether they were new.
+    """Add the summaries of a batch to the item log; return False if the batch was counted before.
 
-    `damaged` maps texts that came with the batch to what is wrong with them; they become quarantined items. Errors that
-    pass, such as a lock, are tried again up to `tries` times in all. Raises the database's errors; then nothing was
-    written. With `durable` it raises RuntimeError inside a transaction, so that the caller may delete its copy of the
-    batch.
+    `damaged` maps texts that came with the batch to what is wrong with them; they become quarantined items. After a
+    transient error, such as a lock timeout, the write is retried, up to `tries` tries in all. Raises database errors;
+    then nothing was written. With `durable`, raises RuntimeError inside a transaction, so that the caller may safely
+    delete its copy of the batch after a return.
     """
     try:
         retried(connections[settings.APP_METRICS_DATABASE], partial(_write, batch, damaged, durable), tries)

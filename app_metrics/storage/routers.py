@@ -10,7 +10,7 @@ APP_LABEL = "app_metrics"
 class MetricsRouter:
     """Add this to `DATABASE_ROUTERS` when `APP_METRICS_DATABASE` is not "default".
 
-    Every database that is migrated has the tables, because Django looks for them next to a user that is deleted.
+    The tables are created in every migrated database, because Django queries them there when a user is deleted.
     """
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Transactions that are tried again after an error that passes, such as a deadlock."""
+"""Retry transactions after transient errors, such as a deadlock."""
 
 import time
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from django.db import IntegrityError, OperationalError
 
 from .dialects import dialect_for
 
-# Tries of a transaction that fails because of another one's locks, or of a metric that was deleted meanwhile.
+# Tries of a transaction that fails because of a lock, or because a metric was deleted meanwhile.
 TRIES = 8
 
 Result = TypeVar("Result")
 
 
 def retried(connection: Any, transact: Callable[[], Result], tries: int = TRIES) -> Result:
-    """Run a transaction and return its result; run it again after an error that passes.
+    """Run a transaction and return its result; retry it after a transient error.
 
-    An error that broke a transaction of the caller is raised, because the caller can only roll it back.
+    An error that broke the caller's transaction is raised at once, because that transaction can only be rolled back.
     """
     dialect = dialect_for(connection)
     for tried in range(1, tries + 1):

@@ -1,18 +1,18 @@
-"""Let other writers in between the transactions of a long run, if the database keeps no queue for its lock."""
+"""Let other writers in between the transactions of a long run, if the database does not queue them."""
 
 import time
 from typing import Any
 
 from .dialects import commits_at_once, dialect_for
 
-# Seconds of transactions after which others get a turn, and seconds that it lasts: a writer that waits for SQLite's
-# lock tries it ten times a second.
+# Seconds of transactions after which a run pauses, and seconds of the pause: a writer that waits for SQLite's lock
+# tries ten times a second.
 LONGEST = 0.5
 PAUSE = 0.11
 
 
 class Turns:
-    """Pauses of a long run, for the sake of other writers."""
+    """Pauses in a long run that let other writers in."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -20,7 +20,7 @@ class Turns:
         self._since = time.monotonic()
 
     def give(self) -> None:
-        """Pause for 0.11 seconds if it is time, but not inside a transaction of the caller, which keeps the lock."""
+        """Pause for 0.11 seconds if a pause is due, but not inside a caller's transaction, which keeps the lock."""
         if self._queues or time.monotonic() - self._since < LONGEST or not commits_at_once(self._connection):
             return
         time.sleep(PAUSE)

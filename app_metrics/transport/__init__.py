@@ -1,1 +1,1 @@
-"""Brings batches to the configured backend, now, soon or later, and never breaks the caller."""
+"""Deliver batches to the configured backend: now, from a thread, or in a later retry. Never raise to the caller."""

@@ -18,8 +18,8 @@ class MetricsBackend:
     blocks = True
     # Whether the batches reach the totals. Defaults to False.
     feeds_totals = False
-    # Whether the ledger recognises a batch that `write` has received, when it comes again from the spool. Defaults to
-    # True; only matters where `feeds_totals` is True.
+    # Whether the ledger recognises a batch from the spool that `write` had received before. Defaults to True; only
+    # matters if `feeds_totals` is True.
     deduplicates = True
     # The backends to which this one passes every batch; each keeps, retries and spools its own. Defaults to none.
     destinations: "Sequence[RetryingBackend]" = ()
@@ -33,7 +33,10 @@ class MetricsBackend:
         raise NotImplementedError
 
     def is_durable(self) -> bool:
-        """Return whether a write survives a rollback by the caller. Defaults to True; False inside a transaction."""
+        """Return whether a write survives a rollback by the caller. Defaults to True.
+
+        Return False if the write is part of the caller's transaction.
+        """
         return True
 
     def drain(self) -> None:

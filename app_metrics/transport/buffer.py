@@ -22,16 +22,16 @@ from .merging import MAX_SUMMARIES, Merging
 
 logger = logging.getLogger("app_metrics")
 
-# With so many summaries the buffer is written before the interval is over.
+# With this many summaries, the buffer is written before the interval is over.
 EARLY = MAX_SUMMARIES
-# Beyond so many summaries new metrics, label sets and hours are dropped: writing is too slow.
+# Beyond this many summaries, new metrics, label sets and hours are dropped, because writing is too slow.
 ROOM = 5 * EARLY
-# Seconds that a flush waits for another one at most.
+# The maximum number of seconds that a flush waits for another one.
 LONGEST_WAIT = 10.0
 
 
 class Buffer:
-    """Merged batches, and the thread that writes them, which the first batch starts."""
+    """Merged batches, and the thread that writes them; the first batch starts the thread."""
 
     def __init__(self) -> None:
         self._start_afresh()
@@ -102,8 +102,8 @@ add = _buffer.add
 def flush() -> None:
     """Write everything that this process has buffered or kept, now and on this thread. Never raises an Exception.
 
-    Does nothing inside a transaction on the metrics database, because a rollback would undo it. Call it where a process
-    ends without running exit handlers; on an event loop, use `sync_to_async(flush)`.
+    Does nothing inside a transaction on the metrics database, because a rollback would undo it. Call it before a
+    process ends without running exit handlers; on an event loop, use `sync_to_async(flush)`.
     """
     try:
         backend = configured_backend()

@@ -1,4 +1,4 @@
-"""Stop calling a destination that keeps failing, and try from time to time whether it is back."""
+"""Stop calling a destination that keeps failing, and check from time to time whether it is back."""
 
 import time
 

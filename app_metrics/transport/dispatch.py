@@ -19,7 +19,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 
 def hand_over(batch: Batch) -> None:
-    """Write a batch now, or soon and from a thread if this is an event loop and the backend may block.
+    """Write a batch now; on an event loop, write it soon and from a thread if the backend may block.
 
     With `APP_METRICS_FLUSH_INTERVAL` the batch is buffered instead, except inside a transaction that may roll back, and
     in tests that capture what is recorded.

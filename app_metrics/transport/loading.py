@@ -106,7 +106,7 @@ def _imported(path: str) -> Any:
 
 
 def _remedy(path: str, error: Exception) -> str:
-    """Return what to do; a backend of this package that lacks a dependency has an extra of the same name."""
+    """Return a hint; a backend of this package that lacks a dependency has an extra of the same name."""
     missing = error.name if isinstance(error, ImportError) else None
     if path.startswith(PREFIX) and missing and not missing.startswith(PREFIX):
         extra = path.removeprefix(PREFIX).partition(".")[0]

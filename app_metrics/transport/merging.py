@@ -1,4 +1,4 @@
-"""Merge the batches of many threads, so that the number of series and hours bounds the memory, not the traffic."""
+"""Merge the batches of many threads, so that memory depends on the number of series and hours, not on the traffic."""
 
 import math
 import threading
@@ -11,9 +11,9 @@ from ..core.dropped import BUFFER_FULL, drop_batch
 
 # About how many batches may stay unmerged.
 BLOCK = 64
-# Summaries of a merged batch at most, which bounds the size of a statement.
+# The maximum number of summaries in a merged batch, which limits the size of a statement.
 MAX_SUMMARIES = 10_000
-# Seconds that `take` waits for another merge at most: it may be an interrupted one of this very thread.
+# The maximum number of seconds that `take` waits for another merge, which may be an interrupted one of the same thread.
 LONGEST_WAIT = 1.0
 
 
@@ -23,8 +23,8 @@ class Merging:
     Beyond `room` summaries (default: no limit) new series and hours are dropped for `reason`; those that are known are
     still counted.
 
-    `add` appends a batch, and merges a block of them only if no other thread is merging. No thread ever waits there for
-    a lock: not even for its own, when a garbage collection interrupts its merge and closes a scope.
+    `add` appends a batch, and merges a block of them only if no other thread is merging. It never waits for a lock,
+    because a garbage collection may interrupt a merge and close a scope, and the thread would then wait for itself.
     """
 
     def __init__(self, room: float = math.inf, reason: str = BUFFER_FULL) -> None:
@@ -50,7 +50,7 @@ class Merging:
     def take(self, size: int = MAX_SUMMARIES, most: float = math.inf) -> list[Batch]:
         """Take out up to `most` new batches (default: all) of up to `size` summaries each, oldest series first.
 
-        The rest stays. Returns nothing while another merge takes longer than a second.
+        The rest stays. Returns nothing if another merge takes longer than a second.
         """
         if not self._merging.acquire(timeout=LONGEST_WAIT):
             return []

@@ -10,7 +10,7 @@ from ..core.dropped import RETRY_LIMIT, drop_batch
 from ..core.forking import after_fork
 from .merging import Merging
 
-# Summaries of a merged batch at most, so that one write stays short.
+# The maximum number of summaries in a merged batch, so that one write stays short.
 MERGED = 1_000
 
 
@@ -24,10 +24,10 @@ class Kept(NamedTuple):
 class KeptBatches:
     """The batches to write again; `APP_METRICS_RETRY_LIMIT` bounds them.
 
-    A batch that failed may have been written all the same, so it keeps its id: up to the limit of these are kept, and
-    then the oldest is dropped. Batches that the destination never received are merged, up to 1,000 times the limit in
-    summaries, and then new ones are dropped. So the number of different metrics, label sets and hours, and not the
-    traffic, decides how long an outage loses nothing.
+    A failed batch may have been written after all, so it keeps its id. The limit is the maximum number of failed
+    batches; beyond it, the oldest is dropped. Batches that the destination never received are merged, into at most
+    1,000 times as many summaries; beyond that, new series and hours are dropped. So the number of metrics, label sets
+    and hours, not the traffic, decides how long an outage can last without loss.
     """
 
     def __init__(self, owner: str) -> None:
@@ -59,10 +59,10 @@ class KeptBatches:
         return self.take_failed()
 
     def take_for_trial(self) -> Kept | None:
-        """Take out a batch to try with whether the destination is back.
+        """Take out a batch for a trial write, which shows whether the destination is back.
 
-        Usually a merged one, because a trial with failed batches might only ever meet those that are refused for good.
-        Each failed trial adds a failed batch, so once they fill half of the limit the trial uses one of them.
+        It is usually a merged one, because the destination may refuse the failed ones forever. Each failed trial adds a
+        failed batch, so once they fill half of the limit the trial uses one of them.
         """
         return self.take() if len(self._failed) < retry_limit() // 2 else self.take_failed()
 

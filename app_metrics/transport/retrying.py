@@ -17,7 +17,7 @@ from .retry_queue import Kept, KeptBatches
 
 logger = logging.getLogger("app_metrics")
 
-# Failures right after a successful write, until a batch itself is considered at fault and dropped.
+# Failures right after a successful write of another batch, until a batch is considered bad and dropped.
 MAX_REFUSALS = 10
 
 
@@ -94,7 +94,7 @@ class RetryingBackend(base.MetricsBackend):
             self._kept.add(batch)
 
     def _spool(self, batch: Batch) -> bool:
-        """Spool a batch if it only has to reach the totals: the spool leads nowhere else."""
+        """Spool a batch if it only has to reach the totals, because spooled batches reach nothing else."""
         return self.feeds_totals and not self.backend.destinations and spool.append(batch)
 
     def _keep_again(self, kept: Kept, was_well: bool) -> None:

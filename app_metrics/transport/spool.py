@@ -1,4 +1,4 @@
-"""Keep batches that could not be written in files (APP_METRICS_SPOOL_DIR), so that they survive their process.
+"""Keep failed batches in files (APP_METRICS_SPOOL_DIR), so that they survive their process.
 
 A segment is a file to which one process appends, one thread at a time. A record is a newline, the CRC-32 of a batch's
 text in hexadecimal digits, a space, that text, and a newline: half a record never damages the next one. There is no
@@ -28,7 +28,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 SEGMENT, DAMAGED = ".batches", ".damaged"
-# Bytes of a segment after which a new one begins, and bytes of all segments after which none does.
+# Bytes of a segment at which a new one begins, and bytes of all segments at which no new one begins.
 MAX_SEGMENT = 16 * 2**20
 MAX_SPOOL = 2**30
 

@@ -28,7 +28,7 @@ READING = 1.0
 
 
 class MetricsBackend(base.MetricsBackend):
-    """The number of series and hours bounds the memory of the buckets, not the traffic. Nothing expires."""
+    """The memory of the buckets depends on the number of series and hours, not on the traffic. Nothing expires."""
 
     feeds_totals = True
     deduplicates = False  # a bucket is stored under its own id, not under those of its batches
@@ -43,7 +43,7 @@ class MetricsBackend(base.MetricsBackend):
         check()
 
     def write(self, batch: Batch) -> None:
-        """Fold a batch into the buckets of its hours, unless that was done before."""
+        """Fold a batch into the buckets of its hours, unless it was written before."""
         if batch.summaries:
             # A batch goes to the same shard when it is repeated. The last 16 bits of an id are zero.
             shard = self._shards[(batch.id.int >> 16) % len(self._shards)]
@@ -73,7 +73,7 @@ class MetricsBackend(base.MetricsBackend):
         ]
 
     # Created at first use, because a project's client may connect at once and fail. Django's `cached_property` has no
-    # lock for which other threads would wait.
+    # lock that other threads would wait for.
 
     @cached_property
     def _client(self) -> Any:
@@ -112,7 +112,7 @@ class MetricsBackend(base.MetricsBackend):
                         return
 
     def _bring(self, shard: Shard, claim_id: str, name: str) -> None:
-        """Store a claim exactly once; if this is killed before, the claim is still there at the next run."""
+        """Store a claim exactly once; if the process is killed first, the next run finds the claim again."""
         summaries, damaged = decode(name, shard.read_claim(self._patient, claim_id).items())
         write_once(Batch(summaries, UUID(claim_id)), damaged, durable=True)
         shard.delete(self._patient, claim_id)

@@ -1,4 +1,4 @@
-"""Summaries as a bucket holds them: a field names a series, its value is the summary.
+"""The encoding of summaries in a bucket: a field names a series, and its value is the summary.
 
 A value consists of doubles, the only numbers that scripts in Redis have. A count is one double. A sum of exact decimals
 is three: `high × 10**28 + middle × 10**14 + low` billionths. Any other number, in billionths, and a time, in
@@ -46,9 +46,9 @@ _PACKED_AMOUNTS, _PACKED_TIME = struct.Struct("<" + sum(map(limbs, _AMOUNTS)) * 
 
 
 def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes]]:
-    """Yield the name of each hour of a batch, the fields of its series, a line each, and their values in one string.
+    """Yield the name of each hour of a batch, the fields of its series, one per line, and their values in one string.
 
-    Raises ValueError or ArithmeticError if no total can hold a summary.
+    Raises ValueError or ArithmeticError if a summary does not fit into a total.
     """
     found: defaultdict[tuple[date, int], tuple[list[str], list[bytes]]] = defaultdict(lambda: ([], []))
     for (slug, kind, labels, day, hour), summary in batch.summaries.items():
@@ -67,7 +67,7 @@ def bucket_name(day: date, hour: int) -> str:
 def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summary], dict[str, str]]:
     """Return the summaries of a bucket's fields and values, and the damaged ones: field and value → reason.
 
-    Raises ValueError if the bucket's name is no hour.
+    Raises ValueError if the bucket's name is not an hour.
     """
     day, hour = _hour(name)
     summaries: dict[Key, Summary] = {}
@@ -86,7 +86,7 @@ def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summ
 
 
 def as_text(value: str | bytes) -> str:
-    """Return an answer of a client that may or may not decode answers; bytes that are no UTF-8 are escaped."""
+    """Return a client's answer as text, whether or not the client decodes answers; invalid UTF-8 is escaped."""
     return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 

@@ -64,8 +64,8 @@ def _check(field: Field) -> str:
 
 
 # Keys: live buckets, written batches, then a bucket for each hour, whose last 13 characters are its name.
-# Arguments: the batch's id, and the number of label sets a slug may have; for each bucket the fields of its series, a
-# line each, and their values, one after the other; then the ids of acknowledged batches.
+# Arguments: the batch's id, and the number of label sets a slug may have; for each bucket the fields of its series, one
+# per line, and their values, one after the other; then the ids of acknowledged batches.
 # Nothing is written before everything is computed, so that an error does not leave half a batch.
 WRITE = Script(
     r"""
@@ -186,7 +186,8 @@ redis.call('UNLINK', KEYS[2])
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """)
 
-# Keys: written batches. Argument: the seconds for which one is remembered, by the clock that noted when it was written.
+# Keys: written batches. Argument: the seconds for which one is remembered, by the server's clock, which also set its
+# time.
 FORGET = Script("""
 return redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, redis.call('TIME')[1] - ARGV[1])
 """)

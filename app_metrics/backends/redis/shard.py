@@ -15,9 +15,9 @@ from .scripts import CLAIM, DELETE, FORGET, WRITE
 # Fields that are read, and buckets that are claimed, in one command: other clients wait meanwhile.
 FIELDS_AT_ONCE = 1000
 CLAIMED_AT_ONCE = 500
-# How long a repeated batch is recognised whose writer did not learn that the first write succeeded.
+# Seconds for which a repeated batch is recognised if its writer did not learn that the first write succeeded.
 REMEMBERED_SECONDS = 86_400
-# Failed batches that are remembered at most: more than a process keeps for a retry.
+# The maximum number of failed batches that are remembered: more than a process keeps for a retry.
 MOST_DOUBTFUL = 10_000
 
 
@@ -26,7 +26,7 @@ class Shard:
 
     `live` maps the name of each bucket to the id under which it will be claimed and stored; `claims` maps the ids of
     claimed buckets to their names. `written` holds the ids of written batches that their writers have not acknowledged
-    yet: a batch that is repeated because its answer was lost is recognised by them.
+    yet; they identify a batch that is repeated because the answer to its first write was lost.
     """
 
     def __init__(self, prefix: str, number: int) -> None:
@@ -35,7 +35,7 @@ class Shard:
         self._claims = f"{self._prefix}:pending"
         self._written = f"{self._prefix}:written"
         self._acknowledged: deque[str] = deque()
-        # A try that seemed to fail may still arrive after one that succeeded, so these are never acknowledged.
+        # A write that seemed to fail may still arrive after a retry that succeeded, so these are never acknowledged.
         self._doubtful: OrderedDict[str, None] = OrderedDict()
 
     def write(self, client: Any, batch: Batch, max_label_sets: int) -> None:
@@ -88,10 +88,10 @@ class Shard:
     def read_all(self, client: Any, deadline: float) -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
         """Yield id, name and fields of every bucket, claimed or not.
 
-        A bucket that is claimed and deleted meanwhile may come with part of its fields: the ledger then knows its id.
-        Raises TimeoutError at the deadline, which is a value of `time.monotonic()`.
+        A bucket that is claimed and deleted meanwhile may lack some fields; its id is then in the ledger. Raises
+        TimeoutError at the deadline, which is a value of `time.monotonic()`.
         """
-        # In this order a bucket that is claimed in between is found twice, in the other order never.
+        # In this order, a bucket that is claimed in between is found twice; in the other order, it would be missed.
         live = as_texts(client.hgetall(self._live))
         claims = self.claims(client)
         for name, bucket_id in live.items():

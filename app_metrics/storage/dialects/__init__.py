@@ -18,12 +18,12 @@ def dialect_for(connection: Any) -> Dialect:
 
 
 def commits_at_once(connection: Any) -> bool:
-    """Tell whether a write on a connection is committed at once, without connecting to a database that is down."""
+    """Return whether a write on a connection is committed at once. Does not connect to the database."""
     return connection.connection is None or bool(connection.autocommit)
 
 
 def is_lost(connection: Any, error: Exception) -> bool:
-    """Tell whether an error means that the database is down, and not a lock or bad data."""
+    """Return whether an error means that the database is down, rather than a lock or bad data."""
     return isinstance(error, (OperationalError, InterfaceError)) and connection.connection is None
 
 

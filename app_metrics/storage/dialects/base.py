@@ -18,14 +18,14 @@ ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
 TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
 TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
 
-# The errors of data that cannot be stored, however often it is tried.
+# The errors raised for data that cannot be stored, no matter how often that is tried.
 BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
 
 Row = tuple[Any, ...]
 
 
 class TotalKey(NamedTuple):
-    """The unique key of a total; totals are written in its natural order, so that writers never cross."""
+    """The unique key of a total; all writers write totals in the order of this key, so that they do not deadlock."""
 
     metric_id: int
     period: str
@@ -35,12 +35,12 @@ class TotalKey(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The items that the current transaction took out of the log: their number, their content, and where they end.
+    """The items that the current transaction deleted from the log: their number, their data, and where they end.
 
-    The rows are KEY_COLUMNS and SUMMARY_COLUMNS as the database returned them, one per item, or already grouped and
-    then with a further column, the earliest `last_at`. Of rows with the same key and `last_at` the later one holds the
-    last value. The day and the numbers may be text. Only the dialect that made `bound` reads it, in its next claim;
-    None stands for the beginning of the log.
+    The rows have KEY_COLUMNS and SUMMARY_COLUMNS as the database returned them, one row per item. If the database has
+    already grouped them, they have one more column, the earliest `last_at`. If two rows have the same key and
+    `last_at`, the later row has the last value. The day and the numbers may be text. Only the dialect that created
+    `bound` reads it, in its next claim; None means the beginning of the log.
     """
 
     size: int
@@ -53,9 +53,9 @@ class Dialect:
 
     # Error codes after which the same transaction may succeed: deadlocks, lock timeouts, serialization failures.
     transient: frozenset[Any] = frozenset()
-    # Whether waiting transactions get a lock in turn; if not, the first to ask when it is free gets it.
+    # Whether the database queues transactions that wait for a lock; if not, the first to try a free lock gets it.
     queues = True
-    # Up to this many rows are inserted with a parameter for each value; more of them by `many_inserted`.
+    # Up to this many rows are inserted with a parameter for each value; more rows use `many_inserted`.
     few = 0
 
     item_table: str = Item._meta.db_table
@@ -80,10 +80,10 @@ class Dialect:
         raise NotImplementedError
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
-        """Delete up to `size` items, oldest first; skip or wait for those that another transaction has taken.
+        """Delete up to `size` items, oldest first; skip or wait for those that another transaction has claimed.
 
-        With the bound of an earlier claim, take the oldest items after it first, and older ones if these do not fill
-        the claim. Items are in the order of their ids.
+        With the bound of an earlier claim, take the oldest items after it first, and older ones only if these do not
+        fill the claim. Items are ordered by id.
         """
         raise NotImplementedError
 
@@ -93,9 +93,9 @@ class Dialect:
 
 
 def assignments(by_rule: Mapping[str, str]) -> str:
-    """Return what `merge` does as assignments in SQL, made of an expression for each rule; `{0}` is the column.
+    """Return SQL assignments that do what `merge` does, from an expression for each rule; `{0}` is the column.
 
-    They take effect from left to right in MariaDB, so those that depend on `last_at` come first.
+    MariaDB evaluates assignments from left to right, so those that read `last_at` come before the one that changes it.
     """
     fields = sorted(FIELDS, key=lambda field: field.rule != LATEST)
     return ", ".join(f"{field.name} = {by_rule[field.rule].format(field.name)}" for field in fields)
@@ -123,9 +123,9 @@ def _insert_of(rows: int, table: str) -> str:
 
 
 def item_rows(batch: Batch) -> list[Row]:
-    """Return a batch as rows of ITEM_COLUMNS, all of them text or int; their ids follow from the batch's."""
+    """Return a batch as rows of ITEM_COLUMNS, all values text or int; the ids are derived from the batch's id."""
     return [
-        # An id without hyphens fits MariaDB's UUID type, and the CHAR(32) that Django uses where there is none.
+        # An id without hyphens fits MariaDB's UUID type, and the CHAR(32) that Django uses if there is none.
         (f"{number:032x}", slug, kind, labels, day.isoformat(), hour, *to_values(summary))
         for number, ((slug, kind, labels, day, hour), summary) in enumerate(batch.summaries.items(), batch.id.int)
     ]

@@ -20,11 +20,11 @@ from .base import (
 # Totals per statement, which keeps it far below max_allowed_packet, 16 MiB by default.
 TOTALS_PER_STATEMENT = 2_000
 
-# Read as text: the driver would make an object of each, though a chunk holds few different ones.
+# Read as text, because the driver would create an object for each value, though a chunk has few distinct ones.
 AS_TEXT = {"day", *(field.name for field in FIELDS if field.holds == NUMBER)}
 
 MERGE = base.assignments({
-    # Integers are added as decimals, too: Django takes the error of an integer that overflows for an IntegrityError.
+    # Integers are added as decimals, too, because Django raises an integer overflow as an IntegrityError.
     SUM: f"CAST({{0}} AS DECIMAL({MAX_DIGITS}, {DECIMAL_PLACES})) + VALUES({{0}})",
     MIN: "LEAST({0}, VALUES({0}))",
     MAX: "GREATEST({0}, VALUES({0}))",
@@ -39,7 +39,7 @@ class Dialect(base.Dialect):
         return error.args[0] if error is not None and error.args else None
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
-        # Not INSERT IGNORE: that one turns every error into a warning.
+        # Not INSERT IGNORE, which turns every error into a warning.
         self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "id = id")
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:

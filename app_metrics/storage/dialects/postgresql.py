@@ -1,6 +1,7 @@
-"""PostgreSQL: a statement's text and its number of parameters do not depend on the number of rows.
+"""PostgreSQL: statements whose text and number of parameters do not depend on the number of rows.
 
-Items are sent as JSON, which the server reads faster than an array for each column; very few rows, as parameters.
+Items are sent as JSON, which the server reads faster than an array for each column. Up to three items are sent as
+parameters instead.
 """
 
 import json
@@ -24,9 +25,9 @@ MERGE = base.assignments({
     LATEST: "CASE WHEN excluded.last_at >= stored.last_at THEN excluded.{0} ELSE stored.{0} END",
 })  # fmt: skip
 
-# The value of the item with the latest time, and of several such items the one with the highest id. It ends the
-# greatest text, because an array ordered by both cannot be hashed. Any time takes 19 digits after the addition, an id
-# takes 36.
+# LATEST needs the value of the item with the latest time; of several such items, the one with the highest id. It is the
+# end of the greatest text of time, id and value, because PostgreSQL cannot hash an aggregate that orders an array.
+# After the addition, any time has 19 digits; an id has 36.
 MOMENT = f"({2 * 10**18} + GREATEST({-(10**18)}, LEAST({10**18}, last_at)))::text"
 FOLDS = {
     SUM: "sum({0})",
@@ -58,17 +59,17 @@ class Dialect(base.Dialect):
         claim = self._claim(connection, size, "WHERE id > %s::uuid", bound)
         if claim.size == size:
             return claim
-        # Older items were committed late, or given back by a transaction that failed; they come first.
+        # Older items were committed late, or returned to the log by a rollback; they come first.
         older = self._claim(connection, size - claim.size, "WHERE id <= %s::uuid", bound)
         return Claim(older.size + claim.size, [*older.rows, *claim.rows], claim.bound or bound)
 
     def _claim(self, connection: Any, size: int, where: str, *parameters: str) -> Claim:
-        # One statement locks, reads and deletes the same rows in one snapshot; RETURNING would copy them. The array of
-        # ctids is gathered once and read as a TID scan. A join on the id would read the whole table where statistics
-        # are old, as they always are for a log, and each chunk would cost as much as the backlog. The day is cast to
-        # text, because PostgreSQL has dates that Python has not ("infinity"). A claim begins at the last id of the one
-        # before, because the index keeps deleted entries until a VACUUM: from the beginning of the log, each claim of a
-        # run would read all entries that the run has deleted.
+        # One statement locks, reads and deletes the same rows in one snapshot; RETURNING would copy them. The ctids are
+        # collected once and read with a TID scan. A join on the id would scan the whole backlog for every chunk if
+        # statistics are outdated, as they always are for a log. The day is cast to text, because PostgreSQL has dates
+        # that Python lacks ("infinity"). A claim begins after the last id of the previous one, because the index keeps
+        # deleted entries until a VACUUM: from the beginning of the log, each claim of a run would read all entries that
+        # the run has deleted.
         taken = "ctid = ANY((SELECT ctids FROM chosen)::tid[])"
         sql = f"""
             WITH chosen AS MATERIALIZED (
@@ -83,7 +84,7 @@ class Dialect(base.Dialect):
                     WHERE ctid = (SELECT ctids[cardinality(ctids)] FROM chosen))
             FROM {self.item_table} WHERE {taken} GROUP BY {columns(KEY_COLUMNS)}"""
         with connection.cursor() as cursor:
-            # The planner expects ten rows of an array of any length, and would sort them by their keys.
+            # The planner assumes ten rows for an array of any length, and would sort them by key instead of hashing.
             cursor.execute("SET LOCAL enable_sort = off")
             cursor.execute(sql, [*parameters, size])
             groups = cursor.fetchall()
@@ -104,7 +105,7 @@ def _unnested(names: Sequence[str]) -> str:
 
 
 def _transposed(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """Return one array per column, as text, because the driver is slow at writing arrays."""
+    """Return one array per column, as text, because the driver is slow at encoding arrays."""
     return [
         f"{{{','.join(map(_quoted if TYPES[name] == 'text' else str, column))}}}"
         for name, column in zip(names, zip(*rows, strict=True), strict=True)

@@ -36,8 +36,8 @@ from .base import (
     columns,
 )
 
-# SQLite folds an item exactly if its numbers are whole, so that 64 bits hold the sum of the largest chunk, and its time
-# has 16 digits, which is from 2001 to 2286. All other items are folded in Python.
+# SQLite folds an item exactly if its numbers are integers so small that 64 bits hold the sum of the largest chunk, and
+# if its time has 16 digits (the years 2001 to 2286). All other items are folded in Python.
 IS_PLAIN = {
     COUNT: "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 100000000000000",
     NUMBER: "{0} = CAST(CAST({0} AS integer) AS text) AND length({0}) < 15",
@@ -45,7 +45,7 @@ IS_PLAIN = {
 }
 PLAIN = " AND ".join(("length(id) = 32", *(IS_PLAIN[field.holds].format(field.name) for field in FIELDS)))
 AS_INTEGER = {COUNT: "{0}", NUMBER: "CAST({0} AS integer)", TIME: "{0}"}
-# The latest value ends the greatest text, after a time and an id.
+# LATEST takes the value at the end of the greatest text of time, id and value.
 FOLDS = {SUM: "sum({0})", MIN: "min({0})", MAX: "max({0})", LATEST: "substr(max(last_at || id || {0}), 49)"}
 
 
@@ -55,7 +55,7 @@ def _folded(field: Field) -> str:
 
 
 # One group per key of the plain items, and one for each other item. The day is cast to text, because Django's converter
-# fails on a text that is no date.
+# fails on a text that is not a date.
 GROUPED = f"""
     SELECT slug, kind, labels, CAST(day AS text), hour, {", ".join(map(_folded, FIELDS))}, min(last_at)
     FROM (SELECT *, CASE WHEN {PLAIN} THEN '' ELSE id END AS own FROM {{table}} WHERE id <= %s)
@@ -65,7 +65,7 @@ GROUPED = f"""
 class Dialect(base.Dialect):
     transient = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"})
     queues = False
-    few = 999 // len(ITEM_COLUMNS)  # every version takes 999 parameters
+    few = 999 // len(ITEM_COLUMNS)  # every version allows 999 parameters
 
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlite_errorname", None)
