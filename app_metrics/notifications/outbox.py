@@ -53,7 +53,7 @@ class Skip(Exception):
 class DataCommand:
     """Watches for SMTP's DATA command: if the connection breaks after it, the server may have accepted the mail."""
 
-    has_begun = is_hidden = False
+    has_begun = is_unfinished = is_hidden = False
 
     @contextmanager
     def watched(self, backend: Any) -> Iterator[None]:
@@ -62,15 +62,17 @@ class DataCommand:
         Django's SMTP backend, and any class derived from it, has an open smtplib connection as `connection`.
         """
         connection: Any = getattr(backend, "connection", None)
-        self.has_begun, self.is_hidden = False, not isinstance(connection, smtplib.SMTP)
+        self.has_begun, self.is_unfinished, self.is_hidden = False, False, not isinstance(connection, smtplib.SMTP)
         if self.is_hidden:
             yield
             return
         data = connection.data
 
         def begin(message: Any) -> Any:
-            self.has_begun = True
-            return data(message)
+            self.has_begun = self.is_unfinished = True
+            reply = data(message)
+            self.is_unfinished = False
+            return reply
 
         connection.data = begin
         try:
@@ -200,6 +202,9 @@ class Outbox:
     def _close(self) -> None:
         self._is_open = False
         with suppress(Exception):  # the error that made it unusable is reported already
+            if self._data.is_unfinished:
+                # The server reads QUIT as part of the message, so a polite end would wait for an answer until timeout.
+                self._connection.connection.close()
             self._connection.close()
 
     def _complain(self, row: OutgoingMail, error: str) -> None:

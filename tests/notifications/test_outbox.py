@@ -588,17 +588,22 @@ def test_a_mail_over_a_hidden_connection_is_not_sent_again_if_it_may_have_been_t
 def test_an_error_of_any_kind_leaves_a_mail_undecided_once_it_is_being_sent(server, clock):
     """An example is the soft time limit of a Celery task."""
 
+    send, broken, unanswered = smtplib.SMTP.send, set(), []
+
     def send_or_fail(connection, content):
         if isinstance(content, bytes):  # the message; commands are str
+            broken.add(connection)
             raise RuntimeError("the time is over")
+        if connection in broken and connection.sock is not None:
+            unanswered.append(content)  # the server reads it as part of the message
         return send(connection, content)
 
     notice(ANN)
     notice(BOB)
-    send = smtplib.SMTP.send
     with patch("smtplib.SMTP.send", send_or_fail):
         assert send_notices().sent == 0
     assert set(Notice.objects.values_list("status", flat=True)) == {"undecided"}
+    assert unanswered == []
 
 
 @one_database
