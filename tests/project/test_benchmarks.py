@@ -99,7 +99,6 @@ def test_requests_that_nobody_counted_make_the_benchmark_fail(name: str, monkeyp
         bench.check()
 
 
-@pytest.mark.django_db(transaction=True)
 def test_batches_reach_every_database(transactional_database: str) -> None:
     kinds = {alias: kind for kind, alias in runner.DATABASES.items()}
     to = writing.Writing(1, 2)
