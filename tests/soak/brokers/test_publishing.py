@@ -159,7 +159,7 @@ import django
 django.setup()
 before = {*sys.modules}
 from app_metrics.backends import load_backend
-from app_metrics.core.summary import Batch
+from app_metrics.core.batch import Batch
 with suppress(Exception):
     load_backend(settings.APP_METRICS_BACKEND)._publish(Batch({}))
 needed = "celery.", "kombu.", "redis.", "amqp."
