@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import CharField, F, SmallIntegerField, Value
 
@@ -18,9 +18,6 @@ from ..core.summary import Summary, headline, merge_into
 from .aggregates import are_exact, merged, unmerged
 from .pending import NOTHING, PendingBatches, pending_batches
 from .totals import Item, Total
-
-if TYPE_CHECKING:
-    from .metrics import Metric
 
 # The pieces of each span, by its name.
 Spans = Mapping[Hashable, Iterable[Piece]]
@@ -38,7 +35,7 @@ class QuerySources(NamedTuple):
     pending: PendingBatches = NOTHING
 
     @classmethod
-    def of(cls, metrics: Iterable["Metric"]) -> "QuerySources":
+    def of(cls, metrics: Iterable[Any]) -> "QuerySources":
         """Return the sources of some metrics."""
         ids = {metric.slug: metric.pk for metric in metrics}
         totals, items = Total.objects.filter(metric__in=ids.values()), Item.objects.filter(slug__in=ids)

@@ -1,14 +1,11 @@
 """The contract of a backend."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.core.checks import CheckMessage
 
 from ..core.batch import Batch
-
-if TYPE_CHECKING:
-    from .retrying import RetryingBackend
 
 
 class MetricsBackend:
@@ -21,8 +18,8 @@ class MetricsBackend:
     # Whether the ledger recognises a batch from the spool that `write` had received before. Defaults to True; only
     # matters if `feeds_totals` is True.
     deduplicates = True
-    # The backends to which this one passes every batch; each keeps, retries and spools its own. Defaults to none.
-    destinations: "Sequence[RetryingBackend]" = ()
+    # The retrying backends to which this one passes every batch; each keeps and spools its own. Defaults to none.
+    destinations: Sequence[Any] = ()
 
     def write(self, batch: Batch) -> None:
         """Store or send a batch. Mandatory.

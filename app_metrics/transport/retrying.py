@@ -44,7 +44,7 @@ class RetryingBackend(base.MetricsBackend):
     @property
     def kept(self) -> int:
         """How many batches this process keeps for the next try, including those kept for `destinations`."""
-        return len(self._kept) + sum(destination.kept for destination in self.backend.destinations)
+        return len(self._kept) + sum(int(destination.kept) for destination in self.backend.destinations)
 
     def is_durable(self) -> bool:
         try:
