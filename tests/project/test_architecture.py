@@ -98,8 +98,8 @@ def imports(module):
         for node in ast.walk(branch)
     }
     for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+        if id(node) in typing_only and not (isinstance(node, ast.ImportFrom) and node.level):
+            continue  # a package that only type checkers load
         if isinstance(node, ast.Import):
             yield from ((None, alias.name.partition(".")[0], id(node) in inside) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
