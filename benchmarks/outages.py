@@ -7,9 +7,11 @@ database, as the control's always do.
 import logging
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
+
+from celery import Celery, current_app
 
 from app_metrics.backends.celery import MetricsBackend
 from app_metrics.conf import timeout
@@ -42,8 +44,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
     """Measure the first writes of several backends, and the writes after them."""
     expect("The budget of a write, in seconds", timeout(), 0.25)
-    with closing(Silent()) as broker:
-        make_app(url.format(broker.port), "benchmark").set_default()
+    with closing(Silent()) as broker, current(make_app(url.format(broker.port), "benchmark")):
         backends: list[Any] = []
 
         def write() -> float:
@@ -59,6 +60,19 @@ def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
         found += held(name, "once it is left alone", backends[-1].seconds, after, statistics.median, 5)
         expect("Connections to a broker that is left alone", len(broker.accepted) - tried, 0)
         return found
+
+
+@contextmanager
+def current(app: Celery) -> Iterator[None]:
+    """Let the backend publish with an app, whichever app this thread used before."""
+    before = current_app._get_current_object()
+    app.set_default()
+    app.set_current()
+    try:
+        yield
+    finally:
+        before.set_default()
+        before.set_current()
 
 
 class Backend:

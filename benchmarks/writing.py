@@ -27,6 +27,7 @@ from app_metrics.transport import buffer
 from app_metrics.transport.loading import load_backend
 
 from . import runner
+from .outages import current
 from .runner import (
     AT_MOST,
     Case,
@@ -110,8 +111,8 @@ class Writing:
 
     def celery(self) -> list[Measured]:
         socket = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
-        Celery("benchmark", broker=f"redis+socket://{socket}").set_default()
-        with redis_backend("app_metrics.backends.celery") as (backend, client):
+        app = Celery("benchmark", broker=f"redis+socket://{socket}", set_as_current=False)
+        with current(app), redis_backend("app_metrics.backends.celery") as (backend, client):
             subjects = {"celery, by Redis": writing(backend.write, SLUGS)}
             check = partial(self.check_all, "celery", lambda: client.llen("celery"))
             return self.measure(subjects, "PING", client.ping, SLUGS, check)
