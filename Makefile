@@ -24,7 +24,7 @@ test: PLAN = The suite on SQLite, and tests marked every_database also on Postgr
 test-all: export APP_METRICS_TEST_SCOPE = all
 test-all: PLAN = Every test on every database and every supported Python found. About half an hour for each on two cores.
 soak: export APP_METRICS_TEST_SCOPE = soak
-soak: PLAN = The long tests at full length: processes killed under load, brokers, the browser..
+soak: PLAN = The long tests at full length: processes killed under load, brokers, the browser.
 test soak: SESSION = tests-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 test-all: SESSION = tests
 
