@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.db import DataError
 
 from ...core.batch import Batch, Key
-from ...core.summary import FIELDS, LATEST, Summary, to_values
+from ...core.summary import FIELDS, Summary, to_values
 from ...models import Item, Total
 
 KEY_COLUMNS = Key._fields
@@ -93,12 +93,8 @@ class Dialect:
 
 
 def assignments(by_rule: Mapping[str, str]) -> str:
-    """Return SQL assignments that do what `merge` does, from an expression for each rule; `{0}` is the column.
-
-    MariaDB evaluates assignments from left to right, so those that read `last_at` come before the one that changes it.
-    """
-    fields = sorted(FIELDS, key=lambda field: field.rule != LATEST)
-    return ", ".join(f"{field.name} = {by_rule[field.rule].format(field.name)}" for field in fields)
+    """Return what `merge` does as assignments in SQL, made of an expression for each rule; `{0}` is the column."""
+    return ", ".join(f"{field.name} = {by_rule[field.rule].format(field.name)}" for field in FIELDS)
 
 
 def columns(names: Iterable[str], prefix: str = "") -> str:
