@@ -20,6 +20,9 @@ from tests.soak.faults.site import Killed, Process, Site
 # Cells of at least this many seconds also run the slow parts.
 LONG = 3
 
+# Workers that may try to process the messages left at a broker, for up to 0.1, 0.2, … 51 s.
+WORKERS_TRIED = 10
+
 # Overrides for a process that uses only the database.
 ELSEWHERE = {"options": {"APP_METRICS_BACKEND": "app_metrics.backends.db", "APP_METRICS_SPOOL_DIR": None}}
 
@@ -147,11 +150,19 @@ class Cell:
         return check(account, self.counted(quarantined))
 
     def _let_work(self) -> None:
-        """Let workers process the messages at the broker, including redelivered ones."""
-        while self.site.run("count_messages"):
+        """Let workers process the messages at the broker, including redelivered ones. Raises TimeoutError.
+
+        A worker that is stopped before it starts on a message gives it back, and RabbitMQ counts no message that a
+        worker has taken. So each further worker gets twice as much time.
+        """
+        for attempt in range(WORKERS_TRIED):
+            if not self.site.run("count_messages"):
+                return
             worker = self.start("work")
             self.site.run("wait_for_workers")
+            time.sleep(0.1 * 2**attempt)
             self.end(worker)
+        raise TimeoutError(f"{WORKERS_TRIED} workers in turn did not process all messages")
 
     def counted(self, quarantined: int = 0) -> dict[str, Counter[Event]]:
         """Drain everything, and return how often each event is counted in each period."""
