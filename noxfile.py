@@ -57,8 +57,7 @@ def run_pytest(session: nox.Session, env: dict[str, str]) -> None:
     measured = os.environ.get("APP_METRICS_TEST_SCOPE") == "all" and session.python == next(iter(DJANGO))
     env["COVERAGE_FILE"] = str(Path(".coverage").absolute())
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
-    # By groups, because each process that tests in a browser starts a site of its own.
-    pytest = ["pytest", f"--numprocesses={processes}", "--dist=loadgroup", *session.posargs]
+    pytest = ["pytest", f"--numprocesses={processes}", *session.posargs]
     if not measured:
         # pytest stops the servers in its own time after Ctrl-C.
         session.run(*pytest, env=env, interrupt_timeout=None)

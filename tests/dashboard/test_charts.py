@@ -20,8 +20,6 @@ from app_metrics.dashboard.date_range import Selection
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 
-pytestmark = pytest.mark.every_database
-
 BERLIN = ZoneInfo("Europe/Berlin")
 PLANS = ["free", "pro", "other", "Other", "(none)", "=1+1", "ÄÖ", "x y", "<b>", "10", "9", "team"]
 
@@ -246,6 +244,7 @@ def test_nothing_is_compared_while_no_period_is_over(orders):
 
 
 @freeze_time(at(2026, 6, 20))
+@pytest.mark.every_database
 def test_nothing_recorded_is_not_the_same_as_zero(database):
     queue = create_metric("Queue", "queue", "gauge")
     assert days(queue).is_empty
@@ -267,6 +266,7 @@ def test_what_was_recorded_only_before_the_range_is_shown(orders):
 
 @freeze_time(at(2026, 6, 20))
 @pytest.mark.parametrize("aggregated", [False, True])
+@pytest.mark.every_database
 def test_the_largest_values_have_columns_and_the_rest_are_added_up(aggregated, orders):
     with collect():
         for number in range(12):
@@ -360,6 +360,7 @@ def test_huge_numbers_stay_exact(orders):
 
 @pytest.mark.parametrize("split", ["", "plan"])
 @pytest.mark.parametrize("period", PERIODS)
+@pytest.mark.every_database
 def test_a_chart_takes_one_query_however_long_it_is(period, split, orders, database, django_assert_num_queries):
     with freeze_time(at(2026, 6, 20)):
         for number in range(30):

@@ -16,8 +16,6 @@ from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import point_headline
 from app_metrics.recording.metrics import record
 
-pytestmark = pytest.mark.every_database
-
 BERLIN = ZoneInfo("Europe/Berlin")
 KINDS = {"orders": "counter", "queue": "gauge", "export": "timer", "idle": "counter", "silent": "gauge"}
 MOMENTS = {
@@ -48,6 +46,7 @@ def history(database, request):
         yield metrics, now
 
 
+@pytest.mark.every_database
 def test_every_number_is_what_the_metric_itself_says(history):
     metrics, now = history
     yesterday = now.date() - timedelta(1)
@@ -105,6 +104,7 @@ def test_what_was_never_recorded_is_zero_or_unknown(database):
 
 @pytest.mark.parametrize("number", [1, 30])
 @pytest.mark.parametrize("read", [overview, pictures])
+@pytest.mark.every_database
 def test_one_query_serves_any_number_of_metrics(number, read, database, django_assert_num_queries):
     metrics = [create_metric(f"m{each}") for each in range(number)]
     for each in metrics:

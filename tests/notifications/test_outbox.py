@@ -336,13 +336,13 @@ def test_a_long_text_that_breaks_off_is_undecided(server, settings, clock):
         (RCPT, "550 5.1.1 No such user", "failed"),
         (RCPT, "421 4.3.2 Closing", "failed"),
         (RCPT, CLOSE, "failed"),
-        (RCPT, SILENCE, "failed"),
+        pytest.param(RCPT, SILENCE, "failed", marks=pytest.mark.slow),
         (DATA, "451 4.3.0 Try later", "failed"),
         (DATA, CLOSE, "undecided"),
         (TEXT, CLOSE, "undecided"),
         (DOT, "554 5.7.1 Looks like spam", "failed"),
         (DOT, CLOSE, "undecided"),
-        (DOT, SILENCE, "undecided"),
+        pytest.param(DOT, SILENCE, "undecided", marks=pytest.mark.slow),
     ],
 )
 def test_one_recipients_trouble_is_nobody_elses_and_retried_alone(

@@ -23,8 +23,6 @@ from app_metrics.transfer.csv_export import COLUMNS
 from tests.support.processes import start
 from tests.support.scope import full_length
 
-pytestmark = pytest.mark.every_database
-
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
 STORED = (
@@ -76,6 +74,7 @@ def saved(tmp_path, text, name="file.csv"):
     return path
 
 
+@pytest.mark.every_database
 def test_an_export_imported_into_an_empty_database_gives_equal_totals(history, tmp_path):
     before, path = stored(), saved(tmp_path, export())
     empty()
@@ -84,6 +83,7 @@ def test_an_export_imported_into_an_empty_database_gives_equal_totals(history, t
     assert stored() == before
 
 
+@pytest.mark.every_database
 def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
     path = saved(tmp_path, export())
     empty()
@@ -94,6 +94,7 @@ def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
     assert stored() == once
 
 
+@pytest.mark.every_database
 def test_an_export_adds_to_what_is_there_only_where_that_is_asked_for(history, tmp_path):
     before, path = stored(), saved(tmp_path, export())
     out, _, error = load(path)
@@ -121,6 +122,7 @@ def test_few_of_many_metrics_that_have_totals_are_named(transactional_database, 
     assert "There are totals of m0, m1, m2, m3, m4, …; give" in load(saved(tmp_path, export()))[2]
 
 
+@pytest.mark.every_database
 def test_plain_lines_add_to_what_is_there(history, tmp_path):
     before = Metric.objects.get(slug="-orders").total("year", NOON.date())
     assert load(saved(tmp_path, "2026-11-23,-orders,5\n"))[0] == "Imported 1 of 1 line.\n"
@@ -148,6 +150,7 @@ def test_an_empty_export_is_an_empty_array_or_a_heading(transactional_database):
     assert export() == ",".join(COLUMNS) + "\r\n"
 
 
+@pytest.mark.every_database
 def test_since_leaves_out_what_began_before(history):
     rows = json.loads(export("--format=json", "--since=2026-10-26"))
     assert {row["start"][:10] for row in rows if row["slug"] == "-orders"} == {"2026-10-26", "2026-10-27"}
@@ -220,6 +223,7 @@ def test_what_was_set_aside_can_be_mended_and_imported(transactional_database, t
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 6
 
 
+@pytest.mark.every_database
 def test_the_same_file_leaves_alone_what_was_set_aside_and_mended_since(transactional_database, tmp_path):
     path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n")
     load(path)
@@ -298,6 +302,7 @@ def test_a_file_that_is_missing_is_an_error_and_no_traceback(transactional_datab
     assert load(tmp_path / "none.csv")[2].startswith("Nothing was imported: ")
 
 
+@pytest.mark.every_database
 def test_a_failure_in_the_middle_imports_nothing(transactional_database, tmp_path, monkeypatch):
     from app_metrics.transfer import csv_import
 
@@ -315,6 +320,7 @@ def test_a_failure_in_the_middle_imports_nothing(transactional_database, tmp_pat
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 3
 
 
+@pytest.mark.every_database
 def test_plain_lines_are_aggregated_by_the_import(transactional_database, tmp_path):
     load(saved(tmp_path, "2026-11-23,downloads,1\n"))
     assert (Item.objects.count(), AggregationRun.objects.get().items) == (0, 1)
