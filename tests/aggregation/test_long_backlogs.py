@@ -20,7 +20,7 @@ from tests.support.threads import at_once
 from tests.support.totals import year_counts
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.every_database
 
 AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
 
