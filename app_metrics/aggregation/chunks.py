@@ -39,7 +39,7 @@ class ChunkRunner:
 
     def take(self, size: int) -> tuple[int, int, int]:
         """Add up to `size` items to their totals; return the numbers taken, quarantined, and of their keys."""
-        taken = retried(self._connection, partial(self._forgetful, self._one if size == 1 else self._chunk, size))
+        taken = retried(partial(self._forgetful, self._one if size == 1 else self._chunk, size))
         self._transactions += 1
         if not self._transactions % LOOK_BACK:
             self._bound = None

@@ -66,7 +66,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
         turns.give()
         size = min(limit if keys in KEYS_OF_LONG_CHUNKS else usual, size * 10)
     done.seconds = time.monotonic() - started
-    retried(connections[settings.APP_METRICS_DATABASE], partial(_note, done))
+    retried(partial(_note, done))
     milestones.announce()
     return done
 

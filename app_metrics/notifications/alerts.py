@@ -13,9 +13,9 @@ from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -95,7 +95,7 @@ def _alerts(names: Iterable[str]) -> dict[str, Alert]:
     known = Alert.objects.in_bulk(names, field_name="name")
     new = sorted(names - known.keys())
     if new:
-        _retried(partial(Alert.objects.bulk_create, [Alert(name=name) for name in new], ignore_conflicts=True))
+        retried(partial(Alert.objects.bulk_create, [Alert(name=name) for name in new], ignore_conflicts=True))
         known |= Alert.objects.in_bulk(new, field_name="name")
     return known
 
@@ -111,17 +111,13 @@ def _fail(done: AlertCheck, name: str, error: str, now: datetime) -> None:
         logger.exception("The error of the alert %r could not be stored", name)
 
 
-def _retried(transact: Any) -> Any:
-    return retried(connections[settings.APP_METRICS_DATABASE], transact)
-
-
 def _check(rule: AlertRule, alert: Alert, metrics: Mapping[str, Metric], now: datetime) -> Alert | None:
     """Evaluate a rule and store its state; return the alert if a change was reported."""
     metric = metrics.get(rule.metric)
     if metric is None:
         raise LookupError(f"Nothing was recorded yet as {rule.metric!r}.")
     found = _find(rule, metric, now)
-    changed: Alert | None = _retried(partial(_settle, rule, alert, metric, found, now))
+    changed: Alert | None = retried(partial(_settle, rule, alert, metric, found, now))
     return changed
 
 

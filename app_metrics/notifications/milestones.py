@@ -6,14 +6,14 @@ any statement leaves the rest to the next one. A mark never falls, although a to
 recorded. A gauge's total has no meaning, so the milestones of gauges are ignored.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone, translation
 from django.utils.formats import date_format
@@ -91,7 +91,7 @@ def remember() -> None:
     if new:
         totals = _totals(new)
         marks = [HighWaterMark(slug=slug, total=totals.get(slug, 0)) for slug in new]
-        _retried(partial(HighWaterMark.objects.bulk_create, marks, ignore_conflicts=True))
+        retried(partial(HighWaterMark.objects.bulk_create, marks, ignore_conflicts=True))
 
 
 def raise_mark(slug: str, number: Number) -> None:
@@ -115,20 +115,16 @@ def announce() -> None:
         return
     now = timezone.now()
     for metric, total in _grown(rules):
-        _retried(partial(_reach, rules[metric.slug], metric, total, now))
+        retried(partial(_reach, rules[metric.slug], metric, total, now))
     milestones = list(Milestone.objects.filter(announced=False).order_by("pk"))
     metrics = Metric.objects.in_bulk({each.slug for each in milestones}, field_name="slug")
     for milestone in milestones:
-        _retried(partial(_send, milestone, metrics.get(milestone.slug)))
+        retried(partial(_send, milestone, metrics.get(milestone.slug)))
 
 
 def _rules() -> dict[str, MilestoneRule]:
     """Return the valid rules; `check` reports the others."""
     return compile_milestones(settings.APP_METRICS_MILESTONES)[0]
-
-
-def _retried(transact: Callable[[], Any]) -> None:
-    retried(connections[settings.APP_METRICS_DATABASE], transact)
 
 
 def _totals(slugs: Iterable[str]) -> dict[str, Number]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.core import mail
 from django.core.mail import EmailMessage
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F, Model
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
@@ -278,5 +278,4 @@ def _mark(row: OutgoingMail, before: Iterable[str], status: str, error: str, **v
     """Change a row's status if it is one of `before`; return the number of changed rows: 1 or 0."""
     model: type[Model] = type(row)
     rows: Any = model._default_manager.filter(pk=row.pk, status__in=before)
-    connection = connections[settings.APP_METRICS_DATABASE]
-    return retried(connection, lambda: int(rows.update(status=status, error=error, **values)))
+    return retried(lambda: int(rows.update(status=status, error=error, **values)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, connections, router, transaction
+from django.db import DatabaseError, router, transaction
 
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader
@@ -61,7 +61,7 @@ def declare() -> None:
         return
     # One transaction per set: none waits for a second lock, so concurrent processes cannot deadlock.
     for each in compile_sets(named)[0]:
-        retried(connections[settings.APP_METRICS_DATABASE], partial(_copy, each))
+        retried(partial(_copy, each))
     dropped = dict.fromkeys(SENT_PERIODS.values(), False)
     for pk in MetricSet.objects.filter(declared=True).exclude(name__in=list(named)).values_list("pk", flat=True):
         MetricSet.objects.filter(pk=pk).update(declared=False, **dropped)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from functools import partial
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ..conf import catch_up, settings, time_zone
@@ -26,9 +26,8 @@ def plan(metric_set: MetricSet, as_of: date, *, force: bool = False) -> None:
     The schedules of all periods advance, even if the set does not send them: a period that is turned on later begins
     with its next report. `force` plans the latest reports again.
     """
-    connection = connections[settings.APP_METRICS_DATABASE]
     for period in SENT_PERIODS:
-        retried(connection, partial(_plan_period, metric_set, period, latest_closed(period, as_of)))
+        retried(partial(_plan_period, metric_set, period, latest_closed(period, as_of)))
         if force and period in metric_set.periods:
             _plan_again(metric_set, period, latest_closed(period, as_of))
 

@@ -43,7 +43,7 @@ def write_once(
     delete its copy of the batch after a return.
     """
     try:
-        retried(connections[settings.APP_METRICS_DATABASE], partial(_write, batch, damaged, durable), tries)
+        retried(partial(_write, batch, damaged, durable), tries)
     except Repeated:
         return False
     return True

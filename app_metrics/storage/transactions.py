@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 from random import uniform
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, OperationalError, connections
 
+from ..conf import settings
 from .dialects import dialect_for
 
 # Tries of a transaction that fails because of a lock, or because a metric was deleted meanwhile.
@@ -15,11 +16,12 @@ TRIES = 8
 Result = TypeVar("Result")
 
 
-def retried(connection: Any, transact: Callable[[], Result], tries: int = TRIES) -> Result:
-    """Run a transaction and return its result; retry it after a transient error.
+def retried(transact: Callable[[], Result], tries: int = TRIES) -> Result:
+    """Run a transaction of APP_METRICS_DATABASE and return its result; retry it after a transient error.
 
     An error that broke the caller's transaction is raised at once, because that transaction can only be rolled back.
     """
+    connection = connections[settings.APP_METRICS_DATABASE]
     dialect = dialect_for(connection)
     for tried in range(1, tries + 1):
         try:

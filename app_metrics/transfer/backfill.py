@@ -201,7 +201,7 @@ def _fill_chunk(source: Source, state: Backfill, target: Hour) -> tuple[int, int
     last = source.chunk_end(first, days_before(target))
     history = source.fold(first, last, label_sets.capped)
     fill = partial(_fill, state, min((last, 0), target), last, history, label_sets)
-    return source.rows, retried(connections[settings.APP_METRICS_DATABASE], fill)
+    return source.rows, retried(fill)
 
 
 def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets: LabelSets) -> int:

@@ -105,8 +105,7 @@ def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callabl
     each chunk. Raises database errors, and ValueError if metrics of an export already have totals, unless `may_add`;
     then nothing is imported.
     """
-    connection = connections[settings.APP_METRICS_DATABASE]
-    return retried(connection, partial(_import, checked, may_add, on_progress or (lambda lines: None)))
+    return retried(partial(_import, checked, may_add, on_progress or (lambda lines: None)))
 
 
 def _digest(path: Path) -> str:

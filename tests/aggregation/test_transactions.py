@@ -109,7 +109,7 @@ def test_in_a_callers_transaction_that_it_broke_a_failure_is_raised_as_it_is(tra
         raise IntegrityError("as it is")
 
     with transaction.atomic(using=transactional_database), pytest.raises(IntegrityError, match="as it is"):
-        retried(connection, fail)
+        retried(fail)
     assert tries == ["one"]
 
 

@@ -571,13 +571,13 @@ def test_an_evaluation_that_was_overtaken_tells_nothing(before, database, settin
 
 def test_an_alert_that_somebody_else_begins_meanwhile_is_the_same(database, settings, heard, monkeypatch):
     configure(settings, below=1)
-    retried = alerts._retried
+    retried = alerts.retried
 
     def late(transact):
         Alert.objects.get_or_create(name="Signups")
         return retried(transact)
 
-    monkeypatch.setattr(alerts, "_retried", late)
+    monkeypatch.setattr(alerts, "retried", late)
     assert told(check_alerts(NOW)) == (["Signups"], [])
     assert Alert.objects.count() == 1
 
