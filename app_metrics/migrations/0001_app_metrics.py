@@ -162,8 +162,8 @@ class Migration(migrations.Migration):
                 ("day", models.DateField(verbose_name="day")),
             ],
             options={
-                "verbose_name": "waiting item",
-                "verbose_name_plural": "waiting items",
+                "verbose_name": "pending item",
+                "verbose_name_plural": "pending items",
             },
         ),
         migrations.CreateModel(
