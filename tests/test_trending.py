@@ -461,7 +461,7 @@ def test_a_week_may_begin_on_sunday(database, settings):
 
 
 @freeze_time("2026-11-20 12:00:00")
-def test_today_counts_todays_waiting_items_and_no_older_ones(database):
+def test_today_counts_todays_pending_items_and_no_older_ones(database):
     metric("x", 1)
     metric("x", 10, at=at(2026, 11, 19, 23, 59))
     metric("x", 100, at=at(2026, 10, 1))

@@ -173,10 +173,10 @@ class DeliveryAdmin(OutgoingMailAdmin):
         chosen = deliveries.filter(status__in=(FAILED, UNDECIDED, SKIPPED))
         late = chosen.exclude(_in_time()).count()
         again = chosen.filter(_in_time()).update(status=WAITING)
-        text = ngettext("%(count)d report is sent again.", "%(count)d reports are sent again.", again)
+        text = ngettext("The next run will send %(count)d report.", "The next run will send %(count)d reports.", again)
         self.message_user(request, text % {"count": again})
         if late:
-            text = ngettext("%(count)d report is too old.", "%(count)d reports are too old.", late)
+            text = ngettext("%(count)d report is too old to send.", "%(count)d reports are too old to send.", late)
             self.message_user(request, text % {"count": late}, messages.WARNING)
 
     def has_send_permission(self, request: HttpRequest) -> bool:

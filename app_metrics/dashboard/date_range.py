@@ -61,7 +61,7 @@ class Selection:
     def check_points(self, most: int) -> None:
         """Raise ValueError, with a text for the user, if there are more than `most` points; a date has 24 hours."""
         if self._steps() * (24 if self.period == HOUR else 1) > most:
-            text = _("At most %(number)s points are shown: choose a longer period or fewer days.")
+            text = _("The chart shows at most %(number)s points: choose a longer period or fewer days.")
             raise ValueError(text % {"number": most})
 
     def _steps(self) -> int:
@@ -99,4 +99,4 @@ def ranged(name: str, today: date, period: Period | None = None, split: str = ""
 def _check_years(first: date, last: date) -> None:
     if first.year <= FIRST_YEAR or last.year > LAST_YEAR:
         years = {"first": FIRST_YEAR + 1, "last": LAST_YEAR}
-        raise ValueError(_("Give dates from the years %(first)s to %(last)s.") % years)
+        raise ValueError(_("Enter dates from the years %(first)s to %(last)s.") % years)

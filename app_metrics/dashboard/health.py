@@ -56,35 +56,35 @@ SHOWN_MAILS = 5
 # For each reason events are dropped for: what it means, and what to do.
 REASONS: dict[str, tuple[Promise, Promise]] = {
     BAD_ARGUMENT: (
-        _("Code recorded something that cannot be counted: a bad slug, number or label."),
-        _("The log says what it was; with APP_METRICS_STRICT = True, in development, it is raised as an error."),
+        _("Code recorded an event with a bad slug, number or label, so it cannot be counted."),
+        _("The log has the details. In development, set APP_METRICS_STRICT = True to raise an error instead."),
     ),
     BAD_MESSAGE: (
-        _("A message of Celery held no batch, or one that the database refuses."),
-        _("The log says what it held; check which other programs write to that queue."),
+        _("A Celery message held no batch, or a batch that the database refuses."),
+        _("The log shows the content of the message. Check which other programs write to the same queue."),
     ),
     BUFFER_FULL: (
-        _("Writing took too long, and the process reached its limit of metrics, label sets and hours to merge."),
+        _("Writing took too long, and the process reached its limit on metrics, label sets and hours that it merges."),
         _("Check whether the database or service behind the backend is slow, and whether slugs have variable parts."),
     ),
     FAILED_RULE: (
-        _("A rule of the settings raised an error while it read its number, labels or condition."),
-        _("The log names the rule and the error; correct the path or the function."),
+        _("A rule in the settings raised an error while it was reading its number, labels or condition."),
+        _("The log names the rule and the error. Fix the path or the function."),
     ),
     NO_BACKEND: (
         _("The configured backend could not be loaded."),
-        _("Correct APP_METRICS_BACKEND; “manage.py check” says what is wrong with it."),
+        _("Fix APP_METRICS_BACKEND; “manage.py check” explains the mistake."),
     ),
     NOT_EXPORTED: (
-        _("An exporter could not express it in the format of the system it sends to."),
-        _("The log says what it was; the totals include it if another backend counts."),
+        _("An exporter could not express the event in the format of its destination."),
+        _("The log has the details. The totals include the event if another backend counts it."),
     ),
     REFUSED: (
-        _("The backend accepted other batches, but refused this one repeatedly."),
-        _("The log holds the backend's error."),
+        _("The backend accepted other batches, but repeatedly refused this batch."),
+        _("The log has the backend's error."),
     ),
     RETRY_LIMIT: (
-        _("More batches failed than a process may keep to retry."),
+        _("More batches failed than the retry queue of a process may hold."),
         _("Check whether the database or service behind the backend was down, or raise APP_METRICS_RETRY_LIMIT."),
     ),
 }

@@ -61,10 +61,13 @@ class Migration(migrations.Migration):
                 (
                     "said_state",
                     models.CharField(
-                        choices=[("ok", "ok"), ("fired", "fired")], default="ok", max_length=5, verbose_name="last told"
+                        choices=[("ok", "ok"), ("fired", "fired")],
+                        default="ok",
+                        max_length=5,
+                        verbose_name="last reported state",
                     ),
                 ),
-                ("said_at", models.DateTimeField(blank=True, null=True, verbose_name="told at")),
+                ("said_at", models.DateTimeField(blank=True, null=True, verbose_name="reported at")),
             ],
             options={
                 "verbose_name": "alert",
@@ -162,8 +165,8 @@ class Migration(migrations.Migration):
                 ("day", models.DateField(verbose_name="day")),
             ],
             options={
-                "verbose_name": "waiting item",
-                "verbose_name_plural": "waiting items",
+                "verbose_name": "pending item",
+                "verbose_name_plural": "pending items",
             },
         ),
         migrations.CreateModel(
@@ -274,7 +277,7 @@ class Migration(migrations.Migration):
                     "email_addresses",
                     models.TextField(
                         blank=True,
-                        help_text="Recipients who are no users: one address a line.",
+                        help_text="Recipients who are not users of this site: one address per line.",
                         validators=[app_metrics.models.reports.validate_addresses],
                         verbose_name="e-mail addresses",
                     ),

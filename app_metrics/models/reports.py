@@ -68,7 +68,7 @@ class MetricSet(models.Model):
         _("e-mail addresses"),
         blank=True,
         validators=[validate_addresses],
-        help_text=_("Recipients who are no users: one address a line."),
+        help_text=_("Recipients who are not users of this site: one address per line."),
     )
     send_daily = models.BooleanField(_("send daily"), default=True)
     send_weekly = models.BooleanField(_("send weekly"), default=False)

@@ -53,8 +53,8 @@ class Item(StoredSummary):
     day = models.DateField(_("day"))
 
     class Meta:
-        verbose_name = _("waiting item")
-        verbose_name_plural = _("waiting items")
+        verbose_name = _("pending item")
+        verbose_name_plural = _("pending items")
 
     def __str__(self) -> str:
         return f"{self.slug} {self.labels} {self.day} {self.hour}h"

@@ -213,4 +213,4 @@ def _expectation(rule: AlertRule) -> str:
         return _("The alert fires below %(limit)s.")
     if rule.test == ABOVE:
         return _("The alert fires above %(limit)s.")
-    return _("The alert fires at a change of %(limit)s %%; the mean of the weeks before is %(base)s.")
+    return _("The alert fires at a change of %(limit)s %%; the mean of the previous weeks is %(base)s.")

@@ -183,7 +183,7 @@ def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tupl
     return _("Milestone reached: %(metric)s %(value)s") % values, [
         _("%(metric)s reached %(value)s.") % values,
         _("All-time total: %(total)s") % values,
-        _("Seen: %(moment)s") % values,
+        _("Detected: %(moment)s") % values,
     ]
 
 

@@ -33,7 +33,7 @@ LONGEST_SENDING = timedelta(minutes=15)
 # How long a failed mail about a milestone or an alert is retried.
 NOTICES_FOR = timedelta(days=3)
 
-STOPPED = gettext_noop("The sender stopped while it handed the mail over; it may have been sent.")
+STOPPED = gettext_noop("The process stopped while it was sending the mail; the mail may have been sent.")
 
 # Seconds to wait for a mail server if EMAIL_TIMEOUT is not set.
 TIMEOUT = 60

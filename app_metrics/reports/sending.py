@@ -111,7 +111,7 @@ class Writer:
         if delivery.recipient not in self._recipients:
             raise Skip(gettext_noop("No longer a recipient."))
         if delivery.period not in delivery.metric_set.periods:
-            raise Skip(gettext_noop("No longer sent."))
+            raise Skip(gettext_noop("This report is no longer sent."))
         report = self._report(delivery)
         if not report.lines:
             raise Skip(gettext_noop("The set has no metrics."))

@@ -113,7 +113,7 @@ def compared(comparison: Comparison) -> str:
 def compared_hours(moment: Moment) -> str:
     """Return a sentence on what today is compared with."""
     if not moment.hours:
-        return _("Change: nothing is compared before the first full hour of the day.")
+        return _("Change: the comparison starts after the first full hour of the day.")
     told = {
         "time": formatting.short_title(HOUR, starts_at(HOUR, moment.end, moment.hours)),
         "day": formatting.day_title(moment.today - timedelta(weeks=1)),
@@ -153,7 +153,7 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
         day, total = known.best
         found.append(Fact(_("Best day"), number(total, metric), formatting.period_title(DAY, day)))
     for milestone in known.milestones:
-        reached = _("seen %(date)s") % {"date": date_format(local_day(milestone.reached_at))}
+        reached = _("detected %(date)s") % {"date": date_format(local_day(milestone.reached_at))}
         found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
     return found
 

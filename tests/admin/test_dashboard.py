@@ -520,14 +520,14 @@ def test_a_split_into_very_many_label_sets_takes_fewer_points(orders, client, mo
     monkeypatch.setattr(forms, "MOST_SPLIT_POINTS", 60)
     assert not mistakes(page(client, metric_url(), start="2026-11-01", end="2026-11-15", split="plan"))
     assert mistakes(page(client, metric_url(), range="91d", split="plan")) == [
-        "At most 20 points are shown: choose a longer period or fewer days."
+        "The chart shows at most 20 points: choose a longer period or fewer days."
     ]
 
 
 def test_label_sets_that_the_database_does_not_add_up_take_fewer_points_also_unsplit(orders, client, monkeypatch):
     monkeypatch.setattr(forms, "MOST_ADDED_POINTS", 60)
     shown = page(client, metric_url(), range="91d")
-    refused = ["At most 20 points are shown: choose a longer period or fewer days."]
+    refused = ["The chart shows at most 20 points: choose a longer period or fewer days."]
     assert mistakes(shown) == (refused if connections[Metric.objects.db].vendor == "sqlite" else [])
 
 

@@ -12,7 +12,7 @@ OFF_MENU = {
     "backfill": "Backfills",
     "delivery": "Deliveries",
     "importedfile": "Imported files",
-    "item": "Waiting items",
+    "item": "Pending items",
     "milestone": "Milestones",
     "notice": "Notices",
     "quarantineditem": "Quarantined items",

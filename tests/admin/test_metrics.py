@@ -222,7 +222,7 @@ def test_totals_are_searched_filtered_and_say_when_they_start(client, catalogue)
     assert {each.period for each in rows(client, "total", start__year=2026, start__month=5)} >= {"day", "month"}
 
 
-def test_waiting_items_are_shown_the_latest_first(client, catalogue):
+def test_pending_items_are_shown_the_latest_first(client, catalogue):
     assert [each.slug for each in rows(client, "item")] == ["queue", "logins"]
     assert [each.slug for each in rows(client, "item", q="logins")] == ["logins"]
 

@@ -453,14 +453,17 @@ def deliveries(metric_set):
 
 def test_what_was_not_sent_is_sent_at_the_next_run_if_it_is_not_too_late(client, deliveries):
     response = send_again(client, deliveries)
-    assert told(response) == [("info", "4 reports are sent again."), ("warning", "1 report is too old.")]
+    assert told(response) == [
+        ("info", "The next run will send 4 reports."),
+        ("warning", "1 report is too old to send."),
+    ]
     assert [each.status for each in Delivery.objects.order_by("pk")] == [
         "waiting", "sending", "sent", "waiting", "waiting", "waiting", "waiting", "failed", "sent",
     ]  # fmt: skip
 
 
 def test_one_report_is_sent_again_without_a_warning(client, deliveries):
-    assert told(send_again(client, deliveries[3:4])) == [("info", "1 report is sent again.")]
+    assert told(send_again(client, deliveries[3:4])) == [("info", "The next run will send 1 report.")]
 
 
 def test_what_is_sent_again_arrives(client, metric_set):

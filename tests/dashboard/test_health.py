@@ -98,7 +98,7 @@ def test_items_that_no_aggregation_came_to_yet_are_told_from_a_late_one(ran, rec
     with at():
         superuser.force_login(User.objects.get())
         shown = text_of(superuser.get(ADDRESS))
-    assert shown.count("No aggregation ran yet: run “manage.py metrics_aggregate” regularly") == hints
+    assert shown.count("No aggregation has run yet. Run “manage.py metrics_aggregate” regularly") == hints
     is_late = 25 in (ran, recorded)
     assert shown.count("the last aggregation was more than a day ago") == shown.count("Needs attention") == is_late
 
@@ -389,12 +389,12 @@ def test_the_page_tells_what_is_in_the_spool_and_what_is_damaged_there(superuser
     )
     assert examine().has_written_all
     (tmp_path / "1.batches").write_bytes(b"x" * 2048)
-    assert "2.0\xa0KB of batches wait in the spool of this machine." in text_of(superuser.get(ADDRESS))
+    assert "The spool of this machine holds 2.0\xa0KB of pending batches." in text_of(superuser.get(ADDRESS))
     assert not examine().has_written_all
     (tmp_path / "1.batches").rename(tmp_path / "1.damaged")
     shown = text_of(superuser.get(ADDRESS))
-    assert "1 file of the spool holds batches that could not be counted." in shown
-    assert "batches wait in the spool" not in shown
+    assert "1 spool file holds batches that could not be counted." in shown
+    assert "The spool of this machine holds" not in shown
     assert not examine().has_written_all
 
 

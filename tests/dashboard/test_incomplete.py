@@ -39,8 +39,8 @@ def test_a_page_says_so_and_only_then(destination, admin_client, page, monkeypat
 
 def test_health_says_how_much_waits_elsewhere(destination, admin_client):
     page = admin_client.get(reverse("admin:app_metrics_dashboard_health")).content.decode()
-    assert "<dt>Summaries at the backend&#x27;s destination</dt><dd>2</dd>" in page.replace("'", "&#x27;")
-    assert "<dt>Batches that hold them</dt><dd>2</dd>" in page
+    assert "<dt>Pending summaries at the backend&#x27;s destination</dt><dd>2</dd>" in page.replace("'", "&#x27;")
+    assert "<dt>Pending batches at the backend&#x27;s destination</dt><dd>2</dd>" in page.replace("'", "&#x27;")
 
 
 @override_settings(ROOT_URLCONF="tests.support.api_urls")

@@ -273,7 +273,7 @@ def test_the_page_lists_them_inert_and_writes_nothing(looker, database, settings
 def test_the_page_shows_the_line_that_counts_every_url(looker, database, settings):
     shown = text_of(looker.get(ADDRESS))
     assert 'APP_METRICS_URLS = {"*": "requests"}' in shown
-    assert "5 names are not counted at all" in shown
+    assert "5 URL names are not counted at all" in shown
     settings.APP_METRICS_URLS = EVERYWHERE
     assert "APP_METRICS_URLS = " not in text_of(looker.get(ADDRESS))
 
@@ -305,7 +305,11 @@ def test_the_page_says_of_which_it_cannot_be_told_and_why(reason, looker, databa
     assert Client().get("/hostile/").status_code == Client().get("/new/").status_code == 200
     aggregate()
     shown = text_of(looker.get(ADDRESS))
-    because = {"shared": "other rules record it", "partly": "only some responses", "overflown": "overflow"}[reason]
+    because = {
+        "shared": "other rules record the same metric",
+        "partly": "only some responses",
+        "overflown": "overflow",
+    }[reason]
     assert because in shown
     assert "<li><code>old</code></li>" in shown
 

@@ -398,7 +398,7 @@ def test_the_mail_says_what_was_compared(database, settings):
     assert {notice.subject for notice in notices} == {"Alert: Signups Bcc: thief@example.com"}
     assert notices[0].text.split("\n") == [
         "New users, day from June 9, 2026: 1,000 people",
-        "The alert fires at a change of −50 %; the mean of the weeks before is 2,500 people.",
+        "The alert fires at a change of −50 %; the mean of the previous weeks is 2,500 people.",
         "Labels: country=de, plan=pro",
     ]
 

@@ -161,7 +161,7 @@ def test_a_claim_that_was_left_is_undecided_after_the_longest_sending_and_said_o
     assert Notice.objects.get().status == "sending"
     clock.move_to(NOON + LONGEST_SENDING + timedelta(seconds=1))
     assert send_notices().problems == [
-        f"Hello, {BOB}: The sender stopped while it handed the mail over; it may have been sent."
+        f"Hello, {BOB}: The process stopped while it was sending the mail; the mail may have been sent."
     ]
     row = Notice.objects.get()
     assert (row.status, row.error) == ("undecided", outbox.STOPPED)

@@ -114,7 +114,7 @@ def disagreeing(expected: Expected, environment: dict[str, str]) -> list[Row]:
     return [row for row in compare(expected, counted(environment)) if not row.ok]
 
 
-def waiting_items(environment: dict[str, str]) -> int:
+def pending_items(environment: dict[str, str]) -> int:
     with contextlib.closing(sqlite3.connect(environment["EXAMPLE_DB_NAME"])) as connection:
         return int(connection.execute("SELECT count(*) FROM app_metrics_item").fetchone()[0])
 
@@ -135,7 +135,7 @@ def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path:
     site = shop(tmp_path, EXAMPLE_FLUSH_INTERVAL="600")
     with serve(server, site, tmp_path / "server.log") as (address, _):
         expected = visit(address, 100, CONCURRENCY)
-        assert waiting_items(site) == 0
+        assert pending_items(site) == 0
     assert disagreeing(expected, site) == []
 
 
@@ -146,7 +146,7 @@ def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Pat
         url = redis.coordinates()["URL"]
         site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="redis", EXAMPLE_REDIS_URL=url, EXAMPLE_TIMEOUT="60")
         expected = visited(site, tmp_path)
-        assert waiting_items(site) == 0
+        assert pending_items(site) == 0
         assert disagreeing(expected, site) == []
 
 

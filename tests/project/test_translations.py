@@ -355,7 +355,7 @@ def test_the_page_that_stops_mails_is_in_the_site_s_language(language, settings)
     assert one_line({"de": "„Growth“", "fr": "«\u00a0Growth\u00a0»"}[language]) in seen[language]
 
 
-FATES = {"undecided": STOPPED, "skipped": "No longer sent.", "failed": "?", "waiting": "", "sending": ""}
+FATES = {"undecided": STOPPED, "skipped": "This report is no longer sent.", "failed": "?", "waiting": "", "sending": ""}
 
 
 @pytest.fixture

@@ -132,8 +132,8 @@ def test_a_sender_killed_at_any_step_sends_nothing_twice_and_loses_nothing(trans
     undecided = [step for step, fate in STEPS.items() if fate in (UNDECIDED, UNDECIDED_AND_SENT)]
     assert failed
     assert sorted(complaints) == sorted(
-        f"{step}, day {DAY - timedelta(days=1)}, {BOB}: The sender stopped while it handed the mail over; "
-        "it may have been sent."
+        f"{step}, day {DAY - timedelta(days=1)}, {BOB}: The process stopped while it was sending the mail; "
+        "the mail may have been sent."
         for step in undecided
     )
     assert Delivery.objects.filter(status="undecided").count() == len(undecided)

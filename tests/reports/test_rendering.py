@@ -257,7 +257,7 @@ def test_the_room_that_there_is_gets_used():
 
 def test_a_page_whose_further_metrics_have_no_dashboard_points_to_the_text():
     html = render(report(*(labelled(number) for number in range(1000)))).html
-    assert "The plain text of this mail has all of them." in words(html)
+    assert "The plain-text version of this mail lists all metrics." in words(html)
 
 
 def test_styles_are_inlined_where_css_inline_is_installed(monkeypatch):

@@ -446,7 +446,7 @@ def test_reports_of_a_set_that_was_turned_off_after_they_were_planned_are_skippe
     outcome = run("2026-11-24 06:01")
     assert sent() == [("week", "2026-11-16")]
     assert outcome.skipped == 1
-    assert Delivery.objects.get(period="day").error == "No longer sent."
+    assert Delivery.objects.get(period="day").error == "This report is no longer sent."
 
 
 def test_a_set_without_metrics_sends_nothing(make_set):

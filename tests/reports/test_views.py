@@ -84,7 +84,7 @@ def test_a_post_unsubscribes_whatever_its_body(body, browser, metric_set):
         "another type": lambda: browser.post(address, "{", "application/json"),
     }[body]()
     assert response.status_code == 200
-    assert "You get no more reports" in response.content.decode()
+    assert "You will get no more reports" in response.content.decode()
     assert addresses(metric_set) == ["x@example.com"]
 
 
@@ -126,7 +126,7 @@ def test_a_link_that_is_not_ours_is_a_page_that_says_so(kind, method, browser, m
     assert address != good or kind in ("old", "gone")
     response = getattr(browser, method)(address)
     assert response.status_code == 404
-    assert "This link is not valid any more." in response.content.decode()
+    assert "This link is not valid." in response.content.decode()
     assert "<script" not in response.content.decode()
     assert not Unsubscription.objects.exists()
 

@@ -63,16 +63,16 @@ def _check(field: Field) -> str:
     return f"{high} >= MOST" if field.holds == COUNT else f"{high} >= HIGHEST or {high} < -HIGHEST + 1"
 
 
-# Keys: live buckets, written batches, then a bucket for each hour, whose last 13 characters are its name.
-# Arguments: the batch's id, and the number of label sets a slug may have; for each bucket the fields of its series, one
-# per line, and their values, one after the other; then the ids of acknowledged batches.
-# Nothing is written before everything is computed, so that an error does not leave half a batch.
+# Keys: live buckets, written batches, then a bucket for each hour; the last 13 characters of its key are its name.
+# Arguments: the batch's id, and the maximum number of label sets of a slug; for each bucket the fields of its series,
+# one per line, and their values in one string; then the ids of acknowledged batches.
+# The script computes everything before it writes anything, so that an error does not leave half a batch.
 WRITE = Script(
     r"""
 local OVERFLOW = ' __OVERFLOW__'
 local VALUE, SIZE = '__VALUE__', __SIZE__
 local LIMB, MOST, HIGHEST = 1e14, 2^53, 1e10
-local AT_ONCE = 1000 -- Lua hands over only so many values
+local AT_ONCE = 1000 -- Lua passes only a limited number of values to a call
 local unpacked, packed = struct.unpack, struct.pack
 
 local function merged(old, values, place)
@@ -95,13 +95,13 @@ local function stored(key, fields)
   return values
 end
 
--- Return what a batch changes in a bucket: fields and values by turns, of which the latest counts.
+-- Return a batch's changes to a bucket: alternating fields and values; the last value of a field counts.
 local function folded(key, lines, values, cap)
   local fields, number = {}, 0
   for field in string.gmatch(lines, '[^\n]+') do number = number + 1; fields[number] = field end
   local old, begun, changes, size = stored(key, fields), {}, {}, 0
   local function latest(field) return begun[field] or redis.call('HGET', key, field) end
-  -- New series first: they may fold into one that is among the others.
+  -- New series first: beyond the cap they fold into the overflow series, which may be one of the stored series below.
   for place = 1, number do
     if not old[place] then
       local field = fields[place]
@@ -132,7 +132,7 @@ local function folded(key, lines, values, cap)
   return changes
 end
 
--- Return an id as `new_batch_id` makes them: a UUID of version 7 whose last 16 bits are zero.
+-- Return an id like those of `new_batch_id`: a UUID of version 7 whose last 16 bits are zero.
 local function new_id(batch_id, name, now)
   local digest = redis.sha1hex(batch_id .. name .. table.concat(now, '.'))
   return string.sub(batch_id, 1, 12) .. '7' .. string.sub(digest, 1, 3) .. '8' .. string.sub(digest, 4, 14) .. '0000'
@@ -154,7 +154,7 @@ for bucket = 3, #KEYS do
     redis.call('HSET', KEYS[bucket], unpack(list, first, math.min(first + AT_ONCE - 1, #list)))
   end
 end
--- Not before: the batch itself may be one of them, where it comes again all the same.
+-- Forget acknowledged ids only after the check of this batch's id: if the batch is repeated, its id may be among them.
 for known = 2 * #KEYS - 1, #ARGV do redis.call('ZREM', KEYS[2], ARGV[known]) end
 return 1
 """.replace("__OVERFLOW__", OVERFLOW_LABELS)
@@ -180,14 +180,14 @@ for position = 1, #ARGV, 2 do
 end
 """)
 
-# Keys: claims, a claim. Argument: its id.
+# Keys: claims, a claim. Argument: the claim's id.
 DELETE = Script("""
 redis.call('UNLINK', KEYS[2])
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """)
 
-# Keys: written batches. Argument: the seconds for which one is remembered, by the server's clock, which also set its
-# time.
+# Keys: written batches. Argument: for how many seconds a batch is remembered. The server's clock, which set the time of
+# each batch, decides.
 FORGET = Script("""
 return redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, redis.call('TIME')[1] - ARGV[1])
 """)

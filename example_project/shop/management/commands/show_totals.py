@@ -12,7 +12,7 @@ YEARS = 5
 
 
 class Command(BaseCommand):
-    help = "Print count and total of every metric over all years as JSON, waiting items included."
+    help = "Print count and total of every metric over all years as JSON, pending items included."
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(json.dumps(dict(all_totals()), indent=1))
