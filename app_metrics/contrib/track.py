@@ -43,7 +43,7 @@ def track(
     decorates and not when it is called.
     """
     if when not in OUTCOMES:
-        raise ValueError(f"when={when!r} is none of {', '.join(OUTCOMES)}.")
+        raise ValueError(f"when={when!r} is invalid; choose one of {', '.join(OUTCOMES)}.")
     if timing:
         check_slug(f"{slug}_seconds")
     call = _Tracked(check_slug(slug), when, timing, labels, num, on_commit)
@@ -85,13 +85,13 @@ def _decorate(call: _Tracked, decorated: Any) -> Any:
     if isinstance(decorated, type):
         return _decorate_view_class(call, decorated)
     if not callable(decorated):
-        raise TypeError(f"@track decorates functions, methods and View classes, not {decorated!r}.")
+        raise TypeError(f"@track can decorate functions, methods and View classes, but not {decorated!r}.")
     return _async_wrapper(call, decorated) if inspect.iscoroutinefunction(decorated) else _wrapper(call, decorated)
 
 
 def _decorate_view_class(call: _Tracked, view: Any) -> Any:
     if not hasattr(view, "dispatch"):
-        raise TypeError(f"@track cannot decorate the class {view.__name__}, which has no dispatch() as views have.")
+        raise TypeError(f"@track cannot decorate the class {view.__name__}, because it has no dispatch(); use a View.")
     view.dispatch = _wrapper(call, view.dispatch)
     return view
 

@@ -67,7 +67,7 @@ def locate(period: Period, moment: date | None = None) -> Start:
     if period != HOUR:
         return start_of(period, moment), 0
     if not isinstance(moment, datetime):
-        raise ValueError("An hour is named by a datetime, not by a date.")
+        raise ValueError("An hour needs a datetime, not a date.")
     return bucket(int(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() // 1), zone)
 
 

@@ -28,7 +28,7 @@ def decode_batch(text: str) -> Batch:
     try:
         version, batch_id, rows = json.loads(text)
         if version != VERSION:
-            raise ValueError(f"version {version!r} is not {VERSION}")
+            raise ValueError(f"its version is {version!r}")
         return Batch(dict(map(_decoded, rows)), UUID(batch_id))
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"This is not a batch of version {VERSION}: {error}") from error

@@ -33,7 +33,7 @@ ONE = 1
 def check_slug(slug: str) -> str:
     """Return a valid slug. Raises TypeError or ValueError."""
     if not isinstance(slug, str):
-        raise TypeError(f"A slug is a str, not {type(slug).__name__}.")
+        raise TypeError(f"A slug must be a str, not {type(slug).__name__}.")
     if slug in good_slugs:
         return slug
     if not _SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_LENGTH:
@@ -52,16 +52,16 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
     if labels is None:
         return NO_LABELS
     if not isinstance(labels, Mapping):
-        raise TypeError(f"Labels are a mapping of str to str, not {type(labels).__name__}.")
+        raise TypeError(f"Labels must be a mapping of str to str, not {type(labels).__name__}.")
     if len(labels) > MAX_LABELS:
-        raise ValueError(f"{len(labels)} labels are too many; a metric has at most {MAX_LABELS}.")
+        raise ValueError(f"{len(labels)} labels are too many; give at most {MAX_LABELS}.")
     pairs = tuple(labels.items())
     for key, value in pairs:
         _check_label(key)
         _check_label(value)
     text = encode_labels(dict(pairs))
     if len(text) > MAX_LABELS_LENGTH:
-        raise ValueError(f"The labels take {len(text)} characters as JSON; at most {MAX_LABELS_LENGTH} fit.")
+        raise ValueError(f"The labels take {len(text)} characters as JSON; the maximum is {MAX_LABELS_LENGTH}.")
     if len(good_labels) >= MOST_REMEMBERED:
         good_labels.clear()
     good_labels[pairs] = text
@@ -79,11 +79,11 @@ def check_key(slug: str, kind: str, labels: str) -> None:
 
 def _check_label(text: str) -> None:
     if not isinstance(text, str):
-        raise TypeError(f"Labels map str to str; {text!r:.200} is of type {type(text).__name__}.")
+        raise TypeError(f"Labels must map str to str; {text!r:.200} is of type {type(text).__name__}.")
     if len(text) > MAX_LABEL_LENGTH:
-        raise ValueError(f"The label {text[:50]!r}… has {len(text)} characters; at most {MAX_LABEL_LENGTH} fit.")
+        raise ValueError(f"The label {text[:50]!r}… has {len(text)} characters; the maximum is {MAX_LABEL_LENGTH}.")
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError(f"The label {text!r} holds a NUL or a lone surrogate, which databases refuse.")
+        raise ValueError(f"The label {text!r} contains NUL or a lone surrogate, which databases refuse; remove it.")
 
 
 def check_number(number: Number | float, kind: str) -> Number | float:
@@ -91,7 +91,7 @@ def check_number(number: Number | float, kind: str) -> Number | float:
     if type(number) is int:
         if -LARGEST < number < LARGEST:
             return number
-        raise ValueError(f"A number of {number.bit_length()} bits is too large; it must be below 10**18.")
+        raise ValueError(f"The number has {number.bit_length()} bits, which is too large; give a number below 10**18.")
     if isinstance(number, float) and kind != COUNTER:
         if -LARGEST < number < LARGEST:  # false for NaN, too
             return float(number)
@@ -101,7 +101,7 @@ def check_number(number: Number | float, kind: str) -> Number | float:
     if isinstance(number, int) and not isinstance(number, bool):
         return check_number(int(number), kind)
     allowed = "an int or a Decimal" if kind == COUNTER else "an int, a float or a Decimal"
-    raise TypeError(f"The number of a {kind} is {allowed}, not {type(number).__name__}.")
+    raise TypeError(f"The number of a {kind} must be {allowed}, not {type(number).__name__}.")
 
 
 def _check_decimal(number: Decimal) -> Decimal:
@@ -118,7 +118,7 @@ def check_time(at: datetime | None) -> float:
     if at is None:
         return time.time()
     if not isinstance(at, datetime):
-        raise TypeError(f"`at` is a datetime, not {type(at).__name__}.")
+        raise TypeError(f"`at` must be a datetime, not {type(at).__name__}.")
     if not FIRST_YEAR < at.year < LAST_YEAR:
-        raise ValueError(f"`at` is in the year {at.year}; it must lie between {FIRST_YEAR} and {LAST_YEAR}.")
+        raise ValueError(f"`at` is in the year {at.year}; it must be between {FIRST_YEAR} and {LAST_YEAR}.")
     return at.replace(tzinfo=at.tzinfo or time_zone()).timestamp()

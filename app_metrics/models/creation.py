@@ -53,7 +53,7 @@ def create_metric_set(
     an address is invalid.
     """
     if isinstance(email_recipients, str):
-        raise TypeError(f"Give a list: email_recipients=[{email_recipients!r}].")
+        raise TypeError(f"email_recipients is a str; give a list: email_recipients=[{email_recipients!r}].")
     metrics, everybody = list(metrics), list(email_recipients)
     addresses = [each for each in everybody if isinstance(each, str)]
     recipients = [each for each in everybody if not isinstance(each, str)]
@@ -76,7 +76,7 @@ def create_metric_set(
     except IntegrityError as error:
         if MetricSet.objects.filter(name=name).exists():
             raise ValueError(
-                f"There is a metric set named {name!r} already; change it or choose another name."
+                f"A metric set named {name!r} already exists; change it, or choose another name."
             ) from error
         raise
     return metric_set
@@ -90,7 +90,7 @@ def _created(slug: str, values: dict[str, str]) -> Metric:
 def _slugs_for(name: str) -> Iterable[str]:
     base = slugify(name)[:MAX_SLUG_LENGTH]
     if not base:
-        raise ValueError(f"No slug can be made of the name {name!r}; give one.")
+        raise ValueError(f"No slug can be made from the name {name!r}; give a slug.")
     yield base
     number = 2
     while True:

@@ -29,7 +29,7 @@ class MetricQuerySet(models.QuerySet[Any]):
         SQLite; `Metric.total()` is exact everywhere. Raises ValueError for "hour" or an unknown period.
         """
         if period == HOUR:
-            raise ValueError("with_total() spans whole days or longer periods; use Metric.total() for an hour.")
+            raise ValueError("with_total() does not support hours; use Metric.total() instead.")
         first, last = calendar.span(Period(period), day or calendar.today())
         totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
         items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))

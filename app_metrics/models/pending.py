@@ -124,6 +124,6 @@ def _asked(backend: Any) -> Answer:
     try:
         batches = backend.pending()
     except Exception as error:
-        logger.warning("Readings miss what is pending at the backend's destination: %r", error)
+        logger.warning("The backend's pending batches could not be read, so readings are incomplete: %r", error)
         return Answer(backend, time.monotonic() + LEFT_ALONE, (), False)
     return Answer(backend, time.monotonic() + BELIEVED, batches, True)

@@ -99,7 +99,7 @@ def _add_on_commit(scope: Scope, entry: Entry, using: str | None) -> None:
     try:
         connection = transaction.get_connection(using)
     except ConnectionDoesNotExist:
-        refuse(ValueError(f"using={using!r} is not the alias of a database."))
+        refuse(ValueError(f"using={using!r} is not the alias of a database; use one from DATABASES."))
         return
     if connection.in_atomic_block:
         connection.on_commit(partial(scope.add, entry), robust=True)
@@ -128,7 +128,7 @@ class Timer:
     def stop(self) -> float:
         """Record and return the seconds since the latest `start()`. Raises RuntimeError if there was none."""
         if not self._starts:
-            raise RuntimeError("Timer.stop() was called without a start().")
+            raise RuntimeError("Timer.stop() was called without start(); call start() first.")
         seconds = perf_counter() - self._starts.pop()
         record(self._slug, TIMER, seconds, self._labels)
         return seconds

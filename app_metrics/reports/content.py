@@ -103,7 +103,7 @@ def build_report(
     any other period.
     """
     if period not in PICTURED:
-        raise ValueError(f"There are no reports about a {period!r}; choose one of {', '.join(PICTURED)}.")
+        raise ValueError(f"There are no reports for the period {period!r}; choose one of {', '.join(PICTURED)}.")
     reported = Period(period)
     start = start_of(reported, day) if day else latest_closed(reported, today())
     end = reported.last_day(start)

@@ -54,14 +54,15 @@ def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
     missing = [name for name in names if name not in found]
     if missing:
         known = ", ".join(repr(name) for name in MetricSet.objects.values_list("name", flat=True)[:30])
-        raise ValueError(f"There is no metric set {missing[0]!r}; there are {known or 'none'}.")
+        hint = f"choose one of {known}" if known else "there are no metric sets yet"
+        raise ValueError(f"There is no metric set {missing[0]!r}; {hint}.")
     return list(found.values())
 
 
 def checked_day(day: date | None) -> date:
     """Return the date to use as today, by default today. Raises ValueError for a future date."""
     if day is not None and day > today():
-        raise ValueError(f"{day} is in the future; its reports cannot be made yet.")
+        raise ValueError(f"{day} is in the future; give today or an earlier date.")
     return day or today()
 
 

@@ -35,7 +35,7 @@ def metric_total(slug: str, period: str = DAY) -> str:
     other period.
     """
     if period not in WHOLE_DAYS:
-        raise ValueError(f"metric_total shows no {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
+        raise ValueError(f"metric_total does not support the period {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
     key = f"app_metrics:total:{check_slug(slug)}:{period}:{span(Period(period), today())[0]}"
     found: Any = cache.get_or_set(key, lambda: _total(slug, period), CACHE_SECONDS)
     number, kind, unit = found

@@ -75,7 +75,7 @@ def assert_metric_recorded(
     """Raise AssertionError unless a metric was recorded, with the given total, and as often as `count` says."""
     found = recording.summary(slug, labels)
     of = f"{slug!r}" if labels is None else f"{slug!r} with labels {dict(labels)!r}"
-    assert found is not None, f"Nothing was recorded of {of}; recorded were: {_described(recording)}.{_likely_cause()}"
+    assert found is not None, f"{of} was not recorded. Recorded metrics: {_described(recording)}.{_likely_cause()}"
     assert total is None or found.total == total, f"The total of {of} is {found.total}, not {total}."
     assert count is None or found.count == count, f"{of} was recorded {found.count} times, not {count}."
 

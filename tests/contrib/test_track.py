@@ -286,10 +286,10 @@ def test_disabled_tracking_counts_nothing_and_asks_nothing(settings, recorded):
     [
         ("no slug", {}, succeed, "is not a slug"),
         ("x" * 95, {"timing": True}, succeed, "is not a slug"),
-        ("calls", {"when": "never"}, succeed, "none of success, error, always"),
-        ("calls", {}, property(succeed), "@track decorates functions, methods and View classes"),
+        ("calls", {"when": "never"}, succeed, "choose one of success, error, always"),
+        ("calls", {}, property(succeed), "@track can decorate functions, methods and View classes"),
         ("calls", {}, Service, "has no dispatch"),
-        (succeed, {}, None, "A slug is a str"),
+        (succeed, {}, None, "A slug must be a str"),
     ],
 )
 def test_a_mistake_is_told_at_decoration(slug, options, decorated, message):

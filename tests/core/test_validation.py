@@ -155,9 +155,9 @@ def test_strictness_follows_debug_unless_it_is_set(settings, debug, strict, rais
 
 def test_what_cannot_even_be_looked_up_is_refused_with_the_reason(settings):
     settings.APP_METRICS_STRICT = True
-    with pytest.raises(TypeError, match="A slug is a str, not list"):
+    with pytest.raises(TypeError, match="A slug must be a str, not list"):
         metric(["login"])
-    with pytest.raises(TypeError, match=r"Labels map str to str; \['pro'\] is of type list"):
+    with pytest.raises(TypeError, match=r"Labels must map str to str; \['pro'\] is of type list"):
         metric("logins", labels={"plan": ["pro"]})
 
 
@@ -173,7 +173,7 @@ def test_a_timer_refuses_a_bad_slug_before_the_block_where_strict(settings):
     settings.APP_METRICS_STRICT = True
     with pytest.raises(ValueError, match="is not a slug"):
         Timer("not a slug")
-    with pytest.raises(TypeError, match="Labels map str to str"):
+    with pytest.raises(TypeError, match="Labels must map str to str"):
         Timer("x", labels={"plan": 1})
 
 
@@ -213,7 +213,7 @@ def test_good_labels_come_back_from_every_database_as_they_were(database, labels
 
 
 def test_a_label_that_is_a_list_is_told_what_labels_are():
-    with pytest.raises(TypeError, match=r"Labels map str to str; \['pro'\] is of type list"):
+    with pytest.raises(TypeError, match=r"Labels must map str to str; \['pro'\] is of type list"):
         check_labels({"plan": ["pro"]})
 
 

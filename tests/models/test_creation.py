@@ -79,8 +79,8 @@ def test_a_numbered_slug_stays_within_its_length(database):
         (("Name", "not a slug"), "is not a slug"),
         (("Name", ""), "is not a slug"),
         (("Name", "x", "histogram"), "is not a kind of metric; choose one of counter, gauge, timer"),
-        (("???",), "No slug can be made of the name"),
-        (("",), "No slug can be made of the name"),
+        (("???",), "No slug can be made from the name"),
+        (("",), "No slug can be made from the name"),
     ],
 )
 def test_a_metric_that_cannot_be_is_refused_with_the_reason(database, arguments, message):
@@ -159,14 +159,14 @@ def test_a_text_that_is_no_address_is_refused_and_saves_nothing(users, metrics, 
 
 
 def test_a_text_instead_of_a_list_of_addresses_is_refused(metrics):
-    with pytest.raises(TypeError, match=r"Give a list: email_recipients=\['ann@example.com'\]"):
+    with pytest.raises(TypeError, match=r"give a list: email_recipients=\['ann@example.com'\]"):
         create_metric_set("My Set", metrics, "ann@example.com")
     assert not MetricSet.objects.exists()
 
 
 def test_a_taken_name_says_so_and_leaves_the_set_that_has_it(users, metrics):
     create_metric_set("My Set", metrics, users)
-    with pytest.raises(ValueError, match="There is a metric set named 'My Set' already"):
+    with pytest.raises(ValueError, match="A metric set named 'My Set' already exists"):
         create_metric_set("My Set", metrics[:1])
     assert MetricSet.objects.get().metrics.count() == 2
 

@@ -282,7 +282,7 @@ def test_a_timer_starts_and_stops_by_hand_and_says_how_long_it_took():
 
 
 def test_a_timer_that_was_not_started_cannot_be_stopped():
-    with capture_metrics() as recording, pytest.raises(RuntimeError, match="without a start"):
+    with capture_metrics() as recording, pytest.raises(RuntimeError, match="without start"):
         Timer("export").stop()
     assert recording.slugs == []
 

@@ -333,7 +333,7 @@ def test_only_the_sets_that_are_named_are_sent(make_set):
 
 def test_a_name_that_no_set_has_is_refused_with_those_there_are(make_set):
     make_set("daily", name="One")
-    with pytest.raises(ValueError, match="no metric set 'Tow'; there are 'One'"):
+    with pytest.raises(ValueError, match="no metric set 'Tow'; choose one of 'One'"):
         run("2026-11-24 06:00", sets=["One", "Tow"])
     assert mail.outbox == []
 
@@ -700,8 +700,8 @@ def test_the_command_has_a_line_for_every_problem_and_fails(make_set):
     ("arguments", "said"),
     [
         (["--date", "2026-11-25"], "2026-11-25 is in the future"),
-        (["--date", "tomorrow"], "'tomorrow' is not a date such as 2026-11-23"),
-        (["--set", "Tow"], "There is no metric set 'Tow'; there are 'Growth'."),
+        (["--date", "tomorrow"], "'tomorrow' is not a date; give one such as 2026-11-23"),
+        (["--set", "Tow"], "There is no metric set 'Tow'; choose one of 'Growth'."),
         (["--preview", "Tow"], "There is no metric set 'Tow'"),
         (["--dry-run", "--set", "Tow"], "There is no metric set 'Tow'"),
         (["--dry-run", "--date", "2026-11-25"], "2026-11-25 is in the future"),

@@ -93,9 +93,9 @@ def test_the_assertion_passes_on_what_was_recorded():
 @pytest.mark.parametrize(
     ("slug", "expected", "message"),
     [
-        ("refunds", {}, 'Nothing was recorded of \'refunds\'; recorded were: orders {"plan":"pro"}, visits.'),
-        ("orders", {"labels": {"plan": "x"}}, "Nothing was recorded of 'orders' with labels {'plan': 'x'}; recorded"),
-        ("orders", {"labels": {}}, "Nothing was recorded of 'orders' with labels {}; recorded were: orders {"),
+        ("refunds", {}, '\'refunds\' was not recorded. Recorded metrics: orders {"plan":"pro"}, visits.'),
+        ("orders", {"labels": {"plan": "x"}}, "'orders' with labels {'plan': 'x'} was not recorded. Recorded"),
+        ("orders", {"labels": {}}, "'orders' with labels {} was not recorded. Recorded metrics: orders {"),
         ("orders", {"total": 4}, "The total of 'orders' is 3, not 4."),
         ("orders", {"count": 2}, "'orders' was recorded 1 times, not 2."),
         ("orders", {"total": 0}, "The total of 'orders' is 3, not 0."),
@@ -112,7 +112,7 @@ def test_the_assertion_says_when_nothing_is_recorded_at_all(settings):
     settings.APP_METRICS_DISABLED = True
     with capture_metrics() as recorded:
         metric("orders")
-    assert message_of(recorded, "orders").endswith("recorded were: none. APP_METRICS_DISABLED is True.")
+    assert message_of(recorded, "orders").endswith("Recorded metrics: none. APP_METRICS_DISABLED is True.")
 
 
 @override_settings(**COUNTING)
