@@ -18,9 +18,9 @@ from ..core.setting_rules import SettingError, SettingReader
 SETTING = "APP_METRICS_API_TOKENS"
 PERMISSION = "app_metrics.view_metric"
 METHODS = ("GET", "HEAD")
-REFUSED = "You may not read the metrics: send a good token, or log in as a user who may view metrics."
+REFUSED = "You may not read the metrics. Send a valid token, or log in as a user who may view metrics."
 HINT = (
-    "Give the SHA-256 of each token, in lower case. This makes a token and its hash: "
+    "Give the SHA-256 hash of each token, in lower case. This command prints a token and its hash: "
     'python -c "import hashlib, secrets; t = secrets.token_urlsafe(); print(t, hashlib.sha256(t.encode()).hexdigest())"'
 )
 

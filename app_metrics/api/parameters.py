@@ -49,7 +49,7 @@ class Parameters:
         """Return a text of at most 200 characters, "" if it is not given."""
         text = self._values.get(name, "")
         if len(text) > MAX_TEXT:
-            raise Mistake(f"`{name}` has {len(text)} characters; at most {MAX_TEXT} fit.")
+            raise Mistake(f"`{name}` has {len(text)} characters; give at most {MAX_TEXT}.")
         return text
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
@@ -63,7 +63,7 @@ class Parameters:
         """Return a whole number from 1 to `largest`, or the default if it is not given."""
         text = self._values.get(name, str(default))
         if not _NUMBER.fullmatch(text) or (largest and int(text) > largest):
-            wanted = f"from 1 to {largest}" if largest else "from 1 on"
+            wanted = f"from 1 to {largest}" if largest else "of at least 1"
             raise Mistake(f"`{name}` is {text!r:.100}; give a whole number {wanted}.")
         return int(text)
 
@@ -90,8 +90,8 @@ class Parameters:
             moment = None
         if moment is None or ":" not in text:
             raise Mistake(
-                f"`{name}` is {text!r:.100}; an hour is named by a time such as 2026-11-23T09:00, or with an offset, "
-                "2026-11-23T09:00%2B01:00 (a plain + in an address is a blank)."
+                f"`{name}` is {text!r:.100}; give a time such as 2026-11-23T09:00. In an offset, write + as "
+                "%2B: 2026-11-23T09:00%2B01:00."
             )
         _check_year(name, moment)
         return moment
@@ -108,4 +108,4 @@ class Parameters:
 
 def _check_year(name: str, day: date) -> None:
     if not FIRST_YEAR < day.year < LAST_YEAR:
-        raise Mistake(f"`{name}` is in the year {day.year}; it must lie between {FIRST_YEAR} and {LAST_YEAR}.")
+        raise Mistake(f"`{name}` is in the year {day.year}; it must be between {FIRST_YEAR} and {LAST_YEAR}.")

@@ -138,12 +138,15 @@ def prometheus(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     try:
         content, content_type = latest(request.headers.get("Accept", ""))
     except Unavailable:
-        message = 'prometheus_client is not installed here: `pip install prometheus_client`, or the extra "prometheus".'
+        message = (
+            'prometheus_client is not installed: run `pip install prometheus_client`, or add the extra "prometheus".'
+        )
         return respond_text(501, message)
     if not (complete and is_complete()):
         # Incomplete totals may be lower. Prometheus takes a counter that falls for one that restarted at 0, and would
         # then count all of its next value as new.
-        return respond_text(503, "The backend's destination does not answer, so that what waits there is not known.")
+        message = "The backend's destination does not answer, so totals would be incomplete. Check that it is running."
+        return respond_text(503, message)
     return HttpResponse(content, content_type=content_type)
 
 
@@ -164,7 +167,7 @@ def _metric_set(name: str) -> MetricSet:
     found: MetricSet | None = MetricSet.objects.filter(name=name).first()
     if found is None:
         known = list(MetricSet.objects.values_list("name", flat=True))
-        hint = suggest(name[:100], known) if known else "There are none yet."
+        hint = suggest(name[:100], known) if known else "There are no metric sets yet."
         raise Mistake(f"There is no metric set {name!r:.100}. {hint}")
     return found
 
@@ -209,7 +212,7 @@ def _range(parameters: Parameters, period: Period) -> tuple[date, date]:
     if start is None:
         start = period.shift(start_of(period, end), 1 - period.recent)
     if start > end:
-        raise Mistake(f"`start`, {start}, is after `end`, {end}; exchange them.")
+        raise Mistake(f"`start` is {start}, which is after `end`, {end}; swap them.")
     return start, end
 
 

@@ -516,10 +516,10 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (LIST, {"label.plan": "pro"}, "There is no parameter 'label.plan'."),
         (LIST, {"kind": "countr"}, "`kind` is 'countr'. Did you mean 'counter'?"),
         (LIST, {"set": "Shp"}, "There is no metric set 'Shp'. Did you mean 'Shop'?"),
-        (LIST, {"search": "a" * 201}, "`search` has 201 characters; at most 200 fit."),
+        (LIST, {"search": "a" * 201}, "`search` has 201 characters; give at most 200."),
         (LIST, {"search": "a" * 60_000}, "`search` has 60000 characters"),
-        (LIST, {"set": "a" * 201}, "`set` has 201 characters; at most 200 fit."),
-        (LIST, {"page": "0"}, "`page` is '0'; give a whole number from 1 on."),
+        (LIST, {"set": "a" * 201}, "`set` has 201 characters; give at most 200."),
+        (LIST, {"page": "0"}, "`page` is '0'; give a whole number of at least 1."),
         (LIST, {"page": "1" * 5000}, "`page` is "),
         (LIST, {"page": "²"}, "`page` is '²'"),
         (LIST, {"page": "٣"}, "`page` is '٣'"),
@@ -539,17 +539,17 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (SERIES, {"start": "2026-02-30"}, "`start` is '2026-02-30'"),
         (SERIES, {"end": "2026-11-23T00:00"}, "`end` is '2026-11-23T00:00'; give a date"),
         (SERIES, {"end": ""}, "`end` is ''"),
-        (SERIES, {"start": "1000-12-31"}, "`start` is in the year 1000; it must lie between 1000 and 9998."),
+        (SERIES, {"start": "1000-12-31"}, "`start` is in the year 1000; it must be between 1000 and 9998."),
         (SERIES, {"end": "9998-01-01"}, "`end` is in the year 9998"),
-        (SERIES, {"start": "2026-11-24", "end": "2026-11-23"}, "`start`, 2026-11-24, is after `end`, 2026-11-23;"),
-        (SERIES, {"label.plan": "x" * 101}, "has 101 characters; at most 100 fit."),
-        (SERIES, {"label.plan": "x" * 201}, "has 201 characters; at most 100 fit."),
+        (SERIES, {"start": "2026-11-24", "end": "2026-11-23"}, "which is after `end`, 2026-11-23; swap them."),
+        (SERIES, {"label.plan": "x" * 101}, "has 101 characters; the maximum is 100."),
+        (SERIES, {"label.plan": "x" * 201}, "has 201 characters; the maximum is 100."),
         (SERIES, {f"label.{number}": "x" for number in range(9)}, "9 labels are too many"),
         (SERIES, {"label.a\0": "x"}, "holds a NUL character"),
         (SERIES, {"label.a": ["x", "y"]}, "Give 'label.a' once"),
         (TOTALS, {"start": "2026-11-23"}, "There is no parameter 'start'."),
         (TOTALS, {"date": "now"}, "`date` is 'now'; give a date such as 2026-11-23."),
-        (TOTALS, {"period": "hour", "date": "2026-11-23"}, "an hour is named by a time such as 2026-11-23T09:00"),
+        (TOTALS, {"period": "hour", "date": "2026-11-23"}, "give a time such as 2026-11-23T09:00."),
         (TOTALS, {"period": "hour", "date": "2026-11-23T09:00 01:00"}, "2026-11-23T09:00%2B01:00"),
         (TOTALS, {"period": "hour", "date": "1000-01-01T00:00"}, "`date` is in the year 1000"),
     ],
@@ -570,7 +570,7 @@ def test_names_of_200_characters_are_found(character, orders, get):
 
 
 def test_without_any_set_a_set_is_missing(orders, get):
-    assert get(LIST, 400, set="Shop") == {"error": "There is no metric set 'Shop'. There are none yet."}
+    assert get(LIST, 400, set="Shop") == {"error": "There is no metric set 'Shop'. There are no metric sets yet."}
 
 
 @pytest.mark.parametrize("name", ["a.b", "%00", "%FF", "a%20b", "ä", "x" * 101])
