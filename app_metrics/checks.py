@@ -66,7 +66,7 @@ def check_backend(**kwargs: Any) -> Sequence[CheckMessage]:
     try:
         return get_backend().check()
     except ImproperlyConfigured as error:
-        hint = f'Correct it, or set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".'
+        hint = f'Fix it, or set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".'
         return [Error(str(error), hint=hint, id="app_metrics.E009")]
 
 
@@ -85,14 +85,14 @@ def check_routing(**kwargs: Any) -> list[CheckMessage]:
         return [
             Error(
                 f"The database {alias!r} has AUTOCOMMIT off, so nothing commits the events of a request.",
-                hint="Let APP_METRICS_DATABASE name an alias on the same database with AUTOCOMMIT on.",
+                hint="Set APP_METRICS_DATABASE to an alias of the same database with AUTOCOMMIT on.",
                 id="app_metrics.E016",
             )
         ]
     if router.db_for_write(Item) != alias:
         return [
             Error(
-                f"APP_METRICS_DATABASE is {alias!r}, but the database routers send app_metrics elsewhere.",
+                f"APP_METRICS_DATABASE is {alias!r}, but the database routers send app_metrics to another one.",
                 hint='Add "app_metrics.storage.routers.MetricsRouter" to DATABASE_ROUTERS.',
                 id="app_metrics.E012",
             )
@@ -118,7 +118,7 @@ def _unknown_urls(rules: Iterable[str]) -> Iterator[SettingError]:
     known = {EVERY, *(name for name, _ in url_names(get_resolver()))}
     for name in rules:
         if name not in known:
-            yield SettingReader("E002", URLS).entry(name).error("is the name of no URL", suggest(name, sorted(known)))
+            yield SettingReader("E002", URLS).entry(name).error("is not a URL name", suggest(name, sorted(known)))
 
 
 def _unknown_settings() -> Iterator[CheckMessage]:
@@ -139,7 +139,7 @@ def _spelled_twice() -> Iterator[CheckMessage]:
     old = getattr(settings, "APP_METRIC_BACKEND", None)
     if old is not None and old != backend_path():
         yield CheckWarning(
-            f"APP_METRIC_BACKEND is {old!r}, but APP_METRICS_BACKEND is {backend_path()!r} and is the one used.",
+            f"APP_METRIC_BACKEND is {old!r}, but APP_METRICS_BACKEND is {backend_path()!r}, which is used.",
             hint="Remove one of them.",
             id="app_metrics.W002",
         )
@@ -186,7 +186,7 @@ def _unsupported(connection: Any) -> Iterator[CheckMessage]:
         return
     yield Error(
         f"app_metrics cannot aggregate on {found}.",
-        hint="Let APP_METRICS_DATABASE name an alias on SQLite 3.35, PostgreSQL, MariaDB 10.6, or later.",
+        hint="Set APP_METRICS_DATABASE to an alias of PostgreSQL, MariaDB 10.6 or later, or SQLite 3.35 or later.",
         id="app_metrics.E015",
     )
 
@@ -199,10 +199,10 @@ def _at_destination() -> Sequence[CheckMessage]:
 
 
 def _old_backlog() -> Iterator[CheckMessage]:
-    waiting = backlog()
-    if waiting.age > OLD_BACKLOG:
+    pending = backlog()
+    if pending.age > OLD_BACKLOG:
         yield CheckWarning(
-            f"{waiting.items} items are not aggregated; the oldest is {waiting.age / 3600:.0f} hours old.",
+            f"{pending.items} items are pending; the oldest is {pending.age / 3600:.0f} hours old.",
             hint="Run `manage.py metrics_aggregate` regularly, for instance from cron.",
             id="app_metrics.W003",
         )

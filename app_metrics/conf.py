@@ -101,10 +101,10 @@ SETTINGS = {
     "DISABLED": _switch(False),
     # Raise an error for a bad argument (True), or log and drop it (False); None follows DEBUG.
     "STRICT": Setting(
-        None, lambda value: value is None or isinstance(value, bool), "Give True, False, or None for DEBUG."
+        None, lambda value: value is None or isinstance(value, bool), "Give True, False, or None to follow DEBUG."
     ),
     # The time zone in which days begin at midnight; None follows TIME_ZONE.
-    "TIME_ZONE": Setting(None, _is_zone, 'Name a time zone such as "Europe/Berlin", or None for TIME_ZONE.'),
+    "TIME_ZONE": Setting(None, _is_zone, 'Give a time zone such as "Europe/Berlin", or None to follow TIME_ZONE.'),
     # The day on which a week begins: "monday" (ISO weeks) or "sunday".
     "WEEK_START": Setting("monday", lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
     # URL name → rule: what a response counts.
@@ -125,13 +125,13 @@ SETTINGS = {
     "TIMEOUT": Setting(
         0.25,
         lambda value: _is_seconds(value, MAX_TIMEOUT) and value > 0,
-        f"Give seconds, more than 0 and at most {MAX_TIMEOUT}.",
+        f"Give a number of seconds above 0, at most {MAX_TIMEOUT}.",
     ),
     # Seconds for which a process merges the batches of many requests before a thread writes them; 0 merges none.
     "FLUSH_INTERVAL": Setting(
         0,
         lambda value: _is_seconds(value, MAX_FLUSH_INTERVAL),
-        f"Give seconds, at most {MAX_FLUSH_INTERVAL}, or 0.",
+        f"Give a number of seconds from 0 to {MAX_FLUSH_INTERVAL}.",
     ),
     # The directory where a process keeps failed batches for the next aggregation there; None keeps them in memory.
     "SPOOL_DIR": Setting(None),

@@ -38,7 +38,7 @@ def _days(entry: SettingReader, value: Any) -> int:
     if entry.key not in PERIODS:
         raise entry.error("is not a period that can be pruned", suggest(entry.key, PERIODS))
     if type(value) is not int or value < 1:
-        raise entry.error(f"is {value!r}", "Give a number of days.")
+        raise entry.error(f"is {value!r}", "Give a whole number of days, at least 1.")
     return value
 
 

@@ -52,13 +52,13 @@ class MetricsBackend(base.MetricsBackend):
         if not (conf.broker_write_url or conf.broker_url):
             message, hint = (
                 "Celery has no broker.",
-                "Set it where the project makes its Celery app, and import that app.",
+                "Set broker_url in your project's Celery app, and import that app when Django starts.",
             )
         elif not {"json", "application/json"} & set(conf.accept_content):
             message, hint = "Celery's workers refuse JSON.", 'Add "json" to accept_content.'
         else:
             return ()
-        return [Error(f"{message} The batches of app_metrics cannot be written.", hint=hint, id="app_metrics.E022")]
+        return [Error(f"{message} The batches of app_metrics cannot be published.", hint=hint, id="app_metrics.E022")]
 
     def _published(self, batch: Batch) -> bool:
         if current_app.conf.task_always_eager or not self._breaker.allows():

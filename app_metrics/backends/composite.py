@@ -37,7 +37,7 @@ class MetricsBackend(base.MetricsBackend):
             except Exception as error:
                 failures.append(error)
         if failures:
-            raise ExceptionGroup("Not every destination could be drained", failures)
+            raise ExceptionGroup("Some destinations could not be drained", failures)
 
     def pending(self) -> Sequence[Batch]:
         return [batch for destination in self.destinations for batch in destination.pending()]
@@ -54,7 +54,7 @@ class MetricsBackend(base.MetricsBackend):
         return [
             Error(
                 "The composite backend has no destinations.",
-                hint='Set APP_METRICS_COMPOSITE_BACKENDS, e.g. to ["app_metrics.backends.db"].',
+                hint='Set APP_METRICS_COMPOSITE_BACKENDS, for example to ["app_metrics.backends.db"].',
                 id="app_metrics.E009",
             )
         ]
@@ -63,8 +63,8 @@ class MetricsBackend(base.MetricsBackend):
         counting = [each.backend.__module__ for each in self.destinations if each.feeds_totals]
         if len(counting) > 1:
             yield CheckWarning(
-                f"Everything counts {len(counting)} times: {' and '.join(counting)} bring it to the totals.",
-                hint="Leave one of them among APP_METRICS_COMPOSITE_BACKENDS.",
+                f"Every event counts {len(counting)} times, because {' and '.join(counting)} feed the totals.",
+                hint="Keep only one of them in APP_METRICS_COMPOSITE_BACKENDS.",
                 id="app_metrics.W007",
             )
 
@@ -72,7 +72,7 @@ class MetricsBackend(base.MetricsBackend):
 def _paths() -> Sequence[str]:
     paths = settings.APP_METRICS_COMPOSITE_BACKENDS
     if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
-        raise ImproperlyConfigured(f"APP_METRICS_COMPOSITE_BACKENDS is {paths!r}; give a list of paths of backends.")
+        raise ImproperlyConfigured(f"APP_METRICS_COMPOSITE_BACKENDS is {paths!r}; give a list of backend paths.")
     if any(path.startswith(__name__) for path in paths):
         raise ImproperlyConfigured("APP_METRICS_COMPOSITE_BACKENDS names the composite backend itself; remove it.")
     return paths

@@ -50,7 +50,7 @@ class Exporter(base.MetricsBackend):
             return []
         return [
             CheckWarning(
-                f"{type(self).__module__} does not feed the totals, and there is no other backend that does.",
+                f"{type(self).__module__} does not feed the totals, and no other configured backend does.",
                 hint='Set APP_METRICS_BACKEND to "app_metrics.backends.composite", and list this backend and '
                 '"app_metrics.backends.db" in APP_METRICS_COMPOSITE_BACKENDS.',
                 id="app_metrics.W008",
@@ -83,5 +83,5 @@ def _rest(slug: str, summary: Summary) -> Iterator[Number]:
     for _ in range(min(count, MAX_TIMINGS - 2)):
         yield mean
     if summary.count > MAX_TIMINGS:
-        cause = f"a batch holds more timings of {slug} than an exporter sends"
+        cause = f"a batch holds more than {MAX_TIMINGS} timings of {slug}, and an exporter sends no more"
         drop(NOT_EXPORTED, cause, summary.count - MAX_TIMINGS)

@@ -57,7 +57,7 @@ class MetricsBackend(Exporter):
 
 def _count(counter: Counter, slug: str, summary: Summary, attributes: Attributes) -> None:
     if summary.total < 0:
-        return drop(NOT_EXPORTED, f"{slug} decreased, which an OpenTelemetry counter cannot", summary.count)
+        return drop(NOT_EXPORTED, f"{slug} decreased, but an OpenTelemetry counter can only increase", summary.count)
     return counter.add(float(summary.total), attributes)
 
 

@@ -72,7 +72,7 @@ class Lookup:
     def __init__(self, host: str, port: int) -> None:
         self._where = host, port
         self._found = ""
-        self._problem = "no answer yet"
+        self._problem = "the name server has not answered yet"
         self._thread = Thread()
 
     def address(self) -> str:
@@ -104,7 +104,7 @@ def _server() -> tuple[str, int]:
     except ValueError:  # such as "udp://[half", or an invalid port
         host = None
     if not host or urlunsplit(("udp", parts.netloc.rpartition("@")[2], "", "", "")) != str(url).rstrip("/"):
-        raise ImproperlyConfigured(f"APP_METRICS_STATSD_URL is {url!r}.")
+        raise ImproperlyConfigured(f"APP_METRICS_STATSD_URL is {url!r}, which is not the address of a statsd server.")
     return host, port
 
 

@@ -115,7 +115,7 @@ def _check_event(entry: SettingReader, model: type[Model], event: str) -> None:
         labels = ", ".join(sorted(each._meta.label for each in _tables_between()))
         raise entry.error(
             "has m2m_changed, but the model declares no many-to-many relation",
-            f"Name the model that declares the relation, or the model of the table between: {labels}.",
+            f"Name the model that declares the relation, or the relation's through model: {labels}.",
             code="E004",
         )
 
@@ -129,7 +129,7 @@ def _model(entry: SettingReader, label: str) -> type[Model]:
         model = apps.get_model(label)
     except (LookupError, ValueError) as error:
         known = [each._meta.label for each in apps.get_models(include_auto_created=True)]
-        raise entry.error("names no installed model", suggest(label, known), code="E003") from error
+        raise entry.error("is not the name of an installed model", suggest(label, known), code="E003") from error
     if model._meta.swapped:
         return _model(entry, model._meta.swapped)
     if model._meta.app_label == "app_metrics":

@@ -59,11 +59,11 @@ class RowDate:
 def compile_row_date(model: type[Model], event: str, entry: SettingReader, value: Any) -> RowDate:
     """Return the date field that the key names. Raises SettingError."""
     if event != CREATED:
-        hint = f"Give it to a rule of {CREATED!r}, or remove it."
+        hint = f"Move the key to a rule of {CREATED!r}, or remove it."
         raise entry.error(f"has the key 'backfill' on the event {event!r}", hint)
     if model._meta.proxy:
         hint = f"Move the rule to {model._meta.concrete_model._meta.label}, or remove the key."  # type: ignore[union-attr]
-        raise entry.error("has the key 'backfill', but rows do not say which proxy created them", hint)
+        raise entry.error("has the key 'backfill', but rows do not show which proxy model created them", hint)
     dated = [field.name for field in model._meta.concrete_fields if isinstance(field, DateField)]
     try:
         field = model._meta.get_field(value)

@@ -63,7 +63,7 @@ class Rule:
         try:
             value = getter(source)
         except Exception as error:
-            warn_once(f"{self.origin}: the label {name!r} is empty, because {error!r}")
+            warn_once(f"{self.origin}: the label {name!r} is empty, because reading it failed: {error!r}")
             return ""
         return "" if value is None else _storable(str(value))
 
@@ -95,8 +95,8 @@ class RuleReader:
         if isinstance(value, str):
             return Rule(self._entry.origin, self._slug(value))
         if not isinstance(value, Mapping):
-            hint = "A rule is a slug, a mapping, or a list of those."
-            raise self._entry.error(f"has the rule {value!r}", hint)
+            hint = "Give a slug, a mapping, or a list of those."
+            raise self._entry.error(f"has the invalid rule {value!r}", hint)
         self._entry.check_keys(value, (*KEYS, *self._options), code="E006")
         if "slug" not in value:
             raise self._entry.error("has a rule without a slug", 'Add "slug": "…" to the mapping.')
@@ -128,7 +128,7 @@ class RuleReader:
         try:
             check_labels(dict.fromkeys(value, ""))
         except ValueError as error:
-            raise self._entry.error("has labels that no metric can have", str(error)) from error
+            raise self._entry.error("has invalid labels", str(error)) from error
         return {name: self._getter(path) for name, path in value.items()}
 
     def _getter(self, value: Any) -> Getter:
@@ -145,7 +145,7 @@ class RuleReader:
         except SettingError:
             raise
         except Exception as error:
-            raise self._entry.error(f"has the value {value!r}", f"Correct it: {error}.") from error
+            raise self._entry.error(f"has the invalid value {value!r}", f"Fix it: {error}.") from error
 
 
 def attribute_path(names: Sequence[str]) -> Getter:

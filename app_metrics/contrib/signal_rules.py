@@ -60,7 +60,7 @@ def _signal_like(path: str) -> str:
     module, _, name = path.rpartition(".")
     attributes = vars(sys.modules[module]).items() if module in sys.modules else ()
     signals = [each for each, found in attributes if isinstance(found, Signal)]
-    return suggest(name, signals) if signals else "Give the dotted path of a signal, its module first."
+    return suggest(name, signals) if signals else "Give the dotted path of a signal, including its module."
 
 
 def _receive(rules: list[Rule], /, *, sender: Any, signal: Signal, **sent: Any) -> None:

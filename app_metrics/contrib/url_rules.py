@@ -115,8 +115,8 @@ def _with_url_label(entry: SettingReader, rules: Iterable[Rule]) -> Iterator[Rul
             labels = {URL_LABEL: _view_name, **rule.labels}
             yield EveryRule(rule.origin, rule.slug, rule.num, labels, rule.when, rule.options)
         else:
-            hint = f"Name at most {MAX_LABELS - 1} labels: {URL_LABEL!r} is added to them."
-            entry.errors.append(entry.error("has labels that no metric can have", hint))
+            hint = f"Give at most {MAX_LABELS - 1} labels, because the label {URL_LABEL!r} is added."
+            entry.errors.append(entry.error("has too many labels", hint))
 
 
 def _view_name(source: Mapping[str, Any]) -> Any:
@@ -156,7 +156,7 @@ def _statuses(entry: SettingReader, value: Any) -> Collection[int]:
         elif type(each) is int and 100 <= each < 600:
             statuses.add(each)
         else:
-            raise entry.error(f"has status={value!r}", 'List classes and codes: ["2xx", 302].')
+            raise entry.error(f"has status={value!r}", 'List status classes and codes: ["2xx", 302].')
     return frozenset(statuses)
 
 

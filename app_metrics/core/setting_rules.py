@@ -100,7 +100,7 @@ class SettingReader:
         try:
             return check_slug(value)
         except (TypeError, ValueError) as error:
-            hint = f"Name the metric {slugify(value)[:MAX_SLUG_LENGTH] or 'new_user_signup'!r}, for instance."
+            hint = f"Use a slug such as {slugify(value)[:MAX_SLUG_LENGTH] or 'new_user_signup'!r}."
             raise self.error(f"has a bad slug: {str(error).rstrip('.')}", hint, code) from error
 
     def choice(self, name: str, value: Any, known: Sequence[str]) -> str:

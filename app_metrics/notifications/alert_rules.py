@@ -71,7 +71,7 @@ def _compile(entry: SettingReader, value: Any) -> AlertRule:
         raise entry.error(f"lacks {missing[0]!r}", f"Write it like this: {RULE_EXAMPLE}.")
     test, limit = _read_test(entry, value)
     number = partial(entry.number, is_good=lambda number: number >= 0, wanted="a number, 0 or more")
-    hours = partial(entry.number, is_good=lambda number: 0 <= number <= HOURS_OF_A_YEAR, wanted="hours, up to a year")
+    hours = partial(entry.number, is_good=lambda number: 0 <= number <= HOURS_OF_A_YEAR, wanted="hours, at most a year")
     return AlertRule(
         name=name,
         metric=entry.slug(value["metric"]),
@@ -92,13 +92,13 @@ def _read_test(entry: SettingReader, value: Mapping[str, Any]) -> tuple[str, Dec
     test = found[0]
     if test != CHANGE:
         if "at_least" in value:
-            raise entry.error("has at_least without change", "It is the smallest base to compare with; remove it.")
+            raise entry.error("has at_least without change", "Remove it: only a change is compared with a base.")
         return test, entry.number(test, value[test], lambda number: True, "a number")
     period = value["period"]
     if period in WATCHED and Period(period).months:
         hint = f"{period.capitalize()}s differ in length; choose hour, day or week."
-        raise entry.error(f"has the change of a {period}", hint)
-    wanted = "a percentage other than 0, from -100 up"
+        raise entry.error(f"has change with the period {period!r}", hint)
+    wanted = "a percentage of at least -100, other than 0"
     return test, entry.number(test, value[test], lambda number: number >= -100 and number != 0, wanted)
 
 

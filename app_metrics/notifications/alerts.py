@@ -115,7 +115,7 @@ def _check(rule: AlertRule, alert: Alert, metrics: Mapping[str, Metric], now: da
     """Evaluate a rule and store its state; return the alert if a change was reported."""
     metric = metrics.get(rule.metric)
     if metric is None:
-        raise LookupError(f"Nothing was recorded yet as {rule.metric!r}.")
+        raise LookupError(f"Nothing was recorded yet for the metric {rule.metric!r}; check the slug.")
     found = _find(rule, metric, now)
     changed: Alert | None = retried(partial(_settle, rule, alert, metric, found, now))
     return changed

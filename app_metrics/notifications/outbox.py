@@ -259,7 +259,8 @@ def _refuse_transaction() -> None:
             pass
     except RuntimeError as error:
         raise TransactionManagementError(
-            "Mails cannot be sent inside a transaction: a rollback would forget them. Call this outside atomic()."
+            "Mails cannot be sent inside a transaction, because a rollback would lose the record of sent mails. "
+            "Call this outside atomic()."
         ) from error
 
 

@@ -46,7 +46,7 @@ def compile_sets(value: Any) -> tuple[list[DeclaredSet], list[SettingError]]:
             declared = _compile(entry, each)
             # Some databases ignore case, and would store both in one row.
             if twin := sets.get(declared.name.casefold()):
-                raise entry.error(f"differs from {twin.name!r} in case only", "Rename one of them.")
+                raise entry.error(f"differs from {twin.name!r} only in case", "Rename one of them.")
             sets[declared.name.casefold()] = declared
     return list(sets.values()), reader.errors
 
@@ -91,11 +91,11 @@ def _copy(declared: DeclaredSet) -> None:
 def _compile(entry: SettingReader, value: Any) -> DeclaredSet:
     name = entry.key
     if not name or name != name.strip() or len(name) > MAX_NAME_LENGTH:
-        hint = f"Give a text of 1 to {MAX_NAME_LENGTH} characters, without blanks around it."
-        raise entry.error("has a name that no set can have", hint)
+        hint = f"Give a text of 1 to {MAX_NAME_LENGTH} characters, without spaces at its ends."
+        raise entry.error("has an invalid name", hint)
     entry.check_mapping(value, SET_EXAMPLE)
     entry.check_keys(value, KEYS)
-    metrics = [entry.slug(each) for each in entry.items("metrics", value.get("metrics", ()), "List slugs.")]
+    metrics = [entry.slug(each) for each in entry.items("metrics", value.get("metrics", ()), "Give a list of slugs.")]
     recipients = entry.recipients(value.get("recipients", ()))
     some_sends = f"some of {', '.join(SENDS)}"
     sends = entry.items("send", value.get("send", ()), f"List {some_sends}.")

@@ -109,9 +109,9 @@ def test_quiet_means_silent(history, settings):
             "APP_METRICS_RETENTION['year'] is not a period that can be pruned.",
             "Choose one of day, hour, month, week.",
         ),
-        ({"day": 0}, "APP_METRICS_RETENTION['day'] is 0.", "Give a number of days."),
-        ({"day": True}, "APP_METRICS_RETENTION['day'] is True.", "Give a number of days."),
-        ({"day": "9"}, "APP_METRICS_RETENTION['day'] is '9'.", "Give a number of days."),
+        ({"day": 0}, "APP_METRICS_RETENTION['day'] is 0.", "Give a whole number of days, at least 1."),
+        ({"day": True}, "APP_METRICS_RETENTION['day'] is True.", "Give a whole number of days, at least 1."),
+        ({"day": "9"}, "APP_METRICS_RETENTION['day'] is '9'.", "Give a whole number of days, at least 1."),
     ],
 )
 def test_a_mistake_is_found_by_check_and_deletes_nothing(value, message, hint, database, settings):
@@ -140,8 +140,10 @@ def test_the_ledger_forgets_batches_of_more_than_a_week_ago(database, capsys):
     for number, days in enumerate((1, 8, 9)):
         LedgerRow.objects.create(id=UUID(int=number), written_at=now - timedelta(days=days))
     call_command("metrics_prune", "--dry-run")
-    assert capsys.readouterr().out == "2 ledger rows of batches that came more than 7 days ago would be deleted.\n"
+    assert (
+        capsys.readouterr().out == "2 ledger rows of batches that were written more than 7 days ago would be deleted.\n"
+    )
     assert LedgerRow.objects.count() == 3
     call_command("metrics_prune")
-    assert capsys.readouterr().out == "2 ledger rows of batches that came more than 7 days ago deleted.\n"
+    assert capsys.readouterr().out == "2 ledger rows of batches that were written more than 7 days ago deleted.\n"
     assert [row.id.int for row in LedgerRow.objects.all()] == [0]

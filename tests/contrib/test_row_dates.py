@@ -100,14 +100,14 @@ def test_a_naive_time_counts_in_the_hour_in_which_its_row_is_found(use_tz, fold,
             {"testapp.Order": {"deleted": {"slug": "orders", "backfill": "placed_at"}}},
             "E001",
             "APP_METRICS_MODELS['testapp.Order']['deleted'] has the key 'backfill' on the event 'deleted'.",
-            "Give it to a rule of 'created', or remove it.",
+            "Move the key to a rule of 'created', or remove it.",
         ),
         (
             {"testapp.Draft": {"created": {"slug": "orders", "backfill": "placed_at"}}},
             "E001",
             (
                 "APP_METRICS_MODELS['testapp.Draft']['created'] has the key 'backfill', "
-                "but rows do not say which proxy created them."
+                "but rows do not show which proxy model created them."
             ),
             "Move the rule to testapp.Document, or remove the key.",
         ),

@@ -343,7 +343,7 @@ def test_a_star_with_as_many_labels_as_there_may_be_has_no_room_for_its_own(clie
     client.get("/page/")
     assert recorded.slugs == ["others"]
     (error,) = compile_urls(settings.APP_METRICS_URLS)[1]
-    assert (error.code, error.hint) == ("E001", "Name at most 7 labels: 'url' is added to them.")
+    assert (error.code, error.hint) == ("E001", "Give at most 7 labels, because the label 'url' is added.")
 
 
 def test_the_label_of_a_star_needs_no_thread_under_asgi_but_what_it_reads_does(settings):

@@ -596,7 +596,7 @@ def test_a_rule_is_a_list_or_a_mapping(value, rule, settings):
 MISTAKES = [
     ([("orders", [1])], 'Write it like this: {"items_sold": [1_000_000]}.'),
     ({5: [1]}, 'Write it like this: {"items_sold": [1_000_000]}.'),
-    ({"bad slug": [1]}, "Name the metric 'bad-slug', for instance."),
+    ({"bad slug": [1]}, "Use a slug such as 'bad-slug'."),
     ({"orders": 1000}, "Write it like this: [1_000_000], or {"),
     ({"orders": []}, "Write it like this: [1_000_000], or {"),
     ({"orders": {"recipients": ["team@example.com"]}}, "Write it like this: [1_000_000], or {"),

@@ -38,7 +38,7 @@ class MetricsBackend(base.MetricsBackend):
         if type(count) is not int or not 1 <= count <= MAX_SHARDS:
             raise ImproperlyConfigured(f"APP_METRICS_REDIS_SHARDS is {count!r}; give a number from 1 to {MAX_SHARDS}.")
         if not isinstance(prefix, str) or not prefix or "{" in prefix:
-            raise ImproperlyConfigured(f"APP_METRICS_REDIS_PREFIX is {prefix!r}; give a text without braces.")
+            raise ImproperlyConfigured(f"APP_METRICS_REDIS_PREFIX is {prefix!r}; give a non-empty text without braces.")
         self._shards = [Shard(prefix, number) for number in range(count)]
         check()
 
@@ -51,7 +51,7 @@ class MetricsBackend(base.MetricsBackend):
 
     def drain(self) -> None:
         if failures := list(self._failures()):
-            raise ExceptionGroup("Not everything in Redis could be moved to the item log", failures)
+            raise ExceptionGroup("Some pending batches in Redis could not be drained", failures)
 
     def pending(self) -> Sequence[Batch]:
         return list(self._held(time.monotonic() + READING))
@@ -62,13 +62,13 @@ class MetricsBackend(base.MetricsBackend):
         except Exception as error:
             message = f"Redis does not answer: {error!r}"
             hint = (
-                "Correct APP_METRICS_REDIS_URL or APP_METRICS_REDIS_CLIENT, or start Redis. "
-                "Until then batches are kept by the processes that recorded them."
+                "Start Redis, or fix APP_METRICS_REDIS_URL or APP_METRICS_REDIS_CLIENT. "
+                "Until then, each process keeps the batches that it recorded."
             )
             return [CheckWarning(message, hint=hint, id="app_metrics.W006")]
-        hint = "Set maxmemory-policy to noeviction there, or use a Redis that is not a cache."
+        hint = "Set maxmemory-policy to noeviction, or use a Redis that is not a cache."
         return [
-            CheckWarning(f"Redis may evict recorded numbers: it has {policy}.", hint=hint, id="app_metrics.W005")
+            CheckWarning(f"Redis may evict recorded numbers: it runs with {policy}.", hint=hint, id="app_metrics.W005")
             for policy in policies
         ]
 
@@ -101,7 +101,7 @@ class MetricsBackend(base.MetricsBackend):
                 continue
             for claim_id, name in claims.items():
                 try:
-                    self._bring(shard, claim_id, name)
+                    self._store(shard, claim_id, name)
                 except UNREACHABLE as error:
                     yield error
                     break  # each of the others would time out as well
@@ -111,7 +111,7 @@ class MetricsBackend(base.MetricsBackend):
                     if is_lost(connections[settings.APP_METRICS_DATABASE], error):
                         return
 
-    def _bring(self, shard: Shard, claim_id: str, name: str) -> None:
+    def _store(self, shard: Shard, claim_id: str, name: str) -> None:
         """Store a claim exactly once; if the process is killed first, the next run finds the claim again."""
         summaries, damaged = decode(name, shard.read_claim(self._patient, claim_id).items())
         write_once(Batch(summaries, UUID(claim_id)), damaged, durable=True)

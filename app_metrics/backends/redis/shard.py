@@ -108,7 +108,7 @@ class Shard:
         cursor = None
         while cursor != 0:
             if time.monotonic() > deadline:
-                raise TimeoutError("Redis holds more than could be read in time")
+                raise TimeoutError("Redis holds more pending batches than could be read in time")
             # Values are binary, even for a client with `decode_responses`.
             options = {NEVER_DECODE: True}
             cursor, page = client.execute_command("HSCAN", key, cursor or 0, "COUNT", FIELDS_AT_ONCE, **options)

@@ -31,7 +31,7 @@ def is_lost(connection: Any, error: Exception) -> bool:
 def _dialect(vendor: str) -> Dialect:
     if vendor not in MODULES:
         raise ImproperlyConfigured(
-            f"app_metrics cannot store metrics in {vendor}; let APP_METRICS_DATABASE name an alias on "
+            f"app_metrics cannot store metrics in {vendor}; set APP_METRICS_DATABASE to an alias of "
             "SQLite, PostgreSQL or MariaDB."
         )
     dialect: Dialect = import_module(f".{MODULES[vendor]}", __package__).Dialect()
