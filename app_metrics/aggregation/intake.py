@@ -51,8 +51,8 @@ def _drained(backend: RetryingBackend) -> list[str]:
     try:
         backend.drain()
     except Exception as error:
-        logger.exception("What waits at the backend's destination could not be brought to the item log")
-        return [f"What waits at the backend's destination could not be brought: {error!r}"]
+        logger.exception("The backend's pending batches could not be drained")
+        return [f"The backend's pending batches could not be drained: {error!r}"]
     return []
 
 
@@ -68,11 +68,11 @@ def replay() -> list[str]:
         try:
             failures += _replay(segment)
         except OSError as error:
-            logger.exception("A file of the spool could not be read, or not removed")
-            failures.append(f"{segment} could not be brought: {error!r}")
+            logger.exception("A file of the spool could not be read or deleted")
+            failures.append(f"{segment} could not be drained: {error!r}")
         except Exception as error:
-            logger.exception("What is in the spool could not be brought to the item log")
-            return [*failures, f"What is in the spool could not be brought: {error!r}"]
+            logger.exception("The spool could not be drained")
+            return [*failures, f"The spool could not be drained: {error!r}"]
     return failures
 
 
@@ -86,7 +86,9 @@ def _replay(segment: Path) -> list[str]:
         failures = []
         if damaged:
             aside = spool.set_aside(segment, damaged)
-            failures.append(f"{len(damaged)} batches of the spool could not be counted; they are in {aside}.")
+            failures.append(
+                f"Damaged batches in the spool: {len(damaged)}. They were not counted, and were moved to {aside}."
+            )
         segment.unlink()
     return failures
 
@@ -102,6 +104,6 @@ def _write(record: bytes, segment: Path) -> bool:
     try:
         write_once(spool.decode(record))
     except BAD_DATA as error:
-        logger.error("A record of %s cannot be counted and is set aside: %s", segment, error)
+        logger.error("A batch in %s cannot be counted and is set aside: %s", segment, error)
         return False
     return True

@@ -43,8 +43,9 @@ from ..models import (
 from ..models.pending import PendingBatches, pending_batches
 from ..models.queries import QuerySources, all_time, fold
 from ..models.reports import FAILED, UNDECIDED
+from ..transport import spool
 from ..transport.loading import get_backend
-from ..transport.spool import Waiting, waiting
+from ..transport.spool import Pending
 from .last_seen import last_recorded
 
 # Items pending for more seconds than this mean that no aggregation runs.
@@ -104,7 +105,7 @@ class Dropped(NamedTuple):
 class Aggregating:
     """The pending items and batches, the latest run, and the number of quarantined items."""
 
-    waiting: Backlog
+    pending: Backlog
     held: PendingBatches
     run: AggregationRun | None
     quarantined: int
@@ -117,9 +118,9 @@ class Aggregating:
     @property
     def is_late(self) -> bool:
         """Whether an item has been pending for more than a day, or items are and the latest run is older than that."""
-        if not self.waiting.items:
+        if not self.pending.items:
             return False
-        if self.waiting.age > OLD_BACKLOG:
+        if self.pending.age > OLD_BACKLOG:
             return True
         return self.run is not None and timezone.now() - self.run.finished_at > timedelta(seconds=OLD_BACKLOG)
 
@@ -143,7 +144,7 @@ class Health:
     overflown: Sequence[Metric]
     second_kinds: Sequence[Metric]
     kept: int | None
-    spool: Waiting | None
+    spool: Pending | None
     deliveries: Mails
     notices: Mails
     silent: Sequence[Rule]
@@ -167,7 +168,7 @@ def examine() -> Health:
         list(Metric.objects.filter(pk__in=_overflown())),
         list(Metric.objects.exclude(second_kind="")),
         _kept(),
-        waiting(),
+        spool.pending(),
         _mails(Delivery.objects.select_related("metric_set")),
         _mails(Notice.objects.all()),
         _silent(rules),

@@ -42,7 +42,7 @@ def first_recorded(slugs: Iterable[str], labels: str) -> date | None:
     """
     slugs = list(slugs)
     totals = Total.objects.filter(metric__slug__in=slugs, period__in=(YEAR, MONTH, DAY), labels__contains=labels)
-    waiting = Item.objects.filter(slug__in=slugs, labels__contains=labels).aggregate(first=Min("day"))["first"]
+    pending = Item.objects.filter(slug__in=slugs, labels__contains=labels).aggregate(first=Min("day"))["first"]
     starts = dict(totals.order_by().values_list("period").annotate(first=Min("start")))
     first = starts.get(YEAR)
     for longer, period in ((YEAR, MONTH), (MONTH, DAY)):
@@ -50,7 +50,7 @@ def first_recorded(slugs: Iterable[str], labels: str) -> date | None:
         if start is None or start_of(longer, start) != first:
             break
         first = start
-    return min((each for each in (first, waiting) if each), default=None)
+    return min((each for each in (first, pending) if each), default=None)
 
 
 def date_of(last_at: int) -> date:

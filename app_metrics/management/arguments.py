@@ -9,7 +9,7 @@ def parse_date(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is not a date such as 2026-11-23.") from error
+        raise ArgumentTypeError(f"{text!r} is not a date; give one such as 2026-11-23.") from error
     if day.year <= FIRST_YEAR:
-        raise ArgumentTypeError(f"{text!r} is before anything can have been recorded.")
+        raise ArgumentTypeError(f"{text!r} is too early; give a date after the year {FIRST_YEAR}.")
     return day

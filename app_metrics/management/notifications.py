@@ -46,13 +46,13 @@ def write_problems(command: BaseCommand, outcomes: Iterable[Outcome]) -> None:
 
 
 def end(*, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
-    """Raise CommandError if pending batches could not be moved, alerts failed, or mails failed or are undecided."""
+    """Raise CommandError if pending batches could not be drained, alerts failed, or mails failed or are undecided."""
     said = []
     if failures:
-        said.append("Not all that waits elsewhere could be brought; the next run tries again.")
+        said.append("Some pending batches could not be drained; the next run tries again.")
     if alerts:
         said.append(f"Alerts that could not be evaluated: {alerts}.")
     if mails:
-        said.append(f"Mails that failed or are undecided: {mails}. What failed is tried again by the next run.")
+        said.append(f"Mails that failed or are undecided: {mails}. The next run retries the failed ones.")
     if said:
         raise CommandError(" ".join(said))

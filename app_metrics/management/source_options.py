@@ -10,9 +10,11 @@ from ..transfer.source_tables import Source, UnusableSource, configured_source, 
 
 
 def add_source_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="auth.User", help="Count the rows of this model, not what the rules say.")
-    parser.add_argument("--field", metavar="date_joined", help="The date of its rows.")
-    parser.add_argument("--num", help="What a row counts: a number, or a dotted path as in a rule; default: 1.")
+    parser.add_argument(
+        "--model", metavar="auth.User", help="Count the rows of this model, instead of following the rules."
+    )
+    parser.add_argument("--field", metavar="date_joined", help="The model's date field.")
+    parser.add_argument("--num", help="The number to count per row, or a dotted path as in a rule (default: 1).")
 
 
 def named_source(slug: str, options: dict[str, Any]) -> Source:
@@ -26,11 +28,11 @@ def named_source(slug: str, options: dict[str, Any]) -> Source:
         raise CommandError(str(error)) from error
 
 
-def left_out_undated(number: int) -> str:
+def skipped_undated(number: int) -> str:
     """Return a clause about rows without a date."""
     if number == 1:
-        return "1 row has no date at which anything can be recorded; it was left out"
-    return f"{number} rows have no date at which anything can be recorded; they were left out"
+        return "1 row was skipped because it has no valid date"
+    return f"{number} rows were skipped because they have no valid date"
 
 
 def _number(text: str | None) -> Any:

@@ -68,7 +68,7 @@ def backfill(source: Source, *, again: bool = False, on_progress: Callable[[int]
     disabled; what was committed stays.
     """
     if settings.APP_METRICS_DISABLED:
-        raise UnusableSource("APP_METRICS_DISABLED is True, so that nothing is counted.")
+        raise UnusableSource("APP_METRICS_DISABLED is True, so nothing is counted. Set it to False first.")
     done = Filled()
     milestones.remember()
     state = _restarted(source) if again else _state(source)
@@ -100,7 +100,7 @@ def find_counter(slug: str) -> Metric:
     Metric.objects.bulk_create([Metric(slug=slug, name=slug, kind=COUNTER)], ignore_conflicts=True)
     metric: Metric = Metric.objects.get(slug=slug)
     if metric.kind != COUNTER:
-        raise UnusableSource(f"{slug!r} is a {metric.kind}; only a counter follows from rows.")
+        raise UnusableSource(f"{slug!r} is a {metric.kind}; only a counter can be filled from rows.")
     return metric
 
 
@@ -170,7 +170,7 @@ def _refresh(state: Backfill) -> None:
     try:
         state.refresh_from_db()
     except Backfill.DoesNotExist as error:
-        raise UnusableSource("The metric was deleted meanwhile; another run begins anew.") from error
+        raise UnusableSource("The metric was deleted during the run; run the command again to start over.") from error
 
 
 def _at(state: Backfill) -> Q:

@@ -135,7 +135,7 @@ def _refuse_counted(slugs: set[str]) -> None:
     both = sorted(slugs.intersection(counted.values_list("slug", flat=True)))
     if both:
         named = ", ".join(both[:NAMED_SLUGS]) + (", …" if len(both) > NAMED_SLUGS else "")
-        raise ValueError(f"There are totals of {named}; give --add to add those of the file to them.")
+        raise ValueError(f"These metrics already have totals: {named}. Use --add to add those of the file to them.")
 
 
 def _note(checked: Checked, lines: int) -> bool:
@@ -200,13 +200,13 @@ def _rows(path: Path) -> Iterator[Line]:
                 if cells:
                     yield reader.line_num, cells
         except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"Line {reader.line_num + 1} is no CSV text in UTF-8: {error}") from error
+            raise ValueError(f"Line {reader.line_num + 1} is not CSV in UTF-8: {error}") from error
 
 
 def _entry(cells: Sequence[str]) -> Entry:
     """Return the event of a line "timestamp,slug,num[,labels]"."""
     if len(cells) not in (3, 4):
-        raise ValueError(f"The line has {len(cells)} cells; give timestamp,slug,num and perhaps labels.")
+        raise ValueError(f"The line has {len(cells)} cells; give timestamp,slug,num[,labels].")
     at, slug, number, *labels = cells
     checked = check_number(_number(number), COUNTER)
     return _slug(slug), COUNTER, _labels(labels[0] if labels else ""), checked, check_time(datetime.fromisoformat(at))
@@ -215,7 +215,7 @@ def _entry(cells: Sequence[str]) -> Entry:
 def _total(cells: Sequence[str]) -> ImportedTotal:
     """Return the total of a line that `csv_export` wrote."""
     if len(cells) != len(COLUMNS):
-        raise ValueError(f"The line has {len(cells)} cells; an export has {len(COLUMNS)}.")
+        raise ValueError(f"The line has {len(cells)} cells; a line of an export has {len(COLUMNS)}.")
     slug, kind, period, start, labels, *values = cells
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric.")

@@ -206,7 +206,10 @@ def configured_source(slug: str) -> Source:
     tables = [SourceTable(model, rule) for model, rule in counting if BACKFILL in rule.options]
     if not tables:
         known = ", ".join(configured_slugs()) or "none"
-        raise UnusableSource(f"No rule of a model with the key {BACKFILL!r} counts {slug!r}; there are: {known}.")
+        raise UnusableSource(
+            f"No rule with the key {BACKFILL!r} counts {slug!r}. Add one, or give --model and --field. Metrics with "
+            f"such rules: {known}."
+        )
     _refuse_undated(slug)
     return Source(slug, tables)
 
@@ -226,4 +229,7 @@ def _refuse_undated(slug: str) -> None:
     for _, _, rules in configured():
         for rule in rules:
             if rule.slug == slug and BACKFILL not in rule.options:
-                raise UnusableSource(f"{slug!r} is counted by {rule.origin}, too, whose rule has no key {BACKFILL!r}.")
+                raise UnusableSource(
+                    f"{rule.origin} also counts {slug!r}, but its rule lacks the key {BACKFILL!r}. Add the key, or use "
+                    "another slug."
+                )

@@ -70,5 +70,5 @@ class Merging:
         while self._batches:
             left = fold.merge(self._batches.popleft().summaries, self._room)
             if left:
-                drop_batch(self._reason, f"more than {self._room} summaries are waiting to be written", Batch(left))
+                drop_batch(self._reason, f"more than {self._room} summaries are pending", Batch(left))
         return fold

@@ -43,7 +43,7 @@ class KeptBatches:
         """Keep a batch that failed and may have been written."""
         self._failed.append(kept)
         while len(self._failed) > retry_limit() and (lost := self.take_failed()) is not None:
-            drop_batch(RETRY_LIMIT, f"more batches for {self._owner} failed than may be kept", lost.batch)
+            drop_batch(RETRY_LIMIT, f"the retry queue of {self._owner} is full", lost.batch)
 
     def add(self, batch: Batch) -> None:
         """Keep a batch that the destination never received, merged with others like it."""

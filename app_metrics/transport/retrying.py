@@ -103,7 +103,11 @@ class RetryingBackend(base.MetricsBackend):
         if kept.refusals < MAX_REFUSALS:
             self._kept.put(kept)
         else:
-            drop_batch(REFUSED, f"{self.backend.__module__} took other batches, but not this one", kept.batch)
+            drop_batch(
+                REFUSED,
+                f"{self.backend.__module__} accepted other batches, but refused this one",
+                kept.batch,
+            )
 
     def _is_back(self) -> bool:
         """Return whether a trial write succeeds, once the breaker allows one; with a kept batch if there is one."""

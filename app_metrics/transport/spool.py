@@ -33,13 +33,13 @@ MAX_SEGMENT = 16 * 2**20
 MAX_SPOOL = 2**30
 
 CAN_LOCK = fcntl is not None
-HINT = "Create it on a local disk, writable for the user that runs the site and the aggregation."
+HINT = "Create it on a local disk, and let the user that runs the site and the aggregation write to it."
 
 # The segments of this process that no thread is appending to.
 _free: deque[Path] = deque()
 
 
-class Waiting(NamedTuple):
+class Pending(NamedTuple):
     """The contents of the spool: segments, their bytes, and files of damaged records."""
 
     segments: int
@@ -72,7 +72,13 @@ def check() -> list[CheckMessage]:
         return []
     if not CAN_LOCK:
         hint = "Set it to None: batches that cannot be written are then kept in memory."
-        return [Error("APP_METRICS_SPOOL_DIR needs file locks; there are none here.", hint=hint, id="app_metrics.E025")]
+        return [
+            Error(
+                "APP_METRICS_SPOOL_DIR needs file locks, which this system does not have.",
+                hint=hint,
+                id="app_metrics.E025",
+            )
+        ]
     if path is None or not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         text = f"APP_METRICS_SPOOL_DIR is {directory!r}, which is not a directory that this user can read and write."
         return [Error(text, hint=HINT, id="app_metrics.E024")]
@@ -84,7 +90,7 @@ def segments() -> list[Path]:
     return sorted(directory.glob(f"*{SEGMENT}")) if directory else []
 
 
-def waiting() -> Waiting | None:
+def pending() -> Pending | None:
     """Return the contents of the spool; None if there is no spool or it cannot be read."""
     directory = spool_dir()
     try:
@@ -93,7 +99,7 @@ def waiting() -> Waiting | None:
         return None
     if directory is None or sizes is None:
         return None
-    return Waiting(len(sizes), sum(sizes), len(list(directory.glob(f"*{DAMAGED}"))))
+    return Pending(len(sizes), sum(sizes), len(list(directory.glob(f"*{DAMAGED}"))))
 
 
 @contextmanager
@@ -180,7 +186,7 @@ def _reopened(directory: Path) -> tuple[Path, int] | None:
 def _begun(directory: Path) -> tuple[Path, int]:
     """Return a new open segment. Raises OSError if the spool or the disk is full."""
     if sum(_sizes(directory)) >= MAX_SPOOL:
-        raise OSError(f"{directory} holds {MAX_SPOOL} bytes")
+        raise OSError(f"{directory} is full: it holds {MAX_SPOOL} bytes")
     path = directory / f"{os.getpid()}-{token_hex(8)}{SEGMENT}"
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o660)

@@ -249,7 +249,7 @@ def test_nothing_is_taken_from_redis_within_a_transaction_that_may_undo_it(
     with transaction.atomic(using=transactional_database):
         done = aggregate()
         transaction.set_rollback(True, using=transactional_database)
-    assert "could not be brought" in done.failures[0]
+    assert "could not be drained" in done.failures[0]
     assert aggregate().failures == []
     assert Total.objects.get(period="year").count == 1
 
@@ -537,7 +537,7 @@ def test_a_former_backend_that_does_not_answer_fails_the_command(database, setti
     settings.APP_METRICS_REDIS_URL = f"redis://127.0.0.1:{redis_server.free_port()}"
     with pytest.raises(CommandError):
         call_command("metrics_aggregate", "--from", REDIS)
-    assert "could not be brought" in capsys.readouterr().err
+    assert "could not be drained" in capsys.readouterr().err
 
 
 # Connections

@@ -66,7 +66,7 @@ def test_prometheus_gets_no_counter_that_falls(destination, admin_client, monkey
 
 def test_a_dry_run_says_what_waits_elsewhere(destination, capsys, monkeypatch):
     call_command("metrics_aggregate", "--dry-run")
-    assert "at the backend's destination: 2." in capsys.readouterr().out
+    assert "The backend's destination holds 2 more pending items." in capsys.readouterr().out
     monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
     destination.is_down = True
     call_command("metrics_aggregate", "--dry-run")

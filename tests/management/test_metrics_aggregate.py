@@ -20,7 +20,7 @@ from app_metrics.models import AggregationRun, Item, Total
 from tests.support.filling import fill
 from tests.support.processes import start
 
-SUMMARY = re.compile(r"Aggregated (\d+) items? in \d+\.\d\d s, (\d+) quarantined, (\d+) waiting\.\n")
+SUMMARY = re.compile(r"Aggregated (\d+) items? in \d+\.\d\d s, (\d+) quarantined, (\d+) pending\.\n")
 
 
 def run(*arguments, **options):
@@ -55,11 +55,11 @@ def test_it_says_how_many_items_were_quarantined(database):
 
 
 def test_a_dry_run_says_what_waits_and_changes_nothing(database):
-    assert run("--dry-run")[0] == "0 items wait. Nothing was changed.\n"
+    assert run("--dry-run")[0] == "0 items are pending. Nothing was changed.\n"
     with freeze_time(datetime.now(UTC) - timedelta(minutes=10)):
         metric("orders")
     metric("orders")
-    found = re.fullmatch(r"2 items wait, the oldest for (\d+) s\. Nothing was changed\.\n", run("--dry-run")[0])
+    found = re.fullmatch(r"2 items are pending, the oldest for (\d+) s\. Nothing was changed\.\n", run("--dry-run")[0])
     assert 595 <= int(found[1]) <= 660
     assert Item.objects.count() == 2
     assert not Total.objects.exists()
@@ -69,9 +69,11 @@ def test_a_dry_run_says_what_waits_and_changes_nothing(database):
 def test_a_dry_run_says_what_is_in_the_spool(database, settings, tmp_path):
     settings.APP_METRICS_SPOOL_DIR = tmp_path
     (tmp_path / "1.batches").write_bytes(b"\n")
-    assert run("--dry-run")[0] == "0 items wait. Nothing was changed.\nThe spool holds 1 byte more.\n"
+    assert (
+        run("--dry-run")[0] == "0 items are pending. Nothing was changed.\nThe spool holds 1 byte of pending batches.\n"
+    )
     assert run()[0].startswith("Aggregated 0 items")
-    assert run("--dry-run")[0] == "0 items wait. Nothing was changed.\n"
+    assert run("--dry-run")[0] == "0 items are pending. Nothing was changed.\n"
 
 
 def test_damage_in_the_spool_is_told_and_is_an_error(database, settings, tmp_path):
@@ -174,5 +176,5 @@ def test_its_exit_code_is_1_when_the_database_is_gone(transactional_database, ar
     out, errors = process.communicate()
     assert process.returncode == 1
     assert out == ""
-    assert errors.startswith("CommandError: Aggregation failed, what was counted before stays counted: ")
+    assert errors.startswith("CommandError: Aggregation failed; items aggregated before stay counted: ")
     assert "Traceback" not in errors

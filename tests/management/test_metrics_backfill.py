@@ -76,13 +76,13 @@ def test_it_says_what_it_did_and_when_the_rest_can_be_done(orders):
     assert (lines, error) == (
         [
             "Read 3 rows, added 1 event to 'orders': it is filled up to 2026-11-23 12:00.",
-            "Live counting began too recently to fill it all; run this again after 2026-11-23 13:10.",
+            "Live counting began too recently to fill all hours; run this again after 2026-11-23 13:10.",
         ],
         None,
     )
-    assert fill("orders", at=NOON + 2 * HOURS)[0][1:] == ["What came later was counted live: this is complete."]
+    assert fill("orders", at=NOON + 2 * HOURS)[0][1:] == ["Later events were counted live, so the metric is complete."]
     assert fill("orders", at=NOON + 2 * HOURS)[0] == [
-        "'orders' was filled up to 2026-11-23 13:00 before; nothing was changed. --again compares all hours anew."
+        "'orders' is filled up to 2026-11-23 13:00 already; nothing was changed. Use --again to compare all hours."
     ]
 
 
@@ -91,7 +91,7 @@ def test_a_metric_that_a_rule_counts_at_other_moments_than_its_rows_tell_is_refu
     with freeze_time(NOON):
         User.objects.create_user("ada", date_joined=NOON - 30 * HOURS)
     lines, error = fill(*GIVEN, at=NOON + 2 * HOURS)
-    assert (lines, "whose rule has no key 'backfill'" in error) == ([], True)
+    assert (lines, "its rule lacks the key 'backfill'" in error) == ([], True)
     assert Metric.objects.count() == 0
 
 
@@ -101,13 +101,13 @@ def test_it_says_what_was_left_out(orders, settings):
     }
     before(NOON - HOURS, None)
     assert fill("orders", at=NOON + HOURS)[0] == [
-        "1 row has no date at which anything can be recorded; it was left out.",
+        "1 row was skipped because it has no valid date.",
         (
-            "1 row was left out because its rule fails on it; the log says why. "
-            "When that is mended, --again adds what is missing."
+            "1 row was skipped because its rule raised an error; the log shows it. "
+            "Fix the rule or the rows, then add the missing events with --again."
         ),
         "Read 1 row, added 0 events to 'orders': it is filled up to 2026-11-23 12:00.",
-        "Nothing was counted live since; run this again after something was counted.",
+        "No later event has been counted live yet; run this again once one has.",
     ]
 
 
@@ -143,10 +143,13 @@ def test_model_field_and_num_may_be_given(transactional_database):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["other"], "No rule of a model with the key 'backfill' counts 'other'; there are: orders."),
+        (["other"], "No rule with the key 'backfill' counts 'other'. Add one, or give --model and --field. "),
         (["orders", "--model=testapp.Order"], "Give --model and --field together"),
         (["orders", "--num=1"], "Give --model and --field together"),
-        (["orders", "--model=testapp.Odrer", "--field=day"], "names no installed model. Did you mean 'testapp.Order'?"),
+        (
+            ["orders", "--model=testapp.Odrer", "--field=day"],
+            "is not the name of an installed model. Did you mean 'testapp.Order'?",
+        ),
         (["orders", "--model=testapp.Order", "--field=dya"], "Did you mean 'day'?"),
         (["orders", "--model=testapp.Order", "--field=plan"], "refers to 'plan', which is not a date field"),
         (["orders", "--model=testapp.Order", "--field=day", "--num=nmu"], "refers to 'nmu'"),
@@ -172,7 +175,7 @@ def test_an_interruption_says_how_to_go_on_and_the_next_run_does(orders, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(backfill, "_fill_chunk", interrupted)
-        assert fill("orders")[1] == "Interrupted; the next run goes on where this one stopped."
+        assert fill("orders")[1] == "Interrupted. Run the command again to continue."
     added = Backfill.objects.get().events
     assert 0 < added < 20
     assert fill("orders")[0][0].startswith(f"Read {20 - added} rows, added {20 - added} events")
@@ -184,7 +187,7 @@ def test_a_failing_database_is_an_error_and_no_traceback(orders, monkeypatch):
 
     monkeypatch.setattr(backfill, "_fill_chunk", fail)
     before(NOON - HOURS)
-    assert fill("orders")[1] == "Filling stopped; the next run goes on where this one stopped: gone"
+    assert fill("orders")[1] == "Filling stopped; run the command again to continue: gone"
 
 
 def test_verifying_names_every_difference_and_fails(orders):
@@ -192,7 +195,7 @@ def test_verifying_names_every_difference_and_fails(orders):
     live(NOON - 3 * HOURS)
     lines, error = verify()
     assert lines == [
-        "2026-11-22 orders: the rows have 1 event, total 1; stored are 0, total 0.",
+        "2026-11-22 orders: the rows have 1 event, total 1; the totals have 0 events, total 0.",
         "orders: 2 rows compared, 1 day differs.",
     ]
     assert error == "1 total differs from its rows."
@@ -222,11 +225,8 @@ def test_verifying_says_how_many_rows_have_no_date(orders):
         Order.objects.create(placed_at=None)
     lines, error = verify()
     assert lines == [
-        "2026-11-23 orders: the rows have 2 events, total 2; stored are 3, total 3.",
-        (
-            "orders: 2 rows compared, 1 day differs. "
-            "1 row has no date at which anything can be recorded; it was left out."
-        ),
+        "2026-11-23 orders: the rows have 2 events, total 2; the totals have 3 events, total 3.",
+        ("orders: 2 rows compared, 1 day differs. 1 row was skipped because it has no valid date."),
     ]
     assert error == "1 total differs from its rows."
 
@@ -240,7 +240,7 @@ def test_what_went_wrong_is_mended_by_beginning_again(orders):
     assert again == (
         [
             "Read 2 rows, added 2 events to 'sales': it is filled up to 2026-11-23 11:00.",
-            "Nothing was counted live since; run this again after something was counted.",
+            "No later event has been counted live yet; run this again once one has.",
         ],
         None,
     )

@@ -61,7 +61,7 @@ def test_it_says_what_failed_in_a_line_each_and_fails(command, database, setting
     assert lines == ["Fired: No signups", "Evaluated 1 alert, 1 fired, 0 recovered, 2 failed."]
     assert [error.partition(":")[0] for error in errors] == ["Mistaken", "Unknown"]
     assert "Choose one of day, hour, month, week." in errors[0]
-    assert "Nothing was recorded yet as 'sign-ups'." in errors[1]
+    assert "Nothing was recorded yet for the metric 'sign-ups'; check the slug." in errors[1]
     assert raised == "Alerts that could not be evaluated: 2."
 
 
@@ -99,7 +99,7 @@ def test_without_the_option_the_aggregation_evaluates_no_alert(database, setting
 
 def test_a_dry_run_evaluates_no_alert(database, settings):
     settings.APP_METRICS_ALERTS = {"No signups": RULE}
-    assert run(*THEN_ALERTS, "--dry-run") == (["0 items wait. Nothing was changed."], [], None)
+    assert run(*THEN_ALERTS, "--dry-run") == (["0 items are pending. Nothing was changed."], [], None)
     assert not Alert.objects.exists()
 
 

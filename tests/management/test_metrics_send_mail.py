@@ -119,7 +119,7 @@ def test_it_names_what_failed_and_ends_as_a_failure(metric_set, monkeypatch):
             "Orders reached 5, a@example.com",
         ]
         assert "no such user" in errors
-        assert error == "Mails that failed or are undecided: 3. What failed is tried again by the next run."
+        assert error == "Mails that failed or are undecided: 3. The next run retries the failed ones."
     monkeypatch.undo()
     assert run()[0] == "Sent 2 reports and 1 notice, 0 skipped, 0 with problems.\n"
 
@@ -129,7 +129,7 @@ def test_a_database_that_fails_is_an_error_and_no_traceback(metric_set, monkeypa
         raise OperationalError("the disk is full")
 
     monkeypatch.setattr(metrics_send_mail, "send_reports", broken)
-    assert fail()[2] == "Sending stopped; the next run goes on: the disk is full"
+    assert fail()[2] == "Sending stopped; run the command again to continue: the disk is full"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--preview", "Mine")])
@@ -160,31 +160,31 @@ def test_it_sends_the_named_sets_alone(metric_set):
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_an_unknown_set_is_an_error_that_names_those_there_are(arguments, dry, metric_set):
     create_metric_set("Other", [])
-    assert fail(*arguments, *dry)[2] == f"There is no metric set {arguments[-1]!r}; there are 'Mine', 'Other'."
+    assert fail(*arguments, *dry)[2] == f"There is no metric set {arguments[-1]!r}; choose one of 'Mine', 'Other'."
     assert mail.outbox == []
 
 
 def test_an_unknown_set_where_there_are_none_says_that(database):
-    assert fail("--set", "Mine")[2] == "There is no metric set 'Mine'; there are none."
+    assert fail("--set", "Mine")[2] == "There is no metric set 'Mine'; there are no metric sets yet."
 
 
 @pytest.mark.parametrize("other", [(), ("--dry-run",), ("--preview", "Mine")])
 def test_a_day_to_come_is_an_error(other, metric_set):
     error = fail("--date", "2026-06-02", *other)[2]
-    assert error == "2026-06-02 is in the future; its reports cannot be made yet."
+    assert error == "2026-06-02 is in the future; give today or an earlier date."
     assert (mail.outbox, Delivery.objects.count()) == ([], 0)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "01.06.2026", "2026-06-01T12:00", "5"])
 def test_a_day_that_is_none_is_an_error(text, metric_set):
-    assert fail(f"--date={text}")[2].endswith(f"argument --date: {text!r} is not a date such as 2026-11-23.")
+    assert fail(f"--date={text}")[2].endswith(f"argument --date: {text!r} is not a date; give one such as 2026-11-23.")
 
 
 @pytest.mark.parametrize("other", [(), ("--dry-run",), ("--preview", "Mine")])
 def test_a_day_before_the_calendar_of_metrics_is_an_error(other, metric_set):
     for year in (1, FIRST_YEAR):
         error = fail("--date", f"{year:04}-01-01", *other)[2]
-        assert error.endswith("-01-01' is before anything can have been recorded.")
+        assert error.endswith("-01-01' is too early; give a date after the year 1000.")
     run("--date", f"{FIRST_YEAR + 1:04}-01-01", *other)
 
 

@@ -80,12 +80,12 @@ def test_thirty_days_are_shown_by_default(history):
 
 
 def test_a_slug_that_is_not_known_is_answered_with_those_that_are(history):
-    with pytest.raises(CommandError, match="'order'; there are orders, queue"):
+    with pytest.raises(CommandError, match="'order'; choose one of orders, queue"):
         show("order")
 
 
 def test_before_anything_was_aggregated_it_says_so(database):
-    with pytest.raises(CommandError, match="'orders'; nothing was aggregated yet"):
+    with pytest.raises(CommandError, match="'orders'; nothing was aggregated yet, so run metrics_aggregate first"):
         show("orders")
 
 

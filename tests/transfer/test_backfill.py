@@ -672,11 +672,11 @@ def test_filling_before_the_first_aggregation_sets_the_mark(orders, settings):
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ({}, "No rule of a model with the key 'backfill' counts 'orders'; there are: none."),
-        (rules() | {"auth.User": {"created": "orders"}}, "has no key 'backfill'"),
+        ({}, "No rule with the key 'backfill' counts 'orders'. Add one, or give --model and --field. "),
+        (rules() | {"auth.User": {"created": "orders"}}, "lacks the key 'backfill'"),
         (
             {"testapp.Order": {"created": rules()["testapp.Order"]["created"], "deleted": "orders"}},
-            "APP_METRICS_MODELS['testapp.Order']['deleted'], too",
+            "APP_METRICS_MODELS['testapp.Order']['deleted'] also counts 'orders'",
         ),
     ],
 )

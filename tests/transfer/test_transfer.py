@@ -98,7 +98,7 @@ def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
 def test_an_export_adds_to_what_is_there_only_where_that_is_asked_for(history, tmp_path):
     before, path = stored(), saved(tmp_path, export())
     out, _, error = load(path)
-    reason = "There are totals of -orders, queue; give --add to add those of the file to them."
+    reason = "These metrics already have totals: -orders, queue. Use --add to add those of the file to them."
     assert (out, error) == ("", f"Nothing was imported: {reason}")
     assert (stored(), ImportedFile.objects.count()) == (before, 0)
     assert load(path, "--add")[0] == f"Imported {len(before)} of {len(before)} lines.\n"
@@ -119,7 +119,7 @@ def test_an_export_of_other_metrics_than_those_there_needs_no_option(history, tm
 def test_few_of_many_metrics_that_have_totals_are_named(transactional_database, tmp_path):
     for number in range(7):
         metric(f"m{number}")
-    assert "There are totals of m0, m1, m2, m3, m4, …; give" in load(saved(tmp_path, export()))[2]
+    assert "These metrics already have totals: m0, m1, m2, m3, m4, …. Use --add" in load(saved(tmp_path, export()))[2]
 
 
 @pytest.mark.every_database
@@ -176,7 +176,7 @@ def test_standard_output_that_cannot_hold_a_label_is_an_error_and_no_traceback(h
     process = start("tests.support.manage", history, "metrics_export", env=environment, stdout=PIPE, stderr=PIPE)
     _, err = process.communicate()
     assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("CommandError: The export is not complete: 'ascii' codec can't encode")
+    assert err.splitlines()[-1].startswith("CommandError: The export is incomplete: 'ascii' codec can't encode")
     assert "give --output FILE" in err
 
 
@@ -199,9 +199,9 @@ def test_plain_lines_are_counted_with_or_without_a_heading(transactional_databas
         ("2026-11-23,downloads,NaN", "cannot be recorded"),
         ("2026-11-23,downloads,1e30", "cannot be recorded"),
         ("2026-11-23,downloads", "The line has 2 cells"),
-        ("2026-11-23,downloads,1,[]", "Labels are a mapping"),
+        ("2026-11-23,downloads,1,[]", "Labels must be a mapping"),
         ("2026-11-23,downloads,1,{", "Expecting"),
-        ("9999-11-23,downloads,1", "must lie between"),
+        ("9999-11-23,downloads,1", "must be between"),
     ],
 )
 def test_a_bad_line_is_told_by_number_and_set_aside_and_the_others_count(
@@ -209,7 +209,7 @@ def test_a_bad_line_is_told_by_number_and_set_aside_and_the_others_count(
 ):
     path = saved(tmp_path, f"2026-11-23,downloads,1\n{line}\n2026-11-23,downloads,2\n")
     out, err, error = load(path)
-    assert (out, error) == ("Imported 2 of 3 lines.\n", f"1 line was set aside in {path}.rejected.")
+    assert (out, error) == ("Imported 2 of 3 lines.\n", f"1 line was rejected. Fix and import {path}.rejected.")
     assert err.startswith("Line 2: ")
     assert reason in err
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 3
@@ -249,10 +249,10 @@ def test_history_that_is_imported_announces_no_milestone(history, settings, tmp_
 
 
 def test_an_export_since_a_date_says_what_it_lacks(history):
-    for since, said in (("2026-06-01", ["the year 2026 among them"]), ("2026-01-01", [])):
+    for since, said in (("2026-06-01", ["including the year 2026"]), ("2026-01-01", [])):
         err = StringIO()
         call_command("metrics_export", f"--since={since}", stdout=StringIO(), stderr=err)
-        assert [text for text in ["the year 2026 among them"] if text in err.getvalue()] == said
+        assert [text for text in ["including the year 2026"] if text in err.getvalue()] == said
 
 
 def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(history, tmp_path):

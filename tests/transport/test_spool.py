@@ -319,7 +319,7 @@ def test_a_segment_that_is_counted_while_somebody_looks_harms_nobody(directory, 
             raise FileNotFoundError
 
     monkeypatch.setattr(spool.os, "scandir", lambda path: nullcontext([Gone()]))
-    assert spool.waiting() == (0, 0, 0)
+    assert spool.pending() == (0, 0, 0)
 
 
 def test_of_a_directory_that_cannot_be_read_nothing_is_said(directory, monkeypatch):
@@ -327,7 +327,7 @@ def test_of_a_directory_that_cannot_be_read_nothing_is_said(directory, monkeypat
         raise PermissionError
 
     monkeypatch.setattr(spool.os, "scandir", refuse)
-    assert spool.waiting() is None
+    assert spool.pending() is None
 
 
 def test_a_disk_without_locks_keeps_no_files(directory, monkeypatch):
@@ -344,7 +344,7 @@ def test_nothing_is_taken_from_the_spool_within_a_transaction_that_may_undo_it(t
     with transaction.atomic(using=transactional_database):
         done = aggregate()
         transaction.set_rollback(True, using=transactional_database)
-    assert "could not be brought" in done.failures[0]
+    assert "could not be drained" in done.failures[0]
     assert aggregate().failures == []
     assert Total.objects.get(period="year").count == 1
 
@@ -354,7 +354,7 @@ def test_a_directory_that_is_not_there_loses_nothing(settings, tmp_path):
     settings.APP_METRICS_BACKEND = HERE + "Down"
     metric("orders")
     assert get_backend().kept == 1
-    assert spool.waiting() is None
+    assert spool.pending() is None
     assert intake.replay() == []
     get_backend()._kept.take()
 

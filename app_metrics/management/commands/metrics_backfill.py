@@ -11,14 +11,14 @@ from ...transfer.backfill import Filled, backfill, remaining
 from ...transfer.source_tables import Source, UnusableSource
 from ..output import counted, fitting
 from ..progress import progress
-from ..source_options import add_source_arguments, left_out_undated, named_source
+from ..source_options import add_source_arguments, named_source, skipped_undated
 
 
 class Command(BaseCommand):
     requires_system_checks = ()
     help = (
-        "Fill the totals of a metric from the table it is counted by, up to where live counting began. It aggregates "
-        "first. Safe to interrupt and to run again: nothing is counted twice."
+        "Fill the past of a metric from the rows that its rules count, up to the start of live counting. It aggregates "
+        "first. You can interrupt it and run it again: nothing is counted twice."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--again",
             action="store_true",
-            help="Begin anew: compare all hours that are over from the first row on, and add what is missing in any.",
+            help="Start again from the first row: compare all hours that are over, and add their missing events.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,9 +41,9 @@ class Command(BaseCommand):
         except UnusableSource as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as error:
-            raise CommandError("Interrupted; the next run goes on where this one stopped.") from error
+            raise CommandError("Interrupted. Run the command again to continue.") from error
         except DatabaseError as error:
-            raise CommandError(f"Filling stopped; the next run goes on where this one stopped: {error}") from error
+            raise CommandError(f"Filling stopped; run the command again to continue: {error}") from error
         if options["verbosity"]:
             self._say(done, undated, source.slug)
 
@@ -61,14 +61,14 @@ class Command(BaseCommand):
 def _skipped_lines(done: Filled, undated: int) -> list[str]:
     lines = []
     if undated:
-        lines.append(f"{left_out_undated(undated)}.")
+        lines.append(f"{skipped_undated(undated)}.")
     if done.skipped:
         why = (
-            "1 row was left out because its rule fails on it"
+            "1 row was skipped because its rule raised an error"
             if done.skipped == 1
-            else f"{done.skipped} rows were left out because their rule fails on them"
+            else f"{done.skipped} rows were skipped because their rule raised an error"
         )
-        lines.append(f"{why}; the log says why. When that is mended, --again adds what is missing.")
+        lines.append(f"{why}; the log shows it. Fix the rule or the rows, then add the missing events with --again.")
     return lines
 
 
@@ -76,16 +76,18 @@ def _lines(done: Filled, slug: str) -> list[str]:
     if done.until is None:
         return [f"There are no rows to fill {slug!r} from."]
     if done.was_finished:
-        already = f"{slug!r} was filled up to {_time(done.until)} before; nothing was changed."
-        return [f"{already} --again compares all hours anew."]
+        already = f"{slug!r} is filled up to {_time(done.until)} already; nothing was changed."
+        return [f"{already} Use --again to compare all hours."]
     did = f"Read {counted(done.rows, 'row')}, added {counted(done.events, 'event')} to {slug!r}"
     lines = [f"{did}: it is filled up to {_time(done.until)}."]
     if done.is_finished:
-        lines.append("What came later was counted live: this is complete.")
+        lines.append("Later events were counted live, so the metric is complete.")
     elif done.again_at:
-        lines.append(f"Live counting began too recently to fill it all; run this again after {_time(done.again_at)}.")
+        lines.append(
+            f"Live counting began too recently to fill all hours; run this again after {_time(done.again_at)}."
+        )
     else:
-        lines.append("Nothing was counted live since; run this again after something was counted.")
+        lines.append("No later event has been counted live yet; run this again once one has.")
     return lines
 
 

@@ -8,7 +8,7 @@ from ..notifications import end, evaluate_alerts, mail_notices
 class Command(BaseCommand):
     # An invalid rule must not stop the evaluation of the others.
     requires_system_checks = ()
-    help = "Evaluate the alerts of APP_METRICS_ALERTS and tell which fired or recovered. Safe to run at any time."
+    help = "Evaluate the alerts of APP_METRICS_ALERTS and report which fired or recovered. Safe to run at any time."
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = evaluate_alerts(self, options["verbosity"])

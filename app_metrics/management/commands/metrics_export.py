@@ -22,7 +22,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=FORMATS, default="csv", help="Default: csv.")
         parser.add_argument(
-            "--since", type=parse_date, metavar="YYYY-MM-DD", help="Only totals of periods that start then or later."
+            "--since",
+            type=parse_date,
+            metavar="YYYY-MM-DD",
+            help="Only totals of periods that start on this date or later.",
         )
         parser.add_argument("--output", type=Path, metavar="FILE", help="Default: standard output.")
 
@@ -32,12 +35,12 @@ class Command(BaseCommand):
                 self.stderr.write(one_line(failure))
             self._export(FORMATS[options["format"]], options)
         except DatabaseError as error:
-            raise CommandError(f"The export is not complete: {error}") from error
+            raise CommandError(f"The export is incomplete: {error}") from error
         except BrokenPipeError:
             pass
         except UnicodeEncodeError as error:
             hint = "give --output FILE, which is written in UTF-8, or set PYTHONIOENCODING=utf-8"
-            raise CommandError(f"The export is not complete: {error}; {hint}.") from error
+            raise CommandError(f"The export is incomplete: {error}; {hint}.") from error
         except OSError as error:
             raise CommandError(str(error)) from error
 
@@ -55,6 +58,7 @@ class Command(BaseCommand):
             write(stream, exported, advance if options["verbosity"] else lambda number: None)
         if since and options["verbosity"] and (since.month, since.day) != (1, 1):
             self.stderr.write(
-                f"Periods that began before {since} are left out, the year {since.year} among them: all-time totals, "
-                "which are made of years, lack it where this is imported."
+                f"The export leaves out all periods that began before {since}, including the year {since.year}. After "
+                "an import, all-time totals will lack that year, because they are sums of years. To include it, use "
+                f"--since {since.year}-01-01."
             )

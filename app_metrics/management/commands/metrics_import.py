@@ -18,8 +18,8 @@ SHOWN_LINES = 20
 class Command(BaseCommand):
     requires_system_checks = ()
     help = (
-        "Count what a CSV file holds: totals that metrics_export wrote, or lines of timestamp,slug,num[,labels]. The "
-        "same file counts once. Lines that cannot be counted are told and set aside in FILE.rejected."
+        "Import a CSV file: totals that metrics_export wrote, or lines of timestamp,slug,num[,labels]. The same file "
+        "counts only once. Lines that cannot be counted are reported and written to FILE.rejected."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--add",
             action="store_true",
-            help="Add the totals of an export also to metrics that have some already.",
+            help="Add the totals of an export even to metrics that already have totals.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             raise CommandError(f"The import stopped; run it again: {error}") from error
         self._say(options["verbosity"], f"Imported {count} of {counted(checked.lines, 'line')}.")
         if rejects.count:
-            raise CommandError(f"{_lines_were(rejects.count)} set aside in {rejects.path}.")
+            raise CommandError(f"{_lines_were(rejects.count)} rejected. Fix and import {rejects.path}.")
 
     def _say(self, verbosity: int, text: str) -> None:
         if verbosity:

@@ -12,10 +12,10 @@ from ..progress import progress
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Delete the totals that APP_METRICS_RETENTION lets go, and the ids of old batches. Safe to run at any time."
+    help = "Delete totals older than APP_METRICS_RETENTION allows, and the ids of old batches. Safe to run at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="Say what would be deleted, and change nothing.")
+        parser.add_argument("--dry-run", action="store_true", help="Report what would be deleted, and change nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -25,14 +25,14 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
-            raise CommandError(f"Deleting stopped; the next run goes on: {error}") from error
+            raise CommandError(f"Deleting stopped; run the command again to continue: {error}") from error
 
     def _forget(self, dry_run: bool, verbosity: int) -> None:
         """Delete the ids of batches that are no longer delivered again; write how many, if any."""
         count = old_rows().count() if dry_run else forget_old()
         if count and (dry_run or verbosity):
             rows, end = counted(count, "ledger row"), "would be deleted" if dry_run else "deleted"
-            self.stdout.write(f"{rows} of batches that came more than {KEPT_DAYS} days ago {end}.")
+            self.stdout.write(f"{rows} of batches that were written more than {KEPT_DAYS} days ago {end}.")
 
     def _prune(self, limit: Limit, dry_run: bool, verbosity: int) -> None:
         count = expired(limit)

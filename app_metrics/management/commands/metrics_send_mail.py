@@ -23,35 +23,37 @@ from ..output import counted
 class Command(BaseCommand):
     # An invalid rule must not stop the reports.
     requires_system_checks = ()
-    help = "Mail the reports that are due, each once. Safe to run at any time; it aggregates first."
+    help = "Mail the reports that are due, each only once. It aggregates first. Safe to run at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="Say what would be sent, and change nothing.")
+        parser.add_argument("--dry-run", action="store_true", help="List the mails that are due, and send nothing.")
         parser.add_argument("--preview", metavar="SET", help="Show the next reports of a set, and send nothing.")
         parser.add_argument("--html", action="store_true", help="Print the preview's HTML instead of its text.")
-        parser.add_argument("--output", type=Path, metavar="FOLDER", help="Write the preview there, as HTML and text.")
         parser.add_argument(
-            "--set", action="append", dest="sets", metavar="SET", help="Only this set; may be repeated."
+            "--output", type=Path, metavar="FOLDER", help="Write the preview to this folder, as text and HTML."
         )
-        parser.add_argument("--date", type=parse_date, metavar="YYYY-MM-DD", help="The day that stands for today.")
         parser.add_argument(
-            "--force", action="store_true", help="Send the latest reports again, also to those who have them."
+            "--set", action="append", dest="sets", metavar="SET", help="Send only this set; can be repeated."
+        )
+        parser.add_argument("--date", type=parse_date, metavar="YYYY-MM-DD", help="Treat this date as today.")
+        parser.add_argument(
+            "--force", action="store_true", help="Send the latest reports again, even to recipients who have them."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["preview"] is None and (options["html"] or options["output"] is not None):
-            raise CommandError("--html and --output say how a preview is written; add --preview SET.")
+            raise CommandError("--html and --output are options of a preview; add --preview SET.")
         try:
             if options["preview"] is not None:
                 self._preview(options["preview"], options["date"], options["output"], html=options["html"])
             elif options["dry_run"]:
-                self._say_what_is_due(options["sets"], options["date"], options["force"])
+                self._report_due(options["sets"], options["date"], options["force"])
             else:
                 self._send(options["sets"], options["date"], options["force"], options["verbosity"])
         except ValueError as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
-            raise CommandError(f"Sending stopped; the next run goes on: {error}") from error
+            raise CommandError(f"Sending stopped; run the command again to continue: {error}") from error
 
     def _send(self, sets: list[str] | None, day: date | None, force: bool, verbosity: int) -> None:
         reports = send_reports(sets=sets, day=day, force=force)
@@ -61,14 +63,14 @@ class Command(BaseCommand):
             self.stdout.write(_summary_line(reports, notices))
         end(mails=len(reports.problems) + len(notices.problems))
 
-    def _say_what_is_due(self, sets: list[str] | None, day: date | None, force: bool) -> None:
+    def _report_due(self, sets: list[str] | None, day: date | None, force: bool) -> None:
         as_of = checked_day(day)
         with rehearsal():
             declare()
             reports = 0
             for metric_set in chosen_sets(sets):
                 plan(metric_set, as_of, force=force)
-                reports += self._say_of(metric_set, as_of)
+                reports += self._report_set(metric_set, as_of)
         notices = list(due_notices())
         for notice in notices:
             self.stdout.write(one_line(str(notice)))
@@ -76,7 +78,7 @@ class Command(BaseCommand):
             f"{counted(reports, 'report')} and {counted(len(notices), 'notice')} would be sent. Nothing was changed."
         )
 
-    def _say_of(self, metric_set: MetricSet, as_of: date) -> int:
+    def _report_set(self, metric_set: MetricSet, as_of: date) -> int:
         """Write a line per due delivery of a set; return how many would be sent."""
         count, writer = 0, Writer(metric_set)
         for delivery in due_deliveries(metric_set, as_of):

@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug", help="The metric's slug.")
         parser.add_argument("--period", choices=PERIODS, default=DAY, help=f"Default: {DAY}.")
-        parser.add_argument("--last", type=int, default=30, metavar="N", help="Number of periods, default: 30.")
+        parser.add_argument("--last", type=int, default=30, metavar="N", help="Number of periods (default: 30).")
 
     def handle(self, *args: Any, **options: Any) -> None:
         metric = Metric.objects.filter(slug=options["slug"]).first()
@@ -53,7 +53,11 @@ class Command(BaseCommand):
 
 def _known() -> str:
     slugs = Metric.objects.order_by("slug").values_list("slug", flat=True)[:30]
-    return f"; there are {', '.join(slugs)}" if slugs else "; nothing was aggregated yet"
+    return (
+        f"; choose one of {', '.join(slugs)}"
+        if slugs
+        else "; nothing was aggregated yet, so run metrics_aggregate first"
+    )
 
 
 def _latest(metric: Metric, period: Period, count: int) -> list[Point]:

@@ -12,25 +12,30 @@ from ...transfer.source_tables import Source, configured_slugs
 from ...transfer.verify import Difference, count, verify
 from ..output import counted, fitting
 from ..progress import progress
-from ..source_options import add_source_arguments, left_out_undated, named_source
+from ..source_options import add_source_arguments, named_source, skipped_undated
 
 SHOWN_LINES = 100
 
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Compare the totals of metrics with the tables they are counted by. It fails where they differ."
+    help = "Compare the totals of metrics with the rows that their rules count. It fails if they differ."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("slugs", nargs="*", metavar="slug", help="Default: all that rules with `backfill` count.")
+        parser.add_argument(
+            "slugs", nargs="*", metavar="slug", help="Default: all metrics whose rules have the key `backfill`."
+        )
         add_source_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         slugs = options["slugs"] or configured_slugs()
         if not slugs:
-            raise CommandError("There is nothing to verify: no rule of a model has the key 'backfill'.")
+            raise CommandError(
+                "There is nothing to verify, because no rule in APP_METRICS_MODELS has the key 'backfill'. Add it to a "
+                "rule, or give a slug with --model and --field."
+            )
         if options["model"] and len(options["slugs"]) != 1:
-            raise CommandError("Name one metric with --model.")
+            raise CommandError("Give exactly one slug with --model.")
         try:
             differ = sum(self._verify(named_source(slug, options), options["verbosity"]) for slug in slugs)
         except (DatabaseError, ValueError) as error:
@@ -68,7 +73,7 @@ class Command(BaseCommand):
 def _summary_line(source: Source, rows: int, differ: int) -> str:
     verdict = ("1 day differs" if differ == 1 else f"{differ} days differ") if differ else "all days agree"
     undated = source.undated()
-    left_out = f" {left_out_undated(undated)}." if undated else ""
+    left_out = f" {skipped_undated(undated)}." if undated else ""
     return f"{source.slug}: {counted(rows, 'row')} compared, {verdict}.{left_out}"
 
 
@@ -77,7 +82,7 @@ def _line(slug: str, difference: Difference) -> str:
     of = slug if labels == NO_LABELS else f"{slug} {labels}"
     return one_line(
         f"{day} {of}: the rows have {counted(source.count, 'event')}, total {_plain(source.total)}; "
-        f"stored {'is' if stored.count == 1 else 'are'} {stored.count}, total {_plain(stored.total)}."
+        f"the totals have {counted(stored.count, 'event')}, total {_plain(stored.total)}."
     )
 
 

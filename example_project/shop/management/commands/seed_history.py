@@ -76,8 +76,8 @@ class Command(BaseCommand):
 
 
 def has_history() -> bool:
-    waiting = Item.objects.filter(slug="orders")
-    return waiting.exists() or Total.objects.filter(metric__slug="orders").exists()
+    pending = Item.objects.filter(slug="orders")
+    return pending.exists() or Total.objects.filter(metric__slug="orders").exists()
 
 
 def name_metrics() -> None:
