@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import django
@@ -23,7 +22,7 @@ from .machine import machine, versions
 from .page import limits_table, text
 
 
-def main(*names: str) -> int:
+def main(*names):
     """Run benchmarks one after another, and print how they meet their limits."""
     chosen = names or tuple(BENCHMARKS)
     print("\n".join(f"{key}: {value}" for key, value in {**machine(), **versions()}.items()))
@@ -35,7 +34,7 @@ def main(*names: str) -> int:
     return 1 if failed else 0
 
 
-def start(name: str) -> int:
+def start(name):
     """Remove a benchmark's earlier result, run it, and return its exit status."""
     print(f"\n=== {name} {'=' * 60}", flush=True)
     (RESULTS / f"{name}.json").unlink(missing_ok=True)
@@ -45,7 +44,7 @@ def start(name: str) -> int:
     return status
 
 
-def run_here(name: str) -> None:
+def run_here(name):
     """Start the servers, set Django up, and run a benchmark in this process."""
     with environment(BENCHMARKS[name]):
         django.setup()
@@ -55,7 +54,7 @@ def run_here(name: str) -> None:
 
 
 @contextmanager
-def environment(servers: Mapping[str, bool]) -> Iterator[None]:
+def environment(servers):
     """Set up a folder, servers and settings for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder, ExitStack() as running:
         supervisors = [Supervisor([name], *["--durable"] * durable) for name, durable in servers.items()]

@@ -8,10 +8,7 @@ import math
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
-from datetime import date
 from functools import partial
-from typing import Any
 
 from django.db.models import Sum
 
@@ -44,10 +41,10 @@ BY_HAND, WITH_LAST = "by hand", "by hand with last"
 WRITERS = 4
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     sizes = scale.of([10_000], [10_000, 100_000], [10_000, 100_000, MILLION, 10 * MILLION])
     judged = scale.of(10_000, 100_000, MILLION)
-    measured: list[Measured] = []
+    measured = []
     growth, beside = [], []
     for kind in ("sqlite", *available("postgresql", "mariadb")):
         with database(kind) as alias:
@@ -67,14 +64,14 @@ def tables(scale: Scale) -> Iterator[Table]:
         yield Table(title, columns, beside)
 
 
-def aggregations(measured: list[Measured], growth: list[Measured]) -> Table:
+def aggregations(measured, growth):
     """Show a row for each drain by hand; if one also finds last values, its ratio is a cell and is judged instead."""
     with_last = {each.case.name: each for each in measured if each.reference == WITH_LAST}
 
-    def judgement(each: Measured) -> str:
+    def judgement(each):
         return AT_MOST[1](with_last.get(each.case.name, each))
 
-    def last_ratio(each: Measured) -> str:
+    def last_ratio(each):
         return f"{with_last[each.case.name].ratio[1]:.2f}×" if each.case.name in with_last else ""
 
     facts = [
@@ -90,7 +87,7 @@ def aggregations(measured: list[Measured], growth: list[Measured]) -> Table:
     return Table("An aggregation, and by hand", columns, rows, measured + growth)
 
 
-def aggregated(kind: str, alias: str, shape: items.Shape, size: int, is_judged: bool, scale: Scale) -> list[Measured]:
+def aggregated(kind, alias, shape, size, is_judged, scale):
     """Fill the log and aggregate it, then fill it again and drain it by hand."""
     sums = items.expected(shape, size)
     last = is_judged and alias in items.LAST
@@ -106,7 +103,7 @@ def aggregated(kind: str, alias: str, shape: items.Shape, size: int, is_judged: 
     return measure([case], scale.of(1, 3, max(1, min(3, 3 * MILLION // size))), warm=0)
 
 
-def aggregate(alias: str, shape: items.Shape, size: int, sums: items.Sums) -> dict[str, float]:
+def aggregate(alias, shape, size, sums):
     """Return a process's measurements; raise AssertionError unless the totals match the inserted items."""
     items.fill(alias, shape, size)
     report = finish(start("aggregate", alias))
@@ -118,7 +115,7 @@ def aggregate(alias: str, shape: items.Shape, size: int, sums: items.Sums) -> di
     return report
 
 
-def by_hand(alias: str, shape: items.Shape, size: int, sums: items.Sums, *, last: bool) -> float:
+def by_hand(alias, shape, size, sums, *, last):
     items.fill(alias, shape, size)
     seconds = clock(partial(items.drain_by_hand, alias, last=last))
     rounded = {key: tuple(round(float(number), 3) for number in row[:4]) for key, row in sums.items()}
@@ -126,18 +123,18 @@ def by_hand(alias: str, shape: items.Shape, size: int, sums: items.Sums, *, last
     return seconds
 
 
-def check(what: str, found: dict[Any, Any], expected: dict[Any, Any]) -> None:
+def check(what, found, expected):
     """Raise AssertionError that names the first wrong key."""
     for key in {**expected, **found}:
         expect(f"{what}, {key}", found.get(key), expected.get(key))
 
 
-def forget() -> None:
+def forget():
     Total.objects.all().delete()
     Metric.objects.all().delete()
 
 
-def grown(small: Measured, large: Measured) -> Measured:
+def grown(small, large):
     """Compare the time and memory for ten million items with those for one million."""
     longer, more = large.median() / small.median(), large.median("memory") - small.median("memory")
     text, met = f"{longer:.1f}× as long, {more:+.0f} MiB", longer <= LONGER and more <= GROWN
@@ -145,12 +142,12 @@ def grown(small: Measured, large: Measured) -> Measured:
     return Measured(large.case._replace(limits={"": limit}), "", {})
 
 
-def writers(kind: str, alias: str) -> list[Measured]:
+def writers(kind, alias):
     cases = [Case(f"{kind}, {when}", partial(waits, alias, when)) for when in ("alone", "beside")]
     return measure(cases, 1, warm=0)
 
 
-def waits(alias: str, when: str, size: int = MILLION, seconds: float = 20) -> dict[str, float]:
+def waits(alias, when, size=MILLION, seconds=20):
     """Return how long writers waited: over the whole time, or while a backlog was aggregated beside them."""
     shape = items.Shape(*next(iter(LIMITS)))
     items.prepare(alias, shape)
@@ -167,15 +164,15 @@ def waits(alias: str, when: str, size: int = MILLION, seconds: float = 20) -> di
     return {"writes": len(found), **numbers}
 
 
-def check_events(alias: str, day: date, expected: int) -> None:
+def check_events(alias, day, expected):
     """Raise AssertionError unless the log and the totals hold this many events of a date."""
     counted = (Item.objects.filter(day=day), Total.objects.filter(period=HOUR, start=day))
     expect(f"{alias}, {day}", sum(rows.aggregate(events=Sum("count"))["events"] or 0 for rows in counted), expected)
 
 
-def start(role: str, alias: str, *arguments: Any) -> Any:
+def start(role, alias, *arguments):
     return processes.start("benchmarks.process", alias, role, *arguments, stdout=subprocess.PIPE)
 
 
-def finish(process: Any) -> Any:
+def finish(process):
     return json.loads(process.communicate()[0])

@@ -5,7 +5,7 @@ rows "with the scope" add those, the folding, and the write to a backend that on
 scopes in a row, for longer than the interpreter's switch interval, so that they compete.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from prometheus_client import Counter, Gauge, Histogram, Summary
 from app_metrics import collect, gauge, metric, timing, track
 
 from . import peers, runner
-from .runner import AT_MOST, Case, Measured, Scale, Table, at_most, expect, measure
+from .runner import AT_MOST, Case, Table, at_most, expect, measure
 
 OURS, PROMETHEUS, OPENTELEMETRY, DATADOG = "django-app-metrics", "prometheus_client", "OpenTelemetry SDK", "datadog"
 # Calls in a scope; too few for the scope to fold its entries early.
@@ -41,10 +41,10 @@ class Call(NamedTuple):
     name: str
     calls: int = 1
 
-    def repeated(self, calls: int) -> "Call":
+    def repeated(self, calls):
         return Call(f"for _ in range({calls}):\n    {self.statement}", self.name, calls)
 
-    def with_scope(self, calls: int) -> "Call":
+    def with_scope(self, calls):
         return Call(f"with collect():\n    for _ in range({calls}):\n        {self.statement}", self.name, calls)
 
 
@@ -64,11 +64,11 @@ class Spec(NamedTuple):
     scoped: bool = True
     disabled: bool = False
 
-    def in_threads(self) -> "Spec":
+    def in_threads(self):
         """Return the same in threads, each running well beyond the interpreter's switch interval of 5 ms."""
         return self._replace(name=f"{self.name}, {THREADS} threads", threads=THREADS, rounds=20)
 
-    def whole(self, name: str, calls: int, limit: float | None = None, ours: Call | None = None) -> "Spec":
+    def whole(self, name, calls, limit=None, ours=None):
         """Return the same including the scope, the folding and the write."""
         references = {who: call.repeated(calls) for who, call in self.references.items()}
         whole = (ours or self.ours).with_scope(calls)
@@ -166,7 +166,7 @@ SPECS = (
 )
 
 
-def work() -> None:
+def work():
     pass
 
 
@@ -176,13 +176,13 @@ class World(NamedTuple):
     names: Mapping[str, Any]
     counters: Mapping[str, Any]
 
-    def counted(self, who: str, name: str) -> float:
+    def counted(self, who, name):
         counter = next((each for beginning, each in self.counters.items() if who.startswith(beginning)), None)
         return counter.counted(name) if counter else 0
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world():
     prometheus, opentelemetry = peers.Prometheus(), peers.OpenTelemetry()
     registry, meter = prometheus.registry, opentelemetry.meter
     page = Counter("page", "", ["name"], registry=registry)
@@ -220,7 +220,7 @@ def world() -> Iterator[World]:
         yield World({**names, "statsd": datadog.client}, counters)
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     repeats = scale.of(1, 31, 101)
     with world() as there:
         measured = [each for spec in SPECS for each in run(spec, there, repeats)]
@@ -229,12 +229,12 @@ def tables(scale: Scale) -> Iterator[Table]:
     yield Table(title, [*columns, runner.reference("ns", unit=1e9), *runner.ratio(), AT_MOST], measured)
 
 
-def run(spec: Spec, there: World, repeats: int) -> list[Measured]:
+def run(spec, there, repeats):
     """Measure ours beside each peer; rounds in threads are many and vary less, so they need fewer repeats."""
     calls = {OURS: spec.ours, **spec.references}
     before = {who: there.counted(who, call.name) for who, call in calls.items()}
 
-    def check(runs: int) -> None:
+    def check(runs):
         for who, call in calls.items():
             made = 0 if spec.disabled else call.calls * spec.runs * spec.rounds * spec.threads * runs
             expect(f"{who}, {spec.name}", there.counted(who, call.name) - before[who], made)
@@ -250,7 +250,7 @@ def run(spec: Spec, there: World, repeats: int) -> list[Measured]:
         return measure([case], repeats if spec.rounds == 1 else max(1, repeats // 4))
 
 
-def timed(call: Call, spec: Spec, names: Mapping[str, Any], who: str, pool: ThreadPoolExecutor) -> float:
+def timed(call, spec, names, who, pool):
     """Return the seconds per call: from the start of the first thread to the end of the last, divided by all calls.
 
     The ends of scopes are not timed, but ours pays for keeping their entries in memory until then.
@@ -258,7 +258,7 @@ def timed(call: Call, spec: Spec, names: Mapping[str, Any], who: str, pool: Thre
     together = Barrier(spec.threads)
     scope = collect if who == OURS and spec.scoped else nullcontext
 
-    def in_thread(_: int) -> tuple[float, float]:
+    def in_thread(_):
         timer = Timer(call.statement, "import gc; gc.enable()", globals=dict(names))
         with ExitStack() as scopes:
             together.wait()

@@ -1,9 +1,9 @@
 """Time the dashboard with years of totals on PostgreSQL, beside Django's own list of as many groups."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Sum
@@ -15,7 +15,7 @@ from app_metrics.core.labels import encode_labels
 from app_metrics.models import Item, Metric, Total
 
 from . import history, runner
-from .runner import Case, Limit, Measured, Scale, Table, available, clock, database, expect, measure, spread, statements
+from .runner import Case, Limit, Table, available, clock, database, expect, measure, spread, statements
 
 MILLISECONDS = 300  # at most, for a page
 SHOWN = 100  # rows per page, in both lists
@@ -31,7 +31,7 @@ class Page(NamedTuple):
     first: str = ""
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     metrics, years = scale.of((20, 1), (200, 2), (200, 5))
     if available("postgresql"):
         with database("postgresql") as alias, freeze_time(history.NOW):
@@ -39,7 +39,7 @@ def tables(scale: Scale) -> Iterator[Table]:
             yield dashboard(alias, f"{metrics} metrics × {years} years", metrics, scale.of(1, 9, 9))
 
 
-def dashboard(alias: str, sizes: str, groups: int, repeats: int) -> Table:
+def dashboard(alias, sizes, groups, repeats):
     client, reference = visitor(), list_of_groups(groups)
     visits = {"Django's list of groups": partial(clock, partial(visit, client, reference))}
     measured = []
@@ -61,15 +61,15 @@ def dashboard(alias: str, sizes: str, groups: int, repeats: int) -> Table:
     return Table(title, [runner.name("page"), queries, runner.fact("of them ours", "ours"), *times, verdict], measured)
 
 
-def found(measured: Measured) -> str:
+def found(measured):
     return f"{measured.case.facts['queries']} queries, {measured.median() * 1e3:.1f} ms"
 
 
-def met(measured: Measured) -> bool:
+def met(measured):
     return measured.case.facts["queries"] <= measured.case.facts["most"] and measured.median() * 1e3 <= MILLISECONDS
 
 
-def visitor() -> Client:
+def visitor():
     """Log in a user who may only view metrics and groups."""
     user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_metric", "view_group"]))
@@ -78,12 +78,12 @@ def visitor() -> Client:
     return client
 
 
-def list_of_groups(groups: int) -> Page:
+def list_of_groups(groups):
     Group.objects.bulk_create(Group(name=f"Group {number:03}") for number in range(groups))
     return Page(reverse("admin:auth_group_changelist"), [f"Group {number:03}" for number in range(min(SHOWN, groups))])
 
 
-def overviews() -> dict[str, Page]:
+def overviews():
     names = list(Metric.objects.values_list("name", flat=True))
     url = reverse("admin:app_metrics_dashboard_changelist")
     # Pending items do not change which counter is the busiest: every metric has the same number of them.
@@ -98,7 +98,7 @@ def overviews() -> dict[str, Page]:
     return pages
 
 
-def details() -> dict[str, Page]:
+def details():
     """Return the pages of a single metric, each with what it must show for yesterday."""
     counter, timer = (Metric.objects.filter(kind=kind)[0] for kind in ("counter", "timer"))
     url, timers = (reverse("admin:app_metrics_dashboard_metric", args=[each.slug]) for each in (counter, timer))
@@ -116,17 +116,17 @@ def details() -> dict[str, Page]:
     }
 
 
-def recorded(metric: Metric, period: str = "day", **which: Any) -> int:
+def recorded(metric, period="day", **which):
     """Return how often a metric was recorded yesterday; for a counter, its number."""
     rows = metric.totals.filter(period=period, start=YESTERDAY, **which)
     return int(rows.aggregate(recorded=Sum("count"))["recorded"])
 
 
-def cells(*numbers: int) -> str:
+def cells(*numbers):
     return "".join(f"<td>{number:,}</td>" for number in numbers)
 
 
-def visit(client: Client, page: Page) -> None:
+def visit(client, page):
     """Request a page; raise AssertionError unless it has the expected content."""
     response = client.get(page.url)
     expect(f"status of {page.url}", response.status_code, 200)

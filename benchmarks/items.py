@@ -4,10 +4,9 @@ Every tenth metric is a timer with nine decimal places and every tenth a gauge; 
 metrics have labels. Times ascend with the ids, as they do when requests write.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connections, transaction
 
@@ -36,11 +35,11 @@ class Shape(NamedTuple):
     hours: int
 
     @property
-    def keys(self) -> int:
+    def keys(self):
         return self.series * self.hours
 
 
-def pattern(series: int) -> Iterator[tuple[Any, ...]]:
+def pattern(series):
     for number in range(PATTERN):
         metric, part = number % series % 50, number % series // 50
         labels = encode_labels({"plan": f"plan-{part}"}) if metric % 2 else "{}" if not part else f'{{"n":"{part}"}}'
@@ -56,7 +55,7 @@ def pattern(series: int) -> Iterator[tuple[Any, ...]]:
         yield (f"slug-{metric}", kind, labels, *numbers)
 
 
-def prepare(alias: str, shape: Shape) -> None:
+def prepare(alias, shape):
     """Create the reference's table, and one with the pattern of the log."""
     number = "numeric" if connections[alias].vendor == "sqlite" else "numeric(38, 9)"
     stored = "text" if connections[alias].vendor == "sqlite" else number
@@ -78,7 +77,7 @@ def prepare(alias: str, shape: Shape) -> None:
         cursor.executemany(f"INSERT INTO pattern VALUES ({', '.join(['%s'] * (len(COLUMNS) + 2))})", rows)
 
 
-def fill(alias: str, shape: Shape, items: int) -> None:
+def fill(alias, shape, items):
     """Fill the log with a multiple of PATTERN, in fresh tables, so that no run pays for the one before."""
     vendor = connections[alias].vendor
     names, step = ", ".join(COLUMNS), min(PATTERN, items // shape.hours)
@@ -101,28 +100,28 @@ def fill(alias: str, shape: Shape, items: int) -> None:
             cursor.execute("CHECKPOINT")
 
 
-def expected(shape: Shape, items: int) -> Sums:
+def expected(shape, items):
     """Return the expected sums of a log."""
     rows = (((slug, labels), Summary(*numbers, 0)) for slug, _, labels, *numbers in pattern(shape.series))
     times = items // PATTERN
     return {key: (count * times, total * times, *others) for key, (count, total, *others) in folded(rows).items()}
 
 
-def found(period: str) -> Sums:
+def found(period):
     """Return the sums of the totals of one period."""
     totals = Total.objects.filter(period=period).order_by("start", "hour")
     rows = totals.values_list("metric__slug", "labels", *Summary._fields)
     return folded(((slug, labels), Summary(*values)) for slug, labels, *values in rows)
 
 
-def folded(rows: Any) -> Sums:
-    summaries: dict[tuple[str, str], Summary] = {}
+def folded(rows):
+    summaries = {}
     for key, summary in rows:
         summaries[key] = merge(summaries[key], summary) if key in summaries else summary
     return {key: summary[:5] for key, summary in summaries.items()}
 
 
-def drain_by_hand(alias: str, *, last: bool = False) -> None:
+def drain_by_hand(alias, *, last=False):
     """Drain the log by hand, in one transaction: group it by key into a plain table, and delete it.
 
     This makes no totals for days and longer periods, looks up no metrics, and checks nothing. It finds the `last`
@@ -139,7 +138,7 @@ def drain_by_hand(alias: str, *, last: bool = False) -> None:
         cursor.execute("DELETE FROM app_metrics_item")
 
 
-def found_by_hand(alias: str) -> dict[tuple[str, str], tuple[float, ...]]:
+def found_by_hand(alias):
     """Return the reference's sums without the last values."""
     with connections[alias].cursor() as cursor:
         cursor.execute(

@@ -7,7 +7,7 @@ same page without instrumentation; the median is compared with what django-prome
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from statistics import median
@@ -28,7 +28,7 @@ from app_metrics.models import Item
 from tests.testapp.models import Document
 
 from . import peers, runner
-from .runner import AT_MOST, Case, Scale, Table, at_most, database, expect, measure, spread
+from .runner import AT_MOST, Case, Table, at_most, database, expect, measure, spread
 
 REQUESTS = 40
 BODY = b"body"
@@ -45,23 +45,23 @@ JUDGED = "middleware, a URL rule and five calls"
 Serve = Callable[[int], list[dict[str, float]]]
 
 
-def quiet(request: HttpRequest) -> HttpResponse:
+def quiet(request):
     return HttpResponse(BODY)
 
 
-def five(request: HttpRequest) -> HttpResponse:
+def five(request):
     for slug in CALLS:
         metric(slug)
     return HttpResponse(BODY)
 
 
-def five_inc(request: HttpRequest) -> HttpResponse:
+def five_inc(request):
     for counter in COUNTERS:
         counter.inc()
     return HttpResponse(BODY)
 
 
-def saving(request: HttpRequest) -> HttpResponse:
+def saving(request):
     Document.objects.create(title="Title")
     return HttpResponse(BODY)
 
@@ -99,18 +99,18 @@ SITES = {
 RULES = {"ruled": "ruled", "five": "five"}
 
 
-def by_wsgi(handler: Any, requests: int) -> list[dict[str, float]]:
+def by_wsgi(handler, requests):
     return [wsgi(handler, RequestFactory().get("/page/").environ) for _ in range(requests)]
 
 
-def by_asgi(handler: Any, requests: int) -> list[dict[str, float]]:
-    async def all_of_them() -> list[dict[str, float]]:
+def by_asgi(handler, requests):
+    async def all_of_them():
         return [await asgi(handler) for _ in range(requests)]
 
     return asyncio.run(all_of_them())
 
 
-def wsgi(handler: Any, environ: dict[str, Any]) -> dict[str, float]:
+def wsgi(handler, environ):
     begin = perf_counter()
     response = handler(environ, lambda status, headers: None)
     body = b"".join(response)
@@ -121,13 +121,13 @@ def wsgi(handler: Any, environ: dict[str, Any]) -> dict[str, float]:
     return {"before": sent - begin, "after": end - sent}
 
 
-async def asgi(handler: Any) -> dict[str, float]:
+async def asgi(handler):
     scope = {"type": "http", "method": "GET", "path": "/page/", "headers": [(b"host", b"testserver")]}
-    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # the visitor stays connected after sending the request
+    messages = asyncio.Queue()  # the visitor stays connected after sending the request
     messages.put_nowait({"type": "http.request"})
     sent = []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message):
         if message["type"] == "http.response.body":
             sent.append((perf_counter(), message["body"]))
 
@@ -141,7 +141,7 @@ async def asgi(handler: Any) -> dict[str, float]:
 class Bench:
     """One site behind one kind of server, the requests it has served, and their counters."""
 
-    def __init__(self, name: str, server: str, opentelemetry: peers.OpenTelemetry) -> None:
+    def __init__(self, name, server, opentelemetry):
         self.site, self._name, self._opentelemetry = SITES[name], f"{name}, {server}", opentelemetry
         self._ours, self._prometheus = peers.Ours(), peers.Prometheus(prometheus_client.REGISTRY)
         self._serve, kind = {"WSGI": (by_wsgi, WSGIHandler), "ASGI": (by_asgi, ASGIHandler)}[server]
@@ -156,25 +156,25 @@ class Bench:
             self._handler = kind()
 
     @contextmanager
-    def ready(self) -> Iterator[Serve]:
+    def ready(self):
         with override_settings(**self._settings):
             yield self.serve
 
-    def serve(self, requests: int) -> list[dict[str, float]]:
+    def serve(self, requests):
         self.served += requests
         return self._serve(self._handler, requests)
 
-    def medians(self, requests: int = REQUESTS) -> dict[str, float]:
+    def medians(self, requests=REQUESTS):
         with self.ready() as serve:
             found = serve(requests)
         return {key: median(each[key] for each in found) for key in ("before", "after")}
 
-    def check(self, runs: int = 0) -> None:
+    def check(self, runs=0):
         """Raise AssertionError unless every request since the last check was counted."""
         for who, counted in self._counted().items():
             expect(f"{self._name}, {who}", counted - self._before[who], self.served)
 
-    def _counted(self) -> dict[str, float]:
+    def _counted(self):
         if self.site.middlewares == PROMETHEUS:
             sample = "django_http_requests_total_by_view_transport_method_total"
             calls = {"inc": "benchmark_call_4_total"} if self.site.view is five_inc else {}
@@ -188,16 +188,16 @@ class Bench:
         return {slug: items.get(slug, 0) for slug in self.site.slugs}
 
 
-def awaitable(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], Any]:
+def awaitable(view):
     """Return the view for ASGI; run it in a thread only if it uses the database."""
 
-    async def aview(request: HttpRequest) -> HttpResponse:
+    async def aview(request):
         return await sync_to_async(view)(request) if view is saving else view(request)
 
     return aview
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     from opentelemetry.instrumentation.django import DjangoInstrumentor
 
     opentelemetry = peers.OpenTelemetry()
@@ -208,7 +208,7 @@ def tables(scale: Scale) -> Iterator[Table]:
         yield memory([name for name in SITES if "nothing written" not in name], opentelemetry, scale)
 
 
-def added(server: str, names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scale) -> Table:
+def added(server, names, opentelemetry, scale):
     """Measure what sites add to their plain versions; ratios are shown only if the reference is among the names."""
     repeats = scale.of(1, 41, 101)
     counts = {name: statements_of(Bench(name, "WSGI", opentelemetry)) for name in names}
@@ -238,12 +238,12 @@ def added(server: str, names: Sequence[str], opentelemetry: peers.OpenTelemetry,
     return Table(title, columns, measured)
 
 
-def statements_of(bench: Bench) -> int:
+def statements_of(bench):
     with bench.ready() as serve:
         return len(runner.statements(partial(serve, 1)))
 
 
-def memory(names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scale) -> Table:
+def memory(names, opentelemetry, scale):
     requests = scale.of(1, 1_000, 10_000)
     cases = []
     for name in names:
@@ -254,7 +254,7 @@ def memory(names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scal
     return Table("Memory, by tracemalloc, through WSGI", [runner.name(), most, left], measure(cases, 1, warm=0))
 
 
-def memory_of(bench: Bench, requests: int) -> dict[str, float]:
+def memory_of(bench, requests):
     """Return a request's peak memory, and what this many requests leave behind, in bytes."""
     with bench.ready() as serve:
         serve(min(50, requests))  # create everything that is created only once
@@ -269,13 +269,13 @@ def memory_of(bench: Bench, requests: int) -> dict[str, float]:
             tracemalloc.stop()
 
 
-def peak_of(serve: Serve) -> int:
+def peak_of(serve):
     before = in_use()
     tracemalloc.reset_peak()
     serve(1)
     return tracemalloc.get_traced_memory()[1] - before
 
 
-def in_use() -> int:
+def in_use():
     gc.collect()
     return tracemalloc.get_traced_memory()[0]

@@ -6,12 +6,10 @@ database, as the control's always do.
 
 import logging
 import statistics
-from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import Any
 
-from celery import Celery, current_app
+from celery import current_app
 
 from app_metrics.backends.celery import MetricsBackend
 from app_metrics.conf import timeout
@@ -23,13 +21,13 @@ from tests.soak.brokers.faults import Silent
 from tests.support.contract import batch_of
 
 from . import runner
-from .runner import Case, Limit, Measured, Scale, Table, clock, database, expect, measure, spread
+from .runner import Case, Limit, Table, clock, database, expect, measure, spread
 
 BROKERS = {"Redis": "redis://127.0.0.1:{}/0", "AMQP": "amqp://guest:guest@127.0.0.1:{}//"}
 CONTROL = "a write without a broker"
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     logging.getLogger("app_metrics").setLevel(logging.ERROR)  # every failed write logs a warning
     rounds, after = scale.of((1, 2), (5, 200), (5, 200))
     with database("sqlite"):
@@ -41,13 +39,13 @@ def tables(scale: Scale) -> Iterator[Table]:
     yield Table(title, columns, measured)
 
 
-def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
+def silent(name, url, rounds, after):
     """Measure the first writes of several backends, and the writes after them."""
     expect("The budget of a write, in seconds", timeout(), 0.25)
     with closing(Silent()) as broker, current(make_app(url.format(broker.port), "benchmark")):
-        backends: list[Any] = []
+        backends = []
 
-        def write() -> float:
+        def write():
             if not backends or backends[-1].writes == FAILURES:
                 backends.append(Backend())
             return backends[-1].seconds()
@@ -63,7 +61,7 @@ def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
 
 
 @contextmanager
-def current(app: Celery) -> Iterator[None]:
+def current(app):
     """Let the backend publish with an app, whichever app this thread used before."""
     before = current_app._get_current_object()
     app.set_default()
@@ -78,25 +76,23 @@ def current(app: Celery) -> Iterator[None]:
 class Backend:
     """A backend that has not tried the broker yet, and the number of its writes."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._backend, self.writes = MetricsBackend(), 0
         self._backend._breaker._pause = 60  # seconds, longer than this benchmark takes
 
-    def seconds(self) -> float:
+    def seconds(self):
         self.writes += 1
         return written(self._backend.write)
 
 
-def held(
-    name: str, when: str, write: Callable[[], float], repeats: int, judge: Callable[[list[float]], float], most: float
-) -> list[Measured]:
+def held(name, when, write, repeats, judge, most):
     """Limit what a broker adds to at most this many milliseconds, by the longest or the median time."""
     before = LedgerRow.objects.count()
 
-    def check(runs: int) -> None:
+    def check(runs):
         expect("Batches in the database", LedgerRow.objects.count() - before, 2 * runs)
 
-    def found(measured: Measured) -> float:
+    def found(measured):
         return judge(measured.values()) * 1000
 
     limit = Limit(
@@ -111,5 +107,5 @@ def held(
     return measure([case], repeats, beside={CONTROL: control}, warm=0)
 
 
-def written(write: Callable[[Any], Any]) -> float:
+def written(write):
     return clock(partial(write, batch_of("orders")))

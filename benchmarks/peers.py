@@ -3,11 +3,8 @@
 import multiprocessing
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from multiprocessing.connection import Connection
-from typing import Any
 
 from datadog.dogstatsd.base import DogStatsd
 from opentelemetry.sdk.metrics import MeterProvider
@@ -30,15 +27,15 @@ class MetricsBackend(base.MetricsBackend):
 
     blocks = False
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch):
         kept.append(batch)
 
 
 class Ours:
-    def __init__(self) -> None:
-        self._calls: Counter[str] = Counter()
+    def __init__(self):
+        self._calls = Counter()
 
-    def counted(self, name: str) -> int:
+    def counted(self, name):
         """Return the number of calls of all slugs with this prefix."""
         while kept:
             for key, summary in kept.pop().summaries.items():
@@ -47,10 +44,10 @@ class Ours:
 
 
 class Prometheus:
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry=None):
         self.registry = registry or CollectorRegistry()
 
-    def counted(self, sample: str, **labels: str) -> float:
+    def counted(self, sample, **labels):
         """Return the sum of all samples with this name and labels: `signups_total`, `export_count`."""
         found = (each for metric in self.registry.collect() for each in metric.samples if each.name == sample)
         return sum(each.value for each in found if labels.items() <= each.labels.items())
@@ -59,12 +56,12 @@ class Prometheus:
 class OpenTelemetry:
     """The SDK with an in-memory reader."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._reader = InMemoryMetricReader()
         self.provider = MeterProvider([self._reader])
         self.meter = self.provider.get_meter("benchmarks")
 
-    def counted(self, name: str) -> float:
+    def counted(self, name):
         """Return the sum of a counter, the count of a histogram or the value of a gauge."""
         data = self._reader.get_metrics_data()
         scopes = [scope for each in data.resource_metrics for scope in each.scope_metrics] if data else []
@@ -76,20 +73,20 @@ class OpenTelemetry:
 class Datadog:
     """The client with aggregation on, and a process that receives its packets."""
 
-    def __init__(self, client: DogStatsd, questions: Connection) -> None:
+    def __init__(self, client, questions):
         self.client, self._questions = client, questions
 
-    def counted(self, name: str) -> float:
+    def counted(self, name):
         """Return the sum of a counter, the number of timings or the last value of a gauge."""
         self.client.flush_aggregated_metrics()
         self.client.flush_buffered_metrics()
         self._questions.send(name)
-        counted: float = self._questions.recv()
+        counted = self._questions.recv()
         return counted
 
 
 @contextmanager
-def datadog() -> Iterator[Datadog]:
+def datadog():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         enlarge(server)
         server.bind(("127.0.0.1", 0))
@@ -107,7 +104,7 @@ def datadog() -> Iterator[Datadog]:
             receiver.join()
 
 
-def enlarge(server: socket.socket) -> None:
+def enlarge(server):
     """Enlarge a socket's buffer to RECEIVE_BUFFER bytes, or as far as the system allows."""
     try:
         server.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", socket.SO_RCVBUF), RECEIVE_BUFFER)
@@ -115,9 +112,9 @@ def enlarge(server: socket.socket) -> None:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
 
-def receive(server: socket.socket, questions: Connection) -> None:
+def receive(server, questions):
     """Add up lines such as `signups:3|c|#plan:pro`, and answer questions once nothing more arrives."""
-    counted: Counter[str] = Counter()
+    counted = Counter()
     server.settimeout(SILENCE)
     while True:
         try:
@@ -135,12 +132,12 @@ def receive(server: socket.socket, questions: Connection) -> None:
                 counted[name] += sum(map(float, values)) if kind == "c" else len(values)
 
 
-def counting(counter: Any) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+def counting(counter):
     """Decorate a function with a hand-written count of the calls that returned."""
 
-    def decorate(function: Callable[[], Any]) -> Callable[[], Any]:
+    def decorate(function):
         @wraps(function)
-        def wrapper() -> Any:
+        def wrapper():
             result = function()
             counter.inc()
             return result

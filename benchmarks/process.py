@@ -9,12 +9,11 @@ import os
 import sys
 import time
 from datetime import date
-from typing import Any
 
 SLUGS, EVENTS, DAY = 10, 3, date(2026, 11, 23)
 
 
-def aggregate(alias: str) -> dict[str, float]:
+def aggregate(alias):
     from django.db import connections
 
     from app_metrics.aggregation.run import aggregate
@@ -22,7 +21,7 @@ def aggregate(alias: str) -> dict[str, float]:
 
     statements = []
 
-    def note(execute: Any, sql: str, *arguments: Any) -> Any:
+    def note(execute, sql, *arguments):
         statements.append(None)
         return execute(sql, *arguments)
 
@@ -35,7 +34,7 @@ def aggregate(alias: str) -> dict[str, float]:
     return {**times, "items": items, "statements": len(statements), "memory": peak()}
 
 
-def write(alias: str, seconds: str) -> list[tuple[float, float]]:
+def write(alias, seconds):
     from app_metrics.core.batch import Batch, Key
     from app_metrics.core.summary import Summary
     from app_metrics.transport.loading import load_backend

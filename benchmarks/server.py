@@ -18,11 +18,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 from prometheus_client import CollectorRegistry
@@ -36,7 +36,7 @@ from tests.support.small_server import served
 
 from . import runner, server_pids
 from .machine import cpu_seconds
-from .runner import Case, Limit, Measured, Scale, Table, available, measure, spread
+from .runner import Case, Limit, Table, available, measure, spread
 
 CONNECTIONS = 16
 COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "benchmarks.site_wsgi"]
@@ -67,52 +67,52 @@ class Variant(NamedTuple):
     counts: bool = True
 
 
-def manage(environment: Environment, *arguments: str) -> str:
+def manage(environment, *arguments):
     command, variables = [sys.executable, "-m", "django", *arguments], {**os.environ, **environment}
     return subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def totals(environment: Environment, folder: Path) -> int:
+def totals(environment, folder):
     """Return how many requests are in the totals, after an aggregation."""
     manage(environment, "metrics_aggregate")
     return int(json.loads(manage(environment, "show_totals")).get("requests", [0])[0])
 
 
-def instrumented(by: str, **more: str) -> Callable[..., Environment]:
+def instrumented(by, **more):
     return lambda *_: {"BENCHMARK_INSTRUMENTATION": by, **more}
 
 
-def own(backend: str = "db", counts: bool = True, **more: str) -> Variant:
+def own(backend="db", counts=True, **more):
     return Variant(instrumented("app_metrics", EXAMPLE_METRICS_BACKEND=backend, **more), totals, counts)
 
 
-def redis(*_: Any) -> Environment:
+def redis(*_):
     url = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["URL"]
     Redis.from_url(url).flushdb()
     return {**instrumented("app_metrics")(), "EXAMPLE_METRICS_BACKEND": "redis", "EXAMPLE_REDIS_URL": url}
 
 
-def celery(*_: Any) -> Environment:
+def celery(*_):
     path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
     Redis(unix_socket_path=path, db=1).flushdb()
     broker = {"EXAMPLE_BROKER_URL": f"redis+socket://{path}?virtual_host=1"}
     return {**instrumented("app_metrics")(), "EXAMPLE_METRICS_BACKEND": "celery", **broker}
 
 
-def messages(environment: Environment, folder: Path) -> int:
+def messages(environment, folder):
     """Return the number of messages on the broker: one per request here, as no worker takes any."""
     path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
     return int(Redis(unix_socket_path=path, db=1).llen("celery"))
 
 
-def statsd(environment: Environment, folder: Path, running: ExitStack) -> Environment:
+def statsd(environment, folder, running):
     """Receive lines in a thread, which writes their number to a file after an empty packet."""
     receiving = running.enter_context(socket.socket(type=socket.SOCK_DGRAM))
     receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**24)
     receiving.bind(("127.0.0.1", 0))
     port = receiving.getsockname()[1]
 
-    def receive() -> None:
+    def receive():
         lines = 0
         while received := receiving.recv(65536):
             lines += len(re.findall(rb"^requests:1\|c", received, re.MULTILINE))
@@ -126,27 +126,27 @@ def statsd(environment: Environment, folder: Path, running: ExitStack) -> Enviro
     return {**instrumented("app_metrics")(), **more}
 
 
-def statsd_lines(environment: Environment, folder: Path) -> int:
+def statsd_lines(environment, folder):
     return int((folder / "lines").read_text())
 
 
-def django_prometheus(environment: Environment, folder: Path, running: ExitStack) -> Environment:
+def django_prometheus(environment, folder, running):
     """Count in files that the server's processes share."""
     return {**instrumented("django-prometheus")(), "PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
-def prometheus_requests(environment: Environment, folder: Path) -> int:
+def prometheus_requests(environment, folder):
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))
     return int(registry.get_sample_value("django_http_requests_total_by_method_total", {"method": "GET"}) or 0)
 
 
-def opentelemetry(environment: Environment, folder: Path, running: ExitStack) -> Environment:
+def opentelemetry(environment, folder, running):
     """Count with an in-memory reader that exports nothing."""
     return {**instrumented("opentelemetry")(), "BENCHMARK_FOLDER": str(folder)}
 
 
-def opentelemetry_requests(environment: Environment, folder: Path) -> int:
+def opentelemetry_requests(environment, folder):
     read = [each for file in folder.iterdir() for each in json.loads(file.read_text())["resource_metrics"]]
     metrics = [metric for each in read for scope in each["scope_metrics"] for metric in scope["metrics"]]
     points = [
@@ -169,7 +169,7 @@ VARIANTS = {
 }
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     try:
         find("wrk")
     except Unavailable as error:
@@ -185,7 +185,7 @@ def tables(scale: Scale) -> Iterator[Table]:
                 yield requests(f"{page} on {kind}", kind, PAGES[page], names, Path(folder), rounds, seconds)
 
 
-def requests(what: str, kind: str, page: str, names: list[str], folder: Path, rounds: int, seconds: int) -> Table:
+def requests(what, kind, page, names, folder, rounds, seconds):
     (folder / "report.lua").write_text(REPORT)
     copy = {"sqlite": sqlite, "postgresql": postgresql}[kind](folder)
     with ExitStack() as running:
@@ -206,11 +206,11 @@ def requests(what: str, kind: str, page: str, names: list[str], folder: Path, ro
     return Table(title, columns, [each for each in measured if each.reference == BASELINE], measured)
 
 
-def kept(what: str, name: str) -> dict[str, Limit]:
+def kept(what, name):
     """Limit a durable write against the INSERT by hand, and the buffered mode against the uninstrumented site."""
     against, least = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95)}.get(name, ("", 0.0))
 
-    def found(measured: Measured) -> str:
+    def found(measured):
         low, ratio, high = measured.ratio
         return f"{ratio:.0%} ({low:.0%}–{high:.0%})"
 
@@ -223,7 +223,7 @@ def kept(what: str, name: str) -> dict[str, Limit]:
 class Site:
     """A served variant, which wrk loads and which reports its count in the end."""
 
-    def __init__(self, name: str, environment: Environment, folder: Path, running: ExitStack) -> None:
+    def __init__(self, name, environment, folder, running):
         folder.mkdir()
         self._name, self._variant, self._folder = name, VARIANTS[name], folder / "counts"
         self._folder.mkdir()
@@ -236,7 +236,7 @@ class Site:
         self._address, self._process = self._running.enter_context(served(COMMAND, variables, folder / "log"))
         self._answered, self._loads = 0, 0
 
-    def load(self, page: str, seconds: int) -> dict[str, float]:
+    def load(self, page, seconds):
         """Request a page continuously, with a new connection for each request, as most proxies do.
 
         Persistent connections are sometimes all accepted by the same gunicorn worker, which halves the rate.
@@ -245,7 +245,7 @@ class Site:
         command = [find("wrk"), *limits, "--header=Connection: close", f"--script={self._report}", self._address + page]
         before = cpu_seconds(self._process.pid), cpu_seconds(*server_pids)
         printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-        found: dict[str, float] = json.loads(printed.splitlines()[-1])
+        found = json.loads(printed.splitlines()[-1])
         if found["errors"] or not found["answered"]:
             raise AssertionError(f"{self._name} did not answer all that it was asked:\n{printed}")
         self._answered, self._loads = self._answered + int(found["answered"]), self._loads + 1
@@ -253,23 +253,23 @@ class Site:
         found["servers"] = (cpu_seconds(*server_pids) - before[1]) / found["answered"]
         return found
 
-    def check(self, runs: int) -> None:
+    def check(self, runs):
         """Stop the site; raise AssertionError unless it counted the responses that wrk read."""
         self._running.close()
         counted = self._variant.counted(self._environment, self._folder)
         check(self._name, counted, self._answered if self._variant.counts else 0, self._variant.counts * self._loads)
 
 
-def check(name: str, counted: int, answered: int, loads: int) -> None:
+def check(name, counted, answered, loads):
     """Allow more for each load: the request that looks for the page, and one per connection that wrk did not read."""
     if not answered <= counted <= answered + loads * (CONNECTIONS + 1):
         raise AssertionError(f"{name} counted {counted} requests where {answered} were answered.")
 
 
-def sqlite(folder: Path) -> Callable[[int], Environment]:
+def sqlite(folder):
     """Migrate a database, and return a function that makes numbered copies of it."""
 
-    def environment(path: Path) -> Environment:
+    def environment(path):
         return {**MIGRATING, "EXAMPLE_DATABASE": "sqlite", "EXAMPLE_DB_NAME": str(path)}
 
     original = folder / "original.sqlite3"
@@ -277,11 +277,11 @@ def sqlite(folder: Path) -> Callable[[int], Environment]:
     return lambda number: environment(shutil.copy(original, folder / f"{number}.sqlite3"))
 
 
-def postgresql(folder: Path) -> Callable[[int], Environment]:
+def postgresql(folder):
     place = json.loads(os.environ[services.variable("postgresql")])
     prefix = re.sub(r"\W", "_", folder.name).lower()
 
-    def create(name: str, template: str) -> Environment:
+    def create(name, template):
         with psycopg.connect(host=place["HOST"], user=place["USER"], dbname=place["NAME"], autocommit=True) as server:
             server.execute(f"CREATE DATABASE {prefix}_{name} TEMPLATE {template}")
         coordinates = {f"EXAMPLE_DB_{key}": value for key, value in {**place, "NAME": f"{prefix}_{name}"}.items()}

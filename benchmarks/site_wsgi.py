@@ -13,7 +13,7 @@ if os.environ["BENCHMARK_INSTRUMENTATION"] == "opentelemetry":
     DjangoInstrumentor().instrument(meter_provider=MeterProvider([reader], shutdown_on_exit=False))
 
     @atexit.register
-    def write_counts() -> None:
+    def write_counts():
         Path(os.environ["BENCHMARK_FOLDER"], str(os.getpid())).write_text(reader.get_metrics_data().to_json())
 
 

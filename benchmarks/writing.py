@@ -6,7 +6,7 @@ rows show one INSERT per call, and what Redis and its client need for a script t
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -31,9 +31,6 @@ from .outages import current
 from .runner import (
     AT_MOST,
     Case,
-    Limit,
-    Measured,
-    Scale,
     Table,
     at_most,
     available,
@@ -52,7 +49,7 @@ CONSTANT = ("counter", "{}", DAY.isoformat(), 9, EVENTS, "6", "1", "3", "2", SUM
 Write = Callable[[], Any]
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     repeats, writes = scale.of(1, 15, 15), scale.of(2, 30, 30)
     sizes = scale.of([1, 10], [1, 10, 100], [1, 10, 100])
     to = Writing(repeats, writes)
@@ -79,17 +76,17 @@ def tables(scale: Scale) -> Iterator[Table]:
 class Writing:
     """Measures several writes at a time, and checks that each destination took them all."""
 
-    def __init__(self, repeats: int, writes: int) -> None:
+    def __init__(self, repeats, writes):
         self._repeats, self._writes = repeats, writes
 
-    def database(self, kind: str, alias: str, slugs: int) -> list[Measured]:
+    def database(self, kind, alias, slugs):
         connection = connections[alias]
         subjects = {kind: writing(load_backend("app_metrics.backends.db").write, slugs)}
         if slugs > 1:
             subjects[f"{kind}, one INSERT per call"] = one_by_one(connection, slugs)
         Item.objects.all().delete()
 
-        def check(runs: int) -> None:
+        def check(runs):
             written = {who: Item.objects.filter(slug__startswith=who).count() for who in ("slug-", "hand-", "call-")}
             rows = slugs * self._writes * runs
             expect(kind, written, {"slug-": rows, "hand-": rows, "call-": rows if slugs > 1 else 0})
@@ -97,19 +94,19 @@ class Writing:
         limit = at_most(1.25, against="one INSERT by hand on the same connection")
         return self.measure(subjects, "INSERT", insert(connection, slugs, "hand"), slugs, check, {kind: limit})
 
-    def redis(self, slugs: int) -> list[Measured]:
+    def redis(self, slugs):
         with redis_backend("app_metrics.backends.redis") as (backend, client):
             subjects = {"a script that does nothing": nothing(backend, client, slugs)}
             subjects["redis"] = writing(backend.write, slugs)
 
-            def check(runs: int) -> None:
+            def check(runs):
                 pending = [summary.count for held in backend.pending() for summary in held.summaries.values()]
                 expect("redis", sum(pending), EVENTS * slugs * self._writes * runs)
 
             limits = {"redis": at_most(1.5, against="one bare round trip")}
             return self.measure(subjects, "PING", client.ping, slugs, check, limits)
 
-    def celery(self) -> list[Measured]:
+    def celery(self):
         socket = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
         app = Celery("benchmark", broker=f"redis+socket://{socket}", set_as_current=False)
         with current(app), redis_backend("app_metrics.backends.celery") as (backend, client):
@@ -117,11 +114,11 @@ class Writing:
             check = partial(self.check_all, "celery", lambda: client.llen("celery"))
             return self.measure(subjects, "PING", client.ping, SLUGS, check)
 
-    def buffer(self) -> list[Measured]:
+    def buffer(self):
         """Measure what the buffered mode adds to a request, beside the INSERT that it saves."""
         locmem.outbox.clear()
 
-        def added() -> int:
+        def added():
             buffer.flush()
             counts = [summary.count for each in locmem.outbox for summary in each.summaries.values()]
             return sum(counts) // (SLUGS * EVENTS)
@@ -131,18 +128,18 @@ class Writing:
         with override_settings(APP_METRICS_BACKEND=backend, APP_METRICS_FLUSH_INTERVAL=3600):
             return self.measure(subjects, "INSERT", by_hand, SLUGS, check)
 
-    def check_all(self, name: str, batches: Callable[[], int], runs: int) -> None:
+    def check_all(self, name, batches, runs):
         expect(name, batches(), self._writes * runs)
 
     def measure(
         self,
-        subjects: Mapping[str, Write],
-        reference: str,
-        by_hand: Write,
-        slugs: int,
-        check: Callable[[int], None],
-        limits: Mapping[str, Limit] | None = None,
-    ) -> list[Measured]:
+        subjects,
+        reference,
+        by_hand,
+        slugs,
+        check,
+        limits=None,
+    ):
         cases = []
         for name, write in subjects.items():
             limit = (limits or {}).get(name) if slugs == SLUGS else None
@@ -152,30 +149,30 @@ class Writing:
             cases.append(Case(name, partial(self.seconds, write), references, check, held, facts=facts))
         return measure(cases, self._repeats)
 
-    def seconds(self, write: Write) -> float:
+    def seconds(self, write):
         """Return the seconds per write, averaged over many writes."""
 
-        def many() -> None:
+        def many():
             for _ in range(self._writes):
                 write()
 
         return clock(many) / self._writes
 
 
-def writing(write: Callable[[Batch], Any], slugs: int) -> Write:
+def writing(write, slugs):
     """Return a function that writes a new batch of the same summaries."""
     summaries = {Key(f"slug-{number}", "counter", "{}", DAY, 9): SUMMARY for number in range(slugs)}
     return lambda: write(Batch(summaries))
 
 
-def insert(connection: Any, slugs: int, who: str) -> Write:
+def insert(connection, slugs, who):
     """Return a function that writes rows by hand, prepared in advance except for their ids."""
     width = len(COLUMNS)
     row = "(" + ", ".join(["%s"] * width) + ")"
     sql = f"INSERT INTO app_metrics_item ({', '.join(COLUMNS)}) VALUES {', '.join([row] * slugs)}"
     values = [value for number in range(slugs) for value in ("", f"{who}-{number}", *CONSTANT)]
 
-    def write() -> None:
+    def write():
         # Ascending, like a batch's ids: random ids are slower to insert.
         first = new_batch_id().int
         values[::width] = [f"{first + number:032x}" for number in range(slugs)]
@@ -185,11 +182,11 @@ def insert(connection: Any, slugs: int, who: str) -> Write:
     return write
 
 
-def one_by_one(connection: Any, slugs: int) -> Write:
+def one_by_one(connection, slugs):
     """Return a function that writes each row with its own INSERT, as other counters do at every call."""
     write = insert(connection, 1, "call")
 
-    def inserts() -> None:
+    def inserts():
         for _ in range(slugs):
             write()
 
@@ -197,7 +194,7 @@ def one_by_one(connection: Any, slugs: int) -> Write:
 
 
 @contextmanager
-def redis_backend(path: str) -> Iterator[tuple[Any, Any]]:
+def redis_backend(path):
     """Yield a backend, and a client of its empty Redis."""
     url = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["URL"]
     with override_settings(APP_METRICS_REDIS_URL=url, APP_METRICS_TIMEOUT=5):
@@ -206,7 +203,7 @@ def redis_backend(path: str) -> Iterator[tuple[Any, Any]]:
         yield load_backend(path), client
 
 
-def nothing(backend: Any, client: Any, slugs: int) -> Write:
+def nothing(backend, client, slugs):
     """Return a function that runs an empty script with the keys and arguments of a write."""
     with mock.patch.object(backend._client, "evalsha") as asked:
         writing(backend.write, slugs)()
@@ -214,7 +211,7 @@ def nothing(backend: Any, client: Any, slugs: int) -> Write:
     return partial(backend._client.evalsha, client.script_load("return 1"), *arguments)
 
 
-def bring(series: int) -> float:
+def bring(series):
     """Return the seconds in which an aggregation drains series from Redis into the totals of SQLite."""
     Item.objects.all().delete()
     with redis_backend("app_metrics.backends.redis") as (backend, _):
