@@ -29,9 +29,6 @@ from .page import text, verdict
 
 DATABASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
 
-# One run returns its seconds, or several named numbers.
-Subject = Callable[[], float | Mapping[str, float]]
-
 
 class Scale(IntEnum):
     """How much a run measures. TINY only tests the benchmarks; its times are meaningless."""
@@ -43,32 +40,26 @@ class Scale(IntEnum):
 
 
 class Limit(NamedTuple):
-    """A limit: its text, the measured value, and whether that meets it."""
+    """A limit: its text, and functions of `Measured` that return the measured value and whether that meets it."""
 
     text: str
-    found: Callable[["Measured"], str]
-    met: Callable[["Measured"], bool]
+    found: Callable
+    met: Callable
     what: str = ""
     against: str = ""
 
-    def judge(self, measured):
-        what, against = self.what or measured.case.name, self.against or measured.reference or "-"
-        met = bool(self.met(measured))
-        return {"what": what, "against": against, "found": self.found(measured), "limit": self.text, "met": met}
 
-
-def at_most(ratio, *, what="", against=""):
+def at_most(ratio, **names):
     """Limit the median ratio to the reference."""
-    return Limit(f"{ratio:g}×", ratio_text, lambda measured: measured.ratio[1] <= ratio, what, against)
+    return Limit(f"{ratio:g}×", ratio_text, lambda each: each.ratio[1] <= ratio, **names)
 
 
-def ratio_text(measured):
-    low, ratio, high = measured.ratio
-    return f"{ratio:.2f}× ({low:.2f}–{high:.2f})"
+def ratio_text(measured, form="{:.2f}", sign="×"):
+    return f"{form.format(measured.ratio[1])}{sign} ({span(measured.ratio, form)})"
 
 
 class Case(NamedTuple):
-    """One subject beside its references.
+    """One subject beside its references; each returns its seconds, or several named numbers.
 
     `check` gets the number of runs, and raises AssertionError unless subject and references counted them all.
     `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios compare. `less` maps a
@@ -76,9 +67,9 @@ class Case(NamedTuple):
     """
 
     name: str
-    subject: Subject
-    references: Mapping[str, Subject] = {}
-    check: Callable[[int], None] = lambda runs: None
+    subject: Callable
+    references: Mapping[str, Callable] = {}
+    check: Callable = lambda runs: None
     limits: Mapping[str, Limit] = {}
     key: str = "seconds"
     less: Mapping[str, str] = {}
@@ -118,16 +109,19 @@ class Measured:
         return min(low / least, low / most), median / reference, max(high / least, high / most)
 
     def limits(self):
-        limit = self.case.limits.get(self.reference)
-        return [limit.judge(self)] if limit else []
+        if self.reference not in self.case.limits:
+            return []
+        limit = self.case.limits[self.reference]
+        what, against = limit.what or self.case.name, limit.against or self.reference or "-"
+        met = bool(limit.met(self))
+        return [{"what": what, "against": against, "found": limit.found(self), "limit": limit.text, "met": met}]
 
 
 def middle(values):
     """Return the median between the bounds of the middle half; with fewer than four values, between the extremes."""
     if len(values) < 4:
         return min(values), statistics.median(values), max(values)
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, median, high
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
 
 
 def measure(cases, repeats, *, beside=None, warm=1):
@@ -151,15 +145,14 @@ def measure(cases, repeats, *, beside=None, warm=1):
     return [Measured(case, reference, kept) for case in cases for reference in case.references or [""]]
 
 
-# A title, and a function that returns a cell's text.
-Column = tuple[str, Callable[[Measured], str]]
-
-
 class Table(NamedTuple):
-    """Measured cases as rows; `judged`, by default the same cases, are checked against their limits."""
+    """Measured cases as rows; `judged`, by default the same cases, are checked against their limits.
+
+    A column is its title, and a function that returns the text of a cell.
+    """
 
     title: str
-    columns: Sequence[Column]
+    columns: Sequence[tuple[str, Callable]]
     measured: Sequence[Measured]
     judged: Sequence[Measured] | None = None
 
@@ -176,8 +169,8 @@ def name(title=""):
     return title, lambda measured: measured.case.name
 
 
-def fact(title, key, text="{}"):
-    return title, lambda measured: text.format(measured.case.facts[key]) if key in measured.case.facts else ""
+def fact(title, key="", text="{}"):
+    return title, lambda measured: text.format(measured.case.facts.get(key or title, ""))
 
 
 def number(title, key="seconds", *, unit=1, digits=0):
@@ -185,15 +178,20 @@ def number(title, key="seconds", *, unit=1, digits=0):
 
 
 def spread(key="seconds", *, unit=1, digits=0):
-    def cell(measured):
-        low, _, high = middle(measured.values(key))
-        return f"{low * unit:.{digits}f}–{high * unit:.{digits}f}"
+    return "spread", lambda each: span([value * unit for value in middle(each.values(key))], f"{{:.{digits}f}}")
 
-    return "spread", cell
+
+def span(bounds, form):
+    return f"{form.format(bounds[0])}–{form.format(bounds[2])}"
 
 
 def reference(title, *, unit=1, digits=0):
     return title, compared(lambda each: f"{each.median(each.case.key, each.reference) * unit:,.{digits}f}")
+
+
+def ratio(form="{:.2f}", sign="×", title="ratio"):
+    one = compared(lambda each: form.format(each.ratio[1]) + sign)
+    return [(title, one), ("spread", compared(lambda each: span(each.ratio, form)))]
 
 
 def compared(cell):
@@ -201,14 +199,7 @@ def compared(cell):
     return lambda measured: cell(measured) if measured.reference else ""
 
 
-def ratio(digits=2):
-    return [
-        ("ratio", compared(lambda each: f"{each.ratio[1]:.{digits}f}×")),
-        ("spread", compared(lambda each: f"{each.ratio[0]:.{digits}f}–{each.ratio[2]:.{digits}f}")),
-    ]
-
-
-AT_MOST: Column = "at most", lambda each: "".join(f"{limit['limit']} {verdict(limit)}" for limit in each.limits())
+AT_MOST = "at most", lambda each: "".join(f"{limit['limit']} {verdict(limit)}" for limit in each.limits())
 
 
 @contextmanager
@@ -227,10 +218,10 @@ def available(*servers):
     return [server for server in servers if server not in services.missing]
 
 
-def clock(subject):
+def clock(subject, *arguments):
     """Return the seconds of a call, even while freezegun has stopped the clocks."""
     begin = freezegun.real_perf_counter()
-    subject()
+    subject(*arguments)
     return freezegun.real_perf_counter() - begin
 
 
