@@ -13,11 +13,9 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -34,9 +32,8 @@ from tests.support.paths import ROOT
 from tests.support.servers import Unavailable, find
 from tests.support.small_server import served
 
-from . import runner, server_pids
+from . import peers, runner, server_pids
 from .machine import cpu_seconds
-from .runner import Case, Limit, Table, available, measure, spread
 
 CONNECTIONS = 16
 COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "benchmarks.site_wsgi"]
@@ -53,120 +50,65 @@ end
 PAGES = {"the home page": "/", "the list of guides": "/downloads/"}
 BASELINE, BY_HAND = "uninstrumented", "an INSERT by hand"
 
-Environment = dict[str, str]
+
+def totals(site):
+    """Return how many requests are in the totals, after an aggregation."""
+    manage(site.environment, "metrics_aggregate")
+    return int(json.loads(manage(site.environment, "show_totals")).get("requests", [0])[0])
+
+
+def messages(site):
+    """Return the number of messages on the broker: one per request here, as no worker takes any."""
+    return Redis(unix_socket_path=place("redis")["HOST"], db=1).llen("celery")
+
+
+def prometheus_requests(site):
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(site.folder))
+    return peers.Prometheus(registry).counted("django_http_requests_total_by_method_total", method="GET")
+
+
+def opentelemetry_requests(site):
+    return sum(int(file.read_text()) for file in site.folder.iterdir())
+
+
+def statsd_requests(site):
+    return site.receiver.counted("requests")
 
 
 class Variant(NamedTuple):
-    """A way to count requests: a function that returns its environment, and one that returns the final count.
+    """A way to count requests: what counts, more of its environment, and a function that returns a site's final count.
 
-    Both are given the environment of the site and a folder of its own. `counts` is false if it counts nothing.
+    The environment may name the site's folder, the port of a statsd server, and Redis. `counts` is false if it counts
+    nothing.
     """
 
-    prepare: Callable[[Environment, Path, ExitStack], Environment]
-    counted: Callable[[Environment, Path], int]
+    instrumentation: str = "app_metrics"
+    environment: dict[str, str] = {}
+    counted: Callable = totals
     counts: bool = True
 
 
-def manage(environment, *arguments):
-    command, variables = [sys.executable, "-m", "django", *arguments], {**os.environ, **environment}
-    return subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True).stdout
+def by(backend, **more):
+    """Return what has the example site use a backend of ours."""
+    return {"EXAMPLE_METRICS_BACKEND": backend, **more}
 
 
-def totals(environment, folder):
-    """Return how many requests are in the totals, after an aggregation."""
-    manage(environment, "metrics_aggregate")
-    return int(json.loads(manage(environment, "show_totals")).get("requests", [0])[0])
-
-
-def instrumented(by, **more):
-    return lambda *_: {"BENCHMARK_INSTRUMENTATION": by, **more}
-
-
-def own(backend="db", counts=True, **more):
-    return Variant(instrumented("app_metrics", EXAMPLE_METRICS_BACKEND=backend, **more), totals, counts)
-
-
-def redis(*_):
-    url = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["URL"]
-    Redis.from_url(url).flushdb()
-    return {**instrumented("app_metrics")(), "EXAMPLE_METRICS_BACKEND": "redis", "EXAMPLE_REDIS_URL": url}
-
-
-def celery(*_):
-    path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
-    Redis(unix_socket_path=path, db=1).flushdb()
-    broker = {"EXAMPLE_BROKER_URL": f"redis+socket://{path}?virtual_host=1"}
-    return {**instrumented("app_metrics")(), "EXAMPLE_METRICS_BACKEND": "celery", **broker}
-
-
-def messages(environment, folder):
-    """Return the number of messages on the broker: one per request here, as no worker takes any."""
-    path = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
-    return int(Redis(unix_socket_path=path, db=1).llen("celery"))
-
-
-def statsd(environment, folder, running):
-    """Receive lines in a thread, which writes their number to a file after an empty packet."""
-    receiving = running.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-    receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**24)
-    receiving.bind(("127.0.0.1", 0))
-    port = receiving.getsockname()[1]
-
-    def receive():
-        lines = 0
-        while received := receiving.recv(65536):
-            lines += len(re.findall(rb"^requests:1\|c", received, re.MULTILINE))
-        (folder / "lines").write_text(str(lines))
-
-    thread = threading.Thread(target=receive)
-    thread.start()
-    running.callback(thread.join)
-    running.callback(receiving.sendto, b"", ("127.0.0.1", port))
-    more = {"EXAMPLE_METRICS_BACKEND": "statsd", "EXAMPLE_STATSD_URL": f"udp://127.0.0.1:{port}"}
-    return {**instrumented("app_metrics")(), **more}
-
-
-def statsd_lines(environment, folder):
-    return int((folder / "lines").read_text())
-
-
-def django_prometheus(environment, folder, running):
-    """Count in files that the server's processes share."""
-    return {**instrumented("django-prometheus")(), "PROMETHEUS_MULTIPROC_DIR": str(folder)}
-
-
-def prometheus_requests(environment, folder):
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))
-    return int(registry.get_sample_value("django_http_requests_total_by_method_total", {"method": "GET"}) or 0)
-
-
-def opentelemetry(environment, folder, running):
-    """Count with an in-memory reader that exports nothing."""
-    return {**instrumented("opentelemetry")(), "BENCHMARK_FOLDER": str(folder)}
-
-
-def opentelemetry_requests(environment, folder):
-    read = [each for file in folder.iterdir() for each in json.loads(file.read_text())["resource_metrics"]]
-    metrics = [metric for each in read for scope in each["scope_metrics"] for metric in scope["metrics"]]
-    points = [
-        point for each in metrics if each["name"] == "http.server.duration" for point in each["data"]["data_points"]
-    ]
-    return sum(point["count"] for point in points if point["attributes"]["http.method"] == "GET")
-
-
+BROKER = "redis+socket://{redis[HOST]}?virtual_host=1"
 VARIANTS = {
-    BASELINE: Variant(instrumented("none"), totals, counts=False),
-    "db": own(),
-    "db, buffered": own(EXAMPLE_FLUSH_INTERVAL="1"),
-    BY_HAND: Variant(instrumented("by hand"), totals),
-    "django-prometheus": Variant(django_prometheus, prometheus_requests),
-    "OpenTelemetry": Variant(opentelemetry, opentelemetry_requests),
-    "redis": Variant(redis, totals),
-    "celery": Variant(celery, messages),
-    "statsd": Variant(statsd, statsd_lines),
-    "dummy": own("dummy", counts=False),
+    BASELINE: Variant("none", counts=False),
+    "db": Variant(environment=by("db")),
+    "db, buffered": Variant(environment=by("db", EXAMPLE_FLUSH_INTERVAL="1")),
+    BY_HAND: Variant("by hand"),
+    "django-prometheus": Variant("django-prometheus", {"PROMETHEUS_MULTIPROC_DIR": "{folder}"}, prometheus_requests),
+    "OpenTelemetry": Variant("opentelemetry", {"BENCHMARK_FOLDER": "{folder}"}, opentelemetry_requests),
+    "redis": Variant(environment=by("redis", EXAMPLE_REDIS_URL="{redis[URL]}")),
+    "celery": Variant(environment=by("celery", EXAMPLE_BROKER_URL=BROKER), counted=messages),
+    "statsd": Variant(environment=by("statsd", EXAMPLE_STATSD_URL="udp://127.0.0.1:{port}"), counted=statsd_requests),
+    "dummy": Variant(environment=by("dummy"), counts=False),
 }
+# How much of the rate must be kept on PostgreSQL: by a durable write, and by the buffered mode.
+LEAST = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95)}
 
 
 def tables(scale):
@@ -176,10 +118,9 @@ def tables(scale):
         print(f"Requests per second: not measured, {error}")
         return
     rounds, seconds = scale.of((1, 1), (7, 1), (5, 2))
-    short = list(VARIANTS)[:5]
-    have_redis = available("redis")
-    names = scale.of(short, short, [name for name in VARIANTS if have_redis or name not in ("redis", "celery")])
-    for kind in [*available("postgresql"), *scale.of([], [], ["sqlite"])]:
+    names = [name for name in VARIANTS if runner.available("redis") or name not in ("redis", "celery")]
+    names = scale.of(names[:5], names[:5], names)
+    for kind in [*runner.available("postgresql"), *scale.of([], [], ["sqlite"])]:
         for page in list(PAGES)[: scale.of(1, 1, 2)]:
             with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder:
                 yield requests(f"{page} on {kind}", kind, PAGES[page], names, Path(folder), rounds, seconds)
@@ -188,52 +129,50 @@ def tables(scale):
 def requests(what, kind, page, names, folder, rounds, seconds):
     (folder / "report.lua").write_text(REPORT)
     copy = {"sqlite": sqlite, "postgresql": postgresql}[kind](folder)
+    if "redis" in names:
+        Redis.from_url(place("redis")["URL"]).flushall()
     with ExitStack() as running:
-        sites = {name: Site(name, copy(number), folder / str(number), running) for number, name in enumerate(names)}
+        receiver = running.enter_context(peers.receiving())
+        sites = {
+            name: Site(name, copy(number), folder / str(number), receiver, running) for number, name in enumerate(names)
+        }
         loads = {name: partial(site.load, page, seconds) for name, site in sites.items()}
-        cases = []
-        for name, site in sites.items():
-            references = {BASELINE: loads[BASELINE], BY_HAND: loads[BY_HAND]}
-            limits = kept(what, name) if kind == "postgresql" else {}
-            cases.append(Case(name, loads[name], references, site.check, limits, "rate"))
-        measured = measure(cases, rounds)
+        references = {name: loads[name] for name in (BASELINE, BY_HAND)}
+        limits = {name: kept(what, name) if kind == "postgresql" else {} for name in names}
+        cases = [runner.Case(name, loads[name], references, sites[name].check, limits[name], "rate") for name in names]
+        measured = runner.measure(cases, rounds)
     times = {"p50, ms": "p50", "p99, ms": "p99", "CPU, ms": "site", "servers' CPU, ms": "servers"}
-    columns = [runner.name("counted by"), runner.number("a second", "rate"), spread("rate")]
+    columns = [runner.name("counted by"), runner.number("a second", "rate"), runner.spread("rate")]
     columns += [runner.number(title, key, unit=1e3, digits=2) for title, key in times.items()]
-    columns += [("kept", lambda each: f"{each.ratio[1]:.0%}")]
-    columns += [("spread", lambda each: f"{each.ratio[0]:.0%}–{each.ratio[2]:.0%}")]
+    columns += runner.ratio("{:.0%}", "", "kept")
     title = f"Requests per second of {what}, median of {rounds} times {seconds} s"
-    return Table(title, columns, [each for each in measured if each.reference == BASELINE], measured)
+    return runner.Table(title, columns, [each for each in measured if each.reference == BASELINE], measured)
 
 
 def kept(what, name):
-    """Limit a durable write against the INSERT by hand, and the buffered mode against the uninstrumented site."""
-    against, least = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95)}.get(name, ("", 0.0))
-
-    def found(measured):
-        low, ratio, high = measured.ratio
-        return f"{ratio:.0%} ({low:.0%}–{high:.0%})"
-
+    """Limit how much of the rate is kept."""
+    if name not in LEAST:
+        return {}
+    against, least = LEAST[name]
+    found = partial(runner.ratio_text, form="{:.0%}", sign="")
     what = f"requests per second that are kept, {what}, {name}"
-    return (
-        {against: Limit(f"at least {least:.0%}", found, lambda each: each.ratio[1] >= least, what)} if against else {}
-    )
+    return {against: runner.Limit(f"at least {least:.0%}", found, lambda each: each.ratio[1] >= least, what)}
 
 
 class Site:
     """A served variant, which wrk loads and which reports its count in the end."""
 
-    def __init__(self, name, environment, folder, running):
-        folder.mkdir()
-        self._name, self._variant, self._folder = name, VARIANTS[name], folder / "counts"
-        self._folder.mkdir()
-        self._running = running.enter_context(ExitStack())
-        prepared = self._variant.prepare(environment, self._folder, self._running)
-        self._environment = {**environment, **prepared}
-        variables = {**os.environ, **self._environment}
+    def __init__(self, name, environment, folder, receiver, running):
+        self._name, self._variant, self.folder, self.receiver = name, VARIANTS[name], folder / "counts", receiver
+        self.folder.mkdir(parents=True)
+        self.environment = {**environment, "BENCHMARK_INSTRUMENTATION": self._variant.instrumentation}
+        for key, value in self._variant.environment.items():
+            self.environment[key] = value.format(folder=self.folder, port=receiver.port, redis=place("redis"))
         # wrk's script is in the parent folder.
         self._report = folder.parent / "report.lua"
-        self._address, self._process = self._running.enter_context(served(COMMAND, variables, folder / "log"))
+        self._running = running.enter_context(ExitStack())
+        serving = served(COMMAND, self.environment, folder / "log")
+        self._address, self._process = self._running.enter_context(serving)
         self._answered, self._loads = 0, 0
 
     def load(self, page, seconds):
@@ -256,8 +195,8 @@ class Site:
     def check(self, runs):
         """Stop the site; raise AssertionError unless it counted the responses that wrk read."""
         self._running.close()
-        counted = self._variant.counted(self._environment, self._folder)
-        check(self._name, counted, self._answered if self._variant.counts else 0, self._variant.counts * self._loads)
+        counts = self._variant.counts
+        check(self._name, self._variant.counted(self), self._answered * counts, self._loads * counts)
 
 
 def check(name, counted, answered, loads):
@@ -267,10 +206,10 @@ def check(name, counted, answered, loads):
 
 
 def sqlite(folder):
-    """Migrate a database, and return a function that makes numbered copies of it."""
+    """Migrate a database, and return a function that copies it and returns the environment of the numbered copy."""
 
     def environment(path):
-        return {**MIGRATING, "EXAMPLE_DATABASE": "sqlite", "EXAMPLE_DB_NAME": str(path)}
+        return site_environment(EXAMPLE_DATABASE="sqlite", EXAMPLE_DB_NAME=str(path))
 
     original = folder / "original.sqlite3"
     manage(environment(original), "migrate", "--verbosity=0")
@@ -278,18 +217,30 @@ def sqlite(folder):
 
 
 def postgresql(folder):
-    place = json.loads(os.environ[services.variable("postgresql")])
-    prefix = re.sub(r"\W", "_", folder.name).lower()
+    """Do the same as for SQLite."""
+    server, prefix = place("postgresql"), re.sub(r"\W", "_", folder.name).lower()
 
     def create(name, template):
-        with psycopg.connect(host=place["HOST"], user=place["USER"], dbname=place["NAME"], autocommit=True) as server:
-            server.execute(f"CREATE DATABASE {prefix}_{name} TEMPLATE {template}")
-        coordinates = {f"EXAMPLE_DB_{key}": value for key, value in {**place, "NAME": f"{prefix}_{name}"}.items()}
-        return {**MIGRATING, "EXAMPLE_DATABASE": "postgresql", **coordinates}
+        login = {"host": server["HOST"], "user": server["USER"], "dbname": server["NAME"]}
+        with psycopg.connect(**login, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {prefix}_{name} TEMPLATE {template}")
+        coordinates = {f"EXAMPLE_DB_{key}": value for key, value in {**server, "NAME": f"{prefix}_{name}"}.items()}
+        return site_environment(EXAMPLE_DATABASE="postgresql", **coordinates)
 
     manage(create("original", "template1"), "migrate", "--verbosity=0")
-    return lambda number: create(str(number), f"{prefix}_original")
+    return lambda number: create(number, f"{prefix}_original")
 
 
-# Any variant will do for the migration.
-MIGRATING = {"DJANGO_SETTINGS_MODULE": "benchmarks.site", "BENCHMARK_INSTRUMENTATION": "app_metrics"}
+def site_environment(**database):
+    site = {"DJANGO_SETTINGS_MODULE": "benchmarks.site", "BENCHMARK_INSTRUMENTATION": "app_metrics"}
+    return {**os.environ, **site, **database}
+
+
+def manage(environment, *arguments):
+    command = [sys.executable, "-m", "django", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def place(server):
+    """Return the coordinates of a server, if it runs."""
+    return json.loads(os.environ.get(services.variable(server), "{}"))
