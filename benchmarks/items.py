@@ -19,13 +19,12 @@ PATTERN = 10_000  # distinct rows, which the log repeats
 DAY, BEGIN = date(2026, 5, 31), 1_780_221_600_000_000
 COLUMNS = ("slug", "kind", "labels", "count", "total", "minimum", "maximum", "last")
 IDS = {"postgresql": "(%s || suffix)::uuid", "mysql": "CONCAT(%s, suffix)", "sqlite": "%s || suffix"}
-# SQLite stores numbers as text, and MIN compares text by characters.
+# The types of the reference's numbers and of the pattern's. SQLite stores numbers as text, and MIN compares text by
+# characters.
+NUMBERS = {"sqlite": ("numeric", "text"), **dict.fromkeys(("postgresql", "mysql"), ("numeric(38, 9)",) * 2)}
 NUMBER = {"postgresql": "{}", "mysql": "{}", "sqlite": "CAST({} AS numeric)"}
 # Only PostgreSQL can find the latest value with an aggregate function.
 LAST = {"postgresql": "(array_agg(last ORDER BY last_at DESC))[1]"}
-
-# Count, total, minimum, maximum and last value, by slug and labels.
-Sums = dict[tuple[str, str], tuple[int, Decimal, Decimal, Decimal, Decimal]]
 
 
 class Shape(NamedTuple):
@@ -57,24 +56,19 @@ def pattern(series):
 
 def prepare(alias, shape):
     """Create the reference's table, and one with the pattern of the log."""
-    number = "numeric" if connections[alias].vendor == "sqlite" else "numeric(38, 9)"
-    stored = "text" if connections[alias].vendor == "sqlite" else number
+    number, stored = NUMBERS[connections[alias].vendor]
     texts = "slug varchar(100), kind varchar(10), labels varchar(500)"
-    names = ("total", "minimum", "maximum", "last")
-    by_hand = f"{texts}, day date, hour smallint, count bigint, {', '.join(f'{name} {number}' for name in names)}"
-    numbers = ", ".join(f"{name} {stored}" for name in names)
+    numbers = "count bigint, total {0}, minimum {0}, maximum {0}, last {0}".format
+    rows = [
+        (place, f"{place:012x}", *(f"{value:f}" if isinstance(value, Decimal) else value for value in row))
+        for place, row in enumerate(pattern(shape.series))
+    ]
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         for table in ("by_hand", "pattern"):
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
-        cursor.execute(f"CREATE TABLE by_hand ({by_hand}, last_at bigint)")
-        cursor.execute(
-            f"CREATE TABLE pattern (place integer PRIMARY KEY, suffix char(12), {texts}, count bigint, {numbers})"
-        )
-        rows = [
-            (place, f"{place:012x}", *(f"{value:f}" if isinstance(value, Decimal) else value for value in row))
-            for place, row in enumerate(pattern(shape.series))
-        ]
-        cursor.executemany(f"INSERT INTO pattern VALUES ({', '.join(['%s'] * (len(COLUMNS) + 2))})", rows)
+        cursor.execute(f"CREATE TABLE by_hand ({texts}, day date, hour smallint, {numbers(number)}, last_at bigint)")
+        cursor.execute(f"CREATE TABLE pattern (place integer PRIMARY KEY, suffix char(12), {texts}, {numbers(stored)})")
+        cursor.executemany(f"INSERT INTO pattern VALUES ({', '.join(['%s'] * len(rows[0]))})", rows)
 
 
 def fill(alias, shape, items):
@@ -101,14 +95,14 @@ def fill(alias, shape, items):
 
 
 def expected(shape, items):
-    """Return the expected sums of a log."""
+    """Return a log's count, total, minimum, maximum and last value, by slug and labels."""
     rows = (((slug, labels), Summary(*numbers, 0)) for slug, _, labels, *numbers in pattern(shape.series))
     times = items // PATTERN
     return {key: (count * times, total * times, *others) for key, (count, total, *others) in folded(rows).items()}
 
 
 def found(period):
-    """Return the sums of the totals of one period."""
+    """Return the same of the totals of one period."""
     totals = Total.objects.filter(period=period).order_by("start", "hour")
     rows = totals.values_list("metric__slug", "labels", *Summary._fields)
     return folded(((slug, labels), Summary(*values)) for slug, labels, *values in rows)
