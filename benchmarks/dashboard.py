@@ -1,6 +1,5 @@
 """Time the dashboard with years of totals on PostgreSQL, beside Django's own list of as many groups."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from app_metrics.core.labels import encode_labels
 from app_metrics.models import Item, Metric, Total
 
 from . import history, runner
-from .runner import Case, Limit, Table, available, clock, database, expect, measure, spread, statements
+from .runner import Case, Table, clock, expect
 
 MILLISECONDS = 300  # at most, for a page
 SHOWN = 100  # rows per page, in both lists
@@ -26,37 +25,35 @@ class Page(NamedTuple):
     """A page, the most queries it may make, and its expected words and first row."""
 
     url: str
-    words: Sequence[str]
+    words: list[str]
     queries: int = 0
     first: str = ""
 
 
 def tables(scale):
     metrics, years = scale.of((20, 1), (200, 2), (200, 5))
-    if available("postgresql"):
-        with database("postgresql") as alias, freeze_time(history.NOW):
+    if runner.available("postgresql"):
+        with runner.database("postgresql") as alias, freeze_time(history.NOW):
             history.fill(alias, metrics, years)
             yield dashboard(alias, f"{metrics} metrics × {years} years", metrics, scale.of(1, 9, 9))
 
 
 def dashboard(alias, sizes, groups, repeats):
-    client, reference = visitor(), list_of_groups(groups)
-    visits = {"Django's list of groups": partial(clock, partial(visit, client, reference))}
-    measured = []
+    client = visitor()
+    visits, measured = {"Django's list of groups": partial(clock, visit, client, list_of_groups(groups))}, []
     for name, page in (overviews() | details()).items():
-        show = partial(visit, client, page)
-        queries = statements(show, alias)
+        queries = runner.statements(partial(visit, client, page), alias)
         facts = {"queries": len(queries), "most": page.queries, "ours": sum("app_metrics_" in each for each in queries)}
-        limit = Limit(f"{page.queries} queries, {MILLISECONDS} ms", found, met, f"dashboard: {name}", "-")
-        limits = dict.fromkeys(visits, limit)
-        measured += measure([Case(name, partial(clock, show), visits, limits=limits, facts=facts)], repeats)
+        limit = runner.Limit(f"{page.queries} queries, {MILLISECONDS} ms", found, met, f"dashboard: {name}", "-")
+        case = Case(name, partial(clock, visit, client, page), visits, limits=dict.fromkeys(visits, limit), facts=facts)
+        measured += runner.measure([case], repeats)
     title = (
         f"Dashboard of {sizes} × {len(history.PLANS)} label sets ({Total.objects.count():,} totals, "
         f"{Item.objects.count():,} items, PostgreSQL), beside Django's own list of {groups} groups, "
         f"median of {repeats}; at most {MILLISECONDS} ms"
     )
     queries = ("queries, at most", lambda each: "{queries} of {most}".format(**each.case.facts))
-    times = [runner.number("ms", unit=1e3, digits=1), spread(unit=1e3, digits=1), *runner.ratio()]
+    times = [runner.number("ms", unit=1e3, digits=1), runner.spread(unit=1e3, digits=1), *runner.ratio()]
     verdict = ("limits", lambda each: runner.verdict(each.limits()[0]))
     return Table(title, [runner.name("page"), queries, runner.fact("of them ours", "ours"), *times, verdict], measured)
 

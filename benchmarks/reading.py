@@ -16,7 +16,7 @@ from app_metrics.reports.rendering import render
 from app_metrics.trending import trends
 
 from . import runner
-from .runner import Case, Limit, Table, clock, database, expect, measure, statements
+from .runner import Case, Table, clock, expect, fact
 
 TODAY = date(2026, 11, 23)
 QUERIES = 2  # for trends, at most
@@ -35,17 +35,15 @@ MILLISECONDS = [
 
 def tables(scale):
     filled = scale.of({1: 2}, {1: 1000, 10: 100}, {1: 1000, 10: 1000})  # number of metrics by years of totals
-    repeats = scale.of(1, 9, 15)
-    measured = []
-    with database("sqlite"):
+    repeats, measured = scale.of(1, 9, 15), []
+    with runner.database("sqlite"):
         for years, metrics in filled.items():
-            rows = fill(metrics, years)
-            table = f"{metrics:,}, {years} year{'s' if years > 1 else ''} ({rows:,} rows)"
-            for number in (size for size in (2, 10, 100, 1000) if size <= metrics and (size > 2 or metrics == 2)):
-                measured += measure([trends_case(number, f"{number:,} metrics of {table}")], repeats)
+            table = f"{metrics:,}, {years} year{'s' if years > 1 else ''} ({fill(metrics, years):,} rows)"
+            for number in scale.of([2], *[[size for size in (10, 100, 1000) if size <= metrics]] * 2):
+                measured += runner.measure([trends_case(number, f"{number:,} metrics of {table}")], repeats)
         most = max(measured, key=lambda each: each.case.facts["queries"])
         title = f"Trends (SQLite), median of {repeats}; at most {QUERIES} queries"
-        yield Table(title, [*MILLISECONDS, runner.fact("queries", "queries")], measured, [most])
+        yield Table(title, [*MILLISECONDS, fact("queries")], measured, [most])
         yield reports(*scale.of((2, 1), (100, 10), (100, 10)), repeats=scale.of(1, 9, 9))
 
 
@@ -69,14 +67,14 @@ def fill(metrics, years):
 
 def trends_case(metrics, name):
     read = partial(read_trends, metrics)
-    queries = len(statements(read))
-    text = f"{queries} queries"
-    limit = Limit(str(QUERIES), lambda _: text, lambda _: queries <= QUERIES, "trends of any number of metrics", "-")
-    references = {"by hand": partial(clock, partial(by_hand, metrics))}
+    queries = len(runner.statements(read))
+    found, met = (lambda _: f"{queries} queries"), (lambda _: queries <= QUERIES)
+    limit = runner.Limit(str(QUERIES), found, met, "trends of any number of metrics", "-")
 
     def check(runs):
         same_weeks({metric.pk: found.closed["week"] for metric, found in read()})
 
+    references = {"by hand": partial(clock, by_hand, metrics)}
     return Case(name, partial(clock, read), references, check, {"by hand": limit}, facts={"queries": queries})
 
 
@@ -98,16 +96,13 @@ def reports(metrics, years, repeats):
         expect("metrics of the report", len(report.lines), metrics)
         same_weeks({line.metric.pk: line.trend for line in report.lines})
 
-    references = {"by hand": partial(clock, partial(by_hand, metrics))}
+    references, facts = {"by hand": partial(clock, by_hand, metrics)}, {"statements": len(runner.statements(build))}
     cases = [
-        Case(
-            "build the weekly report", partial(clock, build), references, check,
-            facts={"statements": len(statements(build))},
-        ),
-        Case("render it as text and HTML", partial(clock, partial(render, report))),
-    ]  # fmt: skip
+        Case("build the weekly report", partial(clock, build), references, check, facts=facts),
+        Case("render it as text and HTML", partial(clock, render, report)),
+    ]
     title = f"Reports of {metrics} metrics with {years} years of totals ({rows:,} rows, SQLite), median of {repeats}"
-    return Table(title, [*MILLISECONDS, runner.fact("statements", "statements")], measure(cases, repeats))
+    return Table(title, [*MILLISECONDS, fact("statements")], runner.measure(cases, repeats))
 
 
 def by_hand(metrics):
