@@ -53,9 +53,10 @@ def dashboard(alias, sizes, groups, repeats):
         f"median of {repeats}; at most {MILLISECONDS} ms"
     )
     queries = ("queries, at most", lambda each: "{queries} of {most}".format(**each.case.facts))
-    times = [runner.number("ms", unit=1e3, digits=1), runner.spread(unit=1e3, digits=1), *runner.ratio()]
     verdict = ("limits", lambda each: runner.verdict(each.limits()[0]))
-    return Table(title, [runner.name("page"), queries, runner.fact("of them ours", "ours"), *times, verdict], measured)
+    columns = [runner.name("page"), queries, runner.fact("of them ours", "ours")]
+    columns += [runner.number("ms", unit=1e3, digits=1), runner.spread(unit=1e3, digits=1), *runner.ratio(), verdict]
+    return Table(title, columns, measured)
 
 
 def found(measured):
@@ -68,16 +69,16 @@ def met(measured):
 
 def visitor():
     """Log in a user who may only view metrics and groups."""
-    user = User.objects.create_user("viewer", is_staff=True)
+    user, client = User.objects.create_user("viewer", is_staff=True), Client()
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_metric", "view_group"]))
-    client = Client()
     client.force_login(user)
     return client
 
 
 def list_of_groups(groups):
-    Group.objects.bulk_create(Group(name=f"Group {number:03}") for number in range(groups))
-    return Page(reverse("admin:auth_group_changelist"), [f"Group {number:03}" for number in range(min(SHOWN, groups))])
+    names = [f"Group {number:03}" for number in range(groups)]
+    Group.objects.bulk_create(Group(name=name) for name in names)
+    return Page(reverse("admin:auth_group_changelist"), names[:SHOWN])
 
 
 def overviews():
@@ -100,27 +101,23 @@ def details():
     counter, timer = (Metric.objects.filter(kind=kind)[0] for kind in ("counter", "timer"))
     url, timers = (reverse("admin:app_metrics_dashboard_metric", args=[each.slug]) for each in (counter, timer))
     day = f"{YESTERDAY:%A, {YESTERDAY.day} %B %Y}"
-    total = f"{day}</th>{cells(recorded(counter))}"
-    noon = f"{day}, noon</th>{cells(recorded(counter, period='hour', hour=12))}"
-    by_plan = [recorded(counter, labels=encode_labels({"plan": plan})) for plan in history.PLANS]
-    plans = [*(f">{plan}</th>" for plan in history.PLANS), f"{day}</th>{cells(*by_plan)}"]
+    total, noon = f"{day}</th>{cells(counter)}", f"{day}, noon</th>{cells(counter, {'period': 'hour', 'hour': 12})}"
+    by_plan = cells(counter, *({"labels": encode_labels({"plan": plan})} for plan in history.PLANS))
+    plans = [*(f">{plan}</th>" for plan in history.PLANS), f"{day}</th>{by_plan}"]
     return {
         "metric": Page(url, [counter.name, total], 10),
         "metric, 91 days": Page(f"{url}?range=91d", [counter.name, total], 10),
         "metric, hours of 2 days": Page(f"{url}?range=2d&period=hour", [counter.name, noon], 10),
         "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 10),
-        "metric, a timer": Page(timers, [timer.name, cells(recorded(timer))], 10),
+        "metric, a timer": Page(timers, [timer.name, cells(timer)], 10),
     }
 
 
-def recorded(metric, period="day", **which):
-    """Return how often a metric was recorded yesterday; for a counter, its number."""
-    rows = metric.totals.filter(period=period, start=YESTERDAY, **which)
-    return int(rows.aggregate(recorded=Sum("count"))["recorded"])
-
-
-def cells(*numbers):
-    return "".join(f"<td>{number:,}</td>" for number in numbers)
+def cells(metric, *filters):
+    """Return a row with how often a metric was recorded yesterday: on the whole, or by these filters."""
+    yesterday = metric.totals.filter(start=YESTERDAY)
+    rows = [yesterday.filter(**{"period": "day", **each}) for each in filters or [{}]]
+    return "".join(f"<td>{int(each.aggregate(recorded=Sum('count'))['recorded']):,}</td>" for each in rows)
 
 
 def visit(client, page):
@@ -129,5 +126,5 @@ def visit(client, page):
     expect(f"status of {page.url}", response.status_code, 200)
     text = response.content.decode()
     expect(f"missing on {page.url}", [word for word in page.words if word not in text], [])
-    if page.first not in text.partition("<tbody>")[2].partition("</tr>")[0]:
-        raise AssertionError(f"{page.url} does not begin with {page.first!r}.")
+    first = text.partition("<tbody>")[2].partition("</tr>")[0]
+    expect(f"{page.first!r} at the beginning of {page.url}", page.first in first, True)

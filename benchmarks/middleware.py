@@ -96,11 +96,8 @@ SITES = {
 RULES = {"ruled": "ruled", "five": "five"}
 
 
-def by_wsgi(handler, requests):
-    return [wsgi(handler, RequestFactory().get("/page/").environ) for _ in range(requests)]
-
-
-def wsgi(handler, environ):
+def by_wsgi(handler):
+    environ = RequestFactory().get("/page/").environ
     begin = perf_counter()
     response = handler(environ, lambda status, headers: None)
     body = b"".join(response)
@@ -111,14 +108,7 @@ def wsgi(handler, environ):
     return {"before": sent - begin, "after": end - sent}
 
 
-def by_asgi(handler, requests):
-    async def all_of_them():
-        return [await asgi(handler) for _ in range(requests)]
-
-    return asyncio.run(all_of_them())
-
-
-async def asgi(handler):
+async def by_asgi(handler):
     scope = {"type": "http", "method": "GET", "path": "/page/", "headers": [(b"host", b"testserver")]}
     messages = asyncio.Queue()  # the visitor stays connected after sending the request
     messages.put_nowait({"type": "http.request"})
@@ -141,19 +131,24 @@ class Bench:
     def __init__(self, name, server, opentelemetry):
         self.site, self._name, self._opentelemetry = SITES[name], f"{name}, {server}", opentelemetry
         self._ours, self._prometheus = peers.Ours(), peers.Prometheus(prometheus_client.REGISTRY)
-        self._serve, kind = {"WSGI": (by_wsgi, WSGIHandler), "ASGI": (by_asgi, ASGIHandler)}[server]
-        view = self.site.view if server == "WSGI" else awaitable(self.site.view)
+        self._is_async = server == "ASGI"
+        view = awaitable(self.site.view) if self._is_async else self.site.view
         # The only URL pattern: trying others first would take time.
         urls = (path("page/", view, name=self.site.url),)
         self.settings = {"ROOT_URLCONF": urls, "APP_METRICS_BACKEND": ITEMS, "APP_METRICS_URLS": RULES}
         self.settings |= self.site.settings
         self.served, self._before = 0, self._counted()
         with override_settings(MIDDLEWARE=self.site.middlewares):
-            self._handler = kind()
+            self._handler = ASGIHandler() if self._is_async else WSGIHandler()
 
     def serve(self, requests):
         self.served += requests
-        return self._serve(self._handler, requests)
+        if self._is_async:
+            return asyncio.run(self._serve_async(requests))
+        return [by_wsgi(self._handler) for _ in range(requests)]
+
+    async def _serve_async(self, requests):
+        return [await by_asgi(self._handler) for _ in range(requests)]
 
     def medians(self, requests=REQUESTS):
         with override_settings(**self.settings):
@@ -210,11 +205,12 @@ def added(server, names, opentelemetry, scale):
     sites = {name: Bench(name, server, opentelemetry) for name in names}
     runs = {name: partial(site.medians, requests) for name, site in sites.items()}
     plain = {name: runs.pop(name) for name in (PLAIN, SAVING)}
+    references = {name: {} if name == REFERENCE else {REFERENCE: runs[REFERENCE]} for name in runs if REFERENCE in runs}
     what = f"{JUDGED}, {server}, before the body is out"
     limit = runner.at_most(0.25, what=what, against="what django-prometheus' two middlewares add")
     cases = [
         Case(
-            name, run, {REFERENCE: runs[REFERENCE]} if name != REFERENCE in runs else {}, sites[name].check,
+            name, run, references.get(name, {}), sites[name].check,
             {REFERENCE: limit} if name == JUDGED else {}, "before",
             {name: sites[name].site.less, REFERENCE: PLAIN}, {"statements": statements[name]},
         )

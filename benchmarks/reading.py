@@ -29,7 +29,7 @@ BY_HAND = f"""
     GROUP BY metric_id"""
 MILLISECONDS = [
     runner.name(), runner.number("ms", unit=1e3, digits=1),
-    runner.reference("one GROUP BY by hand, ms", unit=1e3, digits=1), *runner.ratio(1),
+    runner.reference("one GROUP BY by hand, ms", unit=1e3, digits=1), *runner.ratio("{:.1f}"),
 ]  # fmt: skip
 
 

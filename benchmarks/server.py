@@ -37,16 +37,7 @@ from .machine import cpu_seconds
 
 CONNECTIONS = 16
 COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "benchmarks.site_wsgi"]
-# The last line that wrk prints; responses other than 2xx and 3xx count as errors.
-REPORT = """
-done = function(summary, latency, requests)
-  local errors = summary.errors
-  print(string.format('\\n{"answered": %d, "rate": %f, "errors": %d, "p50": %f, "p99": %f}',
-    summary.requests, summary.requests / summary.duration * 1e6,
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
-    latency:percentile(50) / 1e6, latency:percentile(99) / 1e6))
-end
-"""
+REPORT = Path(__file__).parent / "report.lua"
 PAGES = {"the home page": "/", "the list of guides": "/downloads/"}
 BASELINE, BY_HAND = "uninstrumented", "an INSERT by hand"
 
@@ -57,23 +48,10 @@ def totals(site):
     return int(json.loads(manage(site.environment, "show_totals")).get("requests", [0])[0])
 
 
-def messages(site):
-    """Return the number of messages on the broker: one per request here, as no worker takes any."""
-    return Redis(unix_socket_path=place("redis")["HOST"], db=1).llen("celery")
-
-
 def prometheus_requests(site):
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(site.folder))
     return peers.Prometheus(registry).counted("django_http_requests_total_by_method_total", method="GET")
-
-
-def opentelemetry_requests(site):
-    return sum(int(file.read_text()) for file in site.folder.iterdir())
-
-
-def statsd_requests(site):
-    return site.receiver.counted("requests")
 
 
 class Variant(NamedTuple):
@@ -89,24 +67,29 @@ class Variant(NamedTuple):
     counts: bool = True
 
 
-def by(backend, **more):
-    """Return what has the example site use a backend of ours."""
-    return {"EXAMPLE_METRICS_BACKEND": backend, **more}
-
-
-BROKER = "redis+socket://{redis[HOST]}?virtual_host=1"
+BACKEND, BROKER = "EXAMPLE_METRICS_BACKEND", "redis+socket://{redis[HOST]}?virtual_host=1"
 VARIANTS = {
     BASELINE: Variant("none", counts=False),
-    "db": Variant(environment=by("db")),
-    "db, buffered": Variant(environment=by("db", EXAMPLE_FLUSH_INTERVAL="1")),
+    "db": Variant(environment={BACKEND: "db"}),
+    "db, buffered": Variant(environment={BACKEND: "db", "EXAMPLE_FLUSH_INTERVAL": "1"}),
     BY_HAND: Variant("by hand"),
     "django-prometheus": Variant("django-prometheus", {"PROMETHEUS_MULTIPROC_DIR": "{folder}"}, prometheus_requests),
-    "OpenTelemetry": Variant("opentelemetry", {"BENCHMARK_FOLDER": "{folder}"}, opentelemetry_requests),
-    "redis": Variant(environment=by("redis", EXAMPLE_REDIS_URL="{redis[URL]}")),
-    "celery": Variant(environment=by("celery", EXAMPLE_BROKER_URL=BROKER), counted=messages),
-    "statsd": Variant(environment=by("statsd", EXAMPLE_STATSD_URL="udp://127.0.0.1:{port}"), counted=statsd_requests),
-    "dummy": Variant(environment=by("dummy"), counts=False),
-}
+    "OpenTelemetry": Variant(
+        "opentelemetry", {"BENCHMARK_FOLDER": "{folder}"},
+        lambda site: sum(int(file.read_text()) for file in site.folder.iterdir()),
+    ),
+    "redis": Variant(environment={BACKEND: "redis", "EXAMPLE_REDIS_URL": "{redis[URL]}"}),
+    "celery": Variant(
+        environment={BACKEND: "celery", "EXAMPLE_BROKER_URL": BROKER},
+        # One message for each request, as no worker takes any.
+        counted=lambda site: Redis(unix_socket_path=place("redis")["HOST"], db=1).llen("celery"),
+    ),
+    "statsd": Variant(
+        environment={BACKEND: "statsd", "EXAMPLE_STATSD_URL": "udp://127.0.0.1:{port}"},
+        counted=lambda site: site.receiver.counted("requests"),
+    ),
+    "dummy": Variant(environment={BACKEND: "dummy"}, counts=False),
+}  # fmt: skip
 # How much of the rate must be kept on PostgreSQL: by a durable write, and by the buffered mode.
 LEAST = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95)}
 
@@ -118,7 +101,8 @@ def tables(scale):
         print(f"Requests per second: not measured, {error}")
         return
     rounds, seconds = scale.of((1, 1), (7, 1), (5, 2))
-    names = [name for name in VARIANTS if runner.available("redis") or name not in ("redis", "celery")]
+    redis = runner.available("redis")
+    names = [name for name in VARIANTS if redis or name not in ("redis", "celery")]
     names = scale.of(names[:5], names[:5], names)
     for kind in [*runner.available("postgresql"), *scale.of([], [], ["sqlite"])]:
         for page in list(PAGES)[: scale.of(1, 1, 2)]:
@@ -127,7 +111,6 @@ def tables(scale):
 
 
 def requests(what, kind, page, names, folder, rounds, seconds):
-    (folder / "report.lua").write_text(REPORT)
     copy = {"sqlite": sqlite, "postgresql": postgresql}[kind](folder)
     if "redis" in names:
         Redis.from_url(place("redis")["URL"]).flushall()
@@ -168,8 +151,6 @@ class Site:
         self.environment = {**environment, "BENCHMARK_INSTRUMENTATION": self._variant.instrumentation}
         for key, value in self._variant.environment.items():
             self.environment[key] = value.format(folder=self.folder, port=receiver.port, redis=place("redis"))
-        # wrk's script is in the parent folder.
-        self._report = folder.parent / "report.lua"
         self._running = running.enter_context(ExitStack())
         serving = served(COMMAND, self.environment, folder / "log")
         self._address, self._process = self._running.enter_context(serving)
@@ -181,7 +162,7 @@ class Site:
         Persistent connections are sometimes all accepted by the same gunicorn worker, which halves the rate.
         """
         limits = ["--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s"]
-        command = [find("wrk"), *limits, "--header=Connection: close", f"--script={self._report}", self._address + page]
+        command = [find("wrk"), *limits, "--header=Connection: close", f"--script={REPORT}", self._address + page]
         before = cpu_seconds(self._process.pid), cpu_seconds(*server_pids)
         printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         found = json.loads(printed.splitlines()[-1])
