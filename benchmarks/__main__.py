@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from argparse import SUPPRESS, ArgumentParser
 from contextlib import ExitStack, contextmanager
 
 import django
@@ -23,29 +23,24 @@ from .machine import machine, versions
 from .page import limits_table, text
 
 
-def main(*names: str) -> int:
+def main(*names):
     """Run benchmarks one after another, and print how they meet their limits."""
-    chosen = names or tuple(BENCHMARKS)
+    chosen, failed, begin = names or tuple(BENCHMARKS), [], time.monotonic()
     print("\n".join(f"{key}: {value}" for key, value in {**machine(), **versions()}.items()))
-    begin = time.monotonic()
-    failed = [name for name in chosen if start(name)]
+    for name in chosen:
+        print(f"\n=== {name} {'=' * 60}", flush=True)
+        (RESULTS / f"{name}.json").unlink(missing_ok=True)
+        start, command = time.monotonic(), [sys.executable, "-m", "benchmarks", "--run", name]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+        print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
     files = [file for name in chosen if (file := RESULTS / f"{name}.json").exists()]
     print(text(**limits_table([json.loads(file.read_text()) for file in files])))
     print(f"{time.monotonic() - begin:.0f} s in all.", f"FAILED: {', '.join(failed)}" if failed else "")
     return 1 if failed else 0
 
 
-def start(name: str) -> int:
-    """Remove a benchmark's earlier result, run it, and return its exit status."""
-    print(f"\n=== {name} {'=' * 60}", flush=True)
-    (RESULTS / f"{name}.json").unlink(missing_ok=True)
-    begin = time.monotonic()
-    status = subprocess.run([sys.executable, "-m", "benchmarks", "--run", name], cwd=ROOT, check=False).returncode
-    print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
-    return status
-
-
-def run_here(name: str) -> None:
+def run_here(name):
     """Start the servers, set Django up, and run a benchmark in this process."""
     with environment(BENCHMARKS[name]):
         django.setup()
@@ -55,20 +50,21 @@ def run_here(name: str) -> None:
 
 
 @contextmanager
-def environment(servers: Mapping[str, bool]) -> Iterator[None]:
+def environment(servers):
     """Set up a folder, servers and settings for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder, ExitStack() as running:
         supervisors = [Supervisor([name], *["--durable"] * durable) for name, durable in servers.items()]
         for supervisor in supervisors:
             running.callback(supervisor.stop)
             supervisor.publish()
+            server_pids.append(supervisor.process.pid)
         os.environ |= {"APP_METRICS_TEST_DIRECTORY": folder, "DJANGO_SETTINGS_MODULE": "benchmarks.settings"}
-        server_pids.extend(supervisor.process.pid for supervisor in supervisors)
         yield
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--run"]:
-        run_here(sys.argv[2])
-    else:
-        sys.exit(main(*sys.argv[1:]))
+    parser = ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--run", help=SUPPRESS)
+    arguments = parser.parse_args()
+    sys.exit(run_here(arguments.run) if arguments.run else main(*arguments.names))

@@ -8,10 +8,7 @@ import math
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
-from datetime import date
 from functools import partial
-from typing import Any
 
 from django.db.models import Sum
 
@@ -20,20 +17,7 @@ from app_metrics.models import Item, Metric, Total
 from tests.support import processes
 
 from . import items, process, runner
-from .runner import (
-    AT_MOST,
-    Case,
-    Limit,
-    Measured,
-    Scale,
-    Table,
-    at_most,
-    available,
-    clock,
-    database,
-    expect,
-    measure,
-)  # fmt: skip
+from .runner import Case, Scale, expect, fact, number
 
 # The ratio to hold by series and hours per series, that is for 10 and 10,000 keys.
 LIMITS = {(10, 1): 1.5, (1_000, 10): 3}
@@ -44,69 +28,62 @@ BY_HAND, WITH_LAST = "by hand", "by hand with last"
 WRITERS = 4
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     sizes = scale.of([10_000], [10_000, 100_000], [10_000, 100_000, MILLION, 10 * MILLION])
     judged = scale.of(10_000, 100_000, MILLION)
-    measured: list[Measured] = []
-    growth, beside = [], []
-    for kind in ("sqlite", *available("postgresql", "mariadb")):
-        with database(kind) as alias:
+    measured, growth, beside = [], [], []
+    for kind in ("sqlite", *runner.available("postgresql", "mariadb")):
+        with runner.database(kind) as alias:
             for shape in map(items.Shape._make, LIMITS):
                 items.prepare(alias, shape)
                 found = [each for size in sizes for each in aggregated(kind, alias, shape, size, size == judged, scale)]
+                measured += found
                 if scale is Scale.FULL:
                     growth.append(grown(*[each for each in found if each.reference == BY_HAND][-2:]))
-                measured += found
             if scale is Scale.FULL:
-                beside += writers(kind, alias)
+                cases = [Case(f"{kind}, {when}", partial(waits, alias, when)) for when in ("alone", "beside")]
+                beside += runner.measure(cases, 1, warm=0)
     yield aggregations(measured, growth)
     if beside:
-        columns = [runner.name("writers"), runner.number("writes", "writes")]
-        columns += [runner.number(f"{key}, ms", key, unit=1e3, digits=1) for key in ("median", "p99", "longest")]
+        columns = [runner.name("writers"), number("writes", "writes")]
+        columns += [number(f"{key}, ms", key, unit=1e3, digits=1) for key in ("median", "p99", "longest")]
         title = f"What {WRITERS} writers wait, alone and beside an aggregation of {MILLION:,} items"
-        yield Table(title, columns, beside)
+        yield runner.Table(title, columns, beside)
 
 
-def aggregations(measured: list[Measured], growth: list[Measured]) -> Table:
+def aggregations(measured, growth):
     """Show a row for each drain by hand; if one also finds last values, its ratio is a cell and is judged instead."""
     with_last = {each.case.name: each for each in measured if each.reference == WITH_LAST}
-
-    def judgement(each: Measured) -> str:
-        return AT_MOST[1](with_last.get(each.case.name, each))
-
-    def last_ratio(each: Measured) -> str:
-        return f"{with_last[each.case.name].ratio[1]:.2f}×" if each.case.name in with_last else ""
-
-    facts = [
-        runner.fact("database", "database"),
-        runner.fact("items", "items", "{:,}"),
-        runner.fact("keys", "keys", "{:,}"),
+    title, verdict = runner.AT_MOST
+    columns = [
+        *(fact("database"), fact("items", text="{:,}"), fact("keys", text="{:,}"), number("s", digits=2)),
+        ("items/s", lambda each: f"{each.case.facts['items'] / each.median():,.0f}"),
+        *(runner.reference("by hand, s", digits=2), *runner.ratio()),
+        ("with last", lambda each: f"{with_last[each.case.name].ratio[1]:.2f}×" if each.case.name in with_last else ""),
+        (title, lambda each: verdict(with_last.get(each.case.name, each))),
+        *(number("statements", "statements"), number("MiB", "memory")),
     ]
-    rate = ("items/s", lambda each: f"{each.case.facts['items'] / each.median():,.0f}")
-    took = [runner.number("s", digits=2), rate, runner.reference("by hand, s", digits=2), *runner.ratio()]
-    used = [runner.number("statements", "statements"), runner.number("MiB", "memory")]
-    columns = [*facts, *took, ("with last", last_ratio), ("at most", judgement), *used]
     rows = [each for each in measured if each.reference == BY_HAND]
-    return Table("An aggregation, and by hand", columns, rows, measured + growth)
+    return runner.Table("An aggregation, and by hand", columns, rows, measured + growth)
 
 
-def aggregated(kind: str, alias: str, shape: items.Shape, size: int, is_judged: bool, scale: Scale) -> list[Measured]:
+def aggregated(kind, alias, shape, size, is_judged, scale):
     """Fill the log and aggregate it, then fill it again and drain it by hand."""
     sums = items.expected(shape, size)
     last = is_judged and alias in items.LAST
-    facts = {"database": kind, "items": size, "keys": shape.keys}
-    limit = at_most(LIMITS[shape], against=f"GROUP BY{' with last' if last else ''} and DELETE by hand")
+    limit = runner.at_most(LIMITS[shape], against=f"GROUP BY{' with last' if last else ''} and DELETE by hand")
     references = {BY_HAND: partial(by_hand, alias, shape, size, sums, last=False)}
     if last:
         references[WITH_LAST] = partial(by_hand, alias, shape, size, sums, last=True)
     case = Case(
         f"aggregating {size:,} items of {shape.keys:,} keys, {kind}", partial(aggregate, alias, shape, size, sums),
-        references, limits={WITH_LAST if last else BY_HAND: limit} if is_judged else {}, facts=facts,
+        references, limits={WITH_LAST if last else BY_HAND: limit} if is_judged else {},
+        facts={"database": kind, "items": size, "keys": shape.keys},
     )  # fmt: skip
-    return measure([case], scale.of(1, 3, max(1, min(3, 3 * MILLION // size))), warm=0)
+    return runner.measure([case], scale.of(1, 3, max(1, min(3, 3 * MILLION // size))), warm=0)
 
 
-def aggregate(alias: str, shape: items.Shape, size: int, sums: items.Sums) -> dict[str, float]:
+def aggregate(alias, shape, size, sums):
     """Return a process's measurements; raise AssertionError unless the totals match the inserted items."""
     items.fill(alias, shape, size)
     report = finish(start("aggregate", alias))
@@ -118,39 +95,29 @@ def aggregate(alias: str, shape: items.Shape, size: int, sums: items.Sums) -> di
     return report
 
 
-def by_hand(alias: str, shape: items.Shape, size: int, sums: items.Sums, *, last: bool) -> float:
+def by_hand(alias, shape, size, sums, *, last):
     items.fill(alias, shape, size)
-    seconds = clock(partial(items.drain_by_hand, alias, last=last))
+    seconds = runner.clock(partial(items.drain_by_hand, alias, last=last))
     rounded = {key: tuple(round(float(number), 3) for number in row[:4]) for key, row in sums.items()}
     check(f"{alias}, by hand", items.found_by_hand(alias), rounded)
     return seconds
 
 
-def check(what: str, found: dict[Any, Any], expected: dict[Any, Any]) -> None:
+def check(what, found, expected):
     """Raise AssertionError that names the first wrong key."""
     for key in {**expected, **found}:
         expect(f"{what}, {key}", found.get(key), expected.get(key))
 
 
-def forget() -> None:
-    Total.objects.all().delete()
-    Metric.objects.all().delete()
-
-
-def grown(small: Measured, large: Measured) -> Measured:
+def grown(small, large):
     """Compare the time and memory for ten million items with those for one million."""
     longer, more = large.median() / small.median(), large.median("memory") - small.median("memory")
     text, met = f"{longer:.1f}× as long, {more:+.0f} MiB", longer <= LONGER and more <= GROWN
-    limit = Limit(f"{LONGER}×, +{GROWN} MiB", lambda _: text, lambda _: met, against=f"{MILLION:,} items")
-    return Measured(large.case._replace(limits={"": limit}), "", {})
+    limit = runner.Limit(f"{LONGER}×, +{GROWN} MiB", lambda _: text, lambda _: met, against=f"{MILLION:,} items")
+    return runner.Measured(large.case._replace(limits={"": limit}), "", {})
 
 
-def writers(kind: str, alias: str) -> list[Measured]:
-    cases = [Case(f"{kind}, {when}", partial(waits, alias, when)) for when in ("alone", "beside")]
-    return measure(cases, 1, warm=0)
-
-
-def waits(alias: str, when: str, size: int = MILLION, seconds: float = 20) -> dict[str, float]:
+def waits(alias, when, size=MILLION, seconds=20):
     """Return how long writers waited: over the whole time, or while a backlog was aggregated beside them."""
     shape = items.Shape(*next(iter(LIMITS)))
     items.prepare(alias, shape)
@@ -167,15 +134,20 @@ def waits(alias: str, when: str, size: int = MILLION, seconds: float = 20) -> di
     return {"writes": len(found), **numbers}
 
 
-def check_events(alias: str, day: date, expected: int) -> None:
+def check_events(alias, day, expected):
     """Raise AssertionError unless the log and the totals hold this many events of a date."""
     counted = (Item.objects.filter(day=day), Total.objects.filter(period=HOUR, start=day))
     expect(f"{alias}, {day}", sum(rows.aggregate(events=Sum("count"))["events"] or 0 for rows in counted), expected)
 
 
-def start(role: str, alias: str, *arguments: Any) -> Any:
+def forget():
+    Total.objects.all().delete()
+    Metric.objects.all().delete()
+
+
+def start(role, alias, *arguments):
     return processes.start("benchmarks.process", alias, role, *arguments, stdout=subprocess.PIPE)
 
 
-def finish(process: Any) -> Any:
+def finish(process):
     return json.loads(process.communicate()[0])

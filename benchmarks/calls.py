@@ -5,7 +5,6 @@ rows "with the scope" add those, the folding, and the write to a backend that on
 scopes in a row, for longer than the interpreter's switch interval, so that they compete.
 """
 
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -17,21 +16,18 @@ from time import perf_counter
 from timeit import Timer
 from typing import Any, NamedTuple
 
+import prometheus_client as prometheus
 from django.test import override_settings
 from opentelemetry.metrics import NoOpMeterProvider
-from prometheus_client import Counter, Gauge, Histogram, Summary
 
-from app_metrics import collect, gauge, metric, timing, track
+import app_metrics
 
 from . import peers, runner
-from .runner import AT_MOST, Case, Measured, Scale, Table, at_most, expect, measure
 
 OURS, PROMETHEUS, OPENTELEMETRY, DATADOG = "django-app-metrics", "prometheus_client", "OpenTelemetry SDK", "datadog"
-# Calls in a scope; too few for the scope to fold its entries early.
-RUNS = 1000
+RUNS = 1000  # calls in a scope; too few for the scope to fold its entries early
 THREADS = 8
-# How many slugs and label values take turns.
-VARIETY = 100
+VARIETY = 100  # how many slugs and label values take turns
 
 
 class Call(NamedTuple):
@@ -41,10 +37,10 @@ class Call(NamedTuple):
     name: str
     calls: int = 1
 
-    def repeated(self, calls: int) -> "Call":
+    def repeated(self, calls):
         return Call(f"for _ in range({calls}):\n    {self.statement}", self.name, calls)
 
-    def with_scope(self, calls: int) -> "Call":
+    def with_scope(self, calls):
         return Call(f"with collect():\n    for _ in range({calls}):\n        {self.statement}", self.name, calls)
 
 
@@ -56,7 +52,7 @@ class Spec(NamedTuple):
 
     name: str
     ours: Call
-    references: Mapping[str, Call]
+    references: dict[str, Call]
     limit: float | None = None  # on the ratio to prometheus_client
     threads: int = 1
     rounds: int = 1
@@ -64,92 +60,62 @@ class Spec(NamedTuple):
     scoped: bool = True
     disabled: bool = False
 
-    def in_threads(self) -> "Spec":
+    def in_threads(self):
         """Return the same in threads, each running well beyond the interpreter's switch interval of 5 ms."""
         return self._replace(name=f"{self.name}, {THREADS} threads", threads=THREADS, rounds=20)
 
-    def whole(self, name: str, calls: int, limit: float | None = None, ours: Call | None = None) -> "Spec":
+    def whole(self, name, calls, limit=None, ours=None):
         """Return the same including the scope, the folding and the write."""
         references = {who: call.repeated(calls) for who, call in self.references.items()}
         whole = (ours or self.ours).with_scope(calls)
         return Spec(f"with the scope, of {name}", whole, references, limit, runs=max(1, RUNS // calls), scoped=False)
 
 
-PLAIN = Spec(
-    "metric(slug)",
-    Call('metric("signups")', "signups"),
-    {
-        PROMETHEUS: Call("signups.inc()", "signups_total"),
-        OPENTELEMETRY: Call("otel_signups.add(1)", "signups"),
-        DATADOG: Call('statsd.increment("signups")', "signups"),
-    },
-    1.0,
-)
-LABELLED = Spec(
-    "metric(slug, labels)",
-    Call('metric("orders", labels={"plan": "pro"})', "orders"),
-    {
-        PROMETHEUS: Call('orders.labels("pro").inc()', "orders_total"),
-        OPENTELEMETRY: Call('otel_signups.add(1, {"plan": "pro"})', "signups"),
-        DATADOG: Call('statsd.increment("signups", tags=["plan:pro"])', "signups"),
-    },
-    0.5,
-)
-TIMED = Spec(
-    "with timing(slug)",
-    Call('with timing("export"):\n    pass', "export"),
-    {
-        "prometheus_client Histogram": Call("with export.time():\n    pass", "export_count"),
-        "prometheus_client Summary": Call("with small_export.time():\n    pass", "small_export_count"),
-        DATADOG: Call('with statsd.timed("export"):\n    pass', "export"),
-    },
-)
+# fmt: off
+PLAIN = Spec("metric(slug)", Call('metric("signups")', "signups"), {
+    PROMETHEUS: Call("signups.inc()", "signups_total"),
+    OPENTELEMETRY: Call("otel_signups.add(1)", "signups"),
+    DATADOG: Call('statsd.increment("signups")', "signups"),
+}, limit=1.0)
+LABELLED = Spec("metric(slug, labels)", Call('metric("orders", labels={"plan": "pro"})', "orders"), {
+    PROMETHEUS: Call('orders.labels("pro").inc()', "orders_total"),
+    OPENTELEMETRY: Call('otel_signups.add(1, {"plan": "pro"})', "signups"),
+    DATADOG: Call('statsd.increment("signups", tags=["plan:pro"])', "signups"),
+}, limit=0.5)
+TIMED = Spec("with timing(slug)", Call('with timing("export"):\n    pass', "export"), {
+    "prometheus_client Histogram": Call("with export.time():\n    pass", "export_count"),
+    "prometheus_client Summary": Call("with small_export.time():\n    pass", "small_export_count"),
+    DATADOG: Call('with statsd.timed("export"):\n    pass', "export"),
+})
 TRACKED = Spec("@track(slug)", Call("job()", "job"), {"prometheus_client by hand": Call("job_by_hand()", "jobs_total")})
 THOUSAND = PLAIN.whole("1,000 calls", 1000)
 SPECS = (
     PLAIN,
     LABELLED,
-    Spec(
-        f"metric, {VARIETY} slugs in turn",
-        Call("metric(next(pages))", "page-"),
-        {PROMETHEUS: Call("by_name[next(pages)].inc()", "page_total")},
-    ),
-    Spec(
-        f"metric, {VARIETY} label sets in turn",
-        Call('metric("orders", labels={"plan": next(plans)})', "orders"),
-        {
-            PROMETHEUS: Call("orders.labels(next(plans)).inc()", "orders_total"),
-            OPENTELEMETRY: Call('otel_signups.add(1, {"plan": next(plans)})', "signups"),
-            DATADOG: Call('statsd.increment("signups", tags=[f"plan:{next(plans)}"])', "signups"),
-        },
-    ),
-    Spec(
-        "metric(slug, Decimal, labels)",
-        Call('metric("orders", price, labels={"plan": "pro"})', "orders"),
-        {PROMETHEUS: Call('sales.labels("pro").observe(19.99)', "sales_count")},
-    ),
-    Spec(
-        "metric(slug, at=datetime)",
-        Call('metric("signups", at=at)', "signups"),
-        {PROMETHEUS: PLAIN.references[PROMETHEUS]},
-    ),
-    Spec(
-        "gauge(slug, value)",
-        Call('gauge("queue", next(numbers[0]))', "queue"),
-        {
-            PROMETHEUS: Call("queue.set(next(numbers[1]))", "queue"),
-            OPENTELEMETRY: Call("otel_queue.set(next(numbers[2]))", "queue"),
-            DATADOG: Call('statsd.gauge("queue", next(numbers[3]))', "queue"),
-        },
-    ),
+    Spec(f"metric, {VARIETY} slugs in turn", Call("metric(next(pages))", "page-"), {
+        PROMETHEUS: Call("by_name[next(pages)].inc()", "page_total"),
+    }),
+    Spec(f"metric, {VARIETY} label sets in turn", Call('metric("orders", labels={"plan": next(plans)})', "orders"), {
+        PROMETHEUS: Call("orders.labels(next(plans)).inc()", "orders_total"),
+        OPENTELEMETRY: Call('otel_signups.add(1, {"plan": next(plans)})', "signups"),
+        DATADOG: Call('statsd.increment("signups", tags=[f"plan:{next(plans)}"])', "signups"),
+    }),
+    Spec("metric(slug, Decimal, labels)", Call('metric("orders", price, labels={"plan": "pro"})', "orders"), {
+        PROMETHEUS: Call('sales.labels("pro").observe(19.99)', "sales_count"),
+    }),
+    Spec("metric(slug, at=datetime)", Call('metric("signups", at=at)', "signups"), {
+        PROMETHEUS: PLAIN.references[PROMETHEUS],
+    }),
+    Spec("gauge(slug, value)", Call('gauge("queue", next(numbers[0]))', "queue"), {
+        PROMETHEUS: Call("queue.set(next(numbers[1]))", "queue"),
+        OPENTELEMETRY: Call("otel_queue.set(next(numbers[2]))", "queue"),
+        DATADOG: Call('statsd.gauge("queue", next(numbers[3]))', "queue"),
+    }),
     TIMED,
     TRACKED,
-    Spec(
-        "@track(slug, timing=True)",
-        Call("timed_job()", "timed-job_seconds"),
-        {"prometheus_client Summary": Call("job_by_summary()", "job_seconds_count")},
-        runs=RUNS // 2,  # two entries each
-    ),
+    Spec("@track(slug, timing=True)", Call("timed_job()", "timed-job_seconds"), {
+        "prometheus_client Summary": Call("job_by_summary()", "job_seconds_count"),
+    }, runs=RUNS // 2),  # two entries each
     *(spec.in_threads() for spec in (PLAIN, LABELLED, TIMED, TRACKED)),
     PLAIN.whole("10 calls", 10),
     PLAIN.whole("20 calls of 10 slugs", 20, 3.0, Call("metric(next(few_pages))", "page-")),
@@ -157,51 +123,48 @@ SPECS = (
     THOUSAND,
     LABELLED.whole("1,000 labelled calls", 1000),
     THOUSAND.in_threads(),
-    Spec(
-        "metric(slug), APP_METRICS_DISABLED",
-        PLAIN.ours,
-        {"OpenTelemetry no-op": Call("otel_nothing.add(1)", "nothing"), "an empty function": Call("work()", "nothing")},
-        disabled=True,
-    ),
+    Spec("metric(slug), APP_METRICS_DISABLED", PLAIN.ours, {
+        "OpenTelemetry no-op": Call("otel_nothing.add(1)", "nothing"),
+        "an empty function": Call("work()", "nothing"),
+    }, disabled=True),
 )
+# fmt: on
 
 
-def work() -> None:
+def work():
     pass
 
 
 class World(NamedTuple):
     """The names that statements use, and counters keyed by the prefix of a peer's name."""
 
-    names: Mapping[str, Any]
-    counters: Mapping[str, Any]
+    names: dict[str, Any]
+    counters: dict[str, Any]
 
-    def counted(self, who: str, name: str) -> float:
-        counter = next((each for beginning, each in self.counters.items() if who.startswith(beginning)), None)
-        return counter.counted(name) if counter else 0
+    def counted(self, who, name):
+        return next((each.counted(name) for prefix, each in self.counters.items() if who.startswith(prefix)), 0)
 
 
 @contextmanager
-def world() -> Iterator[World]:
-    prometheus, opentelemetry = peers.Prometheus(), peers.OpenTelemetry()
-    registry, meter = prometheus.registry, opentelemetry.meter
-    page = Counter("page", "", ["name"], registry=registry)
-    pages = [f"page-{number}" for number in range(VARIETY)]
+def world():
+    prometheus_client, opentelemetry = peers.Prometheus(), peers.OpenTelemetry()
+    counter, gauge, histogram, summary = (
+        partial(kind, documentation="", registry=prometheus_client.registry)
+        for kind in (prometheus.Counter, prometheus.Gauge, prometheus.Histogram, prometheus.Summary)
+    )
+    page, pages = counter("page", labelnames=["name"]), [f"page-{number}" for number in range(VARIETY)]
     names = {
-        "collect": collect,
-        "gauge": gauge,
-        "metric": metric,
-        "timing": timing,
+        **vars(app_metrics),
         "work": work,
-        "signups": Counter("signups", "", registry=registry),
-        "orders": Counter("orders", "", ["plan"], registry=registry),
-        "sales": Summary("sales", "", ["plan"], registry=registry),
-        "queue": Gauge("queue", "", registry=registry),
-        "export": Histogram("export", "", registry=registry),
-        "small_export": Summary("small_export", "", registry=registry),
+        "signups": counter("signups"),
+        "orders": counter("orders", labelnames=["plan"]),
+        "sales": summary("sales", labelnames=["plan"]),
+        "queue": gauge("queue"),
+        "export": histogram("export"),
+        "small_export": summary("small_export"),
         "by_name": {name: page.labels(name) for name in pages},
-        "otel_signups": meter.create_counter("signups"),
-        "otel_queue": meter.create_gauge("queue"),
+        "otel_signups": opentelemetry.meter.create_counter("signups"),
+        "otel_queue": opentelemetry.meter.create_gauge("queue"),
         "otel_nothing": NoOpMeterProvider().get_meter("benchmarks").create_counter("nothing"),
         "pages": cycle(pages),
         "few_pages": cycle(pages[:10]),
@@ -210,55 +173,55 @@ def world() -> Iterator[World]:
         "numbers": [count(1) for _ in range(4)],  # a gauge's last value is the number of times it was set
         "price": Decimal("19.99"),
         "at": datetime(2026, 11, 23, 12, tzinfo=UTC),
-        "job": track("job")(work),
-        "timed_job": track("timed-job", timing=True)(work),
-        "job_by_hand": peers.counting(Counter("jobs", "", registry=registry))(work),
-        "job_by_summary": Summary("job_seconds", "", registry=registry).time()(work),
+        "job": app_metrics.track("job")(work),
+        "timed_job": app_metrics.track("timed-job", timing=True)(work),
+        "job_by_hand": peers.counting(work, counter("jobs")),
+        "job_by_summary": summary("job_seconds").time()(work),
     }
     with peers.datadog() as datadog:
-        counters = {OURS: peers.Ours(), PROMETHEUS: prometheus, OPENTELEMETRY: opentelemetry, DATADOG: datadog}
+        counters = {OURS: peers.Ours(), PROMETHEUS: prometheus_client, OPENTELEMETRY: opentelemetry, DATADOG: datadog}
         yield World({**names, "statsd": datadog.client}, counters)
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     repeats = scale.of(1, 31, 101)
     with world() as there:
         measured = [each for spec in SPECS for each in run(spec, there, repeats)]
     title = f"A call in a scope, median of {repeats}, of {repeats // 4} with {THREADS} threads where so named"
     columns = [runner.name("call"), runner.number("ns", unit=1e9), ("beside", lambda each: each.reference)]
-    yield Table(title, [*columns, runner.reference("ns", unit=1e9), *runner.ratio(), AT_MOST], measured)
+    columns += [runner.reference("ns", unit=1e9), *runner.ratio(), runner.AT_MOST]
+    yield runner.Table(title, columns, measured)
 
 
-def run(spec: Spec, there: World, repeats: int) -> list[Measured]:
+def run(spec, there, repeats):
     """Measure ours beside each peer; rounds in threads are many and vary less, so they need fewer repeats."""
-    calls = {OURS: spec.ours, **spec.references}
+    calls, limits = {OURS: spec.ours, **spec.references}, {}
     before = {who: there.counted(who, call.name) for who, call in calls.items()}
 
-    def check(runs: int) -> None:
+    def check(runs):
         for who, call in calls.items():
             made = 0 if spec.disabled else call.calls * spec.runs * spec.rounds * spec.threads * runs
-            expect(f"{who}, {spec.name}", there.counted(who, call.name) - before[who], made)
+            runner.expect(f"{who}, {spec.name}", there.counted(who, call.name) - before[who], made)
 
+    if spec.limit:
+        last_line = spec.references[PROMETHEUS].statement.rpartition("\n")[2].strip()
+        limits = {PROMETHEUS: runner.at_most(spec.limit, against=f"{PROMETHEUS} {last_line}")}
     settings = {"APP_METRICS_BACKEND": "benchmarks.peers", "APP_METRICS_DISABLED": spec.disabled}
     with override_settings(**settings), ThreadPoolExecutor(spec.threads) as pool:
         subjects = {who: partial(timed, call, spec, there.names, who, pool) for who, call in calls.items()}
-        limits = {}
-        if spec.limit:
-            against = f"{PROMETHEUS} {spec.references[PROMETHEUS].statement.split(chr(10))[-1].strip()}"
-            limits = {PROMETHEUS: at_most(spec.limit, against=against)}
-        case = Case(spec.name, subjects.pop(OURS), subjects, check, limits)
-        return measure([case], repeats if spec.rounds == 1 else max(1, repeats // 4))
+        case = runner.Case(spec.name, subjects.pop(OURS), subjects, check, limits)
+        return runner.measure([case], repeats if spec.rounds == 1 else max(1, repeats // 4))
 
 
-def timed(call: Call, spec: Spec, names: Mapping[str, Any], who: str, pool: ThreadPoolExecutor) -> float:
+def timed(call, spec, names, who, pool):
     """Return the seconds per call: from the start of the first thread to the end of the last, divided by all calls.
 
     The ends of scopes are not timed, but ours pays for keeping their entries in memory until then.
     """
     together = Barrier(spec.threads)
-    scope = collect if who == OURS and spec.scoped else nullcontext
+    scope = app_metrics.collect if who == OURS and spec.scoped else nullcontext
 
-    def in_thread(_: int) -> tuple[float, float]:
+    def in_thread(_):
         timer = Timer(call.statement, "import gc; gc.enable()", globals=dict(names))
         with ExitStack() as scopes:
             together.wait()

@@ -1,9 +1,8 @@
 """Time the dashboard with years of totals on PostgreSQL, beside Django's own list of as many groups."""
 
-from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Sum
@@ -15,7 +14,7 @@ from app_metrics.core.labels import encode_labels
 from app_metrics.models import Item, Metric, Total
 
 from . import history, runner
-from .runner import Case, Limit, Measured, Scale, Table, available, clock, database, expect, measure, spread, statements
+from .runner import Case, Table, clock, expect
 
 MILLISECONDS = 300  # at most, for a page
 SHOWN = 100  # rows per page, in both lists
@@ -26,64 +25,63 @@ class Page(NamedTuple):
     """A page, the most queries it may make, and its expected words and first row."""
 
     url: str
-    words: Sequence[str]
+    words: list[str]
     queries: int = 0
     first: str = ""
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     metrics, years = scale.of((20, 1), (200, 2), (200, 5))
-    if available("postgresql"):
-        with database("postgresql") as alias, freeze_time(history.NOW):
+    if runner.available("postgresql"):
+        with runner.database("postgresql") as alias, freeze_time(history.NOW):
             history.fill(alias, metrics, years)
             yield dashboard(alias, f"{metrics} metrics × {years} years", metrics, scale.of(1, 9, 9))
 
 
-def dashboard(alias: str, sizes: str, groups: int, repeats: int) -> Table:
-    client, reference = visitor(), list_of_groups(groups)
-    visits = {"Django's list of groups": partial(clock, partial(visit, client, reference))}
-    measured = []
+def dashboard(alias, sizes, groups, repeats):
+    client = visitor()
+    visits, measured = {"Django's list of groups": partial(clock, visit, client, list_of_groups(groups))}, []
     for name, page in (overviews() | details()).items():
-        show = partial(visit, client, page)
-        queries = statements(show, alias)
+        queries = runner.statements(partial(visit, client, page), alias)
         facts = {"queries": len(queries), "most": page.queries, "ours": sum("app_metrics_" in each for each in queries)}
-        limit = Limit(f"{page.queries} queries, {MILLISECONDS} ms", found, met, f"dashboard: {name}", "-")
-        limits = dict.fromkeys(visits, limit)
-        measured += measure([Case(name, partial(clock, show), visits, limits=limits, facts=facts)], repeats)
+        limit = runner.Limit(f"{page.queries} queries, {MILLISECONDS} ms", found, met, f"dashboard: {name}", "-")
+        case = Case(name, partial(clock, visit, client, page), visits, limits=dict.fromkeys(visits, limit), facts=facts)
+        measured += runner.measure([case], repeats)
     title = (
         f"Dashboard of {sizes} × {len(history.PLANS)} label sets ({Total.objects.count():,} totals, "
         f"{Item.objects.count():,} items, PostgreSQL), beside Django's own list of {groups} groups, "
         f"median of {repeats}; at most {MILLISECONDS} ms"
     )
     queries = ("queries, at most", lambda each: "{queries} of {most}".format(**each.case.facts))
-    times = [runner.number("ms", unit=1e3, digits=1), spread(unit=1e3, digits=1), *runner.ratio()]
     verdict = ("limits", lambda each: runner.verdict(each.limits()[0]))
-    return Table(title, [runner.name("page"), queries, runner.fact("of them ours", "ours"), *times, verdict], measured)
+    columns = [runner.name("page"), queries, runner.fact("of them ours", "ours")]
+    columns += [runner.number("ms", unit=1e3, digits=1), runner.spread(unit=1e3, digits=1), *runner.ratio(), verdict]
+    return Table(title, columns, measured)
 
 
-def found(measured: Measured) -> str:
+def found(measured):
     return f"{measured.case.facts['queries']} queries, {measured.median() * 1e3:.1f} ms"
 
 
-def met(measured: Measured) -> bool:
+def met(measured):
     return measured.case.facts["queries"] <= measured.case.facts["most"] and measured.median() * 1e3 <= MILLISECONDS
 
 
-def visitor() -> Client:
+def visitor():
     """Log in a user who may only view metrics and groups."""
-    user = User.objects.create_user("viewer", is_staff=True)
+    user, client = User.objects.create_user("viewer", is_staff=True), Client()
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_metric", "view_group"]))
-    client = Client()
     client.force_login(user)
     return client
 
 
-def list_of_groups(groups: int) -> Page:
-    Group.objects.bulk_create(Group(name=f"Group {number:03}") for number in range(groups))
-    return Page(reverse("admin:auth_group_changelist"), [f"Group {number:03}" for number in range(min(SHOWN, groups))])
+def list_of_groups(groups):
+    names = [f"Group {number:03}" for number in range(groups)]
+    Group.objects.bulk_create(Group(name=name) for name in names)
+    return Page(reverse("admin:auth_group_changelist"), names[:SHOWN])
 
 
-def overviews() -> dict[str, Page]:
+def overviews():
     names = list(Metric.objects.values_list("name", flat=True))
     url = reverse("admin:app_metrics_dashboard_changelist")
     # Pending items do not change which counter is the busiest: every metric has the same number of them.
@@ -98,39 +96,35 @@ def overviews() -> dict[str, Page]:
     return pages
 
 
-def details() -> dict[str, Page]:
+def details():
     """Return the pages of a single metric, each with what it must show for yesterday."""
     counter, timer = (Metric.objects.filter(kind=kind)[0] for kind in ("counter", "timer"))
     url, timers = (reverse("admin:app_metrics_dashboard_metric", args=[each.slug]) for each in (counter, timer))
     day = f"{YESTERDAY:%A, {YESTERDAY.day} %B %Y}"
-    total = f"{day}</th>{cells(recorded(counter))}"
-    noon = f"{day}, noon</th>{cells(recorded(counter, period='hour', hour=12))}"
-    by_plan = [recorded(counter, labels=encode_labels({"plan": plan})) for plan in history.PLANS]
-    plans = [*(f">{plan}</th>" for plan in history.PLANS), f"{day}</th>{cells(*by_plan)}"]
+    total, noon = f"{day}</th>{cells(counter)}", f"{day}, noon</th>{cells(counter, {'period': 'hour', 'hour': 12})}"
+    by_plan = cells(counter, *({"labels": encode_labels({"plan": plan})} for plan in history.PLANS))
+    plans = [*(f">{plan}</th>" for plan in history.PLANS), f"{day}</th>{by_plan}"]
     return {
         "metric": Page(url, [counter.name, total], 10),
         "metric, 91 days": Page(f"{url}?range=91d", [counter.name, total], 10),
         "metric, hours of 2 days": Page(f"{url}?range=2d&period=hour", [counter.name, noon], 10),
         "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 10),
-        "metric, a timer": Page(timers, [timer.name, cells(recorded(timer))], 10),
+        "metric, a timer": Page(timers, [timer.name, cells(timer)], 10),
     }
 
 
-def recorded(metric: Metric, period: str = "day", **which: Any) -> int:
-    """Return how often a metric was recorded yesterday; for a counter, its number."""
-    rows = metric.totals.filter(period=period, start=YESTERDAY, **which)
-    return int(rows.aggregate(recorded=Sum("count"))["recorded"])
+def cells(metric, *filters):
+    """Return a row with how often a metric was recorded yesterday: on the whole, or by these filters."""
+    yesterday = metric.totals.filter(start=YESTERDAY)
+    rows = [yesterday.filter(**{"period": "day", **each}) for each in filters or [{}]]
+    return "".join(f"<td>{int(each.aggregate(recorded=Sum('count'))['recorded']):,}</td>" for each in rows)
 
 
-def cells(*numbers: int) -> str:
-    return "".join(f"<td>{number:,}</td>" for number in numbers)
-
-
-def visit(client: Client, page: Page) -> None:
+def visit(client, page):
     """Request a page; raise AssertionError unless it has the expected content."""
     response = client.get(page.url)
     expect(f"status of {page.url}", response.status_code, 200)
     text = response.content.decode()
     expect(f"missing on {page.url}", [word for word in page.words if word not in text], [])
-    if page.first not in text.partition("<tbody>")[2].partition("</tr>")[0]:
-        raise AssertionError(f"{page.url} does not begin with {page.first!r}.")
+    first = text.partition("<tbody>")[2].partition("</tr>")[0]
+    expect(f"{page.first!r} at the beginning of {page.url}", page.first in first, True)

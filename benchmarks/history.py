@@ -61,7 +61,7 @@ ITEMS = """
     CROSS JOIN generate_series(1, %(items)s) AS number"""
 
 
-def fill(alias: str, metrics: int, years: int) -> None:
+def fill(alias, metrics, years):
     """Store metrics, totals up to NOW, and pending items of the last hour."""
     first = TODAY.replace(year=TODAY.year - years) + timedelta(days=1)
     values = {

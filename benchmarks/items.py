@@ -4,10 +4,9 @@ Every tenth metric is a timer with nine decimal places and every tenth a gauge; 
 metrics have labels. Times ascend with the ids, as they do when requests write.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connections, transaction
 
@@ -20,13 +19,12 @@ PATTERN = 10_000  # distinct rows, which the log repeats
 DAY, BEGIN = date(2026, 5, 31), 1_780_221_600_000_000
 COLUMNS = ("slug", "kind", "labels", "count", "total", "minimum", "maximum", "last")
 IDS = {"postgresql": "(%s || suffix)::uuid", "mysql": "CONCAT(%s, suffix)", "sqlite": "%s || suffix"}
-# SQLite stores numbers as text, and MIN compares text by characters.
+# The types of the reference's numbers and of the pattern's. SQLite stores numbers as text, and MIN compares text by
+# characters.
+NUMBERS = {"sqlite": ("numeric", "text"), **dict.fromkeys(("postgresql", "mysql"), ("numeric(38, 9)",) * 2)}
 NUMBER = {"postgresql": "{}", "mysql": "{}", "sqlite": "CAST({} AS numeric)"}
 # Only PostgreSQL can find the latest value with an aggregate function.
 LAST = {"postgresql": "(array_agg(last ORDER BY last_at DESC))[1]"}
-
-# Count, total, minimum, maximum and last value, by slug and labels.
-Sums = dict[tuple[str, str], tuple[int, Decimal, Decimal, Decimal, Decimal]]
 
 
 class Shape(NamedTuple):
@@ -36,11 +34,11 @@ class Shape(NamedTuple):
     hours: int
 
     @property
-    def keys(self) -> int:
+    def keys(self):
         return self.series * self.hours
 
 
-def pattern(series: int) -> Iterator[tuple[Any, ...]]:
+def pattern(series):
     for number in range(PATTERN):
         metric, part = number % series % 50, number % series // 50
         labels = encode_labels({"plan": f"plan-{part}"}) if metric % 2 else "{}" if not part else f'{{"n":"{part}"}}'
@@ -56,29 +54,24 @@ def pattern(series: int) -> Iterator[tuple[Any, ...]]:
         yield (f"slug-{metric}", kind, labels, *numbers)
 
 
-def prepare(alias: str, shape: Shape) -> None:
+def prepare(alias, shape):
     """Create the reference's table, and one with the pattern of the log."""
-    number = "numeric" if connections[alias].vendor == "sqlite" else "numeric(38, 9)"
-    stored = "text" if connections[alias].vendor == "sqlite" else number
+    number, stored = NUMBERS[connections[alias].vendor]
     texts = "slug varchar(100), kind varchar(10), labels varchar(500)"
-    names = ("total", "minimum", "maximum", "last")
-    by_hand = f"{texts}, day date, hour smallint, count bigint, {', '.join(f'{name} {number}' for name in names)}"
-    numbers = ", ".join(f"{name} {stored}" for name in names)
+    numbers = "count bigint, total {0}, minimum {0}, maximum {0}, last {0}".format
+    rows = [
+        (place, f"{place:012x}", *(f"{value:f}" if isinstance(value, Decimal) else value for value in row))
+        for place, row in enumerate(pattern(shape.series))
+    ]
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         for table in ("by_hand", "pattern"):
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
-        cursor.execute(f"CREATE TABLE by_hand ({by_hand}, last_at bigint)")
-        cursor.execute(
-            f"CREATE TABLE pattern (place integer PRIMARY KEY, suffix char(12), {texts}, count bigint, {numbers})"
-        )
-        rows = [
-            (place, f"{place:012x}", *(f"{value:f}" if isinstance(value, Decimal) else value for value in row))
-            for place, row in enumerate(pattern(shape.series))
-        ]
-        cursor.executemany(f"INSERT INTO pattern VALUES ({', '.join(['%s'] * (len(COLUMNS) + 2))})", rows)
+        cursor.execute(f"CREATE TABLE by_hand ({texts}, day date, hour smallint, {numbers(number)}, last_at bigint)")
+        cursor.execute(f"CREATE TABLE pattern (place integer PRIMARY KEY, suffix char(12), {texts}, {numbers(stored)})")
+        cursor.executemany(f"INSERT INTO pattern VALUES ({', '.join(['%s'] * len(rows[0]))})", rows)
 
 
-def fill(alias: str, shape: Shape, items: int) -> None:
+def fill(alias, shape, items):
     """Fill the log with a multiple of PATTERN, in fresh tables, so that no run pays for the one before."""
     vendor = connections[alias].vendor
     names, step = ", ".join(COLUMNS), min(PATTERN, items // shape.hours)
@@ -101,28 +94,28 @@ def fill(alias: str, shape: Shape, items: int) -> None:
             cursor.execute("CHECKPOINT")
 
 
-def expected(shape: Shape, items: int) -> Sums:
-    """Return the expected sums of a log."""
+def expected(shape, items):
+    """Return a log's count, total, minimum, maximum and last value, by slug and labels."""
     rows = (((slug, labels), Summary(*numbers, 0)) for slug, _, labels, *numbers in pattern(shape.series))
     times = items // PATTERN
     return {key: (count * times, total * times, *others) for key, (count, total, *others) in folded(rows).items()}
 
 
-def found(period: str) -> Sums:
-    """Return the sums of the totals of one period."""
+def found(period):
+    """Return the same of the totals of one period."""
     totals = Total.objects.filter(period=period).order_by("start", "hour")
     rows = totals.values_list("metric__slug", "labels", *Summary._fields)
     return folded(((slug, labels), Summary(*values)) for slug, labels, *values in rows)
 
 
-def folded(rows: Any) -> Sums:
-    summaries: dict[tuple[str, str], Summary] = {}
+def folded(rows):
+    summaries = {}
     for key, summary in rows:
         summaries[key] = merge(summaries[key], summary) if key in summaries else summary
     return {key: summary[:5] for key, summary in summaries.items()}
 
 
-def drain_by_hand(alias: str, *, last: bool = False) -> None:
+def drain_by_hand(alias, *, last=False):
     """Drain the log by hand, in one transaction: group it by key into a plain table, and delete it.
 
     This makes no totals for days and longer periods, looks up no metrics, and checks nothing. It finds the `last`
@@ -139,7 +132,7 @@ def drain_by_hand(alias: str, *, last: bool = False) -> None:
         cursor.execute("DELETE FROM app_metrics_item")
 
 
-def found_by_hand(alias: str) -> dict[tuple[str, str], tuple[float, ...]]:
+def found_by_hand(alias):
     """Return the reference's sums without the last values."""
     with connections[alias].cursor() as cursor:
         cursor.execute(

@@ -5,7 +5,6 @@ import platform
 import re
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +18,7 @@ PACKAGES = (
 PROGRAMS = {"PostgreSQL": "postgres", "MariaDB": "mariadbd", "Redis": "redis-server", "wrk": "wrk"}
 
 
-def versions() -> dict[str, str]:
+def versions():
     """Return the versions of Python and of the installed packages and programs."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -35,7 +34,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, str | int]:
+def machine():
     """Return the hardware and the operating system, without the machine's name."""
     gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     processor = re.search(r"^model name\s*: (.+)$", read(Path("/proc/cpuinfo")), re.MULTILINE)
@@ -47,24 +46,24 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def cpu_seconds(*pids: int) -> float:
+def cpu_seconds(*pids):
     """Return the processor time that processes and their descendants have used (Linux only)."""
     return sum(ticks(pid) for root in pids for pid in family(root)) / os.sysconf("SC_CLK_TCK")
 
 
-def family(pid: int) -> Iterator[int]:
+def family(pid):
     yield pid
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in read(task).split():
             yield from family(int(child))
 
 
-def ticks(pid: int) -> int:
+def ticks(pid):
     """Return the processor time of a process and its reaped children; 0 once it has ended."""
     return sum(map(int, read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[11:15]))
 
 
-def read(file: Path) -> str:
+def read(file):
     try:
         return file.read_text()
     except OSError:

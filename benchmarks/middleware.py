@@ -7,8 +7,7 @@ same page without instrumentation; the median is compared with what django-prome
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 from time import perf_counter
@@ -19,7 +18,7 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.db.models import Sum
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
 
@@ -28,7 +27,7 @@ from app_metrics.models import Item
 from tests.testapp.models import Document
 
 from . import peers, runner
-from .runner import AT_MOST, Case, Scale, Table, at_most, database, expect, measure, spread
+from .runner import Case, Table, expect, number, spread
 
 REQUESTS = 40
 BODY = b"body"
@@ -42,26 +41,24 @@ OPENTELEMETRY = ["opentelemetry.instrumentation.django.middleware.otel_middlewar
 PLAIN, SAVING, REFERENCE = "no instrumentation", "one save, no instrumentation", "django-prometheus"
 JUDGED = "middleware, a URL rule and five calls"
 
-Serve = Callable[[int], list[dict[str, float]]]
 
-
-def quiet(request: HttpRequest) -> HttpResponse:
+def quiet(request):
     return HttpResponse(BODY)
 
 
-def five(request: HttpRequest) -> HttpResponse:
+def five(request):
     for slug in CALLS:
         metric(slug)
     return HttpResponse(BODY)
 
 
-def five_inc(request: HttpRequest) -> HttpResponse:
+def five_inc(request):
     for counter in COUNTERS:
         counter.inc()
     return HttpResponse(BODY)
 
 
-def saving(request: HttpRequest) -> HttpResponse:
+def saving(request):
     Document.objects.create(title="Title")
     return HttpResponse(BODY)
 
@@ -69,11 +66,11 @@ def saving(request: HttpRequest) -> HttpResponse:
 class Site(NamedTuple):
     """Middlewares and a page, the URL name of the page, the slugs that a request counts, and settings."""
 
-    middlewares: Sequence[str]
-    view: Callable[[HttpRequest], HttpResponse] = quiet
+    middlewares: list[str]
+    view: Callable = quiet
     url: str = "quiet"
-    slugs: Sequence[str] = ()
-    settings: Mapping[str, Any] = {}
+    slugs: list[str] = []
+    settings: dict[str, Any] = {}
     less: str = PLAIN
 
 
@@ -99,18 +96,8 @@ SITES = {
 RULES = {"ruled": "ruled", "five": "five"}
 
 
-def by_wsgi(handler: Any, requests: int) -> list[dict[str, float]]:
-    return [wsgi(handler, RequestFactory().get("/page/").environ) for _ in range(requests)]
-
-
-def by_asgi(handler: Any, requests: int) -> list[dict[str, float]]:
-    async def all_of_them() -> list[dict[str, float]]:
-        return [await asgi(handler) for _ in range(requests)]
-
-    return asyncio.run(all_of_them())
-
-
-def wsgi(handler: Any, environ: dict[str, Any]) -> dict[str, float]:
+def by_wsgi(handler):
+    environ = RequestFactory().get("/page/").environ
     begin = perf_counter()
     response = handler(environ, lambda status, headers: None)
     body = b"".join(response)
@@ -121,13 +108,13 @@ def wsgi(handler: Any, environ: dict[str, Any]) -> dict[str, float]:
     return {"before": sent - begin, "after": end - sent}
 
 
-async def asgi(handler: Any) -> dict[str, float]:
+async def by_asgi(handler):
     scope = {"type": "http", "method": "GET", "path": "/page/", "headers": [(b"host", b"testserver")]}
-    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # the visitor stays connected after sending the request
+    messages = asyncio.Queue()  # the visitor stays connected after sending the request
     messages.put_nowait({"type": "http.request"})
     sent = []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message):
         if message["type"] == "http.response.body":
             sent.append((perf_counter(), message["body"]))
 
@@ -141,40 +128,43 @@ async def asgi(handler: Any) -> dict[str, float]:
 class Bench:
     """One site behind one kind of server, the requests it has served, and their counters."""
 
-    def __init__(self, name: str, server: str, opentelemetry: peers.OpenTelemetry) -> None:
+    def __init__(self, name, server, opentelemetry):
         self.site, self._name, self._opentelemetry = SITES[name], f"{name}, {server}", opentelemetry
         self._ours, self._prometheus = peers.Ours(), peers.Prometheus(prometheus_client.REGISTRY)
-        self._serve, kind = {"WSGI": (by_wsgi, WSGIHandler), "ASGI": (by_asgi, ASGIHandler)}[server]
-        view = self.site.view if server == "WSGI" else awaitable(self.site.view)
+        self._is_async = server == "ASGI"
+        view = awaitable(self.site.view) if self._is_async else self.site.view
         # The only URL pattern: trying others first would take time.
         urls = (path("page/", view, name=self.site.url),)
-        self._settings = {"ROOT_URLCONF": urls, "APP_METRICS_BACKEND": ITEMS, "APP_METRICS_URLS": RULES}
-        self._settings |= self.site.settings
-        self.served = 0
-        self._before = self._counted()
+        self.settings = {"ROOT_URLCONF": urls, "APP_METRICS_BACKEND": ITEMS, "APP_METRICS_URLS": RULES}
+        self.settings |= self.site.settings
+        self.served, self._before = 0, self._counted()
         with override_settings(MIDDLEWARE=self.site.middlewares):
-            self._handler = kind()
+            self._handler = ASGIHandler() if self._is_async else WSGIHandler()
 
-    @contextmanager
-    def ready(self) -> Iterator[Serve]:
-        with override_settings(**self._settings):
-            yield self.serve
-
-    def serve(self, requests: int) -> list[dict[str, float]]:
+    def serve(self, requests):
         self.served += requests
-        return self._serve(self._handler, requests)
+        if self._is_async:
+            return asyncio.run(self._serve_async(requests))
+        return [by_wsgi(self._handler) for _ in range(requests)]
 
-    def medians(self, requests: int = REQUESTS) -> dict[str, float]:
-        with self.ready() as serve:
-            found = serve(requests)
+    async def _serve_async(self, requests):
+        return [await by_asgi(self._handler) for _ in range(requests)]
+
+    def medians(self, requests=REQUESTS):
+        with override_settings(**self.settings):
+            found = self.serve(requests)
         return {key: median(each[key] for each in found) for key in ("before", "after")}
 
-    def check(self, runs: int = 0) -> None:
+    def statements(self):
+        with override_settings(**self.settings):
+            return len(runner.statements(partial(self.serve, 1)))
+
+    def check(self, runs=0):
         """Raise AssertionError unless every request since the last check was counted."""
         for who, counted in self._counted().items():
             expect(f"{self._name}, {who}", counted - self._before[who], self.served)
 
-    def _counted(self) -> dict[str, float]:
+    def _counted(self):
         if self.site.middlewares == PROMETHEUS:
             sample = "django_http_requests_total_by_view_transport_method_total"
             calls = {"inc": "benchmark_call_4_total"} if self.site.view is five_inc else {}
@@ -188,94 +178,86 @@ class Bench:
         return {slug: items.get(slug, 0) for slug in self.site.slugs}
 
 
-def awaitable(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], Any]:
+def awaitable(view):
     """Return the view for ASGI; run it in a thread only if it uses the database."""
 
-    async def aview(request: HttpRequest) -> HttpResponse:
+    async def aview(request):
         return await sync_to_async(view)(request) if view is saving else view(request)
 
     return aview
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     from opentelemetry.instrumentation.django import DjangoInstrumentor
 
     opentelemetry = peers.OpenTelemetry()
     DjangoInstrumentor().instrument(meter_provider=opentelemetry.provider)
-    with database("sqlite"):
+    with runner.database("sqlite"):
         for server in ("WSGI", "ASGI"):
             yield added(server, list(SITES), opentelemetry, scale)
         yield memory([name for name in SITES if "nothing written" not in name], opentelemetry, scale)
 
 
-def added(server: str, names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scale) -> Table:
+def added(server, names, opentelemetry, scale):
     """Measure what sites add to their plain versions; ratios are shown only if the reference is among the names."""
-    repeats = scale.of(1, 41, 101)
-    counts = {name: statements_of(Bench(name, "WSGI", opentelemetry)) for name in names}
+    repeats, requests = scale.of(1, 41, 101), scale.of(2, REQUESTS, REQUESTS)
+    statements = {name: Bench(name, "WSGI", opentelemetry).statements() for name in names}
     sites = {name: Bench(name, server, opentelemetry) for name in names}
-    plain = {name: sites.pop(name) for name in (PLAIN, SAVING)}
-    requests = scale.of(2, REQUESTS, REQUESTS)
-    reference = {REFERENCE: partial(sites[REFERENCE].medians, requests)} if REFERENCE in sites else {}
+    runs = {name: partial(site.medians, requests) for name, site in sites.items()}
+    plain = {name: runs.pop(name) for name in (PLAIN, SAVING)}
+    references = {name: {} if name == REFERENCE else {REFERENCE: runs[REFERENCE]} for name in runs if REFERENCE in runs}
     what = f"{JUDGED}, {server}, before the body is out"
-    limit = at_most(0.25, what=what, against="what django-prometheus' two middlewares add")
+    limit = runner.at_most(0.25, what=what, against="what django-prometheus' two middlewares add")
     cases = [
         Case(
-            name, partial(bench.medians, requests), {} if name == REFERENCE else reference, bench.check,
+            name, run, references.get(name, {}), sites[name].check,
             {REFERENCE: limit} if name == JUDGED else {}, "before",
-            {name: bench.site.less, REFERENCE: PLAIN}, {"statements": counts[name]},
+            {name: sites[name].site.less, REFERENCE: PLAIN}, {"statements": statements[name]},
         )
-        for name, bench in sites.items()
+        for name, run in runs.items()
     ]  # fmt: skip
-    measured = measure(cases, repeats, beside={name: partial(bench.medians, requests) for name, bench in plain.items()})
+    measured = runner.measure(cases, repeats, beside=plain)
     took = measured[0].median("before", PLAIN) * 1e6
     title = (
         f"Added to a request of {took:.0f} µs through {server}, before its body is out and after it, "
         f"beside {REFERENCE}; median of {repeats} times {requests}"
     )
-    before = [runner.number("before, µs", "before", unit=1e6), spread("before", unit=1e6)]
-    after = [runner.number("after, µs", "after", unit=1e6), spread("after", unit=1e6)]
-    columns = [runner.name(), *before, *runner.ratio(), AT_MOST, *after, runner.fact("statements", "statements")]
+    before, after = ([number(f"{key}, µs", key, unit=1e6), spread(key, unit=1e6)] for key in ("before", "after"))
+    columns = [runner.name(), *before, *runner.ratio(), runner.AT_MOST, *after, runner.fact("statements")]
     return Table(title, columns, measured)
 
 
-def statements_of(bench: Bench) -> int:
-    with bench.ready() as serve:
-        return len(runner.statements(partial(serve, 1)))
-
-
-def memory(names: Sequence[str], opentelemetry: peers.OpenTelemetry, scale: Scale) -> Table:
+def memory(names, opentelemetry, scale):
     requests = scale.of(1, 1_000, 10_000)
-    cases = []
-    for name in names:
-        bench = Bench(name, "WSGI", opentelemetry)
-        cases.append(Case(name, partial(memory_of, bench, requests), check=bench.check))
-    most = runner.number("most during a request, KiB", "peak", unit=1 / 1024, digits=1)
-    left = runner.number(f"kept after {requests:,} requests, KiB", "kept", unit=1 / 1024, digits=1)
-    return Table("Memory, by tracemalloc, through WSGI", [runner.name(), most, left], measure(cases, 1, warm=0))
+    sites = {name: Bench(name, "WSGI", opentelemetry) for name in names}
+    cases = [Case(name, partial(memory_of, site, requests), check=site.check) for name, site in sites.items()]
+    titles = {"peak": "most during a request, KiB", "kept": f"kept after {requests:,} requests, KiB"}
+    columns = [number(title, key, unit=1 / 1024, digits=1) for key, title in titles.items()]
+    return Table("Memory, by tracemalloc, through WSGI", [runner.name(), *columns], runner.measure(cases, 1, warm=0))
 
 
-def memory_of(bench: Bench, requests: int) -> dict[str, float]:
+def memory_of(bench, requests):
     """Return a request's peak memory, and what this many requests leave behind, in bytes."""
-    with bench.ready() as serve:
-        serve(min(50, requests))  # create everything that is created only once
+    with override_settings(**bench.settings):
+        bench.serve(min(50, requests))  # create everything that is created only once
         tracemalloc.start()
         try:
-            peak = median(peak_of(serve) for _ in range(min(21, requests)))
+            peak = median(peak_of(bench) for _ in range(min(21, requests)))
             before = in_use()
             for _ in range(0, requests, 100):
-                serve(min(100, requests))  # drop their times at once
+                bench.serve(min(100, requests))  # drop their times at once
             return {"peak": peak, "kept": in_use() - before}
         finally:
             tracemalloc.stop()
 
 
-def peak_of(serve: Serve) -> int:
+def peak_of(bench):
     before = in_use()
     tracemalloc.reset_peak()
-    serve(1)
+    bench.serve(1)
     return tracemalloc.get_traced_memory()[1] - before
 
 
-def in_use() -> int:
+def in_use():
     gc.collect()
     return tracemalloc.get_traced_memory()[0]

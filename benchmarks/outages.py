@@ -6,12 +6,10 @@ database, as the control's always do.
 
 import logging
 import statistics
-from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import Any
 
-from celery import Celery, current_app
+from celery import current_app
 
 from app_metrics.backends.celery import MetricsBackend
 from app_metrics.conf import timeout
@@ -23,47 +21,44 @@ from tests.soak.brokers.faults import Silent
 from tests.support.contract import batch_of
 
 from . import runner
-from .runner import Case, Limit, Measured, Scale, Table, clock, database, expect, measure, spread
+from .runner import Case, Table, clock, expect
 
 BROKERS = {"Redis": "redis://127.0.0.1:{}/0", "AMQP": "amqp://guest:guest@127.0.0.1:{}//"}
 CONTROL = "a write without a broker"
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     logging.getLogger("app_metrics").setLevel(logging.ERROR)  # every failed write logs a warning
     rounds, after = scale.of((1, 2), (5, 200), (5, 200))
-    with database("sqlite"):
+    with runner.database("sqlite"):
         measured = [each for name, url in BROKERS.items() for each in silent(name, url, rounds, after)]
     title = f"Added to a write by a broker that never answers, {rounds} times 3 first ones and {after} after them"
     longest = ("longest", lambda each: f"{max(each.values()) * 1e3:.1f}")
-    held = ("at most", lambda each: each.case.facts["at most"])
-    columns = [runner.name(), runner.number("ms", unit=1e3, digits=1), spread(unit=1e3, digits=1), longest, held]
-    yield Table(title, columns, measured)
+    times = [runner.number("ms", unit=1e3, digits=1), runner.spread(unit=1e3, digits=1)]
+    yield Table(title, [runner.name(), *times, longest, runner.fact("at most")], measured)
 
 
-def silent(name: str, url: str, rounds: int, after: int) -> list[Measured]:
+def silent(name, url, rounds, after):
     """Measure the first writes of several backends, and the writes after them."""
     expect("The budget of a write, in seconds", timeout(), 0.25)
     with closing(Silent()) as broker, current(make_app(url.format(broker.port), "benchmark")):
-        backends: list[Any] = []
+        backends = []
 
-        def write() -> float:
+        def write():
             if not backends or backends[-1].writes == FAILURES:
                 backends.append(Backend())
             return backends[-1].seconds()
 
-        first = f"{name}, the first three requests"
-        found = held(name, "the first three requests", write, rounds * FAILURES, max, 250)
-        if len(broker.accepted) < rounds * FAILURES:
-            raise AssertionError(f"{first}: the broker was tried {len(broker.accepted)} times.")
+        found = added(name, "the first three requests", write, rounds * FAILURES, max, 250)
         tried = len(broker.accepted)
-        found += held(name, "once it is left alone", backends[-1].seconds, after, statistics.median, 5)
+        expect(f"{name}: whether each write tried the broker", tried >= rounds * FAILURES, True)
+        found += added(name, "once it is left alone", backends[-1].seconds, after, statistics.median, 5)
         expect("Connections to a broker that is left alone", len(broker.accepted) - tried, 0)
         return found
 
 
 @contextmanager
-def current(app: Celery) -> Iterator[None]:
+def current(app):
     """Let the backend publish with an app, whichever app this thread used before."""
     before = current_app._get_current_object()
     app.set_default()
@@ -78,38 +73,32 @@ def current(app: Celery) -> Iterator[None]:
 class Backend:
     """A backend that has not tried the broker yet, and the number of its writes."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._backend, self.writes = MetricsBackend(), 0
         self._backend._breaker._pause = 60  # seconds, longer than this benchmark takes
 
-    def seconds(self) -> float:
+    def seconds(self):
         self.writes += 1
-        return written(self._backend.write)
+        return clock(self._backend.write, batch_of("orders"))
 
 
-def held(
-    name: str, when: str, write: Callable[[], float], repeats: int, judge: Callable[[list[float]], float], most: float
-) -> list[Measured]:
+def added(name, when, write, repeats, judge, most):
     """Limit what a broker adds to at most this many milliseconds, by the longest or the median time."""
-    before = LedgerRow.objects.count()
+    before, title = LedgerRow.objects.count(), f"{name}, {when}"
 
-    def check(runs: int) -> None:
+    def check(runs):
         expect("Batches in the database", LedgerRow.objects.count() - before, 2 * runs)
 
-    def found(measured: Measured) -> float:
+    def control():
+        return clock(partial(write_once, batch_of("orders"), tries=1))
+
+    def found(measured):
         return judge(measured.values()) * 1000
 
-    limit = Limit(
+    limit = runner.Limit(
         f"+{most} ms", lambda each: f"{found(each):+.1f} ms", lambda each: found(each) <= most,
         f"a broker that never answers ({name}), {when}", CONTROL,
     )  # fmt: skip
-    case = Case(
-        f"{name}, {when}", write, check=check, limits={"": limit}, less={f"{name}, {when}": CONTROL},
-        facts={"at most": str(most)},
-    )  # fmt: skip
-    control = partial(written, partial(write_once, tries=1))
-    return measure([case], repeats, beside={CONTROL: control}, warm=0)
-
-
-def written(write: Callable[[Any], Any]) -> float:
-    return clock(partial(write, batch_of("orders")))
+    facts = {"at most": str(most)}
+    case = Case(title, write, check=check, limits={"": limit}, less={title: CONTROL}, facts=facts)
+    return runner.measure([case], repeats, beside={CONTROL: control}, warm=0)

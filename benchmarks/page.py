@@ -7,9 +7,7 @@ limits, and `facts` the machine and the versions. All benchmarks must have run w
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from . import BENCHMARKS, RESULTS
 
@@ -17,7 +15,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 BLOCK = re.compile(r"(?<=<!-- results: )(\w+)( -->\n).*?(?=<!-- end of results -->)", re.DOTALL)
 
 
-def main() -> int:
+def main():
     files = [RESULTS / f"{name}.json" for name in BENCHMARKS]
     results = {file.stem: json.loads(file.read_text()) for file in files if file.exists()}
     facts = {facts_text(each) for each in results.values()}
@@ -30,41 +28,41 @@ def main() -> int:
     return 0
 
 
-def filled(page: str, blocks: Mapping[str, str]) -> str:
+def filled(page, blocks):
     """Return the page with its blocks replaced."""
     return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{blocks[found[1]]}", page)
 
 
-def results_text(name: str, results: Mapping[str, Any]) -> str:
+def results_text(name, results):
     scale = "FULL=1 " if results["scale"] == "FULL" else ""
     command = f'`make bench {scale}ARGS="{name}"`, {results["date"]}.'
     return "\n".join([command, "", *(markdown(**table) for table in results["tables"])])
 
 
-def limits_table(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def limits_table(results):
     limits = [limit for each in results for limit in each["limits"]]
     rows = [[each["what"], each["against"], each["found"], each["limit"], verdict(each)] for each in limits]
     return {"title": "Numbers to hold", "columns": ["what", "against", "found", "at most", ""], "rows": rows}
 
 
-def verdict(limit: Mapping[str, Any]) -> str:
+def verdict(limit):
     return "met" if limit["met"] else "not met"
 
 
-def facts_text(results: Mapping[str, Any]) -> str:
+def facts_text(results):
     machine, versions = results["machine"], results["versions"]
     programs = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}; {programs}.\n"
 
 
-def text(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def text(title, columns, rows):
     lines = [columns, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
     return "\n".join([title, *aligned, ""])
 
 
-def markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(title, columns, rows):
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return "\n".join([f"{title}:", "", *(f"| {' | '.join(row)} |" for row in [columns, rule, *rows]), ""])
 

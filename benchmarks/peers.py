@@ -3,18 +3,15 @@
 import multiprocessing
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import NamedTuple
 
 from datadog.dogstatsd.base import DogStatsd
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
-from app_metrics.core.batch import Batch
 from app_metrics.transport import base
 
 # Bytes of packets that may arrive while the receiver does not run.
@@ -22,7 +19,7 @@ RECEIVE_BUFFER = 64 * 2**20
 # Seconds of silence after which all packets have arrived.
 SILENCE = 0.3
 
-kept: list[Batch] = []
+kept = []
 
 
 class MetricsBackend(base.MetricsBackend):
@@ -30,15 +27,15 @@ class MetricsBackend(base.MetricsBackend):
 
     blocks = False
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch):
         kept.append(batch)
 
 
 class Ours:
-    def __init__(self) -> None:
-        self._calls: Counter[str] = Counter()
+    def __init__(self):
+        self._calls = Counter()
 
-    def counted(self, name: str) -> int:
+    def counted(self, name):
         """Return the number of calls of all slugs with this prefix."""
         while kept:
             for key, summary in kept.pop().summaries.items():
@@ -47,10 +44,10 @@ class Ours:
 
 
 class Prometheus:
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry=None):
         self.registry = registry or CollectorRegistry()
 
-    def counted(self, sample: str, **labels: str) -> float:
+    def counted(self, sample, **labels):
         """Return the sum of all samples with this name and labels: `signups_total`, `export_count`."""
         found = (each for metric in self.registry.collect() for each in metric.samples if each.name == sample)
         return sum(each.value for each in found if labels.items() <= each.labels.items())
@@ -59,65 +56,79 @@ class Prometheus:
 class OpenTelemetry:
     """The SDK with an in-memory reader."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options):
         self._reader = InMemoryMetricReader()
-        self.provider = MeterProvider([self._reader])
+        self.provider = MeterProvider([self._reader], **options)
         self.meter = self.provider.get_meter("benchmarks")
 
-    def counted(self, name: str) -> float:
+    def counted(self, name, **attributes):
         """Return the sum of a counter, the count of a histogram or the value of a gauge."""
         data = self._reader.get_metrics_data()
         scopes = [scope for each in data.resource_metrics for scope in each.scope_metrics] if data else []
         metrics = [metric for scope in scopes for metric in scope.metrics if metric.name == name]
         points = [point for metric in metrics for point in metric.data.data_points]
+        points = [point for point in points if attributes.items() <= point.attributes.items()]
         return sum(point.count if hasattr(point, "count") else point.value for point in points)
 
 
-class Datadog:
-    """The client with aggregation on, and a process that receives its packets."""
+class Receiver:
+    """Statsd clients' packets, which another process receives."""
 
-    def __init__(self, client: DogStatsd, questions: Connection) -> None:
-        self.client, self._questions = client, questions
+    def __init__(self, address, questions):
+        self.host, self.port = address
+        self._questions = questions
 
-    def counted(self, name: str) -> float:
+    def counted(self, name):
         """Return the sum of a counter, the number of timings or the last value of a gauge."""
+        self._questions.send(name)
+        return self._questions.recv()
+
+
+class Datadog(NamedTuple):
+    """The client with aggregation on."""
+
+    client: DogStatsd
+    receiver: Receiver
+
+    def counted(self, name):
         self.client.flush_aggregated_metrics()
         self.client.flush_buffered_metrics()
-        self._questions.send(name)
-        counted: float = self._questions.recv()
-        return counted
+        return self.receiver.counted(name)
 
 
 @contextmanager
-def datadog() -> Iterator[Datadog]:
+def receiving():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        enlarge(server)
+        for option in (socket.SO_RCVBUF, getattr(socket, "SO_RCVBUFFORCE", socket.SO_RCVBUF)):
+            with suppress(PermissionError):  # then it is as large as the system allows
+                server.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
         server.bind(("127.0.0.1", 0))
         here, there = multiprocessing.Pipe()
-        # Spawn, not fork: the client and Django have threads and locks.
-        receiver = multiprocessing.get_context("spawn").Process(target=receive, args=(server, there), daemon=True)
-        receiver.start()
-        host, port = server.getsockname()
-        client = DogStatsd(host=host, port=port, disable_aggregation=False, disable_buffering=False)
+        # Spawn, not fork: clients and Django have threads and locks.
+        process = multiprocessing.get_context("spawn").Process(target=receive, args=(server, there), daemon=True)
+        process.start()
         try:
-            yield Datadog(client, here)
+            yield Receiver(server.getsockname(), here)
+        finally:
+            process.terminate()
+            process.join()
+
+
+@contextmanager
+def datadog():
+    with receiving() as receiver:
+        client = DogStatsd(
+            host=receiver.host, port=receiver.port, disable_aggregation=False, disable_buffering=False
+        )  # fmt: skip
+        try:
+            yield Datadog(client, receiver)
         finally:
             client.stop()
-            receiver.terminate()
-            receiver.join()
 
 
-def enlarge(server: socket.socket) -> None:
-    """Enlarge a socket's buffer to RECEIVE_BUFFER bytes, or as far as the system allows."""
-    try:
-        server.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", socket.SO_RCVBUF), RECEIVE_BUFFER)
-    except PermissionError:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-
-
-def receive(server: socket.socket, questions: Connection) -> None:
+def receive(server, questions):
     """Add up lines such as `signups:3|c|#plan:pro`, and answer questions once nothing more arrives."""
-    counted: Counter[str] = Counter()
+    counted = Counter()
     server.settimeout(SILENCE)
     while True:
         try:
@@ -135,16 +146,13 @@ def receive(server: socket.socket, questions: Connection) -> None:
                 counted[name] += sum(map(float, values)) if kind == "c" else len(values)
 
 
-def counting(counter: Any) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Decorate a function with a hand-written count of the calls that returned."""
+def counting(function, counter):
+    """Return the function with a hand-written count of the calls that returned."""
 
-    def decorate(function: Callable[[], Any]) -> Callable[[], Any]:
-        @wraps(function)
-        def wrapper() -> Any:
-            result = function()
-            counter.inc()
-            return result
+    @wraps(function)
+    def wrapper():
+        result = function()
+        counter.inc()
+        return result
 
-        return wrapper
-
-    return decorate
+    return wrapper

@@ -5,25 +5,33 @@ batch every ten milliseconds, and prints when each began and how long it took, i
 """
 
 import json
-import os
 import sys
 import time
 from datetime import date
-from typing import Any
+
+from app_metrics.core.batch import Batch, Key
+from app_metrics.core.summary import Summary
+from tests.soak.workers import peak
+from tests.support.processes import configure
 
 SLUGS, EVENTS, DAY = 10, 3, date(2026, 11, 23)
+SUMMARY = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
 
 
-def aggregate(alias: str) -> dict[str, float]:
+def summaries(slugs):
+    return {Key(f"slug-{number}", "counter", "{}", DAY, 9): SUMMARY for number in range(slugs)}
+
+
+def aggregate(alias):
     from django.db import connections
 
     from app_metrics.aggregation.run import aggregate
-    from tests.soak.workers import peak
 
-    statements = []
+    statements = 0
 
-    def note(execute: Any, sql: str, *arguments: Any) -> Any:
-        statements.append(None)
+    def note(execute, sql, *arguments):
+        nonlocal statements
+        statements += 1
         return execute(sql, *arguments)
 
     connections[alias].ensure_connection()
@@ -32,31 +40,22 @@ def aggregate(alias: str) -> dict[str, float]:
         items = aggregate().items
     ended = time.monotonic()
     times = {"begun": begun, "ended": ended, "seconds": ended - begun}
-    return {**times, "items": items, "statements": len(statements), "memory": peak()}
+    return {**times, "items": items, "statements": statements, "memory": peak()}
 
 
-def write(alias: str, seconds: str) -> list[tuple[float, float]]:
-    from app_metrics.core.batch import Batch, Key
-    from app_metrics.core.summary import Summary
+def write(alias, seconds):
     from app_metrics.transport.loading import load_backend
 
-    backend = load_backend("app_metrics.backends.db")
-    summary = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
-    summaries = {Key(f"slug-{number}", "counter", "{}", DAY, 9): summary for number in range(SLUGS)}
-    writes = []
-    until = time.monotonic() + float(seconds)
-    while time.monotonic() < until:
-        begun = time.monotonic()
-        backend.write(Batch(summaries))
+    backend, writes, until = load_backend("app_metrics.backends.db"), [], time.monotonic() + float(seconds)
+    batch = summaries(SLUGS)
+    while (begun := time.monotonic()) < until:
+        backend.write(Batch(batch))
         writes.append((begun, time.monotonic() - begun))
         time.sleep(0.01)
     return writes
 
 
 if __name__ == "__main__":
-    from tests.support.processes import configure
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
     alias, name, role, *arguments = sys.argv[1:]
     configure(alias, name)
     print(json.dumps({"aggregate": aggregate, "write": write}[role](alias, *arguments)))

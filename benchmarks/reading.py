@@ -4,10 +4,8 @@ The GROUP BY answers less: a week, the previous week and the same week a year ea
 running periods, each with its comparisons.
 """
 
-from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
 
 from django.db import connection, transaction
 
@@ -18,7 +16,7 @@ from app_metrics.reports.rendering import render
 from app_metrics.trending import trends
 
 from . import runner
-from .runner import Case, Limit, Measured, Scale, Table, clock, database, expect, measure, statements
+from .runner import Case, Table, clock, expect, fact
 
 TODAY = date(2026, 11, 23)
 QUERIES = 2  # for trends, at most
@@ -31,27 +29,25 @@ BY_HAND = f"""
     GROUP BY metric_id"""
 MILLISECONDS = [
     runner.name(), runner.number("ms", unit=1e3, digits=1),
-    runner.reference("one GROUP BY by hand, ms", unit=1e3, digits=1), *runner.ratio(1),
+    runner.reference("one GROUP BY by hand, ms", unit=1e3, digits=1), *runner.ratio("{:.1f}"),
 ]  # fmt: skip
 
 
-def tables(scale: Scale) -> Iterator[Table]:
+def tables(scale):
     filled = scale.of({1: 2}, {1: 1000, 10: 100}, {1: 1000, 10: 1000})  # number of metrics by years of totals
-    repeats = scale.of(1, 9, 15)
-    measured: list[Measured] = []
-    with database("sqlite"):
+    repeats, measured = scale.of(1, 9, 15), []
+    with runner.database("sqlite"):
         for years, metrics in filled.items():
-            rows = fill(metrics, years)
-            table = f"{metrics:,}, {years} year{'s' if years > 1 else ''} ({rows:,} rows)"
-            for number in (size for size in (2, 10, 100, 1000) if size <= metrics and (size > 2 or metrics == 2)):
-                measured += measure([trends_case(number, f"{number:,} metrics of {table}")], repeats)
+            table = f"{metrics:,}, {years} year{'s' if years > 1 else ''} ({fill(metrics, years):,} rows)"
+            for number in scale.of([2], *[[size for size in (10, 100, 1000) if size <= metrics]] * 2):
+                measured += runner.measure([trends_case(number, f"{number:,} metrics of {table}")], repeats)
         most = max(measured, key=lambda each: each.case.facts["queries"])
         title = f"Trends (SQLite), median of {repeats}; at most {QUERIES} queries"
-        yield Table(title, [*MILLISECONDS, runner.fact("queries", "queries")], measured, [most])
+        yield Table(title, [*MILLISECONDS, fact("queries")], measured, [most])
         yield reports(*scale.of((2, 1), (100, 10), (100, 10)), repeats=scale.of(1, 9, 9))
 
 
-def fill(metrics: int, years: int) -> int:
+def fill(metrics, years):
     """Store only the totals of this many metrics and years; return the number of rows."""
     Metric.objects.all().delete()
     Metric.objects.bulk_create(Metric(name=f"Metric {number}", slug=f"metric-{number}") for number in range(metrics))
@@ -69,20 +65,20 @@ def fill(metrics: int, years: int) -> int:
     return Total.objects.count()
 
 
-def trends_case(metrics: int, name: str) -> Case:
+def trends_case(metrics, name):
     read = partial(read_trends, metrics)
-    queries = len(statements(read))
-    text = f"{queries} queries"
-    limit = Limit(str(QUERIES), lambda _: text, lambda _: queries <= QUERIES, "trends of any number of metrics", "-")
-    references = {"by hand": partial(clock, partial(by_hand, metrics))}
+    queries = len(runner.statements(read))
+    found, met = (lambda _: f"{queries} queries"), (lambda _: queries <= QUERIES)
+    limit = runner.Limit(str(QUERIES), found, met, "trends of any number of metrics", "-")
 
-    def check(runs: int) -> None:
+    def check(runs):
         same_weeks({metric.pk: found.closed["week"] for metric, found in read()})
 
+    references = {"by hand": partial(clock, by_hand, metrics)}
     return Case(name, partial(clock, read), references, check, {"by hand": limit}, facts={"queries": queries})
 
 
-def read_trends(metrics: int) -> list[tuple[Metric, Any]]:
+def read_trends(metrics):
     """Compute the trends of the first metrics; raise AssertionError if one of them is empty."""
     first = list(Metric.objects.order_by("pk")[:metrics])
     found = trends(first, TODAY)
@@ -91,28 +87,25 @@ def read_trends(metrics: int) -> list[tuple[Metric, Any]]:
     return [(metric, found[metric.slug]) for metric in first]
 
 
-def reports(metrics: int, years: int, repeats: int) -> Table:
+def reports(metrics, years, repeats):
     rows = fill(metrics, years)
     build = partial(build_report, MetricSet.objects.get(), "week", TODAY - timedelta(weeks=1))
     report = build()
 
-    def check(runs: int) -> None:
+    def check(runs):
         expect("metrics of the report", len(report.lines), metrics)
         same_weeks({line.metric.pk: line.trend for line in report.lines})
 
-    references = {"by hand": partial(clock, partial(by_hand, metrics))}
+    references, facts = {"by hand": partial(clock, by_hand, metrics)}, {"statements": len(runner.statements(build))}
     cases = [
-        Case(
-            "build the weekly report", partial(clock, build), references, check,
-            facts={"statements": len(statements(build))},
-        ),
-        Case("render it as text and HTML", partial(clock, partial(render, report))),
-    ]  # fmt: skip
+        Case("build the weekly report", partial(clock, build), references, check, facts=facts),
+        Case("render it as text and HTML", partial(clock, render, report)),
+    ]
     title = f"Reports of {metrics} metrics with {years} years of totals ({rows:,} rows, SQLite), median of {repeats}"
-    return Table(title, [*MILLISECONDS, runner.fact("statements", "statements")], measure(cases, repeats))
+    return Table(title, [*MILLISECONDS, fact("statements")], runner.measure(cases, repeats))
 
 
-def by_hand(metrics: int) -> dict[int, list[float | None]]:
+def by_hand(metrics):
     """Return the totals of the three weeks of the first metrics, by primary key."""
     monday = TODAY - timedelta(days=TODAY.weekday())
     weeks = [monday - timedelta(weeks=number) for number in (1, 2, 53)]
@@ -121,7 +114,7 @@ def by_hand(metrics: int) -> dict[int, list[float | None]]:
         return {key: sums for key, *sums in cursor.fetchall()}
 
 
-def same_weeks(weeks: Mapping[int, Any]) -> None:
+def same_weeks(weeks):
     """Raise AssertionError unless the hand-written statement agrees with the trends of the week."""
     said = {
         key: [each.comparisons["before"].current, each.comparisons["before"].base, each.comparisons["year_before"].base]

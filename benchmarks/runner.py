@@ -7,7 +7,7 @@ show the median of the ratios and the bounds of their middle half.
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -29,46 +29,37 @@ from .page import text, verdict
 
 DATABASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
 
-# One run returns its seconds, or several named numbers.
-Subject = Callable[[], float | Mapping[str, float]]
-
 
 class Scale(IntEnum):
     """How much a run measures. TINY only tests the benchmarks; its times are meaningless."""
 
     TINY, SHORT, FULL = range(3)
 
-    def of(self, tiny: Any, short: Any, full: Any) -> Any:
+    def of(self, tiny, short, full):
         return (tiny, short, full)[self]
 
 
 class Limit(NamedTuple):
-    """A limit: its text, the measured value, and whether that meets it."""
+    """A limit: its text, and functions of `Measured` that return the measured value and whether that meets it."""
 
     text: str
-    found: Callable[["Measured"], str]
-    met: Callable[["Measured"], bool]
+    found: Callable
+    met: Callable
     what: str = ""
     against: str = ""
 
-    def judge(self, measured: "Measured") -> dict[str, Any]:
-        what, against = self.what or measured.case.name, self.against or measured.reference or "-"
-        met = bool(self.met(measured))
-        return {"what": what, "against": against, "found": self.found(measured), "limit": self.text, "met": met}
 
-
-def at_most(ratio: float, *, what: str = "", against: str = "") -> Limit:
+def at_most(ratio, **names):
     """Limit the median ratio to the reference."""
-    return Limit(f"{ratio:g}×", ratio_text, lambda measured: measured.ratio[1] <= ratio, what, against)
+    return Limit(f"{ratio:g}×", ratio_text, lambda each: each.ratio[1] <= ratio, **names)
 
 
-def ratio_text(measured: "Measured") -> str:
-    low, ratio, high = measured.ratio
-    return f"{ratio:.2f}× ({low:.2f}–{high:.2f})"
+def ratio_text(measured, form="{:.2f}", sign="×"):
+    return f"{form.format(measured.ratio[1])}{sign} ({span(measured.ratio, form)})"
 
 
 class Case(NamedTuple):
-    """One subject beside its references.
+    """One subject beside its references; each returns its seconds, or several named numbers.
 
     `check` gets the number of runs, and raises AssertionError unless subject and references counted them all.
     `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios compare. `less` maps a
@@ -76,9 +67,9 @@ class Case(NamedTuple):
     """
 
     name: str
-    subject: Subject
-    references: Mapping[str, Subject] = {}
-    check: Callable[[int], None] = lambda runs: None
+    subject: Callable
+    references: Mapping[str, Callable] = {}
+    check: Callable = lambda runs: None
     limits: Mapping[str, Limit] = {}
     key: str = "seconds"
     less: Mapping[str, str] = {}
@@ -88,10 +79,10 @@ class Case(NamedTuple):
 class Measured:
     """The repeats of a case beside one of its references; "" means none."""
 
-    def __init__(self, case: Case, reference: str, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    def __init__(self, case, reference, samples):
         self.case, self.reference, self._samples = case, reference, samples
 
-    def values(self, key: str = "seconds", who: str = "") -> list[float]:
+    def values(self, key="seconds", who=""):
         """Return the number of each repeat, for the subject unless a reference is named."""
         who = who or self.case.name
         values = [sample[key] for sample in self._samples[who]]
@@ -99,11 +90,11 @@ class Measured:
             return values
         return [one - plain[key] for one, plain in zip(values, self._samples[self.case.less[who]], strict=True)]
 
-    def median(self, key: str = "seconds", who: str = "") -> float:
+    def median(self, key="seconds", who=""):
         return statistics.median(self.values(key, who))
 
     @cached_property
-    def ratio(self) -> tuple[float, float, float]:
+    def ratio(self):
         """The ratio to the reference between its bounds.
 
         A single difference may be zero, so for differences this is the ratio of their medians; NaN if the reference
@@ -117,31 +108,32 @@ class Measured:
             return (math.nan,) * 3
         return min(low / least, low / most), median / reference, max(high / least, high / most)
 
-    def limits(self) -> list[dict[str, Any]]:
-        limit = self.case.limits.get(self.reference)
-        return [limit.judge(self)] if limit else []
+    def limits(self):
+        if self.reference not in self.case.limits:
+            return []
+        limit = self.case.limits[self.reference]
+        what, against = limit.what or self.case.name, limit.against or self.reference or "-"
+        met = bool(limit.met(self))
+        return [{"what": what, "against": against, "found": limit.found(self), "limit": limit.text, "met": met}]
 
 
-def middle(values: Sequence[float]) -> tuple[float, float, float]:
+def middle(values):
     """Return the median between the bounds of the middle half; with fewer than four values, between the extremes."""
     if len(values) < 4:
         return min(values), statistics.median(values), max(values)
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, median, high
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
 
 
-def measure(
-    cases: Sequence[Case], repeats: int, *, beside: Mapping[str, Subject] | None = None, warm: int = 1
-) -> list[Measured]:
+def measure(cases, repeats, *, beside=None, warm=1):
     """Run cases, their references and the subjects `beside` them in turn, check them, and return the results.
 
     Each round has its own order, so that the after-effects of one subject do not always hit the same other one. The
     first `warm` rounds are not measured, but checks count them.
     """
-    subjects: dict[str, Subject] = dict(beside or {})
+    subjects = dict(beside or {})
     for case in cases:
         subjects |= {case.name: case.subject, **case.references}
-    samples: dict[str, list[Mapping[str, float]]] = {name: [] for name in subjects}
+    samples = {name: [] for name in subjects}
     random = Random(1)
     for _ in range(warm + repeats):
         for name in random.sample(list(subjects), len(subjects)):
@@ -153,68 +145,65 @@ def measure(
     return [Measured(case, reference, kept) for case in cases for reference in case.references or [""]]
 
 
-# A title, and a function that returns a cell's text.
-Column = tuple[str, Callable[[Measured], str]]
-
-
 class Table(NamedTuple):
-    """Measured cases as rows; `judged`, by default the same cases, are checked against their limits."""
+    """Measured cases as rows; `judged`, by default the same cases, are checked against their limits.
+
+    A column is its title, and a function that returns the text of a cell.
+    """
 
     title: str
-    columns: Sequence[Column]
+    columns: Sequence[tuple[str, Callable]]
     measured: Sequence[Measured]
     judged: Sequence[Measured] | None = None
 
-    def cells(self) -> dict[str, Any]:
+    def cells(self):
         rows = [[cell(each) for _, cell in self.columns] for each in self.measured]
         return {"title": self.title, "columns": [title for title, _ in self.columns], "rows": rows}
 
-    def limits(self) -> list[dict[str, Any]]:
+    def limits(self):
         judged = self.measured if self.judged is None else self.judged
         return [limit for each in judged for limit in each.limits()]
 
 
-def name(title: str = "") -> Column:
+def name(title=""):
     return title, lambda measured: measured.case.name
 
 
-def fact(title: str, key: str, text: str = "{}") -> Column:
-    return title, lambda measured: text.format(measured.case.facts[key]) if key in measured.case.facts else ""
+def fact(title, key="", text="{}"):
+    return title, lambda measured: text.format(measured.case.facts.get(key or title, ""))
 
 
-def number(title: str, key: str = "seconds", *, unit: float = 1, digits: int = 0) -> Column:
+def number(title, key="seconds", *, unit=1, digits=0):
     return title, lambda measured: f"{measured.median(key) * unit:,.{digits}f}"
 
 
-def spread(key: str = "seconds", *, unit: float = 1, digits: int = 0) -> Column:
-    def cell(measured: Measured) -> str:
-        low, _, high = middle(measured.values(key))
-        return f"{low * unit:.{digits}f}–{high * unit:.{digits}f}"
-
-    return "spread", cell
+def spread(key="seconds", *, unit=1, digits=0):
+    return "spread", lambda each: span([value * unit for value in middle(each.values(key))], f"{{:.{digits}f}}")
 
 
-def reference(title: str, *, unit: float = 1, digits: int = 0) -> Column:
+def span(bounds, form):
+    return f"{form.format(bounds[0])}–{form.format(bounds[2])}"
+
+
+def reference(title, *, unit=1, digits=0):
     return title, compared(lambda each: f"{each.median(each.case.key, each.reference) * unit:,.{digits}f}")
 
 
-def compared(cell: Callable[[Measured], str]) -> Callable[[Measured], str]:
+def ratio(form="{:.2f}", sign="×", title="ratio"):
+    one = compared(lambda each: form.format(each.ratio[1]) + sign)
+    return [(title, one), ("spread", compared(lambda each: span(each.ratio, form)))]
+
+
+def compared(cell):
     """Leave the cell empty for a case without a reference."""
     return lambda measured: cell(measured) if measured.reference else ""
 
 
-def ratio(digits: int = 2) -> list[Column]:
-    return [
-        ("ratio", compared(lambda each: f"{each.ratio[1]:.{digits}f}×")),
-        ("spread", compared(lambda each: f"{each.ratio[0]:.{digits}f}–{each.ratio[2]:.{digits}f}")),
-    ]
-
-
-AT_MOST: Column = "at most", lambda each: "".join(f"{limit['limit']} {verdict(limit)}" for limit in each.limits())
+AT_MOST = "at most", lambda each: "".join(f"{limit['limit']} {verdict(limit)}" for limit in each.limits())
 
 
 @contextmanager
-def database(kind: str) -> Iterator[str]:
+def database(kind):
     """Create a test database, point the whole site to it, and yield its alias."""
     alias = DATABASES[kind]
     connections[alias].creation.create_test_db(verbosity=0, autoclobber=True)
@@ -222,33 +211,33 @@ def database(kind: str) -> Iterator[str]:
         yield alias
 
 
-def available(*servers: str) -> list[str]:
+def available(*servers):
     """Return the servers that run, and print why the others do not; SQLite is no server."""
     for server in services.missing.keys() & set(servers):
         print(f"{server}: not measured, {services.missing[server]}")
     return [server for server in servers if server not in services.missing]
 
 
-def clock(subject: Callable[[], Any]) -> float:
+def clock(subject, *arguments):
     """Return the seconds of a call, even while freezegun has stopped the clocks."""
     begin = freezegun.real_perf_counter()
-    subject()
+    subject(*arguments)
     return freezegun.real_perf_counter() - begin
 
 
-def statements(subject: Callable[[], Any], alias: str = "default") -> list[str]:
+def statements(subject, alias="default"):
     with CaptureQueriesContext(connections[alias]) as queries:
         subject()
     return [query["sql"] for query in queries]
 
 
-def expect(what: str, found: Any, expected: Any) -> None:
+def expect(what, found, expected):
     """Raise AssertionError if a subject or a reference did not do its work."""
     if found != expected:
         raise AssertionError(f"{what}: {found} instead of {expected}, so what was measured did not work.")
 
 
-def run(benchmark: str, scale: Scale) -> None:
+def run(benchmark, scale):
     """Run a benchmark, print its tables, and write them with the machine and the versions as JSON."""
     tables, limits = [], []
     for table in import_module(f"benchmarks.{benchmark}").tables(scale):

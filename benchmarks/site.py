@@ -1,9 +1,7 @@
 """The example site under load, as settings and for a WSGI server; BENCHMARK_INSTRUMENTATION selects what counts."""
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
@@ -31,13 +29,13 @@ SQL = """
     VALUES (%s, 'requests', 'counter', '{}', %s, %s, 1, 1, 1, 1, 1, %s)"""
 
 
-def inserting(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def inserting(get_response):
     """Count requests exactly, with one hand-written INSERT each."""
     from django.db import connection
 
     from app_metrics.core.batch import new_batch_id
 
-    def middleware(request: Any) -> Any:
+    def middleware(request):
         response = get_response(request)
         now = datetime.now(UTC)
         with connection.cursor() as cursor:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 if os.environ["BENCHMARK_INSTRUMENTATION"] == "opentelemetry":
     from opentelemetry.instrumentation.django import DjangoInstrumentor
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-    reader = InMemoryMetricReader()
-    DjangoInstrumentor().instrument(meter_provider=MeterProvider([reader], shutdown_on_exit=False))
+    from benchmarks.peers import OpenTelemetry
+
+    opentelemetry = OpenTelemetry(shutdown_on_exit=False)
+    DjangoInstrumentor().instrument(meter_provider=opentelemetry.provider)
 
     @atexit.register
-    def write_counts() -> None:
-        Path(os.environ["BENCHMARK_FOLDER"], str(os.getpid())).write_text(reader.get_metrics_data().to_json())
+    def write_count():
+        counted = opentelemetry.counted("http.server.duration", **{"http.method": "GET"})
+        Path(os.environ["BENCHMARK_FOLDER"], str(os.getpid())).write_text(str(counted))
 
 
 from example_project.wsgi import application  # noqa: F401

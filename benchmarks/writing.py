@@ -6,11 +6,9 @@ rows show one INSERT per call, and what Redis and its client need for a script t
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 from unittest import mock
 
 from celery import Celery
@@ -28,154 +26,133 @@ from app_metrics.transport.loading import load_backend
 
 from . import runner
 from .outages import current
-from .runner import (
-    AT_MOST,
-    Case,
-    Limit,
-    Measured,
-    Scale,
-    Table,
-    at_most,
-    available,
-    clock,
-    database,
-    expect,
-    measure,
-)  # fmt: skip
+from .process import DAY, EVENTS, SUMMARY, summaries
+from .runner import Case, Table, expect, fact, number
 
 SLUGS = 10  # in a batch, unless the size matters
-DAY, EVENTS = date(2026, 11, 23), 3
-SUMMARY = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
 COLUMNS = ("id", "slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
 # The values of a hand-written row after its id and slug.
 CONSTANT = ("counter", "{}", DAY.isoformat(), 9, EVENTS, "6", "1", "3", "2", SUMMARY.last_at)
-Write = Callable[[], Any]
+BY_INSERT = runner.at_most(1.25, against="one INSERT by hand on the same connection")
+LIMITS = {**dict.fromkeys(runner.DATABASES, BY_INSERT), "redis": runner.at_most(1.5, against="one bare round trip")}
 
 
-def tables(scale: Scale) -> Iterator[Table]:
-    repeats, writes = scale.of(1, 15, 15), scale.of(2, 30, 30)
+def tables(scale):
+    repeats, writes, series = scale.of((1, 2, 100), (15, 30, 10_000), (15, 30, 10_000))
     sizes = scale.of([1, 10], [1, 10, 100], [1, 10, 100])
-    to = Writing(repeats, writes)
-    with_redis = available("redis")
-    measured = []
-    for kind in ("sqlite", *available("postgresql", "mariadb")):
-        with database(kind) as alias:
+    to, measured = Writing(repeats, writes), []
+    with_redis = runner.available("redis")
+    for kind in ("sqlite", *runner.available("postgresql", "mariadb")):
+        with runner.database(kind) as alias:
             measured += [each for slugs in sizes for each in to.database(kind, alias, slugs)]
     if with_redis:
         measured += [each for slugs in sizes for each in to.redis(slugs)] + to.celery()
     measured += to.buffer()
-    microseconds = [runner.number("µs", unit=1e6), runner.reference("reference, µs", unit=1e6)]
-    columns = [runner.fact("destination", "destination"), runner.fact("slugs", "slugs"), *microseconds]
+    columns = [fact("destination"), fact("slugs"), number("µs", unit=1e6), runner.reference("reference, µs", unit=1e6)]
     title = f"The write of a batch, median of {repeats} times {writes}"
-    yield Table(title, [*columns, *runner.ratio(), AT_MOST], measured)
+    yield Table(title, [*columns, *runner.ratio(), runner.AT_MOST], measured)
     if with_redis:
-        series = scale.of(100, 10_000, 10_000)
-        columns = [runner.name("series"), runner.number("seconds", digits=2)]
         rate = ("a second", lambda each: f"{series / each.median():,.0f}")
-        case = Case(f"{series:,}", partial(bring, series))
-        yield Table("Bringing series from Redis to the totals", [*columns, rate], measure([case], 1, warm=0))
+        brought = runner.measure([Case(f"{series:,}", partial(bring, series))], 1, warm=0)
+        columns = [runner.name("series"), number("seconds", digits=2), rate]
+        yield Table("Bringing series from Redis to the totals", columns, brought)
 
 
-class Writing:
+class Writing(NamedTuple):
     """Measures several writes at a time, and checks that each destination took them all."""
 
-    def __init__(self, repeats: int, writes: int) -> None:
-        self._repeats, self._writes = repeats, writes
+    repeats: int
+    writes: int
 
-    def database(self, kind: str, alias: str, slugs: int) -> list[Measured]:
+    def database(self, kind, alias, slugs):
         connection = connections[alias]
-        subjects = {kind: writing(load_backend("app_metrics.backends.db").write, slugs)}
+        by_hand, subjects = (
+            insert(connection, slugs, "hand"),
+            {kind: writing(load_backend("app_metrics.backends.db").write, slugs)},
+        )
         if slugs > 1:
-            subjects[f"{kind}, one INSERT per call"] = one_by_one(connection, slugs)
+            one = insert(connection, 1, "call")
+            subjects[f"{kind}, one INSERT per call"] = partial(many, one, slugs)
         Item.objects.all().delete()
 
-        def check(runs: int) -> None:
-            written = {who: Item.objects.filter(slug__startswith=who).count() for who in ("slug-", "hand-", "call-")}
-            rows = slugs * self._writes * runs
-            expect(kind, written, {"slug-": rows, "hand-": rows, "call-": rows if slugs > 1 else 0})
+        def counted():
+            kinds = ("slug-", "hand-", "call-")[: 1 + len(subjects)]
+            return {who: Item.objects.filter(slug__startswith=who).count() for who in kinds}
 
-        limit = at_most(1.25, against="one INSERT by hand on the same connection")
-        return self.measure(subjects, "INSERT", insert(connection, slugs, "hand"), slugs, check, {kind: limit})
+        return self.measure(subjects, {"INSERT": by_hand}, slugs, counted)
 
-    def redis(self, slugs: int) -> list[Measured]:
+    def redis(self, slugs):
         with redis_backend("app_metrics.backends.redis") as (backend, client):
             subjects = {"a script that does nothing": nothing(backend, client, slugs)}
             subjects["redis"] = writing(backend.write, slugs)
+            return self.measure(subjects, {"PING": client.ping}, slugs, lambda: {"redis": counts(backend.pending())})
 
-            def check(runs: int) -> None:
-                pending = [summary.count for held in backend.pending() for summary in held.summaries.values()]
-                expect("redis", sum(pending), EVENTS * slugs * self._writes * runs)
-
-            limits = {"redis": at_most(1.5, against="one bare round trip")}
-            return self.measure(subjects, "PING", client.ping, slugs, check, limits)
-
-    def celery(self) -> list[Measured]:
+    def celery(self):
         socket = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
         app = Celery("benchmark", broker=f"redis+socket://{socket}", set_as_current=False)
         with current(app), redis_backend("app_metrics.backends.celery") as (backend, client):
             subjects = {"celery, by Redis": writing(backend.write, SLUGS)}
-            check = partial(self.check_all, "celery", lambda: client.llen("celery"))
-            return self.measure(subjects, "PING", client.ping, SLUGS, check)
+            return self.measure(
+                subjects, {"PING": client.ping}, SLUGS, lambda: {"batches": client.llen("celery") * SLUGS}
+            )
 
-    def buffer(self) -> list[Measured]:
+    def buffer(self):
         """Measure what the buffered mode adds to a request, beside the INSERT that it saves."""
         locmem.outbox.clear()
+        by_hand, subjects = insert(connection, SLUGS, "hand"), {"buffered mode": writing(buffer.add, SLUGS)}
 
-        def added() -> int:
+        def counted():
             buffer.flush()
-            counts = [summary.count for each in locmem.outbox for summary in each.summaries.values()]
-            return sum(counts) // (SLUGS * EVENTS)
+            return {"buffer": counts(locmem.outbox)}
 
-        backend, by_hand = "app_metrics.backends.locmem", insert(connection, SLUGS, "hand")
-        subjects, check = {"buffered mode": writing(buffer.add, SLUGS)}, partial(self.check_all, "buffer", added)
-        with override_settings(APP_METRICS_BACKEND=backend, APP_METRICS_FLUSH_INTERVAL=3600):
-            return self.measure(subjects, "INSERT", by_hand, SLUGS, check)
+        with override_settings(APP_METRICS_BACKEND="app_metrics.backends.locmem", APP_METRICS_FLUSH_INTERVAL=3600):
+            return self.measure(subjects, {"INSERT": by_hand}, SLUGS, counted)
 
-    def check_all(self, name: str, batches: Callable[[], int], runs: int) -> None:
-        expect(name, batches(), self._writes * runs)
+    def measure(self, subjects, references, slugs, counted):
+        """Measure writes beside one reference; `counted` returns the numbers of rows or summaries that arrived."""
 
-    def measure(
-        self,
-        subjects: Mapping[str, Write],
-        reference: str,
-        by_hand: Write,
-        slugs: int,
-        check: Callable[[int], None],
-        limits: Mapping[str, Limit] | None = None,
-    ) -> list[Measured]:
-        cases = []
+        def check(runs):
+            found = counted()
+            expect(", ".join(subjects), found, dict.fromkeys(found, slugs * self.writes * runs))
+
+        references, cases = {who: partial(self.seconds, write) for who, write in references.items()}, []
         for name, write in subjects.items():
-            limit = (limits or {}).get(name) if slugs == SLUGS else None
-            held = {reference: limit._replace(what=f"the write of a batch of {SLUGS} slugs, {name}")} if limit else {}
-            references = {reference: partial(self.seconds, by_hand)}
-            facts = {"destination": name, "slugs": slugs}
-            cases.append(Case(name, partial(self.seconds, write), references, check, held, facts=facts))
-        return measure(cases, self._repeats)
+            facts, limits = {"destination": name, "slugs": slugs}, {}
+            if name in LIMITS and slugs == SLUGS:
+                limit = LIMITS[name]._replace(what=f"the write of a batch of {SLUGS} slugs, {name}")
+                limits = dict.fromkeys(references, limit)
+            cases.append(Case(name, partial(self.seconds, write), references, check, limits, facts=facts))
+        return runner.measure(cases, self.repeats)
 
-    def seconds(self, write: Write) -> float:
+    def seconds(self, write):
         """Return the seconds per write, averaged over many writes."""
-
-        def many() -> None:
-            for _ in range(self._writes):
-                write()
-
-        return clock(many) / self._writes
+        return runner.clock(many, write, self.writes) / self.writes
 
 
-def writing(write: Callable[[Batch], Any], slugs: int) -> Write:
+def many(write, times):
+    for _ in range(times):
+        write()
+
+
+def counts(batches):
+    """Return how many summaries batches hold, by the events in them."""
+    return sum(summary.count for batch in batches for summary in batch.summaries.values()) / EVENTS
+
+
+def writing(write, slugs):
     """Return a function that writes a new batch of the same summaries."""
-    summaries = {Key(f"slug-{number}", "counter", "{}", DAY, 9): SUMMARY for number in range(slugs)}
-    return lambda: write(Batch(summaries))
+    batch = summaries(slugs)
+    return lambda: write(Batch(batch))
 
 
-def insert(connection: Any, slugs: int, who: str) -> Write:
+def insert(connection, slugs, who):
     """Return a function that writes rows by hand, prepared in advance except for their ids."""
     width = len(COLUMNS)
     row = "(" + ", ".join(["%s"] * width) + ")"
     sql = f"INSERT INTO app_metrics_item ({', '.join(COLUMNS)}) VALUES {', '.join([row] * slugs)}"
     values = [value for number in range(slugs) for value in ("", f"{who}-{number}", *CONSTANT)]
 
-    def write() -> None:
+    def write():
         # Ascending, like a batch's ids: random ids are slower to insert.
         first = new_batch_id().int
         values[::width] = [f"{first + number:032x}" for number in range(slugs)]
@@ -185,19 +162,8 @@ def insert(connection: Any, slugs: int, who: str) -> Write:
     return write
 
 
-def one_by_one(connection: Any, slugs: int) -> Write:
-    """Return a function that writes each row with its own INSERT, as other counters do at every call."""
-    write = insert(connection, 1, "call")
-
-    def inserts() -> None:
-        for _ in range(slugs):
-            write()
-
-    return inserts
-
-
 @contextmanager
-def redis_backend(path: str) -> Iterator[tuple[Any, Any]]:
+def redis_backend(path):
     """Yield a backend, and a client of its empty Redis."""
     url = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["URL"]
     with override_settings(APP_METRICS_REDIS_URL=url, APP_METRICS_TIMEOUT=5):
@@ -206,7 +172,7 @@ def redis_backend(path: str) -> Iterator[tuple[Any, Any]]:
         yield load_backend(path), client
 
 
-def nothing(backend: Any, client: Any, slugs: int) -> Write:
+def nothing(backend, client, slugs):
     """Return a function that runs an empty script with the keys and arguments of a write."""
     with mock.patch.object(backend._client, "evalsha") as asked:
         writing(backend.write, slugs)()
@@ -214,7 +180,7 @@ def nothing(backend: Any, client: Any, slugs: int) -> Write:
     return partial(backend._client.evalsha, client.script_load("return 1"), *arguments)
 
 
-def bring(series: int) -> float:
+def bring(series):
     """Return the seconds in which an aggregation drains series from Redis into the totals of SQLite."""
     Item.objects.all().delete()
     with redis_backend("app_metrics.backends.redis") as (backend, _):
@@ -222,6 +188,6 @@ def bring(series: int) -> float:
         for first in range(0, series, 100):
             backend.write(Batch(dict.fromkeys(keys[first : first + 100], Summary(1, 1, 1, 1, 1, 1))))
         with override_settings(APP_METRICS_BACKEND="app_metrics.backends.redis"):
-            seconds = clock(aggregate)
+            seconds = runner.clock(aggregate)
     expect("series brought from Redis", Metric.objects.filter(slug__startswith="series-").count(), series)
     return seconds
