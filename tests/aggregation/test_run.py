@@ -164,6 +164,7 @@ def test_a_new_metric_has_the_kind_that_was_recorded_first(database):
     metric("queue", at=NOON)
     gauge("queue", 6, at=NOON + timedelta(minutes=1))
     metric("queue", at=NOON + timedelta(minutes=2))
+    metric("queue", at=NOON + timedelta(hours=2))
     aggregate()
     recorded = Metric.objects.get()
     assert (recorded.kind, recorded.second_kind) == ("counter", "gauge")
@@ -179,6 +180,24 @@ def test_further_label_sets_fold_into_one_overflow_series_over_batches_and_runs(
     counts = dict(Total.objects.filter(period="day").values_list("labels", "count"))
     own = {f'{{"customer":"{customer}"}}': number for customer, number in (("a", 2), ("b", 2), ("c", 1))}
     assert counts == {NO_LABELS: 3, OVERFLOW_LABELS: 5, **own}
+
+
+def test_the_overflow_series_takes_no_place_among_the_label_sets(database, settings):
+    for limit, customers in ((1, "ab"), (2, "c")):
+        settings.APP_METRICS_MAX_LABEL_SETS = limit
+        for customer in customers:
+            metric("orders", labels={"customer": customer})
+        aggregate()
+    stored = set(Total.objects.values_list("labels", flat=True))
+    assert stored == {'{"customer":"a"}', OVERFLOW_LABELS, '{"customer":"c"}'}
+
+
+def test_long_whole_numbers_of_one_bucket_add_exactly(database):
+    """SQLite adds whole numbers with 64 bits, which ten of these exceed."""
+    for _ in range(10):
+        metric("bytes", 10**18 - 1)
+    aggregate()
+    assert total("bytes").total == 10 * (10**18 - 1)
 
 
 def statements(alias):

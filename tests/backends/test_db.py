@@ -73,7 +73,8 @@ def test_the_same_batch_written_twice_waits_once(database, others):
     batch = batch_of("a", "b", *others, number=4)
     write(batch)
     write(batch)
-    assert sorted(Item.objects.values_list("slug", "total")) == [(slug, 4) for slug in sorted(["a", "b", *others])]
+    written = sorted(Item.objects.values_list("slug", "count", "total"))
+    assert written == [(slug, 1, 4) for slug in sorted(["a", "b", *others])]
 
 
 def test_the_same_batch_written_by_two_threads_at_once_waits_once(transactional_database):

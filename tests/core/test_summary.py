@@ -85,10 +85,11 @@ def test_values_that_are_no_summary_are_refused(field, value):
         from_values(values.values())
 
 
+@pytest.mark.parametrize("number", [10**29, -(10**29)])
 @pytest.mark.parametrize("field", [field for field in FIELDS if field.rule == SUM], ids=lambda field: field.name)
-def test_a_sum_that_fits_into_no_total_is_refused(field):
+def test_a_sum_that_fits_into_no_total_is_refused(field, number):
     with pytest.raises(OverflowError):
-        check_sums(one(1, 1)._replace(**{field.name: 10**29}))
+        check_sums(one(1, 1)._replace(**{field.name: number}))
 
 
 def test_merging_into_a_mapping_begins_with_the_first_summary():

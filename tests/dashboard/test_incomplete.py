@@ -44,14 +44,21 @@ def test_health_says_how_much_waits_elsewhere(destination, admin_client):
 
 
 @override_settings(ROOT_URLCONF="tests.support.api_urls")
-def test_the_api_says_whether_its_numbers_are_complete(destination, admin_client, monkeypatch):
-    address = "/stats/api/metrics/orders/totals/?period=day&date=2026-05-31"
+@pytest.mark.parametrize(
+    ("address", "summary_of"),
+    [
+        ("totals/?period=day&date=2026-05-31", lambda answer: answer["summary"]),
+        ("series/?period=day&start=2026-05-31&end=2026-05-31", lambda answer: answer["results"][0]),
+    ],
+)
+def test_the_api_says_whether_its_numbers_are_complete(address, summary_of, destination, admin_client, monkeypatch):
+    address = f"/stats/api/metrics/orders/{address}"
     answer = admin_client.get(address).json()
-    assert (answer["complete"], answer["summary"]["total"]) == (True, "5")
+    assert (answer["complete"], summary_of(answer)["total"]) == (True, "5")
     monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
     destination.is_down = True
     answer = admin_client.get(address).json()
-    assert (answer["complete"], answer["summary"]["total"]) == (False, "0")
+    assert (answer["complete"], summary_of(answer)["total"]) == (False, "0")
 
 
 @override_settings(ROOT_URLCONF="tests.support.api_urls")

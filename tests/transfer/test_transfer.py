@@ -268,23 +268,24 @@ def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(histo
 
 
 @pytest.mark.parametrize(
-    ("cell", "value"),
+    ("period", "cell", "value"),
     [
-        (1, "sum"),
-        (2, "decade"),
-        (3, "2026-13-01"),
-        (3, "2026-11-23T12:30:00+01:00"),
-        (5, "0"),
-        (6, "x"),
-        (7, "inf"),
-        (10, ""),
+        ("hour", 1, "sum"),
+        ("hour", 2, "decade"),
+        ("hour", 3, "2026-13-01"),
+        ("hour", 3, "2026-11-23T12:30:00+01:00"),
+        ("month", 3, "2026-11-02"),
+        ("hour", 5, "0"),
+        ("hour", 6, "x"),
+        ("hour", 7, "inf"),
+        ("hour", 10, ""),
     ],
 )
-def test_a_damaged_line_of_an_export_is_set_aside(cell, value, transactional_database, tmp_path):
+def test_a_damaged_line_of_an_export_is_set_aside(period, cell, value, transactional_database, tmp_path):
     with freeze_time(NOON):
         metric("orders")
     rows = list(csv.reader(io.StringIO(export())))
-    rows[[row[2] for row in rows].index("hour")][cell] = value
+    rows[[row[2] for row in rows].index(period)][cell] = value
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     empty()
