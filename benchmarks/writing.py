@@ -19,10 +19,10 @@ from redis import Redis
 from app_metrics.aggregation.run import aggregate
 from app_metrics.backends import locmem
 from app_metrics.core.batch import Batch, Key, new_batch_id
-from app_metrics.core.summary import Summary
 from app_metrics.models import Item, Metric
 from app_metrics.transport import buffer
 from app_metrics.transport.loading import load_backend
+from tests.support.summaries import summary_of
 
 from . import runner
 from .outages import current
@@ -186,7 +186,7 @@ def bring(series):
     with redis_backend("app_metrics.backends.redis") as (backend, _):
         keys = [Key(f"series-{number}", "counter", "{}", DAY, 9) for number in range(series)]
         for first in range(0, series, 100):
-            backend.write(Batch(dict.fromkeys(keys[first : first + 100], Summary(1, 1, 1, 1, 1, 1))))
+            backend.write(Batch(dict.fromkeys(keys[first : first + 100], summary_of(1, at=1))))
         with override_settings(APP_METRICS_BACKEND="app_metrics.backends.redis"):
             seconds = runner.clock(aggregate)
     expect("series brought from Redis", Metric.objects.filter(slug__startswith="series-").count(), series)

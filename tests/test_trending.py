@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.comparisons import Comparison
-from app_metrics.core.summary import Summary
 from app_metrics.models import Item, Metric
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 from app_metrics.trending import trending_for_metric, trends
 from tests.support.scope import examples, full_length
+from tests.support.summaries import summary_of
 from tests.support.threads import while_another
 
 pytestmark = pytest.mark.every_database
@@ -540,7 +540,7 @@ def test_on_a_base_of_zero_there_is_no_ratio(database):
 
 
 def summary(*values, at=0):
-    return Summary(len(values), sum(values), min(values), max(values), values[-1], at) if values else None
+    return summary_of(*values, at=at) if values else None
 
 
 @pytest.mark.parametrize(
@@ -583,7 +583,7 @@ def test_where_there_is_no_earlier_period_nothing_is_compared(kind):
 
 def test_changes_are_exact_whatever_the_decimal_context_of_the_thread():
     numbers = [Decimal("0.000000001"), Decimal("12345678901234567890123456789.123456789")]
-    small, big = [Summary(1, number, number, number, number, 0) for number in numbers]
+    small, big = [summary_of(number) for number in numbers]
     with localcontext(prec=3):
         comparison = Comparison("counter", date(2026, 1, 1), small, big)
         change, relative = comparison.change, comparison.relative

@@ -13,9 +13,10 @@ from django.db import connections, transaction
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation import chunks
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.summary import MICROSECONDS, Summary
+from app_metrics.core.summary import MICROSECONDS
 from app_metrics.models import Item, Total
 from app_metrics.storage import turns
+from tests.support.summaries import summary_of
 from tests.support.threads import at_once
 from tests.support.totals import year_counts
 from tests.support.waiting import wait_until
@@ -28,7 +29,7 @@ AT_THE_BEGINNING = "00000000-0000-7000-8000-000000000001"
 def write_before_all_others(slug="early", kind="counter", value=1, at=1_790_000_000_000_000):
     """Write an item of a batch older than all others, as a transaction that commits late does."""
     key = {"id": AT_THE_BEGINNING, "slug": slug, "kind": kind, "labels": "{}", "day": date(2026, 9, 21), "hour": 16}
-    summary = Summary(1, value, value, value, value, at)
+    summary = summary_of(value, at=at)
     Item.objects.bulk_create([Item(**key, **summary._asdict())])
 
 

@@ -22,11 +22,12 @@ from app_metrics.api import prometheus
 from app_metrics.api.prometheus import label_names, latest, names
 from app_metrics.core.labels import encode_labels
 from app_metrics.core.periods import YEAR
-from app_metrics.core.summary import KINDS, Summary
+from app_metrics.core.summary import KINDS
 from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 from tests.support.scope import examples
+from tests.support.summaries import summary_of
 
 pytestmark = pytest.mark.urls("tests.support.api_urls")
 
@@ -239,7 +240,7 @@ TEXTS = st.text(
 LABELS = st.dictionaries(TEXTS | st.sampled_from(["le", "quantile", "__name__", "a-b", "a_b"]), TEXTS, max_size=3)
 NUMBERS = st.decimals(-(10**18), 10**18, places=9)
 SUMMARIES = st.builds(
-    lambda count, numbers: Summary(count, sum(numbers), min(numbers), max(numbers), numbers[0], 0),
+    lambda count, numbers: summary_of(*numbers)._replace(count=count),
     st.integers(1, 2**62),
     st.lists(NUMBERS, min_size=1, max_size=3),
 )

@@ -16,6 +16,7 @@ from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, WithoutDatabase, batch_of
 from tests.support.paths import ROOT
 from tests.support.receiving import telemetry
+from tests.support.summaries import summary_of
 
 OTEL = "app_metrics.backends.otel"
 
@@ -38,24 +39,24 @@ def write(slug, kind, summary, labels="{}", hour=22):
 
 
 def one(number, at=1):
-    return Summary(1, number, number, number, number, at)
+    return summary_of(number, at=at)
 
 
 def test_a_counter_adds_totals(receivers):
     for total in (5, 7):
-        write("sold", "counter", Summary(2, total, 1, 4, 4, 1))
+        write("sold", "counter", summary_of(1, 4, at=1)._replace(total=total))
     metrics = receivers.metrics()
     assert metrics["sold"].data.is_monotonic
     assert [point.value for point in metrics["sold"].data.data_points] == [12]
 
 
 def test_a_gauge_is_set_to_the_last_value(receivers):
-    write("queue", "gauge", Summary(3, 12, -2, 9, -2, 1))
+    write("queue", "gauge", summary_of(5, 9, -2, at=1))
     assert [point.value for point in receivers.points("queue").values()] == [-2]
 
 
 def test_a_timer_is_a_histogram_of_seconds_with_the_count_sum_and_extremes_of_the_batch(receivers):
-    write("export", "timer", Summary(5, 20, 1, 10, 3, 1))
+    write("export", "timer", summary_of(1, 10, 3, 3, 3, at=1))
     metrics = receivers.metrics()
     (point,) = metrics["export"].data.data_points
     assert metrics["export"].unit == "s"
@@ -90,7 +91,7 @@ def test_the_label_sets_of_a_metric_are_capped_over_all_batches(receivers, setti
 
 
 def test_a_counter_that_goes_down_is_dropped_and_counted(receivers):
-    write("stock", "counter", Summary(2, -3, -4, 1, -4, 1))
+    write("stock", "counter", summary_of(1, -4, at=1))
     write("stock", "counter", one(2))
     assert [point.value for point in receivers.points("stock").values()] == [2]
     assert dropped() == [(f'{{"reason":"{NOT_EXPORTED}"}}', 2)]

@@ -36,6 +36,7 @@ from app_metrics.transport.loading import get_backend, load_backend
 from tests.support import redis_server
 from tests.support.contract import DAY, VARIED, BackendContract, batch_of
 from tests.support.scope import examples
+from tests.support.summaries import summary_of
 from tests.support.threads import at_once
 from tests.support.waiting import takes_less, wait_until
 
@@ -61,7 +62,7 @@ def held(backend):
 
 
 def labelled(*labels, slug="orders"):
-    return Batch({Key(slug, "counter", each, DAY, 22): Summary(1, 1, 1, 1, 1, 1) for each in labels})
+    return Batch({Key(slug, "counter", each, DAY, 22): summary_of(1, at=1) for each in labels})
 
 
 # Exact sums
@@ -95,7 +96,8 @@ def summaries(draw):
     minimum, maximum = sorted((draw(numbers()), draw(numbers())))
     total = draw(st.one_of(numbers(), st.integers(-(10**28), 10**28)))
     count, last_at = draw(st.integers(1, 10**6)), draw(st.one_of(st.integers(-1, 1), st.integers(-(10**16), 10**17)))
-    return Summary(count, total, minimum, maximum, draw(numbers()), last_at)
+    amounts = {"total": total, "minimum": minimum, "maximum": maximum, "last": draw(numbers())}
+    return summary_of(1, at=last_at)._replace(count=count, **amounts)
 
 
 KEYS = [
@@ -122,7 +124,7 @@ def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, b
 
 
 def test_a_sum_that_no_total_can_hold_is_refused_and_leaves_nothing_behind(backend, in_redis):
-    large = {Key("large", "counter", "{}", DAY, 22): Summary(1, 10**27 * 9, 1, 1, 1, 1)}
+    large = {Key("large", "counter", "{}", DAY, 22): summary_of(1, at=1)._replace(total=10**27 * 9)}
     for _ in range(11):
         backend.write(Batch(large))
     with pytest.raises(Exception, match="does not fit"):
@@ -153,7 +155,7 @@ def test_a_count_beyond_what_a_script_counts_exactly_is_refused(backend):
 
 
 def counting(count):
-    return Batch({Key("orders", "counter", "{}", DAY, 22): Summary(count, 1, 1, 1, 1, 1)})
+    return Batch({Key("orders", "counter", "{}", DAY, 22): summary_of(1, at=1)._replace(count=count)})
 
 
 # One round trip
@@ -352,7 +354,7 @@ def test_a_drain_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing(
     transactional_database, backend, in_redis, step, when
 ):
     for hour in range(3):
-        backend.write(Batch({Key("orders", "counter", "{}", DAY, hour): Summary(1, 4, 4, 4, 4, 1)}))
+        backend.write(Batch({Key("orders", "counter", "{}", DAY, hour): summary_of(4, at=1)}))
     connections.close_all()
     child = os.fork()
     if not child:
@@ -447,7 +449,7 @@ def test_a_redis_that_is_lost_in_a_drain_is_waited_for_once(database, backend, m
     from redis.exceptions import TimeoutError as Lost
 
     for hour in range(5):
-        backend.write(Batch({Key("orders", "counter", "{}", DAY, hour): Summary(1, 4, 4, 4, 4, 1)}))
+        backend.write(Batch({Key("orders", "counter", "{}", DAY, hour): summary_of(4, at=1)}))
     asked = []
 
     def lost(self, client, claim_id):
@@ -469,7 +471,7 @@ def test_a_database_that_is_away_in_a_drain_is_waited_for_once(transactional_dat
     backend = load_backend(REDIS)
     for hour in range(5):
         for shard in backend._shards:
-            batch = Batch({Key("orders", "counter", "{}", DAY, hour): Summary(1, 4, 4, 4, 4, 1)})
+            batch = Batch({Key("orders", "counter", "{}", DAY, hour): summary_of(4, at=1)})
             shard.write(backend._client, batch, 10)
     connection, tries = connections[transactional_database], []
 

@@ -20,6 +20,7 @@ from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
 from tests.support.contract import DAY, WithoutDatabase, batch_of
 from tests.support.receiving import NAME, NameServer, StatsdServer, wait_for_address
+from tests.support.summaries import summary_of
 
 STATSD = "app_metrics.backends.statsd"
 # The payload of an Ethernet frame, without the IPv6 and UDP headers.
@@ -47,22 +48,22 @@ def key(slug, kind="counter", labels="{}", hour=22):
 
 
 def one(number, at=1):
-    return Summary(1, number, number, number, number, at)
+    return summary_of(number, at=at)
 
 
 @pytest.mark.parametrize(
     ("kind", "summary", "lines"),
     [
-        ("counter", Summary(3, 12, 2, 6, 4, 1), ["a:12|c"]),
+        ("counter", summary_of(2, 6, 4, at=1), ["a:12|c"]),
         ("counter", one(-7), ["a:-7|c"]),
         ("counter", one(Decimal("2.500000000")), ["a:2.5|c"]),
         ("counter", one(Decimal(10**17)), ["a:100000000000000000|c"]),
         ("counter", one(10**18 - 1), ["a:999999999999999999|c"]),
-        ("gauge", Summary(3, 12, 2, 6, 4, 1), ["a:4|g"]),
+        ("gauge", summary_of(2, 6, 4, at=1), ["a:4|g"]),
         ("gauge", one(Decimal("0.000000001")), ["a:0.000000001|g"]),
         ("timer", one(Decimal("0.0125")), ["a:12.5|ms"]),
-        ("timer", Summary(2, 5, 1, 4, 4, 1), ["a:1000|ms", "a:4000|ms"]),
-        ("timer", Summary(4, 9, 1, 4, 2, 1), ["a:1000|ms", "a:4000|ms", "a:2000|ms", "a:2000|ms"]),
+        ("timer", summary_of(1, 4, at=1), ["a:1000|ms", "a:4000|ms"]),
+        ("timer", summary_of(1, 4, 2, 2, at=1), ["a:1000|ms", "a:4000|ms", "a:2000|ms", "a:2000|ms"]),
     ],
 )
 def test_a_summary_becomes_lines_of_its_kind(server, kind, summary, lines):

@@ -5,7 +5,6 @@ import tracemalloc
 from collections import defaultdict
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from functools import reduce
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -28,7 +27,6 @@ from app_metrics.core.summary import (
     GAUGE,
     LATEST,
     MAX,
-    MICROSECONDS,
     MIN,
     SUM,
     Summary,
@@ -37,9 +35,9 @@ from app_metrics.core.summary import (
     merge,
     merge_all,
     merge_into,
-    single,
     to_values,
 )
+from tests.support.summaries import summary_of
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -53,12 +51,12 @@ labels = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=8)
 def summaries(draw, at=moments):
     """Draw a summary of one to five entries."""
     folded = draw(st.lists(numbers, min_size=1, max_size=5))
-    return Summary(len(folded), reduce(add, folded), min(folded), max(folded), draw(st.sampled_from(folded)), draw(at))
+    return summary_of(*folded, at=draw(at))
 
 
 def one(number, at):
     """Return the summary of one event; `at` is in microseconds."""
-    return Summary(*single(number, at / MICROSECONDS))
+    return summary_of(number, at=at)
 
 
 RULES = {SUM: add, MIN: min, MAX: max}
@@ -214,7 +212,7 @@ def test_a_fold_keeps_slug_kind_labels_and_hour_apart():
         fold.add(entry)
     first = next(iter(fold.summaries))
     assert (first.day.isoformat(), first.hour) == ("1970-01-01", 1)
-    assert fold.summaries.pop(first) == Summary(2, 3, 1, 2, 2, 500_000)
+    assert fold.summaries.pop(first) == summary_of(1, 2, at=500_000)
     assert [summary.total for summary in fold.summaries.values()] == [3, 4, 5, 6]
 
 

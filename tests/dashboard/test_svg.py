@@ -14,7 +14,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR
-from app_metrics.core.summary import Summary
 from app_metrics.dashboard import svg
 from app_metrics.dashboard.charts import COUNT, MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, VALUE, Chart, Column
 from app_metrics.dashboard.date_range import Selection
@@ -22,6 +21,7 @@ from app_metrics.dashboard.svg import draw, sparkline
 from app_metrics.models import Metric
 from app_metrics.templatetags.app_metrics_dashboard import lines
 from tests.support.scope import examples
+from tests.support.summaries import summary_of
 
 FIRST = date(2026, 6, 1)
 HOSTILE = [
@@ -62,7 +62,7 @@ def chart(*columns, period=DAY, kind="counter", unit="", name="Orders", is_runni
     selection = Selection(period, FIRST, FIRST)
     metric = Metric(name=name, slug="orders", kind=kind, unit=unit)
     recorded = any(number is not None for each in columns for number in each.numbers)
-    whole = Summary(1, 1, 1, 1, 1, 1) if recorded else None
+    whole = summary_of(1, at=1) if recorded else None
     return Chart(metric, selection, starts, previous, columns, is_running, whole, None)
 
 

@@ -11,10 +11,10 @@ import pytest
 from app_metrics import gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
-from app_metrics.core.summary import Summary
 from app_metrics.models import Item, pending, queries
 from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import QuerySources
+from tests.support.summaries import summary_of
 from tests.support.threads import while_another
 
 pytestmark = pytest.mark.every_database
@@ -102,8 +102,8 @@ def test_a_fold_holds_the_whole_summary(downloads):
     spans = {"both": [(DAY, date(2026, 6, 1), 0), (DAY, date(2026, 6, 2), 0)], "one": [(DAY, date(2026, 6, 1), 0)]}
     last, earlier = (int(at(2026, 6, *each).timestamp()) * 1_000_000 for each in [(2, 11), (1, 10)])
     assert folded(spans) == {
-        ("downloads", "{}", "both"): Summary(3, 6, -2, 5, 3, last),
-        ("downloads", "{}", "one"): Summary(2, 3, -2, 5, 5, earlier),
+        ("downloads", "{}", "both"): summary_of(5, -2, 3, at=last),
+        ("downloads", "{}", "one"): summary_of(-2, 5, at=earlier),
     }
 
 

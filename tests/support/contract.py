@@ -7,24 +7,24 @@ from decimal import Decimal
 import pytest
 
 from app_metrics.core.batch import Batch, Key
-from app_metrics.core.summary import Summary, single
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
+from tests.support.summaries import summary_of
 
 DAY = date(2026, 5, 31)
 
 
 def batch_of(*slugs, number=1):
     """Return a batch with one counted number of each slug."""
-    summary = Summary(*single(number, at=1_780_257_600))
+    summary = summary_of(number, at=1_780_257_600_000_000)
     return Batch({Key(slug, "counter", "{}", DAY, 22): summary for slug in slugs})
 
 
 VARIED = {
-    Key("orders", "counter", "{}", DAY, 0): Summary(3, 6, 1, 3, 2, 1),
-    Key("orders", "counter", '{"plan":"ünïcödé ✓ \\"quoted\\" %s"}', DAY, 24): Summary(1, -7, -7, -7, -7, 2),
-    Key("balance", "gauge", "{}", DAY, 1): Summary(2, *[Decimal("-0.000000001")] * 4, 3),
-    Key("export", "timer", "{}", DAY, 2): Summary(1, *[10**18 - 1] * 4, 2**53),
+    Key("orders", "counter", "{}", DAY, 0): summary_of(1, 3, 2, at=1),
+    Key("orders", "counter", '{"plan":"ünïcödé ✓ \\"quoted\\" %s"}', DAY, 24): summary_of(-7, at=2),
+    Key("balance", "gauge", "{}", DAY, 1): summary_of(Decimal("-0.000000001"), Decimal("-0.000000001"), at=3),
+    Key("export", "timer", "{}", DAY, 2): summary_of(10**18 - 1, at=2**53),
 }
 
 

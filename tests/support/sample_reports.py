@@ -9,14 +9,15 @@ from app_metrics.core.summary import Summary
 from app_metrics.models import Metric, MetricSet
 from app_metrics.reports.content import PICTURED, Line, Point, Reached, Report, Share
 from app_metrics.trending import Trend
+from tests.support.summaries import summary_of
 
 DAY = date(2026, 11, 16)
 
 
 def summary(total, count=1, minimum=None, maximum=None, last=None):
     """Return a summary; by default, as if a single number had been recorded."""
-    parts = (total if part is None else part for part in (minimum, maximum, last))
-    return Summary(count, total, *parts, 0)
+    named = {"count": count, "minimum": minimum, "maximum": maximum, "last": last}
+    return summary_of(total)._replace(**{name: value for name, value in named.items() if value is not None})
 
 
 def comparison(now, then=0, kind="counter", start=DAY):

@@ -23,11 +23,12 @@ from app_metrics.backends.db import MetricsBackend as DatabaseBackend
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, take_entries
 from app_metrics.core.labels import NO_LABELS
-from app_metrics.core.summary import COUNTER, Summary
+from app_metrics.core.summary import COUNTER
 from app_metrics.models import Item
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import get_backend
 from tests.support.serving import METRICS, Journal, journal, witnessed
+from tests.support.summaries import summary_of
 from tests.support.waiting import wait_until
 
 HERE = "tests.transport.test_dispatch."
@@ -73,7 +74,7 @@ def site(settings: Any) -> None:
 
 
 def batch_of(*slugs: str, labels: Any = NO_LABELS) -> Batch:
-    return Batch({Key(slug, COUNTER, labels, date(2026, 5, 31), 22): Summary(1, 1, 1, 1, 1, 1) for slug in slugs})
+    return Batch({Key(slug, COUNTER, labels, date(2026, 5, 31), 22): summary_of(1, at=1) for slug in slugs})
 
 
 def test_a_failing_backend_changes_no_response_and_its_batch_comes_later_under_the_same_id(flaky: Flaky) -> None:
