@@ -1,4 +1,4 @@
-"""The statements that Django's ORM cannot express, one module per database vendor."""
+"""Run the statements that Django's ORM cannot express, one module per database vendor."""
 
 from functools import cache
 from importlib import import_module
