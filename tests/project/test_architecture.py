@@ -49,7 +49,7 @@ OPTIONAL = {
     "opentelemetry": {"backends.otel"},
     "prometheus_client": {"api.prometheus"},
     "pytest": {"testing.pytest_plugin"},
-    "redis": {"backends.redis", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},
+    "redis": {"backends.redis.backend", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},
     "tqdm": {"management.progress"},
 }
 # Modules that load only when chosen: backends by the settings, tasks by a Celery worker, Celery's signal handlers by an
@@ -59,6 +59,7 @@ CHOSEN = {
     "backends.celery_publisher",
     "backends.otel",
     "backends.redis",
+    "backends.redis.backend",
     "backends.redis.client",
     "backends.redis.codec",
     "backends.redis.scripts",
@@ -118,6 +119,12 @@ def resolve(module, node):
     return [name if name in MODULES else origin for name in named]
 
 
+def hands_on(node):
+    """Return whether a statement imports names or lists them in `__all__`."""
+    is_list = isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
+    return is_list or isinstance(node, (ast.Import, ast.ImportFrom))
+
+
 def circle(graph):
     """Return the nodes on a cycle, or that depend on one; none if the graph has no cycle."""
     graph = {node: set(needed) - {node} for node, needed in graph.items()}
@@ -149,6 +156,14 @@ def test_there_is_no_circle_of_modules_nor_of_packages():
         packages.setdefault(package(module), set()).update(map(package, others))
     assert circle(needed) == []
     assert circle(packages) == []
+
+
+def test_an_init_describes_its_package_and_only_hands_names_on():
+    inits = {module: TREES[module] for module, path in MODULES.items() if path.name == "__init__.py"}
+    assert [module for module, tree in inits.items() if not ast.get_docstring(tree)] == []
+    assert [
+        (module, ast.unparse(node)) for module, tree in inits.items() for node in tree.body[1:] if not hands_on(node)
+    ] == []
 
 
 def test_an_optional_package_is_imported_where_it_is_used_and_only_once_it_is_chosen():
