@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md: floors of packages, no import cycles, no eager imports of optional packages."""
 
 import ast
+import re
 import statistics
 import sys
 from configparser import ConfigParser
@@ -81,6 +82,7 @@ def module_name(path):
 
 MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
 TREES = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -89,9 +91,10 @@ def package(module):
 
 
 def imports(module):
-    """Yield (imported module of this package or None, top-level package or None, is inside a function)."""
+    """Yield (imported module of this package or None, top-level package or None, name of the function or None)."""
     tree = TREES[module]
-    inside = {id(node) for function in ast.walk(tree) if isinstance(function, FUNCTIONS) for node in ast.walk(function)}
+    functions = (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS))
+    inside = {id(node): function.name for function in functions for node in ast.walk(function)}
     typing_only = {
         id(node)
         for branch in ast.walk(tree)
@@ -102,11 +105,11 @@ def imports(module):
         if id(node) in typing_only and not (isinstance(node, ast.ImportFrom) and node.level):
             continue  # a package that only type checkers load
         if isinstance(node, ast.Import):
-            yield from ((None, alias.name.partition(".")[0], id(node) in inside) for alias in node.names)
+            yield from ((None, alias.name.partition(".")[0], inside.get(id(node))) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield None, node.module.partition(".")[0], id(node) in inside
+            yield None, node.module.partition(".")[0], inside.get(id(node))
         elif isinstance(node, ast.ImportFrom):
-            yield from ((found, None, id(node) in inside) for found in resolve(module, node))
+            yield from ((found, None, inside.get(id(node))) for found in resolve(module, node))
 
 
 def resolve(module, node):
@@ -125,6 +128,11 @@ def hands_on(node):
     return is_list or isinstance(node, (ast.Import, ast.ImportFrom))
 
 
+def length(function):
+    first = min(node.lineno for node in [function, *function.decorator_list])
+    return function.end_lineno - first + 1
+
+
 def circle(graph):
     """Return the nodes on a cycle, or that depend on one; none if the graph has no cycle."""
     graph = {node: set(needed) - {node} for node, needed in graph.items()}
@@ -135,15 +143,22 @@ def circle(graph):
 
 
 def test_no_import_runs_back_up_and_none_hides_in_a_function():
-    """Only `AppConfig.ready` may import higher floors, and import within a function."""
-    found = [(module, *each) for module in MODULES for each in imports(module)]
-    higher = [
-        (module, other) for module, other, _, _ in found
-        if other is not None and FLOOR[package(other)] > FLOOR[package(module)] and module != "apps"
-    ]  # fmt: skip
-    hidden = [(module, other) for module, other, _, inside in found if other is not None and inside]
+    """Only `AppConfig.ready` may import within a function."""
+    found = [
+        (module, other, function) for module in MODULES for other, _, function in imports(module) if other is not None
+    ]
+    higher = [(module, other) for module, other, _ in found if FLOOR[package(other)] > FLOOR[package(module)]]
+    hidden = {(module, function) for module, _, function in found if function}
     assert higher == []
-    assert {module for module, _ in hidden} <= {"apps"}
+    assert hidden <= {("apps", "ready")}
+
+
+def test_the_page_lists_the_same_floors_and_every_package():
+    packages, _, floors = PAGE.partition("## Packages")[2].partition("### Floors")
+    listed = re.findall(r"^\| \d+ \| (.+) \|$", floors, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in listed] == [floor - {""} for floor in FLOORS]
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"`(\w+)/`", packages)) == folders
 
 
 def test_there_is_no_circle_of_modules_nor_of_packages():
@@ -191,10 +206,7 @@ def test_modules_and_functions_stay_short():
         module: lines for module, path in MODULES.items() if (lines := path.read_text().count("\n")) > LONGEST_MODULE
     }
     functions = sorted(
-        node.end_lineno - node.lineno + 1
-        for tree in TREES.values()
-        for node in ast.walk(tree)
-        if isinstance(node, FUNCTIONS)
+        length(node) for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, FUNCTIONS)
     )
     assert long == {}
     assert statistics.median(functions) <= MEDIAN_FUNCTION
