@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 # Imported first: defaults must be set before anything overrides settings.
 from . import conf  # noqa: F401
+from .transport.loading import get_backend
 
 
 class AppMetricsConfig(AppConfig):
@@ -24,11 +25,7 @@ class AppMetricsConfig(AppConfig):
         model_rules.connect()
         signal_rules.connect()
         post_migrate.connect(declare_after_migrating, sender=self)
-        self._open_scopes()
-        self._make_backend()
-
-    def _open_scopes(self) -> None:
-        """Open a scope for every task: of Celery, if it was imported before (as workers do), and of Django 6.0."""
+        # A scope for every task: of Celery, if it was imported before (as workers do), and of Django 6.0.
         if "celery" in sys.modules:
             from .contrib import celery
 
@@ -37,10 +34,9 @@ class AppMetricsConfig(AppConfig):
             from .contrib import django_tasks
 
             django_tasks.connect()
+        self._make_backend()
 
     def _make_backend(self) -> None:
         """Create the backend now, so that no request waits for its imports; `check` reports problems."""
-        from .transport.loading import get_backend
-
         with suppress(ImproperlyConfigured):
             get_backend()

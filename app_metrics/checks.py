@@ -1,6 +1,6 @@
 """System checks: find mistakes in the settings, each with a hint to fix it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -15,10 +15,9 @@ from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
 from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, settings
-from .contrib.model_rules import compile_models
-from .contrib.signal_rules import compile_signals
+from .contrib.configured import configured_rules
 from .contrib.url_names import url_names
-from .contrib.url_rules import EVERY, MIDDLEWARE, compile_urls
+from .contrib.url_rules import EVERY, MIDDLEWARE, rules_by_view_name
 from .contrib.url_rules import SETTING as URLS
 from .core.setting_rules import SettingError, SettingReader, suggest
 from .dashboard.health import OLD_BACKLOG
@@ -33,12 +32,9 @@ from .transport.loading import get_backend
 
 @register("app_metrics")
 def check_rules(**kwargs: Any) -> list[CheckMessage]:
-    urls, url_errors = compile_urls(settings.APP_METRICS_URLS)
     errors = [
-        *url_errors,
-        *_unknown_urls(urls),
-        *compile_models(settings.APP_METRICS_MODELS)[1],
-        *compile_signals(settings.APP_METRICS_SIGNALS)[1],
+        *configured_rules()[1],
+        *_unknown_urls(),
         *compile_milestones(settings.APP_METRICS_MILESTONES)[1],
         *compile_alerts(settings.APP_METRICS_ALERTS)[1],
         *compile_retention(settings.APP_METRICS_RETENTION)[1],
@@ -111,8 +107,8 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
         return []
 
 
-def _unknown_urls(rules: Iterable[str]) -> Iterator[SettingError]:
-    rules = list(rules)
+def _unknown_urls() -> Iterator[SettingError]:
+    rules = rules_by_view_name()
     if not rules or not getattr(settings, "ROOT_URLCONF", None):
         return
     known = {EVERY, *(name for name, _ in url_names(get_resolver()))}

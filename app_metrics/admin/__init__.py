@@ -1,4 +1,4 @@
-"""The pages of the admin; importing these modules registers them."""
+"""Show metrics, reports and alerts in the admin; importing these modules registers their pages."""
 
 from . import alerts, dashboard, metrics, reports
 

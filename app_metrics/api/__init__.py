@@ -1,1 +1,1 @@
-"""The read-only JSON API and the Prometheus endpoint."""
+"""Serve totals to other tools, read-only: the JSON API and the Prometheus endpoint."""

@@ -1,4 +1,4 @@
-"""The available backends: db, redis, celery, statsd, otel, composite, console, dummy, locmem."""
+"""Store or send batches: db, redis, celery, statsd, otel, composite, console, dummy, locmem."""
 
 from ..transport.base import MetricsBackend
 from ..transport.loading import get_backend, load_backend

@@ -14,7 +14,7 @@ from django.db import connections
 from ..conf import settings, timeout
 from ..core.batch import Batch
 from ..core.serialization import encode_batch
-from ..storage.dialects import commits_at_once
+from ..storage.connections import commits_at_once
 from ..storage.ledger import write_once
 from ..transport import base
 from ..transport.circuit_breaker import Breaker

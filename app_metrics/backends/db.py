@@ -7,7 +7,8 @@ from django.db import DatabaseError, connections, transaction
 
 from ..conf import settings
 from ..core.batch import Batch
-from ..storage.dialects import commits_at_once, dialect_for
+from ..storage.connections import commits_at_once
+from ..storage.dialects import dialect_for
 from ..storage.dialects.base import item_rows
 from ..transport import base
 

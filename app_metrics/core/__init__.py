@@ -1,1 +1,1 @@
-"""Types and functions that all packages share: periods, numbers, labels, summaries, batches, text. No database."""
+"""Define what all packages share: periods, numbers, labels, summaries, batches, text. No database."""

@@ -1,1 +1,1 @@
-"""The data of the dashboard's pages: overview, chart, health, unused."""
+"""Compute the data of the dashboard's pages: overview, chart, health, unused."""

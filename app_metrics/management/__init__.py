@@ -1,0 +1,1 @@
+"""Run from `manage.py`: the commands, and the arguments, output and progress that they share."""

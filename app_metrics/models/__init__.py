@@ -1,3 +1,5 @@
+"""Define the tables, and read their summaries: totals and pending items together."""
+
 from .alerts import Alert, HighWaterMark, Milestone
 from .backfill import Backfill
 from .ledger import LedgerRow

@@ -1,1 +1,1 @@
-"""Milestones, alerts, and the outbox: a mail is a row, sent at most once."""
+"""Announce milestones and alerts, and send mails that are planned as rows, each at most once."""

@@ -1,1 +1,1 @@
-"""`metric()`, `gauge()`, `Timer`, and the scope that gathers entries until a request, task or block ends."""
+"""Record with `metric()`, `gauge()` and `Timer`, and gather entries until a request, task or block ends."""

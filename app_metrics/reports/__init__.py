@@ -1,4 +1,4 @@
-"""Plans, builds, renders and mails the reports of metric sets."""
+"""Plan, build, render and mail the reports of metric sets."""
 
 from .content import build_report
 

@@ -1,1 +1,1 @@
-"""Database access beyond the ORM: one SQL dialect per vendor, the ledger, and retried transactions."""
+"""Use the database beyond the ORM: one SQL dialect per vendor, the ledger, and retried transactions."""

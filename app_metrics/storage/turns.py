@@ -3,7 +3,8 @@
 import time
 from typing import Any
 
-from .dialects import commits_at_once, dialect_for
+from .connections import commits_at_once
+from .dialects import dialect_for
 
 # Seconds of transactions after which a run pauses, and seconds of the pause: a writer that waits for SQLite's lock
 # tries ten times a second.

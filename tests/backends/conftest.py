@@ -21,7 +21,7 @@ def in_redis(settings, monkeypatch):
     settings.APP_METRICS_REDIS_URL = redis_server.url()
     settings.APP_METRICS_REDIS_PREFIX = prefix = redis_server.new_prefix()
     settings.APP_METRICS_TIMEOUT = 60
-    monkeypatch.setattr(f"{REDIS}.READING", 60)
+    monkeypatch.setattr(f"{REDIS}.backend.READING", 60)
     monkeypatch.setattr(f"{REDIS}.client.PATIENCE", 60)
     client = redis.Redis.from_url(settings.APP_METRICS_REDIS_URL, decode_responses=True)
     yield SimpleNamespace(prefix=prefix, client=client, names=lambda: sorted(client.scan_iter(f"{prefix}:*")))

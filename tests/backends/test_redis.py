@@ -368,7 +368,7 @@ def test_a_drain_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing(
 
 def drain_up_to(step, when):
     """Drain until just before or after a step of the first claim, then exit as if killed."""
-    import app_metrics.backends.redis as module
+    import app_metrics.backends.redis.backend as module
     from app_metrics.backends.redis.shard import Shard
     from app_metrics.conf import settings
     from app_metrics.storage.dialects import dialect_for

@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md: floors of packages, no import cycles, no eager imports of optional packages."""
 
 import ast
+import re
 import statistics
 import sys
 from configparser import ConfigParser
@@ -49,7 +50,7 @@ OPTIONAL = {
     "opentelemetry": {"backends.otel"},
     "prometheus_client": {"api.prometheus"},
     "pytest": {"testing.pytest_plugin"},
-    "redis": {"backends.redis", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},
+    "redis": {"backends.redis.backend", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},
     "tqdm": {"management.progress"},
 }
 # Modules that load only when chosen: backends by the settings, tasks by a Celery worker, Celery's signal handlers by an
@@ -59,6 +60,7 @@ CHOSEN = {
     "backends.celery_publisher",
     "backends.otel",
     "backends.redis",
+    "backends.redis.backend",
     "backends.redis.client",
     "backends.redis.codec",
     "backends.redis.scripts",
@@ -80,6 +82,7 @@ def module_name(path):
 
 MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
 TREES = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -88,9 +91,10 @@ def package(module):
 
 
 def imports(module):
-    """Yield (imported module of this package or None, top-level package or None, is inside a function)."""
+    """Yield (imported module of this package or None, top-level package or None, name of the function or None)."""
     tree = TREES[module]
-    inside = {id(node) for function in ast.walk(tree) if isinstance(function, FUNCTIONS) for node in ast.walk(function)}
+    functions = (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS))
+    inside = {id(node): function.name for function in functions for node in ast.walk(function)}
     typing_only = {
         id(node)
         for branch in ast.walk(tree)
@@ -101,11 +105,11 @@ def imports(module):
         if id(node) in typing_only and not (isinstance(node, ast.ImportFrom) and node.level):
             continue  # a package that only type checkers load
         if isinstance(node, ast.Import):
-            yield from ((None, alias.name.partition(".")[0], id(node) in inside) for alias in node.names)
+            yield from ((None, alias.name.partition(".")[0], inside.get(id(node))) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield None, node.module.partition(".")[0], id(node) in inside
+            yield None, node.module.partition(".")[0], inside.get(id(node))
         elif isinstance(node, ast.ImportFrom):
-            yield from ((found, None, id(node) in inside) for found in resolve(module, node))
+            yield from ((found, None, inside.get(id(node))) for found in resolve(module, node))
 
 
 def resolve(module, node):
@@ -118,6 +122,17 @@ def resolve(module, node):
     return [name if name in MODULES else origin for name in named]
 
 
+def hands_on(node):
+    """Return whether a statement imports names or lists them in `__all__`."""
+    is_list = isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
+    return is_list or isinstance(node, (ast.Import, ast.ImportFrom))
+
+
+def length(function):
+    first = min(node.lineno for node in [function, *function.decorator_list])
+    return function.end_lineno - first + 1
+
+
 def circle(graph):
     """Return the nodes on a cycle, or that depend on one; none if the graph has no cycle."""
     graph = {node: set(needed) - {node} for node, needed in graph.items()}
@@ -128,15 +143,22 @@ def circle(graph):
 
 
 def test_no_import_runs_back_up_and_none_hides_in_a_function():
-    """Only `AppConfig.ready` may import higher floors, and import within a function."""
-    found = [(module, *each) for module in MODULES for each in imports(module)]
-    higher = [
-        (module, other) for module, other, _, _ in found
-        if other is not None and FLOOR[package(other)] > FLOOR[package(module)] and module != "apps"
-    ]  # fmt: skip
-    hidden = [(module, other) for module, other, _, inside in found if other is not None and inside]
+    """Only `AppConfig.ready` may import within a function."""
+    found = [
+        (module, other, function) for module in MODULES for other, _, function in imports(module) if other is not None
+    ]
+    higher = [(module, other) for module, other, _ in found if FLOOR[package(other)] > FLOOR[package(module)]]
+    hidden = {(module, function) for module, _, function in found if function}
     assert higher == []
-    assert {module for module, _ in hidden} <= {"apps"}
+    assert hidden <= {("apps", "ready")}
+
+
+def test_the_page_lists_the_same_floors_and_every_package():
+    packages, _, floors = PAGE.partition("## Packages")[2].partition("### Floors")
+    listed = re.findall(r"^\| \d+ \| (.+) \|$", floors, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in listed] == [floor - {""} for floor in FLOORS]
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"`(\w+)/`", packages)) == folders
 
 
 def test_there_is_no_circle_of_modules_nor_of_packages():
@@ -149,6 +171,14 @@ def test_there_is_no_circle_of_modules_nor_of_packages():
         packages.setdefault(package(module), set()).update(map(package, others))
     assert circle(needed) == []
     assert circle(packages) == []
+
+
+def test_an_init_describes_its_package_and_only_hands_names_on():
+    inits = {module: TREES[module] for module, path in MODULES.items() if path.name == "__init__.py"}
+    assert [module for module, tree in inits.items() if not ast.get_docstring(tree)] == []
+    assert [
+        (module, ast.unparse(node)) for module, tree in inits.items() for node in tree.body[1:] if not hands_on(node)
+    ] == []
 
 
 def test_an_optional_package_is_imported_where_it_is_used_and_only_once_it_is_chosen():
@@ -176,10 +206,7 @@ def test_modules_and_functions_stay_short():
         module: lines for module, path in MODULES.items() if (lines := path.read_text().count("\n")) > LONGEST_MODULE
     }
     functions = sorted(
-        node.end_lineno - node.lineno + 1
-        for tree in TREES.values()
-        for node in ast.walk(tree)
-        if isinstance(node, FUNCTIONS)
+        length(node) for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, FUNCTIONS)
     )
     assert long == {}
     assert statistics.median(functions) <= MEDIAN_FUNCTION

@@ -48,6 +48,12 @@ def imported_names(block):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def named_in_the_package(page):
+    """Return the dotted names that a page mentions or imports."""
+    names = set(re.findall(r"\bapp_metrics(?:\.\w+)+\b", CHECK_ID.sub("", page.read_text())))
+    return names | {name for block in python_blocks(page) for name in imported_names(block)}
+
+
 def test_the_settings_table_of_the_readme_equals_conf():
     table = README.read_text().partition("<!-- settings table -->")[2].partition("<!-- end of settings table -->")[0]
     documented = re.findall(r"^\| `APP_METRICS_(\w+)` \| `(.+?)` \|", table, re.MULTILINE)
@@ -67,8 +73,7 @@ NEEDS_DJANGO_6 = "app_metrics.contrib.django_task_functions"
 
 @every_page
 def test_what_is_named_in_the_package_exists(page):
-    names = set(re.findall(r"\bapp_metrics(?:\.\w+)+\b", CHECK_ID.sub("", page.read_text())))
-    names.update(name for block in python_blocks(page) for name in imported_names(block))
+    names = named_in_the_package(page)
     if django.VERSION < (6, 0):
         names = {name for name in names if not name.startswith(NEEDS_DJANGO_6)}
     assert [name for name in sorted(names) if not exists(name)] == []

@@ -2,39 +2,76 @@
 
 from importlib import import_module
 
+import django
 import pytest
 from django.core.management import get_commands
 from django.template import engines
 from django.utils.module_loading import import_string
 
+from tests.project.test_docs import NEEDS_DJANGO_6, PAGES, named_in_the_package
+from tests.support.paths import ROOT
+
 NAMES = {
     "app_metrics": ["Timer", "collect", "flush", "gauge", "metric", "timing", "track"],
-    "app_metrics.aggregation": ["aggregate"],
+    "app_metrics.admin.dashboard": ["DashboardAdmin"],
+    "app_metrics.aggregation": ["Aggregation", "Backlog", "aggregate", "backlog"],
+    "app_metrics.backends": ["MetricsBackend", "get_backend", "load_backend"],
+    "app_metrics.backends.locmem": ["outbox"],
+    "app_metrics.conf": ["timeout"],
+    "app_metrics.contrib.asgi": ["flushing"],
+    "app_metrics.contrib.django_task_functions": ["aggregate", "send_reports"],
+    "app_metrics.contrib.track": ["track"],
+    "app_metrics.core.batch": ["Batch", "Key"],
+    "app_metrics.core.labels": ["decode_labels"],
+    "app_metrics.core.summary": ["Summary", "merge"],
     "app_metrics.middleware": ["MetricsMiddleware"],
-    "app_metrics.models": ["Metric", "MetricSet", "Total"],
+    "app_metrics.models": [
+        "KIND_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark", "ImportedFile",
+        "Item", "LedgerRow", "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail",
+        "QuarantinedItem", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
+    ],
+    "app_metrics.notifications.alerts": ["check_alerts"],
+    "app_metrics.notifications.outbox": ["send_notices"],
     "app_metrics.reports": ["build_report"],
+    "app_metrics.reports.sending": ["send_reports"],
     "app_metrics.signals": ["alert_fired", "alert_recovered", "milestone_reached"],
-    "app_metrics.testing": ["assert_metric_recorded", "capture_metrics"],
+    "app_metrics.storage.ledger": ["write_once"],
+    "app_metrics.storage.routers": ["MetricsRouter"],
+    "app_metrics.testing": ["Recording", "assert_metric_recorded", "capture_metrics"],
+    "app_metrics.testing.pytest_plugin": ["capture_metrics"],
+    "app_metrics.transport.retrying": ["RetryingBackend"],
     "app_metrics.trending": ["trending_for_metric", "trends"],
     "app_metrics.urls": ["urlpatterns"],
     "app_metrics.utils": [
         "Timer", "collect", "create_metric", "create_metric_set", "gauge", "get_or_create_metric", "metric", "timing",
     ],
-    "app_metrics.backends": ["MetricsBackend"],
-    "app_metrics.contrib.asgi": ["flushing"],
-    "app_metrics.storage.routers": ["MetricsRouter"],
-    "app_metrics.testing.pytest_plugin": ["capture_metrics"],
 }  # fmt: skip
 BACKENDS = ["celery", "composite", "console", "db", "dummy", "locmem", "otel", "redis", "statsd"]
 TASKS = ["aggregate", "check_alerts", "prune", "send_reports", "write_batch"]
 COMMANDS = ["aggregate", "backfill", "check_alerts", "export", "import", "prune", "send_mail", "show", "verify"]
 
 
-def test_a_name_is_where_the_documents_say():
-    missing = [
-        (path, name) for path, names in NAMES.items() for name in names if not hasattr(import_module(path), name)
-    ]
-    assert missing == []
+@pytest.mark.parametrize("path", NAMES)
+def test_a_name_is_where_the_documents_say(path):
+    if path.startswith(NEEDS_DJANGO_6) and django.VERSION < (6, 0):
+        pytest.skip("came with Django 6.0")
+    module = import_module(path)
+    assert [name for name in NAMES[path] if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("path", [path for path in NAMES if (ROOT / path.replace(".", "/")).is_dir()])
+def test_a_package_hands_on_what_is_listed_here_and_no_more(path):
+    assert sorted(import_module(path).__all__) == sorted(NAMES[path])
+
+
+def test_every_path_that_the_documents_name_is_listed_here():
+    listed = {
+        *(f"{path}.{name}" for path, names in NAMES.items() for name in names),
+        *(f"app_metrics.backends.{name}.MetricsBackend" for name in BACKENDS),
+        *(f"app_metrics.tasks.{name}" for name in TASKS),
+    }
+    named = {name for page in PAGES for name in named_in_the_package(page)}
+    assert sorted(name for name in named if not any(f"{each}.".startswith(f"{name}.") for each in listed)) == []
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -54,5 +91,5 @@ def test_the_commands_are_there():
 
 
 def test_the_template_tags_are_there():
-    template = "{% load app_metrics %}{% metric_total 'orders' 'day' as total %}"
+    template = "{% load app_metrics %}{% metric_total 'orders' 'day' as total %}{% metric_sparkline 'orders' %}"
     assert engines["django"].from_string(template)
