@@ -631,6 +631,10 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(settings, setting, val
         load_backend(REDIS)
 
 
+def test_messages_name_it_by_the_path_that_the_setting_holds(backend):
+    assert type(backend).__module__ == REDIS
+
+
 def test_without_redis_py_it_says_what_to_install():
     script = """
 import sys

@@ -30,6 +30,9 @@ READING = 1.0
 class MetricsBackend(base.MetricsBackend):
     """The memory of the buckets depends on the number of series and hours, not on the traffic. Nothing expires."""
 
+    # Messages and pages name the path that the setting holds.
+    __module__ = __package__
+
     feeds_totals = True
     deduplicates = False  # a bucket is stored under its own id, not under those of its batches
 
