@@ -15,7 +15,7 @@ from ..core.labels import readable_labels
 from ..core.numbers import Number, trimmed
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.setting_rules import suggest
-from ..core.summary import FIELDS, KINDS, NUMBER, TIME, Summary, merge_all
+from ..core.summary import KINDS, NUMBER, SHOWN, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Metric, MetricSet
 from ..models.pending import is_complete
@@ -227,7 +227,7 @@ def _summed(kind: str, summary: Summary | None) -> Answer:
 
 def _numbers(kind: str, point: Point) -> Answer:
     """Return a point's fields and its headline; exact decimals as text, which JSON readers do not round."""
-    values = ((field, getattr(point, field.name)) for field in FIELDS if field.holds != TIME)
+    values = ((field, getattr(point, field.name)) for field in SHOWN)
     numbers = {field.name: _text(value) if field.holds == NUMBER else value for field, value in values}
     return {**numbers, "value": _text(point_headline(kind, point))}
 

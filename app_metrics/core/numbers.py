@@ -24,6 +24,13 @@ def add(left: Number, right: Number) -> Number:
     return EXACT.add(left, right)
 
 
+def less(left: Number, right: Number) -> Number:
+    """Subtract exactly, whatever precision the thread's decimal context has."""
+    if type(left) is int and type(right) is int:
+        return left - right
+    return EXACT.subtract(left, right)
+
+
 def trimmed(number: Decimal) -> Decimal:
     """Return a stored number without trailing zeros and without an exponent."""
     whole = number.to_integral_value()
