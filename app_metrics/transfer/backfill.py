@@ -5,10 +5,10 @@ also stores how far the history is filled. So the next run continues where a kil
 concurrent runs fills a chunk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 from django.db import connections, transaction
@@ -17,9 +17,8 @@ from django.utils import timezone
 
 from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
-from ..core.numbers import EXACT, Number, add
-from ..core.periods import DAY, HOUR, WHOLE_DAYS, hour_start
-from ..core.summary import COUNTER, Summary, merge, merge_into
+from ..core.periods import DAY, HOUR, WHOLE_DAYS, Period, hour_start
+from ..core.summary import COUNTER, Summary, merge_all, merge_into, subtract
 from ..models import Backfill, Metric
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
@@ -214,52 +213,45 @@ def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets
         metric = state.metric
         stored = stored_between(metric.slug, state.until_day, last, label_sets)
         totals, added = _missing(metric, history, stored, state.until, until)
-        if totals:
-            dialect_for(connection).add_totals(connection, sorted(totals.items()))
-            Backfill.objects.filter(pk=state.pk).update(events=F("events") + added.count)
-            milestones.raise_mark(metric.slug, added.total)
+        if added is None:
+            return 0
+        dialect_for(connection).add_totals(connection, sorted(totals.items()))
+        Backfill.objects.filter(pk=state.pk).update(events=F("events") + added.count)
+        milestones.raise_mark(metric.slug, added.total)
     return added.count
-
-
-@dataclass(slots=True)
-class _Added:
-    count: int = 0
-    total: Number = 0
 
 
 def _missing(
     metric: Metric, history: History, stored: Stored, first: Hour, until: Hour
-) -> tuple[dict[TotalKey, Summary], _Added]:
-    """Return the summaries to add, by total, and their sum.
+) -> tuple[dict[TotalKey, Summary], Summary | None]:
+    """Return the summaries to add, by total, and all of them merged; None if there are none.
 
     If hours of a day were deleted, the day is filled as a whole, and its hours are left alone.
     """
     hours: dict[Bucket, Summary] = {}
     days: dict[Bucket, Summary] = {}
     for (labels, day), found in history.items():
-        if _is_pruned(stored, labels, day):
-            whole = reduce(merge, found.values())
-            _note(days, (metric.pk, labels, day, 0), whole, stored.get((labels, (DAY, day, 0))))
-            continue
+        is_pruned = _is_pruned(stored, labels, day)
         for hour, summary in found.items():
-            if first <= (day, hour) < until:
-                _note(hours, (metric.pk, labels, day, hour), summary, stored.get((labels, (HOUR, day, hour))))
-    added = _Added()
-    for summary in (*hours.values(), *days.values()):
-        added.count, added.total = added.count + summary.count, add(added.total, summary.total)
+            if is_pruned:
+                merge_into(days, (metric.pk, labels, day, 0), summary)
+            elif first <= (day, hour) < until:
+                hours[metric.pk, labels, day, hour] = summary
+    hours, days = _exceeding(hours, HOUR, stored), _exceeding(days, DAY, stored)
     totals = spread(hours)
     for key, summary in spread(days, WHOLE_DAYS).items():
         merge_into(totals, key, summary)
-    return totals, added
+    return totals, merge_all((*hours.values(), *days.values()))
 
 
-def _note(missing: dict[Bucket, Summary], key: Bucket, desired: Summary, stored: Summary | None) -> None:
-    """Note how much a summary exceeds what is stored. Stored events without a row stay: their row was deleted."""
-    if stored is None:
-        missing[key] = desired
-    elif desired.count > stored.count:
-        total = EXACT.subtract(desired.total, stored.total)
-        missing[key] = desired._replace(count=desired.count - stored.count, total=total)
+def _exceeding(desired: Mapping[Bucket, Summary], period: Period, stored: Stored) -> dict[Bucket, Summary]:
+    """Return how much summaries exceed what is stored. Stored events without a row stay: their row was deleted."""
+    exceeding = {}
+    for (metric_id, labels, day, hour), summary in desired.items():
+        there = stored.get((labels, (period, day, hour)))
+        if there is None or summary.count > there.count:
+            exceeding[metric_id, labels, day, hour] = subtract(summary, there) if there else summary
+    return exceeding
 
 
 def _is_pruned(stored: Stored, labels: str, day: date) -> bool:

@@ -1,9 +1,12 @@
 """The contract, run against every backend, plus each one's specifics."""
 
+from decimal import Decimal
+
 import pytest
 from celery import Celery
 
 from app_metrics.backends import locmem
+from app_metrics.core.summary import COUNT, SHOWN
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import BackendContract, WithoutDatabase, batch_of
 
@@ -43,6 +46,12 @@ class TestConsole(WithoutDatabase):
         assert first == f"metrics batch {batch.id}"
         numbers = "count 1, total 4, minimum 4, maximum 4, last 4"
         assert lines == [f"  counter {slug} {{}} 2026-05-31 22h: {numbers}" for slug in ("orders", "logins")]
+
+    def test_it_prints_every_shown_field_with_all_its_digits(self, capsys):
+        load_backend(self.path).write(batch_of("orders", number=Decimal("1e-9")))
+        printed = capsys.readouterr().out.partition(": ")[2].strip().split(", ")
+        values = ["1" if field.holds == COUNT else "0.000000001" for field in SHOWN]
+        assert printed == [f"{field.name} {value}" for field, value in zip(SHOWN, values, strict=True)]
 
 
 class TestDummy(WithoutDatabase):
