@@ -24,7 +24,7 @@ Found = Mapping[tuple[str, str, Hashable], Summary]
 TOP_VALUES = 5
 
 
-class Point(NamedTuple):
+class ReportPoint(NamedTuple):
     """One point of a series; its value is None if a gauge or timer recorded nothing."""
 
     start: date
@@ -59,9 +59,9 @@ class Line:
 
     metric: Metric
     trend: Trend
-    picture: Sequence[Point]
-    best: Point | None
-    worst: Point | None
+    picture: Sequence[ReportPoint]
+    best: ReportPoint | None
+    worst: ReportPoint | None
     shares: Sequence[Share]
 
     @property
@@ -146,15 +146,18 @@ class _Builder:
             _shares(metric.kind, self._label_sets[metric.slug]),
         )
 
-    def _points(self, metric: Metric, name: str, starts: Iterable[date]) -> list[Point]:
-        return [Point(start, headline(metric.kind, self._totals.get((metric.slug, (name, start))))) for start in starts]
+    def _points(self, metric: Metric, name: str, starts: Iterable[date]) -> list[ReportPoint]:
+        return [
+            ReportPoint(start, headline(metric.kind, self._totals.get((metric.slug, (name, start)))))
+            for start in starts
+        ]
 
 
 def _series(name: str, period: Period, starts: Iterable[date]) -> dict[Hashable, list[Piece]]:
     return {(name, start): whole(period, start) for start in starts}
 
 
-def _extremes(points: Iterable[Point]) -> tuple[Point | None, Point | None]:
+def _extremes(points: Iterable[ReportPoint]) -> tuple[ReportPoint | None, ReportPoint | None]:
     """Return the first points with the highest and the lowest number; None for both if all are equal or missing."""
     known: list[Any] = [point for point in points if point.value is not None]
     if not known:

@@ -14,7 +14,7 @@ from ..core.numbers import Number
 from ..core.periods import DAY
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..models import Metric
-from ..reports.content import Line, Point, Report
+from ..reports.content import Line, Report, ReportPoint
 
 register = template.Library()
 register.filter(plain_text.one_line)
@@ -79,7 +79,7 @@ def difference(comparison: Comparison, metric: Metric) -> str:
 
 
 @register.filter
-def sparkline(points: Iterable[Point]) -> str:
+def sparkline(points: Iterable[ReportPoint]) -> str:
     return plain_text.sparkline(point.value for point in points)
 
 

@@ -24,7 +24,7 @@ from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
-from .source_tables import History, Source, UnusableSource
+from .source_tables import History, MetricSource, UnusableSource
 from .stored_totals import (
     MARGIN,
     Hour,
@@ -58,7 +58,7 @@ class Filled:
     again_at: datetime | None = None
 
 
-def backfill(source: Source, *, again: bool = False, on_progress: Callable[[int], None] | None = None) -> Filled:
+def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable[[int], None] | None = None) -> Filled:
     """Add the events in a metric's source tables that were not counted yet, up to where live counting began.
 
     It may run at any time and in several processes at once; a later run adds what could not be added yet. With `again`
@@ -86,7 +86,7 @@ def backfill(source: Source, *, again: bool = False, on_progress: Callable[[int]
     return _ended(done, state)
 
 
-def remaining(source: Source, *, again: bool = False) -> int:
+def remaining(source: MetricSource, *, again: bool = False) -> int:
     """Return about how many rows a run would read now."""
     state = None if again else Backfill.objects.filter(metric__slug=source.slug).first()
     first = state.until_day if state else source.first_day()
@@ -103,7 +103,7 @@ def find_counter(slug: str) -> Metric:
     return metric
 
 
-def _state(source: Source) -> Backfill | None:
+def _state(source: MetricSource) -> Backfill | None:
     """Return how far a metric is filled, and the end of filling if it is known; None if there are no rows.
 
     The state is stored before anything is filled, so that filled events are never mistaken for live ones.
@@ -128,7 +128,7 @@ def _state(source: Source) -> Backfill | None:
     return state
 
 
-def _restarted(source: Source) -> Backfill | None:
+def _restarted(source: MetricSource) -> Backfill | None:
     """Reset the state, so that all hours that are over are compared again; return None if there are no rows.
 
     The comparison begins after the deleted days, which cannot be compared.
@@ -147,7 +147,7 @@ def _restarted(source: Source) -> Backfill | None:
     return state
 
 
-def _reopen(source: Source, state: Backfill) -> None:
+def _reopen(source: MetricSource, state: Backfill) -> None:
     """Clear the end of a finished state if nothing was counted live after it, so that later runs continue."""
     if state.is_finished and _live_end(source, state.until) is None:
         _move(Backfill.objects.filter(_at(state)), state.until, None)
@@ -160,7 +160,7 @@ def _move(states: Any, until: Hour, end: Hour | None) -> None:
     states.update(**moved, updated_at=timezone.now())
 
 
-def _live_end(source: Source, since: Hour | None = None) -> Hour | None:
+def _live_end(source: MetricSource, since: Hour | None = None) -> Hour | None:
     end = live_end(source.slug, since)
     return (days_before(end), 0) if end and source.by_day else end
 
@@ -176,7 +176,7 @@ def _at(state: Backfill) -> Q:
     return Q(pk=state.pk, until_day=state.until_day, until_hour=state.until_hour)
 
 
-def _target(source: Source, state: Backfill) -> Hour:
+def _target(source: MetricSource, state: Backfill) -> Hour:
     """Return the hour up to which the history can be filled now."""
     now = source.settled()
     return min(now, state.end or now)
@@ -190,7 +190,7 @@ def _ended(done: Filled, state: Backfill) -> Filled:
     return done
 
 
-def _fill_chunk(source: Source, state: Backfill, target: Hour) -> tuple[int, int]:
+def _fill_chunk(source: MetricSource, state: Backfill, target: Hour) -> tuple[int, int]:
     """Fill the next chunk of days; return how many rows were read and how many events were added.
 
     The rows are read before the stored totals, so that events counted in between do not seem to be missing.
