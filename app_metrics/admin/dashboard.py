@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from ..core.calendar import moment_of
+from ..core.serialization import inert_json
 from ..dashboard.charts import Chart, build_chart
 from ..dashboard.configuration import changed_settings, effective, packages
 from ..dashboard.date_range import RANGES
@@ -26,7 +27,7 @@ from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
 from ..models import Dashboard, Metric, MetricSet
 from ..models.pending import is_complete
-from ..transfer.csv_export import chart_data, inert_json, write_chart
+from ..transfer.csv_export import chart_data, write_chart
 from .base import ReadOnlyAdmin
 
 PER_PAGE = 100

@@ -14,13 +14,13 @@ from ..core.calendar import locate, start_of, starts_at, today
 from ..core.labels import readable_labels
 from ..core.numbers import Number, trimmed
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
+from ..core.serialization import inert_json
 from ..core.setting_rules import suggest
 from ..core.summary import KINDS, NUMBER, SHOWN, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Metric, MetricSet
 from ..models.pending import is_complete
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
-from ..transfer.csv_export import inert_json
 from .access import View, require_read_access
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 from .prometheus import Unavailable, latest

@@ -18,9 +18,6 @@ COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ESCAPE = "'"
 
-# As in Django's json_script: a browser that mistakes JSON for HTML finds no tag in it.
-ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
-
 Row = dict[str, Any]
 
 
@@ -99,11 +96,6 @@ def chart_data(chart: Chart) -> Row:
             for column in chart.columns
         ],
     }
-
-
-def inert_json(data: Row) -> str:
-    """Return data as JSON that no browser mistakes for markup."""
-    return json.dumps(data).translate(ESCAPES)
 
 
 def plain(number: Number) -> str:

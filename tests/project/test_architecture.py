@@ -19,9 +19,8 @@ FLOORS = (
     {"contrib"},
     {"notifications"},
     {"aggregation"},
-    {"reports", "dashboard"},
+    {"reports", "dashboard", "api"},
     {"transfer"},
-    {"api"},
     {
         "",
         "admin",
