@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import date
-from decimal import Decimal
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from ..core.calendar import locate, start_of, starts_at, today
 from ..core.labels import readable_labels
-from ..core.numbers import Number, trimmed
+from ..core.numbers import Number, plain
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.serialization import inert_json
 from ..core.setting_rules import suggest
@@ -233,4 +232,4 @@ def _numbers(kind: str, point: Point) -> Answer:
 
 
 def _text(number: Number | None) -> str | None:
-    return None if number is None else f"{trimmed(Decimal(number)):f}"
+    return None if number is None else plain(number)

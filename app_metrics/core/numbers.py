@@ -42,6 +42,11 @@ def digits(number: Number) -> str:
     return str(number) if type(number) is int else f"{number:f}"
 
 
+def plain(number: Number) -> str:
+    """Return a number as digits, without an exponent and without trailing zeros."""
+    return digits(trimmed(Decimal(number)))
+
+
 def exact(number: Number | float) -> Number:
     """Return an int or Decimal; a float is rounded to nine decimal places from its shortest decimal form."""
     if type(number) is float:

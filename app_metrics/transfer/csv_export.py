@@ -4,10 +4,9 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
-from decimal import Decimal
 from typing import Any, TextIO
 
-from ..core.numbers import Number, trimmed
+from ..core.numbers import plain
 from ..core.summary import FIELDS, NUMBER, Summary
 from ..dashboard.charts import VALUE, Chart
 from ..models import Metric, Total
@@ -96,11 +95,6 @@ def chart_data(chart: Chart) -> Row:
             for column in chart.columns
         ],
     }
-
-
-def plain(number: Number) -> str:
-    """Return an exact number as digits, without an exponent."""
-    return f"{trimmed(Decimal(number)):f}"
 
 
 def escaped(text: str) -> str:

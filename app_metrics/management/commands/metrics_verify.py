@@ -1,12 +1,11 @@
 from argparse import ArgumentParser
-from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...core.labels import NO_LABELS
-from ...core.numbers import Number, trimmed
+from ...core.numbers import plain
 from ...core.plain_text import one_line
 from ...transfer.source_tables import MetricSource, configured_slugs
 from ...transfer.verify import Difference, count, verify
@@ -81,10 +80,6 @@ def _line(slug: str, difference: Difference) -> str:
     day, labels, source, stored = difference
     of = slug if labels == NO_LABELS else f"{slug} {labels}"
     return one_line(
-        f"{day} {of}: the rows have {counted(source.count, 'event')}, total {_plain(source.total)}; "
-        f"the totals have {counted(stored.count, 'event')}, total {_plain(stored.total)}."
+        f"{day} {of}: the rows have {counted(source.count, 'event')}, total {plain(source.total)}; "
+        f"the totals have {counted(stored.count, 'event')}, total {plain(stored.total)}."
     )
-
-
-def _plain(number: Number) -> str:
-    return f"{trimmed(Decimal(number)):f}"
