@@ -11,7 +11,7 @@ from django.db.models import CharField, F, SmallIntegerField, Value
 from ..conf import first_weekday
 from ..core.batch import Key
 from ..core.calendar import local_day, locate, starts_at, starts_between
-from ..core.labels import encode_labels
+from ..core.labels import NO_LABELS, OVERFLOW_LABELS, encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
 from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into
@@ -145,6 +145,12 @@ def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
     for key, summary in sources.pending.read(rows, by, lambda key: (key.slug, key.labels)):
         merge_into(found, key, summary)
     return found
+
+
+def known_label_sets(totals: Any) -> Any:
+    """Return the metric's id and the label set of each named label set in totals; each takes a place under the cap."""
+    named = totals.filter(period=LONGEST).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
+    return named.values_list("metric_id", "labels").distinct()
 
 
 def piece_of(period: Period, day: date, hour: int, week: int) -> Piece:
