@@ -116,7 +116,7 @@ def trend(metric: Metric, prefix: str, plan: Plan, found: Found) -> Trend:
 
 
 def _classic_spans(moment: Moment) -> dict[Hashable, list[Piece]]:
-    yesterday = moment.today - timedelta(days=1)
+    yesterday = DAY.previous(moment.today)
     week_before, month_before = yesterday - timedelta(weeks=1), _month_before(yesterday)
     days = zip(CLASSIC["yesterday"], (yesterday, week_before, month_before), strict=True)
     spans: dict[Hashable, list[Piece]] = {("yesterday", name): whole(DAY, day) for name, day in days}
