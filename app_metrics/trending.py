@@ -59,7 +59,7 @@ def trends(
     over = {period: closed(period, latest_closed(period, moment.today)) for period in WHOLE_DAYS}
     so_far = {period: running(period, moment) for period in WHOLE_DAYS}
     spans = {**spans_of("over", over.values()), **spans_of("so far", so_far.values())}
-    found = totalled(metrics, spans, labels)
+    found = fold_together(QuerySources.of(metrics), spans, labels)
     return {
         metric.slug: Trends(
             {period: trend(metric, "over", plan, found) for period, plan in over.items()},
@@ -84,7 +84,7 @@ def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, N
     if not isinstance(metric, Metric):
         raise TypeError(f"trending_for_metric() takes a Metric, not {type(metric).__name__}.")
     spans = _classic_spans(moment_of(date))
-    found = totalled([metric], spans)
+    found = fold_together(QuerySources.of([metric]), spans)
     numbers = {name: headline(metric.kind, found.get((metric.slug, name))) or 0 for name in spans}
     return {
         "current_day": numbers["current_day"],
@@ -115,15 +115,8 @@ def trend(metric: Metric, prefix: str, plan: Plan, found: Found) -> Trend:
     return Trend(plan.period, plan.start, summary("whole"), comparisons)
 
 
-def totalled(
-    metrics: Iterable[Metric], spans: Mapping[Hashable, Iterable[Piece]], labels: Mapping[str, str] | None = None
-) -> dict[tuple[str, Hashable], Summary]:
-    """Return the summaries of spans over all label sets or the one given, by slug and name; one query."""
-    return fold_together(QuerySources.of(metrics), spans, labels)
-
-
 def _classic_spans(moment: Moment) -> dict[Hashable, list[Piece]]:
-    yesterday = moment.today - timedelta(days=1)
+    yesterday = DAY.previous(moment.today)
     week_before, month_before = yesterday - timedelta(weeks=1), _month_before(yesterday)
     days = zip(CLASSIC["yesterday"], (yesterday, week_before, month_before), strict=True)
     spans: dict[Hashable, list[Piece]] = {("yesterday", name): whole(DAY, day) for name, day in days}

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from ..core.calendar import moment_of
+from ..core.serialization import inert_json
 from ..dashboard.charts import Chart, build_chart
 from ..dashboard.configuration import changed_settings, effective, packages
 from ..dashboard.date_range import RANGES
@@ -25,12 +26,12 @@ from ..dashboard.overview import Row, overview, pictures
 from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
 from ..models import Dashboard, Metric, MetricSet
+from ..models.metrics import VIEW_PERMISSION
 from ..models.pending import is_complete
-from ..transfer.csv_export import chart_data, inert_json, write_chart
+from ..transfer.csv_export import chart_data, write_chart
 from .base import ReadOnlyAdmin
 
 PER_PAGE = 100
-PERMISSION = "app_metrics.view_metric"
 
 
 class ObjectList(NamedTuple):
@@ -46,7 +47,7 @@ class DashboardAdmin(ReadOnlyAdmin):
     """Serve the dashboard's pages, which are read-only: they answer GET and HEAD, and write nothing."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(PERMISSION)
+        return request.user.has_perm(VIEW_PERMISSION)
 
     def get_urls(self) -> Any:
         return [

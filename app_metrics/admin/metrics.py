@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from ..core.formatting import shown
 from ..core.labels import OVERFLOW_LABELS
 from ..core.periods import DAY, MONTH
+from ..core.summary import SHOWN
 from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
 from .base import OffMenu, ReadOnlyAdmin
 
@@ -53,7 +54,7 @@ class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(Total)
 class TotalAdmin(OffMenu, ReadOnlyAdmin):
-    list_display = ("metric", "labels", "period", "starts_at", "count", "total", "minimum", "maximum", "last")
+    list_display = ("metric", "labels", "period", "starts_at", *(field.name for field in SHOWN))
     list_filter = ("period", "metric")
     list_select_related = ("metric",)
     search_fields = ("metric__name", "metric__slug", "labels")

@@ -9,10 +9,11 @@ from typing import Any
 from django.db import connections, transaction
 
 from ..conf import first_weekday, max_label_sets, settings
-from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
-from ..core.periods import HOUR, LONGEST, PERIODS, Period
+from ..core.labels import NO_LABELS, cap_labels
+from ..core.periods import HOUR, PERIODS, Period
 from ..core.summary import Summary, merge_into
 from ..models import Metric, Total
+from ..models.queries import known_label_sets
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
 from ..storage.transactions import retried
@@ -133,10 +134,7 @@ class ChunkRunner:
         if not unknown:
             return
         self._label_sets.update({metric_id: set() for metric_id in unknown})
-        stored = Total.objects.filter(metric_id__in=unknown, period=LONGEST).exclude(
-            labels__in=(NO_LABELS, OVERFLOW_LABELS)
-        )
-        for metric_id, labels in stored.values_list("metric_id", "labels").distinct():
+        for metric_id, labels in known_label_sets(Total.objects.filter(metric__in=unknown)):
             self._label_sets[metric_id].add(labels)
 
 

@@ -13,8 +13,7 @@ from ..models import Metric, Total
 
 SETTING = "APP_METRICS_RETENTION"
 EXAMPLE = '{"hour": 60, "day": 1100}'
-# The totals of the longest period are never deleted, because all-time totals are sums of them.
-PERIODS = tuple(period for period in Period if period is not LONGEST)
+PRUNABLE = tuple(period for period in Period if period is not LONGEST)
 # Totals deleted per statement, to keep locks short.
 CHUNK_SIZE = 1000
 
@@ -35,8 +34,8 @@ def compile_retention(value: Any) -> tuple[dict[Period, int], list[SettingError]
 
 
 def _days(entry: SettingReader, value: Any) -> int:
-    if entry.key not in PERIODS:
-        raise entry.error("is not a period that can be pruned", suggest(entry.key, PERIODS))
+    if entry.key not in PRUNABLE:
+        raise entry.error("is not a period that can be pruned", suggest(entry.key, PRUNABLE))
     if type(value) is not int or value < 1:
         raise entry.error(f"is {value!r}", "Give a whole number of days, at least 1.")
     return value

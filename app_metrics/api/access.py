@@ -14,9 +14,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader
+from ..models.metrics import VIEW_PERMISSION
 
 SETTING = "APP_METRICS_API_TOKENS"
-PERMISSION = "app_metrics.view_metric"
 METHODS = ("GET", "HEAD")
 REFUSED = "You may not read the metrics. Send a valid token, or log in as a user who may view metrics."
 HINT = (
@@ -53,7 +53,7 @@ def may_read(request: HttpRequest) -> bool:
         scheme, _, token = header.partition(" ")
         return scheme.lower() == "bearer" and _is_known(token.strip(" "))
     user: Any = getattr(request, "user", None)
-    return user is not None and user.is_active and user.has_perm(PERMISSION)
+    return user is not None and user.is_active and user.has_perm(VIEW_PERMISSION)
 
 
 def require_read_access(respond: Respond) -> Callable[[View], View]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import date
-from decimal import Decimal
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -12,15 +11,15 @@ from django.http import HttpRequest, HttpResponse
 
 from ..core.calendar import locate, start_of, starts_at, today
 from ..core.labels import readable_labels
-from ..core.numbers import Number, trimmed
+from ..core.numbers import Number, plain
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
+from ..core.serialization import inert_json
 from ..core.setting_rules import suggest
-from ..core.summary import FIELDS, KINDS, NUMBER, TIME, Summary, merge_all
+from ..core.summary import KINDS, NUMBER, SHOWN, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Metric, MetricSet
 from ..models.pending import is_complete
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
-from ..transfer.csv_export import inert_json
 from .access import View, require_read_access
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 from .prometheus import Unavailable, latest
@@ -227,10 +226,10 @@ def _summed(kind: str, summary: Summary | None) -> Answer:
 
 def _numbers(kind: str, point: Point) -> Answer:
     """Return a point's fields and its headline; exact decimals as text, which JSON readers do not round."""
-    values = ((field, getattr(point, field.name)) for field in FIELDS if field.holds != TIME)
+    values = ((field, getattr(point, field.name)) for field in SHOWN)
     numbers = {field.name: _text(value) if field.holds == NUMBER else value for field, value in values}
     return {**numbers, "value": _text(point_headline(kind, point))}
 
 
 def _text(number: Number | None) -> str | None:
-    return None if number is None else f"{trimmed(Decimal(number)):f}"
+    return None if number is None else plain(number)

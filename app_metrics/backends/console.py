@@ -3,7 +3,7 @@
 import sys
 
 from ..core.batch import Batch, Key
-from ..core.summary import Summary
+from ..core.summary import FIELDS, SHOWN, Summary, to_values
 from ..transport import base
 
 
@@ -16,7 +16,6 @@ class MetricsBackend(base.MetricsBackend):
 
 
 def _line(key: Key, summary: Summary) -> str:
-    return (
-        f"  {key.kind} {key.slug} {key.labels} {key.day} {key.hour:02}h: count {summary.count}, total {summary.total},"
-        f" minimum {summary.minimum}, maximum {summary.maximum}, last {summary.last}\n"
-    )
+    values = zip(FIELDS, to_values(summary), strict=True)
+    numbers = ", ".join(f"{field.name} {value}" for field, value in values if field in SHOWN)
+    return f"  {key.kind} {key.slug} {key.labels} {key.day} {key.hour:02}h: {numbers}\n"

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ..conf import settings
 from ..core.batch import Batch
 from ..core.labels import decode_labels
-from ..core.numbers import EXACT, Number, digits, trimmed
+from ..core.numbers import EXACT, Number, plain
 from ..core.summary import COUNTER, GAUGE, Summary
 from .export import Exporter, Series, timings_of
 
@@ -123,4 +123,4 @@ def _send(client: DogStatsd, series: Series, summary: Summary) -> None:
 
 def _text(number: Number) -> Any:
     """Return all digits of a number, which a float would lose or write with an exponent."""
-    return digits(number if isinstance(number, int) else trimmed(number))
+    return plain(number)

@@ -81,13 +81,8 @@ class Fold:
             labels = self._capped(key.slug, key.labels)
             if labels != key.labels:
                 key = key._replace(labels=labels)
-            before = self.summaries.get(key)
-            if before is not None:
-                self.summaries[key] = merge(before, summary)
-            elif len(self.summaries) < room:
-                self.summaries[key] = summary
-            else:
-                merge_into(left, key, summary)
+            fits = key in self.summaries or len(self.summaries) < room
+            merge_into(self.summaries if fits else left, key, summary)
         return left
 
     def _capped(self, slug: str, labels: str) -> str:

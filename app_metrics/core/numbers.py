@@ -24,6 +24,13 @@ def add(left: Number, right: Number) -> Number:
     return EXACT.add(left, right)
 
 
+def less(left: Number, right: Number) -> Number:
+    """Subtract exactly, whatever precision the thread's decimal context has."""
+    if type(left) is int and type(right) is int:
+        return left - right
+    return EXACT.subtract(left, right)
+
+
 def trimmed(number: Decimal) -> Decimal:
     """Return a stored number without trailing zeros and without an exponent."""
     whole = number.to_integral_value()
@@ -33,6 +40,11 @@ def trimmed(number: Decimal) -> Decimal:
 def digits(number: Number) -> str:
     """Return a number as digits, without an exponent."""
     return str(number) if type(number) is int else f"{number:f}"
+
+
+def plain(number: Number) -> str:
+    """Return a number as digits, without an exponent and without trailing zeros."""
+    return digits(trimmed(Decimal(number)))
 
 
 def exact(number: Number | float) -> Number:

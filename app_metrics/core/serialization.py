@@ -1,4 +1,4 @@
-"""Batches as text, for messages and files: JSON with a version, exact decimals as digits."""
+"""JSON: batches as text for messages and files, and answers that no browser mistakes for markup."""
 
 import json
 from collections.abc import Sequence
@@ -13,9 +13,12 @@ from .validation import check_key
 
 VERSION = 1
 
+# As in Django's json_script: a browser that mistakes JSON for HTML finds no tag in it.
+ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
+
 
 def encode_batch(batch: Batch) -> str:
-    """Return a batch as one line of JSON."""
+    """Return a batch as one line of JSON, with a version, exact decimals as digits."""
     rows = [
         [slug, kind, labels, day.isoformat(), hour, *to_values(summary)]
         for (slug, kind, labels, day, hour), summary in batch.summaries.items()
@@ -32,6 +35,11 @@ def decode_batch(text: str) -> Batch:
         return Batch(dict(map(_decoded, rows)), UUID(batch_id))
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"This is not a batch of version {VERSION}: {error}") from error
+
+
+def inert_json(data: Any) -> str:
+    """Return data as JSON that no browser mistakes for markup."""
+    return json.dumps(data).translate(ESCAPES)
 
 
 def _decoded(row: Sequence[Any]) -> tuple[Key, Summary]:

@@ -15,6 +15,7 @@ from .numbers import (
     Number,
     add,
     digits,
+    less,
     read_count,
     read_number,
 )
@@ -55,6 +56,9 @@ FIELDS = tuple(
     Field(name, *hint.__metadata__) for name, hint in get_type_hints(Summary, include_extras=True).items()
 )  # fmt: skip
 
+# What people are shown of a summary: all fields but times, which only decide how summaries merge.
+SHOWN = tuple(field for field in FIELDS if field.holds != TIME)
+
 _ARE_NUMBERS = tuple(field.holds == NUMBER for field in FIELDS)
 # Functions that parse a stored or sent value, by what it holds; they raise ValueError, TypeError or ArithmeticError.
 READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: int}
@@ -86,6 +90,14 @@ def merge(left: Summary, right: Values) -> Summary:
         last,
         last_at,
     )
+
+
+def subtract(summary: Summary, part: Summary) -> Summary:
+    """Return a summary without the sums of a part of it; its other fields stay, because they cannot be undone."""
+    values: list[Any] = list(summary)
+    for index, _ in _SUMS:
+        values[index] = less(summary[index], part[index])
+    return Summary(*values)
 
 
 def merge_into(summaries: MutableMapping[Key, Summary], key: Key, summary: Summary) -> None:

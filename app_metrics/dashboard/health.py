@@ -179,7 +179,7 @@ def examine() -> Health:
 def _dropped() -> list[Dropped]:
     """Return the reasons events were dropped for, the most frequent first."""
     sources = QuerySources.of_slug(DROPPED_SLUG)
-    days = [(DAY, today() - timedelta(days=number), 0) for number in range(LATELY)]
+    days = [(DAY, day, 0) for day in DAY.latest(today(), LATELY)]
     lately = {text: summary.total for (_, text, _), summary in fold(sources, {LATELY: days}).items()}
     found = [_drop(text, lately.get(text, 0), summary) for (_, text), summary in all_time(sources).items()]
     return sorted(found, key=lambda each: (-each.lately, -each.ever, each.reason))

@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from ..core.calendar import moment_of, today
 from ..core.comparisons import WEEK_BEFORE, Comparison, Plan, running, whole
@@ -39,7 +38,7 @@ def overview(metrics: Iterable[Metric]) -> list[Row]:
     """Return a row for each metric; one query."""
     metrics, plan = list(metrics), running(DAY, moment_of(None))
     spans: dict[Hashable, list[Piece]] = {
-        YESTERDAY: whole(DAY, plan.start - timedelta(days=1)),
+        YESTERDAY: whole(DAY, DAY.previous(plan.start)),
         **{period: running(period, moment_of(None)).whole for period in (WEEK, MONTH)},
         **spans_of(TODAY, [plan]),
     }
@@ -50,7 +49,7 @@ def overview(metrics: Iterable[Metric]) -> list[Row]:
 def pictures(metrics: Iterable[Metric]) -> dict[str, Sequence[Number | None]]:
     """Return the numbers of the latest days that are over by slug, yesterday last; one query."""
     metrics = list(metrics)
-    days = [today() - timedelta(days=number) for number in range(PICTURED_DAYS, 0, -1)]
+    days = DAY.latest(DAY.previous(today()), PICTURED_DAYS)
     found = fold_together(QuerySources.of(metrics), {day: whole(DAY, day) for day in days})
     return {metric.slug: [headline(metric.kind, found.get((metric.slug, day))) for day in days] for metric in metrics}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from ..transfer.source_tables import Source, UnusableSource, configured_source, given_source
+from ..transfer.source_tables import MetricSource, UnusableSource, configured_source, given_source
 
 
 def add_source_arguments(parser: ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add_source_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--num", help="The number to count per row, or a dotted path as in a rule (default: 1).")
 
 
-def named_source(slug: str, options: dict[str, Any]) -> Source:
+def named_source(slug: str, options: dict[str, Any]) -> MetricSource:
     """Return the source of a metric from the options, or else from the settings. Raises CommandError."""
     model, field, num = options["model"], options["field"], options["num"]
     if bool(model) != bool(field) or (num is not None and not model):

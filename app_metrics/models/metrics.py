@@ -18,6 +18,8 @@ from . import queries
 from .fields import ExactSlugField
 from .totals import Item, Total
 
+# Who has it may see the dashboard and read the API.
+VIEW_PERMISSION = "app_metrics.view_metric"
 KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
 
 

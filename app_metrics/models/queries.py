@@ -1,20 +1,20 @@
 """Summaries of what was recorded: totals and pending items in one statement, so that each event is seen once."""
 
-from collections import defaultdict
+from collections import defaultdict, namedtuple
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.db.models import CharField, F, SmallIntegerField, Value
 
 from ..conf import first_weekday
 from ..core.batch import Key
 from ..core.calendar import local_day, locate, starts_at, starts_between
-from ..core.labels import encode_labels
+from ..core.labels import NO_LABELS, OVERFLOW_LABELS, encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
-from ..core.summary import Summary, headline, merge_into
+from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into
 from .aggregates import are_exact, merged, unmerged
 from .pending import NOTHING, PendingBatches, pending_batches
 from .totals import Item, Total
@@ -60,24 +60,32 @@ class QuerySources(NamedTuple):
         return QuerySources(totals, items, self.pending.only(lambda key: key.labels == text))
 
 
-class Point(NamedTuple):
-    """The summary of one period of a series; `minimum`, `maximum` and `last` are None if nothing was recorded."""
+# What a point holds if nothing was recorded.
+_EMPTY = [{COUNT: 0, NUMBER: Decimal(0)}[field.holds] if field.rule == SUM else None for field in SHOWN]
+# Its fields follow the list in `core.summary`. Type checkers cannot read that, so they take the types from Point.
+_Point: Any = cast(Any, namedtuple)("_Point", ["start", *(field.name for field in SHOWN)], defaults=_EMPTY)
+
+
+class Point(_Point):  # type: ignore[misc]
+    """The shown fields of a summary of one period of a series; if nothing was recorded, sums are 0, others None."""
+
+    __slots__ = ()
 
     start: date | datetime
-    count: int = 0  # type: ignore[assignment]  # tuple.count is not missed
-    total: Number = Decimal(0)
-    minimum: Number | None = None
-    maximum: Number | None = None
-    last: Number | None = None
+    count: int
+    total: Number
+    minimum: Number | None
+    maximum: Number | None
+    last: Number | None
 
 
 def point_of(start: date | datetime, summary: Summary | None) -> Point:
-    return Point(start, *(getattr(summary, name) for name in Point._fields[1:])) if summary else Point(start)
+    return Point(start, *(getattr(summary, field.name) for field in SHOWN)) if summary else Point(start)
 
 
 def point_headline(kind: str, point: Point) -> Number | None:
     """Return the one number that stands for a point of a series, as `app_metrics.core.summary.headline` does."""
-    return headline(kind, point if point.count else None)  # type: ignore[arg-type]  # it has the fields that are read
+    return headline(kind, point if point.count else None)  # it has the fields that are read
 
 
 def summary(
@@ -137,6 +145,12 @@ def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
     for key, summary in sources.pending.read(rows, by, lambda key: (key.slug, key.labels)):
         merge_into(found, key, summary)
     return found
+
+
+def known_label_sets(totals: Any) -> Any:
+    """Return the metric's id and the label set of each named label set in totals; each takes a place under the cap."""
+    named = totals.filter(period=LONGEST).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
+    return named.values_list("metric_id", "labels").distinct()
 
 
 def piece_of(period: Period, day: date, hour: int, week: int) -> Piece:

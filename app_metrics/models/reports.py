@@ -1,6 +1,6 @@
 """Metric sets and their recipients, the progress of their reports, and a row for every mail."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,9 +15,24 @@ from .alerts import Milestone
 from .fields import ExactCharField
 from .metrics import Metric
 
-# The periods that a set can have reports about, and the field that enables each of them.
-SENT_PERIODS = {DAY: "send_daily", WEEK: "send_weekly", MONTH: "send_monthly"}
 
+class ReportPeriod(NamedTuple):
+    """How a period is reported."""
+
+    # The field that enables it.
+    field: str
+    # How many periods a chart shows, including the reported one.
+    pictured: int
+    # The name of the period that the reported one is compared with.
+    before: Any
+
+
+# The periods that a set can have reports about.
+SENT_PERIODS = {
+    DAY: ReportPeriod("send_daily", 14, _("day before")),
+    WEEK: ReportPeriod("send_weekly", 12, _("week before")),
+    MONTH: ReportPeriod("send_monthly", 12, _("month before")),
+}
 
 WAITING, SENDING, SENT, FAILED, UNDECIDED, SKIPPED = (
     "waiting", "sending", "sent", "failed", "undecided", "skipped",
@@ -87,7 +102,7 @@ class MetricSet(models.Model):
     @property
     def periods(self) -> list[Period]:
         """The periods that the set has reports about."""
-        return [period for period, field in SENT_PERIODS.items() if getattr(self, field)]
+        return [period for period, each in SENT_PERIODS.items() if getattr(self, each.field)]
 
 
 class Schedule(models.Model):

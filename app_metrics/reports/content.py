@@ -10,21 +10,20 @@ from ..core.calendar import latest_closed, start_of, today
 from ..core.comparisons import Plan, closed, whole
 from ..core.labels import NO_LABELS, readable_labels
 from ..core.numbers import Number
-from ..core.periods import DAY, MONTH, WEEK, Period, Piece
+from ..core.periods import DAY, Period, Piece
 from ..core.summary import Summary, headline, merge_into
 from ..models import Metric, MetricSet, Milestone
 from ..models.queries import QuerySources, across_labels, fold
+from ..models.reports import SENT_PERIODS
 from ..trending import Trend, spans_of, trend
 
-# How many periods the chart of each metric shows, including the reported one.
-PICTURED = {DAY: 14, WEEK: 12, MONTH: 12}
 Found = Mapping[tuple[str, str, Hashable], Summary]
 
 # How many values of each label are named.
 TOP_VALUES = 5
 
 
-class Point(NamedTuple):
+class ReportPoint(NamedTuple):
     """One point of a series; its value is None if a gauge or timer recorded nothing."""
 
     start: date
@@ -59,9 +58,9 @@ class Line:
 
     metric: Metric
     trend: Trend
-    picture: Sequence[Point]
-    best: Point | None
-    worst: Point | None
+    picture: Sequence[ReportPoint]
+    best: ReportPoint | None
+    worst: ReportPoint | None
     shares: Sequence[Share]
 
     @property
@@ -102,14 +101,14 @@ def build_report(
     It lists those of `milestones` that belong to its metrics. The number of queries is constant. Raises ValueError for
     any other period.
     """
-    if period not in PICTURED:
-        raise ValueError(f"There are no reports for the period {period!r}; choose one of {', '.join(PICTURED)}.")
+    if period not in SENT_PERIODS:
+        raise ValueError(f"There are no reports for the period {period!r}; choose one of {', '.join(SENT_PERIODS)}.")
     reported = Period(period)
     start = start_of(reported, day) if day else latest_closed(reported, today())
     end = reported.last_day(start)
     metrics = list(metric_set.metrics.all())
     plan = closed(reported, start)
-    pictured = reported.latest(start, PICTURED[reported])
+    pictured = reported.latest(start, SENT_PERIODS[reported].pictured)
     days = pictured if reported == DAY else list(DAY.starts_between(start, end))
     spans = spans_of("over", [plan]) | _series("picture", reported, pictured) | _series("days", DAY, days)
     found = fold(QuerySources.of(metrics), spans)
@@ -146,15 +145,18 @@ class _Builder:
             _shares(metric.kind, self._label_sets[metric.slug]),
         )
 
-    def _points(self, metric: Metric, name: str, starts: Iterable[date]) -> list[Point]:
-        return [Point(start, headline(metric.kind, self._totals.get((metric.slug, (name, start))))) for start in starts]
+    def _points(self, metric: Metric, name: str, starts: Iterable[date]) -> list[ReportPoint]:
+        return [
+            ReportPoint(start, headline(metric.kind, self._totals.get((metric.slug, (name, start)))))
+            for start in starts
+        ]
 
 
 def _series(name: str, period: Period, starts: Iterable[date]) -> dict[Hashable, list[Piece]]:
     return {(name, start): whole(period, start) for start in starts}
 
 
-def _extremes(points: Iterable[Point]) -> tuple[Point | None, Point | None]:
+def _extremes(points: Iterable[ReportPoint]) -> tuple[ReportPoint | None, ReportPoint | None]:
     """Return the first points with the highest and the lowest number; None for both if all are equal or missing."""
     known: list[Any] = [point for point in points if point.value is not None]
     if not known:

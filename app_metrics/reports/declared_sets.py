@@ -18,7 +18,7 @@ SETTING = "APP_METRICS_SETS"
 SET_EXAMPLE = '{"metrics": ["new_user_signup"], "recipients": ["team@example.com"], "send": ["weekly"]}'
 EXAMPLE = f'{{"Growth": {SET_EXAMPLE}}}'
 KEYS = ("metrics", "recipients", "send")
-SENDS = tuple(field.removeprefix("send_") for field in SENT_PERIODS.values())
+SENDS = tuple(each.field.removeprefix("send_") for each in SENT_PERIODS.values())
 MAX_NAME_LENGTH = 200
 
 
@@ -62,7 +62,7 @@ def declare() -> None:
     # One transaction per set: none waits for a second lock, so concurrent processes cannot deadlock.
     for each in compile_sets(named)[0]:
         retried(partial(_copy, each))
-    dropped = dict.fromkeys(SENT_PERIODS.values(), False)
+    dropped = {each.field: False for each in SENT_PERIODS.values()}
     for pk in MetricSet.objects.filter(declared=True).exclude(name__in=list(named)).values_list("pk", flat=True):
         MetricSet.objects.filter(pk=pk).update(declared=False, **dropped)
 

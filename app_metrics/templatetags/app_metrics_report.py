@@ -11,10 +11,11 @@ from django.utils.translation import ngettext, pgettext
 from ..core import formatting, plain_text
 from ..core.comparisons import BEFORE, DOWN, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
 from ..core.numbers import Number
-from ..core.periods import DAY
+from ..core.periods import Period
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..models import Metric
-from ..reports.content import Line, Point, Report
+from ..models.reports import SENT_PERIODS
+from ..reports.content import Line, Report, ReportPoint
 
 register = template.Library()
 register.filter(plain_text.one_line)
@@ -79,7 +80,7 @@ def difference(comparison: Comparison, metric: Metric) -> str:
 
 
 @register.filter
-def sparkline(points: Iterable[Point]) -> str:
+def sparkline(points: Iterable[ReportPoint]) -> str:
     return plain_text.sparkline(point.value for point in points)
 
 
@@ -145,9 +146,8 @@ def table(report: Report) -> Table:
     return _table(report, with_sparkline=False)
 
 
-def _bases(period: str) -> dict[str, str]:
-    before = {DAY: _("day before"), "week": _("week before"), "month": _("month before")}
-    return {BEFORE: before[period], WEEK_BEFORE: _("week before"), YEAR_BEFORE: _("year before")}
+def _bases(period: Period) -> dict[str, str]:
+    return {BEFORE: str(SENT_PERIODS[period].before), WEEK_BEFORE: _("week before"), YEAR_BEFORE: _("year before")}
 
 
 def _table(report: Report, *, with_sparkline: bool) -> Table:

@@ -5,10 +5,10 @@ also stores how far the history is filled. So the next run continues where a kil
 concurrent runs fills a chunk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 from django.db import connections, transaction
@@ -17,15 +17,14 @@ from django.utils import timezone
 
 from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
-from ..core.numbers import EXACT, Number, add
-from ..core.periods import DAY, HOUR, WHOLE_DAYS, hour_start
-from ..core.summary import COUNTER, Summary, merge, merge_into
+from ..core.periods import DAY, HOUR, WHOLE_DAYS, Period, hour_start
+from ..core.summary import COUNTER, Summary, merge_all, merge_into, subtract
 from ..models import Backfill, Metric
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
-from .source_tables import History, Source, UnusableSource
+from .source_tables import History, MetricSource, UnusableSource
 from .stored_totals import (
     MARGIN,
     Hour,
@@ -59,7 +58,7 @@ class Filled:
     again_at: datetime | None = None
 
 
-def backfill(source: Source, *, again: bool = False, on_progress: Callable[[int], None] | None = None) -> Filled:
+def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable[[int], None] | None = None) -> Filled:
     """Add the events in a metric's source tables that were not counted yet, up to where live counting began.
 
     It may run at any time and in several processes at once; a later run adds what could not be added yet. With `again`
@@ -87,7 +86,7 @@ def backfill(source: Source, *, again: bool = False, on_progress: Callable[[int]
     return _ended(done, state)
 
 
-def remaining(source: Source, *, again: bool = False) -> int:
+def remaining(source: MetricSource, *, again: bool = False) -> int:
     """Return about how many rows a run would read now."""
     state = None if again else Backfill.objects.filter(metric__slug=source.slug).first()
     first = state.until_day if state else source.first_day()
@@ -104,7 +103,7 @@ def find_counter(slug: str) -> Metric:
     return metric
 
 
-def _state(source: Source) -> Backfill | None:
+def _state(source: MetricSource) -> Backfill | None:
     """Return how far a metric is filled, and the end of filling if it is known; None if there are no rows.
 
     The state is stored before anything is filled, so that filled events are never mistaken for live ones.
@@ -129,7 +128,7 @@ def _state(source: Source) -> Backfill | None:
     return state
 
 
-def _restarted(source: Source) -> Backfill | None:
+def _restarted(source: MetricSource) -> Backfill | None:
     """Reset the state, so that all hours that are over are compared again; return None if there are no rows.
 
     The comparison begins after the deleted days, which cannot be compared.
@@ -148,7 +147,7 @@ def _restarted(source: Source) -> Backfill | None:
     return state
 
 
-def _reopen(source: Source, state: Backfill) -> None:
+def _reopen(source: MetricSource, state: Backfill) -> None:
     """Clear the end of a finished state if nothing was counted live after it, so that later runs continue."""
     if state.is_finished and _live_end(source, state.until) is None:
         _move(Backfill.objects.filter(_at(state)), state.until, None)
@@ -161,7 +160,7 @@ def _move(states: Any, until: Hour, end: Hour | None) -> None:
     states.update(**moved, updated_at=timezone.now())
 
 
-def _live_end(source: Source, since: Hour | None = None) -> Hour | None:
+def _live_end(source: MetricSource, since: Hour | None = None) -> Hour | None:
     end = live_end(source.slug, since)
     return (days_before(end), 0) if end and source.by_day else end
 
@@ -177,7 +176,7 @@ def _at(state: Backfill) -> Q:
     return Q(pk=state.pk, until_day=state.until_day, until_hour=state.until_hour)
 
 
-def _target(source: Source, state: Backfill) -> Hour:
+def _target(source: MetricSource, state: Backfill) -> Hour:
     """Return the hour up to which the history can be filled now."""
     now = source.settled()
     return min(now, state.end or now)
@@ -191,7 +190,7 @@ def _ended(done: Filled, state: Backfill) -> Filled:
     return done
 
 
-def _fill_chunk(source: Source, state: Backfill, target: Hour) -> tuple[int, int]:
+def _fill_chunk(source: MetricSource, state: Backfill, target: Hour) -> tuple[int, int]:
     """Fill the next chunk of days; return how many rows were read and how many events were added.
 
     The rows are read before the stored totals, so that events counted in between do not seem to be missing.
@@ -214,52 +213,45 @@ def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets
         metric = state.metric
         stored = stored_between(metric.slug, state.until_day, last, label_sets)
         totals, added = _missing(metric, history, stored, state.until, until)
-        if totals:
-            dialect_for(connection).add_totals(connection, sorted(totals.items()))
-            Backfill.objects.filter(pk=state.pk).update(events=F("events") + added.count)
-            milestones.raise_mark(metric.slug, added.total)
+        if added is None:
+            return 0
+        dialect_for(connection).add_totals(connection, sorted(totals.items()))
+        Backfill.objects.filter(pk=state.pk).update(events=F("events") + added.count)
+        milestones.raise_mark(metric.slug, added.total)
     return added.count
-
-
-@dataclass(slots=True)
-class _Added:
-    count: int = 0
-    total: Number = 0
 
 
 def _missing(
     metric: Metric, history: History, stored: Stored, first: Hour, until: Hour
-) -> tuple[dict[TotalKey, Summary], _Added]:
-    """Return the summaries to add, by total, and their sum.
+) -> tuple[dict[TotalKey, Summary], Summary | None]:
+    """Return the summaries to add, by total, and all of them merged; None if there are none.
 
     If hours of a day were deleted, the day is filled as a whole, and its hours are left alone.
     """
     hours: dict[Bucket, Summary] = {}
     days: dict[Bucket, Summary] = {}
     for (labels, day), found in history.items():
-        if _is_pruned(stored, labels, day):
-            whole = reduce(merge, found.values())
-            _note(days, (metric.pk, labels, day, 0), whole, stored.get((labels, (DAY, day, 0))))
-            continue
+        is_pruned = _is_pruned(stored, labels, day)
         for hour, summary in found.items():
-            if first <= (day, hour) < until:
-                _note(hours, (metric.pk, labels, day, hour), summary, stored.get((labels, (HOUR, day, hour))))
-    added = _Added()
-    for summary in (*hours.values(), *days.values()):
-        added.count, added.total = added.count + summary.count, add(added.total, summary.total)
+            if is_pruned:
+                merge_into(days, (metric.pk, labels, day, 0), summary)
+            elif first <= (day, hour) < until:
+                hours[metric.pk, labels, day, hour] = summary
+    hours, days = _exceeding(hours, HOUR, stored), _exceeding(days, DAY, stored)
     totals = spread(hours)
     for key, summary in spread(days, WHOLE_DAYS).items():
         merge_into(totals, key, summary)
-    return totals, added
+    return totals, merge_all((*hours.values(), *days.values()))
 
 
-def _note(missing: dict[Bucket, Summary], key: Bucket, desired: Summary, stored: Summary | None) -> None:
-    """Note how much a summary exceeds what is stored. Stored events without a row stay: their row was deleted."""
-    if stored is None:
-        missing[key] = desired
-    elif desired.count > stored.count:
-        total = EXACT.subtract(desired.total, stored.total)
-        missing[key] = desired._replace(count=desired.count - stored.count, total=total)
+def _exceeding(desired: Mapping[Bucket, Summary], period: Period, stored: Stored) -> dict[Bucket, Summary]:
+    """Return how much summaries exceed what is stored. Stored events without a row stay: their row was deleted."""
+    exceeding = {}
+    for (metric_id, labels, day, hour), summary in desired.items():
+        there = stored.get((labels, (period, day, hour)))
+        if there is None or summary.count > there.count:
+            exceeding[metric_id, labels, day, hour] = subtract(summary, there) if there else summary
+    return exceeding
 
 
 def _is_pruned(stored: Stored, labels: str, day: date) -> bool:

@@ -4,10 +4,9 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
-from decimal import Decimal
 from typing import Any, TextIO
 
-from ..core.numbers import Number, trimmed
+from ..core.numbers import plain
 from ..core.summary import FIELDS, NUMBER, Summary
 from ..dashboard.charts import VALUE, Chart
 from ..models import Metric, Total
@@ -17,9 +16,6 @@ COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
 # Spreadsheets run a text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ESCAPE = "'"
-
-# As in Django's json_script: a browser that mistakes JSON for HTML finds no tag in it.
-ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
 
 Row = dict[str, Any]
 
@@ -99,16 +95,6 @@ def chart_data(chart: Chart) -> Row:
             for column in chart.columns
         ],
     }
-
-
-def inert_json(data: Row) -> str:
-    """Return data as JSON that no browser mistakes for markup."""
-    return json.dumps(data).translate(ESCAPES)
-
-
-def plain(number: Number) -> str:
-    """Return an exact number as digits, without an exponent."""
-    return f"{trimmed(Decimal(number)):f}"
 
 
 def escaped(text: str) -> str:

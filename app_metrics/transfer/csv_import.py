@@ -23,7 +23,7 @@ from django.utils import timezone
 from ..backends.db import MetricsBackend
 from ..conf import max_label_sets, settings, time_zone
 from ..core.batch import Batch, Entry, Fold
-from ..core.periods import HOUR, WEEK, YEAR, Period, bucket, hour_start
+from ..core.periods import HOUR, LONGEST, WEEK, Period, bucket, hour_start
 from ..core.summary import COUNTER, KINDS, Summary, from_values, merge_into
 from ..core.validation import check_labels, check_number, check_slug, check_time
 from ..models import ImportedFile, Metric, Total
@@ -168,7 +168,7 @@ def _add_totals(chunk: Sequence[Sequence[str]]) -> None:
     dialect_for(connection).add_totals(connection, sorted(totals.items()))
     # Milestones that were reached in the past are not announced.
     for line in lines:
-        if line.period == YEAR:
+        if line.period == LONGEST:
             milestones.raise_mark(line.slug, line.summary.total)
 
 

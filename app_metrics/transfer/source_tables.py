@@ -142,7 +142,7 @@ class SourceTable:
 
 
 @dataclass(slots=True)
-class Source:
+class MetricSource:
     """The source of a metric: the tables of all rules with its slug."""
 
     slug: str
@@ -197,7 +197,7 @@ def configured_slugs() -> list[str]:
     return sorted({rule.slug for _, _, rules in configured() for rule in rules if BACKFILL in rule.options})
 
 
-def configured_source(slug: str) -> Source:
+def configured_source(slug: str) -> MetricSource:
     """Return the source that a metric's rules define.
 
     Raises UnusableSource if no rule, or not every rule, has the key `backfill`.
@@ -211,17 +211,17 @@ def configured_source(slug: str) -> Source:
             f"such rules: {known}."
         )
     _refuse_undated(slug)
-    return Source(slug, tables)
+    return MetricSource(slug, tables)
 
 
-def given_source(slug: str, model: str, field: str, num: Any = None) -> Source:
+def given_source(slug: str, model: str, field: str, num: Any = None) -> MetricSource:
     """Return the source that a rule for this model, date field and number would define. Raises UnusableSource."""
     rule: Mapping[str, Any] = {"slug": slug, BACKFILL: field} | ({} if num is None else {"num": num})
     compiled, errors = compile_models({model: {CREATED: rule}}, "--model")
     if errors:
         raise UnusableSource(f"{errors[0]} {errors[0].hint}")
     _refuse_undated(slug)
-    return Source(slug, [SourceTable(found, each) for found, _, rules in compiled for each in rules])
+    return MetricSource(slug, [SourceTable(found, each) for found, _, rules in compiled for each in rules])
 
 
 def _refuse_undated(slug: str) -> None:

@@ -9,11 +9,11 @@ from django.db.models.functions import TruncMonth, TruncYear
 
 from ..conf import max_label_sets, time_zone
 from ..core.calendar import starts_between
-from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
-from ..core.periods import DAY, FIRST_YEAR, HOUR, LONGEST, MONTH, YEAR, Period, Piece, bucket, hours_in
+from ..core.labels import NO_LABELS, cap_labels
+from ..core.periods import DAY, FIRST_YEAR, HOUR, MONTH, YEAR, Period, Piece, bucket, hours_in
 from ..core.summary import Summary, merge_into
 from ..models import Item, Total
-from ..models.queries import QuerySources, fold
+from ..models.queries import QuerySources, fold, known_label_sets
 
 # Seconds after the end of an hour until all its events have arrived.
 MARGIN = 600
@@ -36,8 +36,7 @@ class LabelSets:
     """The label sets of a metric, which new ones join until the limit is reached."""
 
     def __init__(self, slug: str) -> None:
-        years = Total.objects.filter(metric__slug=slug, period=LONGEST).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
-        self._known = set(years.values_list("labels", flat=True).distinct())
+        self._known = {labels for _, labels in known_label_sets(Total.objects.filter(metric__slug=slug))}
         self._limit = max_label_sets()
 
     def capped(self, labels: str) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..aggregation.retention import limits
 from ..core.periods import DAY, HOUR
 from ..core.summary import FIELDS, Summary, merge_all
-from .source_tables import History, Source
+from .source_tables import History, MetricSource
 from .stored_totals import Hour, LabelSets, Stored, days_before, first_stored_day, stored_between
 
 NOTHING = Summary(*[0] * len(FIELDS))
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
     stored: Summary
 
 
-def verify(source: Source, *, on_progress: Callable[[int], None] | None = None) -> Iterator[Difference]:
+def verify(source: MetricSource, *, on_progress: Callable[[int], None] | None = None) -> Iterator[Difference]:
     """Yield every day and label set whose rows add up to another count or total than is stored, ordered by day.
 
     The comparison begins with the first row or stored day, and ends with the last hour that has been over for 10
@@ -41,14 +41,14 @@ def verify(source: Source, *, on_progress: Callable[[int], None] | None = None) 
         first = until
 
 
-def first_day(source: Source) -> date | None:
+def first_day(source: MetricSource) -> date | None:
     """Return the first day to compare; None if there is none."""
     first = min((day for day in (source.first_day(), first_stored_day(source.slug)) if day), default=None)
     kept = [limit.before for limit in limits() if limit.period == DAY]
     return max(first, *kept) if first and kept else first
 
 
-def count(source: Source) -> int:
+def count(source: MetricSource) -> int:
     """Return about how many rows `verify` would read."""
     first, last = first_day(source), days_before(source.settled())
     return source.count(first, last) if first is not None and first < last else 0

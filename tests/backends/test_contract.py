@@ -1,9 +1,12 @@
 """The contract, run against every backend, plus each one's specifics."""
 
+from decimal import Decimal
+
 import pytest
 from celery import Celery
 
 from app_metrics.backends import locmem
+from app_metrics.core.summary import SHOWN
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import BackendContract, WithoutDatabase, batch_of
 
@@ -43,6 +46,12 @@ class TestConsole(WithoutDatabase):
         assert first == f"metrics batch {batch.id}"
         numbers = "count 1, total 4, minimum 4, maximum 4, last 4"
         assert lines == [f"  counter {slug} {{}} 2026-05-31 22h: {numbers}" for slug in ("orders", "logins")]
+
+    def test_it_prints_every_shown_field_and_small_decimals_as_digits(self, capsys):
+        load_backend(self.path).write(batch_of("orders", number=Decimal("1e-9")))
+        printed = dict(each.split() for each in capsys.readouterr().out.partition("h: ")[2].split(", "))
+        assert list(printed) == [field.name for field in SHOWN]
+        assert printed["total"] == "0.000000001"
 
 
 class TestDummy(WithoutDatabase):

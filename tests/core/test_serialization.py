@@ -1,11 +1,11 @@
-"""Batches as text: decoding restores what was encoded, and refuses any other text."""
+"""Batches as text: decoding restores what was encoded, and refuses any other text. Answers hold no markup."""
 
 import json
 
 import pytest
 
 from app_metrics.core.batch import Batch
-from app_metrics.core.serialization import decode_batch, encode_batch
+from app_metrics.core.serialization import decode_batch, encode_batch, inert_json
 from tests.support.contract import VARIED, batch_of
 
 
@@ -62,3 +62,10 @@ def spoiled(place, value):
 def test_anything_else_is_refused_with_one_kind_of_error(text):
     with pytest.raises(ValueError, match="not a batch of version 1"):
         decode_batch(text)
+
+
+def test_an_answer_holds_no_markup_and_keeps_its_data():
+    data = {"name": "</script><img src=x>&"}
+    text = inert_json(data)
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == data

@@ -35,6 +35,7 @@ from app_metrics.core.summary import (
     merge,
     merge_all,
     merge_into,
+    subtract,
     to_values,
 )
 from tests.support.summaries import summary_of
@@ -68,6 +69,14 @@ def test_merge_follows_the_rule_of_every_field(a, b):
     for field, merged, left, right, latest in zip(FIELDS, merge(a, b), a, b, later, strict=True):
         expected = latest if field.rule == LATEST else RULES[field.rule](left, right)
         assert (field.name, merged) == (field.name, expected)
+
+
+@given(summaries(), summaries())
+def test_subtracting_takes_off_the_sums_and_leaves_the_other_fields(a, b):
+    for field, left, whole, part in zip(FIELDS, subtract(a, b), a, b, strict=True):
+        expected = add(left, part) if field.rule == SUM else left
+        assert (field.name, whole) == (field.name, expected)
+    assert subtract(merge(a, b), b)[:2] == a[:2]
 
 
 @given(summaries())

@@ -16,9 +16,10 @@ from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core import calendar
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
+from app_metrics.core.summary import SHOWN, Summary
 from app_metrics.models import Item, Metric, Total
 from app_metrics.models.creation import create_metric
-from app_metrics.models.queries import Point, QuerySources, all_time
+from app_metrics.models.queries import Point, QuerySources, all_time, point_of
 from tests.support.summaries import summary_of
 from tests.support.threads import while_another
 
@@ -191,6 +192,14 @@ def test_a_series_has_a_point_for_every_period_and_zeros_in_the_gaps(downloads):
     assert [point.total for point in days] == [0, 1, 0, 0, 10]
     assert days[0] == Point(first, 0, 0, None, None, None)
     assert days[4] == Point(last, 1, 10, 10, 10, 10)
+
+
+def test_a_point_has_the_shown_fields_of_a_summary_and_empty_ones_of_the_same_types():
+    whole = Summary(2, Decimal(3), Decimal(1), Decimal(2), Decimal(2), 0)
+    day = date(2026, 3, 2)
+    assert Point._fields == ("start", *(field.name for field in SHOWN))
+    assert point_of(day, whole)._asdict().items() <= {"start": day, **whole._asdict()}.items()
+    assert repr(point_of(day, None)[:3]) == repr((day, 0, Decimal(0)))
 
 
 def test_a_series_of_longer_periods_covers_the_periods_it_touches(downloads):

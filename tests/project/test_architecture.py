@@ -20,9 +20,8 @@ FLOORS = (
     {"contrib"},
     {"notifications"},
     {"aggregation"},
-    {"reports", "dashboard"},
+    {"reports", "dashboard", "api"},
     {"transfer"},
-    {"api"},
     {
         "",
         "admin",

@@ -12,7 +12,7 @@ from django.utils import timezone, translation
 from app_metrics import collect, metric
 from app_metrics.core.calendar import today
 from app_metrics.models.creation import create_metric, create_metric_set
-from app_metrics.reports.content import Point, Share, build_report
+from app_metrics.reports.content import ReportPoint, Share, build_report
 from app_metrics.reports.rendering import MAX_HTML_BYTES, MOST_MILESTONES, render
 from tests.support.sample_reports import DAY, labelled, line, milestone, report, summary
 
@@ -89,7 +89,7 @@ def test_the_text_says_every_figure_of_the_report():
                     summary(Decimal("1.2"), 3, Decimal("0.371"), Decimal("1.947")),
                     (summary(Decimal("0.8")), None, None),
                     kind="timer",
-                    extremes=(Point(DAY, Decimal("1.3")), Point(DAY - timedelta(days=7), Decimal("0.303"))),
+                    extremes=(ReportPoint(DAY, Decimal("1.3")), ReportPoint(DAY - timedelta(days=7), Decimal("0.303"))),
                 ),
                 line("Jobs", summary(40, 4, 3, 40, 17), (summary(20), None, None), kind="gauge", extremes=(None, None)),
                 line("Signups", 172, (123, 180, 0), shares=[Share("plan", "pro", 41), Share("plan", "team", 13)]),

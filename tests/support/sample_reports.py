@@ -7,7 +7,8 @@ from app_metrics.core.comparisons import Comparison, comparable_starts
 from app_metrics.core.periods import Period
 from app_metrics.core.summary import Summary
 from app_metrics.models import Metric, MetricSet
-from app_metrics.reports.content import PICTURED, Line, Point, Reached, Report, Share
+from app_metrics.models.reports import SENT_PERIODS
+from app_metrics.reports.content import Line, Reached, Report, ReportPoint, Share
 from app_metrics.trending import Trend
 from tests.support.summaries import summary_of
 
@@ -34,9 +35,9 @@ def line(name="Signups", now=123, thens=(100, 90, 0), *, kind="counter", unit=""
         base: Comparison(kind, first, found[0], then)
         for (base, first), then in zip(bases, found[1:] if period == "day" else found[1:3], strict=True)
     }
-    values = said.pop("values", [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7][: PICTURED[period]])
-    points = [Point(*pair) for pair in zip(period.latest(start, len(values)), values, strict=True)]
-    extremes = said.pop("extremes", (Point(DAY - timedelta(days=4), 45), Point(DAY - timedelta(days=8), 3)))
+    values = said.pop("values", [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7][: SENT_PERIODS[period].pictured])
+    points = [ReportPoint(*pair) for pair in zip(period.latest(start, len(values)), values, strict=True)]
+    extremes = said.pop("extremes", (ReportPoint(DAY - timedelta(days=4), 45), ReportPoint(DAY - timedelta(days=8), 3)))
     return Line(metric, Trend(period, start, found[0], comparisons), points, *extremes, said.pop("shares", ()), **said)
 
 

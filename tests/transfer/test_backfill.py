@@ -237,14 +237,14 @@ def test_it_runs_beside_an_aggregation(orders, monkeypatch):
     before(*(NOON - number * HOURS for number in range(1, 200)))
     live(*(NOON + number * timedelta(minutes=1) for number in range(50)))
     source = configured_source("orders")
-    fold = source_tables.Source.fold
+    fold = source_tables.MetricSource.fold
 
     def fold_and_aggregate(self, *arguments):
         history = fold(self, *arguments)
         aggregate(chunk_size=5)
         return history
 
-    monkeypatch.setattr(source_tables.Source, "fold", fold_and_aggregate)
+    monkeypatch.setattr(source_tables.MetricSource, "fold", fold_and_aggregate)
     fill(NOON + 3 * HOURS, source)
     assert stored(DAY)["{}", DAY, NOON.date(), 0][0] == 50 + 12
     assert differences(NOON + 3 * HOURS) == []
@@ -398,7 +398,7 @@ def dated(orders, settings):
 
 def test_rows_of_a_day_are_filled_when_it_is_over_whatever_is_counted_meanwhile(dated, monkeypatch):
     day = date(2026, 11, 23)
-    fold = source_tables.Source.fold
+    fold = source_tables.MetricSource.fold
 
     def fold_beside_a_visitor(self, *arguments):
         history = fold(self, *arguments)
@@ -409,7 +409,7 @@ def test_rows_of_a_day_are_filled_when_it_is_over_whatever_is_counted_meanwhile(
     with freeze_time(NOON):
         Order.objects.create(day=day)
     with monkeypatch.context() as patched:
-        patched.setattr(source_tables.Source, "fold", fold_beside_a_visitor)
+        patched.setattr(source_tables.MetricSource, "fold", fold_beside_a_visitor)
         done = fill(NOON + HOURS)
     assert (done.events, done.is_finished, done.until) == (1, False, datetime(2026, 11, 23, tzinfo=BERLIN))
     assert done.again_at == datetime(2026, 11, 24, 0, 10, tzinfo=BERLIN)

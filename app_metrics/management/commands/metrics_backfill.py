@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from ...aggregation.run import aggregate
 from ...core.plain_text import one_line
 from ...transfer.backfill import Filled, backfill, remaining
-from ...transfer.source_tables import Source, UnusableSource
+from ...transfer.source_tables import MetricSource, UnusableSource
 from ..output import counted, fitting
 from ..progress import progress
 from ..source_options import add_source_arguments, named_source, skipped_undated
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         if options["verbosity"]:
             self._say(done, undated, source.slug)
 
-    def _backfill(self, source: Source, verbosity: int, *, again: bool) -> Filled:
+    def _backfill(self, source: MetricSource, verbosity: int, *, again: bool) -> Filled:
         if not verbosity:
             return backfill(source, again=again)
         with progress(self.stderr, remaining(source, again=again), "row", "read") as advance:

@@ -1,14 +1,13 @@
 from argparse import ArgumentParser
-from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...core.labels import NO_LABELS
-from ...core.numbers import Number, trimmed
+from ...core.numbers import plain
 from ...core.plain_text import one_line
-from ...transfer.source_tables import Source, configured_slugs
+from ...transfer.source_tables import MetricSource, configured_slugs
 from ...transfer.verify import Difference, count, verify
 from ..output import counted, fitting
 from ..progress import progress
@@ -45,7 +44,7 @@ class Command(BaseCommand):
                 "1 total differs from its rows." if differ == 1 else f"{differ} totals differ from their rows."
             )
 
-    def _verify(self, source: Source, verbosity: int) -> int:
+    def _verify(self, source: MetricSource, verbosity: int) -> int:
         """Write a line per difference and a summary; return the number of differences."""
         differ = rows = 0
 
@@ -70,7 +69,7 @@ class Command(BaseCommand):
         self.stdout.write(fitting(self.stdout, text))
 
 
-def _summary_line(source: Source, rows: int, differ: int) -> str:
+def _summary_line(source: MetricSource, rows: int, differ: int) -> str:
     verdict = ("1 day differs" if differ == 1 else f"{differ} days differ") if differ else "all days agree"
     undated = source.undated()
     left_out = f" {skipped_undated(undated)}." if undated else ""
@@ -81,10 +80,6 @@ def _line(slug: str, difference: Difference) -> str:
     day, labels, source, stored = difference
     of = slug if labels == NO_LABELS else f"{slug} {labels}"
     return one_line(
-        f"{day} {of}: the rows have {counted(source.count, 'event')}, total {_plain(source.total)}; "
-        f"the totals have {counted(stored.count, 'event')}, total {_plain(stored.total)}."
+        f"{day} {of}: the rows have {counted(source.count, 'event')}, total {plain(source.total)}; "
+        f"the totals have {counted(stored.count, 'event')}, total {plain(stored.total)}."
     )
-
-
-def _plain(number: Number) -> str:
-    return f"{trimmed(Decimal(number)):f}"
