@@ -47,11 +47,11 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     started = time.monotonic()
     done = Aggregation(failures=gather())
     milestones.remember()
-    drain, turns = ChunkRunner(), Turns(connections[settings.APP_METRICS_DATABASE])
+    chunks, turns = ChunkRunner(), Turns(connections[settings.APP_METRICS_DATABASE])
     size = usual = min(limit, USUAL_CHUNK_SIZE)
     while True:
         try:
-            taken, quarantined, keys = drain.take(size)
+            taken, quarantined, keys = chunks.take(size)
         except BAD_DATA:
             if size == 1:  # it cannot even be quarantined
                 raise

@@ -18,9 +18,9 @@ from .ledger import LedgerRow
 logger = logging.getLogger("app_metrics")
 
 # Seconds for which a process caches the backend's answer, so that a page asks only once.
-BELIEVED = 1.0
+CACHE_SECONDS = 1.0
 # Seconds for which a destination that did not answer is not asked again.
-LEFT_ALONE = 10.0
+RETRY_AFTER = 10.0
 # The count of a row that is not a summary: it marks a batch in the ledger, and its `last_at` is the batch's index.
 MARK = -1
 
@@ -125,5 +125,5 @@ def _asked(backend: Any) -> Answer:
         batches = backend.pending()
     except Exception as error:
         logger.warning("The backend's pending batches could not be read, so readings are incomplete: %r", error)
-        return Answer(backend, time.monotonic() + LEFT_ALONE, (), False)
-    return Answer(backend, time.monotonic() + BELIEVED, batches, True)
+        return Answer(backend, time.monotonic() + RETRY_AFTER, (), False)
+    return Answer(backend, time.monotonic() + CACHE_SECONDS, batches, True)

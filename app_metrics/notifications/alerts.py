@@ -166,10 +166,10 @@ def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: 
     }
     if state != alert.state:
         changes["changed_at"] = now
-    reports = state != alert.said_state and (alert.said_at is None or now >= alert.said_at + rule.quiet)
+    reports = state != alert.reported_state and (alert.reported_at is None or now >= alert.reported_at + rule.quiet)
     if reports:
-        changes |= {"said_state": state, "said_at": now}
-    seen = {"state": alert.state, "said_state": alert.said_state, "evaluated_at": alert.evaluated_at}
+        changes |= {"reported_state": state, "reported_at": now}
+    seen = {"state": alert.state, "reported_state": alert.reported_state, "evaluated_at": alert.evaluated_at}
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         if not Alert.objects.filter(pk=alert.pk, **seen).update(**changes):
             return None  # another process evaluated and reported it meanwhile

@@ -121,7 +121,7 @@ def test_it_takes_no_query_more_and_where_nothing_is_held_the_same_statement(des
 
 
 def test_the_destination_is_asked_once_for_many_readings(destination, orders, monkeypatch):
-    monkeypatch.setattr(pending, "BELIEVED", 600)
+    monkeypatch.setattr(pending, "CACHE_SECONDS", 600)
     for _ in range(20):
         orders.total(DAY, DATE)
     assert destination.asked == 1
@@ -137,7 +137,7 @@ def test_what_was_recorded_last_may_wait_there(destination, orders):
 
 
 def test_where_it_does_not_answer_the_rest_is_shown_and_the_gap_is_known(destination, orders, monkeypatch, caplog):
-    monkeypatch.setattr(pending, "LEFT_ALONE", 600)
+    monkeypatch.setattr(pending, "RETRY_AFTER", 600)
     write_once(batch(1))
     destination.batches.append(batch(4))
     destination.is_down = True
