@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from django.db import connections
@@ -12,7 +13,7 @@ from app_metrics.core.batch import Batch, Key
 from app_metrics.core.periods import DAY, HOUR
 from app_metrics.core.summary import MICROSECONDS, Summary, single
 from app_metrics.dashboard.last_seen import last_recorded
-from app_metrics.models import LedgerRow, pending, queries
+from app_metrics.models import Item, LedgerRow, pending, queries
 from app_metrics.models.creation import create_metric
 from app_metrics.models.pending import PendingBatches, is_complete, pending_batches
 from app_metrics.models.queries import QuerySources
@@ -103,6 +104,15 @@ def test_what_was_brought_after_it_was_asked_for_is_seen_once(destination, order
         assert summary.total == 5
         (summary,) = queries.all_time(sources).values()
         assert (summary.total, summary.count) == (5, 2)
+
+
+def test_no_item_is_mistaken_for_the_mark_of_a_batch(destination, orders):
+    destination.batches.append(batch(4))
+    poison = Summary(*single(100, 0))._replace(count=-1)
+    Item.objects.create(id=uuid4(), slug="orders", kind="counter", labels="{}", day=DATE, hour=9, **poison._asdict())
+    assert orders.total(DAY, DATE) == 104
+    (summary,) = queries.all_time(QuerySources.everything()).values()
+    assert (summary.total, summary.count) == (104, 0)
 
 
 def test_it_takes_no_query_more_and_where_nothing_is_held_the_same_statement(destination, orders):
