@@ -1,5 +1,5 @@
-# Variables that a command line may give: PYTHON, ARGS (for pytest, or the names of benchmarks), SERVE (for the demo),
-# MINUTES (for the faults), FULL (for the benchmarks).
+# Variables that a command line may give: PYTHON, SESSION (of the tests, such as tests-3.12), ARGS (for pytest, or the
+# names of benchmarks), SERVE (for the demo), MINUTES (for the faults), FULL (for the benchmarks).
 PYTHON ?= python3
 SERVE ?= 1
 MINUTES ?= 30
@@ -27,11 +27,13 @@ soak: export APP_METRICS_TEST_SCOPE = soak
 soak: PLAN = The long tests at full length: processes killed under load, brokers, the browser.
 test soak: SESSION = tests-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 test-all: SESSION = tests
+# A session that names a Python must not be skipped where that Python is missing; `tests` takes every Python found.
+MISSING = $(if $(filter tests-%,$(SESSION)),--error-on-missing-interpreters)
 
 test test-all soak:
 	@echo "$(PLAN)"
 	@$(PYTHON) scripts/debian.py $@
-	@$(NOX) --session $(SESSION) -- $(ARGS)
+	@$(NOX) $(MISSING) --session $(SESSION) -- $(ARGS)
 
 faults:
 	@$(NOX) --session faults -- --minutes $(MINUTES)

@@ -70,29 +70,11 @@ def check_backend(**kwargs: Any) -> Sequence[CheckMessage]:
 def check_routing(**kwargs: Any) -> list[CheckMessage]:
     alias = settings.APP_METRICS_DATABASE
     if alias not in connections.settings:
-        return [
-            Error(
-                f"APP_METRICS_DATABASE names {alias!r}, which DATABASES does not have.",
-                hint=suggest(alias, list(connections.settings)),
-                id="app_metrics.E011",
-            )
-        ]
+        return [_unknown_alias(alias)]
     if not connections.settings[alias].get("AUTOCOMMIT", True):
-        return [
-            Error(
-                f"The database {alias!r} has AUTOCOMMIT off, so nothing commits the events of a request.",
-                hint="Set APP_METRICS_DATABASE to an alias of the same database with AUTOCOMMIT on.",
-                id="app_metrics.E016",
-            )
-        ]
+        return [_without_autocommit(alias)]
     if router.db_for_write(Item) != alias:
-        return [
-            Error(
-                f"APP_METRICS_DATABASE is {alias!r}, but the database routers send app_metrics to another one.",
-                hint='Add "app_metrics.storage.routers.MetricsRouter" to DATABASE_ROUTERS.',
-                id="app_metrics.E012",
-            )
-        ]
+        return [_routed_elsewhere(alias)]
     return []
 
 
@@ -105,6 +87,30 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
         return [*_unsupported(connections[alias]), *_old_backlog(), *_at_destination()]
     except DatabaseError:  # not migrated, or not reachable: Django reports that
         return []
+
+
+def _unknown_alias(alias: str) -> Error:
+    return Error(
+        f"APP_METRICS_DATABASE names {alias!r}, which DATABASES does not have.",
+        hint=suggest(alias, list(connections.settings)),
+        id="app_metrics.E011",
+    )
+
+
+def _without_autocommit(alias: str) -> Error:
+    return Error(
+        f"The database {alias!r} has AUTOCOMMIT off, so nothing commits the events of a request.",
+        hint="Set APP_METRICS_DATABASE to an alias of the same database with AUTOCOMMIT on.",
+        id="app_metrics.E016",
+    )
+
+
+def _routed_elsewhere(alias: str) -> Error:
+    return Error(
+        f"APP_METRICS_DATABASE is {alias!r}, but the database routers send app_metrics to another one.",
+        hint='Add "app_metrics.storage.routers.MetricsRouter" to DATABASE_ROUTERS.',
+        id="app_metrics.E012",
+    )
 
 
 def _unknown_urls() -> Iterator[SettingError]:

@@ -3,7 +3,6 @@
 A new setting is one entry of `SETTINGS`, and a row of the table in the README.
 """
 
-import math
 import re
 from collections.abc import Callable
 from functools import cache
@@ -216,24 +215,28 @@ def first_weekday() -> int:
 
 @_cache
 def max_label_sets() -> int:
-    return _positive("MAX_LABEL_SETS")
+    number: int = _usable("MAX_LABEL_SETS")
+    return number
 
 
 @_cache
 def retry_limit() -> int:
-    return _positive("RETRY_LIMIT")
+    number: int = _usable("RETRY_LIMIT")
+    return number
 
 
 @_cache
 def timeout() -> float:
     """Return the seconds that a write over the network may take."""
-    return min(_seconds("TIMEOUT"), MAX_TIMEOUT)
+    seconds: float = _usable("TIMEOUT")
+    return seconds
 
 
 @_cache
 def flush_interval() -> float:
     """Return the seconds between two writes of merged batches; 0 if batches are not merged."""
-    return min(_seconds("FLUSH_INTERVAL"), MAX_FLUSH_INTERVAL)
+    seconds: float = _usable("FLUSH_INTERVAL")
+    return seconds
 
 
 @_cache
@@ -244,20 +247,11 @@ def spool_dir() -> Path | None:
 
 
 def catch_up() -> int:
-    return min(_positive("CATCH_UP"), MAX_CATCH_UP)
-
-
-def _positive(name: str) -> int:
-    number: int = _usable(name, lambda value: type(value) is int and value > 0)
+    number: int = _usable("CATCH_UP")
     return number
 
 
-def _seconds(name: str) -> float:
-    seconds: float = _usable(name, lambda value: type(value) in (int, float) and 0 < value < math.inf)
-    return seconds
-
-
-def _usable(name: str, is_usable: Callable[[Any], bool]) -> Any:
+def _usable(name: str) -> Any:
     """Return a setting, or its default if the value is bad, so that nothing is lost; `manage.py check` reports it."""
-    value = getattr(settings, f"APP_METRICS_{name}")
-    return value if is_usable(value) else SETTINGS[name].default
+    setting, value = SETTINGS[name], getattr(settings, f"APP_METRICS_{name}")
+    return value if setting.is_valid(value) else setting.default

@@ -14,14 +14,14 @@ class MilestoneAdmin(OffMenu, ReadOnlyAdmin):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(OffMenu, ReadOnlyAdmin):
     list_display = ("name", "state", "changed_at", "value", "base", "evaluated_at", "error")
     list_filter = ("state",)
     search_fields = ("name",)
 
-    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+    def is_on_menu(self, request: HttpRequest) -> bool:
         # Without rules, there are only the leftovers of earlier rules.
-        return super().get_model_perms(request) if settings.APP_METRICS_ALERTS else {}
+        return bool(settings.APP_METRICS_ALERTS) or super().is_on_menu(request)
 
 
 @admin.register(Notice)

@@ -5,6 +5,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from ..models import Dashboard
+
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Show objects that only app_metrics itself writes."""
@@ -20,10 +22,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class OffMenu(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Leave a model out of the admin's menu; the health page links to its list. Permissions and URLs stay."""
+    """Leave a model off the menu of users who may view the health page, which links to the model's list."""
+
+    def is_on_menu(self, request: HttpRequest) -> bool:
+        site = self.admin_site
+        return not (site.is_registered(Dashboard) and site.get_model_admin(Dashboard).has_view_permission(request))
 
     def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
-        return {}
+        return super().get_model_perms(request) if self.is_on_menu(request) else {}
 
 
 class OutgoingMailAdmin(OffMenu, ReadOnlyAdmin):

@@ -8,7 +8,7 @@ from functools import partial
 from django.db import connections
 from django.utils import timezone
 
-from ..conf import MAX_CHUNK_SIZE, settings
+from ..conf import MAX_CHUNK_SIZE, SETTINGS, settings
 from ..models import AggregationRun
 from ..notifications import milestones
 from ..storage.dialects.base import BAD_DATA
@@ -47,11 +47,11 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     started = time.monotonic()
     done = Aggregation(failures=gather())
     milestones.remember()
-    drain, turns = ChunkRunner(), Turns(connections[settings.APP_METRICS_DATABASE])
+    chunks, turns = ChunkRunner(), Turns(connections[settings.APP_METRICS_DATABASE])
     size = usual = min(limit, USUAL_CHUNK_SIZE)
     while True:
         try:
-            taken, quarantined, keys = drain.take(size)
+            taken, quarantined, keys = chunks.take(size)
         except BAD_DATA:
             if size == 1:  # it cannot even be quarantined
                 raise
@@ -74,7 +74,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
 def checked_chunk_size(chunk_size: int | None) -> int:
     """Return the chunk size; None means the setting. Raises ValueError for a bad one."""
     chunk_size = settings.APP_METRICS_CHUNK_SIZE if chunk_size is None else chunk_size
-    if type(chunk_size) is not int or not 0 < chunk_size <= MAX_CHUNK_SIZE:
+    if not SETTINGS["CHUNK_SIZE"].is_valid(chunk_size):
         raise ValueError(f"The chunk size is {chunk_size!r}; give a number from 1 to {MAX_CHUNK_SIZE}.")
     return chunk_size
 

@@ -78,17 +78,8 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
     Periods that were over before `since`, the date counting began, have None as their number instead of zero.
     """
     starts = _begun(selection.starts())
-    length = len(starts)
-    previous = selection.previous()[:length]
-    spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
-    if selection.split:
-        found = fold(QuerySources.of([metric]), spans)
-        columns = _split(metric, _by_value(found, selection.split), length)
-        together = across_labels(found)
-    else:
-        together = fold_together(QuerySources.of([metric]), spans)
-        columns = _columns(metric, _of(together, NOW), _of(together, PREVIOUS), length)
-    now, then = _of(together, NOW), _of(together, PREVIOUS)
+    previous = selection.previous()[: len(starts)]
+    now, then, columns = _read(metric, selection, starts, previous)
     if since:
         of_role = {PREVIOUS: previous}
         columns = [_counted(each, selection.period, of_role.get(each.role, starts), since) for each in columns]
@@ -98,11 +89,27 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
         [starts_at(selection.period, *start) for start in starts],
         [starts_at(selection.period, *start) for start in previous],
         columns,
-        _over(selection, starts) < length,
+        _over(selection, starts) < len(starts),
         merge_all(now.values()),
         _comparison(metric, selection, starts, previous, now, then, since),
         since,
     )
+
+
+def _read(
+    metric: Metric, selection: Selection, starts: Sequence[Start], previous: Sequence[Start]
+) -> tuple[Found, Found, list[Column]]:
+    """Return the summaries of the range, those of the previous range, and the columns; one query."""
+    sources, length = QuerySources.of([metric]), len(starts)
+    spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
+    if selection.split:
+        found = fold(sources, spans)
+        together = across_labels(found)
+        columns = _split(metric, _by_value(found, selection.split), length)
+    else:
+        together = fold_together(sources, spans)
+        columns = _columns(metric, _of(together, NOW), _of(together, PREVIOUS), length)
+    return _of(together, NOW), _of(together, PREVIOUS), columns
 
 
 def _spans(period: Period, role: str, starts: Iterable[Start]) -> dict[Hashable, list[Piece]]:

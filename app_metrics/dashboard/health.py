@@ -105,22 +105,22 @@ class Dropped(NamedTuple):
 class Aggregating:
     """The pending items and batches, the latest run, and the number of quarantined items."""
 
-    pending: Backlog
-    held: PendingBatches
+    backlog: Backlog
+    pending: PendingBatches
     run: AggregationRun | None
     quarantined: int
 
     @property
-    def held_summaries(self) -> int:
+    def pending_summaries(self) -> int:
         """How many summaries are pending at the backend's destination."""
-        return sum(len(batch.summaries) for batch in self.held.batches)
+        return sum(len(batch.summaries) for batch in self.pending.batches)
 
     @property
     def is_late(self) -> bool:
         """Whether an item has been pending for more than a day, or items are and the latest run is older than that."""
-        if not self.pending.items:
+        if not self.backlog.items:
             return False
-        if self.pending.age > OLD_BACKLOG:
+        if self.backlog.age > OLD_BACKLOG:
             return True
         return self.run is not None and timezone.now() - self.run.finished_at > timedelta(seconds=OLD_BACKLOG)
 

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                 ),
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
-                    "said_state",
+                    "reported_state",
                     models.CharField(
                         choices=[("ok", "ok"), ("fired", "fired")],
                         default="ok",
@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
                         verbose_name="last reported state",
                     ),
                 ),
-                ("said_at", models.DateTimeField(blank=True, null=True, verbose_name="reported at")),
+                ("reported_at", models.DateTimeField(blank=True, null=True, verbose_name="reported at")),
             ],
             options={
                 "verbose_name": "alert",

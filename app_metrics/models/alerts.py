@@ -59,8 +59,8 @@ class Alert(models.Model):
     value = number_field(verbose_name=_("value"), null=True, blank=True)
     base = number_field(verbose_name=pgettext_lazy("alert", "base"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
-    said_state = models.CharField(_("last reported state"), max_length=5, choices=STATE_NAMES, default=OK)
-    said_at = models.DateTimeField(_("reported at"), null=True, blank=True)
+    reported_state = models.CharField(_("last reported state"), max_length=5, choices=STATE_NAMES, default=OK)
+    reported_at = models.DateTimeField(_("reported at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("alert")

@@ -18,11 +18,9 @@ from .ledger import LedgerRow
 logger = logging.getLogger("app_metrics")
 
 # Seconds for which a process caches the backend's answer, so that a page asks only once.
-BELIEVED = 1.0
+CACHE_SECONDS = 1.0
 # Seconds for which a destination that did not answer is not asked again.
-LEFT_ALONE = 10.0
-# The count of a row that is not a summary: it marks a batch in the ledger, and its `last_at` is the batch's index.
-MARK = -1
+RETRY_AFTER = 10.0
 
 _NUMBERS = [field.name for field in FIELDS if field.holds == NUMBER]
 
@@ -45,32 +43,32 @@ class PendingBatches(NamedTuple):
     def read(self, rows: Any, by: Sequence[str], key_of: Callable[[Key], Row]) -> Iterator[tuple[Row, Summary]]:
         """Read a union of querysets; yield the columns `by` and the summary of each row, then of each pending summary.
 
-        The union has the columns `by` and those of a summary; `key_of` returns the values of `by` for a pending key.
-        The same statement reads from the ledger which batches were written meanwhile, so that nothing is missed or seen
-        twice.
+        The union has the columns `by`, the first of which is never NULL, and those of a summary; `key_of` returns the
+        values of `by` for a pending key. The same statement reads from the ledger which batches were written meanwhile,
+        so that nothing is missed or seen twice.
         """
         written = set()
         for row in fetched(self._marked(rows, by)):
-            summary = Summary(*row[len(by) :])
-            if self.batches and summary.count == MARK:
+            key, summary = row[: len(by)], Summary(*row[len(by) :])
+            if key[0] is None:
                 written.add(summary.last_at)
             else:
-                yield row[: len(by)], summary
+                yield key, summary
         for index, batch in enumerate(self.batches):
             if index not in written:
-                for key, summary in batch.summaries.items():
-                    yield key_of(key), _as_stored(summary)
+                for pending, summary in batch.summaries.items():
+                    yield key_of(pending), _as_stored(summary)
 
     def _marked(self, rows: Any, by: Sequence[str]) -> Any:
-        """Return the union with a mark for each batch that is in the ledger."""
+        """Return the union with a mark for each batch in the ledger: NULL as its key, its index as `last_at`."""
         if not self.batches:
             return rows
         index = Case(
             *(When(pk=batch.id, then=index) for index, batch in enumerate(self.batches)), output_field=BigIntegerField()
         )
-        values = {"count": Value(MARK), "last_at": index}
         marks = LedgerRow.objects.filter(pk__in=[batch.id for batch in self.batches]).values_list(
-            *[Value(None, BigIntegerField())] * len(by), *(values.get(field.name, Value(0)) for field in FIELDS)
+            *[Value(None, BigIntegerField())] * len(by),
+            *(index if field.name == "last_at" else Value(0) for field in FIELDS),
         )
         return rows.union(marks, all=True)
 
@@ -125,5 +123,5 @@ def _asked(backend: Any) -> Answer:
         batches = backend.pending()
     except Exception as error:
         logger.warning("The backend's pending batches could not be read, so readings are incomplete: %r", error)
-        return Answer(backend, time.monotonic() + LEFT_ALONE, (), False)
-    return Answer(backend, time.monotonic() + BELIEVED, batches, True)
+        return Answer(backend, time.monotonic() + RETRY_AFTER, (), False)
+    return Answer(backend, time.monotonic() + CACHE_SECONDS, batches, True)

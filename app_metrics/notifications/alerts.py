@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone, translation
@@ -156,6 +156,25 @@ def _weeks_before(period: Period, start: Start) -> Iterator[Start]:
 def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> Alert | None:
     """Store the finding, and report a change of state unless the rule is quiet, in one transaction."""
     state = alert.state if found.fires is None else FIRED if found.fires else OK
+    changes = _changes(alert, state, found, now)
+    is_reported = state != alert.reported_state and (alert.reported_at is None or now >= alert.reported_at + rule.quiet)
+    if is_reported:
+        changes |= {"reported_state": state, "reported_at": now}
+    seen = {"state": alert.state, "reported_state": alert.reported_state, "evaluated_at": alert.evaluated_at}
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+        if not Alert.objects.filter(pk=alert.pk, **seen).update(**changes):
+            return None  # another process evaluated and reported it meanwhile
+        if not is_reported:
+            return None
+        changed = copy(alert)
+        for name, value in changes.items():
+            setattr(changed, name, value)
+        _report(rule, changed, metric, found, now)
+    return changed
+
+
+def _changes(alert: Alert, state: str, found: Finding, now: datetime) -> dict[str, Any]:
+    """Return the new values of an alert that was evaluated."""
     base = None if found.base is None else _MEAN.divide(Decimal(found.base.numerator), Decimal(found.base.denominator))
     changes = {
         "state": state,
@@ -164,22 +183,7 @@ def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: 
         "error": "",
         "evaluated_at": now,
     }
-    if state != alert.state:
-        changes["changed_at"] = now
-    reports = state != alert.said_state and (alert.said_at is None or now >= alert.said_at + rule.quiet)
-    if reports:
-        changes |= {"said_state": state, "said_at": now}
-    seen = {"state": alert.state, "said_state": alert.said_state, "evaluated_at": alert.evaluated_at}
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        if not Alert.objects.filter(pk=alert.pk, **seen).update(**changes):
-            return None  # another process evaluated and reported it meanwhile
-        if not reports:
-            return None
-        changed = copy(alert)
-        for name, value in changes.items():
-            setattr(changed, name, value)
-        _report(rule, changed, metric, found, now)
-    return changed
+    return changes if state == alert.state else {**changes, "changed_at": now}
 
 
 def _report(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> None:

@@ -186,5 +186,5 @@ def _shares(kind: str, label_sets: Mapping[str, Summary]) -> list[Share]:
 
 def _reached(metrics: Iterable[Metric], milestones: Iterable[Milestone]) -> list[Reached]:
     by_slug = {metric.slug: metric for metric in metrics}
-    told = [each for each in milestones if each.slug in by_slug]
-    return [Reached(by_slug[each.slug], each.value, each.total, each.reached_at) for each in told]
+    reported = [each for each in milestones if each.slug in by_slug]
+    return [Reached(by_slug[each.slug], each.value, each.total, each.reached_at) for each in reported]

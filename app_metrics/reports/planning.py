@@ -83,9 +83,9 @@ def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
         moved = _move_on(metric_set, period, schedule, {"through": due, "planned_at": now})
         if moved is not None and period in metric_set.periods:
             # Each milestone is in one report of a schedule: the latest, if several are planned at once.
-            untold = unreported_milestones(metric_set, period, schedule, due)
+            unreported = unreported_milestones(metric_set, period, schedule, due)
             ReportedMilestone.objects.bulk_create(
-                ReportedMilestone(schedule=moved, milestone=milestone, start=due) for milestone in untold
+                ReportedMilestone(schedule=moved, milestone=milestone, start=due) for milestone in unreported
             )
             through = schedule.through if schedule else period.previous(due)
             _add(metric_set, period, _missed(period, through, due), now)

@@ -1,12 +1,17 @@
-"""The admin's menu shows four entries at most; the health page links to everything else."""
+"""The admin's menu shows four entries at most to readers of the health page, which links to everything else."""
 
 import html5lib
 import pytest
+from django.contrib.admin import AdminSite
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from app_metrics.admin.reports import DeliveryAdmin
+from app_metrics.models import Delivery
+
 HEALTH = "admin:app_metrics_dashboard_health"
+OWN_PAGE = "/admin/app_metrics/"
 OFF_MENU = {
     "aggregationrun": "Aggregation runs",
     "backfill": "Backfills",
@@ -57,23 +62,41 @@ def links(browser, url, path):
     return {link.get("href"): "".join(link.itertext()).strip() for link in root.findall(f".//{path}//a")}
 
 
+def menu(browser, url):
+    """Return the addresses and texts of this app's entries on the menu."""
+    return {href: text for href, text in links(browser, url, "th[@scope='row']").items() if href.startswith(OWN_PAGE)}
+
+
 @pytest.mark.parametrize(("rules", "alerts"), [({}, set()), (RULES, {"Alerts"})], ids=["no rules", "rules"])
 @pytest.mark.parametrize("page", ["index", "app_list", "auth_group_changelist"])
 def test_the_menu_shows_the_dashboard_metrics_sets_and_alerts_where_rules_exist(page, rules, alerts, ada, settings):
     settings.APP_METRICS_ALERTS = rules
-    url = reverse(f"admin:{page}", args=["app_metrics"] if page == "app_list" else [])
-    own = reverse("admin:app_list", args=["app_metrics"])
-    shown = {text for href, text in links(ada, url, "th[@scope='row']").items() if href.startswith(own)}
-    assert shown == {"Dashboard", "Metrics", "Metric sets"} | alerts
+    url = OWN_PAGE if page == "app_list" else reverse(f"admin:{page}")
+    assert {*menu(ada, url).values()} == {"Dashboard", "Metrics", "Metric sets"} | alerts
+
+
+@pytest.mark.parametrize("model", [*OFF_MENU, "alert"])
+def test_the_menu_shows_a_list_to_who_may_view_it_but_not_the_health_page(model, db):
+    reader = staff_with(f"view_{model}")
+    assert reader.get(reverse(HEALTH)).status_code == 403
+    for url in (reverse("admin:index"), OWN_PAGE, address(model)):
+        assert menu(reader, url) == {address(model): {**OFF_MENU, "alert": "Alerts"}[model]}
+
+
+def test_the_menu_of_a_site_without_the_dashboard_shows_all_lists(db, rf):
+    site = AdminSite("bare")
+    site.register(Delivery, DeliveryAdmin)
+    request = rf.get("/")
+    request.user = User.objects.create_superuser("ada")
+    (app,) = site.get_app_list(request)
+    assert [str(each["name"]) for each in app["models"]] == ["Deliveries"]
 
 
 @pytest.mark.parametrize("model", [*OFF_MENU, "alert"])
 def test_a_list_that_is_not_on_the_menu_keeps_its_address_and_its_permission(model, db):
     assert staff_with().get(address(model)).status_code == 403
     User.objects.all().delete()
-    permitted = staff_with(f"view_{model}")
-    assert permitted.get(address(model)).status_code == 200
-    assert "app_metrics" not in permitted.get(reverse("admin:index")).content.decode()
+    assert staff_with(f"view_{model}").get(address(model)).status_code == 200
 
 
 def test_the_health_page_links_to_all_that_is_not_on_the_menu(ada, settings):

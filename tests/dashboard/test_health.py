@@ -87,7 +87,7 @@ def test_the_aggregation_is_late_where_items_wait_and_it_has_not_come_to_them_fo
     with at():
         aggregating = examine().aggregating
         assert aggregating.is_late == is_late
-        assert aggregating.pending.age == (recorded or 0) * 3600
+        assert aggregating.backlog.age == (recorded or 0) * 3600
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_prometheus_gets_no_counter_that_falls_where_the_answer_comes_back_meanw
     destination, admin_client, monkeypatch
 ):
     """The destination is asked again ten seconds after a failure, which may be while the text is rendered."""
-    monkeypatch.setattr(pending, "LEFT_ALONE", 3600)
+    monkeypatch.setattr(pending, "RETRY_AFTER", 3600)
     create_metric("Orders", "orders")
     destination.is_down = True
     address = reverse("app_metrics:prometheus")

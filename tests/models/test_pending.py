@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from django.db import connections
@@ -12,7 +13,7 @@ from app_metrics.core.batch import Batch, Key
 from app_metrics.core.periods import DAY, HOUR
 from app_metrics.core.summary import MICROSECONDS, Summary, single
 from app_metrics.dashboard.last_seen import last_recorded
-from app_metrics.models import LedgerRow, pending, queries
+from app_metrics.models import Item, LedgerRow, pending, queries
 from app_metrics.models.creation import create_metric
 from app_metrics.models.pending import PendingBatches, is_complete, pending_batches
 from app_metrics.models.queries import QuerySources
@@ -105,6 +106,15 @@ def test_what_was_brought_after_it_was_asked_for_is_seen_once(destination, order
         assert (summary.total, summary.count) == (5, 2)
 
 
+def test_no_item_is_mistaken_for_the_mark_of_a_batch(destination, orders):
+    destination.batches.append(batch(4))
+    poison = Summary(*single(100, 0))._replace(count=-1)
+    Item.objects.create(id=uuid4(), slug="orders", kind="counter", labels="{}", day=DATE, hour=9, **poison._asdict())
+    assert orders.total(DAY, DATE) == 104
+    (summary,) = queries.all_time(QuerySources.everything()).values()
+    assert (summary.total, summary.count) == (104, 0)
+
+
 def test_it_takes_no_query_more_and_where_nothing_is_held_the_same_statement(destination, orders):
     connection = connections[orders._state.db]
     with CaptureQueriesContext(
@@ -121,7 +131,7 @@ def test_it_takes_no_query_more_and_where_nothing_is_held_the_same_statement(des
 
 
 def test_the_destination_is_asked_once_for_many_readings(destination, orders, monkeypatch):
-    monkeypatch.setattr(pending, "BELIEVED", 600)
+    monkeypatch.setattr(pending, "CACHE_SECONDS", 600)
     for _ in range(20):
         orders.total(DAY, DATE)
     assert destination.asked == 1
@@ -137,7 +147,7 @@ def test_what_was_recorded_last_may_wait_there(destination, orders):
 
 
 def test_where_it_does_not_answer_the_rest_is_shown_and_the_gap_is_known(destination, orders, monkeypatch, caplog):
-    monkeypatch.setattr(pending, "LEFT_ALONE", 600)
+    monkeypatch.setattr(pending, "RETRY_AFTER", 600)
     write_once(batch(1))
     destination.batches.append(batch(4))
     destination.is_down = True

@@ -72,7 +72,7 @@ def count(at, number=1, **options):
     metric("signups", number, at=at, **options)
 
 
-def told(done):
+def reported(done):
     return [alert.name for alert in done.fired], [alert.name for alert in done.recovered]
 
 
@@ -102,7 +102,7 @@ def test_a_limit_is_not_itself_beyond_the_limit(test, number, expected, database
     assert fires() is expected
     alert = Alert.objects.get()
     assert (alert.value, alert.base, alert.evaluated_at, alert.error) == (number, None, NOW, "")
-    assert (alert.changed_at, alert.said_at) == ((NOW, NOW) if expected else (None, None))
+    assert (alert.changed_at, alert.reported_at) == ((NOW, NOW) if expected else (None, None))
 
 
 @pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "waiting"])
@@ -303,12 +303,12 @@ def test_one_label_set_is_looked_at_where_it_is_given_and_else_all(database, set
         assert Alert.objects.get().value == value
 
 
-def test_only_changes_are_told(database, settings, heard):
+def test_only_changes_are_reported(database, settings, heard):
     configure(settings, below=10, recipients=["team@example.com"], quiet=0)
     count(TODAY - timedelta(days=2), 5)
     moments = [NOW + timedelta(days=days) for days in (-2, -1, 0, 0, 1)]
     count(YESTERDAY, 50)
-    results = [told(check_alerts(moment)) for moment in moments]
+    results = [reported(check_alerts(moment)) for moment in moments]
     assert results == [(["Signups"], []), ([], []), ([], ["Signups"]), ([], []), (["Signups"], [])]
     assert [(call[0], call[2], call[3]) for call in heard] == [
         ("fired", "fired", moments[0]),
@@ -325,7 +325,7 @@ def test_only_changes_are_told(database, settings, heard):
 def test_an_alert_that_never_fired_is_not_said_to_have_recovered(database, settings, heard):
     configure(settings, below=1)
     count(YESTERDAY)
-    assert told(check_alerts(NOW)) == ([], [])
+    assert reported(check_alerts(NOW)) == ([], [])
     assert heard == []
 
 
@@ -336,26 +336,26 @@ def switch(settings):
 
     def switch(hours, fired):
         settings.APP_METRICS_ALERTS["Signups"]["above"] = -1 if fired else 0
-        return told(check_alerts(NOW + timedelta(hours=hours)))
+        return reported(check_alerts(NOW + timedelta(hours=hours)))
 
     return switch
 
 
-def test_within_the_quiet_time_a_change_is_stored_and_told_after_it(database, switch, heard):
+def test_within_the_quiet_time_a_change_is_stored_and_reported_after_it(database, switch, heard):
     assert switch(0, fired=True) == (["Signups"], [])
     assert switch(1, fired=False) == ([], [])
     alert = Alert.objects.get()
-    assert (alert.state, alert.said_state, alert.changed_at) == ("ok", "fired", NOW + HOUR)
+    assert (alert.state, alert.reported_state, alert.changed_at) == ("ok", "fired", NOW + HOUR)
     assert switch(5.99, fired=False) == ([], [])
     assert switch(6, fired=False) == ([], ["Signups"])
-    assert Alert.objects.get().said_at == NOW + 6 * HOUR
+    assert Alert.objects.get().reported_at == NOW + 6 * HOUR
     assert switch(7, fired=True) == ([], [])
     assert switch(11.99, fired=True) == ([], [])
     assert switch(12, fired=True) == (["Signups"], [])
     assert Notice.objects.count() == len(heard) == 3
 
 
-def test_what_comes_and_goes_within_the_quiet_time_is_never_told(database, switch, heard):
+def test_what_comes_and_goes_within_the_quiet_time_is_never_reported(database, switch, heard):
     switch(0, fired=True)
     for hours, fired in ((1, False), (2, True), (3, False), (5, True)):
         assert switch(hours, fired=fired) == ([], [])
@@ -363,14 +363,14 @@ def test_what_comes_and_goes_within_the_quiet_time_is_never_told(database, switc
     assert len(heard) == 1
 
 
-def test_what_was_not_told_is_told_after_the_quiet_time_even_if_nothing_is_recorded_any_more(database, settings, heard):
+def test_what_was_not_reported_is_reported_after_the_quiet_time_even_if_nothing_is_recorded(database, settings, heard):
     Metric.objects.update(kind="gauge")
     configure(settings, "hour", below=10, quiet=2, recipients=["team@example.com"])
     count(NOW - HOUR, 5)
     count(NOW, 50)
-    assert told(check_alerts(NOW)) == (["Signups"], [])
-    assert told(check_alerts(NOW + HOUR)) == ([], [])
-    assert told(check_alerts(NOW + 2 * HOUR)) == ([], ["Signups"])
+    assert reported(check_alerts(NOW)) == (["Signups"], [])
+    assert reported(check_alerts(NOW + HOUR)) == ([], [])
+    assert reported(check_alerts(NOW + 2 * HOUR)) == ([], ["Signups"])
     assert ": –\n" in Notice.objects.last().text
 
 
@@ -437,7 +437,7 @@ def test_an_alert_that_fails_says_so_and_the_others_go_on(database, settings, he
     with caplog.at_level(logging.ERROR, logger="app_metrics"):
         done = check_alerts(NOW)
     assert done.evaluated == ["Good"]
-    assert told(done) == (["Good"], [])
+    assert reported(done) == (["Good"], [])
     assert done.failed.keys() == {"Unknown", "Mistaken"}
     assert "'sign-ups'" in done.failed["Unknown"]
     assert "period='year'. Choose one of day, hour, month, week." in done.failed["Mistaken"]
@@ -474,7 +474,7 @@ def test_a_database_error_of_one_rule_leaves_the_others(transactional_database, 
     with connections[transactional_database].execute_wrapper(fail):
         done = check_alerts(NOW)
     assert done.failed == {"Broken": "the disk is gone"}
-    assert told(done) == (["Good"], [])
+    assert reported(done) == (["Good"], [])
     assert Alert.objects.get(name="Broken").error == "the disk is gone"
 
 
@@ -483,7 +483,7 @@ def test_an_error_that_cannot_be_stored_is_in_the_result(transactional_database,
     settings.APP_METRICS_ALERTS = {"Bad\0": rule, "B\ud800d": rule, "Good": rule}
     done = check_alerts(NOW)
     assert done.failed.keys() == {"Bad\0", "B\ud800d"}
-    assert told(done) == (["Good"], [])
+    assert reported(done) == (["Good"], [])
 
 
 @pytest.mark.parametrize("value", [None, ["No signups"], {5: {}}], ids=repr)
@@ -507,8 +507,8 @@ def test_now_is_the_moment_of_the_call(database, settings):
     count(YESTERDAY)
     with freeze_time(NOW):
         done = check_alerts()
-    assert told(done) == (["Signups"], [])
-    assert Alert.objects.get().said_at == NOW
+    assert reported(done) == (["Signups"], [])
+    assert Alert.objects.get().reported_at == NOW
 
 
 def test_an_alert_taken_out_of_the_settings_stays_as_it_is(database, settings):
@@ -519,7 +519,7 @@ def test_an_alert_taken_out_of_the_settings_stays_as_it_is(database, settings):
     assert dict(Alert.objects.values_list("name", "evaluated_at")) == {"Signups": NOW, "Another": NOW + HOUR}
 
 
-def test_a_receiver_that_raises_is_logged_and_the_change_counts_as_told(database, settings, heard, caplog):
+def test_a_receiver_that_raises_is_logged_and_the_change_counts_as_reported(database, settings, heard, caplog):
     def fail(**kwargs):
         raise RuntimeError("no pager")
 
@@ -527,12 +527,12 @@ def test_a_receiver_that_raises_is_logged_and_the_change_counts_as_told(database
     alert_fired.connect(fail)
     try:
         with caplog.at_level(logging.ERROR, logger="app_metrics"):
-            assert told(check_alerts(NOW)) == (["Signups"], [])
+            assert reported(check_alerts(NOW)) == (["Signups"], [])
     finally:
         alert_fired.disconnect(fail)
     assert len(heard) == Notice.objects.count() == 1
     assert "alert_fired" in caplog.records[-1].getMessage()
-    assert told(check_alerts(NOW + 5 * HOUR)) == ([], [])
+    assert reported(check_alerts(NOW + 5 * HOUR)) == ([], [])
 
 
 def test_a_kill_leaves_state_mail_and_signal_or_nothing(transactional_database, settings, monkeypatch, heard):
@@ -546,8 +546,8 @@ def test_a_kill_leaves_state_mail_and_signal_or_nothing(transactional_database, 
             patched.setattr(alerts, name, killed)
             with pytest.raises(Kill):
                 check_alerts(NOW)
-        assert (Alert.objects.get().state, Alert.objects.get().said_at, Notice.objects.count()) == ("ok", None, 0)
-    assert told(check_alerts(NOW)) == (["Signups"], [])
+        assert (Alert.objects.get().state, Alert.objects.get().reported_at, Notice.objects.count()) == ("ok", None, 0)
+    assert reported(check_alerts(NOW)) == (["Signups"], [])
     assert len(heard) == Notice.objects.count() == 1
 
 
@@ -565,7 +565,7 @@ def test_an_evaluation_that_was_overtaken_tells_nothing(before, database, settin
         return find(*arguments)
 
     monkeypatch.setattr(alerts, "_find", overtaken)
-    assert told(check_alerts(NOW)) == ([], [])
+    assert reported(check_alerts(NOW)) == ([], [])
     assert len(heard) == Notice.objects.count() == 1
 
 
@@ -578,7 +578,7 @@ def test_an_alert_that_somebody_else_begins_meanwhile_is_the_same(database, sett
         return retried(transact)
 
     monkeypatch.setattr(alerts, "retried", late)
-    assert told(check_alerts(NOW)) == (["Signups"], [])
+    assert reported(check_alerts(NOW)) == (["Signups"], [])
     assert Alert.objects.count() == 1
 
 
@@ -595,7 +595,7 @@ def test_an_evaluation_that_was_overtaken_by_a_change_and_back_tells_nothing(dat
         return found
 
     monkeypatch.setattr(alerts, "_find", overtaken)
-    assert told(check_alerts(NOW)) == ([], [])
+    assert reported(check_alerts(NOW)) == ([], [])
     assert [call[0] for call in heard] == ["fired", "recovered"]
     assert Alert.objects.get().state == "ok"
 
@@ -728,4 +728,4 @@ def test_a_gauge_recorded_by_hand_is_watched_like_any_metric(database, settings)
     gauge("load", 0.75)
     aggregate()
     settings.APP_METRICS_ALERTS = {"Load": {"metric": "load", "period": "hour", "above": 0.5}}
-    assert told(check_alerts(datetime.now(UTC) + HOUR)) == (["Load"], [])
+    assert reported(check_alerts(datetime.now(UTC) + HOUR)) == (["Load"], [])

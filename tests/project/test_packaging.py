@@ -15,8 +15,6 @@ from tests.support.scope import everything
 
 PACKAGE = ROOT / "app_metrics"
 
-only_on_the_full_run = pytest.mark.skipif(not everything, reason="builds a wheel: run by `make test-all`")
-
 SITE = """
 import django
 from django.conf import settings
@@ -59,7 +57,6 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
-@only_on_the_full_run
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     expected = {str(path.relative_to(ROOT)) for path in files}
@@ -68,7 +65,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
     assert {"app_metrics/py.typed", "app_metrics/migrations/0001_app_metrics.py"} <= packed
 
 
-@only_on_the_full_run
+@pytest.mark.skipif(not everything, reason="installs a wheel and what it needs: run by `make test-all`")
 def test_the_wheel_counts_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
