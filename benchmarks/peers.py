@@ -14,10 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from app_metrics.transport import base
 
-# Bytes of packets that may arrive while the receiver does not run.
-RECEIVE_BUFFER = 64 * 2**20
-# Seconds of silence after which all packets have arrived.
-SILENCE = 0.3
+RECEIVE_BUFFER = 64 * 2**20  # bytes of packets that may arrive while the receiver does not run
+SO_RCVBUFFORCE = 33  # of Linux, which the socket module does not name
+SILENCE = 0.3  # seconds after which all packets have arrived
 
 kept = []
 
@@ -99,8 +98,8 @@ class Datadog(NamedTuple):
 @contextmanager
 def receiving():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        for option in (socket.SO_RCVBUF, getattr(socket, "SO_RCVBUFFORCE", socket.SO_RCVBUF)):
-            with suppress(PermissionError):  # then it is as large as the system allows
+        for option in (socket.SO_RCVBUF, SO_RCVBUFFORCE):
+            with suppress(OSError):  # then it is as large as the system allows
                 server.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
         server.bind(("127.0.0.1", 0))
         here, there = multiprocessing.Pipe()
@@ -117,9 +116,7 @@ def receiving():
 @contextmanager
 def datadog():
     with receiving() as receiver:
-        client = DogStatsd(
-            host=receiver.host, port=receiver.port, disable_aggregation=False, disable_buffering=False
-        )  # fmt: skip
+        client = DogStatsd(receiver.host, receiver.port, disable_aggregation=False, disable_buffering=False)
         try:
             yield Datadog(client, receiver)
         finally:

@@ -66,20 +66,16 @@ class Writing(NamedTuple):
 
     def database(self, kind, alias, slugs):
         connection = connections[alias]
-        by_hand, subjects = (
-            insert(connection, slugs, "hand"),
-            {kind: writing(load_backend("app_metrics.backends.db").write, slugs)},
-        )
+        subjects = {kind: writing(load_backend("app_metrics.backends.db").write, slugs)}
         if slugs > 1:
-            one = insert(connection, 1, "call")
-            subjects[f"{kind}, one INSERT per call"] = partial(many, one, slugs)
+            subjects[f"{kind}, one INSERT per call"] = partial(many, insert(connection, 1, "call"), slugs)
         Item.objects.all().delete()
 
         def counted():
             kinds = ("slug-", "hand-", "call-")[: 1 + len(subjects)]
             return {who: Item.objects.filter(slug__startswith=who).count() for who in kinds}
 
-        return self.measure(subjects, {"INSERT": by_hand}, slugs, counted)
+        return self.measure(subjects, {"INSERT": insert(connection, slugs, "hand")}, slugs, counted)
 
     def redis(self, slugs):
         with redis_backend("app_metrics.backends.redis") as (backend, client):
@@ -91,10 +87,8 @@ class Writing(NamedTuple):
         socket = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
         app = Celery("benchmark", broker=f"redis+socket://{socket}", set_as_current=False)
         with current(app), redis_backend("app_metrics.backends.celery") as (backend, client):
-            subjects = {"celery, by Redis": writing(backend.write, SLUGS)}
-            return self.measure(
-                subjects, {"PING": client.ping}, SLUGS, lambda: {"batches": client.llen("celery") * SLUGS}
-            )
+            counted, subjects = partial(client.llen, "celery"), {"celery, by Redis": writing(backend.write, SLUGS)}
+            return self.measure(subjects, {"PING": client.ping}, SLUGS, lambda: {"celery": counted() * SLUGS})
 
     def buffer(self):
         """Measure what the buffered mode adds to a request, beside the INSERT that it saves."""
