@@ -305,7 +305,7 @@ def store(events, aggregated):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("week_start", ["monday", "sunday"])
+@pytest.mark.parametrize("week_start", ["monday", pytest.param("sunday", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("zone", ZONES)
 def test_trends_say_what_the_raw_events_say(settings, zone, week_start):
     settings.APP_METRICS_TIME_ZONE, settings.APP_METRICS_WEEK_START = zone, week_start

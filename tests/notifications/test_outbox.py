@@ -244,7 +244,7 @@ REFUSALS = [
     (RCPT, "451 4.7.1 Greylisted", "451"),
     (RCPT, "421 4.3.2 Closing", "421"),
     (RCPT, CLOSE, "SMTPServerDisconnected"),
-    (RCPT, SILENCE, "timed out"),
+    pytest.param(RCPT, SILENCE, "timed out", marks=pytest.mark.slow),
     (DATA, "451 4.3.0 Try later", "451"),
     (DATA, "554 5.5.1 No valid recipients", "554"),
     (DATA, "421 4.3.2 Closing", "421"),

@@ -229,7 +229,7 @@ def test_a_name_with_markup_is_inert():
     assert mail.text.startswith("<script>alert(1)</script><!-- {{ x }} \"'&\n")
 
 
-@pytest.mark.parametrize("metrics", [1, 30, 100, 1000])
+@pytest.mark.parametrize("metrics", [1, 30, 100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_the_page_is_bounded_for_any_number_of_metrics_and_the_text_has_all(metrics):
     lines = [labelled(number) for number in range(metrics)]
     mail = render(report(*lines, milestones=[milestone()] * metrics), dashboard_url=DASHBOARD)

@@ -398,7 +398,13 @@ SERVERS = {
 }
 
 
-@pytest.mark.parametrize("server", SERVERS)
+# These end like one of the others, and take as long to start.
+SLOW = ("sync-preload", "gthread-preload", "uvicorn-workers")
+
+
+@pytest.mark.parametrize(
+    "server", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SERVERS]
+)
 def test_a_server_that_ends_in_order_writes_all_it_answered(migrated, tmp_path, server):
     path = shutil.copy(migrated, tmp_path)
     variables = environment(sqlite(path), APP_METRICS_FLUSH_INTERVAL=LONG)
