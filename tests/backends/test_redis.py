@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
+from struct import calcsize
 from uuid import UUID
 
 import pytest
@@ -22,6 +23,7 @@ from redis import exceptions
 
 from app_metrics import collect, metric, timing
 from app_metrics.aggregation.run import aggregate
+from app_metrics.backends.redis.codec import VALUE
 from app_metrics.backends.redis.scripts import WRITE
 from app_metrics.checks import check_backend, check_database
 from app_metrics.core.batch import Batch, Key, new_batch_id
@@ -426,6 +428,7 @@ def test_a_damaged_summary_is_set_aside_and_the_rest_is_counted(database, backen
     backend.write(batch_of("orders"))
     bucket = f"{in_redis.prefix}:{{0}}:hour:2026-05-31:22"
     damages = {"signups counter {}": "nonsense", "no-kind tally {}": "1", "bad counter {": "1", "\0 counter {}": "1"}
+    damages["empty counter {}"] = bytes(calcsize(VALUE))  # a summary of no events
     in_redis.client.hset(bucket, mapping=damages)
     backend.drain()
     assert list(Item.objects.values_list("slug", "count")) == [("orders", 1)]
