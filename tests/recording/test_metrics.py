@@ -1,5 +1,6 @@
 """Recording by hand: what a call stores, when, and in which transaction."""
 
+import logging
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
@@ -233,6 +234,19 @@ def test_on_commit_after_the_end_of_its_scope_is_written_through(transactional_d
             metric("x", on_commit=True, using=transactional_database)
         assert recorded() is None
     assert recorded() == 1
+
+
+def test_a_count_that_fails_on_commit_bars_no_callback_of_the_project(transactional_database, monkeypatch):
+    def fail(record):
+        raise Failure
+
+    monkeypatch.setattr(Dialect, "item_table", "no_such_table")
+    monkeypatch.setattr(logging.getLogger("app_metrics"), "filters", [fail])
+    called = []
+    with transaction.atomic(using=transactional_database):
+        metric("x", on_commit=True, using=transactional_database)
+        transaction.on_commit(lambda: called.append("mail"), using=transactional_database)
+    assert called == ["mail"]
 
 
 # Timers
