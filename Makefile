@@ -9,7 +9,7 @@ NOX = $(PYTHON) scripts/environment.py
 .PHONY: help test test-all soak faults demo lint bench docs clean
 
 help:
-	@echo "make test      run the tests on this Python, in about seven minutes  (PYTHON=python3.12, ARGS=\"-k name\")"
+	@echo "make test      run the tests on this Python, in about five minutes  (PYTHON=python3.12, ARGS=\"-k name\")"
 	@echo "make test-all  run every test on every database and every supported Python"
 	@echo "make soak      run the long tests: processes killed under load, brokers, the browser"
 	@echo "make faults    make servers, networks and processes fail, and check that each event counts once  (MINUTES=2)"
@@ -20,7 +20,7 @@ help:
 	@echo "make clean     remove the private environments and everything that was built"
 
 test: export APP_METRICS_TEST_SCOPE = default
-test: PLAN = The suite on SQLite, and tests marked every_database also on PostgreSQL and MariaDB. About seven minutes on two cores.
+test: PLAN = The suite on SQLite, and tests marked every_database also on PostgreSQL and MariaDB. About five minutes on two cores.
 test-all: export APP_METRICS_TEST_SCOPE = all
 test-all: PLAN = Every test on every database and every supported Python found. About half an hour for each on two cores.
 soak: export APP_METRICS_TEST_SCOPE = soak

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from time import perf_counter
 from time import time as now
 from types import TracebackType
@@ -102,7 +101,8 @@ def _add_on_commit(scope: Scope, entry: Entry, using: str | None) -> None:
         refuse(ValueError(f"using={using!r} is not the alias of a database; use one from DATABASES."))
         return
     if connection.in_atomic_block:
-        connection.on_commit(partial(scope.add, entry), robust=True)
+        # A lambda, because Django 5.2 logs the qualified name of a callback that fails, and a partial has none.
+        connection.on_commit(lambda: scope.add(entry), robust=True)
     else:
         scope.add(entry)
 
