@@ -44,7 +44,7 @@ def digits(number: Number) -> str:
 
 def plain(number: Number) -> str:
     """Return a number as digits, without an exponent and without trailing zeros."""
-    return digits(trimmed(Decimal(number)))
+    return digits(number if isinstance(number, int) else trimmed(number))
 
 
 def exact(number: Number | float) -> Number:

@@ -102,14 +102,12 @@ def _read(
     """Return the summaries of the range, those of the previous range, and the columns; one query."""
     sources, length = QuerySources.of([metric]), len(starts)
     spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
-    if selection.split:
-        found = fold(sources, spans)
-        together = across_labels(found)
-        columns = _split(metric, _by_value(found, selection.split), length)
-    else:
-        together = fold_together(sources, spans)
-        columns = _columns(metric, _of(together, NOW), _of(together, PREVIOUS), length)
-    return _of(together, NOW), _of(together, PREVIOUS), columns
+    found = fold(sources, spans) if selection.split else None
+    together = fold_together(sources, spans) if found is None else across_labels(found)
+    now, then = _of(together, NOW), _of(together, PREVIOUS)
+    if found is None:
+        return now, then, _columns(metric, now, then, length)
+    return now, then, _split(metric, _by_value(found, selection.split), length)
 
 
 def _spans(period: Period, role: str, starts: Iterable[Start]) -> dict[Hashable, list[Piece]]:
