@@ -38,10 +38,6 @@ def write(slug, kind, summary, labels="{}", hour=22):
     load_backend(OTEL).write(Batch({Key(slug, kind, labels, DAY, hour): summary}))
 
 
-def one(number, at=1):
-    return summary_of(number, at=at)
-
-
 def test_a_counter_adds_totals(receivers):
     for total in (5, 7):
         write("sold", "counter", summary_of(1, 4, at=1)._replace(total=total))
@@ -72,8 +68,8 @@ def test_timings_beyond_the_bound_are_dropped_and_counted(receivers):
 
 
 def test_labels_are_attributes(receivers):
-    write("orders", "counter", one(3), labels='{"method":"GET","plan":"pro, ünïcödé"}')
-    write("orders", "counter", one(4))
+    write("orders", "counter", summary_of(3), labels='{"method":"GET","plan":"pro, ünïcödé"}')
+    write("orders", "counter", summary_of(4))
     values = {attributes: point.value for attributes, point in receivers.points("orders").items()}
     assert values == {(("method", "GET"), ("plan", "pro, ünïcödé")): 3, (): 4}
 
@@ -81,8 +77,8 @@ def test_labels_are_attributes(receivers):
 def test_the_label_sets_of_a_metric_are_capped_over_all_batches(receivers, settings):
     settings.APP_METRICS_MAX_LABEL_SETS = 3
     for number in range(50):
-        write("visits", "counter", one(1), labels=f'{{"user":"{number}"}}')
-        write("other", "counter", one(1), labels=f'{{"user":"{number % 3}"}}')
+        write("visits", "counter", summary_of(1), labels=f'{{"user":"{number}"}}')
+        write("other", "counter", summary_of(1), labels=f'{{"user":"{number % 3}"}}')
     points = receivers.metrics()
     by_user = {point.attributes.get("user"): point.value for point in points["visits"].data.data_points}
     assert by_user == {"0": 1, "1": 1, "2": 1, None: 47}
@@ -92,26 +88,26 @@ def test_the_label_sets_of_a_metric_are_capped_over_all_batches(receivers, setti
 
 def test_a_counter_that_goes_down_is_dropped_and_counted(receivers):
     write("stock", "counter", summary_of(1, -4, at=1))
-    write("stock", "counter", one(2))
+    write("stock", "counter", summary_of(2))
     assert [point.value for point in receivers.points("stock").values()] == [2]
     assert dropped() == [(f'{{"reason":"{NOT_EXPORTED}"}}', 2)]
 
 
 def test_a_name_that_otel_would_refuse_gets_a_letter_in_front(receivers):
     for slug in ("404", "_hidden", "-dash"):
-        write(slug, "counter", one(1))
+        write(slug, "counter", summary_of(1))
     assert {"metric_404", "metric__hidden", "metric_-dash"} <= receivers.metrics().keys()
 
 
 def test_a_second_kind_of_a_metric_goes_to_the_instrument_of_the_first(receivers):
-    write("twofold", "gauge", one(4))
-    write("twofold", "counter", one(6))
+    write("twofold", "gauge", summary_of(4))
+    write("twofold", "counter", summary_of(6))
     assert [point.value for point in receivers.points("twofold").values()] == [6]
 
 
 def test_numbers_that_no_integer_of_64_bits_holds_do_not_stop_the_export(receivers):
     for _ in range(20):
-        write("huge", "counter", one(10**18 - 1))
+        write("huge", "counter", summary_of(10**18 - 1))
     _, exported = receivers.exported()["huge"]
     assert exported.sum.data_points[0].as_double == pytest.approx(2e19)
 

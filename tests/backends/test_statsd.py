@@ -47,21 +47,17 @@ def key(slug, kind="counter", labels="{}", hour=22):
     return Key(slug, kind, labels, DAY, hour)
 
 
-def one(number, at=1):
-    return summary_of(number, at=at)
-
-
 @pytest.mark.parametrize(
     ("kind", "summary", "lines"),
     [
         ("counter", summary_of(2, 6, 4, at=1), ["a:12|c"]),
-        ("counter", one(-7), ["a:-7|c"]),
-        ("counter", one(Decimal("2.500000000")), ["a:2.5|c"]),
-        ("counter", one(Decimal(10**17)), ["a:100000000000000000|c"]),
-        ("counter", one(10**18 - 1), ["a:999999999999999999|c"]),
+        ("counter", summary_of(-7), ["a:-7|c"]),
+        ("counter", summary_of(Decimal("2.500000000")), ["a:2.5|c"]),
+        ("counter", summary_of(Decimal(10**17)), ["a:100000000000000000|c"]),
+        ("counter", summary_of(10**18 - 1), ["a:999999999999999999|c"]),
         ("gauge", summary_of(2, 6, 4, at=1), ["a:4|g"]),
-        ("gauge", one(Decimal("0.000000001")), ["a:0.000000001|g"]),
-        ("timer", one(Decimal("0.0125")), ["a:12.5|ms"]),
+        ("gauge", summary_of(Decimal("0.000000001")), ["a:0.000000001|g"]),
+        ("timer", summary_of(Decimal("0.0125")), ["a:12.5|ms"]),
         ("timer", summary_of(1, 4, at=1), ["a:1000|ms", "a:4000|ms"]),
         ("timer", summary_of(1, 4, 2, 2, at=1), ["a:1000|ms", "a:4000|ms", "a:2000|ms", "a:2000|ms"]),
     ],
@@ -72,7 +68,7 @@ def test_a_summary_becomes_lines_of_its_kind(server, kind, summary, lines):
 
 
 def test_a_negative_gauge_is_set_to_zero_first_lest_its_sign_be_taken_for_a_difference(server):
-    write({key("balance", "gauge"): one(-5)})
+    write({key("balance", "gauge"): summary_of(-5)})
     assert server.lines() == ["balance:0|g", "balance:-5|g"]
 
 
@@ -87,18 +83,18 @@ def test_many_lines_share_datagrams_that_fit_a_frame(server):
 
 def test_labels_are_tags_where_the_server_has_them(server, settings):
     settings.APP_METRICS_STATSD_TAGS = True
-    write({key("orders", labels='{"method":"GET","plan":"pro"}'): one(1), key("orders"): one(2)})
+    write({key("orders", labels='{"method":"GET","plan":"pro"}'): summary_of(1), key("orders"): summary_of(2)})
     assert server.lines() == ["orders:1|c|#method:GET,plan:pro", "orders:2|c"]
 
 
 def test_a_label_cannot_forge_a_line(server, settings):
     settings.APP_METRICS_STATSD_TAGS = True
-    write({key("orders", labels='{"plan":"a,b|c\\nfree:1|c"}'): one(1)})
+    write({key("orders", labels='{"plan":"a,b|c\\nfree:1|c"}'): summary_of(1)})
     assert server.lines() == ["orders:1|c|#plan:a_b_c_free:1_c"]
 
 
 def test_label_sets_are_added_up_where_the_server_has_no_tags(server):
-    write({key("orders", labels=f'{{"plan":"{plan}"}}'): one(number) for number, plan in enumerate("abc", 1)})
+    write({key("orders", labels=f'{{"plan":"{plan}"}}'): summary_of(number) for number, plan in enumerate("abc", 1)})
     assert server.lines() == ["orders:6|c"]
 
 
@@ -106,7 +102,7 @@ def test_the_label_sets_of_a_metric_are_capped_over_all_batches(server, settings
     settings.APP_METRICS_STATSD_TAGS = True
     settings.APP_METRICS_MAX_LABEL_SETS = 2
     for number in range(5):
-        write({key("orders", labels=f'{{"user":"{number}"}}'): one(1)})
+        write({key("orders", labels=f'{{"user":"{number}"}}'): summary_of(1)})
     tags = Counter(line.partition("#")[2] for line in server.lines())
     assert tags == {"user:0": 1, "user:1": 1, "overflow:true": 3}
 
@@ -114,10 +110,10 @@ def test_the_label_sets_of_a_metric_are_capped_over_all_batches(server, settings
 def test_hours_are_added_up_and_the_latest_of_a_gauge_counts(server):
     write(
         {
-            key("orders", hour=21): one(1),
-            key("orders", hour=22): one(2),
-            key("queue", "gauge", hour=22): one(5, at=2),
-            key("queue", "gauge", hour=21): one(4, at=1),
+            key("orders", hour=21): summary_of(1),
+            key("orders", hour=22): summary_of(2),
+            key("queue", "gauge", hour=22): summary_of(5, at=2),
+            key("queue", "gauge", hour=21): summary_of(4, at=1),
         }
     )
     assert server.lines() == ["orders:3|c", "queue:5|g"]
@@ -125,7 +121,7 @@ def test_hours_are_added_up_and_the_latest_of_a_gauge_counts(server):
 
 def test_names_begin_with_the_prefix(server, settings):
     settings.APP_METRICS_STATSD_PREFIX = "shop.web."
-    write({key("orders"): one(1)})
+    write({key("orders"): summary_of(1)})
     assert server.lines() == ["shop.web.orders:1|c"]
 
 
@@ -140,7 +136,7 @@ def test_nothing_is_sent_but_what_was_recorded_and_no_thread_stays(server, monke
     before = set(threading.enumerate())
     with freeze_time() as clock:
         for _ in range(3):
-            write({key("orders"): one(1)})
+            write({key("orders"): summary_of(1)})
             clock.tick(60)  # a client with telemetry would send some from time to time
     assert server.lines() == ["orders:1|c"] * 3
     assert set(threading.enumerate()) <= before
@@ -148,14 +144,14 @@ def test_nothing_is_sent_but_what_was_recorded_and_no_thread_stays(server, monke
 
 def test_a_server_that_is_down_does_not_raise_and_is_found_again(server):
     port = server.socket.getsockname()[1]
-    write({key("orders"): one(1)})
+    write({key("orders"): summary_of(1)})
     server.socket.close()
     for _ in range(4):
-        write({key("orders"): one(2)})
+        write({key("orders"): summary_of(2)})
     server.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.socket.bind(("127.0.0.1", port))
     for _ in range(2):  # the next send reports the refusal of the previous one
-        write({key("orders"): one(3)})
+        write({key("orders"): summary_of(3)})
     assert set(server.lines()) == {"orders:3|c"}
 
 
@@ -173,15 +169,15 @@ def test_threads_that_write_at_once_lose_no_line(server):
 
 
 def test_a_forked_process_sends_its_own_and_nothing_twice(server):
-    write({key("before"): one(1)})
+    write({key("before"): summary_of(1)})
     child = os.fork()
     if not child:
         try:
-            write({key("child"): one(1)})
+            write({key("child"): summary_of(1)})
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    write({key("parent"): one(1)})
+    write({key("parent"): summary_of(1)})
     assert server.lines() == ["before:1|c", "child:1|c", "parent:1|c"]
 
 
@@ -198,7 +194,7 @@ class TestAServerWithAName:
     def test_it_is_looked_up_once(self, names, server):
         names.answering.set()
         for _ in range(3):
-            write({key("orders"): one(1)})
+            write({key("orders"): summary_of(1)})
         assert server.lines() == ["orders:1|c"] * 3
         assert names.lookups == 1
 
@@ -208,13 +204,13 @@ class TestAServerWithAName:
         retrying._breaker._pause = 60  # longer than this test takes
         started = time.monotonic()
         for number in range(20):
-            retrying.write(Batch({key("orders"): one(number)}))
+            retrying.write(Batch({key("orders"): summary_of(number)}))
         assert time.monotonic() - started < 20 * statsd.PATIENCE / 2
         # Batches after the first three failures were not tried, and are merged into one.
         assert (retrying.kept, server.lines(), names.lookups) == (4, [], 1)
         names.answering.set()
         wait_for_address(load_backend(STATSD))
-        retrying.write(Batch({key("orders"): one(20)}))
+        retrying.write(Batch({key("orders"): summary_of(20)}))
         retrying.retry()
         assert sum(int(line.removeprefix("orders:").removesuffix("|c")) for line in server.lines()) == sum(range(21))
 
@@ -226,7 +222,7 @@ def test_a_name_that_does_not_exist_is_told_with_the_name(settings, monkeypatch)
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     settings.APP_METRICS_STATSD_URL = "udp://statsd.example"
     with pytest.raises(OSError, match=r"statsd\.example.*not known"):
-        write({key("orders"): one(1)})
+        write({key("orders"): summary_of(1)})
 
 
 BAD_URLS = [
@@ -252,7 +248,7 @@ def test_a_bad_url_is_found_by_the_checks_and_refused_when_writing(settings, url
     assert message.id == "app_metrics.E026"
     assert "udp://localhost:8125" in message.hint
     with pytest.raises(ImproperlyConfigured, match="APP_METRICS_STATSD_URL"):
-        write({key("orders"): one(1)})
+        write({key("orders"): summary_of(1)})
 
 
 @pytest.mark.parametrize(("url", "host", "port"), [("udp://10.1.2.3", "10.1.2.3", 8125), ("udp://[::1]:99", "::1", 99)])

@@ -55,11 +55,6 @@ def summaries(draw, at=moments):
     return summary_of(*folded, at=draw(at))
 
 
-def one(number, at):
-    """Return the summary of one event; `at` is in microseconds."""
-    return summary_of(number, at=at)
-
-
 RULES = {SUM: add, MIN: min, MAX: max}
 
 
@@ -87,7 +82,7 @@ def test_a_summary_survives_as_values(summary):
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 @pytest.mark.parametrize("value", ["x", "NaN", None, []])
 def test_values_that_are_no_summary_are_refused(field, value):
-    values = dict(zip(Summary._fields, to_values(one(1, 1)), strict=True)) | {field.name: value}
+    values = dict(zip(Summary._fields, to_values(summary_of(1, at=1)), strict=True)) | {field.name: value}
     with pytest.raises((ValueError, TypeError)):
         from_values(values.values())
 
@@ -96,14 +91,14 @@ def test_values_that_are_no_summary_are_refused(field, value):
 @pytest.mark.parametrize("field", [field for field in FIELDS if field.rule == SUM], ids=lambda field: field.name)
 def test_a_sum_that_fits_into_no_total_is_refused(field, number):
     with pytest.raises(OverflowError):
-        check_sums(one(1, 1)._replace(**{field.name: number}))
+        check_sums(summary_of(1, at=1)._replace(**{field.name: number}))
 
 
 def test_merging_into_a_mapping_begins_with_the_first_summary():
     found = {}
     for number in (1, 2, 4):
-        merge_into(found, "key", one(number, number))
-    assert found == {"key": merge_all([one(1, 1), one(2, 2), one(4, 4)])}
+        merge_into(found, "key", summary_of(number, at=number))
+    assert found == {"key": merge_all([summary_of(1, at=1), summary_of(2, at=2), summary_of(4, at=4)])}
 
 
 @given(summaries(), summaries(), summaries())
@@ -117,13 +112,13 @@ def test_merge_is_commutative_when_times_differ(a, b):
 
 
 def test_of_two_last_values_at_one_microsecond_the_right_one_stays():
-    assert merge(one(1, 5), one(2, 5)).last == 2
-    assert merge(one(2, 5), one(1, 5)).last == 1
+    assert merge(summary_of(1, at=5), summary_of(2, at=5)).last == 2
+    assert merge(summary_of(2, at=5), summary_of(1, at=5)).last == 1
 
 
 @given(st.lists(st.tuples(numbers, moments), min_size=1, max_size=30), st.data())
 def test_folding_in_any_split_gives_the_same(entries, data):
-    folded = [one(*entry) for entry in entries]
+    folded = [summary_of(number, at=at) for number, at in entries]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(folded)), max_size=5)))
     parts = [folded[first:last] for first, last in zip([0, *cuts], [*cuts, len(folded)], strict=True)]
     assert merge_all(part for part in map(merge_all, parts) if part is not None) == merge_all(folded)
@@ -131,7 +126,7 @@ def test_folding_in_any_split_gives_the_same(entries, data):
 
 @given(st.lists(numbers, min_size=1, max_size=50))
 def test_a_merged_total_is_exact(recorded):
-    merged = merge_all(one(number, 0) for number in recorded)
+    merged = merge_all(summary_of(number) for number in recorded)
     assert Fraction(merged.total) == sum(map(Fraction, recorded))
     assert (merged.count, merged.minimum, merged.maximum) == (len(recorded), min(recorded), max(recorded))
 

@@ -73,7 +73,7 @@ def database_away(cell: Cell) -> Verdict:
             else:
                 # Workers may already have written the others.
                 write_some(cell)
-                wait_until(lambda: failures(journal) > failed, "nothing failed that brings")  # noqa: B023 - done here
+                wait_until(lambda: failures(journal) > failed, "no drain failed")  # noqa: B023 - done here
             proxy.forward()
         cell.tally["failures to bring"] += failures(journal)
         cell.end(bringing)
