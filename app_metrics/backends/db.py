@@ -22,6 +22,7 @@ class MetricsBackend(base.MetricsBackend):
         Raises TransactionManagementError inside a broken transaction, and database errors.
         """
         connection = connections[settings.APP_METRICS_DATABASE]
+        was_open = connection.connection is not None
         try:
             with _guarded(connection):
                 dialect_for(connection).insert_items(connection, item_rows(batch))
@@ -29,6 +30,9 @@ class MetricsBackend(base.MetricsBackend):
             if self.is_durable():
                 connection.close_if_unusable_or_obsolete()  # so that the caller's next query gets a new one
             raise
+        if not was_open:
+            # Outside a request Django closes nothing: each thread of a pool that only counts would keep a connection.
+            connection.close_if_unusable_or_obsolete()
 
     def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])

@@ -19,6 +19,7 @@ from ..core.labels import NO_LABELS
 from ..core.numbers import LARGEST, Number
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import ONE, check_labels, check_number, check_slug, check_time, good_slugs, known_labels
+from ..storage.connections import call_on_commit
 from .scope import Scope, current_scope, ended_scope
 
 Labels = Mapping[str, str] | None
@@ -102,7 +103,7 @@ def _add_on_commit(scope: Scope, entry: Entry, using: str | None) -> None:
         return
     if connection.in_atomic_block:
         # A lambda, because Django 5.2 logs the qualified name of a callback that fails, and a partial has none.
-        connection.on_commit(lambda: scope.add(entry), robust=True)
+        call_on_commit(connection, lambda: scope.add(entry))
     else:
         scope.add(entry)
 

@@ -1,5 +1,7 @@
-"""What a connection to the database tells about a write: whether it is committed at once, and why it failed."""
+"""What Django's API of a connection lacks: how a write ends, and callbacks that no other callback can prevent."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -13,3 +15,21 @@ def commits_at_once(connection: Any) -> bool:
 def is_lost(connection: Any, error: Exception) -> bool:
     """Return whether an error means that the database is down, rather than a lock or bad data."""
     return isinstance(error, (OperationalError, InterfaceError)) and connection.connection is None
+
+
+def call_on_commit(connection: Any, function: Callable[[], None]) -> None:
+    """Call a function when the open transaction commits, before all callbacks of the project.
+
+    Django skips the remaining callbacks if one raises, such as `task.delay` while the broker is down.
+    """
+    function.is_first = True  # type: ignore[attr-defined]
+    connection.on_commit(function, robust=True)
+    run = connection.run_and_clear_commit_hooks
+    if getattr(run, "func", None) is not _run_first:
+        connection.run_and_clear_commit_hooks = partial(_run_first, connection, run)
+
+
+def _run_first(connection: Any, run: Callable[[], None]) -> None:
+    # Not sorted earlier, because `TestCase.captureOnCommitCallbacks` relies on positions in this list.
+    connection.run_on_commit.sort(key=lambda hook: not getattr(hook[1], "is_first", False))
+    run()

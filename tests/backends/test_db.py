@@ -1,5 +1,6 @@
 """The backend that appends to the item log."""
 
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -112,3 +113,22 @@ def test_what_is_written_inside_a_transaction_goes_with_it(transactional_databas
         write(batch_of("orders"))
         transaction.set_rollback(True, using=transactional_database)
     assert Item.objects.count() == 0
+
+
+@pytest.mark.parametrize("age", [0, None])
+def test_a_thread_that_only_counts_keeps_its_connection_as_long_as_the_settings_say(
+    age, transactional_database, monkeypatch
+):
+    monkeypatch.setitem(connections[transactional_database].settings_dict, "CONN_MAX_AGE", age)
+    opened = []
+
+    def count():
+        write(batch_of("a"))
+        opened.append(connections[transactional_database].connection is not None)
+        connections[transactional_database].close()
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    thread.join()
+    assert opened == [age is None]
+    assert Item.objects.count() == 1

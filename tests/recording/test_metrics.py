@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import connections, transaction
-from django.test import override_settings
+from django.test import TestCase, override_settings
 from freezegun import freeze_time
 
 from app_metrics import Timer, collect, gauge, metric, timing
@@ -234,6 +234,32 @@ def test_on_commit_after_the_end_of_its_scope_is_written_through(transactional_d
             metric("x", on_commit=True, using=transactional_database)
         assert recorded() is None
     assert recorded() == 1
+
+
+def test_a_callback_of_the_project_that_raises_on_commit_does_not_prevent_a_count(transactional_database):
+    def fail():
+        raise Failure
+
+    with suppress(Failure), transaction.atomic(using=transactional_database):
+        transaction.on_commit(fail, using=transactional_database)
+        metric("x", on_commit=True, using=transactional_database)
+    assert recorded() == 1
+
+
+def test_callbacks_of_the_project_keep_their_order_and_come_after_counts(transactional_database):
+    called = []
+    with transaction.atomic(using=transactional_database):
+        for name in ("mail", "task"):
+            transaction.on_commit(lambda name=name: called.append((name, recorded())), using=transactional_database)
+            metric("x", on_commit=True, using=transactional_database)
+    assert called == [("mail", 2), ("task", 2)]
+
+
+def test_captured_on_commit_callbacks_count_once_each(database):
+    metric("x", 1, on_commit=True, using=database)
+    with TestCase.captureOnCommitCallbacks(using=database, execute=True):
+        metric("x", 10, on_commit=True, using=database)
+    assert recorded() == 10
 
 
 def test_a_count_that_fails_on_commit_bars_no_callback_of_the_project(transactional_database, monkeypatch):
