@@ -75,7 +75,7 @@ def check_routing(**kwargs: Any) -> list[CheckMessage]:
         return [_without_autocommit(alias)]
     if router.db_for_write(Item) != alias:
         return [_routed_elsewhere(alias)]
-    return []
+    return list(_late_locks(alias, connections.settings[alias]))
 
 
 @register(Tags.database)
@@ -111,6 +111,18 @@ def _routed_elsewhere(alias: str) -> Error:
         hint='Add "app_metrics.storage.routers.MetricsRouter" to DATABASE_ROUTERS.',
         id="app_metrics.E012",
     )
+
+
+def _late_locks(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
+    # https://www.sqlite.org/isolation.html: a reader cannot begin to write after another connection has written.
+    immediate = str(database["OPTIONS"].get("transaction_mode")).upper() in ("IMMEDIATE", "EXCLUSIVE")
+    if connections[alias].vendor == "sqlite" and database["ATOMIC_REQUESTS"] and not immediate:
+        yield CheckWarning(
+            "With ATOMIC_REQUESTS on SQLite, a request that reads before it writes fails with "
+            '"database is locked" if another connection writes in between, and each counted request writes.',
+            hint=f'Set DATABASES["{alias}"]["OPTIONS"]["transaction_mode"] = "IMMEDIATE".',
+            id="app_metrics.W012",
+        )
 
 
 def _unknown_urls() -> Iterator[SettingError]:

@@ -306,3 +306,19 @@ def test_e016_says_that_nobody_would_commit_what_a_request_recorded(monkeypatch)
     (message,) = checks.check_routing()
     assert message.id == "app_metrics.E016"
     assert "AUTOCOMMIT on" in message.hint
+
+
+@pytest.mark.parametrize(
+    ("atomic", "options", "ids"),
+    [
+        (True, {}, ["app_metrics.W012"]),
+        (True, {"transaction_mode": "deferred"}, ["app_metrics.W012"]),
+        (True, {"transaction_mode": "IMMEDIATE"}, []),
+        (True, {"transaction_mode": "exclusive"}, []),
+        (False, {}, []),
+    ],
+)
+def test_w012_warns_of_atomic_requests_that_take_the_lock_of_sqlite_late(atomic, options, ids, monkeypatch):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
+    monkeypatch.setitem(connections.settings["default"], "OPTIONS", options)
+    assert [message.id for message in checks.check_routing()] == ids
