@@ -39,8 +39,8 @@ def track(
     raised then counts 1. With `on_commit` a call counts only if the transaction open at its end commits. A generator
     counts when it is called, not when it is used up.
 
-    The decorated object keeps its signature and exceptions. Raises TypeError or ValueError for a bad argument, when it
-    decorates and not when it is called.
+    The decorated object keeps its signature and exceptions. Raises TypeError or ValueError for a bad argument, and
+    TypeError for an object with methods of its own, such as a Celery task, when it decorates and not when it is called.
     """
     if when not in OUTCOMES:
         raise ValueError(f"when={when!r} is invalid; choose one of {', '.join(OUTCOMES)}.")
@@ -86,7 +86,19 @@ def _decorate(call: _Tracked, decorated: Any) -> Any:
         return _decorate_view_class(call, decorated)
     if not callable(decorated):
         raise TypeError(f"@track can decorate functions, methods and View classes, but not {decorated!r}.")
+    _check_attributes(decorated)
     return _async_wrapper(call, decorated) if inspect.iscoroutinefunction(decorated) else _wrapper(call, decorated)
+
+
+def _check_attributes(decorated: Any) -> None:
+    """Raise TypeError if the wrapper, a function, would lack attributes of the decorated object."""
+    kept = getattr(decorated, "__dict__", {})
+    lost = [name for name in dir(decorated) if not name.startswith("_") and name not in kept]
+    if lost and not isinstance(decorated, partial):
+        raise TypeError(
+            f"@track would hide .{lost[0]} and other attributes of {decorated!r}; "
+            "put @track below the other decorator, directly above the function."
+        )
 
 
 def _decorate_view_class(call: _Tracked, view: Any) -> Any:

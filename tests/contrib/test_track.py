@@ -3,9 +3,11 @@
 import asyncio
 import inspect
 from decimal import Decimal
+from functools import cache, partial
 
 import pytest
 from asgiref.sync import async_to_sync
+from celery import Celery
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
@@ -290,8 +292,23 @@ def test_disabled_tracking_counts_nothing_and_asks_nothing(settings, recorded):
         ("calls", {}, property(succeed), "@track can decorate functions, methods and View classes"),
         ("calls", {}, Service, "has no dispatch"),
         (succeed, {}, None, "A slug must be a str"),
+        ("calls", {}, cache(succeed), "@track would hide .cache_clear and other .* below the other decorator"),
+        ("calls", {}, Celery(set_as_current=False).task(succeed), "@track would hide .*, directly above the function"),
     ],
 )
 def test_a_mistake_is_told_at_decoration(slug, options, decorated, message):
     with pytest.raises((TypeError, ValueError), match=message):
         track(slug, **options)(decorated)
+
+
+def test_a_partial_can_be_tracked(recorded):
+    assert TRACKED(partial(max, 2))(1) == 2
+    assert_metric_recorded(recorded, "calls", total=1)
+
+
+def test_below_a_decorator_with_attributes_a_call_counts_and_they_stay(recorded):
+    cached = cache(TRACKED(lambda: 1))
+    cached()
+    cached()
+    assert cached.cache_info().hits == 1
+    assert_metric_recorded(recorded, "calls", total=1)
