@@ -177,7 +177,31 @@ def _reference(model: type[Model], entry: SettingReader, value: Any) -> Getter:
     names = value.split(".")
     if len(names) > 1 and not hasattr(model, names[0]):
         return imported(entry, value, f"an attribute path of {model._meta.label}")
-    return InstancePath(attribute_path(names), "__".join(_relations(entry, model, names)))
+    relations, field, get = _relations(entry, model, names), _field(model, names), attribute_path(names)
+    return InstancePath(get if field is None else _converted(field, get), "__".join(relations))
+
+
+def _field(model: type[Model], names: Sequence[str]) -> Any:
+    """Return the field at the end of a path; None if it ends elsewhere, or at a relation."""
+    name, *rest = names
+    field: Any = {field.name: field for field in model._meta.get_fields()}.get(name)
+    if rest:
+        related = getattr(field, "related_model", None)
+        return _field(related, rest) if isinstance(related, type) else None
+    return None if field is None or field.is_relation else field
+
+
+def _converted(field: Any, get: Getter) -> Getter:
+    """Return a getter of values as the database will return them: an instance has what was assigned, such as "3.50"."""
+
+    def read(source: Any) -> Any:
+        value = get(source)
+        try:
+            return field.to_python(value)
+        except Exception:  # not a value, but an expression such as F("stock") - 1
+            return value
+
+    return read
 
 
 def _relations(entry: SettingReader, model: type[Model], names: Sequence[str]) -> list[str]:

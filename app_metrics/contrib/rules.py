@@ -8,6 +8,7 @@ from django.utils.module_loading import import_string
 
 from .. import conf
 from ..core.dropped import FAILED_RULE, drop, warn_once
+from ..core.numbers import Number, exact
 from ..core.setting_rules import SettingError, SettingReader
 from ..core.summary import COUNTER
 from ..core.validation import MAX_LABEL_LENGTH, check_labels, check_number
@@ -50,11 +51,15 @@ class Rule:
             if self.when is not None and not self.when(source):
                 return None
             labels = self.read_labels(source) if self.labels else {}
-            record(self.slug, num if self.num is None else self.num(source), labels=labels or None)
+            record(self.slug, num if self.num is None else self.read_num(source), labels=labels or None)
         except Exception as error:
             drop(FAILED_RULE, f"{self.origin}: {error!r}")
             return None
         return labels
+
+    def read_num(self, source: RuleSource) -> Number:
+        """Return the number of an event; a float is rounded to nine decimal places. Raises TypeError or ValueError."""
+        return exact(check_number(self.num(source), "rule"))  # type: ignore[misc]
 
     def read_labels(self, source: RuleSource) -> dict[str, str]:
         return {name: self._label(name, getter, source) for name, getter in self.labels.items()}

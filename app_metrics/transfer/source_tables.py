@@ -14,10 +14,10 @@ from ..contrib.row_dates import CREATED, RowDate
 from ..contrib.rules import Rule
 from ..core.dropped import warn_once
 from ..core.labels import NO_LABELS
-from ..core.numbers import Number, exact
+from ..core.numbers import Number
 from ..core.periods import FIRST_YEAR, LAST_YEAR, bucket
-from ..core.summary import COUNTER, Summary, merge_into, single
-from ..core.validation import check_labels, check_number, check_time
+from ..core.summary import Summary, merge_into, single
+from ..core.validation import check_labels, check_time
 from .stored_totals import Hour, settled
 
 # Rows read at once from the database.
@@ -110,7 +110,7 @@ class SourceTable:
         if rule.when is not None and not rule.when(row):
             return None
         labels = check_labels(rule.read_labels(row)) if rule.labels else NO_LABELS
-        number = 1 if rule.num is None else exact(check_number(rule.num(row), COUNTER))
+        number = 1 if rule.num is None else rule.read_num(row)
         return labels, number
 
     def _values(self, rows: Any) -> Iterator[tuple[Any, Model | None]]:

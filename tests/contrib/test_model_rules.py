@@ -2,6 +2,7 @@
 
 import gc
 import logging
+from decimal import Decimal
 
 import pytest
 from django.apps import apps
@@ -14,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from app_metrics import collect
 from app_metrics.contrib import model_rules
 from app_metrics.testing.recorded import assert_metric_recorded
-from tests.testapp.models import Document, Draft, Member, Notice, Report, Tag
+from tests.testapp.models import Document, Draft, Member, Notice, Order, Report, Tag
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +146,32 @@ def test_num_is_a_number_a_path_or_a_callable(num, total, settings, recorded, co
     with committed():
         Document.objects.create(title="a", pages=12)
     assert_metric_recorded(recorded, "events", total=total, count=1)
+
+
+@pytest.mark.parametrize(
+    ("amount", "total"),
+    [("3.50", Decimal("3.50")), (2.5, Decimal("2.5")), (Decimal("0.10"), Decimal("0.10")), (7, 7)],
+)
+def test_num_is_what_the_field_makes_of_an_assigned_value(amount, total, settings, recorded, committed):
+    settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "events", "num": "amount"}}}
+    with committed():
+        Order.objects.create(amount=amount)
+    assert_metric_recorded(recorded, "events", total=total, count=1)
+
+
+def test_a_float_from_a_callable_is_rounded_to_nine_places(settings, recorded, committed):
+    count(settings, "created", {"slug": "events", "num": lambda document: document.pages / 3})
+    with committed():
+        Document.objects.create(title="a", pages=1)
+    assert_metric_recorded(recorded, "events", total=Decimal("0.333333333"))
+
+
+def test_a_num_that_is_not_a_number_is_dropped_under_the_name_of_its_rule(settings, recorded, committed, caplog):
+    count(settings, "created", {"slug": "events", "num": "title"})
+    with committed(), collect():
+        Document.objects.create(title="3")
+    assert recorded.slugs == ["app_metrics_dropped"]
+    assert "APP_METRICS_MODELS['testapp.Document']['created']: TypeError('The number of a rule must be" in caplog.text
 
 
 def test_labels_follow_paths_methods_and_callables(settings, recorded, committed):
