@@ -1,5 +1,6 @@
 """The backend that folds into Redis, on a real one: everything written comes out exactly once."""
 
+import itertools
 import os
 import signal
 import socket
@@ -23,14 +24,15 @@ from redis import exceptions
 
 from app_metrics import collect, metric, timing
 from app_metrics.aggregation.run import aggregate
-from app_metrics.backends.redis.codec import VALUE
+from app_metrics.backends.redis import codec, scripts
+from app_metrics.backends.redis.codec import VALUE, limbs
 from app_metrics.backends.redis.scripts import WRITE
 from app_metrics.checks import check_backend, check_database
 from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.core.dropped import take_entries
 from app_metrics.core.labels import OVERFLOW_LABELS
 from app_metrics.core.numbers import EXACT
-from app_metrics.core.summary import Summary, merge_into
+from app_metrics.core.summary import COUNT, LATEST, MAX, MIN, NUMBER, SUM, TIME, Field, Summary, merge_into
 from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total, pending
 from app_metrics.models.creation import create_metric
 from app_metrics.transport.circuit_breaker import FAILURES
@@ -123,6 +125,32 @@ def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, b
     found = held(backend)
     in_redis.client.delete(*in_redis.names())
     assert found == folded
+
+
+RULES = {SUM: lambda old, new: old + new, MIN: min, MAX: max, LATEST: lambda old, new: new}
+VALUES = {
+    COUNT: [(1, 2), (2, 1), (3, 3)],
+    NUMBER: [(1, 2), (-2, 1), (10**17 + 1, 10**17), (10**17, 10**17 + 1)],
+    TIME: [(1, 2), (2, 1), (10**14 + 5, 2 * 10**14), (10**14, 10**14 + 1)],
+}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [Field("field", *pair) for pair in itertools.product(VALUES, RULES) if pair != (TIME, SUM)],
+    ids=lambda field: f"{field.holds}-{field.rule}",
+)
+def test_the_script_merges_a_field_of_every_kind_as_its_rule_says(field, in_redis):
+    for old, new in VALUES[field.holds]:
+        parts = {"": codec._split(field, new), "old_": codec._split(field, old)}
+        values = "\n".join(
+            f"local {prefix}field_{place} = {part}" for prefix in parts for place, part in enumerate(parts[prefix])
+        )
+        times = "local last_at_0, last_at_1, old_last_at_0, old_last_at_1 = 0, 2, 0, 1"
+        names = ", ".join(f"string.format('%.0f', field_{place})" for place in range(limbs(field)))
+        text = f"local LIMB = 1e14\n{times}\n{values}\n{scripts._merge(field)}\nreturn {{{names}}}"
+        merged = [int(part) for part in in_redis.client.eval(text, 0)]
+        assert merged == list(codec._split(field, RULES[field.rule](old, new))), (old, new)
 
 
 def test_a_sum_that_no_total_can_hold_is_refused_and_leaves_nothing_behind(backend, in_redis):

@@ -41,6 +41,7 @@ VALUE = "<" + sum(map(limbs, FIELDS)) * "d"
 
 _VALUE = struct.Struct(VALUE)
 _AMOUNTS = [field for field in LAYOUT if field.holds != TIME]
+_TIMES = [field for field in LAYOUT if field.holds == TIME]
 _amounts_of = attrgetter(*(field.name for field in _AMOUNTS))
 _PACKED_AMOUNTS, _PACKED_TIME = struct.Struct("<" + sum(map(limbs, _AMOUNTS)) * "d"), struct.Struct("<2d")
 
@@ -54,7 +55,8 @@ def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes]]:
     for (slug, kind, labels, day, hour), summary in batch.summaries.items():
         fields, values = found[day, hour]
         fields.append(f"{slug} {kind} {labels}")
-        values += _packed(_amounts_of(summary)), _PACKED_TIME.pack(*divmod(summary.last_at, LIMB))
+        values.append(_packed(_amounts_of(summary)))
+        values += [_PACKED_TIME.pack(*_split(field, getattr(summary, field.name))) for field in _TIMES]
     for (day, hour), (fields, values) in found.items():
         yield bucket_name(day, hour), "\n".join(fields), b"".join(values)
 
@@ -124,6 +126,8 @@ def _packed(amounts: Sequence[Number]) -> bytes:
 def _split(field: Field, value: Any) -> Sequence[int]:
     if field.holds == COUNT:
         return [_count(value)]
+    if field.holds == TIME:
+        return divmod(value, LIMB)
     if limbs(field) == 2:
         return divmod(_scaled(value, LIMB * LIMB), LIMB)
     whole, low = divmod(_scaled(value, LIMIT), LIMB)

@@ -51,10 +51,15 @@ def _merge(field: Field) -> str:
 
 def _replace(field: Field, parts: list[str]) -> str:
     compared = [f"last_at_{part}" for part in range(2)] if field.rule == LATEST else parts
-    sign = "<" if field.rule == MIN else ">"
-    high, low = compared
-    is_kept = f"old_{high} {sign} {high} or old_{high} == {high} and old_{low} {sign} {low}"
+    is_kept = _is_beyond(compared, "<" if field.rule == MIN else ">")
     return f"if {is_kept} then {', '.join(parts)} = {', '.join(f'old_{part}' for part in parts)} end"
+
+
+def _is_beyond(parts: list[str], sign: str) -> str:
+    """Return a Lua expression that compares old values with new ones, the highest part first."""
+    compared = [f"old_{part} {sign} {part}" for part in parts]
+    equal = [f"old_{part} == {part}" for part in parts]
+    return " or ".join(" and ".join([*equal[:place], each]) for place, each in enumerate(compared))
 
 
 def _check(field: Field) -> str:
