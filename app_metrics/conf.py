@@ -28,14 +28,16 @@ MAX_CHUNK_SIZE = 30_000
 
 
 class Setting(NamedTuple):
-    """The default of a setting, the values it may have, and the hint of `manage.py check` for any other.
+    """The default of a setting, the values it may have, and the hint that `manage.py check` gives for any other value.
 
-    By default `is_valid` accepts any value, because the code that reads the setting checks it.
+    By default `is_valid` accepts any value, because the code that reads the setting checks it. A number above `largest`
+    counts as `largest`.
     """
 
     default: Any
     is_valid: Callable[[Any], bool] = lambda value: True
     hint: str = ""
+    largest: float | None = None
 
 
 def _switch(default: bool) -> Setting:
@@ -44,7 +46,7 @@ def _switch(default: bool) -> Setting:
 
 def _count(default: int, largest: int | None = None) -> Setting:
     hint = f"Give a number from 1 to {largest}." if largest else "Give a number of at least 1."
-    return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint)
+    return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint, largest)
 
 
 def _is_seconds(value: Any, largest: float) -> bool:
@@ -125,12 +127,14 @@ SETTINGS = {
         0.25,
         lambda value: _is_seconds(value, MAX_TIMEOUT) and value > 0,
         f"Give a number of seconds above 0, at most {MAX_TIMEOUT}.",
+        MAX_TIMEOUT,
     ),
     # Seconds for which a process merges the batches of many requests before a thread writes them; 0 merges none.
     "FLUSH_INTERVAL": Setting(
         0,
         lambda value: _is_seconds(value, MAX_FLUSH_INTERVAL),
         f"Give a number of seconds from 0 to {MAX_FLUSH_INTERVAL}.",
+        MAX_FLUSH_INTERVAL,
     ),
     # The directory where a process keeps failed batches for the next aggregation there; None keeps them in memory.
     "SPOOL_DIR": Setting(None),
@@ -252,6 +256,9 @@ def catch_up() -> int:
 
 
 def _usable(name: str) -> Any:
-    """Return a setting, or its default if the value is bad, so that nothing is lost; `manage.py check` reports it."""
+    """Return a setting; a bad value counts as the largest or the default, and `manage.py check` reports it."""
     setting, value = SETTINGS[name], getattr(settings, f"APP_METRICS_{name}")
-    return value if setting.is_valid(value) else setting.default
+    if setting.is_valid(value):
+        return value
+    is_too_large = type(value) in (int, float) and setting.largest is not None and value > setting.largest
+    return setting.largest if is_too_large else setting.default
