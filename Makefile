@@ -20,7 +20,7 @@ help:
 	@echo "make clean     remove the private environments and everything that was built"
 
 test: export APP_METRICS_TEST_SCOPE = default
-test: PLAN = The suite on SQLite, and tests marked every_database also on PostgreSQL and MariaDB. About five minutes on two cores.
+test: PLAN = The suite on SQLite, tests marked every_database also on PostgreSQL and MariaDB, Redis, and five pages in a browser. About five minutes on two cores.
 test-all: export APP_METRICS_TEST_SCOPE = all
 test-all: PLAN = Every test on every database and every supported Python found. About half an hour for each on two cores.
 soak: export APP_METRICS_TEST_SCOPE = soak

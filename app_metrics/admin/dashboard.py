@@ -73,7 +73,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         form = OverviewForm(request.GET, MetricSet.objects.order_by("name").values_list("pk", "name"))
         metrics = list(_found(form))
         sort = form.cleaned_data.get("sort") or "name"
-        # Sorted by name, only the metrics of this page need numbers.
+        # If sorted by name, only this page's metrics need numbers.
         ordered: Sequence[Any] = metrics if sort == "name" else _sorted(overview(metrics), sort)
         page = Paginator(ordered, PER_PAGE).get_page(request.GET.get("page"))
         rows = overview(page.object_list) if sort == "name" else list(page.object_list)

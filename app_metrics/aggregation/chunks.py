@@ -39,7 +39,10 @@ class ChunkRunner:
         self._label_sets: dict[int, set[str]] = {}
 
     def take(self, size: int) -> tuple[int, int, int]:
-        """Add up to `size` items to their totals; return the numbers taken, quarantined, and of their keys."""
+        """Add up to `size` items to their totals.
+
+        Return how many items were taken, how many of them were quarantined, and how many keys they had.
+        """
         taken = retried(partial(self._forgetful, self._one if size == 1 else self._chunk, size))
         self._transactions += 1
         if not self._transactions % LOOK_BACK:

@@ -26,7 +26,7 @@ KEYS_OF_LONG_CHUNKS = range(100, 3_001)
 
 @dataclass(slots=True)
 class Aggregation:
-    """The result of one run: `seconds` it took, and `failures` to move batches to the item log, one line each."""
+    """The result of one run; `failures` has one line for each failed move of batches to the item log."""
 
     items: int = 0
     quarantined: int = 0
@@ -37,7 +37,7 @@ class Aggregation:
 def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], None] | None = None) -> Aggregation:
     """Add all pending items to their totals, in transactions of up to `chunk_size` items (default: the setting).
 
-    A transaction takes more than 10,000 only if they probably belong to few totals.
+    A transaction takes more than 10,000 only if the items probably belong to few totals.
 
     It may run at any time and in several processes at once. `on_progress` is called with the number of items after each
     transaction. An item that cannot be added to a total is quarantined, and the run continues. Raises ValueError for a

@@ -1,1 +1,1 @@
-"""Define what all packages share: periods, numbers, labels, summaries, batches, text. No database."""
+"""Define what all packages share, without a database: periods, numbers, labels, summaries, batches, text."""

@@ -1,4 +1,4 @@
-"""Reset state in forked processes, because the parent process writes the data that it gathered itself."""
+"""Reset state in forked processes, because the parent writes what was gathered before the fork."""
 
 import os
 import weakref

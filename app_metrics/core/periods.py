@@ -173,7 +173,7 @@ def elapsed_pieces(start: date, end: date, hours: int) -> list[Piece]:
 
 
 def same_part(period: Period, start: date, end: date, hours: int, base: date) -> Start:
-    """Return the end of the part of the period at `base` that corresponds to the elapsed part of that at `start`.
+    """Return how far the period at `base` had run when it was as old as the one at `start` is now.
 
     The end is a date and a number of its hours. The period at `start` has elapsed through `hours` hours of `end`.
     Periods that begin in the same month are compared by calendar date, others by the number of days. A base shorter

@@ -1,4 +1,4 @@
-"""Summaries: recorded events are folded into them, and they are merged into summaries of longer spans.
+"""Fold events into summaries, and merge summaries into those of longer spans.
 
 `Summary` lists their fields, and all code that stores, sends or reads summaries follows that list. To add a field, add
 it there, in `merge` and `single`, and as a column in `app_metrics.models.totals`.

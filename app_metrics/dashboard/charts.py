@@ -46,8 +46,9 @@ class Chart:
     """The numbers of a metric over a selection, and over the range of the same length before it.
 
     `starts` and `previous` hold the starts of the periods of both ranges. `is_running` is True if the last period is
-    not over yet. `whole` is the summary of the range. `comparison` compares the periods that are over with as many of
-    the previous range; it is None until one is over. `since` is the date of the first total, if there is one.
+    not over yet. `whole` is the summary of the range. `comparison` compares the finished periods with the same number
+    of periods of the previous range; it is None until one is finished. `since` is the date of the first total, if
+    there is one.
     """
 
     metric: Metric
@@ -142,7 +143,7 @@ def _comparison(
     then: Found,
     since: date | None,
 ) -> Comparison | None:
-    """Compare the periods that are over with as many of the previous range; hours only of days that are over."""
+    """Compare the finished periods with as many of the previous range; an hour is finished when its day is."""
     over = _over(selection, starts)
     if not over:
         return None

@@ -54,7 +54,7 @@ def packages() -> list[Part]:
 
 
 def _described(value: Any) -> str:
-    """Return a number or switch as it is, else only the size of the value or that it is set: it may be secret."""
+    """Return numbers and switches; of any other value, which may be secret, only its length or that it is set."""
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):

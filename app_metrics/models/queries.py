@@ -148,7 +148,7 @@ def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
 
 
 def known_label_sets(totals: Any) -> Any:
-    """Return the metric's id and the label set of each named label set in totals; each takes a place under the cap."""
+    """Return the metric's id and the label set of each named label set in totals; these count towards the cap."""
     named = totals.filter(period=LONGEST).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
     return named.values_list("metric_id", "labels").distinct()
 
@@ -227,7 +227,7 @@ def _within(period: Period, days: set[date]) -> dict[str, Any]:
 
 
 def _hours(holders: Holders) -> int | None:
-    """Return how many first hours of every date are wanted by the same spans; None if this is not the same for all."""
+    """Return how many hours, from 0 on, the same spans want of every date; None if the dates differ."""
     by_date: dict[date, dict[int, list[Hashable]]] = defaultdict(dict)
     for (period, start, hour), names in holders.items():
         if period == HOUR:

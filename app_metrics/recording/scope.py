@@ -39,7 +39,7 @@ class Scope:
         self._fold: Fold | None = None
         self._folding = threading.Lock()
         self.is_closed = False
-        # The number of entries at which `make_room` is called; 0, which means at every entry, once the scope is closed.
+        # The number of entries at which `make_room` is called; a closed scope has 0, so every entry is written at once.
         # The hot path reads only this attribute.
         self.capacity = BLOCK
         self.outer = _current.get()

@@ -94,8 +94,9 @@ def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
 def unreported_milestones(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> list[Milestone]:
     """Return the milestones of a set's metrics that are in no report with this period yet.
 
-    A new schedule begins with the milestones since the start of the period at `due`. Later, stored rows and not times
-    show which are reported, because a milestone may be committed after a report was planned, with an earlier time.
+    A new schedule begins with the milestones since the start of the period at `due`. After that, stored rows and not
+    times show which were reported, because a milestone may be committed after a report was planned, with an earlier
+    time.
     """
     since = schedule.planned_at - LATEST_MILESTONE if schedule else midnight(due, time_zone())
     reported = ReportedMilestone.objects.filter(schedule__metric_set=metric_set, schedule__period=period)

@@ -1,4 +1,4 @@
-"""What Django's API of a connection lacks: how a write ends, and callbacks that no other callback can prevent."""
+"""Whether a write on a connection commits at once, whether the connection is lost, and callbacks on commit."""
 
 from collections.abc import Callable
 from functools import partial

@@ -75,7 +75,7 @@ class SourceTable:
         return count
 
     def day_after(self, first: date, rows: int) -> date | None:
-        """Return the day of the row that is `rows` rows after the first row since `first`; None if there is none."""
+        """Skip `rows` rows from `first` on, and return the day of the next one; None if there is none."""
         dates = self._between(first, LAST_DAY).order_by(self._name).values_list(self._name, flat=True)
         found = list(dates[rows : rows + 1])
         return self._bucket(found[0])[0] if found else None

@@ -57,8 +57,8 @@ def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) ->
 def live_end(slug: str, since: Hour | None = None) -> Hour | None:
     """Return the end of the first stored hour, at or after `since` if given; None if nothing is stored.
 
-    If `metrics_prune` left only the total of the day, return the end of that day. If it left only that of the month or
-    year, return the start of that one.
+    If `metrics_prune` left only the total of the day, return the end of that day. If it left only the total of a month
+    or year, return the start of that month or year.
     """
     hour, day = _first_hour(slug, since), _first_day(slug, since)
     end = next_hour(hour) if hour else None

@@ -36,7 +36,7 @@ class KeptBatches:
         after_fork(self._start_afresh)
 
     def __len__(self) -> int:
-        """Return how many batches there are, counting the merged summaries as the batches they will be written in."""
+        """Return the number of failed batches, plus that of the batches that the merged summaries will fill."""
         return len(self._failed) + math.ceil(len(self._unseen) / MERGED)
 
     def put(self, kept: Kept) -> None:

@@ -210,7 +210,7 @@ def _is_mine(descriptor: int) -> bool:
 
 
 def _close(descriptor: int) -> None:
-    """Unlock and close a segment. Closing alone is not enough if a process forked meanwhile has it open, too."""
+    """Unlock and close a segment; closing does not unlock it if a process that forked meanwhile has it open, too."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:

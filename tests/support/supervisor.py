@@ -2,8 +2,8 @@
 
 ``python -m tests.support.supervisor postgresql mariadb`` starts the servers at the same time and prints one line of
 JSON: ``{"directory": path, "servers": {name: coordinates}, "missing": {name: reason}}``. Standard input closes when the
-parent ends, even by SIGKILL; then the servers are stopped and their files removed. Until then, a line `kill NAME` or
-`restart NAME` does that to a server, and is answered with a line when done. With `--durable`, what the servers
+parent ends, even by SIGKILL; then the servers are stopped and their files removed. Until then, the line `kill NAME` or
+`restart NAME` kills or restarts a server, and a line of output confirms it. With `--durable`, what the servers
 committed survives a kill.
 
 Other servers start on demand: a client connects to the socket ``on-demand`` in that directory, sends a name, and gets

@@ -127,7 +127,7 @@ def _split(field: Field, value: Any) -> Sequence[int]:
     if field.holds == COUNT:
         return [_count(value)]
     if field.holds == TIME:
-        return divmod(value, LIMB)
+        return divmod(int(value), LIMB)
     if limbs(field) == 2:
         return divmod(_scaled(value, LIMB * LIMB), LIMB)
     whole, low = divmod(_scaled(value, LIMIT), LIMB)

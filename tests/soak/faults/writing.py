@@ -108,7 +108,7 @@ def witness(journal):
         try:
             write(batch)
         except BaseException:
-            # What a buffer's thread sends on its own connection is not counted here.
+            # Statements of the buffer's thread are not counted, because it has its own connection.
             if sent.steps > steps or threading.get_ident() != watches:
                 journal.fail({key.slug for key in batch.summaries} - {*SHARED})
             raise
