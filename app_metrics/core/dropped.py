@@ -1,8 +1,8 @@
 """Count dropped events by reason: each cause is logged once, and the counts are recorded as a metric."""
 
 import logging
-import threading
 import time
+from collections import Counter, deque
 
 from .batch import Batch, Entry
 from .forking import after_fork
@@ -26,15 +26,16 @@ RETRY_LIMIT = "retry_limit"
 # The maximum number of logged causes that are remembered: a cause may contain a visitor's input.
 _MAX_CAUSES = 1000
 
-_lock = threading.Lock()
-_pending: dict[str, int] = {}
+# Pending counts at which they are added up by reason, so that memory stays bounded.
+_BLOCK = 1024
+
+# A queue without a lock: a signal handler or a garbage collection may drop an event in the middle of these functions.
+_pending: deque[tuple[str, int]] = deque()
 _causes: set[str] = set()
 
 
 def _start_afresh() -> None:
-    """Begin with a free lock in a forked process, and leave the pending counts to the parent."""
-    global _lock
-    _lock = threading.Lock()
+    """Leave the pending counts to the parent process."""
     _pending.clear()
 
 
@@ -43,8 +44,9 @@ after_fork(_start_afresh)
 
 def drop(reason: str, cause: str, amount: int = 1) -> None:
     """Count `amount` lost events under a reason; `cause` is logged the first time it occurs."""
-    with _lock:
-        _pending[reason] = _pending.get(reason, 0) + amount
+    _pending.append((reason, amount))
+    if len(_pending) >= _BLOCK:
+        _pending.extend(_take().items())
     warn_once(f"Not counted ({reason}): {cause}")
 
 
@@ -57,11 +59,10 @@ def drop_batch(reason: str, cause: str, batch: Batch) -> None:
 
 
 def warn_once(cause: str) -> None:
-    """Log a warning, but only the first time in this process."""
-    with _lock:
-        if cause in _causes or len(_causes) >= _MAX_CAUSES:
-            return
-        _causes.add(cause)
+    """Log a warning, but only the first time in this process; two threads at once may both log it."""
+    if cause in _causes or len(_causes) >= _MAX_CAUSES:
+        return
+    _causes.add(cause)
     logger.warning(cause)
 
 
@@ -69,8 +70,19 @@ def take_entries() -> list[Entry]:
     """Return the events dropped since the last call, as entries of the metric `app_metrics_dropped`."""
     if not _pending:
         return []
-    with _lock:
-        taken = dict(_pending)
-        _pending.clear()
     now = time.time()
-    return [(DROPPED_SLUG, COUNTER, encode_labels({"reason": reason}), amount, now) for reason, amount in taken.items()]
+    return [
+        (DROPPED_SLUG, COUNTER, encode_labels({"reason": reason}), amount, now) for reason, amount in _take().items()
+    ]
+
+
+def _take() -> Counter[str]:
+    """Take out the pending counts, added up by reason."""
+    taken: Counter[str] = Counter()
+    while _pending:
+        try:
+            reason, amount = _pending.popleft()
+        except IndexError:  # another thread took it
+            break
+        taken[reason] += amount
+    return taken

@@ -1,7 +1,6 @@
 """The scope, which gathers entries: one per request, task or `collect()` block."""
 
 import math
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager, suppress
@@ -29,15 +28,16 @@ class Scope:
 
     At `max_summaries` (default: no limit) a batch is written earlier, and the scope goes on with the next one.
 
-    Entries are appended first and folded later, because appending is atomic and much faster. Scopes compare by
-    identity: asgiref compares the values of context variables when it copies them between threads.
+    Entries are appended first and folded later, because appending is atomic and much faster. No lock is involved: a
+    signal handler or a garbage collection may record in the middle of folding, and its thread would wait for itself.
+    Scopes compare by identity: asgiref compares the values of context variables when it copies them between threads.
     """
 
     def __init__(self, max_summaries: float = math.inf) -> None:
         self._max_summaries = max_summaries
         self.entries: deque[Entry] = deque()
-        self._fold: Fold | None = None
-        self._folding = threading.Lock()
+        # Usually one, unless several threads fold at once; whoever folds takes a fold out meanwhile.
+        self._folds: deque[Fold] = deque()
         self.is_closed = False
         # The number of entries at which `make_room` is called; a closed scope has 0, so every entry is written at once.
         # The hot path reads only this attribute.
@@ -72,33 +72,45 @@ class Scope:
     def leave_to_parent(self) -> None:
         """Drop the gathered entries in a forked process; write further ones at once."""
         self.entries.clear()
-        self._fold, self._folding = None, threading.Lock()
+        self._folds.clear()
         self.write_at_once()
 
     def make_room(self) -> None:
         """Fold a full block of entries, or write the entries that follow the end of the scope."""
-        if self.is_closed or self._fold_entries() >= self._max_summaries:
+        # Folded first: the scope may be closed meanwhile, and its end then misses this fold.
+        if self._fold_entries() >= self._max_summaries or self.is_closed:
             self._send()
 
     def _send(self) -> None:
         self.entries.extend(take_entries())
-        if not self.entries and self._fold is None:
+        if not self.entries and not self._folds:
             return  # the usual case: most requests record nothing
         self._fold_entries()
-        with self._folding:
-            fold, self._fold = self._fold, None
+        fold = self._taken_fold()
+        while fold is not None and (other := self._taken_fold()) is not None:
+            fold.merge(other.summaries, math.inf)
         if fold is not None and fold.summaries:
             hand_over(Batch(fold.summaries))
 
     def _fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
-        with self._folding:
-            if self._fold is None:
-                self._fold = Fold(time_zone(), max_label_sets())
-            fold = self._fold
+        fold = self._taken_fold() or Fold(time_zone(), max_label_sets())
+        try:
             while self.entries:
-                fold.add(self.entries.popleft())
+                try:
+                    entry = self.entries.popleft()
+                except IndexError:  # another thread took it
+                    break
+                fold.add(entry)
             return len(fold.summaries)
+        finally:
+            self._folds.append(fold)
+
+    def _taken_fold(self) -> Fold | None:
+        try:
+            return self._folds.popleft()
+        except IndexError:
+            return None
 
 
 _current: ContextVar[Scope | None] = ContextVar("app_metrics_scope", default=None)

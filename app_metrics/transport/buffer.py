@@ -67,7 +67,8 @@ class Buffer:
         self._merging = Merging(ROOM)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._flushing = threading.Lock()
+        # Reentrant, because a signal handler may flush in the middle of a flush.
+        self._flushing = threading.RLock()
         self.wake = threading.Event()
 
     def _start(self) -> None:

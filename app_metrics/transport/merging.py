@@ -3,6 +3,8 @@
 import math
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from ..conf import max_label_sets, time_zone
@@ -13,7 +15,7 @@ from ..core.dropped import BUFFER_FULL, drop_batch
 BLOCK = 64
 # The maximum number of summaries in a merged batch, which limits the size of a statement.
 MAX_SUMMARIES = 10_000
-# The maximum number of seconds that `take` waits for another merge, which may be an interrupted one of the same thread.
+# The maximum number of seconds that `take` waits for the merge of another thread.
 LONGEST_WAIT = 1.0
 
 
@@ -23,15 +25,17 @@ class Merging:
     Beyond `room` summaries (default: no limit) new series and hours are dropped for `reason`; those that are known are
     still counted.
 
-    `add` appends a batch, and merges a block of them only if no other thread is merging. It never waits for a lock,
-    because a garbage collection may interrupt a merge and close a scope, and the thread would then wait for itself.
+    `add` appends a batch, and merges a block of them only if nobody is merging. A signal handler or a garbage
+    collection may interrupt a merge and come here again; it does not wait for the merge, which its own thread runs.
     """
 
     def __init__(self, room: float = math.inf, reason: str = BUFFER_FULL) -> None:
         self._room, self._reason = room, reason
         self._batches: deque[Batch] = deque()
         self._fold: Fold | None = None
-        self._merging = threading.Lock()
+        # Reentrant, so that no thread waits for itself; `_is_merging` tells it that it would interrupt itself.
+        self._lock = threading.RLock()
+        self._is_merging = False
 
     def __len__(self) -> int:
         """Return the number of merged summaries, or of unmerged batches if that is larger."""
@@ -41,29 +45,37 @@ class Merging:
     def add(self, batch: Batch) -> None:
         """Add a batch that no destination has received, because merging gives it another id."""
         self._batches.append(batch)
-        if len(self._batches) >= BLOCK and self._merging.acquire(blocking=False):
-            try:
-                self._merge()
-            finally:
-                self._merging.release()
+        if len(self._batches) >= BLOCK:
+            with self.turn(0) as is_mine:
+                if is_mine:
+                    self._merge()
 
     def take(self, size: int = MAX_SUMMARIES, most: float = math.inf) -> list[Batch]:
         """Take out up to `most` new batches (default: all) of up to `size` summaries each, oldest series first.
 
-        The rest stays. Returns nothing if another merge takes longer than a second.
+        The rest stays. Returns nothing in the middle of a merge of this thread, or if another's takes over a second.
         """
-        if not self._merging.acquire(timeout=LONGEST_WAIT):
-            return []
-        try:
+        with self.turn(LONGEST_WAIT) as is_mine:
             batches: list[Batch] = []
-            summaries = self._merge().summaries
+            summaries = self._merge().summaries if is_mine else {}
             while summaries and len(batches) < most:
                 batches.append(Batch({key: summaries.pop(key) for key in list(islice(summaries, size))}))
-            if not summaries:
+            if is_mine and not summaries:
                 self._fold = None
             return batches
+
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[bool]:
+        """Wait for other threads for up to so many seconds; yield whether nobody else is merging during the block."""
+        if not self._lock.acquire(timeout=seconds):
+            yield False
+            return
+        was_merging, self._is_merging = self._is_merging, True
+        try:
+            yield not was_merging
         finally:
-            self._merging.release()
+            self._is_merging = was_merging
+            self._lock.release()
 
     def _merge(self) -> Fold:
         fold = self._fold = self._fold or Fold(time_zone(), max_label_sets())

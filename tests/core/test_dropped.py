@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import deque
 
 from app_metrics import collect, metric
 from app_metrics.core import dropped
@@ -62,6 +63,28 @@ def test_drops_of_many_threads_add_up():
     for thread in threads:
         thread.join()
     assert sum(number for *_, number, _ in [*taken, *take_entries()]) == 8000
+
+
+def test_a_signal_handler_that_drops_in_the_middle_of_a_drop_does_not_wait_for_it(monkeypatch):
+    class Interrupted(deque):
+        def append(self, element):
+            super().append(element)
+            if len(self) == 1:
+                drop("nested", "cause")
+
+    monkeypatch.setattr(dropped, "_pending", Interrupted())
+    thread = threading.Thread(target=drop, args=("outer", "cause"), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [entry[2:4] for entry in take_entries()] == [('{"reason":"outer"}', 1), ('{"reason":"nested"}', 1)]
+
+
+def test_drops_that_nobody_takes_are_bounded():
+    for number in range(50_000):
+        drop(f"reason {number % 3}", "cause")
+    assert len(dropped._pending) < 2000
+    assert sum(number for *_, number, _ in take_entries()) == 50_000
 
 
 def test_a_lost_batch_counts_its_events_and_those_whose_loss_it_was_to_tell():

@@ -14,10 +14,11 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 
 from app_metrics import collect, metric
+from app_metrics.core import batch as batches
 from app_metrics.core.batch import Batch, Entry
 from app_metrics.core.labels import NO_LABELS
 from app_metrics.core.summary import COUNTER
-from app_metrics.recording.scope import Scope, current_scope
+from app_metrics.recording.scope import BLOCK, Scope, current_scope
 from app_metrics.testing.recorded import capture_metrics
 from tests.support.serving import WRITE, Journal, journal
 
@@ -174,6 +175,35 @@ def test_what_a_thread_adds_while_the_batch_is_written_is_written_too() -> None:
         scope.add(ONE)
         scope.close()
     assert written.events == [WRITE, WRITE]
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+def test_what_is_recorded_in_the_middle_of_folding_counts_and_stops_nobody(
+    written: Journal, monkeypatch: pytest.MonkeyPatch, is_closed: bool
+) -> None:
+    """A signal handler, `__del__` or a garbage collection may record at any moment, here while an hour is computed."""
+    scope = Scope()
+    fold, interruptions = batches.bucket, iter(range(3))
+
+    def interrupted(*args: Any) -> Any:
+        if next(interruptions, None) is not None:
+            for _ in range(BLOCK):
+                scope.add(ONE)
+        return fold(*args)
+
+    def record() -> None:
+        if is_closed:
+            scope.close()
+        for _ in range(BLOCK):
+            scope.add(ONE)
+        scope.close()
+
+    monkeypatch.setattr(batches, "bucket", interrupted)
+    thread = threading.Thread(target=record, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert written.count("calls") == 4 * BLOCK
 
 
 def _run_at_once(functions: list) -> None:

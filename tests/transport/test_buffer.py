@@ -23,11 +23,11 @@ from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport import buffer as buffering
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.buffer import Buffer
-from app_metrics.transport.merging import MAX_SUMMARIES, Merging
+from app_metrics.transport.merging import LONGEST_WAIT, MAX_SUMMARIES, Merging
 from scripts.server import HOST
 from tests.support.contract import DAY, batch_of
 from tests.support.small_server import environment, manage, served, sqlite, visit
-from tests.support.waiting import wait_until
+from tests.support.waiting import takes_less, wait_until
 
 LOCMEM = "app_metrics.backends.locmem"
 LONG = 600
@@ -143,14 +143,29 @@ def test_what_has_no_room_is_dropped_by_reason_and_all_adds_up():
     assert [summary.total for key, summary in batch.summaries.items() if key.slug == "known"] == [30_000]
 
 
-def test_who_is_interrupted_in_merging_to_take_what_is_merged_gets_nothing_and_does_not_hang(monkeypatch):
+def test_who_is_interrupted_in_merging_to_take_what_is_merged_gets_nothing_and_does_not_wait():
     """A garbage collection may close a scope at any moment, and the write may then ask for the merged batches."""
-    monkeypatch.setattr("app_metrics.transport.merging.LONGEST_WAIT", 0.01)
     merging = Merging()
     merging.add(batch_of("orders"))
-    with merging._merging:
+    with merging.turn(0):
+        assert takes_less(LONGEST_WAIT, lambda: merging.take())
         assert merging.take() == []
     assert summed(merging.take()) == 1
+
+
+def test_a_signal_handler_that_flushes_in_the_middle_of_a_flush_does_not_wait_for_it(buffered, settings):
+    settings.APP_METRICS_BACKEND = f"{__name__}.Flushing"
+    metric("orders")
+    assert takes_less(buffering.LONGEST_WAIT, flush, tries=1)
+    assert summed(buffered) == 1
+
+
+class Flushing(locmem.MetricsBackend):
+    """A backend whose write a signal handler interrupts to flush."""
+
+    def write(self, batch):
+        flush()
+        super().write(batch)
 
 
 def test_label_sets_without_end_are_one_overflow_series(settings):
@@ -168,7 +183,7 @@ def test_a_scope_that_a_garbage_collection_closes_in_the_middle_of_a_merge_stops
     merging = Merging()
 
     def work():
-        with merging._merging:  # simulates being in the middle of a merge
+        with merging.turn(0):  # simulates being in the middle of a merge
             for _ in range(200):
                 merging.add(batch_of("orders"))
 
@@ -343,7 +358,7 @@ def test_a_fork_while_all_locks_are_held_stops_nobody():
     lines = run("""
 metric("before")
 held = buffer._buffer
-with held._flushing, held._starting, held._merging._merging:
+with held._flushing, held._starting, held._merging.turn(0):
     pid = os.fork()
     if not pid:
         for _ in range(200):

@@ -12,7 +12,7 @@ from django.db import connection
 
 from app_metrics import collect, flush, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core import dropped
+from app_metrics.transport import buffer
 from app_metrics.transport.loading import get_backend
 from tests.soak.faults.journal import PATIENCE
 from tests.soak.faults.writing import Writer, handle_batches, refuse
@@ -87,7 +87,7 @@ def fork_with_locks_held(journals, journals_of_threads, seed):
 def hold_lock(beginning, ending):
     beginning.wait(PATIENCE)
     while not ending.is_set():
-        with dropped._lock:
+        with buffer._buffer._flushing:
             time.sleep(0.01)
 
 
@@ -114,7 +114,8 @@ def fork_writer(journal, seed):
         return
     try:
         signal.alarm(60)
-        dropped.drop(dropped.BAD_ARGUMENT, "to see whether its lock can be had")
+        if not buffer._buffer._flushing.acquire(blocking=False):
+            raise AssertionError("a forked process began with a lock held")
         writer = Writer(journal, seed)
         writer.write(0)
         writer.finish()
