@@ -13,6 +13,7 @@ from django.db import connections
 
 from ..conf import settings, timeout
 from ..core.batch import Batch
+from ..core.logs import log
 from ..core.serialization import encode_batch
 from ..storage.connections import commits_at_once
 from ..storage.ledger import write_once
@@ -22,8 +23,6 @@ from .celery_publisher import Publisher, Publishers
 
 # The name of the task, for `task_routes`.
 WRITE_BATCH = "app_metrics.tasks.write_batch"
-
-logger = logging.getLogger("app_metrics")
 
 
 class MetricsBackend(base.MetricsBackend):
@@ -68,7 +67,8 @@ class MetricsBackend(base.MetricsBackend):
             self._publish(batch)
         except Exception as error:
             self._breaker.failed()
-            logger.warning("Could not publish metrics batch %s; writing it to the database: %r", batch.id, error)
+            text = "Could not publish metrics batch %s; writing it to the database: %r"
+            log(logging.WARNING, text, batch.id, error)
             return False
         if time.monotonic() - started > timeout():
             self._breaker.failed()  # a slow broker costs requests as much as one that is down

@@ -7,9 +7,8 @@ from collections import Counter, deque
 from .batch import Batch, Entry
 from .forking import after_fork
 from .labels import encode_labels
+from .logs import log
 from .summary import COUNTER
-
-logger = logging.getLogger("app_metrics")
 
 # The metric that counts dropped events, labelled with the reason.
 DROPPED_SLUG = "app_metrics_dropped"
@@ -63,7 +62,7 @@ def warn_once(cause: str) -> None:
     if cause in _causes or len(_causes) >= _MAX_CAUSES:
         return
     _causes.add(cause)
-    logger.warning(cause)
+    log(logging.WARNING, cause)
 
 
 def take_entries() -> list[Entry]:

@@ -17,10 +17,9 @@ from ..conf import flush_interval, settings
 from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
 from ..core.forking import after_fork
+from ..core.logs import log
 from .loading import configured_backend, get_backend, is_replaced
 from .merging import MAX_SUMMARIES, Merging
-
-logger = logging.getLogger("app_metrics")
 
 # With this many summaries, the buffer is written before the interval is over.
 EARLY = MAX_SUMMARIES
@@ -81,7 +80,8 @@ class Buffer:
             # module was imported must end after the last write.
             atexit.register(_flush_at_exit)
         except RuntimeError as error:  # the interpreter is ending, or the system allows no more threads
-            logger.warning("Could not start the thread that writes metrics; the current thread writes them: %r", error)
+            text = "Could not start the thread that writes metrics; the current thread writes them: %r"
+            log(logging.WARNING, text, error)
             self.flush()
         finally:
             self._starting.release()

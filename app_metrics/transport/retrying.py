@@ -11,11 +11,10 @@ from django.core.checks import CheckMessage
 from ..conf import timeout
 from ..core.batch import Batch
 from ..core.dropped import REFUSED, drop_batch
+from ..core.logs import log
 from . import base, spool
 from .circuit_breaker import FAILURES, Breaker
 from .retry_queue import Kept, KeptBatches
-
-logger = logging.getLogger("app_metrics")
 
 # Failures right after a successful write of another batch, until a batch is considered bad and dropped.
 MAX_REFUSALS = 10
@@ -142,5 +141,5 @@ class RetryingBackend(base.MetricsBackend):
             self._breaker.failed()
         # Only the first of several failures in a row is logged with a traceback.
         message = "Could not write metrics batch %s; it is kept for the next try: %r"
-        logger.error(message, batch.id, error, exc_info=not self._is_failing)
+        log(logging.ERROR, message, batch.id, error, exc_info=not self._is_failing)
         self._is_failing = True

@@ -126,6 +126,37 @@ def test_a_log_handler_that_records_does_not_recurse(flaky: Flaky) -> None:
     assert flaky.slugs == ["calls", "logged", "next"]
 
 
+class Broken(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise LookupError("a mistake in a project's log filter")
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    log_filter = Broken()
+    logging.getLogger("app_metrics").addFilter(log_filter)
+    yield
+    logging.getLogger("app_metrics").removeFilter(log_filter)
+
+
+def test_a_log_filter_that_raises_neither_loses_the_batch_nor_reaches_the_caller(
+    flaky: Flaky, broken_log: None
+) -> None:
+    metric("calls")
+    flaky.down = False
+    metric("next")
+    assert flaky.slugs == ["calls", "next"]
+
+
+def test_a_log_filter_that_raises_does_not_reach_a_caller_whose_event_is_dropped(
+    flaky: Flaky, broken_log: None
+) -> None:
+    metric("not a slug")
+    flaky.down = False
+    metric("next")
+    assert flaky.total(DROPPED_SLUG) == 1
+
+
 @pytest.mark.parametrize(
     "path", ["app_metrics.backends.missing", "app_metrics.conf", "", None, ["a list"], HERE + "Unbuildable"]
 )
