@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
-from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, settings
+from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, is_per_tenant, settings
 from .contrib.configured import configured_rules
 from .contrib.url_names import url_names
 from .contrib.url_rules import EVERY, MIDDLEWARE, rules_by_view_name
@@ -53,6 +53,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_missing_middleware(),
         *_missing_auth(),
         *_missing_urls(),
+        *_ignored_for_tenants(),
         *spool.check(),
     ]
 
@@ -186,6 +187,16 @@ def _missing_urls() -> Iterator[CheckMessage]:
                 "APP_METRICS_BASE_URL is set, but reports have no link to unsubscribe.",
                 hint='Add path("metrics/", include("app_metrics.urls")) to the URLs of the project.',
                 id="app_metrics.W004",
+            )
+
+
+def _ignored_for_tenants() -> Iterator[CheckMessage]:
+    for name in ("APP_METRICS_FLUSH_INTERVAL", "APP_METRICS_SPOOL_DIR"):
+        if getattr(settings, name) and is_per_tenant():
+            yield CheckWarning(
+                f"{name} has no effect, because each tenant has its own app_metrics tables.",
+                hint='Remove it, or list "app_metrics" in SHARED_APPS and not in TENANT_APPS.',
+                id="app_metrics.W016",
             )
 
 

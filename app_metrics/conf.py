@@ -250,6 +250,18 @@ def spool_dir() -> Path | None:
     return Path(directory) if directory and isinstance(directory, (str, PathLike)) else None
 
 
+@_cache
+def is_per_tenant() -> bool:
+    """Return whether the tables are in the schema of each tenant, as the settings of django-tenants say."""
+    shared = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
+    kinds = getattr(settings, "TENANT_TYPES", {})
+    apps = [
+        *getattr(settings, "TENANT_APPS", ()),
+        *(app for kind in {*kinds} - {shared} for app in kinds[kind]["APPS"]),
+    ]
+    return any(app.split(".")[0] == "app_metrics" for app in apps)
+
+
 def catch_up() -> int:
     number: int = _usable("CATCH_UP")
     return number

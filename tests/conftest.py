@@ -15,6 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app_metrics.core import dropped
+from app_metrics.transport import databases
 from tests.support import clock, scope, services
 from tests.support.paths import ROOT
 
@@ -88,6 +89,12 @@ def _settle(alias: str, settings: Any) -> str:
 def _in_one_hour() -> None:
     """Make sure that the hour and day do not change during a test that reads the real clock."""
     clock.let_the_hour_end()
+
+
+@pytest.fixture(autouse=True)
+def _as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffer and spool as a site does, which the tests of a project do not."""
+    monkeypatch.setattr(databases, "in_tests", lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -164,6 +164,11 @@ MISTAKES = [
         {"APP_METRICS_BACKEND": "app_metrics.backends.dummy", "APP_METRIC_BACKEND": "app_metrics.backends.db"},
         "Remove one of them.",
     ),
+    (
+        "W016",
+        {"APP_METRICS_FLUSH_INTERVAL": 5, "TENANT_APPS": ["app_metrics"]},
+        'list "app_metrics" in SHARED_APPS and not in TENANT_APPS.',
+    ),
     ("W004", {"APP_METRICS_BASE_URL": "https://example.com"}, 'Add path("metrics/", include("app_metrics.urls"))'),
 ]
 

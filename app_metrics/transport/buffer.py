@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +19,7 @@ from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
 from ..core.forking import after_fork
 from ..core.logs import log
+from .databases import ByDatabase, has_only_one
 from .loading import configured_backend, get_backend, is_replaced
 from .merging import MAX_SUMMARIES, Merging
 
@@ -38,8 +40,9 @@ class Buffer:
 
     def add(self, batch: Batch) -> None:
         """Add a batch to the next write. Never blocks."""
-        self._merging.add(batch)
-        if len(self._merging) >= EARLY:
+        merging = self.merging.here()
+        merging.add(batch)
+        if len(merging) >= EARLY:
             self.wake.set()
         if self._thread is None or not self._thread.is_alive():
             self._start()
@@ -48,7 +51,7 @@ class Buffer:
         """Write everything that was added, and return when it is written or kept. Never raises an Exception."""
         is_mine = self._flushing.acquire(timeout=LONGEST_WAIT)
         try:
-            self._write_all(deque(self._merging.take()))
+            self._write_all(deque(self.merging.here().take()))
         finally:
             if is_mine:
                 self._flushing.release()
@@ -59,11 +62,11 @@ class Buffer:
                 _write(batches.popleft())
         finally:
             for batch in batches:  # a BaseException, perhaps from a signal handler, ended the loop
-                self._merging.add(batch)
+                self.merging.here().add(batch)
 
     def _start_afresh(self) -> None:
         """Begin empty and without a thread, also in a forked process: the parent writes what it gathered."""
-        self._merging = Merging(ROOM)
+        self.merging = ByDatabase(partial(Merging, ROOM))
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         # Reentrant, because a signal handler may flush in the middle of a flush.
@@ -98,6 +101,11 @@ class Buffer:
 _buffer = Buffer()
 
 add = _buffer.add
+
+
+def is_used() -> bool:
+    """Return whether batches are to be buffered."""
+    return bool(flush_interval()) and has_only_one()
 
 
 def flush() -> None:

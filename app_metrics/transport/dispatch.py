@@ -7,7 +7,6 @@ from functools import partial
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import flush_interval
 from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
 from . import buffer
@@ -22,13 +21,13 @@ def hand_over(batch: Batch) -> None:
     """Write a batch now; on an event loop, write it soon and from a thread if the backend may block.
 
     With `APP_METRICS_FLUSH_INTERVAL` the batch is buffered instead, except inside a transaction that may roll back, and
-    in tests that capture what is recorded.
+    in tests.
     """
     try:
         backend = get_backend()
     except ImproperlyConfigured as error:
         return drop_batch(NO_BACKEND, str(error), batch)
-    if flush_interval() and not is_replaced() and backend.is_durable():
+    if buffer.is_used() and not is_replaced() and backend.is_durable():
         return buffer.add(batch)
     try:
         loop = asyncio.get_running_loop()

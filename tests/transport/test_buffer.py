@@ -278,7 +278,7 @@ class Interrupted(locmem.MetricsBackend):
 
 def test_what_a_flush_had_before_it_when_a_signal_ended_it_is_written_by_the_next_one(buffered, settings):
     settings.APP_METRICS_BACKEND = f"{__name__}.Interrupted"
-    buffering._buffer._merging.add(batch_of(*(f"slug-{number}" for number in range(3 * MAX_SUMMARIES))))
+    buffering._buffer.merging.here().add(batch_of(*(f"slug-{number}" for number in range(3 * MAX_SUMMARIES))))
     with pytest.raises(KeyboardInterrupt):
         flush()
     flush()
@@ -358,7 +358,7 @@ def test_a_fork_while_all_locks_are_held_stops_nobody():
     lines = run("""
 metric("before")
 held = buffer._buffer
-with held._flushing, held._starting, held._merging.turn(0):
+with held._flushing, held._starting, held.merging.here().turn(0):
     pid = os.fork()
     if not pid:
         for _ in range(200):
