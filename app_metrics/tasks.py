@@ -9,8 +9,10 @@ from django.core.management import call_command
 from .backends.celery import WRITE_BATCH
 from .core.dropped import BAD_MESSAGE, drop
 from .core.serialization import decode_batch
+from .recording.scope import activated
 from .storage.dialects.base import BAD_DATA
 from .storage.ledger import write_once
+from .transport.aside import writing
 
 # While the database is down, a write is retried after 1, 2, 4, … seconds, up to this pause, without end.
 LONGEST_PAUSE = 60
@@ -29,7 +31,8 @@ LONGEST_PAUSE = 60
 def write_batch(task: Task, text: str) -> None:
     """Write a batch to the item log once, no matter how often it is delivered; drop a message without a batch."""
     try:
-        write_once(decode_batch(text))
+        with writing(), activated(None):  # what this records must not become the next message
+            write_once(decode_batch(text))
     except BAD_DATA as error:
         drop(BAD_MESSAGE, f"a message does not hold a batch: {error}: {text!r:.200}")
     except Exception as error:  # also a soft time limit: Celery discards tasks that fail

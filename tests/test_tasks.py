@@ -3,14 +3,15 @@
 import pytest
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from django.core.management import CommandError
-from django.db import DataError, InterfaceError, OperationalError, ProgrammingError
+from django.db import DataError, InterfaceError, OperationalError, ProgrammingError, connections
 
-from app_metrics import metric, tasks
+from app_metrics import collect, metric, tasks
 from app_metrics.aggregation.backlog import backlog
 from app_metrics.core import dropped
 from app_metrics.core.batch import Batch
 from app_metrics.core.serialization import encode_batch
 from app_metrics.models import AggregationRun, Item
+from app_metrics.transport import aside
 from tests.support.contract import VARIED, batch_of
 
 
@@ -45,6 +46,17 @@ class TestWriteBatch:
         for _ in range(3):
             tasks.write_batch(text)
         assert Item.objects.count() == len(VARIED)
+
+    def test_a_project_that_counts_its_statements_publishes_no_message_for_each_message(self, transactional_database):
+        def count(execute, sql, params, many, context):
+            metric("statements")
+            return execute(sql, params, many, context)
+
+        with connections[transactional_database].execute_wrapper(count), collect():
+            for _ in range(3):
+                tasks.write_batch(encode_batch(batch_of("orders")))
+        assert set(Item.objects.values_list("slug", flat=True)) == {"orders"}
+        assert aside.take()
 
     @pytest.mark.django_db
     @pytest.mark.parametrize("text", ["", "[2]", '[1,"no id",[]]', "null", None, 5, '[1,"x",[["a"]]]'])

@@ -2,13 +2,16 @@
 
 import atexit
 import logging
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import connections
@@ -16,9 +19,10 @@ from django.dispatch import receiver
 
 from ..conf import flush_interval, settings
 from ..core.batch import Batch
-from ..core.dropped import NO_BACKEND, drop_batch
+from ..core.dropped import NO_BACKEND, drop_batch, warn_once
 from ..core.forking import after_fork
 from ..core.logs import log
+from . import aside
 from .databases import ByDatabase, has_only_one
 from .loading import configured_backend, get_backend, is_replaced
 from .merging import MAX_SUMMARIES, Merging
@@ -29,6 +33,8 @@ EARLY = MAX_SUMMARIES
 ROOM = 5 * EARLY
 # The maximum number of seconds that a flush waits for another one.
 LONGEST_WAIT = 10.0
+# Seconds after which the end of the process begins no further write. Docker kills it after ten.
+LONGEST_END = 5.0
 
 
 class Buffer:
@@ -47,26 +53,31 @@ class Buffer:
         if self._thread is None or not self._thread.is_alive():
             self._start()
 
-    def flush(self) -> None:
-        """Write everything that was added, and return when it is written or kept. Never raises an Exception."""
-        is_mine = self._flushing.acquire(timeout=LONGEST_WAIT)
+    def flush(self, until: float = math.inf) -> None:
+        """Write everything that was added, and return when it is written or kept. Never raises an Exception.
+
+        Once `time.monotonic()` exceeds `until`, the rest stays.
+        """
+        is_mine = self._flushing.acquire(timeout=min(LONGEST_WAIT, max(until - time.monotonic(), 0)))
         try:
-            self._write_all(deque(self.merging.here().take()))
+            self._write_all(deque(self.merging.here().take()), until)
         finally:
             if is_mine:
                 self._flushing.release()
 
-    def _write_all(self, batches: deque[Batch]) -> None:
+    def _write_all(self, batches: deque[Batch], until: float) -> None:
         try:
-            while batches:
+            while batches and time.monotonic() <= until:
                 _write(batches.popleft())
         finally:
-            for batch in batches:  # a BaseException, perhaps from a signal handler, ended the loop
+            for batch in batches:  # perhaps a BaseException, such as one of a signal handler, ended the loop
                 self.merging.here().add(batch)
 
     def _start_afresh(self) -> None:
         """Begin empty and without a thread, also in a forked process: the parent writes what it gathered."""
         self.merging = ByDatabase(partial(Merging, ROOM))
+        # The `time.monotonic()` at which the end of the process begins no further write; None before that end.
+        self.ends_at: float | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         # Reentrant, because a signal handler may flush in the middle of a flush.
@@ -104,8 +115,8 @@ add = _buffer.add
 
 
 def is_used() -> bool:
-    """Return whether batches are to be buffered."""
-    return bool(flush_interval()) and has_only_one()
+    """Return whether batches are to be buffered: not by exit handlers that run after the last flush of the process."""
+    return bool(flush_interval()) and _buffer.ends_at is None and has_only_one()
 
 
 def flush() -> None:
@@ -114,15 +125,27 @@ def flush() -> None:
     Does nothing inside a transaction on the metrics database, because a rollback would undo it. Call it before a
     process ends without running exit handlers; on an event loop, use `sync_to_async(flush)`.
     """
+    _flush(math.inf)
+
+
+def _flush(until: float) -> None:
+    if aside.is_needed():
+        return
     try:
         backend = configured_backend()
     except ImproperlyConfigured:
-        _buffer.flush()
+        _write_buffered(until)
     else:
         if backend.is_durable():
             with _fresh_connections(settings.APP_METRICS_DATABASE):
-                _buffer.flush()
-                backend.retry()
+                _write_buffered(until)
+                backend.retry(until)
+
+
+def _write_buffered(until: float) -> None:
+    for batch in aside.take():
+        _buffer.merging.here().add(batch)
+    _buffer.flush(until)
 
 
 @contextmanager
@@ -158,6 +181,17 @@ def _wake(*, setting: str, **kwargs: Any) -> None:
 
 @atexit.register
 def _flush_at_exit() -> None:
-    flush()
+    """Write what there is, for up to five seconds over all calls, but a write that hangs cannot be ended."""
+    until = _buffer.ends_at = _buffer.ends_at or time.monotonic() + LONGEST_END
+    if not apps.ready:
+        aside.drop()
+    _flush(until)
     if is_replaced():
-        get_backend().retry()
+        get_backend().retry(until)
+    _report_loss()
+
+
+def _report_loss() -> None:
+    with suppress(ImproperlyConfigured):
+        if lost := configured_backend().kept + len(_buffer.merging.here()):
+            warn_once(f"The process ends before all metrics are written: {lost} batches are lost.")

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
-from . import buffer
+from . import aside, buffer
 from .loading import get_backend, is_replaced
 from .retrying import RetryingBackend
 
@@ -23,12 +23,16 @@ def hand_over(batch: Batch) -> None:
     With `APP_METRICS_FLUSH_INTERVAL` the batch is buffered instead, except inside a transaction that may roll back, and
     in tests.
     """
+    if aside.is_needed():
+        return aside.put(batch)
     try:
         backend = get_backend()
     except ImproperlyConfigured as error:
         return drop_batch(NO_BACKEND, str(error), batch)
-    if buffer.is_used() and not is_replaced() and backend.is_durable():
-        return buffer.add(batch)
+    if not is_replaced() and backend.is_durable():
+        batch = aside.joined(batch)
+        if buffer.is_used():
+            return buffer.add(batch)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -50,6 +50,13 @@ class Merging:
                 if is_mine:
                     self._merge()
 
+    def merge(self) -> int:
+        """Merge what was added, and return the number of summaries."""
+        with self.turn(LONGEST_WAIT) as is_mine:
+            if is_mine and self._batches:
+                self._merge()
+            return len(self)
+
     def take(self, size: int = MAX_SUMMARIES, most: float = math.inf) -> list[Batch]:
         """Take out up to `most` new batches (default: all) of up to `size` summaries each, oldest series first.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..conf import retry_limit
@@ -49,14 +50,17 @@ class KeptBatches:
         """Keep a batch that the destination never received, merged with others like it."""
         self._unseen.add(batch)
 
-    def take(self) -> Kept | None:
-        """Take out a merged batch, else the oldest failed one; None if the queue is empty.
+    def take_each(self) -> Iterator[Kept]:
+        """Take out, one at a time, the batches that are there now, but none that is added meanwhile: merged ones first.
 
-        The merged batch is made here, so that the rest can still be merged with what follows.
+        A merged batch is made when it is taken, so that the rest can still be merged with what follows.
         """
-        for batch in self._unseen.take(MERGED, 1) if len(self._unseen) else ():
-            return Kept(batch)
-        return self.take_failed()
+        failed = len(self._failed)
+        for _ in range(math.ceil(self._unseen.merge() / MERGED)):
+            yield from map(Kept, self._unseen.take(MERGED, 1))
+        for _ in range(failed):
+            if (kept := self.take_failed()) is not None:
+                yield kept
 
     def take_for_trial(self) -> Kept | None:
         """Take out a batch for a trial write, which shows whether the destination is back.
@@ -64,7 +68,7 @@ class KeptBatches:
         It is usually a merged one, because the destination may refuse the failed ones forever. Each failed trial adds a
         failed batch, so once they fill half of the limit the trial uses one of them.
         """
-        return self.take() if len(self._failed) < retry_limit() // 2 else self.take_failed()
+        return next(self.take_each(), None) if len(self._failed) < retry_limit() // 2 else self.take_failed()
 
     def take_failed(self) -> Kept | None:
         """Take out the oldest failed batch; None if there is none."""

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from ..conf import timeout
 from ..core.batch import Batch
 from ..core.dropped import REFUSED, drop_batch
 from ..core.logs import log
-from . import base, databases, spool
+from . import aside, base, databases, spool
 from .circuit_breaker import FAILURES, Breaker
 from .databases import ByDatabase
 from .retry_queue import Kept, KeptBatches
@@ -30,7 +29,6 @@ class RetryingBackend(base.MetricsBackend):
         self.blocks, self.feeds_totals = backend.blocks, backend.feeds_totals
         self._kept = ByDatabase(partial(KeptBatches, backend.__module__))
         self._breaker = Breaker()
-        self._writing = threading.local()
         self._is_failing = False
 
     def write(self, batch: Batch) -> None:
@@ -40,7 +38,7 @@ class RetryingBackend(base.MetricsBackend):
         elif not self._attempt(batch):
             self.keep(batch)
         elif self._kept.here() and self.is_durable():
-            self.retry(time.monotonic() + timeout())
+            self.retry(time.monotonic() + timeout(), most_failures=1)
 
     @property
     def kept(self) -> int:
@@ -67,14 +65,13 @@ class RetryingBackend(base.MetricsBackend):
     def check(self) -> Sequence[CheckMessage]:
         return list(self.backend.check())
 
-    def retry(self, until: float = math.inf) -> None:
-        """Write kept batches until one fails or `time.monotonic()` exceeds `until`.
+    def retry(self, until: float = math.inf, most_failures: int = FAILURES) -> None:
+        """Write what is kept now, until so many writes in a row fail or `time.monotonic()` exceeds `until`.
 
-        Without `until` it ends after three failures in a row. A batch that fails goes to the end of the queue, so that
-        it does not block the others.
+        A batch that fails goes to the end of the queue, so that it does not block the others.
         """
-        failures, most = 0, FAILURES if until == math.inf else 1
-        while failures < most and (kept := self._kept.here().take()) is not None:
+        failures = 0
+        for kept in self._kept.here().take_each():
             was_well = not self._is_failing
             if self._attempt(kept.batch):
                 failures = 0
@@ -83,8 +80,10 @@ class RetryingBackend(base.MetricsBackend):
                 self._keep_again(kept, was_well)
             if time.monotonic() > until:
                 return
+            if failures == most_failures:
+                break
         for destination in self.backend.destinations:
-            destination.retry(until)
+            destination.retry(until, most_failures)
 
     def keep(self, batch: Batch) -> None:
         """Keep a batch that may have been written: in the spool if there is one, else in the retry queue."""
@@ -128,30 +127,26 @@ class RetryingBackend(base.MetricsBackend):
 
     def _attempt(self, batch: Batch) -> bool:
         """Return whether a batch needs no other try."""
-        if getattr(self._writing, "now", False):
-            return False  # recorded by the backend itself, or by a handler of the log message about its failure
-        self._writing.now = True
-        try:
-            self.backend.write(batch)
-        except Exception as error:
-            if databases.is_forbidden(error):
-                log(logging.INFO, "The current test may not use the database, so metrics batch %s is dropped", batch.id)
-                return True
-            self._note_failure(batch, error)
-            return False
-        except BaseException:
-            self.keep(batch)
-            raise
-        finally:
-            self._writing.now = False
-        self._is_failing = False
-        self._breaker.succeeded()
-        return True
+        with aside.writing():
+            try:
+                self.backend.write(batch)
+            except Exception as error:
+                return self._failed(batch, error)
+            except BaseException:
+                self.keep(batch)
+                raise
+            self._is_failing = False
+            self._breaker.succeeded()
+            return True
 
-    def _note_failure(self, batch: Batch, error: Exception) -> None:
+    def _failed(self, batch: Batch, error: Exception) -> bool:
+        if databases.is_forbidden(error):
+            log(logging.INFO, "The current test may not use the database, so metrics batch %s is dropped", batch.id)
+            return True
         if self.is_durable():  # otherwise the caller's transaction may be the broken part
             self._breaker.failed()
         # Only the first of several failures in a row is logged with a traceback.
+        is_first, self._is_failing = not self._is_failing, True
         message = "Could not write metrics batch %s; it is kept for the next try: %r"
-        log(logging.ERROR, message, batch.id, error, exc_info=not self._is_failing)
-        self._is_failing = True
+        log(logging.ERROR, message, batch.id, error, exc_info=is_first)
+        return False

@@ -20,6 +20,7 @@ from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, take_entries
 from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics
+from app_metrics.transport import aside
 from app_metrics.transport import buffer as buffering
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.buffer import Buffer
@@ -158,6 +159,16 @@ def test_a_signal_handler_that_flushes_in_the_middle_of_a_flush_does_not_wait_fo
     metric("orders")
     assert takes_less(buffering.LONGEST_WAIT, flush, tries=1)
     assert summed(buffered) == 1
+
+
+def test_a_write_that_records_causes_one_more_write_at_most(buffered, settings):
+    settings.APP_METRICS_BACKEND = "tests.transport.test_aside.Recording"
+    for _ in range(40):
+        metric("visits")
+    flush()
+    flush()
+    assert [[key.slug for key in batch.summaries] for batch in buffered] == [["visits"], ["writes"]]
+    aside.take()
 
 
 class Flushing(locmem.MetricsBackend):

@@ -1,0 +1,70 @@
+"""Put aside what is recorded while nothing can be written, and write it together with the next batch.
+
+While a batch is being written, that is what the write itself records, such as a project's count of its SQL statements:
+written at once, it would be counted again, and so on. Before Django is ready, there is no backend yet.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+
+from django.apps import apps
+
+from ..conf import max_label_sets, time_zone
+from ..core.batch import Batch, Fold
+from ..core.dropped import NO_BACKEND, drop_batch
+from ..core.forking import after_fork
+from .databases import ByDatabase
+from .merging import MAX_SUMMARIES, Merging
+
+_is_writing: ContextVar[bool] = ContextVar("app_metrics_is_writing", default=False)
+
+_aside = ByDatabase(partial(Merging, MAX_SUMMARIES))
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Put aside what is recorded in the block."""
+    token = _is_writing.set(True)
+    try:
+        yield
+    finally:
+        _is_writing.reset(token)
+
+
+def is_needed() -> bool:
+    """Return whether nothing can be written now."""
+    return _is_writing.get() or not apps.ready
+
+
+def put(batch: Batch) -> None:
+    _aside.here().add(batch)
+
+
+def joined(batch: Batch) -> Batch:
+    """Return a batch together with what was put aside, under the id of the batch."""
+    if not len(_aside.here()):
+        return batch
+    fold = Fold(time_zone(), max_label_sets())
+    for each in (batch, *take()):
+        fold.merge(each.summaries, math.inf)
+    return Batch(fold.summaries, batch.id)
+
+
+def take() -> list[Batch]:
+    """Take out what was put aside for the current database."""
+    return _aside.here().take()
+
+
+def drop() -> None:
+    """Drop what was recorded if Django never became ready."""
+    for batch in take():
+        drop_batch(
+            NO_BACKEND, "django.setup() has not finished; call it before the end of every script that records", batch
+        )
+
+
+# The parent process writes what it put aside itself.
+after_fork(_aside.clear)

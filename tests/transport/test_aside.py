@@ -1,0 +1,190 @@
+"""What is recorded while a batch is being written, or before Django is ready, comes with the next batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import connections
+
+from app_metrics import collect, flush, metric
+from app_metrics.backends import locmem
+from app_metrics.core.batch import Batch
+from app_metrics.models import Item
+from app_metrics.transport import aside
+from app_metrics.transport.base import MetricsBackend
+from app_metrics.transport.retrying import RetryingBackend
+from tests.support.contract import batch_of
+
+
+class Recording(locmem.MetricsBackend):
+    """A backend that counts its own writes."""
+
+    def write(self, batch):
+        metric("writes")
+        super().write(batch)
+
+
+@pytest.fixture
+def outbox(settings):
+    settings.APP_METRICS_BACKEND = f"{__name__}.Recording"
+    locmem.outbox.clear()
+    yield locmem.outbox
+    locmem.outbox.clear()
+    aside.take()
+
+
+def slugs(batches):
+    return [sorted(key.slug for key in batch.summaries) for batch in batches]
+
+
+def test_what_a_write_records_comes_with_the_next_batch_and_makes_none_of_its_own(outbox):
+    for _ in range(40):
+        metric("visits")
+    assert slugs(outbox) == [["visits"]] + 39 * [["visits", "writes"]]
+
+
+def test_a_flush_writes_what_the_last_write_recorded_and_comes_to_an_end(outbox):
+    metric("visits")
+    flush()
+    assert slugs(outbox) == [["visits"], ["writes"]]
+
+
+def test_what_was_put_aside_keeps_the_id_of_the_batch_it_comes_with(outbox):
+    metric("visits")
+    with collect() as scope:
+        metric("visits")
+    assert len({batch.id for batch in outbox}) == len(outbox) == 2
+    assert scope.is_closed
+
+
+def test_a_project_that_counts_its_statements_counts_ours_once(transactional_database):
+    def count(execute, sql, params, many, context):
+        metric("statements")
+        return execute(sql, params, many, context)
+
+    with connections[transactional_database].execute_wrapper(count):
+        for _ in range(10):
+            metric("visits")
+    assert Item.objects.filter(slug="visits").count() == 10
+    assert sum(Item.objects.filter(slug="statements").values_list("count", flat=True)) == 9
+    flush()
+    assert Item.objects.count() == 10 + 9 + 1
+
+
+def test_a_write_that_records_is_bounded_whatever_it_records(settings, outbox, monkeypatch):
+    def write(self, batch):
+        for number in range(30_000):
+            metric(f"slug-{number}")
+
+    monkeypatch.setattr(Recording, "write", write)
+    with collect():
+        metric("visits")
+    monkeypatch.undo()
+    flush()
+    assert sum(len(batch.summaries) for batch in outbox) <= 10_001
+
+
+def test_a_retry_takes_only_what_was_kept_when_it_began():
+    class Multiplying(MetricsBackend):
+        writes = 0
+
+        def write(self, batch):
+            self.writes += 1
+            assert self.writes < 1000
+            retrying.keep(batch_of("more"))
+            retrying.keep_unseen(batch_of("merged"))
+
+    backend = Multiplying()
+    retrying = RetryingBackend(backend)
+    for _ in range(5):
+        retrying.keep(batch_of("orders"))
+    retrying.keep_unseen(batch_of("visits"))
+    retrying.retry()
+    assert backend.writes == 6
+    assert retrying.kept == 6 + 1
+
+
+PREFACE = """
+import atexit, os, time
+import tests.settings
+from django.conf import settings
+settings.APP_METRICS_FLUSH_INTERVAL, settings.APP_METRICS_BACKEND = {interval}, "tests.transport.test_aside.Printing"
+"""
+
+
+class Printing(MetricsBackend):
+    def write(self, batch: Batch) -> None:
+        text = " ".join(f"{key.slug}={summary.count}" for key, summary in sorted(batch.summaries.items()))
+        os.write(1, f"{text}\n".encode())
+
+
+def run(script, interval=0):
+    """Run a script that has settings but has not called `django.setup()`; return the lines of its output."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-c", PREFACE.format(interval=interval) + script]
+    answer = subprocess.run(
+        command, check=True, env=environment, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return answer.stdout.splitlines()
+
+
+EARLY = """
+import django
+from app_metrics import metric
+metric("early")
+django.setup()
+"""
+
+
+@pytest.mark.parametrize("interval", [0, 600])
+def test_what_is_recorded_before_django_is_ready_counts(interval):
+    assert run(EARLY, interval) == ["early=1"]
+    assert run(EARLY + 'metric("next")', interval) == ["early=1 next=1"]
+
+
+def test_what_a_script_records_that_never_sets_up_django_is_dropped_with_a_hint():
+    (line,) = run('from app_metrics import metric; metric("early")')
+    assert line == (
+        "Not counted (no_backend): django.setup() has not finished; call it before the end of every script that records"
+    )
+
+
+def test_a_forked_process_leaves_what_was_put_aside_to_its_parent():
+    lines = run(EARLY + 'pid = os.fork()\nif pid: os.waitpid(pid, 0)\nmetric("parent" if pid else "child")')
+    assert sorted(lines) == ["child=1", "early=1 parent=1"]
+
+
+def test_in_buffered_mode_an_exit_handler_older_than_ours_still_counts():
+    script = """
+def end():
+    metric("last")
+atexit.register(end)
+import django
+django.setup()
+from app_metrics import metric
+metric("first")
+"""
+    assert run(script, 600) == ["first=1", "last=1"]
+
+
+def test_the_end_of_a_process_takes_bounded_time_and_says_what_is_lost():
+    script = """
+import django
+django.setup()
+from app_metrics.transport import buffer
+from app_metrics.transport.loading import get_backend
+from tests.support.contract import batch_of
+from tests.transport.test_aside import Printing
+buffer.LONGEST_END = 0.5
+for _ in range(50):
+    get_backend().keep(batch_of("slow"))
+write = Printing.write
+def slow(self, batch):
+    time.sleep(0.1)
+    write(self, batch)
+Printing.write = slow
+"""
+    *written, lost = run(script)
+    assert 1 <= len(written) <= 10
+    assert lost == f"The process ends before all metrics are written: {50 - len(written)} batches are lost."
