@@ -95,10 +95,11 @@ class Scope:
     def _fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
         fold = self._taken_fold() or Fold(time_zone(), max_label_sets())
+        entries = self.entries
         try:
-            while self.entries:
+            while entries:
                 try:
-                    entry = self.entries.popleft()
+                    entry = entries.popleft()
                 except IndexError:  # another thread took it
                     break
                 fold.add(entry)

@@ -5,8 +5,6 @@ written at once, it would be counted again, and so on. Before Django is ready, t
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 
@@ -24,14 +22,14 @@ _is_writing: ContextVar[bool] = ContextVar("app_metrics_is_writing", default=Fal
 _aside = ByDatabase(partial(Merging, MAX_SUMMARIES))
 
 
-@contextmanager
-def writing() -> Iterator[None]:
+class writing:  # noqa: N801 - reads as a verb where it is used; a generator would cost every write more time
     """Put aside what is recorded in the block."""
-    token = _is_writing.set(True)
-    try:
-        yield
-    finally:
-        _is_writing.reset(token)
+
+    def __enter__(self) -> None:
+        self._token = _is_writing.set(True)
+
+    def __exit__(self, *raised: object) -> None:
+        _is_writing.reset(self._token)
 
 
 def is_needed() -> bool:
@@ -41,6 +39,11 @@ def is_needed() -> bool:
 
 def put(batch: Batch) -> None:
     _aside.here().add(batch)
+
+
+def has_any() -> bool:
+    """Return whether anything may have been put aside."""
+    return bool(_aside)
 
 
 def joined(batch: Batch) -> Batch:

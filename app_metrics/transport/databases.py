@@ -43,6 +43,10 @@ class ByDatabase(Generic[Store]):
         self._create = create
         self._stores: dict[Database, Store] = {}
 
+    def __bool__(self) -> bool:
+        """Return whether there may be anything in the stores; unlike `here()` this is cheap enough for every write."""
+        return bool(self._stores)
+
     def here(self) -> Store:
         """Return the store of the current database."""
         database = current_database()

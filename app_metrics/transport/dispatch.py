@@ -29,7 +29,7 @@ def hand_over(batch: Batch) -> None:
         backend = get_backend()
     except ImproperlyConfigured as error:
         return drop_batch(NO_BACKEND, str(error), batch)
-    if not is_replaced() and backend.is_durable():
+    if (aside.has_any() or buffer.is_used()) and not is_replaced() and backend.is_durable():
         batch = aside.joined(batch)
         if buffer.is_used():
             return buffer.add(batch)

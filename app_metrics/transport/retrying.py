@@ -37,7 +37,7 @@ class RetryingBackend(base.MetricsBackend):
             self.keep_unseen(batch)
         elif not self._attempt(batch):
             self.keep(batch)
-        elif self._kept.here() and self.is_durable():
+        elif self._kept and self._kept.here() and self.is_durable():
             self.retry(time.monotonic() + timeout(), most_failures=1)
 
     @property
