@@ -15,7 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app_metrics.core import dropped
-from app_metrics.transport import databases
+from app_metrics.transport import aside, databases
 from tests.support import clock, scope, services
 from tests.support.paths import ROOT
 
@@ -95,6 +95,12 @@ def _in_one_hour() -> None:
 def _as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffer and spool as a site does, which the tests of a project do not."""
     monkeypatch.setattr(databases, "in_tests", lambda: False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_put_aside_by_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test without what the writes of another one recorded."""
+    monkeypatch.setattr(aside, "_aside", databases.ByDatabase(aside._aside._create))
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, take_entries
 from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics
-from app_metrics.transport import aside
 from app_metrics.transport import buffer as buffering
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.buffer import Buffer
@@ -168,7 +167,6 @@ def test_a_write_that_records_causes_one_more_write_at_most(buffered, settings):
     flush()
     flush()
     assert [[key.slug for key in batch.summaries] for batch in buffered] == [["visits"], ["writes"]]
-    aside.take()
 
 
 class Flushing(locmem.MetricsBackend):
