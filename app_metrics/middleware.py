@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Any
 
-from asgiref.sync import AsyncToSync, async_to_sync, iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 
 from . import conf
 from .contrib.url_rules import arecord_response, record_response
+from .recording.request_scopes import begin, end
 from .recording.scope import Scope, activated, enter, leave
 
 
@@ -33,7 +33,7 @@ class MetricsMiddleware:
         return self._acall(request) if self._is_async else self._call(request)
 
     def _call(self, request: HttpRequest) -> Any:
-        scope = Scope()
+        scope = begin()
         _close_with(request, scope)
         token = enter(scope)
         try:
@@ -46,7 +46,7 @@ class MetricsMiddleware:
         return _scoped(response, scope)
 
     async def _acall(self, request: HttpRequest) -> Any:
-        scope = Scope()
+        scope = begin()
         _close_with(request, scope)
         token = enter(scope)
         try:
@@ -92,23 +92,9 @@ def _close_with(request: HttpRequest, scope: Scope) -> None:
             close_request()
         finally:
             vars(request).pop("close", None)  # breaks a reference cycle
-            _close_on_owner(scope)
+            end(scope)
 
     request.close = close  # type: ignore[method-assign]
-
-
-def _close_on_owner(scope: Scope) -> None:
-    """Close a scope on the thread that owns the connection.
-
-    Servers close the request on that thread. Django's asynchronous test client does not: there the thread that waits in
-    `async_to_sync` owns the connection, and the transaction of the test.
-    """
-    waiting = getattr(AsyncToSync.executors, "current", None)
-    if waiting is not None:
-        with suppress(RuntimeError):  # this is that thread, or it has stopped waiting
-            waiting.submit(scope.close)
-            return
-    scope.close()
 
 
 def _scoped(response: Any, scope: Scope) -> Any:

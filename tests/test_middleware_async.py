@@ -10,6 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, TestCase, override_settings
+from django.utils.decorators import async_only_middleware
 
 from app_metrics import metric
 from app_metrics.middleware import MetricsMiddleware
@@ -66,6 +67,14 @@ def sync_only(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpReque
     return middleware
 
 
+@async_only_middleware
+def async_only(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    async def middleware(request: HttpRequest) -> Any:
+        return await get_response(request)
+
+    return middleware
+
+
 @pytest.mark.parametrize(
     ("outside", "page", "status"),
     [
@@ -86,6 +95,41 @@ def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
 
 def test_a_visitor_who_leaves_while_the_view_works_is_counted(written: Journal) -> None:
     assert get("/hangs/", written.events) is None
+    assert written.events == [WRITE]
+    assert written.count("page") == 1
+
+
+SYNC, SYNC_FIRST, ASYNC = (f"tests.support.serving.{name}" for name in ("lingers", "lingers_first", "alingers"))
+PASSES, APASSES = HERE + "sync_only", HERE + "async_only"
+
+
+@pytest.mark.parametrize(
+    "middleware",
+    [
+        [METRICS, SYNC],
+        [METRICS, SYNC_FIRST],
+        [METRICS, ASYNC],
+        [METRICS, ASYNC, PASSES],
+        [METRICS, PASSES, ASYNC],
+        [METRICS, PASSES, SYNC],
+        [SYNC, METRICS],
+        [SYNC, METRICS, PASSES],
+        [SYNC, METRICS, APASSES],
+        [SYNC, APASSES, METRICS],
+        [SYNC_FIRST, METRICS],
+        [ASYNC, METRICS],
+        [ASYNC, METRICS, PASSES],
+        [ASYNC, PASSES, METRICS],
+        [PASSES, ASYNC, METRICS],
+    ],
+    ids=lambda middleware: "-".join(each.rpartition(".")[2] for each in middleware),
+)
+@pytest.mark.parametrize("page", ["/redirects/", "/missing/", "/astream/"])
+def test_a_visitor_who_leaves_while_a_middleware_works_is_counted(
+    written: Journal, settings: Any, middleware: list[str], page: str
+) -> None:
+    settings.MIDDLEWARE = middleware
+    assert get(page, written.events) is None
     assert written.events == [WRITE]
     assert written.count("page") == 1
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from django.utils.decorators import async_only_middleware
 
 from app_metrics.core.batch import Batch
 from app_metrics.core.dropped import take_entries
@@ -74,7 +75,8 @@ async def asgi_get(path: str, events: list[str], parts: int | None = None) -> in
     messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     messages.put_nowait({"type": "http.request"})
     hanging = asyncio.Event()
-    scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"testserver")], "hanging": hanging}
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"testserver")]}
+    scope.update(hanging=hanging, loop=asyncio.get_running_loop())
     status = None
 
     async def send(message: dict[str, Any]) -> None:
@@ -138,3 +140,45 @@ def raises(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest]
         raise ValueError("in a middleware")
 
     return middleware
+
+
+def lingers(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """A synchronous middleware that is still working when its visitor leaves."""
+
+    def middleware(request: HttpRequest) -> Any:
+        response = get_response(request)
+        wait_until_gone(request)
+        return response
+
+    return middleware
+
+
+def lingers_first(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    def middleware(request: HttpRequest) -> Any:
+        wait_until_gone(request)
+        return get_response(request)
+
+    return middleware
+
+
+@async_only_middleware
+def alingers(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    async def middleware(request: ASGIRequest) -> Any:
+        response = await get_response(request)
+        request.scope["hanging"].set()
+        await asyncio.Event().wait()
+        return response
+
+    return middleware
+
+
+def wait_until_gone(request: HttpRequest) -> None:
+    """Let the visitor leave, and Django notice it."""
+    assert isinstance(request, ASGIRequest)
+    asyncio.run_coroutine_threadsafe(_leave(request.scope["hanging"]), request.scope["loop"]).result(120)
+
+
+async def _leave(hanging: asyncio.Event) -> None:
+    hanging.set()
+    for _ in range(20):  # what the visitor's end cancels is cancelled within a few rounds of the loop
+        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A single-page site for real servers; `SMALL_SITE` holds its settings as JSON.
+"""A small site for real servers; `SMALL_SITE` holds its settings as JSON.
 
 `python -m tests.support.small_site migrate` runs a management command on it.
 """
@@ -6,6 +6,8 @@
 import json
 import os
 import sys
+import time
+from pathlib import Path
 
 import django
 from django.conf import settings
@@ -17,11 +19,13 @@ if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
         INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "app_metrics"],
-        MIDDLEWARE=["app_metrics.middleware.MetricsMiddleware"],
-        ROOT_URLCONF="tests.support.small_site",
-        SECRET_KEY="only for tests",
-        USE_TZ=True,
-        **json.loads(os.environ["SMALL_SITE"]),
+        **{
+            "MIDDLEWARE": ["app_metrics.middleware.MetricsMiddleware"],
+            "ROOT_URLCONF": "tests.support.small_site",
+            "SECRET_KEY": "only for tests",
+            "USE_TZ": True,
+            **json.loads(os.environ["SMALL_SITE"]),
+        },
     )
     django.setup()
 
@@ -35,6 +39,19 @@ from app_metrics.contrib.asgi import flushing
 def page(request):
     metric("visits")
     return HttpResponse("a page")
+
+
+def waits(get_response):
+    """A synchronous middleware that holds each answer back until the file `RELEASE` exists."""
+
+    def middleware(request):
+        response = get_response(request)
+        print("waits", flush=True)
+        while not Path(os.environ["RELEASE"]).exists():
+            time.sleep(0.01)
+        return response
+
+    return middleware
 
 
 urlpatterns = [path("", page)]
