@@ -1,13 +1,15 @@
 """The scope, which gathers entries: one per request, task or `collect()` block."""
 
 import math
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager, suppress
 from contextvars import ContextVar, Token
 from functools import wraps
 from types import TracebackType
 from typing import Any, Self
+from weakref import ref
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
@@ -15,12 +17,17 @@ from ..conf import max_label_sets, time_zone
 from ..core.batch import Batch, Entry, Fold
 from ..core.dropped import take_entries
 from ..core.forking import after_fork
-from ..transport.dispatch import hand_over
+from ..transport import buffer
+from ..transport.dispatch import hand_over, hand_over_soon
 
 # Unfolded entries of a scope at most: this bounds memory, and most requests never fold before their end.
 BLOCK = 1024
 # Summaries at which a `collect()` scope writes a batch before its end, because a script may run for days.
 MAX_SUMMARIES = 10_000
+
+# Weak references, so that a scope lives no longer than what uses it.
+_scopes: set[Any] = set()
+_process = os.getpid()
 
 
 class Scope:
@@ -42,7 +49,13 @@ class Scope:
         # The number of entries at which `make_room` is called; a closed scope has 0, so every entry is written at once.
         # The hot path reads only this attribute.
         self.capacity = BLOCK
-        self.outer = _current.get()
+        _scopes.add(ref(self, _scopes.discard))
+
+    def __del__(self) -> None:
+        """Write what a scope holds that was never closed, as when a server never closes the response."""
+        if (self.entries or self._folds) and os.getpid() == _process:
+            with suppress(Exception):
+                self.send(hand_over_soon)
 
     def add(self, entry: Entry) -> None:
         """Add an entry; once the scope is closed, it is written at once."""
@@ -54,7 +67,7 @@ class Scope:
         """Write what the scope gathered; closing again does nothing. Never raises an Exception."""
         if not self.is_closed:
             self.write_at_once()
-            self._send()
+            self.send()
 
     def write_at_once(self) -> None:
         """Write every further entry at once, as a closed scope does."""
@@ -79,9 +92,10 @@ class Scope:
         """Fold a full block of entries, or write the entries that follow the end of the scope."""
         # Folded first: the scope may be closed meanwhile, and its end then misses this fold.
         if self._fold_entries() >= self._max_summaries or self.is_closed:
-            self._send()
+            self.send()
 
-    def _send(self) -> None:
+    def send(self, use: Callable[[Batch], None] = hand_over) -> None:
+        """Write what was gathered so far; an open scope goes on with the next batch."""
         self.entries.extend(take_entries())
         if not self.entries and not self._folds:
             return  # the usual case: most requests record nothing
@@ -90,7 +104,7 @@ class Scope:
         while fold is not None and (other := self._taken_fold()) is not None:
             fold.merge(other.summaries, math.inf)
         if fold is not None and fold.summaries:
-            hand_over(Batch(fold.summaries))
+            use(Batch(fold.summaries))
 
     def _fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
@@ -123,13 +137,25 @@ enter, leave = _current.set, _current.reset
 
 def _start_afresh() -> None:
     """Leave the open scopes to the parent process, which closes them itself."""
-    scope = _current.get()
-    while scope is not None:
+    global _process
+    for scope in _living():
         scope.leave_to_parent()
-        scope = scope.outer
+    _process = os.getpid()
 
 
 after_fork(_start_afresh)
+
+
+@buffer.before_flush
+def send_open_scopes() -> None:
+    """Write what all open scopes hold; they go on with their next batches."""
+    for scope in _living():
+        scope.send()
+
+
+def _living() -> list[Scope]:
+    # `list()` is atomic, unlike a loop over the set itself.
+    return [scope for reference in list(_scopes) if (scope := reference()) is not None]
 
 
 def ended_scope() -> Scope:

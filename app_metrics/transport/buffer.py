@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -113,6 +113,20 @@ _buffer = Buffer()
 
 add = _buffer.add
 
+_sources: list[Callable[[], None]] = []
+
+
+def add_urgent(batch: Batch) -> None:
+    """Add a batch that the thread writes now, whatever the interval is."""
+    add(batch)
+    _buffer.wake.set()
+
+
+def before_flush(source: Callable[[], None]) -> Callable[[], None]:
+    """Register a function that writes what is gathered elsewhere; `flush()` calls it first."""
+    _sources.append(source)
+    return source
+
 
 def is_used() -> bool:
     """Return whether batches are to be buffered: not by exit handlers that run after the last flush of the process."""
@@ -120,10 +134,11 @@ def is_used() -> bool:
 
 
 def flush() -> None:
-    """Write everything that this process has buffered or kept, now and on this thread. Never raises an Exception.
+    """Write everything that this process has gathered, buffered or kept, now and on this thread.
 
-    Does nothing inside a transaction on the metrics database, because a rollback would undo it. Call it before a
-    process ends without running exit handlers; on an event loop, use `sync_to_async(flush)`.
+    That includes what open scopes hold, as those of streams do. Never raises an Exception. Does nothing inside a
+    transaction on the metrics database, because a rollback would undo it. Call it before a process ends without running
+    exit handlers; on an event loop, use `sync_to_async(flush)`.
     """
     _flush(math.inf)
 
@@ -138,6 +153,8 @@ def _flush(until: float) -> None:
     else:
         if backend.is_durable():
             with _fresh_connections(settings.APP_METRICS_DATABASE):
+                for send in _sources:
+                    send()
                 _write_buffered(until)
                 backend.retry(until)
 

@@ -40,6 +40,22 @@ def hand_over(batch: Batch) -> None:
     return _write_soon(loop, backend, batch) if backend.blocks else backend.write(batch)
 
 
+def hand_over_soon(batch: Batch) -> None:
+    """Write a batch soon, from another thread; waits for nothing, because a garbage collection may call it anywhere.
+
+    Inside a transaction on the metrics database, as in a TestCase, it is kept for the next batch instead.
+    """
+    if aside.is_needed():
+        return aside.put(batch)
+    try:
+        backend = get_backend()
+    except ImproperlyConfigured as error:
+        return drop_batch(NO_BACKEND, str(error), batch)
+    if is_replaced():
+        return backend.write(batch)
+    return buffer.add_urgent(batch) if backend.is_durable() else backend.keep_unseen(batch)
+
+
 def _write_soon(loop: asyncio.AbstractEventLoop, backend: RetryingBackend, batch: Batch) -> None:
     """Write a batch from a thread; keep it if the task ends before that thread has taken the batch."""
     untaken = [batch]

@@ -1,6 +1,7 @@
 """The scope that gathers entries, without a web server; tests/test_middleware.py covers requests."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -8,19 +9,23 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from weakref import ref
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 
-from app_metrics import collect, metric
+from app_metrics import collect, flush, metric
 from app_metrics.core import batch as batches
 from app_metrics.core.batch import Batch, Entry
 from app_metrics.core.labels import NO_LABELS
 from app_metrics.core.summary import COUNTER
+from app_metrics.models import Item
 from app_metrics.recording.scope import BLOCK, Scope, current_scope
 from app_metrics.testing.recorded import capture_metrics
 from tests.support.serving import WRITE, Journal, journal
+from tests.support.threads import in_thread
+from tests.support.waiting import wait_until
 
 ONE: Entry = ("calls", COUNTER, NO_LABELS, 1, 0.0)
 
@@ -247,6 +252,66 @@ def test_a_raw_thread_has_no_scope_and_is_written_at_once(written: Journal) -> N
         thread.join()
         assert written.slugs == ["thread"]
     assert written.slugs == ["scope", "thread"]
+
+
+def test_a_scope_that_goes_without_being_closed_is_written(written: Journal) -> None:
+    scope = Scope()
+    for _ in range(2000):  # more than one block
+        scope.add(ONE)
+    del scope
+    assert (written.events, written.count("calls")) == ([WRITE], 2000)
+
+
+def test_a_scope_in_a_reference_cycle_is_written_with_a_garbage_collection(written: Journal) -> None:
+    scope = Scope()
+    scope.entries.extend([ONE])
+    scope.itself = scope  # type: ignore[attr-defined]
+    del scope
+    assert written.events == []
+    gc.collect()
+    assert written.count("calls") == 1
+
+
+def test_a_scope_that_goes_while_a_transaction_is_open_is_written_after_it(transactional_database: str) -> None:
+    with transaction.atomic(transactional_database):
+        scope = Scope()
+        scope.add(ONE)
+        del scope
+        transaction.set_rollback(True, using=transactional_database)
+    metric("another")
+    assert sorted(Item.objects.values_list("slug", flat=True)) == ["another", "calls"]
+
+
+def test_a_scope_that_goes_on_any_thread_is_written_soon_from_one_of_ours(transactional_database: str) -> None:
+    scope = Scope()
+    scope.add(ONE)
+    del scope
+    wait_until(Item.objects.filter(slug="calls").exists)
+
+
+def test_flush_writes_what_open_scopes_hold_and_they_go_on(written: Journal) -> None:
+    with collect(), collect():
+        metric("calls")
+        in_thread(flush)
+        assert written.count("calls") == 1
+        in_thread(flush)
+        metric("calls")
+    assert (written.events, written.count("calls")) == ([WRITE, WRITE], 2)
+
+
+def test_flush_within_a_transaction_leaves_open_scopes_alone(written: Journal, database: str) -> None:
+    with collect():
+        metric("calls")
+        flush()
+        assert written.events == []
+
+
+def test_a_closed_scope_is_not_kept_alive(written: Journal) -> None:
+    scope = Scope()
+    gone = ref(scope)
+    scope.close()
+    del scope
+    assert gone() is None
 
 
 def test_two_empty_scopes_are_not_equal() -> None:

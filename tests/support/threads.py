@@ -21,6 +21,11 @@ def at_once(number, work):
         return list(pool.map(one, range(number)))
 
 
+def in_thread(work):
+    """Do some work in another thread, and return its result or raise its error."""
+    return at_once(1, work)[0]
+
+
 def while_another(work):
     """Yield repeatedly while another thread works, at least once; raise its exception, if any."""
 
