@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import partial
 from time import perf_counter
 from typing import Any
+from weakref import ref
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
@@ -13,6 +14,7 @@ from . import conf
 from .contrib.url_rules import arecord_response, record_response
 from .recording.request_scopes import begin, end
 from .recording.scope import Scope, activated, enter, leave
+from .recording.streams import watched
 
 
 class MetricsMiddleware:
@@ -84,14 +86,18 @@ def _close_with(request: HttpRequest, scope: Scope) -> None:
 
     Django registers `request.close` with the final response, so this works even if a middleware outside this one raises
     or replaces the response. The closure holds the scope, because under ASGI the context variable is not visible there.
+    It does not hold the request, which would be a reference cycle: if a server never closes the response, the scope is
+    written when the response goes.
     """
-    close_request = request.close
+    close_before, living = vars(request).get("close"), ref(request)
 
     def close() -> None:
         try:
-            close_request()
+            if close_before is not None:
+                close_before()
+            elif (request := living()) is not None:
+                type(request).close(request)
         finally:
-            vars(request).pop("close", None)  # breaks a reference cycle
             end(scope)
 
     request.close = close  # type: ignore[method-assign]
@@ -132,30 +138,32 @@ def _close_stream(stream: AsyncGenerator[Any]) -> None:
 
 
 def _iterate(content: Iterator[Any], scope: Scope) -> Iterator[Any]:
-    while True:
-        with activated(scope):
-            try:
-                part = next(content)
-            except StopIteration:
-                return
-            except BaseException:
-                scope.close()  # nothing else does under ASGI
-                raise
-        yield part
+    with watched(scope):
+        while True:
+            with activated(scope):
+                try:
+                    part = next(content)
+                except StopIteration:
+                    return
+                except BaseException:
+                    scope.close()  # nothing else does under ASGI
+                    raise
+            yield part
 
 
 async def _aiterate(content: AsyncIterator[Any], scope: Scope) -> AsyncGenerator[Any]:
     try:
-        while True:
-            with activated(scope):
-                try:
-                    part = await anext(content)
-                except StopAsyncIteration:
-                    return
-                except Exception:
-                    await scope.aclose()  # nothing else does
-                    raise
-            yield part
+        with watched(scope):
+            while True:
+                with activated(scope):
+                    try:
+                        part = await anext(content)
+                    except StopAsyncIteration:
+                        return
+                    except Exception:
+                        await scope.aclose()  # nothing else does
+                        raise
+                yield part
     finally:
         if hasattr(content, "aclose"):
             with activated(scope):

@@ -4,6 +4,7 @@ import gc
 import io
 import logging
 import threading
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -11,13 +12,17 @@ from wsgiref.util import FileWrapper
 
 import pytest
 from asgiref.sync import iscoroutinefunction
+from django.core.handlers.wsgi import WSGIHandler
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from app_metrics import metric
+from app_metrics import flush, metric
 from app_metrics.middleware import MetricsMiddleware
-from app_metrics.recording.scope import current_scope
+from app_metrics.recording import streams
+from app_metrics.recording.scope import Scope, current_scope
 from tests.support.serving import BODY, METRICS, WRITE, Journal, journal, wsgi_get
+from tests.support.threads import in_thread
+from tests.support.waiting import wait_until
 
 # At the end of every request, a real handler closes old connections, which are the test's own.
 pytestmark = pytest.mark.django_db
@@ -110,6 +115,81 @@ def test_what_a_stream_recorded_before_it_broke_is_written(written: Journal) -> 
     assert written.count("part") == 2
 
 
+def test_a_server_that_never_closes_the_response_loses_nothing(written: Journal) -> None:
+    """Adapters for serverless platforms do that."""
+    answer = unclosed("/redirects/")
+    assert list(answer) == [b""]
+    del answer
+    assert (written.events, written.count("page")) == ([WRITE], 1)
+
+
+def test_a_request_in_a_reference_cycle_that_is_never_closed_is_written_with_a_garbage_collection(
+    written: Journal, settings: Any
+) -> None:
+    """`request.user` is such a cycle."""
+    settings.MIDDLEWARE = [
+        *("django.contrib.sessions.middleware.SessionMiddleware", METRICS),
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ]
+    unclosed("/redirects/")
+    gc.collect()
+    assert written.count("page") == 1
+
+
+def test_a_stream_that_is_never_closed_loses_nothing(written: Journal) -> None:
+    assert b"".join(unclosed("/stream/")) == b"firstsecond"
+    gc.collect()
+    assert written.slugs == ["closed", "page", "part"]
+
+
+def test_flush_takes_what_a_response_that_is_not_closed_holds(written: Journal) -> None:
+    answer = unclosed("/redirects/")
+    in_thread(flush)  # this thread is in the test's transaction
+    assert written.count("page") == 1
+    answer.close()
+    assert written.events == [WRITE]
+
+
+def unclosed(path: str) -> Any:
+    return WSGIHandler()(RequestFactory().get(path).environ, lambda status, headers: None)
+
+
+def test_ten_thousand_requests_leave_nothing_in_memory(written: Journal) -> None:
+    handler = WSGIHandler()
+
+    def visit(times: int) -> int:
+        for _ in range(times):
+            handler(RequestFactory().get("/redirects/").environ, lambda status, headers: None).close()
+        written.batches.clear()
+        written.events.clear()
+        written.threads.clear()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = visit(1000)
+        assert visit(10_000) - before < 50_000
+    finally:
+        tracemalloc.stop()
+    assert [each for each in gc.get_objects() if isinstance(each, Scope)] == []
+
+
+def test_what_a_stream_counts_is_written_while_it_goes_on(
+    written: Journal, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.APP_METRICS_URLS = {"stream": "openings"}
+    monkeypatch.setattr(streams, "PAUSE", 0.01)
+    monkeypatch.setattr(streams, "_thread", None)
+    answer = unclosed("/stream/")
+    assert next(iter(answer)) == b"first"
+    wait_until(lambda: written.slugs == ["openings", "page", "part"])
+    answer.close()
+    assert (written.count("openings"), written.count("page"), written.count("part")) == (1, 1, 1)
+    assert written.count("closed") == 1
+    assert len(written.batches) == 2
+
+
 def test_a_stream_that_is_made_does_not_leave_its_scope_behind(written: Journal) -> None:
     answer = MetricsMiddleware(lambda request: StreamingHttpResponse(iter(["first", "second"])))(HttpRequest())
     for _ in answer:
@@ -126,6 +206,8 @@ def test_the_server_may_send_a_file_by_itself(written: Journal) -> None:
     request = RequestFactory().get("/")
     response = MetricsMiddleware(view)(request)
     assert response.file_to_stream is content
+    request.close()
+    written.events.clear()
 
     answer = wsgi_get("/file/", written.events, **{"wsgi.file_wrapper": FileWrapper})
     assert isinstance(answer, FileWrapper)

@@ -1,6 +1,7 @@
 """The middleware under ASGI; tests/test_request_statements.py counts its statements on every database."""
 
 import asyncio
+import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, TestCase, override_settings
 from django.utils.decorators import async_only_middleware
@@ -15,6 +17,7 @@ from django.utils.decorators import async_only_middleware
 from app_metrics import metric
 from app_metrics.middleware import MetricsMiddleware
 from app_metrics.models import Item
+from app_metrics.recording import streams
 from app_metrics.recording.scope import current_scope
 from tests.support.serving import BODY, METRICS, WRITE, Journal, asgi_get, journal, witnessed
 
@@ -139,6 +142,31 @@ def test_a_visitor_who_leaves_a_stream_is_one_batch(written: Journal, page: str)
     get(page, written.events, parts=1)
     assert written.events == [BODY, WRITE]
     assert written.slugs == ["closed", "page", "part"]
+
+
+def test_what_a_stream_counts_is_written_while_it_goes_on(
+    written: Journal, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.APP_METRICS_URLS = {"astream": "openings"}
+    monkeypatch.setattr(streams, "PAUSE", 0.01)
+    monkeypatch.setattr(streams, "_thread", None)
+
+    async def visit() -> None:
+        handler = ASGIHandler()
+        request = ASGIRequest({"type": "http", "method": "GET", "path": "/astream/"}, io.BytesIO())
+        response = await handler.get_response_async(request)
+        parts = aiter(response)
+        assert await anext(parts) == b"first"
+        async with asyncio.timeout(120):
+            while written.slugs != ["openings", "page", "part"]:
+                await asyncio.sleep(0.01)
+        assert [part async for part in parts] == [b"second"]
+        await sync_to_async(response.close)()
+
+    asyncio.run(visit())
+    assert (written.count("openings"), written.count("page")) == (1, 1)
+    assert (written.count("part"), written.count("closed")) == (2, 1)
+    assert len(written.batches) <= 3
 
 
 @pytest.mark.parametrize("page", ["/breaking_stream/", "/abreaking_stream/"])

@@ -1,8 +1,10 @@
-"""Visitors who leave, on real servers."""
+"""Visitors who leave, and servers that stop, with real servers."""
 
 import contextlib
+import signal
 import socket
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -57,3 +59,53 @@ def test_a_visitor_who_leaves_while_a_synchronous_middleware_works_is_counted_un
             wait_until(lambda: log.read_text().count("waits") == before + VISITORS + 1, 60)
         release.touch()
         wait_until(lambda: found(database)["visits"] == before + VISITORS + 1, 60)
+
+
+GUNICORN = ("gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "--workers=1")
+APPLICATION = "tests.support.small_site:wsgi"
+
+
+def test_all_that_streams_counted_is_written_when_uvicorn_stops(database, tmp_path):
+    variables, received, log = environment(sqlite(database)), [], tmp_path / "log"
+    server = (*UVICORN, "--timeout-graceful-shutdown=1")
+    with (
+        served(server, variables, log) as (address, process),
+        streams(address, 3) as visitors,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        receiving = [pool.submit(count_parts, each, received) for each in visitors]
+        wait_until(lambda: len(received) > 30, 60)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        for each in receiving:
+            each.result(60)
+    assert found(database)["openings"] == 3
+    assert found(database)["parts"] >= len(received)
+
+
+@pytest.mark.parametrize("threads", ["8", pytest.param("1", marks=pytest.mark.slow)])
+def test_what_streams_count_is_written_before_gunicorn_kills_them(database, tmp_path, threads):
+    server = (*GUNICORN, f"--threads={threads}", "--graceful-timeout=1", APPLICATION)
+    number = min(int(threads), 3)
+    with (
+        served(server, environment(sqlite(database)), tmp_path / "log") as (address, process),
+        streams(address, number),
+    ):
+        wait_until(lambda: found(database).get("openings") == number, 60)
+        wait_until(lambda: found(database)["parts"] > 50, 60)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert found(database)["openings"] == number
+
+
+@contextlib.contextmanager
+def streams(address, number):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(visitor(address, "/stream/")) for _ in range(number)]
+
+
+def count_parts(connection, received):
+    """Add to a list for each part that arrives until the server ends the connection."""
+    with contextlib.suppress(ConnectionError):
+        while data := connection.recv(65536):
+            received.extend([1] * data.count(b"part\n"))

@@ -3,6 +3,7 @@
 `python -m tests.support.small_site migrate` runs a management command on it.
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import django
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.core.management import call_command
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 if not settings.configured:
@@ -54,7 +56,27 @@ def waits(get_response):
     return middleware
 
 
-urlpatterns = [path("", page)]
+def parts():
+    """Record each part of an endless stream before it is sent."""
+    while True:
+        metric("parts")
+        yield "part\n"
+        time.sleep(0.05)
+
+
+async def aparts():
+    while True:
+        metric("parts")
+        yield "part\n"
+        await asyncio.sleep(0.05)
+
+
+def stream(request):
+    metric("openings")
+    return StreamingHttpResponse(aparts() if isinstance(request, ASGIRequest) else parts())
+
+
+urlpatterns = [path("", page), path("stream/", stream)]
 
 wsgi = get_wsgi_application()
 asgi = flushing(get_asgi_application())
