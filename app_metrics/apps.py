@@ -20,12 +20,10 @@ class AppMetricsConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401
         from .contrib import model_rules, signal_rules
-        from .recording import request_scopes
         from .reports.declared_sets import declare_after_migrating
 
         model_rules.connect()
         signal_rules.connect()
-        request_scopes.connect()
         post_migrate.connect(declare_after_migrating, sender=self)
         # A scope for every task: of Celery, if it was imported before (as workers do), and of Django 6.0.
         if "celery" in sys.modules:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app_metrics.core import dropped
+from app_metrics.recording.scope import scope_aside
 from app_metrics.transport import aside, databases
 from tests.support import clock, scope, services
 from tests.support.paths import ROOT
@@ -105,8 +106,9 @@ def _nothing_put_aside_by_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_drops_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Reset dropped entries and logged causes before each test, and discard new ones afterwards."""
+    """Reset dropped entries and logged causes before each test; discard new ones, and those put aside, afterwards."""
     monkeypatch.setattr(dropped, "_causes", set())
     dropped.take_entries()
     yield
     dropped.take_entries()
+    scope_aside().entries.clear()

@@ -1,5 +1,6 @@
 """A request costs one statement, after its body, on every database; a request that records nothing costs none."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 from django.db.backends.signals import connection_created
+from django.db.models import Sum
 
+from app_metrics import flush
 from app_metrics.models import Item
 from tests.support.serving import BODY, METRICS, asgi_get, witnessed, wsgi_get
 
@@ -79,6 +82,42 @@ def test_the_write_leaves_no_connection_open(
     assert len(opened) == 2
     assert [connection.connection for connection in opened] == [None, None]
     assert Item.objects.count() == 13
+
+
+RULES = {
+    "django.core.signals.request_started": "started",
+    "django.core.signals.request_finished": "finished",
+    "django.db.backends.signals.connection_created": "connections",
+}
+
+
+@pytest.mark.parametrize("middleware", [[METRICS], []], ids=["middleware", "bare"])
+@pytest.mark.parametrize("get", [wsgi_get, get_in_loop], ids=["wsgi", "asgi"])
+def test_rules_on_signals_around_a_request_cost_no_statement_of_their_own(
+    transactional_database: str, settings: Any, get: Callable[..., Any], middleware: list[str]
+) -> None:
+    settings.APP_METRICS_SIGNALS, settings.MIDDLEWARE = RULES, middleware
+    connections.close_all()
+    opened = []
+
+    def note(connection: Any, **kwargs: Any) -> None:
+        opened.append(connection)
+
+    connection_created.connect(note)
+    try:
+        for page in ("/quiet/", "/aquiet/", "/stream/") if middleware else ("/quiet/", "/aquiet/"):
+            with witnessed(transactional_database) as statements:
+                get(page, statements)
+            assert statements[:-1] == [BODY] * (len(statements) - 1), page
+            assert "INSERT" in statements[-1], page
+    finally:
+        connection_created.disconnect(note)
+    assert [connection.connection for connection in opened] == [None] * len(opened)
+    counts = Counter(dict(Item.objects.values_list("slug").annotate(Sum("count"))))
+    assert counts["started"] == counts["finished"] == len(opened)
+    flush()
+    counts = Counter(dict(Item.objects.values_list("slug").annotate(Sum("count"))))
+    assert counts["connections"] >= len(opened)
 
 
 def test_a_visitor_who_leaves_a_stream_costs_one_insert(transactional_database: str) -> None:

@@ -4,19 +4,24 @@ import sys
 from functools import partial
 from typing import Any
 
-from django.core.signals import setting_changed
+from django.core.signals import request_finished, request_started, setting_changed
+from django.db.backends.signals import connection_created
 from django.db.models.signals import ModelSignal
 from django.dispatch import Signal, receiver
 from django.utils.module_loading import import_string
 
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader, suggest
+from ..recording import request_scopes
 from .auth import auth_signals
 from .connections import Connections
 from .rules import Getter, Rule, RuleReader, attribute_path, imported
 
 SETTING = "APP_METRICS_SIGNALS"
 EXAMPLE = '{"django.contrib.auth.signals.user_logged_in": "logins"}'
+
+# Signals that Django sends before the middleware opens a scope, after its end, or during our own write.
+AROUND_REQUESTS = (request_started, request_finished, connection_created)
 
 CompiledRules = list[tuple[Signal, list[Rule]]]
 
@@ -26,9 +31,13 @@ _connections = Connections()
 def connect() -> None:
     """Disconnect earlier receivers, and connect those that the settings require."""
     _connections.clear()
+    stay_open = False
     for setting in (settings.APP_METRICS_SIGNALS, auth_signals()):
         for signal, rules in compile_signals(setting)[0]:
-            _connections.connect(signal, partial(_receive, rules))
+            is_around = signal in AROUND_REQUESTS
+            stay_open |= is_around
+            _connections.connect(signal, partial(_receive_around_request if is_around else _receive, rules))
+    request_scopes.connect(stay_open)
 
 
 def compile_signals(setting: Any) -> tuple[CompiledRules, list[SettingError]]:
@@ -66,6 +75,11 @@ def _signal_like(path: str) -> str:
 def _receive(rules: list[Rule], /, *, sender: Any, signal: Signal, **sent: Any) -> None:
     for rule in rules:
         rule.fire({"sender": sender, **sent})
+
+
+def _receive_around_request(rules: list[Rule], /, **sent: Any) -> None:
+    with request_scopes.around_request():
+        _receive(rules, **sent)
 
 
 def _reference(entry: SettingReader, value: Any) -> Getter:

@@ -1,6 +1,7 @@
 """Close the scope of each request: with its response or, if that got lost, when Django has finished the request."""
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -9,10 +10,15 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
-from .scope import Scope
+from .scope import Scope, activated, current_scope, scope_aside
 
 # Scopes by the context of their request: Django's handler opens one for each request that it serves on an event loop.
 _scopes: WeakKeyDictionary[ThreadSensitiveContext, list[Scope]] = WeakKeyDictionary()
+
+# Whether rules count when a request has finished, and scopes must stay open until then.
+_stay_open = False
+# The scope of a response that was closed: Django sends `request_finished` right afterwards, on the same thread.
+_ending: ContextVar[Scope | None] = ContextVar("app_metrics_ending_scope", default=None)
 
 
 def begin() -> Scope:
@@ -25,6 +31,56 @@ def begin() -> Scope:
 
 
 def end(scope: Scope) -> None:
+    """Close the scope of a closed response, now or when Django has finished the request."""
+    if _stay_open:
+        _end_waiting()  # its signal never came
+        _ending.set(scope)
+    else:
+        _close(scope)
+
+
+def around_request() -> AbstractContextManager[None]:
+    """Count what is recorded in the block with the request whose scope is open, else with the next batch."""
+    scope = current_scope() or _ending.get()
+    return activated(scope_aside() if scope is None or scope.is_closed else scope)
+
+
+def connect(stay_open: bool) -> None:
+    """Connect `_finish`, after all receivers that count, but before the one with which Django closes the connection."""
+    global _stay_open
+    _stay_open = stay_open
+    request_finished.disconnect(_finish)
+    request_finished.connect(_finish)
+    if request_finished.disconnect(close_old_connections):
+        request_finished.connect(close_old_connections)
+
+
+def _finish(sender: Any, **kwargs: Any) -> None:
+    """Close the scopes of a finished request that are still open.
+
+    If a visitor left while a thread made the response, Django drops that response unclosed. This signal comes after the
+    thread's work, on the same thread.
+    """
+    has_ended = _end_waiting()
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is not None and isinstance(sender, type) and issubclass(sender, ASGIHandler):
+        for scope in _scopes.pop(context, ()):
+            has_ended = True
+            scope.close()
+    if _stay_open and not has_ended and current_scope() is None:  # a request without the middleware
+        scope_aside().send()
+
+
+def _end_waiting() -> bool:
+    scope = _ending.get()
+    if scope is None:
+        return False
+    _ending.set(None)
+    _close(scope)
+    return True
+
+
+def _close(scope: Scope) -> None:
     """Close a scope on the thread that owns the connection.
 
     Servers close the request on that thread. Django's asynchronous test client does not: there the thread that waits in
@@ -36,21 +92,3 @@ def end(scope: Scope) -> None:
             waiting.submit(scope.close)
             return
     scope.close()
-
-
-def connect() -> None:
-    """Close lost scopes when a request has finished, before Django closes the connection."""
-    request_finished.connect(_close_lost, dispatch_uid=_close_lost)
-    if request_finished.disconnect(close_old_connections):
-        request_finished.connect(close_old_connections)
-
-
-def _close_lost(sender: Any, **kwargs: Any) -> None:
-    """Close the scope of a visitor who left while a thread made the response: Django drops that response unclosed.
-
-    The signal comes after the thread's work, on the same thread.
-    """
-    context = SyncToAsync.thread_sensitive_context.get(None)
-    if context is not None and isinstance(sender, type) and issubclass(sender, ASGIHandler):
-        for scope in _scopes.pop(context, ()):
-            scope.close()

@@ -95,8 +95,10 @@ class Scope:
             self.send()
 
     def send(self, use: Callable[[Batch], None] = hand_over) -> None:
-        """Write what was gathered so far; an open scope goes on with the next batch."""
+        """Write what was gathered so far, and what was put aside; an open scope goes on with the next batch."""
         self.entries.extend(take_entries())
+        if self is not _aside:
+            self._take_entries_of(_aside)
         if not self.entries and not self._folds:
             return  # the usual case: most requests record nothing
         self._fold_entries()
@@ -121,6 +123,11 @@ class Scope:
         finally:
             self._folds.append(fold)
 
+    def _take_entries_of(self, other: "Scope") -> None:
+        with suppress(IndexError):  # another thread took the last one
+            while other.entries:
+                self.entries.append(other.entries.popleft())
+
     def _taken_fold(self) -> Fold | None:
         try:
             return self._folds.popleft()
@@ -131,16 +138,19 @@ class Scope:
 _current: ContextVar[Scope | None] = ContextVar("app_metrics_scope", default=None)
 
 current_scope = _current.get
+# Entries that the next batch takes along. A full block of them is a batch of its own.
+_aside = Scope(max_summaries=0)
+
 # For the middleware, where a context manager would cost time in every request.
 enter, leave = _current.set, _current.reset
 
 
 def _start_afresh() -> None:
     """Leave the open scopes to the parent process, which closes them itself."""
-    global _process
+    global _process, _aside
     for scope in _living():
         scope.leave_to_parent()
-    _process = os.getpid()
+    _process, _aside = os.getpid(), Scope(0)
 
 
 after_fork(_start_afresh)
@@ -156,6 +166,11 @@ def send_open_scopes() -> None:
 def _living() -> list[Scope]:
     # `list()` is atomic, unlike a loop over the set itself.
     return [scope for reference in list(_scopes) if (scope := reference()) is not None]
+
+
+def scope_aside() -> Scope:
+    """Return the scope for what should not cost a write of its own: the next batch of this process takes it along."""
+    return _aside
 
 
 def ended_scope() -> Scope:
