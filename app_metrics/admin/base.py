@@ -1,14 +1,30 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import BaseModelAdmin
+from django.db import router
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Dashboard
+from ..models.primary import primary
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class PrimaryOnPost(BaseModelAdmin):  # type: ignore[type-arg]
+    """Answer a POST from the database that it writes to: a read replica may lack what it changes."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows = super().get_queryset(request)
+        return primary(rows) if request.method == "POST" else rows
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if request.method == "POST":
+            options["using"] = router.db_for_write(db_field.remote_field.model)
+        return super().formfield_for_manytomany(db_field, request, **options)
+
+
+class ReadOnlyAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
     """Show objects that only app_metrics itself writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -21,7 +37,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-class OffMenu(admin.ModelAdmin):  # type: ignore[type-arg]
+class OffMenu(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
     """Leave a model off the menu of users who may view the health page, which links to the model's list."""
 
     def is_on_menu(self, request: HttpRequest) -> bool:

@@ -10,11 +10,12 @@ from ..core.labels import OVERFLOW_LABELS
 from ..core.periods import DAY, MONTH
 from ..core.summary import SHOWN
 from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
-from .base import OffMenu, ReadOnlyAdmin
+from ..models.primary import primary
+from .base import OffMenu, PrimaryOnPost, ReadOnlyAdmin
 
 
 @admin.register(Metric)
-class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class MetricAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "slug", "kind", "unit", "today", "this_month", "is_capped", "second_kind")
     list_filter = ("kind", "sets")
     search_fields = ("name", "slug", "description")
@@ -35,7 +36,7 @@ class MetricAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Count the totals that are deleted with metrics instead of listing them: there may be millions."""
-        totals = Total.objects.filter(metric__in=objs).count()
+        totals = primary(Total.objects).filter(metric__in=objs).count()
         counts = {Metric._meta.verbose_name_plural: len(objs), Total._meta.verbose_name_plural: totals}
         return [str(metric) for metric in objs], counts, set(), []
 

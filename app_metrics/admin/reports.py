@@ -18,20 +18,21 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from ..core.calendar import today
 from ..models import Delivery, MetricSet, Unsubscription
+from ..models.primary import primary
 from ..models.reports import FAILED, SENT_PERIODS, SKIPPED, UNDECIDED, WAITING, sent_period_choices
 from ..notifications.outbox import describe
 from ..reports.content import Report
 from ..reports.planning import earliest_due
 from ..reports.recipients import address_of
 from ..reports.sending import next_report, rendered, send_test
-from .base import OffMenu, OutgoingMailAdmin, ReadOnlyAdmin
+from .base import OffMenu, OutgoingMailAdmin, PrimaryOnPost, ReadOnlyAdmin
 
 # The mail may use its own inline styles; nothing else in it may run or load.
 MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
 SHOWN_DELIVERIES = 10
 
 
-class UnsubscriptionInline(admin.TabularInline):  # type: ignore[type-arg]
+class UnsubscriptionInline(PrimaryOnPost, admin.TabularInline):  # type: ignore[type-arg]
     """List unsubscriptions; deleting one lets its recipient get mail again."""
 
     model = Unsubscription
@@ -43,7 +44,7 @@ class UnsubscriptionInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(MetricSet)
-class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class MetricSetAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "send_daily", "send_weekly", "send_monthly", "declared")
     list_filter = ("send_daily", "send_weekly", "send_monthly", "declared")
     search_fields = ("name",)
@@ -71,7 +72,7 @@ class MetricSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Count the deliveries that are deleted with sets instead of listing them: there may be many thousands."""
-        deliveries = Delivery.objects.filter(metric_set__in=objs).count()
+        deliveries = primary(Delivery.objects).filter(metric_set__in=objs).count()
         counts = {self.opts.verbose_name_plural: len(objs), Delivery._meta.verbose_name_plural: deliveries}
         kept = {self.opts.verbose_name for each in objs if not self.has_delete_permission(request, each)}
         return [str(each) for each in objs], counts, kept, []

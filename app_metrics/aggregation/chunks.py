@@ -13,6 +13,7 @@ from ..core.labels import NO_LABELS, cap_labels
 from ..core.periods import HOUR, PERIODS, Period
 from ..core.summary import Summary, merge_into
 from ..models import Metric, Total
+from ..models.primary import primary
 from ..models.queries import known_label_sets
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
@@ -123,7 +124,7 @@ class ChunkRunner:
             self._note_second_kind(self._metrics[slug], kinds[slug])
 
     def _query_metrics(self, slugs: list[str]) -> dict[str, Metric]:
-        return {metric.slug: metric for metric in Metric.objects.filter(slug__in=slugs)}
+        return {metric.slug: metric for metric in primary(Metric.objects).filter(slug__in=slugs)}
 
     def _note_second_kind(self, metric: Metric, kinds: Iterable[str]) -> None:
         others = [kind for kind in kinds if kind != metric.kind]
@@ -137,7 +138,7 @@ class ChunkRunner:
         if not unknown:
             return
         self._label_sets.update({metric_id: set() for metric_id in unknown})
-        for metric_id, labels in known_label_sets(Total.objects.filter(metric__in=unknown)):
+        for metric_id, labels in known_label_sets(primary(Total.objects).filter(metric__in=unknown)):
             self._label_sets[metric_id].add(labels)
 
 

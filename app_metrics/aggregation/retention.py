@@ -10,6 +10,7 @@ from ..core.calendar import today
 from ..core.periods import LONGEST, Period
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..models import Metric, Total
+from ..models.primary import primary
 
 SETTING = "APP_METRICS_RETENTION"
 EXAMPLE = '{"hour": 60, "day": 1100}'
@@ -51,7 +52,8 @@ def limits() -> list[Limit]:
 
 def expired(limit: Limit) -> int:
     """Return how many totals are older than a limit."""
-    return Total.objects.filter(period=limit.period, start__lt=limit.before).count()
+    count: int = primary(Total.objects).filter(period=limit.period, start__lt=limit.before).count()
+    return count
 
 
 def prune(limit: Limit, *, on_progress: Callable[[int], None] | None = None) -> int:
@@ -60,7 +62,7 @@ def prune(limit: Limit, *, on_progress: Callable[[int], None] | None = None) -> 
     It may run at any time. `on_progress` gets the number of deleted totals after each statement.
     """
     deleted = 0
-    for metric in Metric.objects.order_by("pk"):
+    for metric in primary(Metric.objects).order_by("pk"):
         for count in _chunks(metric, limit):
             deleted += count
             if on_progress:
@@ -69,6 +71,6 @@ def prune(limit: Limit, *, on_progress: Callable[[int], None] | None = None) -> 
 
 
 def _chunks(metric: Metric, limit: Limit) -> Iterator[int]:
-    totals = Total.objects.filter(metric=metric, period=limit.period, start__lt=limit.before)
+    totals = primary(Total.objects).filter(metric=metric, period=limit.period, start__lt=limit.before)
     while chunk := list(totals.order_by("start").values_list("pk", flat=True)[:CHUNK_SIZE]):
         yield Total.objects.filter(pk__in=chunk).delete()[0]

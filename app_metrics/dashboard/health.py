@@ -34,6 +34,7 @@ from ..core.summary import Summary
 from ..models import (
     AggregationRun,
     Delivery,
+    Item,
     Metric,
     Notice,
     OutgoingMail,
@@ -163,7 +164,9 @@ def examine() -> Health:
     """Return the state of everything, in a constant number of queries."""
     rules, mistakes = configured_rules()
     return Health(
-        Aggregating(backlog(), pending_batches(), AggregationRun.objects.first(), QuarantinedItem.objects.count()),
+        Aggregating(
+            backlog(Item.objects), pending_batches(), AggregationRun.objects.first(), QuarantinedItem.objects.count()
+        ),
         _dropped(),
         list(Metric.objects.filter(pk__in=_overflown())),
         list(Metric.objects.exclude(second_kind="")),

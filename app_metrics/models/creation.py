@@ -11,6 +11,7 @@ from django.utils.text import slugify
 from ..core.summary import COUNTER, KINDS
 from ..core.validation import MAX_SLUG_LENGTH, check_slug
 from . import Metric, MetricSet
+from .primary import primary
 
 
 def create_metric(
@@ -74,7 +75,7 @@ def create_metric_set(
             if recipients:  # users may live in another database
                 metric_set.email_recipients.set(recipients)
     except IntegrityError as error:
-        if MetricSet.objects.filter(name=name).exists():
+        if primary(MetricSet.objects).filter(name=name).exists():
             raise ValueError(
                 f"A metric set named {name!r} already exists; change it, or choose another name."
             ) from error

@@ -36,16 +36,19 @@ class QuerySources(NamedTuple):
 
     @classmethod
     def of(cls, metrics: Iterable[Any]) -> "QuerySources":
-        """Return the sources of some metrics."""
+        """Return the sources of some metrics, in the database that the metrics were read from."""
+        metrics = list(metrics)
         ids = {metric.slug: metric.pk for metric in metrics}
-        totals, items = Total.objects.filter(metric__in=ids.values()), Item.objects.filter(slug__in=ids)
-        return cls(totals, items, pending_batches(ids.keys()))
+        aliases = {metric._state.db for metric in metrics}
+        alias = aliases.pop() if len(aliases) == 1 else None
+        totals = Total.objects.using(alias).filter(metric__in=ids.values())
+        return cls(totals, Item.objects.using(alias).filter(slug__in=ids), pending_batches(ids.keys()))
 
     @classmethod
-    def of_slug(cls, slug: str) -> "QuerySources":
+    def of_slug(cls, slug: str, using: str | None = None) -> "QuerySources":
         """Return the sources of the metric with a slug, which may not exist yet."""
-        totals, items = Total.objects.filter(metric__slug=slug), Item.objects.filter(slug=slug)
-        return cls(totals, items, pending_batches({slug}))
+        totals = Total.objects.using(using).filter(metric__slug=slug)
+        return cls(totals, Item.objects.using(using).filter(slug=slug), pending_batches({slug}))
 
     @classmethod
     def everything(cls) -> "QuerySources":

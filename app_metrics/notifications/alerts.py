@@ -29,6 +29,7 @@ from ..core.plain_text import one_line
 from ..core.summary import headline
 from ..models import Alert, Metric
 from ..models.alerts import FIRED, OK
+from ..models.primary import primary
 from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
@@ -77,7 +78,7 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     if not rules:
         return done
     alerts = _alerts(rules)
-    metrics = Metric.objects.in_bulk({rule.metric for rule in rules.values()}, field_name="slug")
+    metrics = primary(Metric.objects).in_bulk({rule.metric for rule in rules.values()}, field_name="slug")
     for name, rule in rules.items():
         try:
             changed = _check(rule, alerts[name], metrics, now)
@@ -92,11 +93,11 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
 
 def _alerts(names: Iterable[str]) -> dict[str, Alert]:
     """Return the stored states of alerts by name; a new alert begins as OK."""
-    known = Alert.objects.in_bulk(names, field_name="name")
+    known: dict[str, Alert] = primary(Alert.objects).in_bulk(names, field_name="name")
     new = sorted(names - known.keys())
     if new:
         retried(partial(Alert.objects.bulk_create, [Alert(name=name) for name in new], ignore_conflicts=True))
-        known |= Alert.objects.in_bulk(new, field_name="name")
+        known |= primary(Alert.objects).in_bulk(new, field_name="name")
     return known
 
 

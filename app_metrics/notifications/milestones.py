@@ -26,6 +26,7 @@ from ..core.periods import LONGEST
 from ..core.setting_rules import SettingError, SettingReader
 from ..core.summary import GAUGE
 from ..models import HighWaterMark, Metric, Milestone, Total
+from ..models.primary import primary
 from ..signals import milestone_reached
 from ..storage.transactions import retried
 from .notices import plan_notices, send
@@ -86,7 +87,7 @@ def remember() -> None:
     Call it before items are aggregated.
     """
     slugs = _rules().keys()
-    noted = HighWaterMark.objects.filter(slug__in=slugs).values_list("slug", flat=True)
+    noted = primary(HighWaterMark.objects).filter(slug__in=slugs).values_list("slug", flat=True)
     new = sorted(slugs - set(noted))
     if new:
         totals = _totals(new)
@@ -99,7 +100,7 @@ def raise_mark(slug: str, number: Number) -> None:
 
     Call it in the transaction that adds the number.
     """
-    marks = HighWaterMark.objects.filter(slug=slug)
+    marks = primary(HighWaterMark.objects).filter(slug=slug)
     # The first update only locks the row: SQLite cannot add exact decimals, so they are added here.
     if number > 0 and marks.update(total=F("total")):
         marks.update(total=add(marks.values_list("total", flat=True).get(), number))
@@ -116,8 +117,8 @@ def announce() -> None:
     now = timezone.now()
     for metric, total in _grown(rules):
         retried(partial(_reach, rules[metric.slug], metric, total, now))
-    milestones = list(Milestone.objects.filter(announced=False).order_by("pk"))
-    metrics = Metric.objects.in_bulk({each.slug for each in milestones}, field_name="slug")
+    milestones = list(primary(Milestone.objects).filter(announced=False).order_by("pk"))
+    metrics = primary(Metric.objects).in_bulk({each.slug for each in milestones}, field_name="slug")
     for milestone in milestones:
         retried(partial(_send, milestone, metrics.get(milestone.slug)))
 
@@ -130,7 +131,7 @@ def _rules() -> dict[str, MilestoneRule]:
 def _totals(slugs: Iterable[str]) -> dict[str, Number]:
     """Return all-time totals by slug, added here because SQLite cannot add exact decimals."""
     totals: dict[str, Number] = {}
-    years = Total.objects.filter(metric__slug__in=slugs, period=LONGEST).values_list("metric__slug", "total")
+    years = primary(Total.objects).filter(metric__slug__in=slugs, period=LONGEST).values_list("metric__slug", "total")
     for slug, total in years.iterator():
         totals[slug] = add(totals.get(slug, 0), total)
     return totals
@@ -138,8 +139,8 @@ def _totals(slugs: Iterable[str]) -> dict[str, Number]:
 
 def _grown(slugs: Iterable[str]) -> Iterator[tuple[Metric, Decimal]]:
     """Yield the metrics whose totals exceed their marks, always in the same order."""
-    marks = dict(HighWaterMark.objects.filter(slug__in=slugs).values_list("slug", "total"))
-    metrics = Metric.objects.filter(slug__in=marks).exclude(kind=GAUGE)
+    marks = dict(primary(HighWaterMark.objects).filter(slug__in=slugs).values_list("slug", "total"))
+    metrics = primary(Metric.objects).filter(slug__in=marks).exclude(kind=GAUGE)
     totals = _totals(marks)
     for metric in sorted(metrics, key=lambda metric: metric.slug):
         total = Decimal(totals.get(metric.slug, 0))
@@ -149,7 +150,7 @@ def _grown(slugs: Iterable[str]) -> Iterator[tuple[Metric, Decimal]]:
 
 def _reach(rule: MilestoneRule, metric: Metric, total: Decimal, now: datetime) -> None:
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        marks = HighWaterMark.objects.filter(slug=metric.slug)
+        marks = primary(HighWaterMark.objects).filter(slug=metric.slug)
         # This update only locks the row: others read the mark after this transaction.
         if not marks.update(total=F("total")):
             return
@@ -163,7 +164,7 @@ def _reach(rule: MilestoneRule, metric: Metric, total: Decimal, now: datetime) -
 
 def _note(rule: MilestoneRule, metric: Metric, reached: list[Decimal], total: Decimal, now: datetime) -> None:
     # After a mark was deleted, the new one may lie below milestones that were reached before.
-    known = set(Milestone.objects.filter(slug=metric.slug).values_list("value", flat=True))
+    known = set(primary(Milestone.objects).filter(slug=metric.slug).values_list("value", flat=True))
     reached = [value for value in reached if value not in known]
     Milestone.objects.bulk_create(
         Milestone(slug=metric.slug, value=value, total=total, reached_at=now) for value in reached

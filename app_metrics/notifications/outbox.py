@@ -25,6 +25,7 @@ from django.utils.translation import gettext_noop
 from ..conf import settings
 from ..core.plain_text import one_line
 from ..models import Notice, OutgoingMail
+from ..models.primary import primary
 from ..models.reports import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, WAITING
 from ..storage.transactions import retried
 
@@ -216,18 +217,19 @@ def send_notices() -> Outcome:
 
     Raises TransactionManagementError inside a transaction, if there is anything to send.
     """
-    if not Notice.objects.filter(status__in=(WAITING, FAILED, SENDING)).exists():
+    if not primary(Notice.objects).filter(status__in=(WAITING, FAILED, SENDING)).exists():
         return Outcome()
     with Outbox() as outbox:
-        outbox.expire(Notice.objects.all())
+        outbox.expire(primary(Notice.objects))
         outbox.post(due_notices(), _notice)
     return outbox.outcome
 
 
 def due_notices() -> Iterable[Notice]:
     """Return the mails about milestones and alerts that are to be sent now, oldest first."""
-    recent = Notice.objects.filter(planned_at__gt=timezone.now() - NOTICES_FOR).order_by("pk")
-    return recent.filter(status__in=(WAITING, FAILED))
+    recent = primary(Notice.objects).filter(planned_at__gt=timezone.now() - NOTICES_FOR).order_by("pk")
+    due: Iterable[Notice] = recent.filter(status__in=(WAITING, FAILED))
+    return due
 
 
 def mail_connection() -> Any:

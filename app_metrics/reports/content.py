@@ -13,6 +13,7 @@ from ..core.numbers import Number
 from ..core.periods import DAY, Period, Piece
 from ..core.summary import Summary, headline, merge_into
 from ..models import Metric, MetricSet, Milestone
+from ..models.primary import beside
 from ..models.queries import QuerySources, across_labels, fold
 from ..models.reports import SENT_PERIODS
 from ..trending import Trend, spans_of, trend
@@ -106,7 +107,7 @@ def build_report(
     reported = Period(period)
     start = start_of(reported, day) if day else latest_closed(reported, today())
     end = reported.last_day(start)
-    metrics = list(metric_set.metrics.all())
+    metrics = list(beside(metric_set, metric_set.metrics))
     plan = closed(reported, start)
     pictured = reported.latest(start, SENT_PERIODS[reported].pictured)
     days = pictured if reported == DAY else list(DAY.starts_between(start, end))

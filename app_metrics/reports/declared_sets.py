@@ -11,6 +11,7 @@ from django.db import DatabaseError, router, transaction
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader
 from ..models import Metric, MetricSet
+from ..models.primary import primary
 from ..models.reports import SENT_PERIODS
 from ..storage.transactions import retried
 
@@ -63,7 +64,8 @@ def declare() -> None:
     for each in compile_sets(named)[0]:
         retried(partial(_copy, each))
     dropped = {each.field: False for each in SENT_PERIODS.values()}
-    for pk in MetricSet.objects.filter(declared=True).exclude(name__in=list(named)).values_list("pk", flat=True):
+    removed = primary(MetricSet.objects).filter(declared=True).exclude(name__in=list(named))
+    for pk in removed.values_list("pk", flat=True):
         MetricSet.objects.filter(pk=pk).update(declared=False, **dropped)
 
 
@@ -77,14 +79,14 @@ def declare_after_migrating(*, using: str, **kwargs: Any) -> None:
 
 
 def _copy(declared: DeclaredSet) -> None:
-    found = MetricSet.objects.filter(name=declared.name)
+    found = primary(MetricSet.objects).filter(name=declared.name)
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         # Not update_or_create: it reads first, and SQLite then refuses the write if there is another writer.
         if not found.update(**declared.columns):
             MetricSet.objects.create(name=declared.name, **declared.columns)
         metric_set = found.get()
-        metric_set.metrics.set(Metric.objects.filter(slug__in=declared.metrics))
-        if metric_set.email_recipients.exists():  # a set that was created in the admin
+        metric_set.metrics.set(primary(Metric.objects).filter(slug__in=declared.metrics))
+        if primary(metric_set.email_recipients).exists():  # a set that was created in the admin
             metric_set.email_recipients.clear()
 
 

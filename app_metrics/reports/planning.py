@@ -12,6 +12,7 @@ from ..conf import catch_up, settings, time_zone
 from ..core.calendar import latest_closed, today
 from ..core.periods import Period, midnight
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
+from ..models.primary import beside, primary
 from ..models.reports import FAILED, SENT_PERIODS, WAITING
 from ..storage.transactions import retried
 from .recipients import recipients_of
@@ -36,7 +37,7 @@ def due_deliveries(metric_set: MetricSet, as_of: date) -> Iterator[Delivery]:
     """Yield the deliveries to send now, by period, oldest first."""
     for period in SENT_PERIODS:
         first = earliest_due(period, as_of)
-        pending = metric_set.deliveries.filter(period=period, start__gte=first, status__in=(WAITING, FAILED))
+        pending = primary(metric_set.deliveries).filter(period=period, start__gte=first, status__in=(WAITING, FAILED))
         yield from pending.select_related("metric_set").order_by("start", "pk")
 
 
@@ -48,12 +49,12 @@ def earliest_due(period: Period, as_of: date) -> date:
 def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
     """Return the metric sets with these names, or all if it is None. Raises ValueError for an unknown name."""
     if names is None:
-        return list(MetricSet.objects.all())
+        return list(primary(MetricSet.objects))
     names = list(names)
-    found = {each.name: each for each in MetricSet.objects.filter(name__in=names)}
+    found = {each.name: each for each in primary(MetricSet.objects).filter(name__in=names)}
     missing = [name for name in names if name not in found]
     if missing:
-        known = ", ".join(repr(name) for name in MetricSet.objects.values_list("name", flat=True)[:30])
+        known = ", ".join(repr(name) for name in primary(MetricSet.objects).values_list("name", flat=True)[:30])
         hint = f"choose one of {known}" if known else "there are no metric sets yet"
         raise ValueError(f"There is no metric set {missing[0]!r}; {hint}.")
     return list(found.values())
@@ -75,7 +76,7 @@ def rehearsal() -> Iterator[None]:
 
 
 def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
-    schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
+    schedule = primary(Schedule.objects).filter(metric_set=metric_set, period=period).first()
     if schedule is not None and schedule.through >= due:
         return
     now = timezone.now()
@@ -99,8 +100,11 @@ def unreported_milestones(metric_set: MetricSet, period: str, schedule: Schedule
     time.
     """
     since = schedule.planned_at - LATEST_MILESTONE if schedule else midnight(due, time_zone())
-    reported = ReportedMilestone.objects.filter(schedule__metric_set=metric_set, schedule__period=period)
-    reached = Milestone.objects.filter(slug__in=metric_set.metrics.values("slug"), reached_at__gt=since)
+    reported = beside(metric_set, ReportedMilestone.objects).filter(
+        schedule__metric_set=metric_set, schedule__period=period
+    )
+    slugs = beside(metric_set, metric_set.metrics).values("slug")
+    reached = beside(metric_set, Milestone.objects).filter(slug__in=slugs, reached_at__gt=since)
     return list(reached.exclude(pk__in=reported.values("milestone")))
 
 
@@ -145,7 +149,7 @@ def _add(metric_set: MetricSet, period: str, starts: Iterable[date], now: dateti
 
 def _plan_again(metric_set: MetricSet, period: str, start: date) -> None:
     """Replace the deliveries of a report, so that its mails get new Message-IDs; its milestones stay the same."""
-    planned = metric_set.deliveries.filter(period=period, start=start)
+    planned = primary(metric_set.deliveries).filter(period=period, start=start)
     identities = [each.identity for each in recipients_of(metric_set)]
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         planned.filter(recipient__in=identities).delete()

@@ -1,6 +1,6 @@
 """Who gets the mail about a metric set, and how they stop it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.core import signing
@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from ..conf import settings
 from ..core.validation import MAX_ADDRESS_LENGTH
 from ..models import MetricSet, Unsubscription
+from ..models.primary import primary
 from ..models.reports import addresses_in
 
 SALT = "app_metrics.unsubscribe"
@@ -33,7 +34,7 @@ def recipients_of(metric_set: MetricSet) -> list[Recipient]:
     Recipients who unsubscribed are left out.
     """
     # Compare both: a user may have a new address since, and an address may have a new identity.
-    stopped = list(metric_set.unsubscriptions.values_list("recipient", "address"))
+    stopped = list(primary(metric_set.unsubscriptions).values_list("recipient", "address"))
     identities, addresses = {identity for identity, _ in stopped}, {address.casefold() for _, address in stopped}
     found: dict[str, Recipient] = {}
     for recipient in (*_users(metric_set), *_addresses(metric_set)):
@@ -58,7 +59,7 @@ def read_token(token: str) -> tuple[MetricSet, str]:
     """Return the metric set and the recipient's identity in a token. Raises BadToken."""
     try:
         pk, identity = signing.loads(token, salt=SALT)
-        return MetricSet.objects.get(pk=pk), identity
+        return primary(MetricSet.objects).get(pk=pk), identity
     except (signing.BadSignature, MetricSet.DoesNotExist) as error:
         raise BadToken from error
 
@@ -89,7 +90,10 @@ def _absolute(name: str, *arguments: str) -> str | None:
 
 
 def _users(metric_set: MetricSet) -> Iterator[Recipient]:
-    users: Any = metric_set.email_recipients.order_by("pk")
+    return _reachable(primary(metric_set.email_recipients).order_by("pk"))
+
+
+def _reachable(users: Iterable[Any]) -> Iterator[Recipient]:
     for user in users:
         address = address_of(user)
         if address and getattr(user, "is_active", True):

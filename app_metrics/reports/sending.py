@@ -15,6 +15,7 @@ from ..conf import settings
 from ..core.calendar import latest_closed, today
 from ..core.periods import Period
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
+from ..models.primary import beside, primary
 from ..notifications.outbox import Outbox, Outcome, Skip, mail_connection, message_id
 from .content import Report, build_report
 from .declared_sets import declare
@@ -56,7 +57,7 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
     with Outbox() as outbox:
         aggregate()
         declare()
-        outbox.expire(Delivery.objects.select_related("metric_set"))
+        outbox.expire(primary(Delivery.objects).select_related("metric_set"))
         for metric_set in chosen_sets(sets):
             plan(metric_set, as_of, force=force)
             outbox.post(due_deliveries(metric_set, as_of), Writer(metric_set).message)
@@ -66,7 +67,7 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
 def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -> Report:
     """Return a report on the latest closed period, with the milestones that the next report will list."""
     start = latest_closed(Period(period), as_of or today())
-    schedule = Schedule.objects.filter(metric_set=metric_set, period=period).first()
+    schedule = beside(metric_set, Schedule.objects).filter(metric_set=metric_set, period=period).first()
     return build_report(metric_set, period, start, unreported_milestones(metric_set, period, schedule, start))
 
 
@@ -123,10 +124,10 @@ class Writer:
     def _report(self, delivery: Delivery) -> Report:
         period, start = key = (delivery.period, delivery.start)
         if key not in self._reports:
-            reported = ReportedMilestone.objects.filter(
+            reported = primary(ReportedMilestone.objects).filter(
                 schedule__metric_set=delivery.metric_set, schedule__period=period, start=start
             )
-            milestones = Milestone.objects.filter(pk__in=reported.values("milestone"))
+            milestones = primary(Milestone.objects).filter(pk__in=reported.values("milestone"))
             self._reports[key] = build_report(delivery.metric_set, period, start, milestones)
         return self._reports[key]
 

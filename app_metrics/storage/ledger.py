@@ -16,6 +16,7 @@ from django.utils import timezone
 from ..conf import settings
 from ..core.batch import Batch
 from ..models import LedgerRow, QuarantinedItem
+from ..models.primary import primary
 from .dialects import dialect_for
 from .dialects.base import item_rows
 from .transactions import TRIES, retried
@@ -51,7 +52,7 @@ def write_once(
 
 def old_rows() -> Any:
     """Return the rows of batches that were written more than a week ago, as a queryset."""
-    return LedgerRow.objects.filter(written_at__lt=timezone.now() - timedelta(days=KEPT_DAYS))
+    return primary(LedgerRow.objects).filter(written_at__lt=timezone.now() - timedelta(days=KEPT_DAYS))
 
 
 def forget_old() -> int:

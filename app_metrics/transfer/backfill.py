@@ -20,6 +20,7 @@ from ..conf import settings, time_zone
 from ..core.periods import DAY, HOUR, WHOLE_DAYS, Period, hour_start
 from ..core.summary import COUNTER, Summary, merge_all, merge_into, subtract
 from ..models import Backfill, Metric
+from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
@@ -88,7 +89,7 @@ def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable
 
 def remaining(source: MetricSource, *, again: bool = False) -> int:
     """Return about how many rows a run would read now."""
-    state = None if again else Backfill.objects.filter(metric__slug=source.slug).first()
+    state = None if again else primary(Backfill.objects).filter(metric__slug=source.slug).first()
     first = state.until_day if state else source.first_day()
     last = days_before(_target(source, state) if state else source.settled())
     return source.count(first, last) if first is not None and first < last else 0
@@ -97,7 +98,7 @@ def remaining(source: MetricSource, *, again: bool = False) -> int:
 def find_counter(slug: str) -> Metric:
     """Return the counter with a slug, created if missing. Raises UnusableSource for a metric of another kind."""
     Metric.objects.bulk_create([Metric(slug=slug, name=slug, kind=COUNTER)], ignore_conflicts=True)
-    metric: Metric = Metric.objects.get(slug=slug)
+    metric: Metric = primary(Metric.objects).get(slug=slug)
     if metric.kind != COUNTER:
         raise UnusableSource(f"{slug!r} is a {metric.kind}; only a counter can be filled from rows.")
     return metric
@@ -108,7 +109,7 @@ def _state(source: MetricSource) -> Backfill | None:
 
     The state is stored before anything is filled, so that filled events are never mistaken for live ones.
     """
-    state: Backfill | None = Backfill.objects.filter(metric__slug=source.slug).first()
+    state: Backfill | None = primary(Backfill.objects).filter(metric__slug=source.slug).first()
     if state is None:
         first = source.first_day()
         if first is None:
@@ -118,7 +119,8 @@ def _state(source: MetricSource) -> Backfill | None:
         begun = Backfill(metric=metric, until_day=first, until_hour=0, end_day=end_day, end_hour=end_hour)
         begun.updated_at = timezone.now()
         Backfill.objects.bulk_create([begun], ignore_conflicts=True)
-        return Backfill.objects.get(metric=metric)
+        stored: Backfill = primary(Backfill.objects).get(metric=metric)
+        return stored
     find_counter(source.slug)
     while state.end is None and (end := _live_end(source, state.until)):
         # If another run moved the state meanwhile, it may have filled what was found: look again from there.
@@ -167,7 +169,7 @@ def _live_end(source: MetricSource, since: Hour | None = None) -> Hour | None:
 
 def _refresh(state: Backfill) -> None:
     try:
-        state.refresh_from_db()
+        state.refresh_from_db(using=state._state.db)
     except Backfill.DoesNotExist as error:
         raise UnusableSource("The metric was deleted during the run; run the command again to start over.") from error
 
@@ -210,7 +212,7 @@ def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets
         moved = {"until_day": until[0], "until_hour": until[1], "updated_at": timezone.now()}
         if not Backfill.objects.filter(_at(state)).update(**moved):
             return 0
-        metric = state.metric
+        metric = primary(Metric.objects).get(pk=state.pk)
         stored = stored_between(metric.slug, state.until_day, last, label_sets)
         totals, added = _missing(metric, history, stored, state.until, until)
         if added is None:

@@ -10,6 +10,7 @@ from ..core.numbers import plain
 from ..core.summary import FIELDS, NUMBER, Summary
 from ..dashboard.charts import VALUE, Chart
 from ..models import Metric, Total
+from ..models.primary import primary
 
 COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
 
@@ -32,7 +33,7 @@ def rows(since: date | None = None) -> Iterator[Row]:
     decimals as text; `last_at` is in microseconds of Unix time.
     """
     totals = _totals(since).order_by("period", "start", "hour", "labels")
-    for metric in Metric.objects.order_by("slug"):
+    for metric in primary(Metric.objects).order_by("slug"):
         for total in totals.filter(metric=metric).iterator():
             yield {
                 "slug": metric.slug,
@@ -107,4 +108,5 @@ def _values(total: Total) -> Row:
 
 
 def _totals(since: date | None) -> Any:
-    return Total.objects.all() if since is None else Total.objects.filter(start__gte=since)
+    totals = primary(Total.objects)
+    return totals if since is None else totals.filter(start__gte=since)

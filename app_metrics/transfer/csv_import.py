@@ -27,6 +27,7 @@ from ..core.periods import HOUR, LONGEST, WEEK, Period, bucket, hour_start
 from ..core.summary import COUNTER, KINDS, Summary, from_values, merge_into
 from ..core.validation import check_labels, check_number, check_slug, check_time
 from ..models import ImportedFile, Metric, Total
+from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
@@ -95,7 +96,8 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
 
 def was_imported(path: Path) -> bool:
     """Return whether a file with the same content was imported before. Raises OSError."""
-    return ImportedFile.objects.filter(digest=_digest(path)).exists()
+    found: bool = primary(ImportedFile.objects).filter(digest=_digest(path)).exists()
+    return found
 
 
 def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callable[[int], None] | None = None) -> int:
@@ -131,7 +133,7 @@ def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> 
 
 def _refuse_counted(slugs: set[str]) -> None:
     """Raise ValueError if metrics already have totals, because the file may contain some of the same ones."""
-    counted = Metric.objects.filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
+    counted = primary(Metric.objects).filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
     both = sorted(slugs.intersection(counted.values_list("slug", flat=True)))
     if both:
         named = ", ".join(both[:NAMED_SLUGS]) + (", …" if len(both) > NAMED_SLUGS else "")
@@ -177,7 +179,7 @@ def _metrics(kinds: Mapping[str, str]) -> dict[str, int]:
     Metric.objects.bulk_create(
         [Metric(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())], ignore_conflicts=True
     )
-    return dict(Metric.objects.filter(slug__in=kinds).values_list("slug", "pk"))
+    return dict(primary(Metric.objects).filter(slug__in=kinds).values_list("slug", "pk"))
 
 
 def _first_row(path: Path) -> list[str]:

@@ -53,7 +53,7 @@ class SourceTable:
             for relation in self.model._meta.related_objects
             if relation.one_to_one and relation.field.remote_field.parent_link
         ]
-        rows = self.model._base_manager.using(router.db_for_read(self.model))
+        rows = self.model._base_manager.using(router.db_for_write(self.model))
         return rows.filter(**{f"{name}__isnull": True for name in children})
 
     def first_day(self) -> date | None:

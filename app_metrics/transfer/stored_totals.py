@@ -7,12 +7,13 @@ from typing import Any, cast
 from django.db.models import Q, Sum
 from django.db.models.functions import TruncMonth, TruncYear
 
-from ..conf import max_label_sets, time_zone
+from ..conf import max_label_sets, settings, time_zone
 from ..core.calendar import starts_between
 from ..core.labels import NO_LABELS, cap_labels
 from ..core.periods import DAY, FIRST_YEAR, HOUR, MONTH, YEAR, Period, Piece, bucket, hours_in
 from ..core.summary import Summary, merge_into
 from ..models import Item, Total
+from ..models.primary import primary
 from ..models.queries import QuerySources, fold, known_label_sets
 
 # Seconds after the end of an hour until all its events have arrived.
@@ -36,7 +37,7 @@ class LabelSets:
     """The label sets of a metric, which new ones join until the limit is reached."""
 
     def __init__(self, slug: str) -> None:
-        self._known = {labels for _, labels in known_label_sets(Total.objects.filter(metric__slug=slug))}
+        self._known = {labels for _, labels in known_label_sets(primary(Total.objects).filter(metric__slug=slug))}
         self._limit = max_label_sets()
 
     def capped(self, labels: str) -> str:
@@ -48,7 +49,8 @@ def stored_between(slug: str, first: date, last: date, label_sets: LabelSets) ->
     days = DAY.starts_between(first, last - timedelta(days=1))
     pieces = [piece for day in days for piece in ((DAY, day, 0), *hours_of(day))]
     stored: Stored = {}
-    for (_, labels, piece), summary in fold(QuerySources.of_slug(slug), {piece: [piece] for piece in pieces}).items():
+    sources = QuerySources.of_slug(slug, using=settings.APP_METRICS_DATABASE)
+    for (_, labels, piece), summary in fold(sources, {piece: [piece] for piece in pieces}).items():
         key = (label_sets.capped(labels), cast(Piece, piece))
         merge_into(stored, key, summary)
     return stored
@@ -87,7 +89,7 @@ def unpruned_since(slug: str) -> date | None:
 
 def _last_pruned(slug: str, period: Period, trunc: Any) -> date | None:
     # One statement: between two, an aggregation could add to both periods.
-    rows = Total.objects.filter(metric__slug=slug, period__in=(DAY, period)).order_by()
+    rows = primary(Total.objects).filter(metric__slug=slug, period__in=(DAY, period)).order_by()
     sums = rows.values_list("period", trunc("start")).annotate(Sum("count"))
     counts = {(each, start): count for each, start, count in sums}
     pruned = (start for each, start in counts if each == period and counts[each, start] > counts.get((DAY, start), 0))
@@ -102,8 +104,8 @@ def first_stored_day(slug: str) -> date | None:
 
 def _first_hour(slug: str, since: Hour | None) -> Hour | None:
     # Items first: those that are aggregated between the two queries are seen twice rather than never.
-    items = _first_hour_of(Item.objects.filter(slug=slug), "day", since)
-    totals = _first_hour_of(Total.objects.filter(metric__slug=slug, period=HOUR), "start", since)
+    items = _first_hour_of(primary(Item.objects).filter(slug=slug), "day", since)
+    totals = _first_hour_of(primary(Total.objects).filter(metric__slug=slug, period=HOUR), "start", since)
     return min((hour for hour in (items, totals) if hour), default=None)
 
 
@@ -119,7 +121,7 @@ def _first_day(slug: str, since: Hour | None) -> date | None:
 
 
 def _first_start(slug: str, period: Period, since: date = FIRST_DATE) -> date | None:
-    starts = Total.objects.filter(metric__slug=slug, period=period, start__gte=since).order_by("start")
+    starts = primary(Total.objects).filter(metric__slug=slug, period=period, start__gte=since).order_by("start")
     first: date | None = starts.values_list("start", flat=True).first()
     return first
 

@@ -229,17 +229,6 @@ def test_a_token_of_another_purpose_or_key_or_set_is_bad(database, settings):
 # User models of projects
 
 
-class Users(list):
-    """A stand-in for a set's `email_recipients`."""
-
-    def __init__(self, model, *users):
-        super().__init__(users)
-        self.model = model
-
-    def order_by(self, field):
-        return self
-
-
 @pytest.mark.parametrize(
     ("model", "values", "address"),
     [
@@ -254,8 +243,8 @@ class Users(list):
 def test_a_user_model_says_where_its_address_is(model, values, address):
     # A real user inherits EMAIL_FIELD from its model.
     inherited = {"EMAIL_FIELD": model.EMAIL_FIELD} if hasattr(model, "EMAIL_FIELD") else {}
-    one = SimpleNamespace(email_recipients=Users(model, SimpleNamespace(pk=7, **inherited, **values)))
-    assert list(recipients._users(one)) == ([Recipient("user:7", address)] if address else [])
+    user = SimpleNamespace(pk=7, **inherited, **values)
+    assert list(recipients._reachable([user])) == ([Recipient("user:7", address)] if address else [])
 
 
 SWAPPED = """

@@ -13,6 +13,7 @@ from ...core.periods import DAY, HOUR, PERIODS, Period
 from ...core.plain_text import aligned, one_line, sparkline
 from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
+from ...models.primary import primary
 from ...models.queries import Point, point_headline
 from ..output import can_hold, fitting
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--last", type=int, default=30, metavar="N", help="Number of periods (default: 30).")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        metric = Metric.objects.filter(slug=options["slug"]).first()
+        metric = primary(Metric.objects).filter(slug=options["slug"]).first()
         if metric is None:
             raise CommandError(f"There is no metric {options['slug']!r}{_known()}.")
         if not 1 <= options["last"] <= MOST:
@@ -52,7 +53,7 @@ class Command(BaseCommand):
 
 
 def _known() -> str:
-    slugs = Metric.objects.order_by("slug").values_list("slug", flat=True)[:30]
+    slugs = primary(Metric.objects).order_by("slug").values_list("slug", flat=True)[:30]
     return (
         f"; choose one of {', '.join(slugs)}"
         if slugs
