@@ -12,6 +12,6 @@ from django.dispatch import Signal
 # (aware datetime: when the aggregation saw it). The sender is Metric.
 milestone_reached = Signal()
 
-# The state of an alert changed. Arguments: `alert` (app_metrics.models.Alert), `moment`. The sender is Alert.
+# The state of an alert changed. Arguments: `alert` (app_metrics.models.Alert), `moment` (aware). The sender is Alert.
 alert_fired = Signal()
 alert_recovered = Signal()

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import DateField, DateTimeField, Model
-from django.utils import timezone
 
 from ..conf import settings, time_zone
+from ..core.calendar import as_stored, aware
 from ..core.periods import midnight
 from ..core.setting_rules import SettingReader, suggest
 from ..core.validation import check_time
@@ -35,7 +35,7 @@ class RowDate:
         try:
             found = self.field.to_python(value)
             if isinstance(found, datetime):
-                found = _aware(found)
+                found = aware(found)
             elif found is not None:
                 found = midnight(found, time_zone())
             check_time(found)
@@ -53,7 +53,7 @@ class RowDate:
             return first, last
         zone = time_zone()
         wider = timedelta(hours=1) if settings.USE_TZ else timedelta(days=1)
-        return _as_stored(midnight(first, zone) - wider), _as_stored(midnight(last, zone) + wider)
+        return as_stored(midnight(first, zone) - wider), as_stored(midnight(last, zone) + wider)
 
 
 def compile_row_date(model: type[Model], event: str, entry: SettingReader, value: Any) -> RowDate:
@@ -73,15 +73,3 @@ def compile_row_date(model: type[Model], event: str, entry: SettingReader, value
     if not isinstance(field, DateField):
         raise entry.error(f"refers to {value!r}, which is not a date field", suggest(value, dated), code="E008")
     return RowDate(field)
-
-
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo:
-        return moment
-    # Without USE_TZ the database does not store which of two equal times is meant.
-    fold = moment.fold if settings.USE_TZ else 0
-    return moment.replace(tzinfo=timezone.get_default_timezone(), fold=fold)
-
-
-def _as_stored(moment: datetime) -> datetime:
-    return moment if settings.USE_TZ else timezone.make_naive(moment, timezone.get_default_timezone())

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from ..conf import first_weekday, time_zone
+from django.utils import timezone
+
+from ..conf import first_weekday, settings, time_zone
 from .periods import HOUR, Period, Start, bucket, hour_start, hours_in, local_date
 
 
@@ -34,6 +36,20 @@ def moment_of(day: date | None) -> Moment:
 def today() -> date:
     """Return today's date in the metrics time zone."""
     return datetime.now(time_zone()).date()
+
+
+def aware(moment: datetime) -> datetime:
+    """Return an aware moment; a naive one, as a database returns it without USE_TZ, is in TIME_ZONE."""
+    if moment.tzinfo:
+        return moment
+    # Without USE_TZ the database does not store which of two equal times is meant.
+    fold = moment.fold if settings.USE_TZ else 0
+    return moment.replace(tzinfo=timezone.get_default_timezone(), fold=fold)
+
+
+def as_stored(moment: datetime) -> datetime:
+    """Return an aware moment as the project's databases store it: without USE_TZ, naive and in TIME_ZONE."""
+    return moment if settings.USE_TZ else timezone.make_naive(moment, timezone.get_default_timezone())
 
 
 def local_day(moment: date) -> date:

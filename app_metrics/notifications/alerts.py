@@ -9,19 +9,19 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, transaction
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
-from ..core.calendar import latest_closed, locate, starts_at
+from ..core.calendar import as_stored, aware, latest_closed, locate, starts_at
 from ..core.formatting import shown
 from ..core.numbers import QUANTUM, Number
 from ..core.periods import HOUR, Period, Start, bucket, hour_start, hours_in
@@ -70,7 +70,7 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     It may run at any time, and in several processes at once: each change is reported once. A rule that cannot be
     evaluated keeps its state, and does not stop the others.
     """
-    now = timezone.now() if now is None else now
+    now = datetime.now(UTC) if now is None else aware(now)
     done = AlertCheck()
     rules, mistakes = compile_alerts(settings.APP_METRICS_ALERTS)
     for mistake in mistakes:
@@ -107,7 +107,7 @@ def _fail(done: AlertCheck, name: str, error: str, now: datetime) -> None:
     done.failed[name] = error
     logger.error("The alert %r could not be evaluated: %s", name, error)
     try:
-        Alert.objects.filter(name=name).update(error=error, evaluated_at=now)
+        Alert.objects.filter(name=name).update(error=error, evaluated_at=as_stored(now))
     except (DatabaseError, ValueError):  # the database may refuse a bad name
         logger.exception("The error of the alert %r could not be stored", name)
 
@@ -156,6 +156,7 @@ def _weeks_before(period: Period, start: Start) -> Iterator[Start]:
 
 def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> Alert | None:
     """Store the finding, and report a change of state unless the rule is quiet, in one transaction."""
+    now = as_stored(now)
     state = alert.state if found.fires is None else FIRED if found.fires else OK
     changes = _changes(alert, state, found, now)
     is_reported = state != alert.reported_state and (alert.reported_at is None or now >= alert.reported_at + rule.quiet)
@@ -192,7 +193,7 @@ def _report(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: 
         with translation.override(settings.LANGUAGE_CODE):
             plan_notices(rule.recipients, [_mail(rule, alert, metric, found)], now)
     signal, name = (alert_fired, "alert_fired") if alert.state == FIRED else (alert_recovered, "alert_recovered")
-    send(signal, name, Alert, alert=alert, moment=now)
+    send(signal, name, Alert, alert=alert, moment=aware(now))
 
 
 def _mail(rule: AlertRule, alert: Alert, metric: Metric, found: Finding) -> tuple[str, list[str]]:

@@ -20,6 +20,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
+from ..core.calendar import aware
 from ..core.formatting import shown
 from ..core.numbers import EXACT, Number, add, trimmed
 from ..core.periods import LONGEST
@@ -179,7 +180,7 @@ def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tupl
         "metric": metric.name,
         "value": shown(value, metric.kind, metric.unit),
         "total": shown(total, metric.kind, metric.unit),
-        "moment": date_format(now.astimezone(time_zone()), "DATETIME_FORMAT"),
+        "moment": date_format(aware(now).astimezone(time_zone()), "DATETIME_FORMAT"),
     }
     return _("Milestone reached: %(metric)s %(value)s") % values, [
         _("%(metric)s reached %(value)s.") % values,
@@ -199,5 +200,5 @@ def _send(milestone: Milestone, metric: Metric | None) -> None:
                 metric=metric,
                 milestone=trimmed(milestone.value),
                 total=trimmed(milestone.total),
-                moment=milestone.reached_at,
+                moment=aware(milestone.reached_at),
             )

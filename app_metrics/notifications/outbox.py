@@ -23,6 +23,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from ..conf import settings
+from ..core.calendar import aware
 from ..core.plain_text import one_line
 from ..models import Notice, OutgoingMail
 from ..models.primary import primary
@@ -244,7 +245,7 @@ def mail_connection() -> Any:
 def message_id(row: OutgoingMail) -> str:
     """Return the Message-ID of a row: the same for every attempt, so that receivers can recognise a duplicate."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    return f"<{row._meta.model_name}-{row.pk}-{row.planned_at.timestamp():.0f}.app-metrics@{domain}>"
+    return f"<{row._meta.model_name}-{row.pk}-{aware(row.planned_at).timestamp():.0f}.app-metrics@{domain}>"
 
 
 def describe(error: Exception) -> str:

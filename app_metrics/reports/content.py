@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from ..core.calendar import latest_closed, start_of, today
+from ..core.calendar import aware, latest_closed, start_of, today
 from ..core.comparisons import Plan, closed, whole
 from ..core.labels import NO_LABELS, readable_labels
 from ..core.numbers import Number
@@ -188,4 +188,4 @@ def _shares(kind: str, label_sets: Mapping[str, Summary]) -> list[Share]:
 def _reached(metrics: Iterable[Metric], milestones: Iterable[Milestone]) -> list[Reached]:
     by_slug = {metric.slug: metric for metric in metrics}
     reported = [each for each in milestones if each.slug in by_slug]
-    return [Reached(by_slug[each.slug], each.value, each.total, each.reached_at) for each in reported]
+    return [Reached(by_slug[each.slug], each.value, each.total, aware(each.reached_at)) for each in reported]

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ..conf import catch_up, settings, time_zone
-from ..core.calendar import latest_closed, today
+from ..core.calendar import as_stored, latest_closed, today
 from ..core.periods import Period, midnight
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from ..models.primary import beside, primary
@@ -99,7 +99,7 @@ def unreported_milestones(metric_set: MetricSet, period: str, schedule: Schedule
     times show which were reported, because a milestone may be committed after a report was planned, with an earlier
     time.
     """
-    since = schedule.planned_at - LATEST_MILESTONE if schedule else midnight(due, time_zone())
+    since = schedule.planned_at - LATEST_MILESTONE if schedule else as_stored(midnight(due, time_zone()))
     reported = beside(metric_set, ReportedMilestone.objects).filter(
         schedule__metric_set=metric_set, schedule__period=period
     )

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from ..core import formatting
-from ..core.calendar import Moment, local_day, starts_at
+from ..core.calendar import Moment, aware, local_day, starts_at
 from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
@@ -153,7 +153,7 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
         day, total = known.best
         found.append(Fact(_("Best day"), number(total, metric), formatting.period_title(DAY, day)))
     for milestone in known.milestones:
-        reached = _("detected %(date)s") % {"date": date_format(local_day(milestone.reached_at))}
+        reached = _("detected %(date)s") % {"date": date_format(local_day(aware(milestone.reached_at)))}
         found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
     return found
 

@@ -41,6 +41,10 @@ class BackendContract:
     def test_it_takes_a_batch_with_many_keys(self, database):
         assert load_backend(self.path).write(batch_of(*(f"slug-{number}" for number in range(3_000)))) is None
 
+    def test_it_writes_without_use_tz(self, database, settings):
+        settings.USE_TZ = False
+        assert load_backend(self.path).write(batch_of("orders")) is None
+
     def test_it_takes_the_same_batch_again(self, database):
         batch = batch_of("orders")
         for _ in range(2):

@@ -1,11 +1,11 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone, translation
+from django.utils import translation
 
 from ...core.calendar import start_of, today
 from ...core.formatting import shown
@@ -67,7 +67,7 @@ def _latest(metric: Metric, period: Period, count: int) -> list[Point]:
     if period == HOUR:
         # A date has at least 23 hours.
         points = metric.series(HOUR, last - timedelta(days=count // 23 + 1), last)
-        return [point for point in points if point.start <= timezone.now()][-count:]
+        return [point for point in points if point.start <= datetime.now(UTC)][-count:]
     return metric.series(period, period.shift(start_of(period, last), 1 - count), last)
 
 
