@@ -1,9 +1,12 @@
+from functools import cache
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
 from django.db import router
+from django.db.models import DecimalField
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -24,8 +27,33 @@ class PrimaryOnPost(BaseModelAdmin):  # type: ignore[type-arg]
         return super().formfield_for_manytomany(db_field, request, **options)
 
 
+@cache
+def plain_column(model: Any, name: str) -> Any:
+    """Return a column that shows a number as it is read; Django would add zeros up to the field's decimal places."""
+    field = next((each for each in model._meta.fields if each.name == name), None)
+    if not isinstance(field, DecimalField):
+        return name
+
+    @admin.display(description=field.verbose_name, ordering=name)
+    def column(row: Any) -> str | None:
+        number = getattr(row, name)
+        return None if number is None else number_format(number)
+
+    return column
+
+
 class ReadOnlyAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
     """Show objects that only app_metrics itself writes."""
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._plain(super().get_list_display(request))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self._plain(super().get_fields(request, obj))
+
+    def _plain(self, names: Any) -> list[Any]:
+        model: Any = self.model
+        return [plain_column(model, name) for name in names]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

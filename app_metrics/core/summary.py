@@ -5,6 +5,7 @@ it there, in `merge` and `single`, and as a column in `app_metrics.models.totals
 """
 
 from collections.abc import Callable, Iterable, MutableMapping
+from decimal import Decimal
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 from .numbers import (
@@ -18,6 +19,7 @@ from .numbers import (
     less,
     read_count,
     read_number,
+    trimmed,
 )
 
 COUNTER, GAUGE, TIMER = KINDS = ("counter", "gauge", "timer")
@@ -114,6 +116,11 @@ def merge_all(summaries: Iterable[Summary]) -> Summary | None:
     return merged
 
 
+def plain_summary(summary: Summary) -> Summary:
+    """Return a summary whose decimals have no trailing zeros and no exponent, as readings return it."""
+    return Summary._make([trimmed(value) if type(value) is Decimal else value for value in summary])
+
+
 def to_values(summary: Summary) -> list[int | str]:
     """Return the values of a summary in a form that stays exact in JSON: decimals as digits, others as int."""
     return [digits(value) if is_number else value for value, is_number in zip(summary, _ARE_NUMBERS, strict=True)]  # type: ignore[misc]
@@ -144,5 +151,5 @@ def headline(kind: str, summary: Summary | None) -> Number | None:
     if kind == TIMER and not summary.count:  # a poisoned item
         return None
     if kind == TIMER:
-        return ROUNDING.quantize(ROUNDING.divide(summary.total, summary.count), QUANTUM)
+        return trimmed(ROUNDING.quantize(ROUNDING.divide(summary.total, summary.count), QUANTUM))
     return summary.last if kind == GAUGE else summary.total

@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db import models
 
+from ..core.numbers import trimmed
+
 # Not utf8mb4_bin, which ignores trailing spaces: "login" would equal "login ".
 MARIADB_EXACT_COLLATION = "utf8mb4_nopad_bin"
 
@@ -27,7 +29,14 @@ class ExactSlugField(ExactTextMixin, models.SlugField):  # type: ignore[type-arg
     pass
 
 
-class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
+class PlainDecimalField(models.DecimalField):  # type: ignore[type-arg]
+    """A decimal that is read without trailing zeros: databases return 102 as 102.000000000, and 0 as 0E-9."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+        return None if value is None else trimmed(value if isinstance(value, Decimal) else Decimal(str(value)))
+
+
+class ExactDecimalField(PlainDecimalField):
     """A decimal kept as text on SQLite, whose NUMERIC columns turn into floats beyond 15 digits."""
 
     def get_internal_type(self) -> str:
@@ -38,6 +47,3 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
         if connection.vendor == "sqlite":
             return "text"
         return f"numeric({self.max_digits}, {self.decimal_places})"
-
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
-        return value if value is None or isinstance(value, Decimal) else Decimal(str(value))

@@ -15,7 +15,7 @@ from ..core.periods import HOUR, Period
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_SLUG_LENGTH
 from . import queries
-from .fields import ExactSlugField
+from .fields import ExactSlugField, PlainDecimalField
 from .totals import Item, Total
 
 # Who has it may see the dashboard and read the API.
@@ -35,12 +35,17 @@ class MetricQuerySet(models.QuerySet[Any]):
         first, last = calendar.span(Period(period), day or calendar.today())
         totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
         items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))
-        annotated: MetricQuerySet = self.annotate(**{name: _sum(totals, "metric") + _sum(items, "slug")})
+        total = models.ExpressionWrapper(_sum(totals, "metric") + _sum(items, "slug"), output_field=_number())
+        annotated: MetricQuerySet = self.annotate(**{name: total})
         return annotated
 
 
+def _number() -> PlainDecimalField:
+    return PlainDecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
+
+
 def _sum(rows: models.QuerySet[Any], group: str) -> Coalesce:
-    number = models.DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
+    number = _number()
     total = models.Sum(Cast("total", number), output_field=number)
     summed = rows.order_by().values(group).annotate(summed=total).values("summed")
     return Coalesce(models.Subquery(summed, output_field=number), Decimal(0), output_field=number)

@@ -4,7 +4,7 @@ from collections import defaultdict, namedtuple
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from django.db.models import CharField, F, SmallIntegerField, Value
 
@@ -14,7 +14,7 @@ from ..core.calendar import local_day, locate, starts_at, starts_between
 from ..core.labels import NO_LABELS, OVERFLOW_LABELS, encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
-from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into
+from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into, plain_summary
 from .aggregates import are_exact, merged, unmerged
 from .pending import NOTHING, PendingBatches, pending_batches
 from .totals import Item, Total
@@ -23,6 +23,7 @@ from .totals import Item, Total
 Spans = Mapping[Hashable, Iterable[Piece]]
 # The names of the spans that contain a piece.
 Holders = Mapping[Piece, list[Hashable]]
+Found = TypeVar("Found")
 # The columns that identify a summary: metric, label set, period, first date, hour. Items have an empty period.
 KEY = ("of", "text", "of_period", "day_of", "hour_of")
 
@@ -133,7 +134,7 @@ def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tu
     together: dict[tuple[str, Hashable], Summary] = {}
     for (slug, _, name), summary in found.items():
         merge_into(together, (slug, name), summary)
-    return together
+    return _plain(together)
 
 
 def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
@@ -147,7 +148,7 @@ def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
     found: dict[tuple[Any, ...], Summary] = {}
     for key, summary in sources.pending.read(rows, by, lambda key: (key.slug, key.labels)):
         merge_into(found, key, summary)
-    return found
+    return _plain(found)
 
 
 def known_label_sets(totals: Any) -> Any:
@@ -184,7 +185,7 @@ def _folded(
         for piece in [(period, day, hour)] if period else [piece_of(each, day, hour, week) for each in periods]:
             for name in holders.get(piece, ()):
                 merge_into(folded, (slug, "" if together else text, name), summary)
-    return folded
+    return _plain(folded)
 
 
 def _rows(sources: QuerySources, holders: Holders, apart: bool) -> Any:
@@ -246,6 +247,10 @@ def _hours(holders: Holders) -> int | None:
 def _pending(items: Any, by: Sequence[str]) -> Any:
     """Return items by some columns; merged if the database can do so, because there may be very many."""
     return (merged if are_exact(items) else unmerged)(items, *by)
+
+
+def _plain(found: Mapping[Found, Summary]) -> dict[Found, Summary]:
+    return {key: plain_summary(summary) for key, summary in found.items()}
 
 
 def _text(value: str) -> Value:

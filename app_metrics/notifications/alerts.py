@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from ..conf import settings, time_zone
 from ..core.calendar import as_stored, aware, latest_closed, locate, starts_at
 from ..core.formatting import shown
-from ..core.numbers import QUANTUM, Number
+from ..core.numbers import QUANTUM, Number, trimmed
 from ..core.periods import HOUR, Period, Start, bucket, hour_start, hours_in
 from ..core.plain_text import one_line
 from ..core.summary import headline
@@ -181,7 +181,7 @@ def _changes(alert: Alert, state: str, found: Finding, now: datetime) -> dict[st
     changes = {
         "state": state,
         "value": found.value,
-        "base": None if base is None else _MEAN.quantize(base, QUANTUM),
+        "base": None if base is None else trimmed(_MEAN.quantize(base, QUANTUM)),
         "error": "",
         "evaluated_at": now,
     }

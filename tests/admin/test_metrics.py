@@ -1,6 +1,8 @@
 """The admin's pages of metrics, metric sets, totals, items and runs."""
 
+import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -214,6 +216,19 @@ def test_what_only_the_package_writes_is_shown_and_cannot_be_changed(client, cat
     for address in (page(model, "add"), change, page(model, "delete", shown.pk)):
         assert client.post(address, {"count": 99, "post": "yes"}).status_code == 403
     assert shown in rows(client, model)
+
+
+def test_lists_and_pages_show_numbers_without_empty_decimals(client):
+    metric("orders", Decimal("1234.50"))
+    gauge("queue", 0)
+    aggregate()
+    metric("orders", Decimal("1234.50"))
+    shown = [client.get(page(each)).content.decode() for each in ("total", "item")]
+    shown.append(client.get(page("total", "change", Total.objects.latest("pk").pk)).content.decode())
+    shown.append(client.get(page("item", "change", Item.objects.get().pk)).content.decode())
+    for text in shown:
+        assert re.search(r">(1234\.5|1,234\.5|0)<", text)
+        assert not re.search(r"\.\d*0<", text)
 
 
 def test_totals_are_searched_filtered_and_say_when_they_start(client, catalogue):

@@ -1,22 +1,28 @@
 """The database stores text and numbers exactly as recorded, and each total once."""
 
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, connections
 from django.db.migrations.loader import MigrationLoader
+from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.labels import OVERFLOW_LABELS, decode_labels
-from app_metrics.core.numbers import LARGEST
-from app_metrics.core.summary import Summary, single
-from app_metrics.models import Item, Metric, Total
-from app_metrics.models.creation import create_metric
+from app_metrics.core.numbers import LARGEST, plain
+from app_metrics.core.summary import Summary, headline, single
+from app_metrics.models import Alert, Item, Metric, Milestone, Total
+from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.models.fields import MARIADB_EXACT_COLLATION
+from app_metrics.models.queries import point_headline
+from app_metrics.notifications.alerts import check_alerts
+from app_metrics.recording.metrics import record
+from app_metrics.reports.content import build_report
 from app_metrics.testing.recorded import capture_metrics
+from app_metrics.trending import trending_for_metric, trends
 from tests.conftest import every_database
 from tests.support.scope import full_length
 
@@ -82,6 +88,58 @@ def test_ten_times_a_tenth_is_exactly_one(database, how):
     aggregate()
     total = Total.objects.get(period="year")
     assert (total.total, total.minimum, total.maximum, total.last) == (1, *[Decimal("0.1")] * 3)
+
+
+@freeze_time("2026-06-17 12:30")
+def test_numbers_that_are_read_have_no_trailing_zeros_and_no_exponent(database, settings):
+    settings.APP_METRICS_MILESTONES = {"orders": [100]}
+    settings.APP_METRICS_ALERTS = {
+        slug: {"metric": slug, "period": "hour", "change": -1} for slug in ("orders", "queue", "export")
+    }
+    hour = datetime.now(UTC) - timedelta(hours=1)
+    aggregate()
+    with collect():
+        for at in (hour, hour - timedelta(weeks=1), hour - timedelta(weeks=2)):
+            for number in ("100.25", "1.75"):
+                metric("orders", Decimal(number), labels={"number": number}, at=at)
+            gauge("queue", Decimal("0.000"), at=at)
+            record("export", "timer", 1.5, at=at)
+            record("export", "timer", 2.5, at=at)
+    aggregate()
+    check_alerts()
+    for slug, expected in {"orders": "102", "queue": "0", "export": "2"}.items():
+        read = Metric.objects.with_total("year").get(slug=slug)
+        (point,) = (each for each in read.series("hour", hour, hour) if each.count)
+        numbers = [point_headline(read.kind, point), headline(read.kind, read.summary("hour", hour))]
+        assert [str(number) for number in numbers] == [expected] * 2
+        for found in (*point, *trends_in(trends([read])[slug]), *Total.objects.values_list("total", "minimum", "last")):
+            assert_plain(found)
+        assert_plain((read.period_total, read.total("year"), trending_for_metric(read)))
+    report = build_report(create_metric_set("Mine", Metric.objects.all()), "week")
+    for line in report.lines:
+        assert_plain((line.summary, line.number, line.picture, line.best, line.shares))
+    alerts, milestones = Alert.objects.values_list("value", "base"), Milestone.objects.values_list("value", "total")
+    assert {(str(value), str(base)) for value, base in alerts} == {("102", "51"), ("0", "0"), ("2", "2")}
+    assert [(str(value), str(total)) for value, total in milestones] == [("100", "306")]
+
+
+def trends_in(found):
+    return [
+        (each.summary, comparison.now, comparison.then, comparison.current, comparison.base)
+        for each in (*found.closed.values(), *found.so_far.values())
+        for comparison in each.comparisons.values()
+    ]
+
+
+def assert_plain(found):
+    """Assert that all decimals within nested values are written as people write them."""
+    if isinstance(found, dict):
+        found = tuple(found.values())
+    if isinstance(found, (tuple, list)):
+        for each in found:
+            assert_plain(each)
+    elif isinstance(found, Decimal):
+        assert str(found) == plain(found)
 
 
 def test_a_sum_beyond_fifteen_digits_is_exact(database):
