@@ -50,7 +50,8 @@ Found = Mapping[tuple[str, Hashable], Summary]
 def trends(
     metrics: Iterable[Metric], day: date | None = None, labels: Mapping[str, str] | None = None
 ) -> dict[str, Trends]:
-    """Return the trends of metrics by slug, over all label sets or the one given; one query.
+    """Return the trends of metrics by slug, over all label sets or the one given; one query, or two for a
+    label set.
 
     `day` counts as today (default: today in the metrics time zone); any other day counts as over.
     """

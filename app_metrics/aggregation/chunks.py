@@ -13,8 +13,8 @@ from ..core.labels import NO_LABELS, cap_labels
 from ..core.periods import HOUR, PERIODS, Period
 from ..core.summary import Summary, merge_into
 from ..models import Metric, Total
+from ..models.label_cap import known_label_sets
 from ..models.primary import primary
-from ..models.queries import known_label_sets
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
 from ..storage.transactions import retried

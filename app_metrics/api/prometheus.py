@@ -48,7 +48,8 @@ def latest(accept: str) -> tuple[bytes, str]:
 
 
 def families() -> Iterator["Family"]:
-    """Yield one family per metric with its all-time totals, pending items included; two queries.
+    """Yield one family per metric with its all-time totals, pending items included; two queries, or three if items
+    with labels are pending.
 
     A counter without events is 0; other metrics without events are left out.
     """

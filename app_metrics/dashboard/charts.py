@@ -74,7 +74,7 @@ Values = Mapping[str | None, dict[int, Summary]]
 
 
 def build_chart(metric: Metric, selection: Selection, since: date | None = None) -> Chart:
-    """Return the chart of a metric; one query.
+    """Return the chart of a metric; one query, or two if it is split and items with labels are pending.
 
     Periods that were over before `since`, the date counting began, have None as their number instead of zero.
     """
@@ -100,7 +100,7 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
 def _read(
     metric: Metric, selection: Selection, starts: Sequence[Start], previous: Sequence[Start]
 ) -> tuple[Found, Found, list[Column]]:
-    """Return the summaries of the range, those of the previous range, and the columns; one query."""
+    """Return the summaries of the range, those of the previous range, and the columns."""
     sources, length = QuerySources.of([metric]), len(starts)
     spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
     found = fold(sources, spans) if selection.split else None

@@ -35,7 +35,7 @@ class Facts:
 
 
 def facts_of(metric: Metric) -> Facts:
-    """Return the facts of a metric; three queries."""
+    """Return the facts of a metric; three queries, or four if items with labels are pending."""
     found = all_time(QuerySources.of([metric]))
     names = {name for _, text in found if text != OVERFLOW_LABELS for name in readable_labels(text)}
     milestones = Milestone.objects.filter(slug=metric.slug).order_by("-reached_at", "-value")

@@ -11,11 +11,12 @@ from django.db.models import CharField, F, SmallIntegerField, Value
 from ..conf import first_weekday
 from ..core.batch import Key
 from ..core.calendar import local_day, locate, starts_at, starts_between
-from ..core.labels import NO_LABELS, OVERFLOW_LABELS, encode_labels
+from ..core.labels import encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
 from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into, plain_summary
 from .aggregates import are_exact, merged, unmerged
+from .label_cap import UNCAPPED, UNLABELLED, LabelCap
 from .pending import NOTHING, PendingBatches, pending_batches
 from .totals import Item, Total
 
@@ -56,12 +57,18 @@ class QuerySources(NamedTuple):
         return cls(Total.objects.all(), Item.objects.all(), pending_batches())
 
     def labelled(self, labels: Mapping[str, str] | None) -> "QuerySources":
-        """Return the part of the sources with one label set; all of them for None."""
+        """Return the part of the sources with one label set; all of them for None. A query, unless there are no labels.
+
+        Pending items beyond the label cap are part of the overflow series.
+        """
         if labels is None:
             return self
-        text = encode_labels(labels)
-        totals, items = self.totals.filter(labels=text), self.items.filter(labels=text)
-        return QuerySources(totals, items, self.pending.only(lambda key: key.labels == text))
+        text, cap = encode_labels(labels), self.label_cap() if labels else UNLABELLED
+        pending = self.pending.only(lambda key: cap.name(key.slug, key.labels) == text)
+        return QuerySources(self.totals.filter(labels=text), cap.filter(self.items, text), pending)
+
+    def label_cap(self) -> LabelCap:
+        return LabelCap.of(self.totals, self.items, self.pending)
 
 
 # What a point holds if nothing was recorded.
@@ -114,9 +121,12 @@ def fold(
     """Return the summaries of spans for each metric and label set of the sources, pending items included.
 
     The keys are slug, label set and the span's name; there is none if nothing was recorded. One query, no matter how
-    many metrics and spans there are.
+    many metrics and spans there are, and another one if items with labels are pending.
     """
-    return _folded(sources.labelled(labels), _holders(spans))
+    if labels is None:
+        return _folded(sources, _holders(spans))
+    text = encode_labels(labels)
+    return {(slug, text, name): found for (slug, name), found in fold_together(sources, spans, labels).items()}
 
 
 def fold_together(
@@ -138,23 +148,20 @@ def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tu
 
 
 def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
-    """Return the all-time summaries by slug and label set, pending items included; one query.
+    """Return the all-time summaries by slug and label set, pending items included; one query, or two as in `fold`.
 
     They are made of the totals of the longest period, which are never pruned.
     """
-    by = ("of", "labels")
-    longest = sources.totals.filter(period=LONGEST).annotate(of=F("metric__slug"))
-    rows = _pending(sources.items.annotate(of=F("slug")), by).union(unmerged(longest, *by), all=True)
+    by = ("of", "labels", "of_period")
+    longest = sources.totals.filter(period=LONGEST).annotate(of=F("metric__slug"), of_period=F("period"))
+    rows = _pending(sources.items.annotate(of=F("slug"), of_period=_text("")), by).union(
+        unmerged(longest, *by), all=True
+    )
     found: dict[tuple[Any, ...], Summary] = {}
-    for key, summary in sources.pending.read(rows, by, lambda key: (key.slug, key.labels)):
-        merge_into(found, key, summary)
-    return _plain(found)
-
-
-def known_label_sets(totals: Any) -> Any:
-    """Return the metric's id and the label set of each named label set in totals; these count towards the cap."""
-    named = totals.filter(period=LONGEST).exclude(labels__in=(NO_LABELS, OVERFLOW_LABELS))
-    return named.values_list("metric_id", "labels").distinct()
+    waiting: dict[tuple[Any, ...], Summary] = {}
+    for (slug, text, period), summary in sources.pending.read(rows, by, lambda key: (key.slug, key.labels, "")):
+        merge_into(found if period else waiting, (slug, text), summary)
+    return _plain(_capped(sources, found, waiting))
 
 
 def piece_of(period: Period, day: date, hour: int, week: int) -> Piece:
@@ -174,9 +181,10 @@ def _folded(
     sources: QuerySources, holders: Holders, *, together: bool = False
 ) -> dict[tuple[str, str, Hashable], Summary]:
     """Return summaries by slug, label set and name; if label sets are merged, the label set is an empty text."""
-    folded: dict[tuple[str, str, Hashable], Summary] = {}
+    folded: dict[tuple[Any, ...], Summary] = {}
     if not holders:
         return folded
+    waiting = folded if together else {}
     rows = _rows(sources, holders, apart=not (together and are_exact(sources.totals)))
     periods = {period for period, _, _ in holders}
     week = first_weekday()
@@ -184,8 +192,8 @@ def _folded(
         # Pending items belong to a piece of every period.
         for piece in [(period, day, hour)] if period else [piece_of(each, day, hour, week) for each in periods]:
             for name in holders.get(piece, ()):
-                merge_into(folded, (slug, "" if together else text, name), summary)
-    return _plain(folded)
+                merge_into(folded if period else waiting, (slug, "" if together else text, name), summary)
+    return _plain(folded if together else _capped(sources, folded, waiting))
 
 
 def _rows(sources: QuerySources, holders: Holders, apart: bool) -> Any:
@@ -251,6 +259,17 @@ def _pending(items: Any, by: Sequence[str]) -> Any:
 
 def _plain(found: Mapping[Found, Summary]) -> dict[Found, Summary]:
     return {key: plain_summary(summary) for key, summary in found.items()}
+
+
+def _capped(
+    sources: QuerySources, found: dict[tuple[Any, ...], Summary], waiting: Mapping[tuple[Any, ...], Summary]
+) -> dict[tuple[Any, ...], Summary]:
+    """Merge pending summaries into those of totals, under the label sets under which an aggregation will do it."""
+    # Read afterwards: what is aggregated in between has its place, or is in the overflow series, by then.
+    cap = sources.label_cap() if any(text not in UNCAPPED for _, text, *_ in waiting) else UNLABELLED
+    for (slug, text, *rest), summary in waiting.items():
+        merge_into(found, (slug, cap.name(slug, text), *rest), summary)
+    return found
 
 
 def _text(value: str) -> Value:

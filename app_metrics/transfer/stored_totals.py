@@ -13,8 +13,9 @@ from ..core.labels import NO_LABELS, cap_labels
 from ..core.periods import DAY, FIRST_YEAR, HOUR, MONTH, YEAR, Period, Piece, bucket, hours_in
 from ..core.summary import Summary, merge_into
 from ..models import Item, Total
+from ..models.label_cap import known_label_sets
 from ..models.primary import primary
-from ..models.queries import QuerySources, fold, known_label_sets
+from ..models.queries import QuerySources, fold
 
 # Seconds after the end of an hour until all its events have arrived.
 MARGIN = 600

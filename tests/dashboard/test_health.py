@@ -454,7 +454,8 @@ def test_the_number_of_queries_does_not_grow(looker, settings):
         with CaptureQueriesContext(connections[Metric.objects.db]) as queries:
             examine()
         counts.append(len(queries))
-    assert counts[0] == counts[1] <= 14
+    # While events with labels are pending, two more find out which label sets are beyond the cap.
+    assert counts[0] - 2 == counts[1] <= 14
 
 
 @pytest.mark.parametrize("staff", [None, False, True])
