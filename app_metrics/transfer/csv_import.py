@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from django.db import IntegrityError, connections, transaction
@@ -80,7 +81,7 @@ class ImportedTotal(NamedTuple):
 def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
     """Read a file, and call `on_rejected` with each line that cannot be counted.
 
-    Raises OSError, or ValueError if it is not CSV in UTF-8.
+    Raises OSError, or ValueError if it is not a regular file with CSV in UTF-8.
     """
     checked = Checked(path, _digest(path), is_export=_first_row(path) == list(COLUMNS))
     parse, columns = (_total, COLUMNS) if checked.is_export else (_entry, PLAIN_COLUMNS)
@@ -95,7 +96,7 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
 
 
 def was_imported(path: Path) -> bool:
-    """Return whether a file with the same content was imported before. Raises OSError."""
+    """Return whether a file with the same content was imported before. Raises OSError or ValueError."""
     found: bool = primary(ImportedFile.objects).filter(digest=_digest(path)).exists()
     return found
 
@@ -104,13 +105,17 @@ def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callabl
     """Count the good lines of a file; return their number, or 0 if the same file was imported before.
 
     Plain events become items, which the next aggregation adds to the totals. `on_progress` gets the number of lines in
-    each chunk. Raises database errors, and ValueError if metrics of an export already have totals, unless `may_add`;
-    then nothing is imported.
+    each chunk. Raises database errors, and ValueError if the file has changed since, or if metrics of an export already
+    have totals, unless `may_add`; then nothing is imported.
     """
     return retried(partial(_import, checked, may_add, on_progress or (lambda lines: None)))
 
 
 def _digest(path: Path) -> str:
+    if not S_ISREG(path.stat().st_mode):
+        raise ValueError(
+            f"{path} is not a regular file, and an import reads its file more than once. Save the lines to a file first."
+        )
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -128,6 +133,8 @@ def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> 
         while chunk := list(islice(good, CHUNK_SIZE)):
             write(chunk)
             advance(len(chunk))
+        if _digest(checked.path) != checked.digest:
+            raise ValueError(f"{checked.path} changed while it was read; import it again.")
     return count
 
 

@@ -19,12 +19,14 @@ from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import Summary
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
+from app_metrics.transfer import csv_import
 from app_metrics.transfer.csv_export import COLUMNS
 from tests.support.processes import start
 from tests.support.scope import full_length
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
+PIPES = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
 STORED = (
     "metric__slug", "metric__kind", "period", "start", "hour", "labels", *Summary._fields,
 )  # fmt: skip
@@ -303,10 +305,29 @@ def test_a_file_that_is_missing_is_an_error_and_no_traceback(transactional_datab
     assert load(tmp_path / "none.csv")[2].startswith("Nothing was imported: ")
 
 
+def test_a_pipe_is_refused_with_a_hint_because_it_can_be_read_only_once(transactional_database, tmp_path):
+    process = start("tests.support.manage", transactional_database, "metrics_import", "/dev/stdin", **PIPES)
+    out, err = process.communicate("2026-11-23,downloads,1\n")
+    reason = "/dev/stdin is not a regular file, and an import reads its file more than once. Save the lines to a file first."
+    assert (out, err, process.returncode) == ("", f"CommandError: Nothing was imported: {reason}\n", 1)
+
+
+def test_a_named_pipe_is_refused_before_anything_waits_for_its_writer(transactional_database, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is not a regular file" in load(tmp_path / "pipe")[2]
+
+
+def test_a_file_that_changes_while_it_is_imported_counts_nothing(transactional_database, tmp_path):
+    path = saved(tmp_path, "2026-11-23,downloads,1\n")
+    checked = csv_import.check_file(path, print)
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(ValueError, match="changed while it was read"):
+        csv_import.import_file(checked)
+    assert (Item.objects.count(), ImportedFile.objects.count()) == (0, 0)
+
+
 @pytest.mark.every_database
 def test_a_failure_in_the_middle_imports_nothing(transactional_database, tmp_path, monkeypatch):
-    from app_metrics.transfer import csv_import
-
     monkeypatch.setattr(csv_import, "CHUNK_SIZE", 1)
     path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,2\n")
     checked = csv_import.check_file(path, print)
