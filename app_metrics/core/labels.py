@@ -14,7 +14,11 @@ def encode_labels(labels: Mapping[str, str]) -> str:
 
 
 def decode_labels(text: str) -> dict[str, str]:
-    labels: dict[str, str] = json.loads(text)
+    """Return the label set of a text. Raises ValueError for a text that is not JSON."""
+    try:
+        labels: dict[str, str] = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("The labels are nested too deeply; give a mapping of names to texts.") from error
     return labels
 
 

@@ -10,7 +10,7 @@ DECIMAL_PLACES = 9
 MAX_DIGITS = 38
 LARGEST = 10**18
 # A total's columns hold numbers below these.
-COUNT_LIMIT = 2**63
+COUNT_LIMIT = TIME_LIMIT = 2**63
 TOTAL_LIMIT = Decimal(10) ** (MAX_DIGITS - DECIMAL_PLACES)
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 QUANTUM = Decimal(1).scaleb(-DECIMAL_PLACES)
@@ -60,6 +60,14 @@ def read_count(value: Any) -> int:
     if count != Decimal(value) or not 0 < count < COUNT_LIMIT:
         raise ValueError(f"{value!r:.100} is not a number of events.")
     return count
+
+
+def read_time(value: Any) -> int:
+    """Return microseconds of Unix time that were stored or sent. Raises ValueError or TypeError."""
+    moment = int(value)
+    if not -TIME_LIMIT <= moment < TIME_LIMIT:
+        raise ValueError(f"{value!r:.100} is not a time in microseconds.")
+    return moment
 
 
 def read_number(value: Any) -> Decimal:

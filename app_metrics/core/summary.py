@@ -19,6 +19,7 @@ from .numbers import (
     less,
     read_count,
     read_number,
+    read_time,
     trimmed,
 )
 
@@ -63,7 +64,7 @@ SHOWN = tuple(field for field in FIELDS if field.holds != TIME)
 
 _ARE_NUMBERS = tuple(field.holds == NUMBER for field in FIELDS)
 # Functions that parse a stored or sent value, by what it holds; they raise ValueError, TypeError or ArithmeticError.
-READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: int}
+READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: read_time}
 _READERS = tuple(READERS[field.holds] for field in FIELDS)
 _LIMITS: dict[str, Number] = {COUNT: COUNT_LIMIT, NUMBER: TOTAL_LIMIT}
 _SUMS = tuple((index, _LIMITS[field.holds]) for index, field in enumerate(FIELDS) if field.rule == SUM)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TextIO
@@ -14,8 +15,9 @@ from ..models.primary import primary
 
 COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
 
-# Spreadsheets run a text that begins with one of these as a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets run a cell that begins with one of "=+-@" as a formula. Where commas are decimal, semicolons or tabs end
+# cells, also between quotes.
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r])")
 ESCAPE = "'"
 
 Row = dict[str, Any]
@@ -50,7 +52,8 @@ def write_csv(stream: TextIO, exported: Iterator[Row], advance: Callable[[int], 
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in exported:
-        labels = json.dumps(row["labels"], ensure_ascii=False, sort_keys=True)
+        # Escaped as JSON does, so that no semicolon begins a cell, and the labels stay the same.
+        labels = json.dumps(row["labels"], ensure_ascii=False, sort_keys=True).replace(";", r"\u003b")
         writer.writerow({**row, "slug": escaped(row["slug"]), "labels": labels}.values())
         advance(1)
 
@@ -99,7 +102,8 @@ def chart_data(chart: Chart) -> Row:
 
 
 def escaped(text: str) -> str:
-    return ESCAPE + text if text.startswith(FORMULA) else text
+    """Return a text with an apostrophe before each place that a spreadsheet would run as a formula."""
+    return FORMULA.sub(rf"\1{ESCAPE}", text)
 
 
 def _values(total: Total) -> Row:

@@ -6,7 +6,6 @@ that the same file is not imported again.
 
 import csv
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -24,6 +23,7 @@ from django.utils import timezone
 from ..backends.db import MetricsBackend
 from ..conf import max_label_sets, settings, time_zone
 from ..core.batch import Batch, Entry, Fold
+from ..core.labels import decode_labels
 from ..core.periods import HOUR, LONGEST, WEEK, Period, bucket, hour_start
 from ..core.summary import COUNTER, KINDS, Summary, from_values, merge_into
 from ..core.validation import check_labels, check_number, check_slug, check_time
@@ -113,9 +113,7 @@ def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callabl
 
 def _digest(path: Path) -> str:
     if not S_ISREG(path.stat().st_mode):
-        raise ValueError(
-            f"{path} is not a regular file, and an import reads its file more than once. Save the lines to a file first."
-        )
+        raise ValueError(f"{path} is no regular file, but an import reads it several times: save it as a file first.")
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -251,7 +249,7 @@ def _slug(text: str) -> str:
 
 
 def _labels(text: str) -> str:
-    return check_labels(json.loads(text) if text else None)
+    return check_labels(decode_labels(text) if text else None)
 
 
 def _number(text: str) -> Decimal:

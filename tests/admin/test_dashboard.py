@@ -689,6 +689,23 @@ def test_what_a_spreadsheet_would_run_is_made_text(value, client):
     assert heads == ["start", f"'{value}"]
 
 
+@pytest.mark.parametrize(
+    ("value", "heading"),
+    [
+        ("a;=cmd()", "a;'=cmd()"),
+        ("a;b;@x", "a;b;'@x"),
+        ("a\n-1", "a\n'-1"),
+        ("a\r\n+1", "a\r\n'+1"),
+        ("a\t=1", "a\t'=1"),
+    ],
+)
+def test_what_would_be_a_formula_where_semicolons_or_tabs_end_cells_is_made_text(value, heading, client):
+    create_metric("Orders", "orders")
+    metric("orders", labels={"plan": value})
+    (heads, *_) = rows_of(client.get(metric_url(), {"format": "csv", "split": "plan"}))
+    assert heads == ["start", heading]
+
+
 @pytest.mark.parametrize("value", ['a"b,c', "a\r\nb", "a\nb", " a ", "ä€📈", ";"])
 def test_a_heading_of_any_characters_comes_back(value, client):
     create_metric("Orders", "orders")

@@ -465,6 +465,14 @@ def test_a_damaged_summary_is_set_aside_and_the_rest_is_counted(database, backen
     assert backend.pending() == []
 
 
+def test_a_time_that_no_column_holds_is_set_aside_and_the_rest_is_counted(database, backend):
+    backend.write(batch_of("orders"))
+    backend.write(Batch({Key("late", "counter", "{}", DAY, 22): summary_of(1, at=2**63)}))
+    backend.drain()
+    assert list(Item.objects.values_list("slug", flat=True)) == ["orders"]
+    assert QuarantinedItem.objects.get().reason == "9223372036854775808 is not a time in microseconds."
+
+
 def test_a_claim_that_cannot_be_read_stays_is_reported_and_does_not_bar_the_others(database, backend, in_redis):
     claims = f"{in_redis.prefix}:{{0}}:pending"
     in_redis.client.hset(claims, mapping={"00000000-0000-0000-0000-000000000000": "2026-05-31:22", "x": "nowhen"})

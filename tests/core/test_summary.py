@@ -87,6 +87,12 @@ def test_values_that_are_no_summary_are_refused(field, value):
         from_values(values.values())
 
 
+@pytest.mark.parametrize("at", [2**63, -(2**63) - 1, "9" * 20])
+def test_a_time_beyond_64_bits_is_refused_because_no_column_holds_it(at):
+    with pytest.raises(ValueError, match="is not a time in microseconds"):
+        from_values([1, 1, 1, 1, 1, at])
+
+
 @pytest.mark.parametrize("number", [10**29, -(10**29)])
 @pytest.mark.parametrize("field", [field for field in FIELDS if field.rule == SUM], ids=lambda field: field.name)
 def test_a_sum_that_fits_into_no_total_is_refused(field, number):

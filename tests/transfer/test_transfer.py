@@ -138,6 +138,16 @@ def test_cells_that_spreadsheets_would_run_are_escaped(history):
     assert not any(row[4].startswith(("=", "+", "-", "@")) for row in rows[1:])
 
 
+def test_a_label_holds_no_formula_where_semicolons_end_cells_and_comes_back(transactional_database, tmp_path):
+    metric("orders", labels={"plan": "a;=cmd()"}, at=NOON)
+    path = saved(tmp_path, export())
+    before = stored()
+    assert [cell for line in path.read_text().splitlines() for cell in line.split(";") if cell.startswith("=")] == []
+    empty()
+    assert load(path)[2] is None
+    assert stored() == before
+
+
 def test_json_is_one_array_of_the_same_rows(history):
     rows = json.loads(export("--format=json"))
     assert len(rows) == Total.objects.count()
@@ -203,6 +213,7 @@ def test_plain_lines_are_counted_with_or_without_a_heading(transactional_databas
         ("2026-11-23,downloads", "The line has 2 cells"),
         ("2026-11-23,downloads,1,[]", "Labels must be a mapping"),
         ("2026-11-23,downloads,1,{", "Expecting"),
+        ("2026-11-23,downloads,1," + "[" * 100_000, "nested too deeply"),
         ("9999-11-23,downloads,1", "must be between"),
     ],
 )
@@ -281,6 +292,7 @@ def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(histo
         ("hour", 6, "x"),
         ("hour", 7, "inf"),
         ("hour", 10, ""),
+        ("hour", 10, "9" * 20),
     ],
 )
 def test_a_damaged_line_of_an_export_is_set_aside(period, cell, value, transactional_database, tmp_path):
@@ -308,13 +320,13 @@ def test_a_file_that_is_missing_is_an_error_and_no_traceback(transactional_datab
 def test_a_pipe_is_refused_with_a_hint_because_it_can_be_read_only_once(transactional_database, tmp_path):
     process = start("tests.support.manage", transactional_database, "metrics_import", "/dev/stdin", **PIPES)
     out, err = process.communicate("2026-11-23,downloads,1\n")
-    reason = "/dev/stdin is not a regular file, and an import reads its file more than once. Save the lines to a file first."
+    reason = "/dev/stdin is no regular file, but an import reads it several times: save it as a file first."
     assert (out, err, process.returncode) == ("", f"CommandError: Nothing was imported: {reason}\n", 1)
 
 
 def test_a_named_pipe_is_refused_before_anything_waits_for_its_writer(transactional_database, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "is not a regular file" in load(tmp_path / "pipe")[2]
+    assert "is no regular file" in load(tmp_path / "pipe")[2]
 
 
 def test_a_file_that_changes_while_it_is_imported_counts_nothing(transactional_database, tmp_path):

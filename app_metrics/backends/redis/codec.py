@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from ...core.batch import Batch, Key
-from ...core.numbers import DECIMAL_PLACES, EXACT, MAX_DIGITS, Number
+from ...core.numbers import DECIMAL_PLACES, EXACT, MAX_DIGITS, Number, read_time
 from ...core.periods import HOURS
 from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, Field, Summary
 from ...core.validation import check_key
@@ -114,7 +114,7 @@ def _joined(field: Field, parts: Iterable[int]) -> Any:
         whole = whole * LIMB + part
     if field.holds == COUNT:
         return _count(whole)
-    return _number(whole) if field.holds == NUMBER else whole
+    return _number(whole) if field.holds == NUMBER else read_time(whole)
 
 
 # Most summaries have the same amounts as earlier ones.
