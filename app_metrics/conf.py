@@ -25,6 +25,8 @@ MAX_TIMEOUT = 60
 MAX_FLUSH_INTERVAL = 3600
 MAX_CATCH_UP = 366
 MAX_CHUNK_SIZE = 30_000
+# MariaDB stores dates from the year 1000; Python's calendar ends with 9999. A year between leaves room for time zones.
+MIN_YEAR, MAX_YEAR = 1001, 9997
 
 
 class Setting(NamedTuple):
@@ -51,6 +53,11 @@ def _count(default: int, largest: int | None = None) -> Setting:
 
 def _is_seconds(value: Any, largest: float) -> bool:
     return type(value) in (int, float) and 0 <= value <= largest
+
+
+def _are_years(value: Any) -> bool:
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(year) is int for year in value)
+    return is_pair and MIN_YEAR <= value[0] <= value[1] <= MAX_YEAR
 
 
 def _is_zone(value: Any) -> bool:
@@ -108,6 +115,12 @@ SETTINGS = {
     "TIME_ZONE": Setting(None, _is_zone, 'Give a time zone such as "Europe/Berlin", or None to follow TIME_ZONE.'),
     # The day on which a week begins: "monday" (ISO weeks) or "sunday".
     "WEEK_START": Setting("monday", lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
+    # The first and the last year that a date may be in: others are mistakes, such as milliseconds read as a date.
+    "YEARS": Setting(
+        (1970, 2100),
+        _are_years,
+        f"Give the first and the last year, such as (1970, 2100), from {MIN_YEAR} to {MAX_YEAR}.",
+    ),
     # URL name → rule: what a response counts.
     "URLS": Setting({}),
     # Model label → event → rule: what saving and deleting counts.
@@ -215,6 +228,13 @@ def time_zone() -> ZoneInfo:
 def first_weekday() -> int:
     """Return the ISO number of the day on which a week begins: 1 for Monday, 7 for Sunday."""
     return 7 if settings.APP_METRICS_WEEK_START == "sunday" else 1
+
+
+@_cache
+def years() -> tuple[int, int]:
+    """Return the first and the last year that a date may be in."""
+    first, last = _usable("YEARS")
+    return first, last
 
 
 @_cache

@@ -117,6 +117,7 @@ MISTAKES = [
     ("E010", {"APP_METRICS_STRICT": "no"}, "Give True, False, or None to follow DEBUG."),
     ("E010", {"APP_METRICS_TIME_ZONE": "Europe/Berln"}, 'Give a time zone such as "Europe/Berlin"'),
     ("E010", {"APP_METRICS_WEEK_START": "tuesday"}, 'Give "monday" or "sunday".'),
+    ("E010", {"APP_METRICS_YEARS": (2100, 1970)}, "Give the first and the last year, such as (1970, 2100)"),
     ("E010", {"APP_METRICS_MAX_LABEL_SETS": 0}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_RETRY_LIMIT": "100"}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_CHUNK_SIZE": 30_001}, "Give a number from 1 to 30000."),

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import TypeVar
 
 from django.http import HttpRequest
 
-from ..core.periods import FIRST_YEAR, LAST_YEAR
+from ..core.dates import check_year, read_moment
 from ..core.setting_rules import suggest
 from ..core.validation import check_labels
 
@@ -18,6 +19,8 @@ MAX_TEXT = 200
 
 # At most nine digits: enough for every page number, and within the integers of every database.
 _NUMBER = re.compile("0*[1-9][0-9]{0,8}")
+
+Day = TypeVar("Day", bound=date)
 
 
 class Mistake(Exception):
@@ -76,8 +79,7 @@ class Parameters:
             day = date.fromisoformat(text)
         except ValueError as error:
             raise Mistake(f"`{name}` is {text!r:.100}; give a date such as 2026-11-23.") from error
-        _check_year(name, day)
-        return day
+        return _in_allowed_year(name, day)
 
     def moment(self, name: str) -> datetime | None:
         """Return a datetime, naive if it has no offset; None if it is not given."""
@@ -85,7 +87,7 @@ class Parameters:
         if text is None:
             return None
         try:
-            moment = datetime.fromisoformat(text)
+            moment = read_moment(text)
         except ValueError:
             moment = None
         if moment is None or ":" not in text:
@@ -93,8 +95,7 @@ class Parameters:
                 f"`{name}` is {text!r:.100}; give a time such as 2026-11-23T09:00. In an offset, write + as "
                 "%2B: 2026-11-23T09:00%2B01:00."
             )
-        _check_year(name, moment)
-        return moment
+        return _in_allowed_year(name, moment)
 
     def labels(self) -> dict[str, str] | None:
         """Return the label set that the parameters `label.NAME` give; None if there are none."""
@@ -106,6 +107,9 @@ class Parameters:
         return labels or None
 
 
-def _check_year(name: str, day: date) -> None:
-    if not FIRST_YEAR < day.year < LAST_YEAR:
-        raise Mistake(f"`{name}` is in the year {day.year}; it must be between {FIRST_YEAR} and {LAST_YEAR}.")
+def _in_allowed_year(name: str, day: Day) -> Day:
+    try:
+        check_year(day, f"`{name}`")
+    except ValueError as error:
+        raise Mistake(str(error)) from error
+    return day

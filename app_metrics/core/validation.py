@@ -7,9 +7,9 @@ from datetime import datetime
 from decimal import Decimal, Inexact
 
 from ..conf import time_zone
+from .dates import check_year
 from .labels import NO_LABELS, decode_labels, encode_labels
 from .numbers import DECIMAL_PLACES, EXACT, LARGEST, QUANTUM, Number
-from .periods import FIRST_YEAR, LAST_YEAR
 from .summary import COUNTER, KINDS
 
 MAX_SLUG_LENGTH = 100
@@ -119,6 +119,5 @@ def check_time(at: datetime | None) -> float:
         return time.time()
     if not isinstance(at, datetime):
         raise TypeError(f"`at` must be a datetime, not {type(at).__name__}.")
-    if not FIRST_YEAR < at.year < LAST_YEAR:
-        raise ValueError(f"`at` is in the year {at.year}; it must be between {FIRST_YEAR} and {LAST_YEAR}.")
+    check_year(at, "`at`")
     return at.replace(tzinfo=at.tzinfo or time_zone()).timestamp()

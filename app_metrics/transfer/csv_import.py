@@ -8,7 +8,7 @@ import csv
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import islice
@@ -23,6 +23,7 @@ from django.utils import timezone
 from ..backends.db import MetricsBackend
 from ..conf import max_label_sets, settings, time_zone
 from ..core.batch import Batch, Entry, Fold
+from ..core.dates import check_year, read_day, read_moment
 from ..core.labels import decode_labels
 from ..core.periods import HOUR, LONGEST, WEEK, Period, bucket, hour_start
 from ..core.summary import COUNTER, KINDS, Summary, from_values, merge_into
@@ -216,7 +217,7 @@ def _entry(cells: Sequence[str]) -> Entry:
         raise ValueError(f"The line has {len(cells)} cells; give timestamp,slug,num[,labels].")
     at, slug, number, *labels = cells
     checked = check_number(_number(number), COUNTER)
-    return _slug(slug), COUNTER, _labels(labels[0] if labels else ""), checked, check_time(datetime.fromisoformat(at))
+    return _slug(slug), COUNTER, _labels(labels[0] if labels else ""), checked, check_time(read_moment(at))
 
 
 def _total(cells: Sequence[str]) -> ImportedTotal:
@@ -232,12 +233,13 @@ def _total(cells: Sequence[str]) -> ImportedTotal:
 
 def _start(period: Period, text: str) -> tuple[date, int]:
     if period != HOUR:
-        day = date.fromisoformat(text)
+        day = read_day(text)
+        check_year(day, text)
         # Weeks may begin on another day in the installation that exported them.
         if period != WEEK and period.start_of(day) != day:
             raise ValueError(f"{text!r} is not the start of a {period}.")
         return day, 0
-    moment = datetime.fromisoformat(text)
+    moment = read_moment(text)
     start = bucket(int(check_time(moment)), time_zone())
     if hour_start(*start, time_zone()).timestamp() != check_time(moment):
         raise ValueError(f"{text!r} is not the start of an hour in {time_zone()}.")

@@ -8,14 +8,14 @@ from typing import Any
 from django.db import router
 from django.db.models import Min, Model, Q
 
-from ..conf import time_zone
+from ..conf import time_zone, years
 from ..contrib.model_rules import BACKFILL, InstancePath, compile_models, configured
 from ..contrib.row_dates import CREATED, RowDate
 from ..contrib.rules import Rule
 from ..core.dropped import warn_once
 from ..core.labels import NO_LABELS
 from ..core.numbers import Number
-from ..core.periods import FIRST_YEAR, LAST_YEAR, bucket
+from ..core.periods import bucket
 from ..core.summary import Summary, merge_into, single
 from ..core.validation import check_labels, check_time
 from .stored_totals import Hour, settled
@@ -25,8 +25,6 @@ FETCHED = 2000
 # Limits of a chunk, which is read and compared at once. A day is never split, even if it has more rows.
 CHUNK_ROWS = 20_000
 CHUNK_DAYS = 366
-# Rows outside these days cannot be counted. There is a margin of one day for time zones.
-FIRST_DAY, LAST_DAY = date(FIRST_YEAR + 1, 1, 2), date(LAST_YEAR - 1, 12, 31)
 
 # The summaries of rows: label set and day → hour → summary.
 History = dict[tuple[str, date], dict[int, Summary]]
@@ -57,7 +55,7 @@ class SourceTable:
         return rows.filter(**{f"{name}__isnull": True for name in children})
 
     def first_day(self) -> date | None:
-        first = self._between(FIRST_DAY, LAST_DAY).aggregate(first=Min(self._name))["first"]
+        first = self._between(*_recorded_days()).aggregate(first=Min(self._name))["first"]
         return None if first is None else self._bucket(first)[0]
 
     def count(self, first: date, last: date) -> int:
@@ -67,7 +65,7 @@ class SourceTable:
 
     def undated(self) -> int:
         """Return how many rows have no date, or one at which nothing can be recorded."""
-        first, last = self._date.bounds(FIRST_DAY, LAST_DAY)
+        first, last = self._date.bounds(*_recorded_days())
         name = self._name
         count: int = self.rows.filter(
             Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__lt": first}) | Q(**{f"{name}__gte": last})
@@ -76,7 +74,7 @@ class SourceTable:
 
     def day_after(self, first: date, rows: int) -> date | None:
         """Skip `rows` rows from `first` on, and return the day of the next one; None if there is none."""
-        dates = self._between(first, LAST_DAY).order_by(self._name).values_list(self._name, flat=True)
+        dates = self._between(first, _recorded_days()[1]).order_by(self._name).values_list(self._name, flat=True)
         found = list(dates[rows : rows + 1])
         return self._bucket(found[0])[0] if found else None
 
@@ -190,6 +188,12 @@ class MetricSource:
             day, hour, labels, number, at = entry
             merge_into(history.setdefault((capped(labels), day), {}), hour, Summary(*single(number, at)))
         return history
+
+
+def _recorded_days() -> tuple[date, date]:
+    """Return the days that rows may be from, with a margin of one day for time zones; the last one is not included."""
+    first, last = years()
+    return date(first, 1, 2), date(last, 12, 31)
 
 
 def configured_slugs() -> list[str]:

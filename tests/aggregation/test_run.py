@@ -75,7 +75,8 @@ def test_of_values_at_the_same_moment_the_one_aggregated_last_is_the_last(databa
     assert {row.last for row in Total.objects.all()} == {1}
 
 
-def test_whole_fractional_and_long_numbers_of_any_time_add_exactly_in_one_transaction(database):
+def test_whole_fractional_and_long_numbers_of_any_time_add_exactly_in_one_transaction(database, settings):
+    settings.APP_METRICS_YEARS = (1900, 2300)
     times = [NOON, datetime(1999, 1, 1, tzinfo=UTC), datetime(1969, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)]
     numbers = [7, -7, 0, 10**13, 10**14, -(10**15), 10**18 - 1, Decimal("0.000000001"), Decimal("-3.5"), Decimal(4)]
     with freeze_time(NOON) as clock:

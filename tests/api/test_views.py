@@ -428,7 +428,8 @@ def test_a_wide_range_comes_in_pages_that_follow_each_other(period, orders, get,
 
 
 @pytest.mark.parametrize("period", PERIODS)
-def test_the_widest_range_has_no_more_than_a_thousand_points_and_reads_no_more(period, orders, get):
+def test_the_widest_range_has_no_more_than_a_thousand_points_and_reads_no_more(period, orders, get, settings):
+    settings.APP_METRICS_YEARS = (1001, 9997)
     asked = {"period": period, "start": "1001-01-01", "end": "9997-12-31"}
     with CaptureQueriesContext(connections[orders]) as queries:
         answer = get(SERIES, **asked)
@@ -539,8 +540,9 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (SERIES, {"start": "2026-02-30"}, "`start` is '2026-02-30'"),
         (SERIES, {"end": "2026-11-23T00:00"}, "`end` is '2026-11-23T00:00'; give a date"),
         (SERIES, {"end": ""}, "`end` is ''"),
-        (SERIES, {"start": "1000-12-31"}, "`start` is in the year 1000; it must be between 1000 and 9998."),
-        (SERIES, {"end": "9998-01-01"}, "`end` is in the year 9998"),
+        (SERIES, {"start": "1969-12-31"}, "`start` is in the year 1969; APP_METRICS_YEARS allows 1970 to 2100."),
+        (SERIES, {"end": "2101-01-01"}, "`end` is in the year 2101"),
+        (SERIES, {"start": "1790120511230"}, "`start` is '1790120511230'; give a date such as 2026-11-23."),
         (SERIES, {"start": "2026-11-24", "end": "2026-11-23"}, "which is after `end`, 2026-11-23; swap them."),
         (SERIES, {"label.plan": "x" * 101}, "has 101 characters; the maximum is 100."),
         (SERIES, {"label.plan": "x" * 201}, "has 201 characters; the maximum is 100."),
@@ -551,7 +553,8 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (TOTALS, {"date": "now"}, "`date` is 'now'; give a date such as 2026-11-23."),
         (TOTALS, {"period": "hour", "date": "2026-11-23"}, "give a time such as 2026-11-23T09:00."),
         (TOTALS, {"period": "hour", "date": "2026-11-23T09:00 01:00"}, "2026-11-23T09:00%2B01:00"),
-        (TOTALS, {"period": "hour", "date": "1000-01-01T00:00"}, "`date` is in the year 1000"),
+        (TOTALS, {"period": "hour", "date": "17901205112:30"}, "give a time such as 2026-11-23T09:00."),
+        (TOTALS, {"period": "hour", "date": "1790-12-05T12:30"}, "`date` is in the year 1790"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_what_mends_it(address, parameters, message, orders, get):
@@ -594,7 +597,8 @@ def test_bytes_that_are_no_text_break_nothing(address, query, orders, client):
 
 @pytest.mark.parametrize("period", PERIODS)
 @pytest.mark.parametrize(("name", "value"), [("start", "1001-01-01"), ("end", "9997-12-31"), ("end", "1001-01-01")])
-def test_the_edges_of_what_can_be_recorded_can_be_read(period, name, value, orders, get):
+def test_the_edges_of_what_can_be_recorded_can_be_read(period, name, value, orders, get, settings):
+    settings.APP_METRICS_YEARS = (1001, 9997)
     parameters = {"start": value, "end": value} if name == "start" else {name: value}
     assert get(SERIES, period=period, **parameters)["results"]
     assert get(TOTALS, period=period, date=f"{value}T00:00" if period == HOUR else value)["summary"]["count"] == 0

@@ -14,7 +14,6 @@ from freezegun import freeze_time
 
 from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.periods import FIRST_YEAR
 from app_metrics.management.commands import metrics_send_mail
 from app_metrics.models import Delivery, MetricSet, Notice, Unsubscription
 from app_metrics.models.creation import create_metric, create_metric_set
@@ -181,11 +180,11 @@ def test_a_day_that_is_none_is_an_error(text, metric_set):
 
 
 @pytest.mark.parametrize("other", [(), ("--dry-run",), ("--preview", "Mine")])
-def test_a_day_before_the_calendar_of_metrics_is_an_error(other, metric_set):
-    for year in (1, FIRST_YEAR):
+def test_a_day_outside_the_allowed_years_is_an_error(other, metric_set):
+    for year in (1, 1969, 2101):
         error = fail("--date", f"{year:04}-01-01", *other)[2]
-        assert error.endswith("-01-01' is too early; give a date after the year 1000.")
-    run("--date", f"{FIRST_YEAR + 1:04}-01-01", *other)
+        assert error.endswith(f"-01-01 is in the year {year}; APP_METRICS_YEARS allows 1970 to 2100.")
+    run("--date", "1970-01-01", *other)
 
 
 def test_a_day_stands_for_today(metric_set):

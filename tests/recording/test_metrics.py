@@ -96,7 +96,8 @@ def test_labels_are_stored_in_the_order_of_their_keys(database):
         (datetime(9997, 12, 31, tzinfo=UTC), date(9997, 12, 31), 1),
     ],
 )
-def test_a_count_belongs_to_the_local_date_and_hour_of_its_moment(database, at, day, hour):
+def test_a_count_belongs_to_the_local_date_and_hour_of_its_moment(database, at, day, hour, settings):
+    settings.APP_METRICS_YEARS = (1001, 9997)
     metric("x", at=at)
     item = Item.objects.get()
     assert (item.day, item.hour) == (day, hour)

@@ -333,6 +333,14 @@ def test_rows_without_a_date_are_left_out_and_told(orders):
     assert source.undated() == 2
 
 
+def test_rows_from_years_that_are_not_allowed_are_left_out_and_told_until_they_are(orders, settings):
+    before(datetime(1960, 6, 1, tzinfo=UTC), datetime(2101, 6, 1, tzinfo=UTC), NOON)
+    source = configured_source("orders")
+    assert (source.undated(), source.first_day()) == (2, NOON.date())
+    settings.APP_METRICS_YEARS = (1950, 2200)
+    assert (source.undated(), source.first_day()) == (0, date(1960, 6, 1))
+
+
 def test_label_sets_beyond_the_cap_overflow_as_they_do_live(orders, settings):
     settings.APP_METRICS_MAX_LABEL_SETS = 3
     settings.APP_METRICS_MODELS = rules({"labels": {"plan": "plan"}})

@@ -206,7 +206,7 @@ def test_plain_lines_are_counted_with_or_without_a_heading(transactional_databas
     ("line", "reason"),
     [
         ("2026-11-23,down loads,1", "is not a slug"),
-        ("yesterday,downloads,1", "Invalid isoformat string"),
+        ("yesterday,downloads,1", "is not a time; give one such as 2026-11-23T09:00."),
         ("2026-11-23,downloads,many", "'many' is not a number."),
         ("2026-11-23,downloads,NaN", "cannot be recorded"),
         ("2026-11-23,downloads,1e30", "cannot be recorded"),
@@ -214,7 +214,9 @@ def test_plain_lines_are_counted_with_or_without_a_heading(transactional_databas
         ("2026-11-23,downloads,1,[]", "Labels must be a mapping"),
         ("2026-11-23,downloads,1,{", "Expecting"),
         ("2026-11-23,downloads,1," + "[" * 100_000, "nested too deeply"),
-        ("9999-11-23,downloads,1", "must be between"),
+        ("9999-11-23,downloads,1", "is in the year 9999"),
+        ("1790120511230,downloads,1", "'1790120511230' is a number; give a time such as 2026-11-23T09:00"),
+        ("1790-12-05T12:30,downloads,1", "is in the year 1790; APP_METRICS_YEARS allows 1970 to 2100."),
     ],
 )
 def test_a_bad_line_is_told_by_number_and_set_aside_and_the_others_count(
@@ -261,6 +263,11 @@ def test_history_that_is_imported_announces_no_milestone(history, settings, tmp_
     assert HighWaterMark.objects.get(slug="downloads").total == 20
 
 
+def test_an_export_since_a_year_that_is_not_allowed_is_an_error(history):
+    with pytest.raises(CommandError, match="17901205 is in the year 1790; APP_METRICS_YEARS allows"):
+        export("--since=17901205")
+
+
 def test_an_export_since_a_date_says_what_it_lacks(history):
     for since, said in (("2026-06-01", ["including the year 2026"]), ("2026-01-01", [])):
         err = StringIO()
@@ -288,6 +295,9 @@ def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(histo
         ("hour", 3, "2026-13-01"),
         ("hour", 3, "2026-11-23T12:30:00+01:00"),
         ("month", 3, "2026-11-02"),
+        ("hour", 3, "1790120511200"),
+        ("year", 3, "1790-01-01"),
+        ("week", 3, "17901206"),
         ("hour", 5, "0"),
         ("hour", 6, "x"),
         ("hour", 7, "inf"),
