@@ -39,6 +39,14 @@ class MetricQuerySet(models.QuerySet[Any]):
         annotated: MetricQuerySet = self.annotate(**{name: total})
         return annotated
 
+    def lock(self) -> None:
+        """Lock the metrics until the transaction ends, so that only one import or backfill at a time fills them.
+
+        It is an UPDATE, because isolation levels that keep a snapshot then refuse a stale one. On PostgreSQL,
+        aggregations go on adding totals.
+        """
+        self.update(name=models.F("name"))
+
 
 def _number() -> PlainDecimalField:
     return PlainDecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)

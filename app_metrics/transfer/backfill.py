@@ -212,7 +212,9 @@ def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets
         moved = {"until_day": until[0], "until_hour": until[1], "updated_at": timezone.now()}
         if not Backfill.objects.filter(_at(state)).update(**moved):
             return 0
-        metric = primary(Metric.objects).get(pk=state.pk)
+        # An import may be adding the same history. Before the first read, with which MariaDB's snapshot begins.
+        Metric.objects.filter(pk=state.metric_id).lock()
+        metric = primary(Metric.objects).get(pk=state.metric_id)
         stored = stored_between(metric.slug, state.until_day, last, label_sets)
         totals, added = _missing(metric, history, stored, state.until, until)
         if added is None:

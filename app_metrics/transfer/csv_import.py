@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -41,6 +41,7 @@ PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
 MAX_NAME_LENGTH = 200
 # Lines that are folded and written at once.
 CHUNK_SIZE = 10_000
+METRICS_AT_ONCE = 500
 NAMED_SLUGS = 5
 
 Line = tuple[int, list[str]]
@@ -64,7 +65,8 @@ class Checked:
     is_export: bool
     lines: int = 0
     bad: set[int] = field(default_factory=set)
-    slugs: set[str] = field(default_factory=set)
+    # The kind of each metric, by slug.
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
 class ImportedTotal(NamedTuple):
@@ -89,7 +91,8 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
     for number, cells in _lines(path, checked.is_export):
         checked.lines += 1
         try:
-            checked.slugs.add(parse(cells)[0])
+            slug, kind, *_ = parse(cells)
+            checked.kinds.setdefault(slug, kind)
         except (TypeError, ValueError, ArithmeticError) as error:
             checked.bad.add(number)
             on_rejected(Rejected(number, cells, str(error) or type(error).__name__, columns))
@@ -126,9 +129,9 @@ def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> 
         # The first statement writes: after a read, SQLite refuses the write if there is another writer.
         if not _note(checked, count):
             return 0
+        write = partial(_add_totals, _locked(checked.kinds)) if checked.is_export else _add_items
         if checked.is_export and not may_add:
-            _refuse_counted(checked.slugs)
-        write = _add_totals if checked.is_export else _add_items
+            _refuse_counted(checked.kinds)
         while chunk := list(islice(good, CHUNK_SIZE)):
             write(chunk)
             advance(len(chunk))
@@ -137,10 +140,10 @@ def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> 
     return count
 
 
-def _refuse_counted(slugs: set[str]) -> None:
+def _refuse_counted(slugs: Iterable[str]) -> None:
     """Raise ValueError if metrics already have totals, because the file may contain some of the same ones."""
     counted = primary(Metric.objects).filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
-    both = sorted(slugs.intersection(counted.values_list("slug", flat=True)))
+    both = sorted(set(slugs).intersection(counted.values_list("slug", flat=True)))
     if both:
         named = ", ".join(both[:NAMED_SLUGS]) + (", …" if len(both) > NAMED_SLUGS else "")
         raise ValueError(f"These metrics already have totals: {named}. Use --add to add those of the file to them.")
@@ -165,9 +168,8 @@ def _add_items(chunk: Iterable[Sequence[str]]) -> None:
     MetricsBackend().write(Batch(fold.summaries))
 
 
-def _add_totals(chunk: Sequence[Sequence[str]]) -> None:
+def _add_totals(metrics: Mapping[str, int], chunk: Sequence[Sequence[str]]) -> None:
     lines = [_total(cells) for cells in chunk]
-    metrics = _metrics({line.slug: line.kind for line in lines})
     totals: dict[TotalKey, Summary] = {}
     for line in lines:
         key = TotalKey(metrics[line.slug], line.period, line.start, line.hour, line.labels)
@@ -180,12 +182,18 @@ def _add_totals(chunk: Sequence[Sequence[str]]) -> None:
             milestones.raise_mark(line.slug, line.summary.total)
 
 
-def _metrics(kinds: Mapping[str, str]) -> dict[str, int]:
-    """Return the primary keys of metrics by slug; create missing metrics, named after their slugs."""
+def _locked(kinds: Mapping[str, str]) -> dict[str, int]:
+    """Lock metrics until the transaction ends, and return their primary keys by slug; create missing ones."""
+    slugs = sorted(kinds)
     Metric.objects.bulk_create(
-        [Metric(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())], ignore_conflicts=True
+        [Metric(slug=slug, name=slug, kind=kinds[slug]) for slug in slugs], METRICS_AT_ONCE, ignore_conflicts=True
     )
-    return dict(primary(Metric.objects).filter(slug__in=kinds).values_list("slug", "pk"))
+    parts = [slugs[first : first + METRICS_AT_ONCE] for first in range(0, len(slugs), METRICS_AT_ONCE)]
+    for part in parts:
+        Metric.objects.filter(slug__in=part).lock()
+    # All locks come before the first read, with which MariaDB's snapshot begins.
+    found = (primary(Metric.objects).filter(slug__in=part).values_list("slug", "pk") for part in parts)
+    return dict(chain.from_iterable(found))
 
 
 def _first_row(path: Path) -> list[str]:

@@ -5,8 +5,11 @@ import io
 import json
 import os
 import resource
+import threading
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from io import StringIO
 from subprocess import PIPE
 from zoneinfo import ZoneInfo
@@ -19,10 +22,13 @@ from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import Summary
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
-from app_metrics.transfer import csv_import
+from app_metrics.transfer import backfill, csv_import
 from app_metrics.transfer.csv_export import COLUMNS
+from app_metrics.transfer.source_tables import configured_source
 from tests.support.processes import start
 from tests.support.scope import full_length
+from tests.support.threads import at_once
+from tests.testapp.models import Order
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
@@ -70,6 +76,23 @@ def empty():
         model.objects.all().delete()
 
 
+def wait_for_each_other(monkeypatch, *places):
+    """Let two threads wait, after the functions at these places, until both have called one; or for two seconds."""
+    both = threading.Barrier(2)
+    for module, name in places:
+        monkeypatch.setattr(module, name, waiting(getattr(module, name), both))
+
+
+def waiting(function, both):
+    def called(*arguments):
+        result = function(*arguments)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(2)
+        return result
+
+    return called
+
+
 def saved(tmp_path, text, name="file.csv"):
     path = tmp_path / name
     path.write_bytes(text.encode())
@@ -107,6 +130,49 @@ def test_an_export_adds_to_what_is_there_only_where_that_is_asked_for(history, t
     assert Metric.objects.get(slug="-orders").total("year", NOON.date()) == 2 * sum(
         Decimal("-1.25") * n for n in range(60)
     )
+
+
+@pytest.mark.every_database
+@pytest.mark.parametrize("metrics_exist", [False, True])
+def test_of_two_overlapping_exports_imported_at_once_one_is_refused(metrics_exist, history, tmp_path, monkeypatch):
+    before, text = stored(), export()
+    files = [saved(tmp_path, text, "one.csv"), saved(tmp_path, f"{text}\r\n", "other.csv")]
+    empty()
+    if metrics_exist:
+        Metric.objects.bulk_create([Metric(slug="-orders"), Metric(slug="queue", kind="gauge")])
+    wait_for_each_other(monkeypatch, (csv_import, "_refuse_counted"))
+    todo = [csv_import.check_file(path, print) for path in files]
+
+    def count():
+        try:
+            return csv_import.import_file(todo.pop())
+        except ValueError as error:
+            return str(error)
+
+    counted, refused = sorted(at_once(2, count), key=str)
+    assert counted == len(before)
+    assert refused.startswith("These metrics already have totals: -orders, queue.")
+    assert stored() == before
+
+
+@pytest.mark.every_database
+def test_an_import_beside_a_backfill_of_the_same_history_counts_it_once(
+    transactional_database, settings, tmp_path, monkeypatch
+):
+    settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "orders", "backfill": "placed_at"}}}
+    Order.objects.bulk_create([Order(placed_at=NOON - timedelta(hours=hours)) for hours in range(5)])
+    backfill.backfill(configured_source("orders"))
+    before, checked = stored(), csv_import.check_file(saved(tmp_path, export()), print)
+    empty()
+    wait_for_each_other(monkeypatch, (csv_import, "_refuse_counted"), (backfill, "stored_between"))
+    todo = [partial(csv_import.import_file, checked), partial(backfill.backfill, configured_source("orders"))]
+
+    def count():
+        with suppress(ValueError):
+            todo.pop()()
+
+    at_once(2, count)
+    assert stored() == before
 
 
 def test_an_export_of_other_metrics_than_those_there_needs_no_option(history, tmp_path):
