@@ -6,23 +6,27 @@ import json
 import os
 import resource
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from io import StringIO
+from itertools import islice
 from subprocess import PIPE
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import Summary
+from app_metrics.management.commands import metrics_export
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
-from app_metrics.transfer import backfill, csv_import
+from app_metrics.transfer import backfill, csv_export, csv_import
 from app_metrics.transfer.csv_export import COLUMNS
 from app_metrics.transfer.source_tables import configured_source
 from tests.support.processes import start
@@ -74,6 +78,11 @@ def load(path, *options):
 def empty():
     for model in (Total, Metric, Item, ImportedFile):
         model.objects.all().delete()
+
+
+def rows_that_fail(since):
+    yield from islice(csv_export.rows(since), 3)
+    raise OperationalError("the server went away")
 
 
 def wait_for_each_other(monkeypatch, *places):
@@ -244,6 +253,33 @@ def test_a_file_is_written_where_it_is_asked_for(history, tmp_path):
     assert (tmp_path / "out.csv").read_bytes().decode() == export()
 
 
+@pytest.mark.parametrize("written", ["csv", "json"])
+def test_an_export_that_fails_leaves_the_former_file_as_it_was(written, history, tmp_path, monkeypatch):
+    path = saved(tmp_path, "the former backup", "out")
+    monkeypatch.setattr(metrics_export, "rows", rows_that_fail)
+    with pytest.raises(CommandError, match="The export is incomplete: the server went away"):
+        export(f"--output={path}", f"--format={written}")
+    assert path.read_text() == "the former backup"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_export_keeps_the_mode_of_the_file_and_the_link_that_it_replaces(history, tmp_path):
+    path = saved(tmp_path, "the former backup", "out.csv")
+    path.chmod(0o600)
+    (tmp_path / "link.csv").symlink_to(path)
+    export(f"--output={tmp_path / 'link.csv'}")
+    assert path.read_bytes().decode() == export()
+    assert (path.stat().st_mode & 0o777, (tmp_path / "link.csv").is_symlink()) == (0o600, True)
+
+
+def test_an_export_is_written_into_a_pipe(history, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit((tmp_path / "pipe").read_bytes)
+        export(f"--output={tmp_path / 'pipe'}")
+    assert reading.result().decode() == export()
+
+
 def test_a_folder_that_is_missing_is_an_error_and_no_traceback(history, tmp_path):
     with pytest.raises(CommandError, match="No such file"):
         export(f"--output={tmp_path / 'none' / 'out.csv'}")
@@ -302,6 +338,20 @@ def test_what_was_set_aside_can_be_mended_and_imported(transactional_database, t
     rejected.write_text(rejected.read_text().replace("x", "5"))
     load(rejected)
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 6
+
+
+def test_lines_that_were_set_aside_before_stay_beside_those_of_the_next_import(transactional_database, tmp_path):
+    former = saved(tmp_path, "mended, but not imported yet", "file.csv.rejected")
+    _, _, error = load(saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n"))
+    assert error == f"1 line was rejected. Fix and import {former}-2."
+    assert former.read_text() == "mended, but not imported yet"
+    assert (tmp_path / "file.csv.rejected-2").read_text().splitlines()[1] == "2026-11-23,downloads,x"
+
+
+def test_where_nothing_is_imported_no_line_is_set_aside(history, tmp_path):
+    path = saved(tmp_path, export() + "bad line\r\n")
+    assert load(path)[2].startswith("Nothing was imported: ")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.every_database

@@ -10,6 +10,7 @@ from ...aggregation.run import aggregate
 from ...core.plain_text import one_line
 from ...transfer.csv_export import count_rows, rows, write_csv, write_json
 from ..arguments import parse_date
+from ..files import replacing
 from ..progress import progress
 
 FORMATS = {"csv": write_csv, "json": write_json}
@@ -47,7 +48,7 @@ class Command(BaseCommand):
     def _export(self, write: Any, options: dict[str, Any]) -> None:
         since, output = options["since"], options["output"]
         # `_out` is the stream inside Django's OutputWrapper, which would end every write with a newline.
-        target = nullcontext(self.stdout._out) if output is None else output.open("w", newline="", encoding="utf-8")
+        target = nullcontext(self.stdout._out) if output is None else replacing(output)
         exported: Any = rows(since)
         # If writing fails, the cursor is still open, and must be closed before its connection.
         with (

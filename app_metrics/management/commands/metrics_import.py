@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
 from ...transfer.csv_import import Checked, Rejected, check_file, import_file, was_imported
+from ..files import create
 from ..output import counted, fitting
 from ..progress import progress
 
@@ -34,12 +35,9 @@ class Command(BaseCommand):
         rejects = Rejects(options["file"], self.stderr)
         try:
             if was_imported(options["file"]):
-                # Return before FILE.rejected is overwritten: its lines may have been fixed since.
                 self._say(options["verbosity"], "This file was imported before; nothing was changed.")
                 return
-            with rejects:
-                checked = check_file(options["file"], rejects.add)
-            count = self._import(checked, options["verbosity"], may_add=options["add"])
+            checked, count = self._count(options, rejects)
             aggregate()
         except (OSError, ValueError) as error:
             raise CommandError(f"Nothing was imported: {error}") from error
@@ -53,6 +51,16 @@ class Command(BaseCommand):
         if verbosity:
             self.stdout.write(text)
 
+    def _count(self, options: dict[str, Any], rejects: "Rejects") -> tuple[Checked, int]:
+        """Check a file and count its good lines; return what was found, and how many were counted."""
+        try:
+            with rejects:
+                checked = check_file(options["file"], rejects.add)
+            return checked, self._import(checked, options["verbosity"], may_add=options["add"])
+        except Exception:
+            rejects.discard()  # nothing was imported, so the next import finds the lines again
+            raise
+
     def _import(self, checked: Checked, verbosity: int, *, may_add: bool) -> int:
         if not verbosity:
             return import_file(checked, may_add=may_add)
@@ -61,7 +69,7 @@ class Command(BaseCommand):
 
 
 class Rejects:
-    """The file for the bad lines of an imported file, in the same folder; created with the first bad line."""
+    """The new file for the bad lines of an imported file, in the same folder; created with the first bad line."""
 
     def __init__(self, path: Path, stderr: Any) -> None:
         self.path = path.with_name(f"{path.name}.rejected")
@@ -79,13 +87,17 @@ class Rejects:
 
     def add(self, rejected: Rejected) -> None:
         if not self.count:
-            stream = self._opened.enter_context(self.path.open("w", newline="", encoding="utf-8"))
-            self._writer = csv.writer(stream)
+            self.path, stream = create(self.path)
+            self._writer = csv.writer(self._opened.enter_context(stream))
             self._writer.writerow(rejected.columns)
         self.count += 1
         self._writer.writerow(rejected.cells)
         if self.count <= SHOWN_LINES:
             self._stderr.write(f"Line {rejected.number}: {rejected.reason}")
+
+    def discard(self) -> None:
+        if self.count:
+            self.path.unlink(missing_ok=True)
 
 
 def _lines_were(number: int) -> str:

@@ -16,6 +16,7 @@ from ...reports.planning import checked_day, chosen_sets, due_deliveries, plan, 
 from ...reports.rendering import Mail
 from ...reports.sending import Writer, next_report, rendered, send_reports
 from ..arguments import parse_date
+from ..files import replacing
 from ..notifications import end, write_problems
 from ..output import counted
 
@@ -108,7 +109,8 @@ class Command(BaseCommand):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             for suffix, text in ((".txt", f"{mail.subject}\n\n{mail.text}"), (".html", mail.html)):
-                path.with_suffix(suffix).write_text(text, encoding="utf-8")
+                with replacing(path.with_suffix(suffix)) as stream:
+                    stream.write(text)
                 self.stdout.write(str(path.with_suffix(suffix)))
         except OSError as error:
             raise CommandError(f"The preview cannot be written: {error}") from error
