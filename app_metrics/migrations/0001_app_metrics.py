@@ -238,7 +238,6 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         primary_key=True,
                         related_name="backfill",
-                        serialize=False,
                         to="app_metrics.metric",
                         verbose_name="metric",
                     ),

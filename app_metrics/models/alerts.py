@@ -6,17 +6,20 @@ from django.utils.translation import pgettext_lazy
 
 from ..core.validation import MAX_SLUG_LENGTH
 from .fields import ExactCharField, ExactSlugField
+from .natural_keys import NaturalKeyModel
 from .totals import number_field
 
 OK, FIRED = "ok", "fired"
 STATE_NAMES = ((OK, pgettext_lazy("alert", "ok")), (FIRED, pgettext_lazy("alert", "fired")))
 
 
-class HighWaterMark(models.Model):
+class HighWaterMark(NaturalKeyModel):
     """The highest all-time total seen of a metric with milestones; only milestones above it are announced.
 
     It refers to the metric by slug, because it may be created before the metric.
     """
+
+    NATURAL_KEY = ("slug",)
 
     slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True)
     total = number_field(verbose_name=_("total"))
@@ -29,8 +32,10 @@ class HighWaterMark(models.Model):
         return f"{self.slug} {self.total}"
 
 
-class Milestone(models.Model):
+class Milestone(NaturalKeyModel):
     """An all-time total that a metric reached, and whether the signal about it was sent."""
+
+    NATURAL_KEY = ("slug", "value")
 
     slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, db_index=False)
     value = number_field(verbose_name=_("milestone"))
@@ -48,8 +53,10 @@ class Milestone(models.Model):
         return f"{self.slug} {self.value.normalize():f}"
 
 
-class Alert(models.Model):
+class Alert(NaturalKeyModel):
     """The state of one rule of APP_METRICS_ALERTS, and the state that was last reported."""
+
+    NATURAL_KEY = ("name",)
 
     name = ExactCharField(_("name"), max_length=200, unique=True)
     state = models.CharField(_("state"), max_length=5, choices=STATE_NAMES, default=OK)

@@ -8,16 +8,19 @@ from django.utils.translation import gettext_lazy as _
 from ..core import calendar
 from ..core.periods import HOUR
 from .metrics import Metric
+from .natural_keys import NaturalKeyModel
 
 Hour = tuple[date, int]
 
 
-class Backfill(models.Model):
+class Backfill(NaturalKeyModel):
     """How far a metric's totals were filled in from a table: all hours before `until` are done.
 
     Filling stops before `end`, the hour after the first one in which something was counted live; `end` is empty until
     then. Days and hours are stored, because not every database distinguishes the two equal times when clocks go back.
     """
+
+    NATURAL_KEY = ("metric__slug",)
 
     metric = models.OneToOneField(
         Metric, verbose_name=_("metric"), on_delete=models.CASCADE, related_name="backfill", primary_key=True
@@ -52,3 +55,7 @@ class Backfill(models.Model):
     def filled_until(self) -> date | datetime:
         """The aware local time up to which history was filled."""
         return calendar.starts_at(HOUR, *self.until)
+
+
+# dumpdata leaves out the primary keys of models with natural keys, but this one says which metric it is.
+Backfill._meta.pk.serialize = True  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import models
 
-from ..core.numbers import trimmed
+from ..core.numbers import QUANTUM, ROUNDING, trimmed
 
 # Not utf8mb4_bin, which ignores trailing spaces: "login" would equal "login ".
 MARIADB_EXACT_COLLATION = "utf8mb4_nopad_bin"
@@ -47,3 +47,8 @@ class ExactDecimalField(PlainDecimalField):
         if connection.vendor == "sqlite":
             return "text"
         return f"numeric({self.max_digits}, {self.decimal_places})"
+
+    def get_prep_value(self, value: Any) -> Decimal | None:
+        # SQLite compares text, so equal numbers need equal texts.
+        number = super().get_prep_value(value)
+        return None if number is None else ROUNDING.quantize(number, QUANTUM)

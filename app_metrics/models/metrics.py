@@ -16,6 +16,7 @@ from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_SLUG_LENGTH
 from . import queries
 from .fields import ExactSlugField, PlainDecimalField
+from .natural_keys import NaturalKeyManager, NaturalKeyModel
 from .totals import Item, Total
 
 # Who has it may see the dashboard and read the API.
@@ -59,8 +60,10 @@ def _sum(rows: models.QuerySet[Any], group: str) -> Coalesce:
     return Coalesce(models.Subquery(summed, output_field=number), Decimal(0), output_field=number)
 
 
-class Metric(models.Model):
+class Metric(NaturalKeyModel):
     """A named thing that is counted, gauged or timed."""
+
+    NATURAL_KEY = ("slug",)
 
     name = models.CharField(_("name"), max_length=200)
     slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True)
@@ -70,7 +73,7 @@ class Metric(models.Model):
     # The first other kind this slug was recorded under; its numbers are counted anyway.
     second_kind = models.CharField(_("also recorded as"), max_length=10, blank=True, editable=False)
 
-    objects = MetricQuerySet.as_manager()
+    objects = NaturalKeyManager.from_queryset(MetricQuerySet)()  # type: ignore[misc]  # it has more methods
 
     class Meta:
         verbose_name = _("metric")
@@ -147,8 +150,10 @@ class AggregationRun(models.Model):
         return f"{self.finished_at:%Y-%m-%d %H:%M}"
 
 
-class ImportedFile(models.Model):
+class ImportedFile(NaturalKeyModel):
     """An imported file; the row prevents a second import."""
+
+    NATURAL_KEY = ("digest",)
 
     digest = models.CharField(_("SHA-256"), max_length=64, unique=True)
     name = models.CharField(_("name"), max_length=200)

@@ -14,6 +14,7 @@ from ..core.validation import MAX_ADDRESS_LENGTH
 from .alerts import Milestone
 from .fields import ExactCharField
 from .metrics import Metric
+from .natural_keys import NaturalKeyModel
 
 
 class ReportPeriod(NamedTuple):
@@ -68,8 +69,10 @@ def addresses_in(text: str) -> list[str]:
     return [address for line in text.splitlines() if (address := line.strip())]
 
 
-class MetricSet(models.Model):
+class MetricSet(NaturalKeyModel):
     """Metrics that are reported together, their recipients, and how often."""
+
+    NATURAL_KEY = ("name",)
 
     name = models.CharField(_("name"), max_length=200, unique=True)
     metrics = models.ManyToManyField(Metric, verbose_name=_("metrics"), related_name="sets", blank=True)
@@ -105,8 +108,10 @@ class MetricSet(models.Model):
         return [period for period, each in SENT_PERIODS.items() if getattr(self, each.field)]
 
 
-class Schedule(models.Model):
+class Schedule(NaturalKeyModel):
     """The progress of a set's daily, weekly or monthly reports: the last day that was planned, and when."""
+
+    NATURAL_KEY = ("metric_set__name", "period")
 
     metric_set = models.ForeignKey(
         MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="schedules"
@@ -124,8 +129,10 @@ class Schedule(models.Model):
         return f"{self.period} {self.through}"
 
 
-class ReportedMilestone(models.Model):
+class ReportedMilestone(NaturalKeyModel):
     """A milestone that only one report of a schedule lists: the one about the period that begins at `start`."""
+
+    NATURAL_KEY = ("schedule__metric_set__name", "schedule__period", "milestone__slug", "milestone__value")
 
     schedule = models.ForeignKey(
         Schedule,
@@ -167,8 +174,10 @@ class OutgoingMail(models.Model):
         abstract = True
 
 
-class Delivery(OutgoingMail):
+class Delivery(OutgoingMail, NaturalKeyModel):
     """One report of a set to one recipient; the row ensures that it is sent at most once."""
+
+    NATURAL_KEY = ("metric_set__name", "period", "start", "recipient")
 
     metric_set = models.ForeignKey(
         MetricSet, verbose_name=_("metric set"), on_delete=models.CASCADE, related_name="deliveries", db_index=False
@@ -203,8 +212,10 @@ class Notice(OutgoingMail):
         return f"{self.subject}, {self.address}"
 
 
-class Unsubscription(models.Model):
+class Unsubscription(NaturalKeyModel):
     """A recipient who unsubscribed from a set, and their address at that time."""
+
+    NATURAL_KEY = ("metric_set__name", "recipient")
 
     metric_set = models.ForeignKey(
         MetricSet,

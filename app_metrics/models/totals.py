@@ -12,6 +12,7 @@ from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import Period
 from ..core.validation import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
 from .fields import ExactCharField, ExactDecimalField
+from .natural_keys import NaturalKeyModel
 
 
 def period_choices() -> list[tuple[Period, Any]]:
@@ -60,8 +61,10 @@ class Item(StoredSummary):
         return f"{self.slug} {self.labels} {self.day} {self.hour}h"
 
 
-class Total(StoredSummary):
+class Total(StoredSummary, NaturalKeyModel):
     """The summary of one metric and label set in one period; `hour` is 0 unless the period is an hour."""
+
+    NATURAL_KEY = ("metric__slug", "period", "start", "hour", "labels")
 
     metric = models.ForeignKey(
         "app_metrics.Metric",
