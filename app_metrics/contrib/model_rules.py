@@ -23,8 +23,10 @@ from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording.metrics import metric
 from .auth import auth_models
 from .connections import Connections
+from .paths import READ_ONLY, Getter, alters_data, attribute_path, imported
 from .row_dates import CREATED, RowDate, compile_row_date
-from .rules import READ_ONLY, Getter, Rule, RuleReader, alters_data, attribute_path, imported
+from .rule_keys import Key, RuleReader, read_rules
+from .rules import Rule
 
 SETTING = "APP_METRICS_MODELS"
 EVENTS_EXAMPLE = '{"created": "new_orders"}'
@@ -104,8 +106,20 @@ def _compile_model(
     for entry, value in reader.entries(events, EVENTS_EXAMPLE):
         with entry.catch():
             _check_event(reader, model, entry.key)
-            options = {BACKFILL: partial(compile_row_date, model, entry.key)}
-            yield model, entry.key, RuleReader(entry, partial(_reference, model), options).read(value)
+            reference, keys = partial(_reference, model), model_keys(model, entry.key)
+            yield model, entry.key, read_rules(entry, value, reference, keys)
+
+
+def model_keys(model: type[Model], event: str) -> Mapping[str, Key]:
+    """Return the keys that only rules of models have."""
+
+    def row_date(reader: RuleReader, value: Any) -> RowDate:
+        return compile_row_date(model, event, reader.entry, value)
+
+    meaning = (
+        "a date field of the model, for [filling in the past](backfill.md); the row counts in the hour of that date"
+    )
+    return {BACKFILL: Key(row_date, meaning)}
 
 
 def _check_event(entry: SettingReader, model: type[Model], event: str) -> None:

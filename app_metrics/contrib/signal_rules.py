@@ -15,7 +15,9 @@ from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording import request_scopes
 from .auth import auth_signals
 from .connections import Connections
-from .rules import Getter, Rule, RuleReader, attribute_path, imported
+from .paths import Getter, attribute_path, imported
+from .rule_keys import read_rules
+from .rules import Rule
 
 SETTING = "APP_METRICS_SIGNALS"
 EXAMPLE = '{"django.contrib.auth.signals.user_logged_in": "logins"}'
@@ -45,7 +47,7 @@ def compile_signals(setting: Any) -> tuple[CompiledRules, list[SettingError]]:
     reader = SettingReader("E001", SETTING)
     compiled: CompiledRules = []
     for entry, value in reader.entries(setting, EXAMPLE):
-        rules = RuleReader(entry, _reference).read(value)
+        rules = read_rules(entry, value, _reference)
         with entry.catch():
             compiled.append((_signal(entry, entry.key), rules))
     return compiled, reader.errors

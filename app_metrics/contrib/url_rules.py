@@ -15,7 +15,9 @@ from ..core.setting_rules import SettingError, SettingReader
 from ..core.summary import TIMER
 from ..core.validation import MAX_LABELS
 from ..recording.metrics import record
-from .rules import Getter, Rule, RuleReader, attribute_path, imported
+from .paths import Getter, attribute_path, imported
+from .rule_keys import Key, RuleReader, read_rules, read_slug
+from .rules import Rule
 
 SETTING = "APP_METRICS_URLS"
 EXAMPLE = '{"downloads:file": "downloads"}'
@@ -100,7 +102,7 @@ def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[SettingError
     reader = SettingReader("E001", SETTING)
     rules: dict[str, list[Rule]] = {}
     for entry, value in reader.entries(setting, EXAMPLE):
-        rules[entry.key] = RuleReader(entry, _reference, OPTIONS).read(value)
+        rules[entry.key] = read_rules(entry, value, _reference, URL_KEYS)
         if entry.key == EVERY:
             rules[EVERY] = list(_with_url_label(entry, rules[EVERY]))
     return rules, reader.errors
@@ -139,15 +141,15 @@ def _method(request: HttpRequest) -> str:
     return request.method if request.method in METHODS else OTHER_METHOD
 
 
-def _methods(entry: SettingReader, value: Any) -> Collection[str]:
+def _methods(reader: RuleReader, value: Any) -> Collection[str]:
     hint = 'List HTTP methods in upper case: ["POST"].'
-    methods = frozenset(entry.items("methods", value, hint))
+    methods = frozenset(reader.entry.items("methods", value, hint))
     if not methods <= METHODS:
-        raise entry.error(f"has methods={value!r}", hint)
+        raise reader.entry.error(f"has methods={value!r}", hint)
     return methods
 
 
-def _statuses(entry: SettingReader, value: Any) -> Collection[int]:
+def _statuses(reader: RuleReader, value: Any) -> Collection[int]:
     classes = {f"{hundred}xx": range(hundred * 100, hundred * 100 + 100) for hundred in range(1, 6)}
     statuses: set[int] = set()
     for each in value if isinstance(value, (list, tuple, set, frozenset)) else [value]:
@@ -156,15 +158,18 @@ def _statuses(entry: SettingReader, value: Any) -> Collection[int]:
         elif type(each) is int and 100 <= each < 600:
             statuses.add(each)
         else:
-            raise entry.error(f"has status={value!r}", 'List status classes and codes: ["2xx", 302].')
+            raise reader.entry.error(f"has status={value!r}", 'List status classes and codes: ["2xx", 302].')
     return frozenset(statuses)
 
 
-def _timer_slug(entry: SettingReader, value: Any) -> str:
-    return entry.slug(value, code="E007")
-
-
-OPTIONS = {"methods": _methods, "status": _statuses, "timing": _timer_slug}
+URL_KEYS = {
+    "methods": Key(_methods, "list of HTTP methods; default: all but HEAD and OPTIONS"),
+    "status": Key(_statuses, 'status codes and classes, such as `["2xx", 302]`; default: any 2xx and 3xx'),
+    "timing": Key(
+        read_slug,
+        "the slug of a timer that records the seconds until the response is ready, without the body of a stream",
+    ),
+}
 
 
 @receiver(setting_changed)

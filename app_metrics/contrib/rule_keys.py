@@ -1,0 +1,109 @@
+"""The keys of a rule: how each is read, and what it means."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..core.setting_rules import SettingError, SettingReader
+from ..core.summary import COUNTER
+from ..core.validation import check_labels, check_number
+from .paths import READ_ONLY, Getter, alters_data
+from .rules import Rule
+
+# Compiles a dotted path or a callable in an entry of a setting. Raises SettingError for a bad one.
+Reference = Callable[[SettingReader, Any], Getter]
+
+
+class RuleReader:
+    """Read the keys of one rule. `mapping` is the rule as it is written."""
+
+    def __init__(self, entry: SettingReader, reference: Reference, mapping: Mapping[str, Any]) -> None:
+        self.entry, self.reference, self.mapping = entry, reference, mapping
+
+    def read(self, keys: Mapping[str, "Key"]) -> Rule:
+        self.entry.check_keys(self.mapping, tuple(keys), code="E006")
+        if "slug" not in self.mapping:
+            raise self.entry.error("has a rule without a slug", 'Add "slug": "…" to the mapping.')
+        read = {name: self.compiled(key.read, self.mapping[name]) for name, key in keys.items() if name in self.mapping}
+        own = {name: read.pop(name) for name in KEYS if name in read}
+        return Rule(self.entry.origin, **own, options=read)
+
+    def getter(self, value: Any) -> Getter:
+        """Return a function that reads what a reference refers to."""
+        if not isinstance(value, str) and not callable(value):
+            raise self.entry.error(f"refers to {value!r}", "Give a dotted path or a callable.", code="E008")
+        if alters_data(value):
+            raise self.entry.error(f"refers to {value!r}, which changes data", READ_ONLY, code="E008")
+        getter: Getter = self.compiled(lambda reader, value: reader.reference(reader.entry, value), value)
+        return getter
+
+    def compiled(self, read: Callable[["RuleReader", Any], Any], value: Any) -> Any:
+        try:
+            return read(self, value)
+        except SettingError:
+            raise
+        except Exception as error:
+            raise self.entry.error(f"has the invalid value {value!r}", f"Fix it: {error}.") from error
+
+
+class Key(NamedTuple):
+    """How the value of a key is read, and what the key means: its row in the table of the documentation."""
+
+    read: Callable[[RuleReader, Any], Any]
+    meaning: str
+
+
+def read_rules(
+    entry: SettingReader, value: Any, reference: Reference, more: Mapping[str, Key] | None = None
+) -> list[Rule]:
+    """Return the good rules of an entry, which catches the mistakes in the others.
+
+    `more` holds the keys that a rule may have besides `KEYS`; what they compile to are the `options` of the rule.
+    """
+    keys = {**KEYS, **(more or {})}
+    rules: list[Rule] = []
+    for each in value if isinstance(value, (list, tuple)) else [value]:
+        with entry.catch():
+            mapping = {"slug": each} if isinstance(each, str) else each
+            if not isinstance(mapping, Mapping):
+                hint = "Give a slug, a mapping, or a list of those."
+                raise entry.error(f"has the invalid rule {each!r}", hint)
+            rules.append(RuleReader(entry, reference, mapping).read(keys))
+    return rules
+
+
+def read_slug(reader: RuleReader, value: Any) -> str:
+    return reader.entry.slug(value, code="E007")
+
+
+def _num(reader: RuleReader, value: Any) -> Getter:
+    if isinstance(value, str) or callable(value):
+        return reader.getter(value)
+    try:
+        number = check_number(value, COUNTER)
+    except (TypeError, ValueError) as error:
+        hint = "Give an int, a Decimal, a dotted path, or a callable."
+        raise reader.entry.error(f"has num={value!r}: {str(error).rstrip('.')}", hint) from error
+    return lambda source: number
+
+
+def _labels(reader: RuleReader, value: Any) -> dict[str, Getter]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise reader.entry.error(f"has labels={value!r}", 'Map names to paths: {"plan": "plan"}.')
+    try:
+        check_labels(dict.fromkeys(value, ""))
+    except ValueError as error:
+        raise reader.entry.error("has invalid labels", str(error)) from error
+    return {name: reader.getter(path) for name, path in value.items()}
+
+
+# The keys of every rule.
+KEYS: Mapping[str, Key] = {
+    "slug": Key(read_slug, "the metric; the only mandatory key"),
+    "num": Key(
+        _num,
+        "the number to count: an int, a Decimal, or a reference, whose floats are rounded to nine decimal places; "
+        "default 1",
+    ),
+    "labels": Key(_labels, "label name → reference"),
+    "when": Key(RuleReader.getter, "a reference; the rule applies only if it is true"),
+}
