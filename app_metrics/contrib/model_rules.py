@@ -23,7 +23,8 @@ from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording.metrics import metric
 from .auth import auth_models
 from .connections import Connections
-from .paths import READ_ONLY, Getter, alters_data, attribute_path, imported
+from .path_checks import check_model_path
+from .paths import Getter, attribute_path, imported
 from .row_dates import CREATED, RowDate, compile_row_date
 from .rule_keys import Key, RuleReader, read_rules
 from .rules import Rule
@@ -191,7 +192,7 @@ def _reference(model: type[Model], entry: SettingReader, value: Any) -> Getter:
     names = value.split(".")
     if len(names) > 1 and not hasattr(model, names[0]):
         return imported(entry, value, f"an attribute path of {model._meta.label}")
-    relations, field, get = _relations(entry, model, names), _field(model, names), attribute_path(names)
+    relations, field, get = check_model_path(entry, model, names), _field(model, names), attribute_path(names)
     return InstancePath(get if field is None else _converted(field, get), "__".join(relations))
 
 
@@ -216,24 +217,6 @@ def _converted(field: Any, get: Getter) -> Getter:
             return value
 
     return read
-
-
-def _relations(entry: SettingReader, model: type[Model], names: Sequence[str]) -> list[str]:
-    """Return the leading names that are relations to one other row, as far as that is known.
-
-    Raises SettingError for a missing name, and for one that changes data.
-    """
-    fields = {field.name: field for field in model._meta.get_fields()}
-    name, *rest = names
-    if not hasattr(model, name):
-        message = f"refers to {name!r}, which {model._meta.label} does not have"
-        raise entry.error(message, suggest(name, [*fields]), code="E008")
-    if alters_data(getattr(model, name)):
-        raise entry.error(f"refers to {name!r} of {model._meta.label}, which changes data", READ_ONLY, code="E008")
-    related = getattr(fields.get(name), "related_model", None)
-    if not isinstance(related, type) or fields[name].one_to_many or fields[name].many_to_many:
-        return []
-    return [name, *(_relations(entry, related, rest) if rest else ())]
 
 
 @receiver(setting_changed)

@@ -15,6 +15,7 @@ from ..core.setting_rules import SettingError, SettingReader
 from ..core.summary import TIMER
 from ..core.validation import MAX_LABELS
 from ..recording.metrics import record
+from .path_checks import check_value_path, request_sample, response_sample
 from .paths import Getter, attribute_path, imported
 from .rule_keys import Key, RuleReader, read_rules, read_slug
 from .rules import Rule
@@ -132,7 +133,9 @@ def _reference(entry: SettingReader, value: Any) -> Getter:
         return lambda source: _method(source["request"])
     root, _, path = value.partition(".")
     if root in ("request", "response"):
-        get = attribute_path(path.split(".") if path else ())
+        names = path.split(".") if path else []
+        check_value_path(entry, request_sample() if root == "request" else response_sample(), names)
+        get = attribute_path(names)
         return lambda source: get(source[root])
     return _reference(entry, imported(entry, value, 'a path that begins with "request." or "response."'))
 
