@@ -16,8 +16,8 @@ from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
 from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, is_per_tenant, settings
 from .contrib.configured import configured_rules
-from .contrib.url_names import url_names
-from .contrib.url_rules import EVERY, MIDDLEWARE, rules_by_view_name
+from .contrib.url_names import EVERY, is_pattern, matches, url_names
+from .contrib.url_rules import EXCLUDE, MIDDLEWARE, rules_by_key
 from .contrib.url_rules import SETTING as URLS
 from .core.setting_rules import SettingError, SettingReader, suggest
 from .dashboard.health import OLD_BACKLOG
@@ -127,13 +127,22 @@ def _late_locks(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _unknown_urls() -> Iterator[SettingError]:
-    rules = rules_by_view_name()
+    rules = rules_by_key()
     if not rules or not getattr(settings, "ROOT_URLCONF", None):
         return
-    known = {EVERY, *(name for name, _ in url_names(get_resolver()))}
-    for name in rules:
-        if name not in known:
-            yield SettingReader("E002", URLS).entry(name).error("is not a URL name", suggest(name, sorted(known)))
+    known = sorted({name for name, _ in url_names(get_resolver())})
+    for key, found in rules.items():
+        entry = SettingReader("E002", URLS).entry(key)
+        if key != EVERY:
+            yield from _unknown_name(entry, key, known, "is")
+        for excluded in {each for rule in found for each in rule.options.get(EXCLUDE, ())}:
+            yield from _unknown_name(entry, excluded, known, f"excludes {excluded!r}, which is")
+
+
+def _unknown_name(entry: SettingReader, name: str, known: Sequence[str], verb: str) -> Iterator[SettingError]:
+    if not any(matches(name, each) for each in known):
+        what = "a pattern of no URL name" if is_pattern(name) else "not a URL name"
+        yield entry.error(f"{verb} {what}", suggest(name, known))
 
 
 def _unknown_settings() -> Iterator[CheckMessage]:

@@ -100,7 +100,7 @@ APP_METRICS_URLS = {
     "shop:recommendations": {"slug": "failures", "status": ["5xx"]},
     "accounts:signup": {"slug": "failures", "methods": ["POST"], "status": ["5xx"]},
     # Count every page by its URL name, so that the dashboard can show pages that get no visits.
-    "*": "requests",
+    "*": {"slug": "requests", "exclude": ["admin:*"]},
 }
 
 APP_METRICS_MODELS = {

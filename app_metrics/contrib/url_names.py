@@ -1,9 +1,14 @@
-"""The names of a project's URLs."""
+"""The names of a project's URLs, and patterns of them."""
 
+import re
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from django.urls import URLPattern, URLResolver
+
+# Stands for any text in a pattern. On its own it is the pattern of every name.
+EVERY = "*"
 
 
 class UrlName(NamedTuple):
@@ -23,3 +28,17 @@ def url_names(
         else:
             inner = (*namespaces, pattern.namespace) if pattern.namespace else namespaces
             yield from url_names(pattern, inner, apps | {pattern.app_name} if pattern.app_name else apps)
+
+
+def is_pattern(name: str) -> bool:
+    return EVERY in name
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a URL name, or a pattern such as "admin:*", stands for a URL name."""
+    return pattern == name or (is_pattern(pattern) and _expression(pattern).fullmatch(name) is not None)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, pattern.split(EVERY))), re.DOTALL)

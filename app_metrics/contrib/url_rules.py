@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -19,14 +19,15 @@ from .path_checks import check_value_path, request_sample, response_sample
 from .paths import Getter, attribute_path, imported
 from .rule_keys import Key, RuleReader, read_rules, read_slug
 from .rules import Rule
+from .url_names import is_pattern, matches
 
 SETTING = "APP_METRICS_URLS"
 EXAMPLE = '{"downloads:file": "downloads"}'
 # The middleware that fires these rules.
 MIDDLEWARE = "app_metrics.middleware.MetricsMiddleware"
-# The key of rules for every URL, and the label that they get: the name of the URL.
-EVERY = "*"
+# The label that rules of patterns get: the name of the URL.
 URL_LABEL = "url"
+EXCLUDE = "exclude"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 # Stands for any other method: a visitor can invent any number of them.
 OTHER_METHOD = "other"
@@ -37,8 +38,8 @@ SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
-class EveryRule(Rule):
-    """A rule for every URL, with a label that names the URL."""
+class PatternRule(Rule):
+    """A rule for all URLs of a pattern, with a label that names the URL."""
 
     @property
     def reads(self) -> bool:
@@ -65,7 +66,7 @@ def _matching(request: HttpRequest, response: HttpResponseBase | None) -> list[R
     match = request.resolver_match
     if match is None:
         return []
-    rules = _rules_of(match.view_name)
+    rules = rules_of(match.view_name)
     if not rules:
         return rules  # most requests on most sites
     method = _method(request)
@@ -78,10 +79,22 @@ def _matching(request: HttpRequest, response: HttpResponseBase | None) -> list[R
     ]
 
 
-def _rules_of(name: str) -> list[Rule]:
-    rules = rules_by_view_name()
-    own = rules.get(name, [])
-    return own + rules.get(EVERY, []) if name != EVERY else own
+@lru_cache(maxsize=4096)
+def rules_of(name: str) -> list[Rule]:
+    """Return the rules of a URL name: its own, and those of patterns."""
+    rules = rules_by_key()
+    return rules.get(name, []) + [
+        rule
+        for key, found in rules.items()
+        if key != name and matches(key, name)
+        for rule in found
+        if not excludes(rule, name)
+    ]
+
+
+def excludes(rule: Rule, name: str) -> bool:
+    """Return whether a rule of a pattern leaves out a URL name."""
+    return any(matches(each, name) for each in rule.options.get(EXCLUDE, ()))
 
 
 def _fire(rules: list[Rule], source: Mapping[str, Any], seconds: float) -> None:
@@ -93,30 +106,30 @@ def _fire(rules: list[Rule], source: Mapping[str, Any], seconds: float) -> None:
 
 
 @cache
-def rules_by_view_name() -> Mapping[str, list[Rule]]:
-    """Return the good rules; `manage.py check` reports the others."""
+def rules_by_key() -> Mapping[str, list[Rule]]:
+    """Return the good rules by URL name or pattern; `manage.py check` reports the others."""
     return compile_urls(settings.APP_METRICS_URLS)[0]
 
 
 def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[SettingError]]:
-    """Return the good rules by URL name, and the mistakes in the others."""
+    """Return the good rules by URL name or pattern, and the mistakes in the others."""
     reader = SettingReader("E001", SETTING)
     rules: dict[str, list[Rule]] = {}
     for entry, value in reader.entries(setting, EXAMPLE):
         rules[entry.key] = read_rules(entry, value, _reference, URL_KEYS)
-        if entry.key == EVERY:
-            rules[EVERY] = list(_with_url_label(entry, rules[EVERY]))
+        if is_pattern(entry.key):
+            rules[entry.key] = list(_with_url_label(entry, rules[entry.key]))
     return rules, reader.errors
 
 
 def _with_url_label(entry: SettingReader, rules: Iterable[Rule]) -> Iterator[Rule]:
-    """Yield the rules of every URL, with the label that names the URL unless they have a label of that name."""
+    """Yield the rules of a pattern, with the label that names the URL unless they have a label of that name."""
     for rule in rules:
         if URL_LABEL in rule.labels:
             yield rule
         elif len(rule.labels) < MAX_LABELS:
             labels = {URL_LABEL: _view_name, **rule.labels}
-            yield EveryRule(rule.origin, rule.slug, rule.num, labels, rule.when, rule.options)
+            yield PatternRule(rule.origin, rule.slug, rule.num, labels, rule.when, rule.options)
         else:
             hint = f"Give at most {MAX_LABELS - 1} labels, because the label {URL_LABEL!r} is added."
             entry.errors.append(entry.error("has too many labels", hint))
@@ -165,7 +178,19 @@ def _statuses(reader: RuleReader, value: Any) -> Collection[int]:
     return frozenset(statuses)
 
 
+def _excluded(reader: RuleReader, value: Any) -> tuple[str, ...]:
+    if not is_pattern(reader.entry.key):
+        hint = f"Remove it, or make the key a pattern such as {reader.entry.key.rpartition(':')[0] or 'shop'}:*."
+        raise reader.entry.error("has the key 'exclude', but the rule is for one URL name", hint)
+    hint = 'List URL names and patterns: ["admin:*"].'
+    excluded = reader.entry.items(EXCLUDE, value, hint)
+    if not all(isinstance(each, str) for each in excluded):
+        raise reader.entry.error(f"has {EXCLUDE}={value!r}", hint)
+    return tuple(excluded)
+
+
 URL_KEYS = {
+    EXCLUDE: Key(_excluded, 'on a pattern: list of URL names and patterns that it leaves out, such as `["admin:*"]`'),
     "methods": Key(_methods, "list of HTTP methods; default: all but HEAD and OPTIONS"),
     "status": Key(_statuses, 'status codes and classes, such as `["2xx", 302]`; default: any 2xx and 3xx'),
     "timing": Key(
@@ -178,4 +203,5 @@ URL_KEYS = {
 @receiver(setting_changed)
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting == SETTING:
-        rules_by_view_name.cache_clear()
+        rules_by_key.cache_clear()
+        rules_of.cache_clear()

@@ -12,15 +12,15 @@ from django.urls import get_resolver
 from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..contrib.rules import Rule
-from ..contrib.url_names import url_names
+from ..contrib.url_names import EVERY, is_pattern, url_names
 from ..contrib.url_rules import (
     DEFAULT_METHODS,
     DEFAULT_STATUSES,
-    EVERY,
     MIDDLEWARE,
     URL_LABEL,
-    EveryRule,
-    rules_by_view_name,
+    PatternRule,
+    rules_by_key,
+    rules_of,
 )
 from ..core.calendar import today
 from ..core.labels import OVERFLOW_LABELS, encode_labels, readable_labels
@@ -54,8 +54,8 @@ class Unused:
 
     `doubts` holds the URL names that may have had hits, by reason: SHARED, if other rules record the same metric,
     PARTLY, if their rules count only some responses, or OVERFLOWN, if hits may be in the overflow series.
-    `uncounted` is the number of URL names that no rule counts. `since` is the date a rule began to count every URL,
-    if it did so within these days.
+    `uncounted` is the number of URL names that no rule counts. `counts_every` is whether rules of patterns count all
+    of them. `since` is the date the pattern of all names began to count, if it did so within these days.
     """
 
     days: int
@@ -71,19 +71,20 @@ class Unused:
 def find_unused(days: int) -> Unused:
     """Return what was unused in the last days; three queries."""
     rules, _ = configured_rules()
-    every = [rule for rule in rules_by_view_name().get(EVERY, ()) if isinstance(rule, EveryRule)]
-    known = last_recorded({rule.slug for rule in rules}, apart={rule.slug for rule in every})
-    evidence = _Evidence(rules, every, known, int((time.time() - days * 86_400) * MICROSECONDS))
+    naming = {rule.slug for found in rules_by_key().values() for rule in found if isinstance(rule, PatternRule)}
+    known = last_recorded({rule.slug for rule in rules}, apart=naming)
+    evidence = _Evidence(rules, known, int((time.time() - days * 86_400) * MICROSECONDS))
     judged: dict[str, list[Seen]] = defaultdict(list)
-    for name in sorted({name for name, apps in url_names(get_resolver()) if not apps & OTHERS}):
+    names = sorted({name for name, apps in url_names(get_resolver()) if not apps & OTHERS})
+    for name in names:
         judged[evidence.judge(name)].append(Seen(name, _date(evidence.last_hit(name))))
     return Unused(
         days,
         sorted(judged[UNUSED], key=lambda seen: (seen.last or date.min, seen.name)),
         {reason: judged[reason] for reason in (SHARED, PARTLY, OVERFLOWN) if judged[reason]},
         len(judged[UNCOUNTED]),
-        evidence.counts_every,
-        _since(every, days),
+        all(names_hits(name) for name in names),
+        _since(days),
         evidence.idle_rules(),
         MIDDLEWARE in settings.MIDDLEWARE,
     )
@@ -95,12 +96,16 @@ def counts_all(rule: Rule) -> bool:
     return rule.when is None and methods >= DEFAULT_METHODS and statuses >= DEFAULT_STATUSES
 
 
+def names_hits(name: str) -> bool:
+    """Return whether the rule of a pattern counts every hit of a URL, by its name."""
+    return any(isinstance(rule, PatternRule) and counts_all(rule) for rule in rules_of(name))
+
+
 class _Evidence:
     """What the metrics show about hits since a time, in microseconds of Unix time."""
 
-    def __init__(self, rules: Iterable[Rule], every: Sequence[Rule], known: Known, since: int) -> None:
+    def __init__(self, rules: Iterable[Rule], known: Known, since: int) -> None:
         self._rules, self._known, self._since = list(rules), known, since
-        self.counts_every = any(counts_all(rule) for rule in every)
         self._last: dict[str, int] = {}
         self._hits: dict[str, int] = {}
         for (slug, labels), at in known.items():
@@ -127,7 +132,7 @@ class _Evidence:
         telling = [rule for rule in own if counts_all(rule)]
         if any(self._is_idle(rule) for rule in telling):
             return UNUSED
-        if self.counts_every:
+        if names_hits(name):
             return OVERFLOWN if self._overflows and not self._has_series(name) else UNUSED
         if not own:
             return UNCOUNTED
@@ -141,7 +146,7 @@ class _Evidence:
         return sorted(idle, key=lambda seen: (seen.last or date.min, seen.name, seen.slug))
 
     def _own(self, name: str) -> Sequence[Rule]:
-        return rules_by_view_name().get(name, ()) if name != EVERY else ()
+        return () if is_pattern(name) else rules_by_key().get(name, ())
 
     def _is_alone(self, rule: Rule) -> bool:
         return self._origins[rule.slug] == {rule.origin}
@@ -168,9 +173,9 @@ def _date(last_at: int | None) -> date | None:
     return None if last_at is None else date_of(last_at)
 
 
-def _since(every: Sequence[Rule], days: int) -> date | None:
-    """Return the date on which a rule began to count every URL, if that is less than `days` ago."""
-    slugs = {rule.slug for rule in every if counts_all(rule)}
+def _since(days: int) -> date | None:
+    """Return the date on which the pattern of all names began to count, if that is less than `days` ago."""
+    slugs = {rule.slug for rule in rules_by_key().get(EVERY, ()) if isinstance(rule, PatternRule) and counts_all(rule)}
     if not slugs:
         return None
     first = first_recorded(slugs, f'"{URL_LABEL}":"') or today()

@@ -12,7 +12,7 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 
 from app_metrics.checks import check_rules
-from app_metrics.contrib.url_rules import compile_urls, record_response, rules_by_view_name
+from app_metrics.contrib.url_rules import compile_urls, record_response, rules_by_key
 from app_metrics.core.validation import MAX_LABELS
 from app_metrics.testing.recorded import assert_metric_recorded
 
@@ -350,7 +350,7 @@ def test_the_label_of_a_star_needs_no_thread_under_asgi_but_what_it_reads_does(s
     reading = {"slug": "requests", "labels": {"method": "request.method"}}
     own = {"slug": "requests", "labels": {"url": "request.path"}}
     settings.APP_METRICS_URLS = {"*": ["requests", {"slug": "requests", "when": "request.user"}, reading, own]}
-    assert [rule.reads for rule in rules_by_view_name()["*"]] == [False, True, True, True]
+    assert [rule.reads for rule in rules_by_key()["*"]] == [False, True, True, True]
 
 
 def test_a_star_counts_an_asynchronous_request(settings, recorded):
@@ -378,3 +378,38 @@ def test_a_star_and_other_rules_are_one_write(client, settings):
 def test_a_star_is_no_unknown_url(settings):
     settings.APP_METRICS_URLS = EVERYWHERE
     assert check_rules() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "counted"),
+    [
+        ("regions:*", {"regions:eu:item", "regions:us:item"}),
+        ("*:item", {"regions:eu:item", "regions:us:item"}),
+        ("p*e", {"page", "private"}),
+        ("page*", {"page"}),
+        ("P*", set()),
+        ("*-get", {"only-get"}),
+    ],
+)
+def test_a_pattern_counts_the_urls_that_it_matches_by_their_names(key, counted, client, settings, recorded):
+    settings.APP_METRICS_URLS = {key: "views"}
+    for address in ("/page/", "/private/", "/shops/eu/item/", "/shops/us/item/", "/only-get/"):
+        client.get(address)
+    assert {name for name in (*counted, "page", "private") if recorded.total("views", {"url": name})} == counted
+    assert recorded.total("views") == len(counted)
+
+
+def test_a_pattern_stands_beside_the_name_and_other_patterns(client, settings, recorded):
+    settings.APP_METRICS_URLS = {"*": "requests", "p*": "early", "page": "views", "other*": "others"}
+    client.get("/page/")
+    assert recorded.slugs == ["early", "requests", "views"]
+
+
+def test_a_pattern_leaves_out_what_it_excludes(client, settings, recorded):
+    excluding = {"slug": "requests", "exclude": ["regions:*", "page"]}
+    settings.APP_METRICS_URLS = {"*": [excluding, "all"], "page": "views"}
+    for address in ("/page/", "/shops/eu/item/", "/answer/200/"):
+        client.get(address)
+    assert check_rules() == []
+    assert_metric_recorded(recorded, "requests", total=1, labels={"url": "answer"})
+    assert (recorded.total("requests"), recorded.total("all"), recorded.total("views")) == (1, 3, 1)

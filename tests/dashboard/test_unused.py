@@ -321,3 +321,25 @@ def test_only_those_who_may_view_metrics_see_the_page(staff, client, database):
     response = client.get(ADDRESS)
     assert response.status_code == (403 if staff else 302)
     assert staff or "/admin/login/" in response["Location"]
+
+
+def test_the_pattern_of_a_namespace_tells_which_of_its_urls_were_used(database, settings):
+    settings.APP_METRICS_URLS = {"shop:*": "shopping", "*e*": "views"}
+    visit("/new/")
+    unused = found()
+    assert names(unused.urls) == {"shop:item": None, HOSTILE: None}
+    assert (unused.counts_every, unused.uncounted) == (False, 2)
+
+
+def test_what_a_star_excludes_is_not_counted(database, settings):
+    settings.APP_METRICS_URLS = {"*": {"slug": "requests", "exclude": ["old", "shop:*"]}}
+    visit("/new/", "/long/", "/hostile/")
+    unused = found()
+    assert (names(unused.urls), unused.counts_every, unused.uncounted) == ({}, False, 2)
+
+
+def test_patterns_that_together_match_every_url_count_every_url(database, settings):
+    settings.APP_METRICS_URLS = {"*": {"slug": "requests", "exclude": ["shop:*"]}, "shop:*": "shopping"}
+    visit("/old/")
+    unused = found()
+    assert (set(names(unused.urls)), unused.counts_every) == (ALL - {"old"}, True)
