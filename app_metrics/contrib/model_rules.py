@@ -177,13 +177,24 @@ def _record(
 
 @dataclass(frozen=True, slots=True)
 class InstancePath:
-    """An attribute path from an instance; `relations` is the part of it that select_related() can follow."""
+    """A path from an instance.
+
+    `relations` has the part of it that select_related() can follow, if any. `convert` returns a value as the field at
+    the end of the path holds it; it is None if the path ends elsewhere.
+    """
 
     get: Getter
-    relations: str
+    relations: tuple[str, ...]
+    convert: Callable[[Any], Any] | None
 
     def __call__(self, instance: Model) -> Any:
-        return self.get(instance)
+        value = self.get(instance)
+        if self.convert is None:
+            return value
+        try:
+            return self.convert(value)  # an instance has what was assigned, such as "3.50"
+        except Exception:  # not a value, but an expression such as F("stock") - 1
+            return value
 
 
 def _reference(model: type[Model], entry: SettingReader, value: Any) -> Getter:
@@ -192,8 +203,9 @@ def _reference(model: type[Model], entry: SettingReader, value: Any) -> Getter:
     names = value.split(".")
     if len(names) > 1 and not hasattr(model, names[0]):
         return imported(entry, value, f"an attribute path of {model._meta.label}")
-    relations, field, get = check_model_path(entry, model, names), _field(model, names), attribute_path(names)
-    return InstancePath(get if field is None else _converted(field, get), "__".join(relations))
+    relations, field = check_model_path(entry, model, names), _field(model, names)
+    path = ("__".join(relations),) if relations else ()
+    return InstancePath(attribute_path(names), path, None if field is None else field.to_python)
 
 
 def _field(model: type[Model], names: Sequence[str]) -> Any:
@@ -204,19 +216,6 @@ def _field(model: type[Model], names: Sequence[str]) -> Any:
         related = getattr(field, "related_model", None)
         return _field(related, rest) if isinstance(related, type) else None
     return None if field is None or field.is_relation else field
-
-
-def _converted(field: Any, get: Getter) -> Getter:
-    """Return a getter of values as the database will return them: an instance has what was assigned, such as "3.50"."""
-
-    def read(source: Any) -> Any:
-        value = get(source)
-        try:
-            return field.to_python(value)
-        except Exception:  # not a value, but an expression such as F("stock") - 1
-            return value
-
-    return read
 
 
 @receiver(setting_changed)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from ..core.setting_rules import SettingError, SettingReader
 from ..core.summary import COUNTER
 from ..core.validation import check_labels, check_number
-from .paths import READ_ONLY, Getter, alters_data
+from .conditions import read_condition
+from .paths import READ_ONLY, Getter, RuleSource, alters_data
 from .rules import Rule
 
 # Compiles a dotted path or a callable in an entry of a setting. Raises SettingError for a bad one.
@@ -96,6 +97,26 @@ def _labels(reader: RuleReader, value: Any) -> dict[str, Getter]:
     return {name: reader.getter(path) for name, path in value.items()}
 
 
+def _when(reader: RuleReader, value: Any) -> Getter:
+    if not isinstance(value, Mapping):
+        return reader.getter(value)
+    labels = _labels(reader, reader.mapping.get("labels", {}))
+
+    def getter(path: str) -> Getter:
+        root, _, name = path.partition(".")
+        return _text_of(labels[name]) if root == "labels" and name in labels else reader.getter(path)
+
+    return read_condition(reader.entry, value, getter)
+
+
+def _text_of(label: Getter) -> Getter:
+    def read(source: RuleSource) -> str:
+        value = label(source)
+        return "" if value is None else str(value)
+
+    return read
+
+
 # The keys of every rule.
 KEYS: Mapping[str, Key] = {
     "slug": Key(read_slug, "the metric; the only mandatory key"),
@@ -105,5 +126,5 @@ KEYS: Mapping[str, Key] = {
         "default 1",
     ),
     "labels": Key(_labels, "label name → reference"),
-    "when": Key(RuleReader.getter, "a reference; the rule applies only if it is true"),
+    "when": Key(_when, "a reference, or a mapping of [comparisons](#comparisons); the rule applies only if it is true"),
 }

@@ -28,6 +28,12 @@ class Rule:
         """Whether firing reads anything from a source."""
         return bool(self.num or self.labels or self.when)
 
+    @property
+    def relations(self) -> set[str]:
+        """The relations that firing follows from an instance, as select_related() takes them."""
+        getters = (self.num, self.when, *self.labels.values())
+        return {path for getter in getters for path in getattr(getter, "relations", ())}
+
     def fire(self, source: RuleSource, record: Callable[..., Any] = metric, num: int = 1) -> dict[str, str] | None:
         """Record one event, if the rule applies to a source; return its labels, or None if nothing was recorded.
 

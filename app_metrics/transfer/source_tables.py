@@ -9,7 +9,7 @@ from django.db import router
 from django.db.models import Min, Model, Q
 
 from ..conf import time_zone, years
-from ..contrib.model_rules import BACKFILL, InstancePath, compile_models, configured
+from ..contrib.model_rules import BACKFILL, compile_models, configured
 from ..contrib.row_dates import CREATED, RowDate
 from ..contrib.rules import Rule
 from ..core.dropped import warn_once
@@ -116,9 +116,7 @@ class SourceTable:
         if not self.rule.reads:
             dates = rows.values_list(self._date.field.attname, flat=True)
             return ((value, None) for value in dates.iterator(FETCHED))
-        getters = (self.rule.num, self.rule.when, *self.rule.labels.values())
-        paths = {getter.relations for getter in getters if isinstance(getter, InstancePath) and getter.relations}
-        rows = rows.select_related(*paths) if paths else rows
+        rows = rows.select_related(*self.rule.relations) if self.rule.relations else rows
         return ((getattr(row, self._date.field.attname), row) for row in rows.iterator(FETCHED))
 
     def _between(self, first: date, last: date) -> Any:
