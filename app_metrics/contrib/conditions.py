@@ -8,10 +8,9 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
-from django.utils import timezone
-
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from .paths import Getter, RuleSource
+from .row_dates import aware
 
 EXAMPLE = '{"status": "paid", "amount__gte": 100}'
 
@@ -136,7 +135,7 @@ def _converted(kind: Wanted, wanted: Any, convert: Callable[[Any], Any] | None) 
         return [_converted(VALUE, each, convert) for each in wanted]
     if kind is not VALUE or wanted is None:
         return wanted
-    return _aware(convert(wanted) if convert else wanted)
+    return _moment(convert(wanted) if convert else wanted)
 
 
 def _as_wanted(value: Any, wanted: Any) -> Any:
@@ -146,7 +145,7 @@ def _as_wanted(value: Any, wanted: Any) -> Any:
     """
     sample = wanted[0] if isinstance(wanted, list) and wanted else wanted
     if not isinstance(value, str) or not isinstance(sample, (int, float, Decimal)):
-        return _aware(value)
+        return _moment(value)
     try:
         number = Decimal(value)
     except InvalidOperation:
@@ -154,7 +153,5 @@ def _as_wanted(value: Any, wanted: Any) -> Any:
     return number if number.is_finite() else None
 
 
-def _aware(value: Any) -> Any:
-    if isinstance(value, datetime) and timezone.is_naive(value):
-        return timezone.make_aware(value, timezone.get_default_timezone())
-    return value
+def _moment(value: Any) -> Any:
+    return aware(value) if isinstance(value, datetime) else value

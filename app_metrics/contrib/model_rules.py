@@ -20,7 +20,7 @@ from django.dispatch import Signal, receiver
 
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader, suggest
-from ..recording.metrics import metric
+from ..recording.metrics import record
 from .auth import auth_models
 from .connections import Connections
 from .path_checks import check_model_path
@@ -115,6 +115,8 @@ def model_keys(model: type[Model], event: str) -> Mapping[str, Key]:
     """Return the keys that only rules of models have."""
 
     def row_date(reader: RuleReader, value: Any) -> RowDate:
+        for name in sorted({"gauge", "timing"} & reader.mapping.keys()):
+            raise reader.entry.error(f"has the keys 'backfill' and {name!r}", "Keep one of them: only counts fill in.")
         return compile_row_date(model, event, reader.entry, value)
 
     meaning = (
@@ -169,10 +171,10 @@ def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: st
 
 
 def _record(
-    dated: RowDate | None, instance: Model, using: str | None, slug: str, num: Any, labels: dict[str, str]
+    dated: RowDate | None, instance: Model, using: str | None, slug: str, kind: str, num: Any, labels: Any
 ) -> None:
     # With the row's own date, the totals can be filled in and verified from the table.
-    metric(slug, num, labels=labels, at=dated.of(instance) if dated else None, on_commit=True, using=using)
+    record(slug, kind, num, labels, dated.of(instance) if dated else None, True, using)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..core.setting_rules import SettingError, SettingReader
-from ..core.summary import COUNTER
+from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import check_labels, check_number
 from .conditions import read_condition
+from .durations import EXAMPLE, Duration
 from .paths import READ_ONLY, Getter, RuleSource, alters_data
 from .rules import Rule
 
 # Compiles a dotted path or a callable in an entry of a setting. Raises SettingError for a bad one.
 Reference = Callable[[SettingReader, Any], Getter]
+
+
+# The keys that are attributes of every rule.
+OWN = ("slug", "labels", "when")
 
 
 class RuleReader:
@@ -25,8 +30,12 @@ class RuleReader:
         if "slug" not in self.mapping:
             raise self.entry.error("has a rule without a slug", 'Add "slug": "…" to the mapping.')
         read = {name: self.compiled(key.read, self.mapping[name]) for name, key in keys.items() if name in self.mapping}
-        own = {name: read.pop(name) for name in KEYS if name in read}
-        return Rule(self.entry.origin, **own, options=read)
+        measures = {name: read.pop(name) for name in list(read) if isinstance(read[name], Measure)}
+        if len(measures) > 1:
+            raise self.entry.error(f"has the keys {' and '.join(map(repr, measures))} in one rule", "Keep one of them.")
+        kind, num = next(iter(measures.values()), Measure(COUNTER, None))
+        own = {name: read.pop(name) for name in OWN if name in read}
+        return Rule(self.entry.origin, **own, kind=kind, num=num, options=read)
 
     def getter(self, value: Any) -> Getter:
         """Return a function that reads what a reference refers to."""
@@ -53,6 +62,13 @@ class Key(NamedTuple):
     meaning: str
 
 
+class Measure(NamedTuple):
+    """What a rule records: a kind of metric, and a getter of the number. None stands for one."""
+
+    kind: str
+    get: Getter | None
+
+
 def read_rules(
     entry: SettingReader, value: Any, reference: Reference, more: Mapping[str, Key] | None = None
 ) -> list[Rule]:
@@ -76,15 +92,28 @@ def read_slug(reader: RuleReader, value: Any) -> str:
     return reader.entry.slug(value, code="E007")
 
 
-def _num(reader: RuleReader, value: Any) -> Getter:
+def _num(reader: RuleReader, value: Any) -> Measure:
+    return _measure(reader, "num", value, COUNTER, "an int, a Decimal, a dotted path, or a callable")
+
+
+def _gauge(reader: RuleReader, value: Any) -> Measure:
+    return _measure(reader, "gauge", value, GAUGE, "a number, a dotted path, or a callable")
+
+
+def _measure(reader: RuleReader, name: str, value: Any, kind: str, wanted: str) -> Measure:
     if isinstance(value, str) or callable(value):
-        return reader.getter(value)
+        return Measure(kind, reader.getter(value))
     try:
-        number = check_number(value, COUNTER)
+        number = check_number(value, kind)
     except (TypeError, ValueError) as error:
-        hint = "Give an int, a Decimal, a dotted path, or a callable."
-        raise reader.entry.error(f"has num={value!r}: {str(error).rstrip('.')}", hint) from error
-    return lambda source: number
+        raise reader.entry.error(f"has {name}={value!r}: {str(error).rstrip('.')}", f"Give {wanted}.") from error
+    return Measure(kind, lambda source: number)
+
+
+def read_duration(reader: RuleReader, value: Any) -> Measure:
+    if not isinstance(value, Mapping) or set(value) != {"from", "to"}:
+        raise reader.entry.error(f"has timing={value!r}", f"Write it like this: {EXAMPLE}.")
+    return Measure(TIMER, Duration(reader.getter(value["from"]), reader.getter(value["to"])))
 
 
 def _labels(reader: RuleReader, value: Any) -> dict[str, Getter]:
@@ -124,6 +153,11 @@ KEYS: Mapping[str, Key] = {
         _num,
         "the number to count: an int, a Decimal, or a reference, whose floats are rounded to nine decimal places; "
         "default 1",
+    ),
+    "gauge": Key(_gauge, "instead of `num`: the current value of something, as `gauge()` records it"),
+    "timing": Key(
+        read_duration,
+        'instead of `num`: `{"from": …, "to": …}`, references to two dates; the seconds between them are recorded',
     ),
     "labels": Key(_labels, "label name → reference"),
     "when": Key(_when, "a reference, or a mapping of [comparisons](#comparisons); the rule applies only if it is true"),

@@ -1,23 +1,29 @@
 """Rules of URLs, models and signals: what to count, and when."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from .. import conf
 from ..core.dropped import FAILED_RULE, drop, warn_once
 from ..core.numbers import Number, exact
+from ..core.summary import COUNTER
 from ..core.validation import MAX_LABEL_LENGTH, check_number
-from ..recording.metrics import metric
+from ..recording.metrics import record
 from .paths import Getter, RuleSource
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule, compiled. `num` is None if the rule has none; `options` holds the keys of its setting."""
+    """One rule, compiled. `num` is None if the rule counts one; `options` holds the keys of its setting."""
 
     origin: str
     slug: str
+    kind: str = COUNTER
     num: Getter | None = None
     labels: Mapping[str, Getter] = field(default_factory=dict)
     when: Getter | None = None
@@ -34,10 +40,13 @@ class Rule:
         getters = (self.num, self.when, *self.labels.values())
         return {path for getter in getters for path in getattr(getter, "relations", ())}
 
-    def fire(self, source: RuleSource, record: Callable[..., Any] = metric, num: int = 1) -> dict[str, str] | None:
+    def fire(
+        self, source: RuleSource, record_event: Callable[..., Any] = record, num: int = 1
+    ) -> dict[str, str] | None:
         """Record one event, if the rule applies to a source; return its labels, or None if nothing was recorded.
 
-        `num` is recorded if the rule has none. An error is never raised; the event is then dropped as "failed_rule".
+        `num` is recorded if the rule has none. A gauge or a duration without a value is not recorded. An error is never
+        raised; the event is then dropped as "failed_rule".
         """
         if conf.disabled:
             return None
@@ -45,7 +54,10 @@ class Rule:
             if self.when is not None and not self.when(source):
                 return None
             labels = self.read_labels(source) if self.labels else {}
-            record(self.slug, num if self.num is None else self.read_num(source), labels=labels or None)
+            value = num if self.num is None else self.num(source)
+            if value is None and self.kind != COUNTER:
+                return None
+            record_event(self.slug, self.kind, value if self.num is None else _number(value), labels or None)
         except Exception as error:
             drop(FAILED_RULE, f"{self.origin}: {error!r}")
             return None
@@ -53,7 +65,7 @@ class Rule:
 
     def read_num(self, source: RuleSource) -> Number:
         """Return the number of an event; a float is rounded to nine decimal places. Raises TypeError or ValueError."""
-        return exact(check_number(self.num(source), "rule"))  # type: ignore[misc]
+        return _number(self.num(source))  # type: ignore[misc]
 
     def read_labels(self, source: RuleSource) -> dict[str, str]:
         return {name: self._label(name, getter, source) for name, getter in self.labels.items()}
@@ -65,6 +77,12 @@ class Rule:
             warn_once(f"{self.origin}: the label {name!r} is empty, because reading it failed: {error!r}")
             return ""
         return "" if value is None else _storable(str(value))
+
+
+def _number(value: Any) -> Number:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):  # headers and parameters of a request are text
+        value = Decimal(value)
+    return exact(check_number(value, "rule"))
 
 
 def _storable(text: str) -> str:

@@ -17,7 +17,7 @@ from ..core.validation import MAX_LABELS
 from ..recording.metrics import record
 from .path_checks import check_value_path, request_sample, response_sample
 from .paths import Getter, attribute_path, imported
-from .rule_keys import Key, RuleReader, read_rules, read_slug
+from .rule_keys import Key, RuleReader, read_duration, read_rules, read_slug
 from .rules import Rule
 from .url_names import is_pattern, matches
 
@@ -129,7 +129,7 @@ def _with_url_label(entry: SettingReader, rules: Iterable[Rule]) -> Iterator[Rul
             yield rule
         elif len(rule.labels) < MAX_LABELS:
             labels = {URL_LABEL: _view_name, **rule.labels}
-            yield PatternRule(rule.origin, rule.slug, rule.num, labels, rule.when, rule.options)
+            yield PatternRule(rule.origin, rule.slug, rule.kind, rule.num, labels, rule.when, rule.options)
         else:
             hint = f"Give at most {MAX_LABELS - 1} labels, because the label {URL_LABEL!r} is added."
             entry.errors.append(entry.error("has too many labels", hint))
@@ -189,13 +189,17 @@ def _excluded(reader: RuleReader, value: Any) -> tuple[str, ...]:
     return tuple(excluded)
 
 
+def _timing(reader: RuleReader, value: Any) -> Any:
+    return read_duration(reader, value) if isinstance(value, Mapping) else read_slug(reader, value)
+
+
 URL_KEYS = {
     EXCLUDE: Key(_excluded, 'on a pattern: list of URL names and patterns that it leaves out, such as `["admin:*"]`'),
     "methods": Key(_methods, "list of HTTP methods; default: all but HEAD and OPTIONS"),
     "status": Key(_statuses, 'status codes and classes, such as `["2xx", 302]`; default: any 2xx and 3xx'),
     "timing": Key(
-        read_slug,
-        "the slug of a timer that records the seconds until the response is ready, without the body of a stream",
+        _timing,
+        "or the slug of a timer that records the seconds until the response is ready, without the body of a stream",
     ),
 }
 

@@ -169,7 +169,7 @@ def test_a_float_from_a_callable_is_rounded_to_nine_places(settings, recorded, c
 def test_a_num_that_is_not_a_number_is_dropped_under_the_name_of_its_rule(settings, recorded, committed, caplog):
     count(settings, "created", {"slug": "events", "num": "title"})
     with committed(), collect():
-        Document.objects.create(title="3")
+        Document.objects.create(title="three")
     assert recorded.slugs == ["app_metrics_dropped"]
     assert "APP_METRICS_MODELS['testapp.Document']['created']: TypeError('The number of a rule must be" in caplog.text
 

@@ -1,15 +1,26 @@
 """The keys of rules, each counted through the real request handler."""
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from freezegun import freeze_time
 
 import app_metrics
+from app_metrics.checks import check_rules
 from app_metrics.contrib.model_rules import model_keys
 from app_metrics.contrib.rule_keys import KEYS
 from app_metrics.contrib.url_rules import URL_KEYS
-from tests.testapp.models import Tag
+from app_metrics.core.summary import COUNTER, GAUGE, TIMER
+from app_metrics.testing.recorded import assert_metric_recorded
+from tests.testapp.models import Document, Tag
 
+pytestmark = [pytest.mark.urls("tests.support.rule_urls"), pytest.mark.django_db]
+
+LOGGED_IN = "django.contrib.auth.signals.user_logged_in"
 DOCUMENTED = Path(app_metrics.__file__).parents[1] / "docs" / "howto" / "rules.md"
 
 
@@ -19,3 +30,93 @@ DOCUMENTED = Path(app_metrics.__file__).parents[1] / "docs" / "howto" / "rules.m
 def test_the_documentation_has_a_row_for_each_key_with_its_meaning(keys, where):
     text = DOCUMENTED.read_text()
     assert [name for name, key in keys.items() if f"| `{name}` | {key.meaning} | {where} |" not in text] == []
+
+
+@pytest.fixture
+def committed(django_capture_on_commit_callbacks):
+    """Run the callbacks that are pending until the test's transaction commits."""
+    return lambda: django_capture_on_commit_callbacks(execute=True)
+
+
+def log_in(**user):
+    User.objects.create_user("ann", password="x", **user)
+    assert Client().post("/login/", {"username": "ann", "password": "x"}).status_code == 302
+
+
+def kinds(recorded):
+    return {(key.slug, key.kind) for batch in recorded.batches for key in batch.summaries}
+
+
+@pytest.mark.parametrize("gauge", ["pages", lambda document: 1.0, 1])
+def test_a_gauge_of_a_model_records_the_value_at_the_commit(gauge, settings, recorded, committed):
+    settings.APP_METRICS_MODELS = {"testapp.Document": {"post_save": {"slug": "pages", "gauge": gauge}}}
+    assert check_rules() == []
+    with committed():
+        Client().get("/order/")
+        assert recorded.slugs == []
+    assert_metric_recorded(recorded, "pages", total=1, count=1)
+    assert kinds(recorded) == {("pages", GAUGE)}
+
+
+def test_a_gauge_of_a_response_reads_the_number_in_a_text(settings, recorded):
+    settings.APP_METRICS_URLS = {
+        "page": [
+            {"slug": "size", "gauge": "request.GET.size"},
+            {"slug": "sizes", "num": "request.GET.size"},
+        ]
+    }
+    Client().get("/page/?size=1200.5")
+    assert_metric_recorded(recorded, "size", total=Decimal("1200.5"))
+    assert kinds(recorded) == {("size", GAUGE), ("sizes", COUNTER)}
+
+
+def test_a_gauge_without_a_value_records_nothing(settings, recorded):
+    settings.APP_METRICS_URLS = {"page": {"slug": "size", "gauge": "request.GET.size", "timing": "seconds"}}
+    Client().get("/page/")
+    assert recorded.slugs == []
+
+
+def test_a_duration_is_the_time_between_two_dates(settings, recorded):
+    timing = {"from": "user.date_joined", "to": "user.last_login"}
+    settings.APP_METRICS_SIGNALS = {LOGGED_IN: {"slug": "first_steps", "timing": timing}}
+    assert check_rules() == []
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    with freeze_time(now):
+        log_in(date_joined=now - timedelta(seconds=90, milliseconds=500))
+    assert_metric_recorded(recorded, "first_steps", total=Decimal("90.5"), count=1)
+    assert kinds(recorded) == {("first_steps", TIMER)}
+
+
+@pytest.mark.parametrize(("to", "total"), [("owner.last_login", 0), ("owner.date_joined", 1)])
+def test_a_duration_without_one_of_its_dates_records_nothing(to, total, settings, recorded, committed):
+    rule = {"slug": "seconds", "timing": {"from": "owner.date_joined", "to": to}}
+    settings.APP_METRICS_MODELS = {"testapp.Document": {"created": rule}}
+    with committed():
+        Document.objects.create(title="a", owner=User.objects.create(username="ann"))
+        Document.objects.create(title="b")
+    assert recorded.count("seconds") == total
+    assert recorded.count("app_metrics_dropped") == 0
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "error"),
+    [
+        (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), "is before"),
+        (1, 2, "are not dates"),
+    ],
+)
+def test_a_duration_that_is_none_is_an_error_of_its_rule(begin, end, error, settings, recorded, caplog):
+    timing = {"from": lambda request, response: begin, "to": lambda request, response: end}
+    settings.APP_METRICS_URLS = {"page": {"slug": "seconds", "timing": timing}}
+    Client().get("/page/")
+    assert_metric_recorded(recorded, "app_metrics_dropped", total=1, labels={"reason": "failed_rule"})
+    assert error in caplog.text
+
+
+def test_a_naive_date_compares_with_an_aware_one(settings, recorded):
+    begin, end = datetime(2026, 1, 1, 12), datetime(2026, 1, 1, 12, 1, tzinfo=UTC)  # noqa: DTZ001
+    timing = {"from": lambda request, response: begin, "to": lambda request, response: end}
+    settings.TIME_ZONE = "UTC"
+    settings.APP_METRICS_URLS = {"page": {"slug": "seconds", "timing": timing}}
+    Client().get("/page/")
+    assert_metric_recorded(recorded, "seconds", total=60)
