@@ -101,6 +101,12 @@ MISTAKES = [
     ("E005", signal_rule("django.contrib.auth.signals.Signal"), "Choose one of user_logged_in, user_logged_out"),
     ("E005", signal_rule("nowhere.at_all"), "Give the dotted path of a signal, including its module."),
     ("E005", signal_rule("django.db.models.signals.post_save"), "Name the model in APP_METRICS_MODELS instead."),
+    ("E001", signal_rule(on_commit="default"), "Give True or False."),
+    (
+        "E006",
+        url_rule(on_commit=True),
+        "Choose one of exclude, gauge, labels, methods, num, slug, status, timing, when.",
+    ),
     ("E006", url_rule(method=["POST"]), "Did you mean 'methods'?"),
     ("E006", model_rule(status=["2xx"]), "Choose one of backfill, gauge, labels, num, slug, timing, when."),
     ("E006", signal_rule(label={"plan": "user.plan"}), "Did you mean 'labels'?"),

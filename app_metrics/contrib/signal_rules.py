@@ -13,10 +13,11 @@ from django.utils.module_loading import import_string
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording import request_scopes
+from ..recording.metrics import record
 from .auth import auth_signals
 from .connections import Connections
 from .paths import Getter, attribute_path, imported
-from .rule_keys import read_rules
+from .rule_keys import Key, RuleReader, read_rules
 from .rules import Rule
 
 SETTING = "APP_METRICS_SIGNALS"
@@ -24,6 +25,8 @@ EXAMPLE = '{"django.contrib.auth.signals.user_logged_in": "logins"}'
 
 # Signals that Django sends before the middleware opens a scope, after its end, or during our own write.
 AROUND_REQUESTS = (request_started, request_finished, connection_created)
+
+ON_COMMIT = "on_commit"
 
 CompiledRules = list[tuple[Signal, list[Rule]]]
 
@@ -47,7 +50,7 @@ def compile_signals(setting: Any) -> tuple[CompiledRules, list[SettingError]]:
     reader = SettingReader("E001", SETTING)
     compiled: CompiledRules = []
     for entry, value in reader.entries(setting, EXAMPLE):
-        rules = read_rules(entry, value, _reference)
+        rules = read_rules(entry, value, _reference, SIGNAL_KEYS)
         with entry.catch():
             compiled.append((_signal(entry, entry.key), rules))
     return compiled, reader.errors
@@ -75,8 +78,23 @@ def _signal_like(path: str) -> str:
 
 
 def _receive(rules: list[Rule], /, *, sender: Any, signal: Signal, **sent: Any) -> None:
+    source, using = {"sender": sender, **sent}, sent.get("using")
+    alias = using if isinstance(using, str) else None
     for rule in rules:
-        rule.fire({"sender": sender, **sent})
+        rule.fire(source, partial(record, on_commit=True, using=alias) if rule.options.get(ON_COMMIT) else record)
+
+
+def _on_commit(reader: RuleReader, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise reader.entry.error(f"has {ON_COMMIT}={value!r}", "Give True or False.")
+    return value
+
+
+SIGNAL_KEYS = {
+    ON_COMMIT: Key(
+        _on_commit, "`True` counts when the open transaction commits, and never if it rolls back; default: at once"
+    ),
+}
 
 
 def _receive_around_request(rules: list[Rule], /, **sent: Any) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
 from django.test import Client
 from freezegun import freeze_time
 
@@ -13,6 +15,7 @@ import app_metrics
 from app_metrics.checks import check_rules
 from app_metrics.contrib.model_rules import model_keys
 from app_metrics.contrib.rule_keys import KEYS
+from app_metrics.contrib.signal_rules import SIGNAL_KEYS
 from app_metrics.contrib.url_rules import URL_KEYS
 from app_metrics.core.summary import COUNTER, GAUGE, TIMER
 from app_metrics.testing.recorded import assert_metric_recorded
@@ -25,7 +28,13 @@ DOCUMENTED = Path(app_metrics.__file__).parents[1] / "docs" / "howto" / "rules.m
 
 
 @pytest.mark.parametrize(
-    ("keys", "where"), [(KEYS, "everywhere"), (URL_KEYS, "URLs"), (model_keys(Tag, "created"), "`created` of models")]
+    ("keys", "where"),
+    [
+        (KEYS, "everywhere"),
+        (URL_KEYS, "URLs"),
+        (model_keys(Tag, "created"), "`created` of models"),
+        (SIGNAL_KEYS, "signals"),
+    ],
 )
 def test_the_documentation_has_a_row_for_each_key_with_its_meaning(keys, where):
     text = DOCUMENTED.read_text()
@@ -120,3 +129,30 @@ def test_a_naive_date_compares_with_an_aware_one(settings, recorded):
     settings.APP_METRICS_URLS = {"page": {"slug": "seconds", "timing": timing}}
     Client().get("/page/")
     assert_metric_recorded(recorded, "seconds", total=60)
+
+
+def test_a_signal_rule_with_on_commit_counts_at_the_commit(settings, recorded, committed):
+    settings.APP_METRICS_SIGNALS = {LOGGED_IN: [{"slug": "logins", "on_commit": True, "num": 3}, "at_once"]}
+    assert check_rules() == []
+    with committed():
+        log_in()
+        assert recorded.slugs == ["at_once"]
+    assert_metric_recorded(recorded, "logins", total=3, count=1)
+
+
+def test_a_signal_rule_with_on_commit_never_counts_what_is_rolled_back(settings, recorded, committed):
+    settings.APP_METRICS_SIGNALS = {LOGGED_IN: [{"slug": "logins", "on_commit": True}, "at_once"]}
+    with committed(), transaction.atomic():
+        log_in()
+        transaction.set_rollback(True)
+    assert recorded.slugs == ["at_once"]
+
+
+@pytest.mark.parametrize("using", ["default", None, 5])
+def test_a_signal_rule_with_on_commit_follows_the_argument_using(using, settings, recorded, committed):
+    settings.APP_METRICS_STRICT = False
+    settings.APP_METRICS_SIGNALS = {LOGGED_IN: {"slug": "logins", "on_commit": True}}
+    with committed():
+        user_logged_in.send(sender=User, request=None, user=User.objects.create(username="ann"), using=using)
+        assert recorded.slugs == []
+    assert recorded.total("logins") == 1
