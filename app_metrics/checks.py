@@ -16,8 +16,9 @@ from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
 from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, is_per_tenant, settings
 from .contrib.configured import configured_rules
+from .contrib.url_keys import EXCLUDE, UNRESOLVED
 from .contrib.url_names import EVERY, is_pattern, matches, url_names
-from .contrib.url_rules import EXCLUDE, MIDDLEWARE, rules_by_key
+from .contrib.url_rules import MIDDLEWARE, rules_by_key
 from .contrib.url_rules import SETTING as URLS
 from .core.setting_rules import SettingError, SettingReader, suggest
 from .dashboard.health import OLD_BACKLOG
@@ -133,7 +134,7 @@ def _unknown_urls() -> Iterator[SettingError]:
     known = sorted({name for name, _ in url_names(get_resolver())})
     for key, found in rules.items():
         entry = SettingReader("E002", URLS).entry(key)
-        if key != EVERY:
+        if key not in (EVERY, UNRESOLVED):
             yield from _unknown_name(entry, key, known, "is")
         for excluded in {each for rule in found for each in rule.options.get(EXCLUDE, ())}:
             yield from _unknown_name(entry, excluded, known, f"excludes {excluded!r}, which is")

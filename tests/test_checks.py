@@ -90,6 +90,12 @@ MISTAKES = [
     ("E002", {URLS: {"*": {"slug": "views", "exclude": ["adimn:*"]}}}, "Choose one of "),
     ("E001", {URLS: {"*": {"slug": "views", "exclude": "page"}}}, 'List URL names and patterns: ["admin:*"].'),
     ("E001", {URLS: {"*": {"slug": "views", "exclude": [5]}}}, 'List URL names and patterns: ["admin:*"].'),
+    (
+        "E001",
+        {URLS: {"-": {"slug": "x", "labels": {"path": "request.path"}}}},
+        "or a callable that returns few values.",
+    ),
+    ("E001", {URLS: {"-": {"slug": "x", "labels": {"to": "response.url"}}}}, "Use request.method, request.scheme"),
     ("E001", url_rule(exclude=["page"]), "Remove it, or make the key a pattern such as shop:*."),
     ("E003", {MODELS: {"auth.Usr": {"created": "signups"}}}, "Did you mean 'auth.User'?"),
     ("E003", {MODELS: {"Document": {"created": "events"}}}, "Did you mean 'testapp.Document'?"),

@@ -1,6 +1,6 @@
 """`APP_METRICS_URLS`: count responses by the name of the URL they answer."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -17,8 +17,19 @@ from ..core.validation import MAX_LABELS
 from ..recording.metrics import record
 from .path_checks import check_value_path, request_sample, response_sample
 from .paths import Getter, attribute_path, imported
-from .rule_keys import Key, RuleReader, read_duration, read_rules, read_slug
+from .rule_keys import read_rules
 from .rules import Rule
+from .url_keys import (
+    ANY_STATUS,
+    DEFAULT_METHODS,
+    DEFAULT_STATUSES,
+    EXCLUDE,
+    METHODS,
+    OTHER_METHOD,
+    UNRESOLVED,
+    UNRESOLVED_KEYS,
+    URL_KEYS,
+)
 from .url_names import is_pattern, matches
 
 SETTING = "APP_METRICS_URLS"
@@ -27,12 +38,6 @@ EXAMPLE = '{"downloads:file": "downloads"}'
 MIDDLEWARE = "app_metrics.middleware.MetricsMiddleware"
 # The label that rules of patterns get: the name of the URL.
 URL_LABEL = "url"
-EXCLUDE = "exclude"
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-# Stands for any other method: a visitor can invent any number of them.
-OTHER_METHOD = "other"
-DEFAULT_METHODS = METHODS - {"HEAD", "OPTIONS"} | {OTHER_METHOD}
-DEFAULT_STATUSES = frozenset(range(200, 400))
 # The status of a request without a response: its error went on to the server.
 SERVER_ERROR = 500
 
@@ -64,9 +69,7 @@ async def arecord_response(request: HttpRequest, response: HttpResponseBase | No
 
 def _matching(request: HttpRequest, response: HttpResponseBase | None) -> list[Rule]:
     match = request.resolver_match
-    if match is None:
-        return []
-    rules = rules_of(match.view_name)
+    rules = rules_by_key().get(UNRESOLVED, []) if match is None else rules_of(match.view_name)
     if not rules:
         return rules  # most requests on most sites
     method = _method(request)
@@ -75,7 +78,7 @@ def _matching(request: HttpRequest, response: HttpResponseBase | None) -> list[R
         rule
         for rule in rules
         if method in rule.options.get("methods", DEFAULT_METHODS)
-        and status in rule.options.get("status", DEFAULT_STATUSES)
+        and status in rule.options.get("status", ANY_STATUS if match is None else DEFAULT_STATUSES)
     ]
 
 
@@ -116,7 +119,8 @@ def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[SettingError
     reader = SettingReader("E001", SETTING)
     rules: dict[str, list[Rule]] = {}
     for entry, value in reader.entries(setting, EXAMPLE):
-        rules[entry.key] = read_rules(entry, value, _reference, URL_KEYS)
+        keys = UNRESOLVED_KEYS if entry.key == UNRESOLVED else URL_KEYS
+        rules[entry.key] = read_rules(entry, value, _reference, keys)
         if is_pattern(entry.key):
             rules[entry.key] = list(_with_url_label(entry, rules[entry.key]))
     return rules, reader.errors
@@ -155,53 +159,6 @@ def _reference(entry: SettingReader, value: Any) -> Getter:
 
 def _method(request: HttpRequest) -> str:
     return request.method if request.method in METHODS else OTHER_METHOD
-
-
-def _methods(reader: RuleReader, value: Any) -> Collection[str]:
-    hint = 'List HTTP methods in upper case: ["POST"].'
-    methods = frozenset(reader.entry.items("methods", value, hint))
-    if not methods <= METHODS:
-        raise reader.entry.error(f"has methods={value!r}", hint)
-    return methods
-
-
-def _statuses(reader: RuleReader, value: Any) -> Collection[int]:
-    classes = {f"{hundred}xx": range(hundred * 100, hundred * 100 + 100) for hundred in range(1, 6)}
-    statuses: set[int] = set()
-    for each in value if isinstance(value, (list, tuple, set, frozenset)) else [value]:
-        if isinstance(each, str) and each in classes:
-            statuses.update(classes[each])
-        elif type(each) is int and 100 <= each < 600:
-            statuses.add(each)
-        else:
-            raise reader.entry.error(f"has status={value!r}", 'List status classes and codes: ["2xx", 302].')
-    return frozenset(statuses)
-
-
-def _excluded(reader: RuleReader, value: Any) -> tuple[str, ...]:
-    if not is_pattern(reader.entry.key):
-        hint = f"Remove it, or make the key a pattern such as {reader.entry.key.rpartition(':')[0] or 'shop'}:*."
-        raise reader.entry.error("has the key 'exclude', but the rule is for one URL name", hint)
-    hint = 'List URL names and patterns: ["admin:*"].'
-    excluded = reader.entry.items(EXCLUDE, value, hint)
-    if not all(isinstance(each, str) for each in excluded):
-        raise reader.entry.error(f"has {EXCLUDE}={value!r}", hint)
-    return tuple(excluded)
-
-
-def _timing(reader: RuleReader, value: Any) -> Any:
-    return read_duration(reader, value) if isinstance(value, Mapping) else read_slug(reader, value)
-
-
-URL_KEYS = {
-    EXCLUDE: Key(_excluded, 'on a pattern: list of URL names and patterns that it leaves out, such as `["admin:*"]`'),
-    "methods": Key(_methods, "list of HTTP methods; default: all but HEAD and OPTIONS"),
-    "status": Key(_statuses, 'status codes and classes, such as `["2xx", 302]`; default: any 2xx and 3xx'),
-    "timing": Key(
-        _timing,
-        "or the slug of a timer that records the seconds until the response is ready, without the body of a stream",
-    ),
-}
 
 
 @receiver(setting_changed)

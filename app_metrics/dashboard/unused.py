@@ -12,10 +12,9 @@ from django.urls import get_resolver
 from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..contrib.rules import Rule
+from ..contrib.url_keys import DEFAULT_METHODS, DEFAULT_STATUSES
 from ..contrib.url_names import EVERY, is_pattern, url_names
 from ..contrib.url_rules import (
-    DEFAULT_METHODS,
-    DEFAULT_STATUSES,
     MIDDLEWARE,
     URL_LABEL,
     PatternRule,

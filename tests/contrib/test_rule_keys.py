@@ -16,7 +16,7 @@ from app_metrics.checks import check_rules
 from app_metrics.contrib.model_rules import model_keys
 from app_metrics.contrib.rule_keys import KEYS
 from app_metrics.contrib.signal_rules import SIGNAL_KEYS
-from app_metrics.contrib.url_rules import URL_KEYS
+from app_metrics.contrib.url_keys import URL_KEYS
 from app_metrics.core.summary import COUNTER, GAUGE, TIMER
 from app_metrics.testing.recorded import assert_metric_recorded
 from tests.testapp.models import Document, Tag

@@ -413,3 +413,52 @@ def test_a_pattern_leaves_out_what_it_excludes(client, settings, recorded):
     assert check_rules() == []
     assert_metric_recorded(recorded, "requests", total=1, labels={"url": "answer"})
     assert (recorded.total("requests"), recorded.total("all"), recorded.total("views")) == (1, 3, 1)
+
+
+UNRESOLVED = {"-": {"slug": "unresolved", "labels": {"method": "request.method", "status": "response.status_code"}}}
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status"),
+    [("GET", "/unknown/", 404), ("BREW", "/unknown/", 404), ("GET", "/page", 301), ("HEAD", "/unknown/", None)],
+)
+def test_a_dash_counts_what_no_url_resolved(method, address, status, client, settings, recorded):
+    settings.APP_METRICS_URLS = UNRESOLVED
+    assert check_rules() == []
+    client.generic(method, address)
+    if status is None:
+        assert recorded.slugs == []
+    else:
+        labels = {"method": "other" if method == "BREW" else method, "status": str(status)}
+        assert_metric_recorded(recorded, "unresolved", total=1, labels=labels)
+
+
+def test_a_dash_counts_what_a_middleware_answers(client, settings, recorded):
+    settings.MIDDLEWARE = [settings.MIDDLEWARE[0], f"{__name__}.answer_early"]
+    settings.APP_METRICS_URLS = {**UNRESOLVED, "*": "requests"}
+    client.get("/page/")
+    assert_metric_recorded(recorded, "unresolved", total=1, labels={"method": "GET", "status": "200"})
+    assert recorded.slugs == ["unresolved"]
+
+
+@pytest.mark.parametrize("address", ["/page/", "/missing/", "/failing/"])
+def test_a_dash_counts_nothing_that_a_url_resolved(address, client, settings, recorded):
+    settings.APP_METRICS_URLS = UNRESOLVED
+    client.get(address)
+    assert recorded.slugs == []
+
+
+def test_a_dash_counts_an_asynchronous_request(settings, recorded):
+    settings.APP_METRICS_URLS = UNRESOLVED
+    async_to_sync(AsyncClient().get)("/unknown/")
+    assert recorded.total("unresolved") == 1
+
+
+def test_a_dash_takes_conditions_on_what_it_may_not_take_as_a_label(client, settings, recorded):
+    settings.APP_METRICS_URLS = {
+        "-": {"slug": "old_links", "status": [404], "when": {"request.path__startswith": "/old/"}, "num": 2}
+    }
+    assert check_rules() == []
+    for address in ("/old/a/", "/new/"):
+        client.get(address)
+    assert_metric_recorded(recorded, "old_links", total=2, count=1)
