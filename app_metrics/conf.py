@@ -4,7 +4,7 @@ A new setting is one entry of `SETTINGS`, and a row of the table in the README.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -127,8 +127,12 @@ SETTINGS = {
     "MODELS": Setting({}),
     # Dotted path of a signal → rule: what sending it counts.
     "SIGNALS": Setting({}),
-    # Count signups, logins, failed_logins and logouts.
-    "AUTH": _switch(False),
+    # Count signups, logins, failed_logins and logouts: all (True), none, or those that a mapping names.
+    "AUTH": Setting(
+        False,
+        lambda value: isinstance(value, (bool, Mapping)),
+        'Give True or False, or a mapping such as {"events": ["signups", "logins"], "exclude": ["staff"]}.',
+    ),
     # Count and time Celery tasks, by name.
     "CELERY": _switch(False),
     # Label sets that a metric may have; any more are folded into one overflow series.

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 from ..conf import settings
 from ..core.setting_rules import SettingError
-from .auth import auth_models, auth_signals
+from .auth import SETTING as AUTH
+from .auth import auth_models, auth_signals, compile_auth
 from .model_rules import compile_models
 from .rules import Rule
 from .signal_rules import compile_signals
 from .url_rules import compile_urls
-
-AUTH = "APP_METRICS_AUTH"
 
 
 def configured_rules() -> tuple[list[Rule], list[SettingError]]:
@@ -24,7 +23,7 @@ def configured_rules() -> tuple[list[Rule], list[SettingError]]:
         *(rule for _, found in signals for rule in found),
         *(replace(rule, origin=AUTH) for rule in _switched()),
     ]
-    return rules, [*mistakes, *model_mistakes, *signal_mistakes]
+    return rules, [*mistakes, *model_mistakes, *signal_mistakes, *compile_auth(settings.APP_METRICS_AUTH)[1]]
 
 
 def _switched() -> list[Rule]:
