@@ -33,9 +33,9 @@ class RuleReader:
         measures = {name: read.pop(name) for name in list(read) if isinstance(read[name], Measure)}
         if len(measures) > 1:
             raise self.entry.error(f"has the keys {' and '.join(map(repr, measures))} in one rule", "Keep one of them.")
-        kind, num = next(iter(measures.values()), Measure(COUNTER, None))
+        kind, num, several = next(iter(measures.values()), Measure(COUNTER, None))
         own = {name: read.pop(name) for name in OWN if name in read}
-        return Rule(self.entry.origin, **own, kind=kind, num=num, options=read)
+        return Rule(self.entry.origin, **own, kind=kind, num=num, several=several, options=read)
 
     def getter(self, value: Any) -> Getter:
         """Return a function that reads what a reference refers to."""
@@ -63,10 +63,11 @@ class Key(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What a rule records: a kind of metric, and a getter of the number. None stands for one."""
+    """What a rule records: a kind of metric, and a getter of the number, or of several events. None stands for one."""
 
     kind: str
     get: Getter | None
+    several: bool = False
 
 
 def read_rules(
@@ -153,6 +154,10 @@ KEYS: Mapping[str, Key] = {
         _num,
         "the number to count: an int, a Decimal, or a reference, whose floats are rounded to nine decimal places; "
         "default 1",
+    ),
+    "events": Key(
+        lambda reader, value: Measure(COUNTER, reader.getter(value), several=True),
+        "instead of `num`: a reference to [several events](#several-events), such as the rows of an import",
     ),
     "gauge": Key(_gauge, "instead of `num`: the current value of something, as `gauge()` records it"),
     "timing": Key(

@@ -1,7 +1,7 @@
 """Rules of URLs, models and signals: what to count, and when."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,10 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule, compiled. `num` is None if the rule counts one; `options` holds the keys of its setting."""
+    """One rule, compiled. `num` is None if the rule counts one; `options` holds the keys of its setting.
+
+    If `several` is true, `num` returns any number of events.
+    """
 
     origin: str
     slug: str
@@ -27,6 +30,7 @@ class Rule:
     num: Getter | None = None
     labels: Mapping[str, Getter] = field(default_factory=dict)
     when: Getter | None = None
+    several: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -43,7 +47,7 @@ class Rule:
     def fire(
         self, source: RuleSource, record_event: Callable[..., Any] = record, num: int = 1
     ) -> dict[str, str] | None:
-        """Record one event, if the rule applies to a source; return its labels, or None if nothing was recorded.
+        """Record what happened, if the rule applies to a source; return its labels, or None if nothing was recorded.
 
         `num` is recorded if the rule has none. A gauge or a duration without a value is not recorded. An error is never
         raised; the event is then dropped as "failed_rule".
@@ -54,14 +58,25 @@ class Rule:
             if self.when is not None and not self.when(source):
                 return None
             labels = self.read_labels(source) if self.labels else {}
-            value = num if self.num is None else self.num(source)
-            if value is None and self.kind != COUNTER:
+            value: Any = num if self.num is None else self.num(source)
+            if value is None and (self.several or self.kind != COUNTER):
                 return None
-            record_event(self.slug, self.kind, value if self.num is None else _number(value), labels or None)
+            if self.several:
+                self._record_each(value, labels, record_event)
+            else:
+                record_event(self.slug, self.kind, value if self.num is None else _number(value), labels or None)
         except Exception as error:
             drop(FAILED_RULE, f"{self.origin}: {error!r}")
             return None
         return labels
+
+    def _record_each(self, events: Iterable[Any], labels: Mapping[str, str], record_event: Callable[..., Any]) -> None:
+        for event in events:
+            try:
+                number, more = _event(event)
+                record_event(self.slug, self.kind, number, {**labels, **more} or None)
+            except Exception as error:  # the others count
+                drop(FAILED_RULE, f"{self.origin}: {error!r}")
 
     def read_num(self, source: RuleSource) -> Number:
         """Return the number of an event; a float is rounded to nine decimal places. Raises TypeError or ValueError."""
@@ -77,6 +92,16 @@ class Rule:
             warn_once(f"{self.origin}: the label {name!r} is empty, because reading it failed: {error!r}")
             return ""
         return "" if value is None else _storable(str(value))
+
+
+def _event(event: Any) -> tuple[Number, dict[str, str]]:
+    """Return the number and the labels of one of several events: a number, or a mapping of both."""
+    if not isinstance(event, Mapping):
+        return _number(event), {}
+    if not event.keys() <= {"num", "labels"}:
+        raise ValueError(f"an event has the keys {sorted(event)}; give only 'num' and 'labels'")
+    labels = {name: "" if value is None else _storable(str(value)) for name, value in event.get("labels", {}).items()}
+    return _number(event.get("num", 1)), labels
 
 
 def _number(value: Any) -> Number:

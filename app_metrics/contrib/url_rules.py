@@ -1,7 +1,7 @@
 """`APP_METRICS_URLS`: count responses by the name of the URL they answer."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from typing import Any
 
@@ -132,8 +132,8 @@ def _with_url_label(entry: SettingReader, rules: Iterable[Rule]) -> Iterator[Rul
         if URL_LABEL in rule.labels:
             yield rule
         elif len(rule.labels) < MAX_LABELS:
-            labels = {URL_LABEL: _view_name, **rule.labels}
-            yield PatternRule(rule.origin, rule.slug, rule.kind, rule.num, labels, rule.when, rule.options)
+            own = {field.name: getattr(rule, field.name) for field in fields(rule)}
+            yield PatternRule(**{**own, "labels": {URL_LABEL: _view_name, **rule.labels}})
         else:
             hint = f"Give at most {MAX_LABELS - 1} labels, because the label {URL_LABEL!r} is added."
             entry.errors.append(entry.error("has too many labels", hint))

@@ -156,3 +156,60 @@ def test_a_signal_rule_with_on_commit_follows_the_argument_using(using, settings
         user_logged_in.send(sender=User, request=None, user=User.objects.create(username="ann"), using=using)
         assert recorded.slugs == []
     assert recorded.total("logins") == 1
+
+
+def rows(request, response):
+    yield {"num": 2, "labels": {"kind": "book"}}
+    yield {"labels": {"kind": "film"}}
+    yield {"num": Decimal("0.5"), "labels": {"kind": "book", "method": "own"}}
+    yield 4
+
+
+@pytest.mark.parametrize("events", [rows, f"{__name__}.rows"])
+@pytest.mark.parametrize("key", ["page", "*"])
+def test_a_callable_returns_several_events(key, events, settings, recorded):
+    rule = {"slug": "imported", "events": events, "labels": {"method": "request.method", "url": "response.status_code"}}
+    settings.APP_METRICS_URLS = {key: rule}
+    assert check_rules() == []
+    Client().get("/page/")
+    expected = {"method": "GET", "url": "200"}
+    assert_metric_recorded(recorded, "imported", total=2, count=1, labels={**expected, "kind": "book"})
+    assert_metric_recorded(recorded, "imported", total=1, count=1, labels={**expected, "kind": "film"})
+    assert_metric_recorded(recorded, "imported", total=4, count=1, labels=expected)
+    assert recorded.total("imported") == Decimal("7.5")
+
+
+def test_events_of_a_model_count_at_the_commit(settings, recorded, committed):
+    rule = {"slug": "words", "events": lambda document: map(len, document.title.split())}
+    settings.APP_METRICS_MODELS = {"testapp.Document": {"created": rule}}
+    with committed():
+        Document.objects.create(title="one three")
+        assert recorded.slugs == []
+    assert_metric_recorded(recorded, "words", total=8, count=2)
+
+
+@pytest.mark.parametrize("nothing", [None, [], ()])
+def test_no_events_are_nothing(nothing, settings, recorded):
+    settings.APP_METRICS_URLS = {"page": {"slug": "imported", "events": lambda request, response: nothing}}
+    Client().get("/page/")
+    assert recorded.slugs == []
+
+
+@pytest.mark.parametrize("bad", ["many", None, {"number": 1}, {"num": 1, "labels": 5}, {"labels": {"a": "b", 5: 6}}])
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_bad_event_is_dropped_alone(bad, strict, settings, recorded):
+    settings.APP_METRICS_STRICT = strict
+    settings.APP_METRICS_URLS = {"page": {"slug": "imported", "events": lambda request, response: [1, bad, 2]}}
+    assert Client().get("/page/").status_code == 200
+    assert_metric_recorded(recorded, "imported", total=3, count=2)
+    assert recorded.total("app_metrics_dropped") == 1
+
+
+def test_events_that_fail_midway_keep_those_before(settings, recorded):
+    def failing(request, response):
+        yield 1
+        raise LookupError("no more")
+
+    settings.APP_METRICS_URLS = {"page": {"slug": "imported", "events": failing}}
+    assert Client().get("/page/").status_code == 200
+    assert (recorded.total("imported"), recorded.total("app_metrics_dropped")) == (1, 1)
