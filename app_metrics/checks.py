@@ -17,7 +17,7 @@ from .api.access import compile_tokens
 from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, is_per_tenant, settings
 from .contrib.configured import configured_rules
 from .contrib.url_keys import EXCLUDE, UNRESOLVED
-from .contrib.url_names import EVERY, is_pattern, matches, url_names
+from .contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
 from .contrib.url_rules import MIDDLEWARE, rules_by_key
 from .contrib.url_rules import SETTING as URLS
 from .core.setting_rules import SettingError, SettingReader, suggest
@@ -131,10 +131,15 @@ def _unknown_urls() -> Iterator[SettingError]:
     rules = rules_by_key()
     if not rules or not getattr(settings, "ROOT_URLCONF", None):
         return
-    known = sorted({name for name, _ in url_names(get_resolver())})
+    names = list(url_names(get_resolver()))
+    shadowed = shadowed_names(names)
+    known = sorted({each.name for each in names} - shadowed.keys())
     for key, found in rules.items():
         entry = SettingReader("E002", URLS).entry(key)
-        if key not in (EVERY, UNRESOLVED):
+        if key in shadowed:
+            message = f"counts nothing, because {shadowed[key]!r} comes first and has the same route"
+            yield entry.error(message, f"Name {shadowed[key]!r} instead, or give one of the URLs another route.")
+        elif key not in (EVERY, UNRESOLVED):
             yield from _unknown_name(entry, key, known, "is")
         for excluded in {each for rule in found for each in rule.options.get(EXCLUDE, ())}:
             yield from _unknown_name(entry, excluded, known, f"excludes {excluded!r}, which is")

@@ -1,9 +1,9 @@
 """The names of a project's URLs, and patterns of them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.urls import URLPattern, URLResolver
 
@@ -12,22 +12,41 @@ EVERY = "*"
 
 
 class UrlName(NamedTuple):
-    """A URL's name, as in `request.resolver_match.view_name`, and the app names of its namespaces."""
+    """A URL's name, as in `request.resolver_match.view_name`, the app names of its namespaces, and what it matches."""
 
     name: str
     apps: frozenset[str]
+    route: tuple[str, ...]
 
 
 def url_names(
-    resolver: URLResolver, namespaces: tuple[str, ...] = (), apps: frozenset[str] = frozenset()
+    resolver: URLResolver,
+    namespaces: tuple[str, ...] = (),
+    apps: frozenset[str] = frozenset(),
+    route: tuple[str, ...] = ("",),
 ) -> Iterator[UrlName]:
-    """Yield the names of all URLs; a name that several URLs share is yielded several times."""
+    """Yield the names of all URLs in order; a name that several URLs share is yielded several times."""
     for pattern in resolver.url_patterns:
+        whole = _extended(route, pattern.pattern)
         if isinstance(pattern, URLPattern):
-            yield UrlName(":".join((*namespaces, pattern.name or pattern.lookup_str)), apps)
+            yield UrlName(":".join((*namespaces, pattern.name or pattern.lookup_str)), apps, whole)
         else:
             inner = (*namespaces, pattern.namespace) if pattern.namespace else namespaces
-            yield from url_names(pattern, inner, apps | {pattern.app_name} if pattern.app_name else apps)
+            yield from url_names(pattern, inner, apps | {pattern.app_name} if pattern.app_name else apps, whole)
+
+
+def shadowed_names(names: Iterable[UrlName]) -> dict[str, str]:
+    """Return the names that Django never resolves to, with the name that comes first and has the same route."""
+    first: dict[tuple[str, ...], str] = {}
+    shadowed = {each.name: first.setdefault(each.route, each.name) for each in names}
+    reached = set(first.values())
+    return {name: other for name, other in shadowed.items() if name not in reached}
+
+
+def _extended(route: tuple[str, ...], pattern: Any) -> tuple[str, ...]:
+    """Return a route with a pattern appended: an expression without the names of its groups, and their converters."""
+    text = re.sub(r"\?P<\w+>", "", pattern.regex.pattern.removeprefix("^"))
+    return (route[0] + text, *route[1:], *(str(type(each)) for each in pattern.converters.values()))
 
 
 def is_pattern(name: str) -> bool:

@@ -13,7 +13,7 @@ from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..contrib.rules import Rule
 from ..contrib.url_keys import DEFAULT_METHODS, DEFAULT_STATUSES
-from ..contrib.url_names import EVERY, is_pattern, url_names
+from ..contrib.url_names import EVERY, is_pattern, shadowed_names, url_names
 from ..contrib.url_rules import (
     MIDDLEWARE,
     URL_LABEL,
@@ -74,7 +74,8 @@ def find_unused(days: int) -> Unused:
     known = last_recorded({rule.slug for rule in rules}, apart=naming)
     evidence = _Evidence(rules, known, int((time.time() - days * 86_400) * MICROSECONDS))
     judged: dict[str, list[Seen]] = defaultdict(list)
-    names = sorted({name for name, apps in url_names(get_resolver()) if not apps & OTHERS})
+    urls = list(url_names(get_resolver()))
+    names = sorted({each.name for each in urls if not each.apps & OTHERS} - shadowed_names(urls).keys())
     for name in names:
         judged[evidence.judge(name)].append(Seen(name, _date(evidence.last_hit(name))))
     return Unused(
