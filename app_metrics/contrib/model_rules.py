@@ -1,8 +1,7 @@
 """`APP_METRICS_MODELS`: count what happens to models, after the commit.
 
-A rule for a model covers its proxies. It does not cover child models with tables of their own (multi-table
-inheritance): Django sends the signal of a save for the child model only, though it sends those of a delete for parent
-and child. Nor does it cover `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send no signals.
+A rule for a model covers its proxies, and its child models with tables of their own (multi-table inheritance). It does
+not cover `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send no signals.
 
 Changes that are rolled back are not counted, with one exception: Django's `on_commit` does not notice a rollback to a
 savepoint that was made by hand, with `transaction.savepoint()`.
@@ -155,12 +154,18 @@ def _model(entry: SettingReader, label: str) -> type[Model]:
 
 
 def _senders(model: type[Model], event: str) -> Iterator[Any]:
-    """Yield the senders of a signal: a model and its proxies, or the tables between related models."""
+    """Yield the senders of a signal: a model with its proxies and children, or the tables between related models.
+
+    Django sends the signal of a save for the child alone, but those of a delete for each parent, too.
+    """
     if event == "m2m_changed":
         yield from [relation.remote_field.through for relation in model._meta.local_many_to_many] or [model]
         return
-    concrete = model._meta.concrete_model
-    yield from (each for each in apps.get_models() if issubclass(each, model) and each._meta.concrete_model is concrete)
+    signal, _ = EVENTS[event]
+    concrete, saves = model._meta.concrete_model, signal in (signals.pre_save, signals.post_save)
+    for each in apps.get_models():
+        if issubclass(each, model) and (saves or each._meta.concrete_model is concrete):
+            yield each
 
 
 def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: str | None = None, **sent: Any) -> None:

@@ -45,14 +45,8 @@ class SourceTable:
 
     @property
     def rows(self) -> Any:
-        """The rows of the model itself, without those of its multi-table children."""
-        children = [
-            relation.name
-            for relation in self.model._meta.related_objects
-            if relation.one_to_one and relation.field.remote_field.parent_link
-        ]
-        rows = self.model._base_manager.using(router.db_for_write(self.model))
-        return rows.filter(**{f"{name}__isnull": True for name in children})
+        """The rows of the model, with those of its multi-table children, which the rule counts live, too."""
+        return self.model._base_manager.using(router.db_for_write(self.model))
 
     def first_day(self) -> date | None:
         first = self._between(*_recorded_days()).aggregate(first=Min(self._name))["first"]

@@ -88,14 +88,34 @@ def test_what_sends_no_signal_is_not_counted(settings, recorded, committed):
     assert recorded.slugs == []
 
 
-@pytest.mark.parametrize(("model", "total"), [(Document, 1), (Draft, 1), (Report, 0), (Notice, 0)])
-def test_a_rule_covers_a_model_and_its_proxies_once_and_no_child_with_a_table_of_its_own(
-    model, total, settings, recorded, committed
+@pytest.mark.parametrize("model", [Document, Draft, Report, Notice])
+def test_a_created_row_counts_once_for_its_model_also_where_it_is_of_a_proxy_or_a_child(
+    model, settings, recorded, committed
 ):
-    count(settings, "created")
+    count(settings, "created", {"slug": "events", "labels": {"plan": "plan"}})
     with committed():
-        model.objects.create(title="a")
-    assert recorded.total("events") == total
+        model.objects.create(title="a", plan="pro")
+    assert_metric_recorded(recorded, "events", total=1, labels={"plan": "pro"})
+
+
+@pytest.mark.parametrize("event", ["updated", "pre_save", "post_save"])
+@pytest.mark.parametrize("model", [Document, Draft, Report, Notice])
+def test_a_save_counts_once_for_its_model_also_where_it_is_of_a_proxy_or_a_child(
+    model, event, settings, recorded, committed
+):
+    document = model.objects.create(title="a")
+    count(settings, event)
+    with committed():
+        document.save()
+    assert recorded.total("events") == 1
+
+
+def test_a_rule_on_a_child_covers_no_parent(settings, recorded, committed):
+    settings.APP_METRICS_MODELS = {DOCUMENT: {"created": "documents"}, "testapp.Report": {"created": "reports"}}
+    with committed():
+        Document.objects.create(title="a")
+        Report.objects.create(title="b")
+    assert (recorded.total("documents"), recorded.total("reports")) == (2, 1)
 
 
 @pytest.mark.parametrize("model", [Document, Draft, Report, Notice])

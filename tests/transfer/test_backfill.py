@@ -376,14 +376,16 @@ def test_several_models_feed_one_metric(orders, settings):
     assert stored() == expected(counted)
 
 
-def test_rows_of_a_child_with_a_table_of_its_own_are_not_its_parents(orders, settings):
+def test_rows_of_a_child_with_a_table_of_its_own_are_its_parents_too(orders, settings):
+    before(NOON - 4 * HOURS)
     with freeze_time(NOON - 2 * HOURS):
         Subscription.objects.create(placed_at=NOON - 2 * HOURS)
     live(NOON)
     fill(NOON + 2 * HOURS)
-    assert stored(DAY) == {("{}", DAY, NOON.date(), 0): (1, 1)}
-    settings.APP_METRICS_MODELS = rules(model="testapp.Subscription")
+    assert stored(DAY) == {("{}", DAY, NOON.date(), 0): (3, 3)}
     assert [each[2:] for each in differences(NOON + 2 * HOURS)] == []
+    settings.APP_METRICS_MODELS = rules(model="testapp.Subscription")
+    assert [each[2:] for each in differences(NOON + 2 * HOURS)] == [(1, 3)]
 
 
 def test_a_date_without_a_time_is_its_midnight(orders, settings):
