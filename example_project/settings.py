@@ -86,7 +86,14 @@ LOGGING = {
 # --- app_metrics: what this site counts ---
 
 APP_METRICS_URLS = {
-    "downloads:file": "downloads",
+    "downloads:file": [
+        "downloads",
+        {
+            "slug": "downloaded_bytes",
+            "num": "response.headers.Content-Length",
+            "labels": {"guide": "request.resolver_match.kwargs.name"},
+        },
+    ],
     "shop:search": "searches",
     "shop:checkout": {
         "slug": "checkouts",
@@ -101,6 +108,8 @@ APP_METRICS_URLS = {
     "accounts:signup": {"slug": "failures", "methods": ["POST"], "status": ["5xx"]},
     # Count every page by its URL name, so that the dashboard can show pages that get no visits.
     "*": {"slug": "requests", "exclude": ["admin:*"]},
+    # Addresses that no URL resolves.
+    "-": {"slug": "not_found", "status": [404], "labels": {"method": "request.method"}},
 }
 
 APP_METRICS_MODELS = {
@@ -110,6 +119,7 @@ APP_METRICS_MODELS = {
             "orders",
             {"slug": "items_sold", "num": "quantity", "labels": {"plan": "plan"}},
             {"slug": "revenue", "num": "amount", "labels": {"plan": "plan"}},
+            {"slug": "large_orders", "when": {"quantity__gte": 4}},
         ],
     },
 }

@@ -190,10 +190,12 @@ class Visitor:
         self.tally.add("failed_logins")
 
     def download(self) -> None:
-        answer = self._client.get(f"/downloads/{self._chance.choice(GUIDES)}")
+        guide = self._chance.choice(GUIDES)
+        answer = self._client.get(f"/downloads/{guide}")
         if len(answer.body) != int(answer.headers["Content-Length"]):
             raise VisitError("A download is not as long as it says.")
         self.tally.add("downloads")
+        self.tally.add("downloaded_bytes", len(answer.body), guide=guide)
 
     def ask_for_headers(self) -> None:
         self._client.head(f"/downloads/{self._chance.choice(GUIDES)}")
@@ -211,6 +213,8 @@ class Visitor:
         self.tally.add("orders")
         self.tally.add("items_sold", quantity, plan=plan)
         self.tally.add("revenue", PRICES[plan] * quantity, plan=plan)
+        if quantity >= 4:
+            self.tally.add("large_orders")
         self.tally.add("checkouts", method="POST")
         self.tally.add_time("checkout_seconds")
 
@@ -245,6 +249,10 @@ class Visitor:
         self._client.get("/recommendations/", status=500)
         self.tally.add("failures")
 
+    def follow_dead_link(self) -> None:
+        self._client.get(f"/old-shop/{secrets.token_hex(4)}/", status=404)
+        self.tally.add("not_found", method="GET")
+
     def open_home_page(self) -> None:
         self._client.get("/")
 
@@ -263,9 +271,10 @@ ACTIONS: tuple[list[Callable[[Visitor], None]], list[int]] = (
         Visitor.print_statement,
         Visitor.open_broken_page,
         Visitor.sign_up_in_vain,
+        Visitor.follow_dead_link,
         Visitor.open_home_page,
     ],
-    [18, 3, 3, 18, 16, 3, 2, 3, 8, 8, 4, 4, 6],
+    [18, 3, 3, 18, 16, 3, 2, 3, 8, 8, 4, 4, 3, 6],
 )
 
 

@@ -26,8 +26,17 @@ from tests.support.waiting import wait_until
 
 REQUESTS = 2000 if full_length else 200
 CONCURRENCY = 8
-URL_RULES = {"downloads", "searches", "checkouts", "checkout_seconds", "failures", "requests"}
-SIGNAL_RULES = {"new_user_signup", "orders", "items_sold", "revenue", "logins", "failed_logins"}
+URL_RULES = {
+    "downloads",
+    "searches",
+    "checkouts",
+    "checkout_seconds",
+    "failures",
+    "requests",
+    "downloaded_bytes",
+    "not_found",
+}
+SIGNAL_RULES = {"new_user_signup", "orders", "items_sold", "revenue", "logins", "failed_logins", "large_orders"}
 BY_TRACK_AND_BY_HAND = {"statements", "exported_rows"}
 
 

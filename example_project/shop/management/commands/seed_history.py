@@ -19,16 +19,19 @@ NAMES = {
     "logins": "Logins",
     "failed_logins": "Failed logins",
     "downloads": "Downloaded reading guides",
+    "downloaded_bytes": "Bytes of downloaded reading guides",
     "searches": "Searches",
     "checkouts": "Checkouts",
     "checkout_seconds": "Duration of a checkout",
     "orders": "Orders",
     "items_sold": "Boxes sold",
     "revenue": "Revenue in €",
+    "large_orders": "Orders of four boxes or more",
     "statements": "Statements",
     "exported_rows": "Exported catalogue rows",
     "failures": "Failed pages",
     "requests": "Pages by URL",
+    "not_found": "Addresses that do not exist",
 }
 TIMERS = {"checkout_seconds"}
 DAYS_BETWEEN_LINES = 100
