@@ -14,7 +14,6 @@ from .rules import Rule
 # Compiles a dotted path or a callable in an entry of a setting. Raises SettingError for a bad one.
 Reference = Callable[[SettingReader, Any], Getter]
 
-
 # The keys that are attributes of every rule.
 OWN = ("slug", "labels", "when")
 
@@ -39,7 +38,8 @@ class RuleReader:
 
     def getter(self, value: Any) -> Getter:
         """Return a function that reads what a reference refers to."""
-        if not isinstance(value, str) and not callable(value):
+        is_path = isinstance(value, str) and all(value.split("."))
+        if not is_path and not callable(value):
             raise self.entry.error(f"refers to {value!r}", "Give a dotted path or a callable.", code="E008")
         if alters_data(value):
             raise self.entry.error(f"refers to {value!r}, which changes data", READ_ONLY, code="E008")
