@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
+from ..core.calendar import aware
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from .paths import Getter, RuleSource
-from .row_dates import aware
 
 EXAMPLE = '{"status": "paid", "amount__gte": 100}'
 

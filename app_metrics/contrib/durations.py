@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .paths import Getter, RuleSource
 from ..core.calendar import aware
+from .paths import Getter, RuleSource
 
 EXAMPLE = '{"from": "created_at", "to": "paid_at"}'
 
