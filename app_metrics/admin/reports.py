@@ -18,6 +18,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from ..core.calendar import today
 from ..models import Delivery, MetricSet, Unsubscription
+from ..models.metrics import VIEW_PERMISSION
 from ..models.primary import primary
 from ..models.reports import FAILED, SENT_PERIODS, SKIPPED, UNDECIDED, WAITING, sent_period_choices
 from ..notifications.outbox import describe
@@ -152,7 +153,8 @@ class MetricSetAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _next_report(self, request: HttpRequest, pk: str, period: str) -> Report:
         metric_set = self.get_object(request, pk)
-        if not self.has_view_permission(request, metric_set):
+        # A report shows the numbers of metrics.
+        if not (self.has_view_permission(request, metric_set) and request.user.has_perm(VIEW_PERMISSION)):
             raise PermissionDenied
         if metric_set is None or period not in SENT_PERIODS:
             raise Http404

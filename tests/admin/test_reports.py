@@ -107,8 +107,16 @@ def test_a_set_that_is_missing_is_forbidden_like_any_other_without_permission(na
     assert mail.outbox == []
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_who_may_not_view_metrics_reads_no_numbers_by_the_next_report(name, metric_set):
+    browser = staff("view_metricset", "change_metricset")
+    assert ask(browser, report_page(metric_set, name)).status_code == 403
+    assert report_page(metric_set) not in browser.get(page("metricset_change", metric_set.pk)).content.decode()
+    assert mail.outbox == []
+
+
 def test_who_may_view_may_see_the_next_report_and_may_not_send_it(metric_set):
-    browser = staff("view_metricset")
+    browser = staff("view_metricset", "view_metric")
     content = browser.get(report_page(metric_set)).content.decode()
     assert "/test/" not in content
     assert browser.get(report_page(metric_set, "mail")).status_code == 200
@@ -117,7 +125,7 @@ def test_who_may_view_may_see_the_next_report_and_may_not_send_it(metric_set):
 
 
 def test_who_may_change_may_send_it(metric_set):
-    browser = staff("change_metricset")
+    browser = staff("change_metricset", "view_metric")
     assert report_page(metric_set, "test") in browser.get(report_page(metric_set)).content.decode()
     assert told(send_test(browser, metric_set)) == [("success", "The report was sent to guest@example.com.")]
     assert [each.to for each in mail.outbox] == [["guest@example.com"]]
