@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ..conf import catch_up, settings, time_zone
-from ..core.calendar import as_stored, latest_closed, today
+from ..core.calendar import as_stored, aware, latest_closed, start_of, today
 from ..core.periods import Period, midnight
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from ..models.primary import beside, primary
@@ -17,7 +17,7 @@ from ..models.reports import FAILED, SENT_PERIODS, WAITING
 from ..storage.transactions import retried
 from .recipients import recipients_of
 
-# A milestone still gets into a report if it is committed this long after its time, or if clocks differ by this much.
+# A milestone still gets into a report if it is committed this long after its period, or if clocks differ by this much.
 LATEST_MILESTONE = timedelta(days=1)
 
 
@@ -83,29 +83,47 @@ def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         moved = _move_on(metric_set, period, schedule, {"through": due, "planned_at": now})
         if moved is not None and period in metric_set.periods:
-            # Each milestone is in one report of a schedule: the latest, if several are planned at once.
-            unreported = unreported_milestones(metric_set, period, schedule, due)
-            ReportedMilestone.objects.bulk_create(
-                ReportedMilestone(schedule=moved, milestone=milestone, start=due) for milestone in unreported
-            )
             through = schedule.through if schedule else period.previous(due)
-            _add(metric_set, period, _missed(period, through, due), now)
+            starts = _missed(period, through, due)
+            # Each milestone is in one report of a schedule: in that of its period, or late in the oldest one planned.
+            ReportedMilestone.objects.bulk_create(
+                ReportedMilestone(
+                    schedule=moved,
+                    milestone=milestone,
+                    start=max(start_of(period, aware(milestone.reached_at)), starts[0]),
+                )
+                for milestone in unreported_milestones(metric_set, period, schedule, due)
+            )
+            _add(metric_set, period, starts, now)
 
 
-def unreported_milestones(metric_set: MetricSet, period: str, schedule: Schedule | None, due: date) -> list[Milestone]:
-    """Return the milestones of a set's metrics that are in no report with this period yet.
+def unreported_milestones(
+    metric_set: MetricSet, period: Period, schedule: Schedule | None, due: date
+) -> list[Milestone]:
+    """Return the milestones reached up to the end of the period at `due` that are in no report with this period yet.
 
-    A new schedule begins with the milestones since the start of the period at `due`. After that, stored rows and not
-    times show which were reported, because a milestone may be committed after a report was planned, with an earlier
-    time.
+    A new schedule begins with the period at `due`. Later, milestones are included that were committed up to a day
+    after the report of their period was planned; stored rows show which are reported.
     """
-    since = schedule.planned_at - LATEST_MILESTONE if schedule else as_stored(midnight(due, time_zone()))
+    zone = time_zone()
+    since = midnight(period.next(schedule.through), zone) - LATEST_MILESTONE if schedule else midnight(due, zone)
+    until = midnight(period.next(due), zone)
     reported = beside(metric_set, ReportedMilestone.objects).filter(
         schedule__metric_set=metric_set, schedule__period=period
     )
     slugs = beside(metric_set, metric_set.metrics).values("slug")
-    reached = beside(metric_set, Milestone.objects).filter(slug__in=slugs, reached_at__gt=since)
+    reached = beside(metric_set, Milestone.objects).filter(
+        slug__in=slugs, reached_at__gte=as_stored(since), reached_at__lt=as_stored(until)
+    )
     return list(reached.exclude(pk__in=reported.values("milestone")))
+
+
+def reported_milestones(metric_set: MetricSet, period: Period, start: date) -> list[Milestone]:
+    """Return the milestones that the planned report on the period at `start` lists."""
+    reported = beside(metric_set, ReportedMilestone.objects).filter(
+        schedule__metric_set=metric_set, schedule__period=period, start=start
+    )
+    return list(beside(metric_set, Milestone.objects).filter(pk__in=reported.values("milestone")))
 
 
 def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, values: dict[str, date]) -> Schedule | None:

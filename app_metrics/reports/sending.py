@@ -14,12 +14,12 @@ from ..aggregation.run import aggregate
 from ..conf import settings
 from ..core.calendar import latest_closed, today
 from ..core.periods import Period
-from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
+from ..models import Delivery, MetricSet, Schedule
 from ..models.primary import beside, primary
 from ..notifications.outbox import Outbox, Outcome, Skip, mail_connection, message_id
 from .content import Report, build_report
 from .declared_sets import declare
-from .planning import checked_day, chosen_sets, due_deliveries, plan, unreported_milestones
+from .planning import checked_day, chosen_sets, due_deliveries, plan, reported_milestones, unreported_milestones
 from .recipients import Recipient, dashboard_url, recipients_of, stop_url
 from .rendering import Mail, render
 
@@ -65,10 +65,13 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
 
 
 def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -> Report:
-    """Return a report on the latest closed period, with the milestones that the next report will list."""
-    start = latest_closed(Period(period), as_of or today())
+    """Return a report on the latest closed period, with the milestones that its report lists or will list."""
+    reported = Period(period)
+    start = latest_closed(reported, as_of or today())
     schedule = beside(metric_set, Schedule.objects).filter(metric_set=metric_set, period=period).first()
-    return build_report(metric_set, period, start, unreported_milestones(metric_set, period, schedule, start))
+    milestones = reported_milestones(metric_set, reported, start)
+    milestones += unreported_milestones(metric_set, reported, schedule, start)
+    return build_report(metric_set, period, start, milestones)
 
 
 def rendered(report: Report, recipient: Recipient | None = None) -> Mail:
@@ -124,10 +127,7 @@ class Writer:
     def _report(self, delivery: Delivery) -> Report:
         period, start = key = (delivery.period, delivery.start)
         if key not in self._reports:
-            reported = primary(ReportedMilestone.objects).filter(
-                schedule__metric_set=delivery.metric_set, schedule__period=period, start=start
-            )
-            milestones = primary(Milestone.objects).filter(pk__in=reported.values("milestone"))
+            milestones = reported_milestones(delivery.metric_set, Period(period), start)
             self._reports[key] = build_report(delivery.metric_set, period, start, milestones)
         return self._reports[key]
 

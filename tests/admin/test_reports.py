@@ -2,7 +2,7 @@
 
 import re
 import smtplib
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib import admin
@@ -204,18 +204,19 @@ def test_a_preview_changes_nothing_and_writes_nothing(name, client, metric_set, 
     assert mail.outbox == []
 
 
-def test_a_preview_has_the_milestones_that_the_next_report_will_have(client, metric_set):
-    Milestone.objects.create(slug="orders", value=1000, total=1000, reached_at=NOON.replace(hour=0))
+def test_a_preview_has_the_milestones_of_its_period_reported_or_not_and_no_later_ones(client, metric_set):
+    yesterday = NOON - timedelta(days=1)
+    Milestone.objects.create(slug="orders", value=1000, total=1000, reached_at=yesterday)
     with freeze_time(NOON.replace(hour=1)):
         send_reports()
-    # One was reached after those reports; the other has an earlier time, but was committed after them.
+    # One was committed after those reports; the other was reached after their period.
+    Milestone.objects.create(slug="orders", value=1500, total=1500, reached_at=yesterday)
     Milestone.objects.create(slug="orders", value=2000, total=2000, reached_at=NOON.replace(hour=5))
-    Milestone.objects.create(slug="orders", value=1500, total=1500, reached_at=NOON.replace(hour=0))
     for name in ("report", "mail"):
         content = client.get(report_page(metric_set, name)).content.decode()
-        assert "2,000" in content
+        assert "1,000" in content
         assert "1,500" in content
-        assert "1,000" not in content
+        assert "2,000" not in content
 
 
 def test_the_mail_stands_in_a_frame_of_this_site_alone_and_runs_and_loads_nothing(client, metric_set, settings):

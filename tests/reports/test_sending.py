@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from freezegun import freeze_time
 
 from app_metrics import metric
+from app_metrics.aggregation.run import aggregate
 from app_metrics.models import Delivery, Item, Metric, MetricSet, Milestone, Schedule, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.reports import planning, sending
@@ -553,11 +554,17 @@ def milestones(settings):
     run("2026-11-20 06:00")  # milestones count from here on
 
 
-def test_a_milestone_stands_in_the_next_report_of_each_kind_and_in_no_other(make_set, milestones, reports):
+def reach(text, number):
+    """Record a number of downloads at a local time in Berlin, and let an aggregation notice it."""
+    count(text, number=number)
+    with freeze_time(moment(text)):
+        aggregate()
+
+
+def test_a_milestone_is_in_the_report_of_the_period_it_was_reached_in_and_in_no_other(make_set, milestones, reports):
     make_set("daily", "weekly")
     run("2026-11-20 07:00")
-    count("2026-11-20 12:00", number=10)
-    run("2026-11-20 13:00")  # finds the milestone, but has no report to send
+    reach("2026-11-20 12:00", 10)
     run_daily("2026-11-21", "2026-11-24")
     assert reports == [
         ("day", "2026-11-19", []),
@@ -570,23 +577,42 @@ def test_a_milestone_stands_in_the_next_report_of_each_kind_and_in_no_other(make
     ]
 
 
-def test_of_several_reports_at_once_the_latest_names_the_milestones(make_set, milestones, reports):
+def test_a_late_first_report_names_no_milestone_reached_after_its_period(make_set, milestones, reports):
+    reach("2026-11-29 12:00", 10)
+    run("2026-11-29 13:00")
+    make_set("weekly")
+    run("2026-11-29 14:00")
+    run("2026-11-30 06:00")
+    assert reports == [("week", "2026-11-16", []), ("week", "2026-11-23", [10])]
+
+
+def test_a_milestone_reached_long_before_a_late_report_was_planned_is_in_the_next(make_set, milestones, reports):
+    make_set("weekly")
+    run("2026-11-20 07:00")
+    reach("2026-11-24 12:00", 10)
+    run("2026-11-27 06:00")
+    run("2026-11-30 06:00")
+    assert reports[1:] == [("week", "2026-11-16", []), ("week", "2026-11-23", [10])]
+
+
+def test_of_several_reports_at_once_each_names_the_milestones_of_its_period(make_set, milestones, reports):
     make_set("daily")
     run("2026-11-20 07:00")
-    count("2026-11-20 12:00", number=10)
+    reach("2026-11-20 12:00", 10)
+    reach("2026-11-22 12:00", 10)
     run("2026-11-23 06:00")
     assert reports == [
         ("day", "2026-11-19", []),
-        ("day", "2026-11-20", []),
+        ("day", "2026-11-20", [10]),
         ("day", "2026-11-21", []),
-        ("day", "2026-11-22", [10]),
+        ("day", "2026-11-22", [20]),
     ]
 
 
 def test_the_first_report_of_a_set_names_the_milestones_since_its_period_began(make_set, milestones, reports):
-    count("2026-11-20 12:00", number=10)
+    reach("2026-11-20 12:00", 10)
     run("2026-11-22 23:59")
-    count("2026-11-23 00:00", number=10)
+    reach("2026-11-23 00:00", 10)
     run("2026-11-23 00:01")
     make_set("daily")
     run("2026-11-24 06:00")
@@ -598,8 +624,7 @@ def test_a_milestone_that_is_committed_after_the_report_was_planned_stands_in_th
     run("2026-11-20 07:00")
     run("2026-11-21 06:00")
     made.metrics.add(create_metric("Late", "late"))
-    planned_at = Schedule.objects.get(metric_set=made, period="day").planned_at
-    Milestone.objects.create(slug="late", value=7, total=8, reached_at=planned_at - timedelta(seconds=1))
+    Milestone.objects.create(slug="late", value=7, total=8, reached_at=moment("2026-11-20 23:59"))
     run("2026-11-22 06:00")
     run("2026-11-23 06:00")
     assert reports[-2:] == [("day", "2026-11-21", [7]), ("day", "2026-11-22", [])]
@@ -615,10 +640,10 @@ def test_a_year_of_catching_up_is_the_most(make_set, settings, reports):
 def test_a_report_that_failed_names_the_same_milestones_when_it_is_sent(make_set, milestones, reports):
     make_set("daily")
     run("2026-11-20 07:00")
-    count("2026-11-20 12:00", number=10)
+    reach("2026-11-20 12:00", 10)
     with patch.object(sending, "message", side_effect=OSError("no template")):
         run("2026-11-21 06:00")
-    count("2026-11-21 12:00", number=10)
+    reach("2026-11-21 12:00", 10)
     run("2026-11-21 13:00")
     run("2026-11-22 06:00")
     assert reports == [
@@ -631,9 +656,9 @@ def test_a_report_that_failed_names_the_same_milestones_when_it_is_sent(make_set
 def test_a_forced_report_names_its_own_milestones_and_not_those_of_the_next(make_set, milestones, reports):
     made = make_set("daily")
     run("2026-11-20 07:00")
-    count("2026-11-20 12:00", number=10)
+    reach("2026-11-20 12:00", 10)
     run("2026-11-21 06:00")
-    count("2026-11-21 12:00", number=10)
+    reach("2026-11-21 12:00", 10)
     made.email_addresses += "\nnew@example.com"
     made.save()
     run("2026-11-21 13:00", force=True)
@@ -652,11 +677,11 @@ def test_a_milestone_is_not_lost_where_its_report_has_nothing_else_to_say(make_s
     settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
     make_set("daily")
     run("2026-11-20 12:00")
-    count("2026-11-21 11:00", number=10)
-    run("2026-11-21 12:00")  # nothing happened on the 20th, but its report names the milestone
-    count("2026-11-22 11:00", number=1)
-    run("2026-11-22 12:00")
-    assert [values for _, _, values in reports] == [[10], []]
+    count("2026-11-20 13:00", number=10)
+    run("2026-11-21 12:00")  # notices the milestone
+    run("2026-11-22 12:00")  # nothing happened on the 21st, but its report names the milestone
+    run("2026-11-23 12:00")
+    assert [values for _, _, values in reports] == [[], [10]]
     assert Milestone.objects.count() == 1
 
 
@@ -775,8 +800,7 @@ def test_a_preview_of_a_set_that_sends_nothing_shows_all_kinds(make_set, tmp_pat
 def test_a_preview_names_the_milestones_of_the_next_report(make_set, milestones, reports):
     make_set("daily")
     run("2026-11-20 07:00")
-    count("2026-11-20 12:00", number=10)
-    run("2026-11-20 13:00")
+    reach("2026-11-20 12:00", 10)
     reports.clear()
     with patch("app_metrics.management.commands.metrics_send_mail.rendered", sending.rendered):
         command("2026-11-21 06:00", "--preview", "Growth")
