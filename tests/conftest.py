@@ -107,7 +107,8 @@ def _nothing_put_aside_by_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_drops_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Reset dropped entries and logged causes before each test; discard new ones, and those put aside, afterwards."""
-    monkeypatch.setattr(dropped, "_causes", set())
+    monkeypatch.setattr(dropped, "_causes", {})
+    monkeypatch.setattr(dropped, "_since", 0.0)
     dropped.take_entries()
     yield
     dropped.take_entries()

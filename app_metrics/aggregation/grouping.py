@@ -13,6 +13,7 @@ from ..core.batch import Key
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT
 from ..core.periods import HOURS
+from ..core.plain_text import brief
 from ..core.summary import FIELDS, KINDS, LATEST, MAX, MIN, READERS, SUM, TIME, Field, Summary
 from ..core.validation import check_slug
 from ..models import QuarantinedItem
@@ -75,7 +76,7 @@ def _fold(key: Key, rows: Sequence[Row]) -> Group:
 @lru_cache(maxsize=4096)
 def _read_key(slug: str, kind: str, labels: str, day: date | str, hour: int) -> Key:
     if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of metric")
+        raise ValueError(f"{brief(kind)} is not a kind of metric")
     if hour not in HOURS:
         raise ValueError(f"{hour!r} is not an hour of a day")
     day = day if isinstance(day, date) else date.fromisoformat(day)
@@ -88,5 +89,5 @@ def _check_stored_labels(text: str) -> str:
     except ValueError:
         labels = None
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise ValueError(f"{text!r} is not a label set")
+        raise ValueError(f"{brief(text)} is not a label set")
     return text

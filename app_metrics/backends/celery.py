@@ -14,6 +14,7 @@ from django.db import connections
 from ..conf import settings, timeout
 from ..core.batch import Batch
 from ..core.logs import log
+from ..core.plain_text import brief
 from ..core.serialization import encode_batch
 from ..storage.connections import commits_at_once
 from ..storage.ledger import write_once
@@ -67,8 +68,8 @@ class MetricsBackend(base.MetricsBackend):
             self._publish(batch)
         except Exception as error:
             self._breaker.failed()
-            text = "Could not publish metrics batch %s; writing it to the database: %r"
-            log(logging.WARNING, text, batch.id, error)
+            text = "Could not publish metrics batch %s; writing it to the database: %s"
+            log(logging.WARNING, text, batch.id, brief(error))
             return False
         if time.monotonic() - started > timeout():
             self._breaker.failed()  # a slow broker costs requests as much as one that is down

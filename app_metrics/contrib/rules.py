@@ -9,6 +9,7 @@ from typing import Any
 from .. import conf
 from ..core.dropped import FAILED_RULE, drop, warn_once
 from ..core.numbers import Number, exact
+from ..core.plain_text import brief
 from ..core.summary import COUNTER
 from ..core.validation import MAX_LABEL_LENGTH, check_number
 from ..recording.metrics import record
@@ -66,7 +67,7 @@ class Rule:
             else:
                 record_event(self.slug, self.kind, value if self.num is None else _number(value), labels or None)
         except Exception as error:
-            drop(FAILED_RULE, f"{self.origin}: {error!r}")
+            drop(FAILED_RULE, f"{self.origin}: {brief(error)}", source=self.origin)
             return None
         return labels
 
@@ -89,7 +90,8 @@ class Rule:
         try:
             value = getter(source)
         except Exception as error:
-            warn_once(f"{self.origin}: the label {name!r} is empty, because reading it failed: {error!r}")
+            cause = f"{self.origin}: the label {name!r} is empty, because reading it failed: {brief(error)}"
+            warn_once(cause, source=self.origin)
             return ""
         return "" if value is None else _storable(str(value))
 

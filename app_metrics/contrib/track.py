@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from .. import conf
 from ..conf import is_strict
 from ..core.dropped import FAILED_RULE, drop
+from ..core.plain_text import brief
 from ..core.summary import TIMER
 from ..core.validation import check_slug
 from ..recording.metrics import metric, record
@@ -71,7 +72,7 @@ class _Tracked:
         except Exception as error:
             if is_strict() and outcome == "success":
                 raise
-            drop(FAILED_RULE, f"labels or num of @track({self.slug!r}): {error!r}")
+            drop(FAILED_RULE, f"labels or num of @track({self.slug!r}): {brief(error)}", source=self.slug)
 
     def _amount(self, outcome: str, result: Any) -> int | Decimal:
         if not callable(self.num):

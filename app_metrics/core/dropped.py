@@ -1,4 +1,4 @@
-"""Count dropped events by reason: each cause is logged once, and the counts are recorded as a metric."""
+"""Count dropped events by reason: the causes are logged, and the counts are recorded as a metric."""
 
 import logging
 import time
@@ -8,6 +8,7 @@ from .batch import Batch, Entry
 from .forking import after_fork
 from .labels import encode_labels
 from .logs import log
+from .plain_text import cut
 from .summary import COUNTER
 
 # The metric that counts dropped events, labelled with the reason.
@@ -22,15 +23,21 @@ NOT_EXPORTED = "not_exported"
 REFUSED = "refused"
 RETRY_LIMIT = "retry_limit"
 
-# The maximum number of logged causes that are remembered: a cause may contain a visitor's input.
-_MAX_CAUSES = 1000
+# A visitor may vary the causes of a reason without end. Therefore each reason logs only so many different ones in so
+# many seconds, for each source of its own: a rule, a function or a metric. Further sources of a reason share one.
+CAUSES = 10
+SOURCES = 100
+SECONDS = 3600
+MAX_CAUSE_LENGTH = 400
 
 # Pending counts at which they are added up by reason, so that memory stays bounded.
 _BLOCK = 1024
 
 # A queue without a lock: a signal handler or a garbage collection may drop an event in the middle of these functions.
 _pending: deque[tuple[str, int]] = deque()
-_causes: set[str] = set()
+# The logged causes by reason and source, and when the first of them was logged.
+_causes: dict[tuple[str, str], set[str]] = {}
+_since = 0.0
 
 
 def _start_afresh() -> None:
@@ -41,12 +48,12 @@ def _start_afresh() -> None:
 after_fork(_start_afresh)
 
 
-def drop(reason: str, cause: str, amount: int = 1) -> None:
-    """Count `amount` lost events under a reason; `cause` is logged the first time it occurs."""
+def drop(reason: str, cause: str, amount: int = 1, *, source: str = "") -> None:
+    """Count `amount` lost events under a reason; log the cause as `warn_once` does, apart from other reasons."""
     _pending.append((reason, amount))
     if len(_pending) >= _BLOCK:
         _pending.extend(_take().items())
-    warn_once(f"Not counted ({reason}): {cause}")
+    _warn(reason, source, f"Not counted ({reason}): {cause}")
 
 
 def drop_batch(reason: str, cause: str, batch: Batch) -> None:
@@ -57,12 +64,33 @@ def drop_batch(reason: str, cause: str, batch: Batch) -> None:
     drop(reason, cause, sum(events))
 
 
-def warn_once(cause: str) -> None:
-    """Log a warning, but only the first time in this process; two threads at once may both log it."""
-    if cause in _causes or len(_causes) >= _MAX_CAUSES:
+def warn_once(cause: str, *, source: str = "") -> None:
+    """Log a warning, cut to 400 characters: each cause once an hour, and at most ten different ones of a source.
+
+    Two threads at once may both log a cause.
+    """
+    _warn("", source, cause)
+
+
+def _warn(reason: str, source: str, cause: str) -> None:
+    cause = cut(cause, MAX_CAUSE_LENGTH)
+    known = _known_causes(reason, source)
+    if cause in known or len(known) >= CAUSES:
         return
-    _causes.add(cause)
-    log(logging.WARNING, cause)
+    known.add(cause)
+    is_last = len(known) == CAUSES
+    log(logging.WARNING, "%s%s", cause, " Further causes of this kind are not logged for an hour." if is_last else "")
+
+
+def _known_causes(reason: str, source: str) -> set[str]:
+    global _since
+    now = time.monotonic()
+    if now - _since > SECONDS:
+        _causes.clear()
+        _since = now
+    if (reason, source) not in _causes and len(_causes) >= SOURCES:
+        source = ""
+    return _causes.setdefault((reason, source), set())
 
 
 def take_entries() -> list[Entry]:

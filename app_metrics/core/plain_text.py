@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from .numbers import Number
 
@@ -21,6 +22,20 @@ def sparkline(values: Iterable[Number | None]) -> str:
     if len(set(known)) == 1 and any(known):
         return "".join(" " if value is None else _BLOCKS[3] for value in values)
     return "".join(" " if value is None else _block(value, low, high) for value in values)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters; an ellipsis shows that it was cut."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def brief(value: Any, limit: int = 200, show: Callable[[Any], str] = repr) -> str:
+    """Return any value as a text for a message, cut to `limit` characters. Never raises an Exception."""
+    try:
+        # A subclass of str may override what formatting calls.
+        return cut(str.__str__(show(value)), limit)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def one_line(text: str) -> str:

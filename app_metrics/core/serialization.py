@@ -8,6 +8,7 @@ from uuid import UUID
 
 from .batch import Batch, Key
 from .periods import HOURS
+from .plain_text import brief
 from .summary import FIELDS, NUMBER, Summary, from_values, to_values
 from .validation import check_key
 
@@ -31,7 +32,7 @@ def decode_batch(text: str) -> Batch:
     try:
         version, batch_id, rows = json.loads(text)
         if version != VERSION:
-            raise ValueError(f"its version is {version!r}")
+            raise ValueError(f"its version is {brief(version)}")
         return Batch(dict(map(_decoded, rows)), UUID(batch_id))
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"This is not a batch of version {VERSION}: {error}") from error
@@ -47,5 +48,5 @@ def _decoded(row: Sequence[Any]) -> tuple[Key, Summary]:
     check_key(slug, kind, labels)
     whole = [value for field, value in zip(FIELDS, values, strict=True) if field.holds != NUMBER]
     if any(type(number) is not int for number in (hour, *whole)) or hour not in HOURS:
-        raise ValueError(f"{hour!r} is not an hour of a day, or one of {whole!r} is not an integer")
+        raise ValueError(f"{brief(hour)} is not an hour of a day, or one of {brief(whole)} is not an integer")
     return Key(slug, kind, labels, date.fromisoformat(day), hour), from_values(values)

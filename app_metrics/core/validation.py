@@ -10,6 +10,7 @@ from ..conf import time_zone
 from .dates import check_year
 from .labels import NO_LABELS, decode_labels, encode_labels
 from .numbers import DECIMAL_PLACES, EXACT, LARGEST, QUANTUM, Number
+from .plain_text import brief
 from .summary import COUNTER, KINDS
 
 MAX_SLUG_LENGTH = 100
@@ -72,9 +73,9 @@ def check_key(slug: str, kind: str, labels: str) -> None:
     """Check the key of a series that was read from a message or a store. Raises TypeError or ValueError."""
     check_slug(slug)
     if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of metric")
+        raise ValueError(f"{brief(kind)} is not a kind of metric")
     if labels != NO_LABELS and (len(labels) > MAX_LABELS_LENGTH or encode_labels(decode_labels(labels)) != labels):
-        raise ValueError(f"{labels!r} is not a label set")
+        raise ValueError(f"{brief(labels)} is not a label set")
 
 
 def _check_label(text: str) -> None:

@@ -66,7 +66,7 @@ def metric_sparkline(slug: str, days: int = 30) -> SafeString:
 def _total(slug: str, period: str) -> tuple[str | None, str, str]:
     metric = Metric.objects.filter(slug=slug).first()
     if metric is None:
-        warn_once(f"There is no metric {slug!r} yet; {{% metric_total %}} shows 0.")
+        warn_once(f"There is no metric {slug!r} yet; {{% metric_total %}} shows 0.", source=slug)
         return "0", "", ""
     return _text(headline(metric.kind, metric.summary(period))), metric.kind, metric.unit
 

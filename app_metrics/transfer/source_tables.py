@@ -16,6 +16,7 @@ from ..core.dropped import warn_once
 from ..core.labels import NO_LABELS
 from ..core.numbers import Number
 from ..core.periods import bucket
+from ..core.plain_text import brief
 from ..core.summary import Summary, merge_into, single
 from ..core.validation import check_labels, check_time
 from .stored_totals import Hour, settled
@@ -88,7 +89,7 @@ class SourceTable:
             try:
                 read = self._read(row)
             except Exception as error:
-                warn_once(f"A row was skipped: {self.rule.origin}: {error!r}")
+                warn_once(f"A row was skipped: {self.rule.origin}: {brief(error)}", source=self.rule.origin)
                 yield None
                 continue
             if read is not None:

@@ -12,6 +12,7 @@ from ..conf import timeout
 from ..core.batch import Batch
 from ..core.dropped import REFUSED, drop_batch
 from ..core.logs import log
+from ..core.plain_text import brief
 from . import aside, base, databases, spool
 from .circuit_breaker import FAILURES, Breaker
 from .databases import ByDatabase
@@ -147,6 +148,6 @@ class RetryingBackend(base.MetricsBackend):
             self._breaker.failed()
         # Only the first of several failures in a row is logged with a traceback.
         is_first, self._is_failing = not self._is_failing, True
-        message = "Could not write metrics batch %s; it is kept for the next try: %r"
-        log(logging.ERROR, message, batch.id, error, exc_info=is_first)
+        message = "Could not write metrics batch %s; it is kept for the next try: %s"
+        log(logging.ERROR, message, batch.id, brief(error), exc_info=is_first)
         return False

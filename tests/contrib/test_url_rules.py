@@ -241,6 +241,25 @@ def test_a_rule_that_raises_leaves_the_page_alone_is_counted_and_is_logged_once(
     assert "LookupError" in record.message
 
 
+def test_errors_with_the_texts_of_visitors_fill_no_memory_and_hide_no_other_rule(client, settings, recorded, caplog):
+    def refuse(request, response):
+        raise ValueError(request.body)
+
+    def fail(request, response):
+        raise LookupError("no plan")
+
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "num": refuse, "labels": {"plan": refuse}}, "plain": "plain"}
+    bodies = [b"%d " % number + b"x" * 1_000_000 for number in range(40)]
+    with caplog.at_level(logging.WARNING, "app_metrics"):
+        for body in bodies:
+            client.post("/page/", body, content_type="text/plain")
+        settings.APP_METRICS_SIGNALS = {"django.core.signals.request_started": {"slug": "started", "num": "scope.plan"}}
+        client.get("/page/")
+    assert recorded.total("app_metrics_dropped", {"reason": "failed_rule"}) >= 40
+    assert sum(len(message) for message in caplog.messages) < 20_000
+    assert "APP_METRICS_SIGNALS" in caplog.messages[-1]
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_label_that_cannot_be_read_is_empty_and_the_event_counts(strict, client, settings, recorded):
     settings.APP_METRICS_STRICT = strict

@@ -3,6 +3,10 @@
 import logging
 import threading
 from collections import deque
+from datetime import timedelta
+from functools import partial
+
+from freezegun import freeze_time
 
 from app_metrics import collect, metric
 from app_metrics.core import dropped
@@ -43,10 +47,37 @@ def test_a_cause_is_logged_when_it_first_occurs(caplog):
 
 def test_causes_that_visitors_vary_neither_fill_the_memory_nor_the_log(caplog):
     for number in range(5000):
-        drop("reason", f"cause {number}")
-        warn_once(f"cause {number}")
-    assert len(caplog.records) == len(dropped._causes) == 1000
+        drop("reason", f"cause {number} {'x' * 100_000}", source=f"source {number}")
+        warn_once(f"cause {number}", source=f"source {number}")
+    remembered = [cause for causes in dropped._causes.values() for cause in causes]
+    assert len(caplog.records) == len(remembered) < 1000
+    assert max(map(len, caplog.messages)) < 500
+    assert max(map(len, remembered)) < 500
     assert [number for *_, number, _ in take_entries()] == [5000]
+
+
+def test_causes_that_visitors_vary_hide_no_problem_of_another_reason_or_source(caplog):
+    for number in range(5000):
+        drop("varied", f"cause {number}")
+        drop("varied", f"cause {number}", source=f"source {number}")
+    for drops in (partial(drop, "other"), partial(drop, "varied", source="source 1"), warn_once):
+        drops("another cause")
+        assert "another cause" in caplog.messages[-1]
+
+
+def test_the_last_line_of_a_reason_says_that_further_causes_are_not_logged(caplog):
+    for number in range(20):
+        drop("reason", f"cause {number}")
+    says = ["for an hour" in message for message in caplog.messages]
+    assert says == [False] * 9 + [True]
+
+
+def test_after_an_hour_a_cause_is_logged_again(caplog):
+    with freeze_time("2026-06-01 12:00") as clock:
+        for minutes in (0, 59, 2):
+            clock.tick(timedelta(minutes=minutes))
+            drop("reason", "cause")
+    assert caplog.messages == ["Not counted (reason): cause"] * 2
 
 
 def test_drops_of_many_threads_add_up():

@@ -63,7 +63,7 @@ def test_a_metric_that_is_not_there_yet_is_zero_and_has_no_line(history):
 
 
 def test_a_total_of_no_metric_is_logged_once_by_slug(history, caplog, monkeypatch):
-    monkeypatch.setattr(dropped, "_causes", set())
+    monkeypatch.setattr(dropped, "_causes", {})
     for slug in ("downlaods", "uploads", "downlaods", "downloads"):
         render(f'metric_total "{slug}"')
         cache.clear()
