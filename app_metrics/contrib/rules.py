@@ -89,11 +89,11 @@ class Rule:
     def _label(self, name: str, getter: Getter, source: RuleSource) -> str:
         try:
             value = getter(source)
+            return "" if value is None else _storable(str(value))
         except Exception as error:
             cause = f"{self.origin}: the label {name!r} is empty, because reading it failed: {brief(error)}"
             warn_once(cause, source=self.origin)
             return ""
-        return "" if value is None else _storable(str(value))
 
 
 def _event(event: Any) -> tuple[Number, dict[str, str]]:

@@ -3,13 +3,15 @@
 import re
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, Inexact
+from itertools import islice
 
 from ..conf import time_zone
 from .dates import check_year
 from .labels import NO_LABELS, decode_labels, encode_labels
 from .numbers import DECIMAL_PLACES, EXACT, LARGEST, QUANTUM, Number
+from .periods import FIRST_YEAR, LAST_YEAR
 from .plain_text import brief
 from .summary import COUNTER, KINDS
 
@@ -20,6 +22,8 @@ MAX_LABEL_LENGTH = 100
 MAX_LABELS_LENGTH = 500
 # The longest address that Django's validator accepts (RFC 3696, section 3).
 MAX_ADDRESS_LENGTH = 320
+# In the first and the last of the years; no time zone shifts a time that far.
+FIRST_SECOND, LAST_SECOND = (datetime(year, 6, 1, tzinfo=UTC).timestamp() for year in (FIRST_YEAR, LAST_YEAR))
 
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 # Slugs and label sets that passed the check: most calls only look them up here.
@@ -35,6 +39,7 @@ def check_slug(slug: str) -> str:
     """Return a valid slug. Raises TypeError or ValueError."""
     if not isinstance(slug, str):
         raise TypeError(f"A slug must be a str, not {type(slug).__name__}.")
+    slug = exact_str(slug)
     if slug in good_slugs:
         return slug
     if not _SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_LENGTH:
@@ -56,10 +61,8 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
         raise TypeError(f"Labels must be a mapping of str to str, not {type(labels).__name__}.")
     if len(labels) > MAX_LABELS:
         raise ValueError(f"{len(labels)} labels are too many; give at most {MAX_LABELS}.")
-    pairs = tuple(labels.items())
-    for key, value in pairs:
-        _check_label(key)
-        _check_label(value)
+    # A mapping of another type may have more items than it says.
+    pairs = tuple((_check_label(key), _check_label(value)) for key, value in islice(labels.items(), MAX_LABELS))
     text = encode_labels(dict(pairs))
     if len(text) > MAX_LABELS_LENGTH:
         raise ValueError(f"The labels take {len(text)} characters as JSON; the maximum is {MAX_LABELS_LENGTH}.")
@@ -78,13 +81,25 @@ def check_key(slug: str, kind: str, labels: str) -> None:
         raise ValueError(f"{brief(labels)} is not a label set")
 
 
-def _check_label(text: str) -> None:
+def exact_str(text: str) -> str:
+    """Return a text of the type str itself: a subclass may override methods that are called later, and raise."""
+    return str.__str__(text)
+
+
+def has_refused(text: str) -> bool:
+    """Return whether a text has a character that databases refuse: NUL, or a lone surrogate."""
+    return "\0" in text or any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _check_label(text: str) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"Labels must map str to str; {text!r:.200} is of type {type(text).__name__}.")
+        raise TypeError(f"Labels must map str to str; {brief(text)} is of type {type(text).__name__}.")
+    text = exact_str(text)
     if len(text) > MAX_LABEL_LENGTH:
         raise ValueError(f"The label {text[:50]!r}… has {len(text)} characters; the maximum is {MAX_LABEL_LENGTH}.")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if has_refused(text):
         raise ValueError(f"The label {text!r} contains NUL or a lone surrogate, which databases refuse; remove it.")
+    return text
 
 
 def check_number(number: Number | float, kind: str) -> Number | float:
@@ -94,13 +109,14 @@ def check_number(number: Number | float, kind: str) -> Number | float:
             return number
         raise ValueError(f"The number has {number.bit_length()} bits, which is too large; give a number below 10**18.")
     if isinstance(number, float) and kind != COUNTER:
+        number = float.__float__(number)
         if -LARGEST < number < LARGEST:  # false for NaN, too
-            return float(number)
+            return number
         raise ValueError(f"{number!r} cannot be recorded; give a finite number below 10**18.")
     if isinstance(number, Decimal):
-        return _check_decimal(number)
+        return _check_decimal(Decimal(number))
     if isinstance(number, int) and not isinstance(number, bool):
-        return check_number(int(number), kind)
+        return check_number(int.__int__(number), kind)
     allowed = "an int or a Decimal" if kind == COUNTER else "an int, a float or a Decimal"
     raise TypeError(f"The number of a {kind} must be {allowed}, not {type(number).__name__}.")
 
@@ -121,4 +137,7 @@ def check_time(at: datetime | None) -> float:
     if not isinstance(at, datetime):
         raise TypeError(f"`at` must be a datetime, not {type(at).__name__}.")
     check_year(at, "`at`")
-    return at.replace(tzinfo=at.tzinfo or time_zone()).timestamp()
+    seconds = float(at.replace(tzinfo=at.tzinfo or time_zone()).timestamp())
+    if not FIRST_SECOND < seconds < LAST_SECOND:  # true for NaN, which a subclass may return
+        raise ValueError(f"`at` is {seconds!r} in Unix time, which is not between {FIRST_YEAR} and {LAST_YEAR}.")
+    return seconds

@@ -6,10 +6,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, router, transaction
+from django.utils.functional import Promise
 from django.utils.text import slugify
 
+from ..core.plain_text import brief
 from ..core.summary import COUNTER, KINDS
-from ..core.validation import MAX_SLUG_LENGTH, check_slug
+from ..core.validation import MAX_SLUG_LENGTH, check_slug, exact_str, has_refused
 from . import Metric, MetricSet
 from .primary import primary
 
@@ -20,12 +22,15 @@ def create_metric(
     """Return the metric with a slug, created if there is none yet; the same call again returns the same metric.
 
     An existing metric is returned unchanged. Without `slug`, one is made from the name; "-2", "-3" and so on is
-    appended if a metric with another name has it. Raises ValueError for a bad slug or kind, or if no slug can be made
-    from the name.
+    appended if a metric with another name has it. Raises TypeError for an argument that is not a str, and ValueError
+    for a bad slug or kind, for a text that is too long or that databases refuse, or if no slug can be made from the
+    name.
     """
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of metric; choose one of {', '.join(KINDS)}.")
-    values = {"name": name, "kind": kind, "unit": unit, "description": description}
+    given = {"name": name, "kind": kind, "unit": unit, "description": description}
+    values = {field: _storable(Metric, field, text) for field, text in given.items()}
+    if values["kind"] not in KINDS:
+        raise ValueError(f"{values['kind']!r} is not a kind of metric; choose one of {', '.join(KINDS)}.")
+    name = values["name"]
     if slug is not None:
         return _created(check_slug(slug), values)
     for candidate in _slugs_for(name):
@@ -50,11 +55,12 @@ def create_metric_set(
 ) -> MetricSet:
     """Create a metric set with its metrics and recipients (users or e-mail addresses), or nothing in case of an error.
 
-    Raises TypeError for anything but saved metrics, saved users and addresses, and ValueError if the name is taken or
-    an address is invalid.
+    Raises TypeError for anything but a name, saved metrics, saved users and addresses, and ValueError if the name is
+    taken or cannot be stored, or an address is invalid.
     """
+    name = _storable(MetricSet, "name", name)
     if isinstance(email_recipients, str):
-        raise TypeError(f"email_recipients is a str; give a list: email_recipients=[{email_recipients!r}].")
+        raise TypeError(f"email_recipients is a str; give a list: email_recipients=[{brief(email_recipients)}].")
     metrics, everybody = list(metrics), list(email_recipients)
     addresses = [each for each in everybody if isinstance(each, str)]
     recipients = [each for each in everybody if not isinstance(each, str)]
@@ -83,6 +89,20 @@ def create_metric_set(
     return metric_set
 
 
+def _storable(model: Any, field: str, text: str) -> str:
+    if isinstance(text, Promise):  # a lazy translation
+        text = str(text)
+    if not isinstance(text, str):
+        raise TypeError(f"`{field}` must be a str, not {type(text).__name__}.")
+    text = exact_str(text)
+    limit = model._meta.get_field(field).max_length
+    if limit and len(text) > limit:
+        raise ValueError(f"`{field}` has {len(text)} characters; the maximum is {limit}.")
+    if has_refused(text):
+        raise ValueError(f"`{field}` contains NUL or a lone surrogate, which databases refuse; remove it.")
+    return text
+
+
 def _created(slug: str, values: dict[str, str]) -> Metric:
     metric: Metric = Metric.objects.get_or_create(slug=slug, defaults=values)[0]
     return metric
@@ -91,7 +111,7 @@ def _created(slug: str, values: dict[str, str]) -> Metric:
 def _slugs_for(name: str) -> Iterable[str]:
     base = slugify(name)[:MAX_SLUG_LENGTH]
     if not base:
-        raise ValueError(f"No slug can be made from the name {name!r}; give a slug.")
+        raise ValueError(f"No slug can be made from the name {brief(name)}; give a slug.")
     yield base
     number = 2
     while True:
@@ -104,10 +124,10 @@ def _require_address(address: str) -> None:
     try:
         validate_email(address)
     except ValidationError as error:
-        raise ValueError(f"{address!r} is not an e-mail address.") from error
+        raise ValueError(f"{brief(address)} is not an e-mail address.") from error
 
 
 def _require_saved(objects: list[Any], model: Any, argument: str) -> None:
     for each in objects:
         if not isinstance(each, model) or each.pk is None:
-            raise TypeError(f"`{argument}` holds {each!r}, which is not a saved {model._meta.label}.")
+            raise TypeError(f"`{argument}` holds {brief(each)}, which is not a saved {model._meta.label}.")

@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from django.db import transaction
-from django.utils.connection import ConnectionDoesNotExist
 
 from .. import conf
 from ..conf import is_strict
 from ..core.batch import Entry
-from ..core.dropped import BAD_ARGUMENT, drop
+from ..core.dropped import BAD_ARGUMENT, MAX_CAUSE_LENGTH, drop
 from ..core.labels import NO_LABELS
 from ..core.numbers import LARGEST, Number
+from ..core.plain_text import brief
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import ONE, check_labels, check_number, check_slug, check_time, good_slugs, known_labels
 from ..storage.connections import call_on_commit
@@ -70,16 +70,16 @@ def record(
     if conf.disabled:
         return
     try:
-        if slug not in good_slugs:
-            check_slug(slug)
+        if type(slug) is not str or slug not in good_slugs:
+            slug = check_slug(slug)
         text = NO_LABELS
         if labels is not None:
             text = (type(labels) is dict and known_labels(tuple(labels.items()))) or check_labels(labels)
         if number is not ONE and (type(number) is not int or not -LARGEST < number < LARGEST):
             number = check_number(number, kind)
         seconds = now() if at is None else check_time(at)
-    except (TypeError, ValueError) as error:
-        refuse(_mistake(slug, labels) or error)
+    except Exception as error:  # the methods of an argument may raise anything
+        refuse(_mistake(slug, labels) or error, slug)
         return
     scope = current_scope() or ended_scope()
     if on_commit:
@@ -98,8 +98,8 @@ def _add_on_commit(scope: Scope, entry: Entry, using: str | None) -> None:
     """
     try:
         connection = transaction.get_connection(using)
-    except ConnectionDoesNotExist:
-        refuse(ValueError(f"using={using!r} is not the alias of a database; use one from DATABASES."))
+    except Exception:
+        refuse(ValueError(f"using={brief(using)} is not the alias of a database; use one from DATABASES."), entry[0])
         return
     if connection.in_atomic_block:
         # A lambda, because Django 5.2 logs the qualified name of a callback that fails, and a partial has none.
@@ -147,18 +147,19 @@ class Timer:
 timing = Timer
 
 
-def _mistake(slug: str, labels: Labels) -> TypeError | ValueError | None:
+def _mistake(slug: str, labels: Labels) -> Exception | None:
     """Return the error in a slug or labels: clearer than Python's own, which may only say "unhashable type"."""
     try:
         check_slug(slug)
         check_labels(labels)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         return error
     return None
 
 
-def refuse(error: TypeError | ValueError) -> None:
+def refuse(error: Exception, slug: str) -> None:
     """Raise the error of a bad argument if APP_METRICS_STRICT is true; otherwise count a dropped event."""
     if is_strict():
         raise error
-    drop(BAD_ARGUMENT, str(error))
+    cause = brief(error, MAX_CAUSE_LENGTH, str) or brief(error)
+    drop(BAD_ARGUMENT, cause, source=slug if type(slug) is str and slug in good_slugs else "")

@@ -1,12 +1,14 @@
 """Creating metrics and metric sets from code: repeating a call is harmless, and no call leaves partial rows."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_lazy
 
 from app_metrics.models import Metric, MetricSet
 from app_metrics.utils import create_metric, create_metric_set, get_or_create_metric
@@ -197,3 +199,36 @@ def test_a_refused_set_leaves_the_callers_transaction_usable(transactional_datab
             create_metric_set("My Set", [])
         create_metric_set("Other", [])
     assert MetricSet.objects.count() == 2
+
+
+class Hostile(str):
+    __slots__ = ()
+
+    def refuse(self, *args):
+        raise LookupError
+
+    __str__ = __repr__ = __format__ = __hash__ = __eq__ = __len__ = refuse
+
+
+@pytest.mark.parametrize("create", [create_metric, partial(create_metric_set, metrics=[])])
+def test_a_name_whose_own_methods_raise_is_stored_as_plain_text(create, database):
+    assert type(create(Hostile("signups")).name) is str
+    assert {*Metric.objects.values_list("name"), *MetricSet.objects.values_list("name")} == {("signups",)}
+
+
+def test_a_lazy_translation_is_a_name(database):
+    assert create_metric(gettext_lazy("day")) == create_metric("day")
+
+
+@pytest.mark.parametrize("argument", ["name", "kind", "unit", "description"])
+@pytest.mark.parametrize("value", [5, None, ["x"], b"x"])
+def test_create_metric_says_which_argument_is_not_text(argument, value):
+    with pytest.raises(TypeError, match=f"`{argument}` must be a str"):
+        create_metric(**{"name": "x", argument: value})
+
+
+@pytest.mark.parametrize("value", ["x" * 201, "a\0b", "a\ud800b"])
+@pytest.mark.parametrize("create", [create_metric, partial(create_metric_set, metrics=[])])
+def test_a_name_that_no_database_takes_is_refused_with_the_reason(create, value):
+    with pytest.raises(ValueError, match=r"`name` (has|contains)"):
+        create(value)
