@@ -11,7 +11,7 @@ from ..core.dropped import FAILED_RULE, drop, warn_once
 from ..core.numbers import Number, exact
 from ..core.plain_text import brief
 from ..core.summary import COUNTER
-from ..core.validation import MAX_LABEL_LENGTH, check_number
+from ..core.validation import MAX_LABEL_LENGTH, check_number, fit_labels
 from ..recording.metrics import record
 from .paths import Getter, RuleSource
 
@@ -77,14 +77,14 @@ class Rule:
                 number, more = _event(event)
                 record_event(self.slug, self.kind, number, {**labels, **more} or None)
             except Exception as error:  # the others count
-                drop(FAILED_RULE, f"{self.origin}: {error!r}")
+                drop(FAILED_RULE, f"{self.origin}: {brief(error)}", source=self.origin)
 
     def read_num(self, source: RuleSource) -> Number:
         """Return the number of an event; a float is rounded to nine decimal places. Raises TypeError or ValueError."""
         return _number(self.num(source))  # type: ignore[misc]
 
     def read_labels(self, source: RuleSource) -> dict[str, str]:
-        return {name: self._label(name, getter, source) for name, getter in self.labels.items()}
+        return fit_labels({name: self._label(name, getter, source) for name, getter in self.labels.items()})
 
     def _label(self, name: str, getter: Getter, source: RuleSource) -> str:
         try:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, Inexact
@@ -70,6 +71,18 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
         good_labels.clear()
     good_labels[pairs] = text
     return text
+
+
+def fit_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Return a label set that is short enough as JSON: its longest values are cut if necessary."""
+    if known_labels(tuple(labels.items())):
+        return labels
+
+    def cut(longest: int) -> dict[str, str]:
+        return {name: value[:longest] for name, value in labels.items()}
+
+    lengths = range(MAX_LABEL_LENGTH + 1)
+    return cut(bisect_right(lengths, MAX_LABELS_LENGTH, lo=1, key=lambda longest: len(encode_labels(cut(longest)))) - 1)
 
 
 def check_key(slug: str, kind: str, labels: str) -> None:

@@ -222,6 +222,27 @@ def test_a_text_that_no_database_takes_becomes_one_that_they_take(client, settin
     assert_metric_recorded(recorded, "views", labels={"name": "ab?" + "c" * 97})
 
 
+@pytest.mark.parametrize("sent", ["%01" * 84, "%01" * 300, "%22" * 300, "%F0%9F%99%82" * 300])
+def test_a_visitor_cannot_make_a_request_uncounted_by_long_or_strange_texts(sent, client, settings, recorded):
+    labels = {f"label-{number}": lambda request, response: request.GET["q"] for number in range(MAX_LABELS)}
+    settings.APP_METRICS_URLS = {
+        "page": [
+            {"slug": "one_label", "labels": dict([labels.popitem()]), "timing": "one_label_seconds"},
+            {"slug": "many_labels", "labels": labels, "timing": "many_labels_seconds"},
+        ]
+    }
+    client.get(f"/page/?q={sent}")
+    assert recorded.slugs == ["many_labels", "many_labels_seconds", "one_label", "one_label_seconds"]
+
+
+def test_labels_that_are_too_long_together_are_cut_where_they_are_longest(client, settings, recorded):
+    labels = {name: lambda request, response, name=name: name * 90 for name in "abcdef"}
+    labels |= {"plan": lambda request, response: "pro"}
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "labels": labels}}
+    client.get("/page/")
+    assert_metric_recorded(recorded, "views", labels={name: name * 74 for name in "abcdef"} | {"plan": "pro"})
+
+
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("key", ["num", "when"])
 def test_a_rule_that_raises_leaves_the_page_alone_is_counted_and_is_logged_once(
