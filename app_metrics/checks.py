@@ -20,6 +20,7 @@ from .contrib.url_keys import EXCLUDE, UNRESOLVED
 from .contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
 from .contrib.url_rules import MIDDLEWARE, rules_by_key
 from .contrib.url_rules import SETTING as URLS
+from .core.plain_text import brief
 from .core.setting_rules import SettingError, SettingReader, suggest
 from .dashboard.health import OLD_BACKLOG
 from .models import Item
@@ -93,7 +94,7 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
 
 def _unknown_alias(alias: str) -> Error:
     return Error(
-        f"APP_METRICS_DATABASE names {alias!r}, which DATABASES does not have.",
+        f"APP_METRICS_DATABASE names {brief(alias)}, which DATABASES does not have.",
         hint=suggest(alias, list(connections.settings)),
         id="app_metrics.E011",
     )
@@ -162,14 +163,14 @@ def _bad_values() -> Iterator[CheckMessage]:
     for name, setting in SETTINGS.items():
         value = getattr(settings, f"APP_METRICS_{name}")
         if not setting.is_valid(value):
-            yield Error(f"APP_METRICS_{name} is {value!r}.", hint=setting.hint, id="app_metrics.E010")
+            yield Error(f"APP_METRICS_{name} is {brief(value)}.", hint=setting.hint, id="app_metrics.E010")
 
 
 def _spelled_twice() -> Iterator[CheckMessage]:
     old = getattr(settings, "APP_METRIC_BACKEND", None)
     if old is not None and old != backend_path():
         yield CheckWarning(
-            f"APP_METRIC_BACKEND is {old!r}, but APP_METRICS_BACKEND is {backend_path()!r}, which is used.",
+            f"APP_METRIC_BACKEND is {brief(old)}, but APP_METRICS_BACKEND is {brief(backend_path())}, which is used.",
             hint="Remove one of them.",
             id="app_metrics.W002",
         )

@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from ..conf import settings
+from ..core.plain_text import brief
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
 from ..transport import spool
@@ -52,7 +53,7 @@ def _drained(backend: RetryingBackend) -> list[str]:
         backend.drain()
     except Exception as error:
         logger.exception("The backend's pending batches could not be drained")
-        return [f"The backend's pending batches could not be drained: {error!r}"]
+        return [f"The backend's pending batches could not be drained: {brief(error)}"]
     return []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from celery import current_app
 from celery.app import default_app
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from ..conf import settings, timeout
@@ -20,7 +21,7 @@ from ..storage.connections import commits_at_once
 from ..storage.ledger import write_once
 from ..transport import base
 from ..transport.circuit_breaker import Breaker
-from .celery_publisher import Publisher, Publishers
+from .celery_publisher import Publisher, Publishers, connection_of
 
 # The name of the task, for `task_routes`.
 WRITE_BATCH = "app_metrics.tasks.write_batch"
@@ -54,6 +55,8 @@ class MetricsBackend(base.MetricsBackend):
                 "Celery has no broker.",
                 "Set broker_url in your project's Celery app, and import that app when Django starts.",
             )
+        elif mistake := _bad_address():
+            message, hint = "Celery's broker has no valid address.", mistake
         elif not {"json", "application/json"} & set(conf.accept_content):
             message, hint = "Celery's workers refuse JSON.", 'Add "json" to accept_content.'
         else:
@@ -92,6 +95,14 @@ def _import_ahead(app: Any) -> None:
     with suppress(Exception):  # the first write raises it again
         _address(app, ("",))
         Publisher(app)
+
+
+def _bad_address() -> str:
+    try:
+        connection_of(current_app)
+    except ImproperlyConfigured as error:
+        return str(error)
+    return ""
 
 
 def _address(app: Any, arguments: tuple[str]) -> dict[str, Any]:

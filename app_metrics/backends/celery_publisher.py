@@ -9,10 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from kombu import Producer
 
 from ..conf import timeout
+from ..core.plain_text import has_cut_address
 
+BAD_URL = (
+    "The broker_url of Celery cannot be read. "
+    'Encode "/", "?", "#" and "@" in its user and password: "%2F", "%3F", "%23" and "%40".'
+)
 # Each step gets this part of the timeout: connecting, and publishing with its confirmation.
 STEPS = 2
 
@@ -22,7 +28,7 @@ class Publisher:
 
     def __init__(self, app: Any) -> None:
         self._seconds = seconds = timeout() / STEPS
-        self._connection = app.connection_for_write(connect_timeout=seconds)
+        self._connection = connection_of(app, connect_timeout=seconds)
         kind = self._connection.transport.driver_type
         self._connection.transport_options |= TIMEOUTS.get(kind, _none)(seconds)
         self._producer: Producer | None = None
@@ -47,6 +53,17 @@ class Publisher:
             # The client's own read timeout does not apply within a frame.
             raw.transport.sock.settimeout(self._seconds)
         return Producer(self._connection.channel())
+
+
+def connection_of(app: Any, **options: Any) -> Any:
+    """Return a new connection, which is not opened yet. Raises ImproperlyConfigured for a bad address."""
+    addresses = app.conf.broker_write_url or app.conf.broker_url or ()
+    if any(map(has_cut_address, [addresses] if isinstance(addresses, str) else addresses)):
+        raise ImproperlyConfigured(BAD_URL)
+    try:
+        return app.connection_for_write(**options)
+    except (ValueError, KeyError):  # a bad port, an unknown transport
+        raise ImproperlyConfigured(BAD_URL) from None  # the error may quote a part of the password
 
 
 class Publishers:

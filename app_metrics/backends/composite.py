@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
 from ..core.batch import Batch
+from ..core.plain_text import brief
 from ..transport import base
 from ..transport.loading import load_backend
 from ..transport.retrying import RetryingBackend
@@ -72,7 +73,7 @@ class MetricsBackend(base.MetricsBackend):
 def _paths() -> Sequence[str]:
     paths = settings.APP_METRICS_COMPOSITE_BACKENDS
     if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
-        raise ImproperlyConfigured(f"APP_METRICS_COMPOSITE_BACKENDS is {paths!r}; give a list of backend paths.")
+        raise ImproperlyConfigured(f"APP_METRICS_COMPOSITE_BACKENDS is {brief(paths)}; give a list of backend paths.")
     if any(path.startswith(__name__) for path in paths):
         raise ImproperlyConfigured("APP_METRICS_COMPOSITE_BACKENDS names the composite backend itself; remove it.")
     return paths

@@ -18,6 +18,7 @@ from ..conf import settings
 from ..core.batch import Batch
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT, Number, plain
+from ..core.plain_text import brief
 from ..core.summary import COUNTER, GAUGE, Summary
 from .export import Exporter, Series, timings_of
 
@@ -104,7 +105,9 @@ def _server() -> tuple[str, int]:
     except ValueError:  # such as "udp://[half", or an invalid port
         host = None
     if not host or urlunsplit(("udp", parts.netloc.rpartition("@")[2], "", "", "")) != str(url).rstrip("/"):
-        raise ImproperlyConfigured(f"APP_METRICS_STATSD_URL is {url!r}, which is not the address of a statsd server.")
+        raise ImproperlyConfigured(
+            f"APP_METRICS_STATSD_URL is {brief(url)}, which is not the address of a statsd server."
+        )
     return host, port
 
 

@@ -13,6 +13,11 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 # Control characters, line separators, marks that change the direction of text, surrogates and noncharacters.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
+# What may hold a password: anything after "://", and what urllib quotes of an address whose password has a "/".
+_ADDRESS = re.compile(r"(?<=://)\S+|(?<=could not be cast to integer value as )\S+")
+# An address whose user and password contain one of these unencoded is cut short there.
+_ENDS = re.compile("[/?#]")
+
 
 def sparkline(values: Iterable[Number | None]) -> str:
     """Return a block character for each number, drawn from zero or the lowest negative number, and a space for None."""
@@ -30,12 +35,24 @@ def cut(text: str, limit: int) -> str:
 
 
 def brief(value: Any, limit: int = 200, show: Callable[[Any], str] = repr) -> str:
-    """Return any value as a text for a message, cut to `limit` characters. Never raises an Exception."""
+    """Return any value as a text for a message, cut to `limit` characters and without what follows "://" in it.
+
+    Never raises an Exception.
+    """
     try:
         # A subclass of str may override what formatting calls.
-        return cut(str.__str__(show(value)), limit)
+        return cut(_ADDRESS.sub("…", str.__str__(show(value))), limit)
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+def has_cut_address(address: Any) -> bool:
+    """Return whether an address is cut short by a "/", "?" or "#" in its password.
+
+    A part of the password would then be taken for a host, which the errors of clients name.
+    """
+    host, *rest = _ENDS.split(str(address).partition("://")[2], maxsplit=1)
+    return bool(host) and "@" not in host and any("@" in each for each in rest)
 
 
 def one_line(text: str) -> str:

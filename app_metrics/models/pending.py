@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BigIntegerField, Case, Value, When
 
 from ..core.batch import Batch, Key
+from ..core.plain_text import brief
 from ..core.summary import FIELDS, NUMBER, Summary
 from ..transport.loading import get_backend
 from .aggregates import fetched
@@ -122,6 +123,6 @@ def _asked(backend: Any) -> Answer:
     try:
         batches = backend.pending()
     except Exception as error:
-        logger.warning("The backend's pending batches could not be read, so readings are incomplete: %r", error)
+        logger.warning("The backend's pending batches could not be read, so readings are incomplete: %s", brief(error))
         return Answer(backend, time.monotonic() + RETRY_AFTER, (), False)
     return Answer(backend, time.monotonic() + CACHE_SECONDS, batches, True)

@@ -12,6 +12,7 @@ from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from ..conf import backend_path
+from ..core.plain_text import brief
 from .base import MetricsBackend
 from .retrying import RetryingBackend
 
@@ -60,7 +61,7 @@ def load_backend(path: Any) -> MetricsBackend:
 
 def _checked(path: Any) -> str:
     if not isinstance(path, str):
-        raise ImproperlyConfigured(f"{path!r} is not the path of a metrics backend.")
+        raise ImproperlyConfigured(f"{brief(path)} is not the path of a metrics backend.")
     return path
 
 
@@ -72,13 +73,13 @@ def _load(path: str) -> RetryingBackend:
         raise
     except Exception as error:
         raise ImproperlyConfigured(
-            f"The metrics backend {path!r} cannot be imported: {error}. {_remedy(path, error)}"
+            f"The metrics backend {brief(path)} cannot be imported: {brief(error, show=str)}. {_remedy(path, error)}"
         ) from error
     backend = getattr(found, CLASS_NAME, found)
     if not _is_backend(backend):
         raise ImproperlyConfigured(
-            f"The metrics backend {path!r} is neither a class derived from {BASE_PATH} nor a module with such a class "
-            f"named {CLASS_NAME}. Derive it from {BASE_PATH}."
+            f"The metrics backend {brief(path)} is neither a class derived from {BASE_PATH} nor a module with such a "
+            f"class named {CLASS_NAME}. Derive it from {BASE_PATH}."
         )
     return RetryingBackend(_created(backend, path))
 
@@ -93,7 +94,7 @@ def _created(backend: type[MetricsBackend], path: str) -> MetricsBackend:
     except ImproperlyConfigured:
         raise
     except Exception as error:
-        raise ImproperlyConfigured(f"The metrics backend {path!r} cannot be created: {error!r}.") from error
+        raise ImproperlyConfigured(f"The metrics backend {brief(path)} cannot be created: {brief(error)}.") from error
 
 
 def _imported(path: str) -> Any:

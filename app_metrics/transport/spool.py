@@ -20,6 +20,7 @@ from ..conf import settings, spool_dir
 from ..core.batch import Batch
 from ..core.dropped import warn_once
 from ..core.forking import after_fork
+from ..core.plain_text import brief
 from ..core.serialization import decode_batch, encode_batch
 
 try:
@@ -80,7 +81,9 @@ def check() -> list[CheckMessage]:
             )
         ]
     if path is None or not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        text = f"APP_METRICS_SPOOL_DIR is {directory!r}, which is not a directory that this user can read and write."
+        text = (
+            f"APP_METRICS_SPOOL_DIR is {brief(directory)}, which is not a directory that this user can read and write."
+        )
         return [Error(text, hint=HINT, id="app_metrics.E024")]
     return []
 
@@ -150,7 +153,7 @@ def _append(descriptor: int, record: bytes) -> bool:
 
 
 def _refuse(cause: OSError | str) -> bool:
-    warn_once(f"Could not spool a batch; it is kept in memory instead: {cause}")
+    warn_once(f"Could not spool a batch; it is kept in memory instead: {brief(cause, show=str)}")
     return False
 
 

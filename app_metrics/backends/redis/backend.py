@@ -14,6 +14,7 @@ from redis import exceptions
 
 from ...conf import max_label_sets, settings
 from ...core.batch import Batch
+from ...core.plain_text import brief
 from ...storage.connections import is_lost
 from ...storage.ledger import write_once
 from ...transport import base
@@ -63,7 +64,7 @@ class MetricsBackend(base.MetricsBackend):
         try:
             policies = sorted(set(_evicting(self._client.info("memory"))))
         except Exception as error:
-            message = f"Redis does not answer: {error!r}"
+            message = f"Redis does not answer: {brief(error)}"
             hint = (
                 "Start Redis, or fix APP_METRICS_REDIS_URL or APP_METRICS_REDIS_CLIENT. "
                 "Until then, each process keeps the batches that it recorded."

@@ -12,7 +12,12 @@ from redis.connection import parse_url
 from redis.retry import Retry
 
 from ...conf import settings, timeout
+from ...core.plain_text import brief, has_cut_address
 
+BAD_URL = (
+    'APP_METRICS_REDIS_URL is not the address of a Redis server, such as "redis://localhost:6379/0". '
+    'Encode "/", "?", "#" and "@" in the user and password: "%2F", "%3F", "%23" and "%40".'
+)
 # Seconds for each step where no request is waiting.
 PATIENCE = 5.0
 
@@ -35,12 +40,14 @@ def connect(*, patiently: bool = False) -> Any:
     if settings.APP_METRICS_REDIS_CLIENT is not None:
         return _maker()()
     url = settings.APP_METRICS_REDIS_URL
+    if has_cut_address(url):
+        raise ImproperlyConfigured(BAD_URL)
     try:
         parts = parse_url(url)  # type: ignore[no-untyped-call,unused-ignore]
         seconds = PATIENCE if patiently else timeout() / _steps(parts)
         return Redis.from_url(url, **_options(seconds))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ImproperlyConfigured(f"APP_METRICS_REDIS_URL is not the address of a Redis server: {error}") from error
+    except (ValueError, TypeError, AttributeError):
+        raise ImproperlyConfigured(BAD_URL) from None  # the error may quote a part of the password
 
 
 def _steps(parts: Any) -> int:
@@ -64,7 +71,8 @@ def _maker() -> Callable[[], Any]:
     try:
         make = import_string(injected) if isinstance(injected, str) else injected
     except ImportError as error:
-        raise ImproperlyConfigured(f"{name} cannot be imported: {error}") from error
+        raise ImproperlyConfigured(f"{name} cannot be imported: {brief(error)}") from error
     if not callable(make):
-        raise ImproperlyConfigured(f"{name} is {injected!r}; give a callable that returns a client, or its path.")
+        kind = type(make).__name__
+        raise ImproperlyConfigured(f"{name} is of type {kind}; give a callable that returns a client, or its path.")
     return make  # type: ignore[no-any-return]
