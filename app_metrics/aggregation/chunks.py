@@ -17,8 +17,9 @@ from ..models.label_cap import known_label_sets
 from ..models.primary import primary
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
+from ..storage.items import quarantine
 from ..storage.transactions import retried
-from .grouping import Group, grouped, quarantine
+from .grouping import COLUMNS, Group, grouped
 
 # Transactions after which a run looks for the oldest item again, because it may have been committed late.
 LOOK_BACK = 100
@@ -73,7 +74,7 @@ class ChunkRunner:
                     self._add(claim)
             except BAD_DATA as error:
                 self._forget()
-                quarantine(claim.rows[0], error)
+                quarantine(COLUMNS, claim.rows[0], error)
                 return claim.size, 1, 0
         self._bound = claim.bound
         return claim.size, 0, claim.size

@@ -1,6 +1,5 @@
 """Check the items that an aggregation claimed, and fold them by key."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
@@ -16,7 +15,6 @@ from ..core.periods import HOURS
 from ..core.plain_text import brief
 from ..core.summary import FIELDS, KINDS, LATEST, MAX, MIN, READERS, SUM, TIME, Field, Summary
 from ..core.validation import check_slug
-from ..models import QuarantinedItem
 from ..storage.dialects.base import KEY_COLUMNS, SUMMARY_COLUMNS, Row
 
 COLUMNS = (*KEY_COLUMNS, *SUMMARY_COLUMNS)
@@ -44,13 +42,6 @@ def grouped(rows: Iterable[Row]) -> list[Group]:
     with localcontext(EXACT):
         groups = [_fold(_read_key(*key), each) for key, each in members.items()]
     return sorted(groups, key=attrgetter("first_at"))
-
-
-def quarantine(row: Row, error: Exception) -> None:
-    """Store the row of one item that cannot be added to a total, with the reason."""
-    payload = json.dumps(dict(zip(COLUMNS, map(str, row), strict=False)))
-    reason = f"{type(error).__name__}: {error}".encode("ascii", "backslashreplace").decode()
-    QuarantinedItem.objects.create(payload=payload, reason=reason)
 
 
 def _fold(key: Key, rows: Sequence[Row]) -> Group:

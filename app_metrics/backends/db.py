@@ -9,7 +9,8 @@ from ..conf import settings
 from ..core.batch import Batch
 from ..storage.connections import commits_at_once
 from ..storage.dialects import dialect_for
-from ..storage.dialects.base import item_rows
+from ..storage.dialects.base import BAD_DATA, item_rows
+from ..storage.items import append_apart
 from ..transport import base
 
 
@@ -19,13 +20,17 @@ class MetricsBackend(base.MetricsBackend):
     def write(self, batch: Batch) -> None:
         """Insert all items of a batch with one statement; inside a caller's transaction, with a savepoint.
 
+        If the database cannot store one of them, that one is quarantined, and the others are inserted.
+
         Raises TransactionManagementError inside a broken transaction, and database errors.
         """
-        connection = connections[settings.APP_METRICS_DATABASE]
+        connection, rows = connections[settings.APP_METRICS_DATABASE], item_rows(batch)
         was_open = connection.connection is not None
         try:
             with _guarded(connection):
-                dialect_for(connection).insert_items(connection, item_rows(batch))
+                dialect_for(connection).insert_items(connection, rows)
+        except BAD_DATA:
+            append_apart(rows)
         except DatabaseError:
             if self.is_durable():
                 connection.close_if_unusable_or_obsolete()  # so that the caller's next query gets a new one

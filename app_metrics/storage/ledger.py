@@ -4,29 +4,30 @@ All batches from outside the database (Redis, Celery, the spool) are written her
 aggregation adds to the totals like all others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ..conf import settings
 from ..core.batch import Batch
 from ..models import LedgerRow, QuarantinedItem
 from ..models.primary import primary
-from .dialects import dialect_for
-from .dialects.base import item_rows
+from .dialects.base import BAD_DATA, Row, item_rows
+from .items import append, append_apart, ascii_only
 from .transactions import TRIES, retried
 
 # Days for which a repeated batch is recognised. By default, brokers redeliver within an hour.
 KEPT_DAYS = 7
-# Items per statement, which keeps it below MariaDB's max_allowed_packet, 16 MiB by default.
-ITEMS_PER_STATEMENT = 10_000
 # Rows deleted per statement, to keep locks short.
 PRUNED_AT_ONCE = 1_000
+
+
+Store = Callable[[Sequence[Row]], None]
 
 
 class Repeated(Exception):
@@ -44,7 +45,7 @@ def write_once(
     delete its copy of the batch after a return.
     """
     try:
-        retried(partial(_write, batch, damaged, durable), tries)
+        _write_at_once_or_apart(batch, damaged, tries, durable)
     except Repeated:
         return False
     return True
@@ -64,7 +65,14 @@ def forget_old() -> int:
     return deleted
 
 
-def _write(batch: Batch, damaged: Mapping[str, str], durable: bool) -> None:
+def _write_at_once_or_apart(batch: Batch, damaged: Mapping[str, str], tries: int, durable: bool) -> None:
+    try:
+        retried(partial(_write, append, batch, damaged, durable), tries)
+    except BAD_DATA:
+        retried(partial(_write, append_apart, batch, damaged, durable), tries)
+
+
+def _write(store: Store, batch: Batch, damaged: Mapping[str, str], durable: bool) -> None:
     alias = settings.APP_METRICS_DATABASE
     with transaction.atomic(using=alias, durable=durable):
         try:
@@ -72,8 +80,6 @@ def _write(batch: Batch, damaged: Mapping[str, str], durable: bool) -> None:
             LedgerRow.objects.create(id=batch.id, written_at=timezone.now())
         except IntegrityError as error:
             raise Repeated from error
-        rows, connection = item_rows(batch), connections[alias]
-        for first in range(0, len(rows), ITEMS_PER_STATEMENT):
-            dialect_for(connection).insert_items(connection, rows[first : first + ITEMS_PER_STATEMENT])
+        store(item_rows(batch))
         for payload, reason in damaged.items():
-            QuarantinedItem.objects.create(payload=payload.replace("\0", "\\0"), reason=reason)
+            QuarantinedItem.objects.create(payload=ascii_only(payload), reason=ascii_only(reason))

@@ -11,7 +11,8 @@ from django.utils import timezone
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.summary import Summary
 from app_metrics.models import Item, LedgerRow
-from app_metrics.storage import ledger
+from app_metrics.storage import items, ledger
+from app_metrics.storage.dialects import dialect_for
 from app_metrics.storage.ledger import KEPT_DAYS, forget_old, write_once
 from tests.support.contract import VARIED, batch_of
 from tests.support.threads import at_once
@@ -36,7 +37,7 @@ def test_items_hold_what_the_batch_held(database):
 
 
 def test_a_batch_of_more_items_than_a_statement_takes_is_written_whole(database, monkeypatch):
-    monkeypatch.setattr(ledger, "ITEMS_PER_STATEMENT", 2)
+    monkeypatch.setattr(items, "ITEMS_PER_STATEMENT", 2)
     write_once(batch_of(*(f"slug-{number}" for number in range(5))))
     assert Item.objects.count() == 5
 
@@ -48,7 +49,7 @@ def test_where_the_items_cannot_be_written_the_batch_may_come_again(transactiona
         raise DatabaseError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(ledger.dialect_for(connections[transactional_database])), "insert_items", fail)
+        patched.setattr(type(dialect_for(connections[transactional_database])), "insert_items", fail)
         with pytest.raises(DatabaseError):
             write_once(batch)
     assert not LedgerRow.objects.exists()

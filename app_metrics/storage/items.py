@@ -1,0 +1,54 @@
+"""Append rows to the item log, and set those aside alone that the database cannot store."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connections, transaction
+
+from ..conf import settings
+from ..core.dropped import warn_once
+from ..core.plain_text import brief
+from ..models import QuarantinedItem
+from .dialects import dialect_for
+from .dialects.base import BAD_DATA, ITEM_COLUMNS, Row
+
+# Items per statement, which keeps it below MariaDB's max_allowed_packet, 16 MiB by default.
+ITEMS_PER_STATEMENT = 10_000
+
+
+def append(rows: Sequence[Row]) -> None:
+    """Append rows of ITEM_COLUMNS, in statements of up to 10,000. Raises database errors."""
+    connection = connections[settings.APP_METRICS_DATABASE]
+    for first in range(0, len(rows), ITEMS_PER_STATEMENT):
+        dialect_for(connection).insert_items(connection, rows[first : first + ITEMS_PER_STATEMENT])
+
+
+def append_apart(rows: Sequence[Row]) -> None:
+    """Append rows, and quarantine those that the database cannot store, such as an emoji in a LATIN1 database.
+
+    Call it if `append` raised one of BAD_DATA.
+    """
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+        try:
+            with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+                append(rows)
+        except BAD_DATA as error:
+            if len(rows) > 1:
+                append_apart(rows[: len(rows) // 2])
+                append_apart(rows[len(rows) // 2 :])
+            else:
+                slug = rows[0][ITEM_COLUMNS.index("slug")]
+                warn_once(f"A number of {slug} was set aside as a quarantined item: {brief(error)}", source=slug)
+                quarantine(ITEM_COLUMNS, rows[0], error)
+
+
+def quarantine(columns: Sequence[str], row: Sequence[Any], error: Exception) -> None:
+    """Store a row of items that cannot be counted, with the reason."""
+    payload = json.dumps(dict(zip(columns, map(str, row), strict=False)))  # in ASCII, which every database stores
+    QuarantinedItem.objects.create(payload=payload, reason=ascii_only(f"{type(error).__name__}: {error}"))
+
+
+def ascii_only(text: str) -> str:
+    """Return a text in ASCII without NUL, which every database stores; other characters are escaped."""
+    return text.replace("\0", "\\0").encode("ascii", "backslashreplace").decode()
