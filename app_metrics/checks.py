@@ -1,6 +1,7 @@
 """System checks: find mistakes in the settings, each with a hint to fix it."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Any
 
 from django.apps import apps
@@ -14,7 +15,7 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
-from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, is_per_tenant, settings
+from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, is_per_tenant, settings, time_zone
 from .contrib.configured import configured_rules
 from .contrib.url_keys import EXCLUDE, UNRESOLVED
 from .contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
@@ -56,6 +57,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_missing_auth(),
         *_missing_urls(),
         *_ignored_for_tenants(),
+        *_missing_zones(),
         *spool.check(),
     ]
 
@@ -214,6 +216,16 @@ def _ignored_for_tenants() -> Iterator[CheckMessage]:
                 hint='Remove it, or list "app_metrics" in SHARED_APPS and not in TENANT_APPS.',
                 id="app_metrics.W016",
             )
+
+
+def _missing_zones() -> Iterator[CheckMessage]:
+    wanted = settings.APP_METRICS_TIME_ZONE or settings.TIME_ZONE
+    if time_zone() is UTC and wanted not in (None, "", "UTC"):
+        yield CheckWarning(
+            f"This machine has no data about the time zone {brief(wanted)}, so days begin at midnight in UTC.",
+            hint="Run: pip install tzdata",
+            id="app_metrics.W013",
+        )
 
 
 def _unsupported(connection: Any) -> Iterator[CheckMessage]:

@@ -5,12 +5,13 @@ A new setting is one entry of `SETTINGS`, and a row of the table in the README.
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
 from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from appconf import AppConf
 from django.conf import settings as django_settings
@@ -60,11 +61,17 @@ def _are_years(value: Any) -> bool:
     return is_pair and MIN_YEAR <= value[0] <= value[1] <= MAX_YEAR
 
 
-def _is_zone(value: Any) -> bool:
+def _zone(name: Any) -> ZoneInfo | None:
+    """Return a time zone; None if there is none of that name, or if the machine has no data about it."""
     try:
-        return value is None or bool(ZoneInfo(value))
-    except Exception:
-        return False
+        return ZoneInfo(name)
+    except Exception:  # of many types: a missing package, a path that is a directory
+        return None
+
+
+def _is_zone(value: Any) -> bool:
+    # Without any data nobody can tell; another check reports that.
+    return value is None or bool(_zone(value)) or (isinstance(value, str) and not _zone("UTC"))
 
 
 def _is_prefix(value: Any) -> bool:
@@ -221,12 +228,12 @@ def is_strict() -> bool:
 
 
 @_cache
-def time_zone() -> ZoneInfo:
-    """Return the metrics time zone: TIME_ZONE, unless APP_METRICS_TIME_ZONE names one that exists."""
-    try:
-        return ZoneInfo(settings.APP_METRICS_TIME_ZONE or settings.TIME_ZONE or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, TypeError):
-        return ZoneInfo(settings.TIME_ZONE or "UTC")
+def time_zone() -> tzinfo:
+    """Return the metrics time zone: TIME_ZONE, unless APP_METRICS_TIME_ZONE names one that exists.
+
+    It is `datetime.UTC` if the machine has no data about either.
+    """
+    return _zone(settings.APP_METRICS_TIME_ZONE) or _zone(settings.TIME_ZONE or "UTC") or UTC
 
 
 def first_weekday() -> int:

@@ -6,6 +6,8 @@ there, it also runs on the servers. Tests marked `slow` are left out, and so is 
 """
 
 import os
+import sys
+import zoneinfo
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,3 +115,15 @@ def _no_drops_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     dropped.take_entries()
     scope_aside().entries.clear()
+
+
+@pytest.fixture
+def no_time_zones(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine that has no data about time zones, as many small containers."""
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    zoneinfo.reset_tzpath(to=())
+    zoneinfo.ZoneInfo.clear_cache()
+    settings.APP_METRICS_TIME_ZONE = "Asia/Kathmandu"  # forgets the zone that was read before
+    yield
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache()

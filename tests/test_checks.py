@@ -361,3 +361,18 @@ def test_w012_warns_of_atomic_requests_that_take_the_lock_of_sqlite_late(atomic,
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", options)
     assert [message.id for message in checks.check_routing()] == ids
+
+
+@pytest.mark.parametrize("setting", ["TIME_ZONE", "APP_METRICS_TIME_ZONE"])
+def test_a_machine_without_data_about_the_time_zone_is_told_what_to_install(setting, settings, no_time_zones):
+    settings.TIME_ZONE, settings.APP_METRICS_TIME_ZONE = "UTC", None
+    setattr(settings, setting, "Europe/Berlin")
+    (message,) = messages()
+    assert message.id == "app_metrics.W013"
+    assert "Europe/Berlin" in message.msg
+    assert "pip install tzdata" in message.hint
+
+
+def test_a_machine_without_data_about_time_zones_needs_none_for_utc(settings, no_time_zones):
+    settings.TIME_ZONE, settings.APP_METRICS_TIME_ZONE = "UTC", None
+    assert messages() == []

@@ -4,10 +4,9 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, tzinfo
 from typing import NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from .labels import NO_LABELS, cap_labels
 from .numbers import Number, exact
@@ -53,7 +52,7 @@ class Batch:
 class Fold:
     """Folds entries into summaries, with a bounded number of label sets per metric."""
 
-    def __init__(self, zone: ZoneInfo, max_label_sets: int) -> None:
+    def __init__(self, zone: tzinfo, max_label_sets: int) -> None:
         self.summaries: dict[Key, Summary] = {}
         self._zone = zone
         self._max_label_sets = max_label_sets

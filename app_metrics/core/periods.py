@@ -5,11 +5,10 @@ the hours 0 to 24, and no bucket depends on how a database stores time zones.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext_lazy as _
 
@@ -128,21 +127,21 @@ HOURS = range(48)
 
 
 @lru_cache(maxsize=2048)
-def bucket(second: int, zone: ZoneInfo) -> Start:
+def bucket(second: int, zone: tzinfo) -> Start:
     """Return the local date of a Unix time in whole seconds, and the elapsed hour of that date."""
     day = datetime.fromtimestamp(second, zone).date()
     # If clocks skip from before midnight to after it, a date begins before its computed midnight.
     return day, max(0, int(second - midnight(day, zone).timestamp()) // 3600)
 
 
-def local_date(moment: date, zone: ZoneInfo) -> date:
+def local_date(moment: date, zone: tzinfo) -> date:
     """Return the date of a datetime in a time zone; a naive datetime is local already, and a date stays as it is."""
     if not isinstance(moment, datetime):
         return moment
     return moment.astimezone(zone).date() if moment.tzinfo else moment.date()
 
 
-def midnight(day: date, zone: ZoneInfo) -> datetime:
+def midnight(day: date, zone: tzinfo) -> datetime:
     """Return the first instant of a date in a time zone, in UTC.
 
     If clocks skip midnight, the day begins at the end of the gap; if midnight occurs twice, at the first one.
@@ -150,12 +149,12 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time.min, zone).astimezone(UTC)
 
 
-def hour_start(day: date, hour: int, zone: ZoneInfo) -> datetime:
+def hour_start(day: date, hour: int, zone: tzinfo) -> datetime:
     """Return the aware local time at which an elapsed hour of a date begins."""
     return (midnight(day, zone) + timedelta(hours=hour)).astimezone(zone)
 
 
-def hours_in(day: date, zone: ZoneInfo) -> int:
+def hours_in(day: date, zone: tzinfo) -> int:
     """Return how many hours a date has: 24, or 23 or 25 if clocks change; a partial hour counts as one."""
     # fold=1 means the second 23:59:59: if clocks go back from after midnight to before it, that time occurs twice.
     last = datetime.combine(day, time(23, 59, 59, fold=1), zone).astimezone(UTC)

@@ -119,6 +119,21 @@ def test_without_time_zone_support_days_are_those_of_the_time_zone_all_the_same(
     ]
 
 
+def test_without_data_about_time_zones_each_call_counts_in_days_of_utc(database, no_time_zones):
+    with freeze_time("2026-05-31 23:30:00"):
+        metric("x")
+        with collect():
+            metric("x", labels={"plan": "pro"})
+            gauge("y", 3)
+        metric("x", at=datetime.fromisoformat("2026-05-31 22:30"))
+        aggregate()
+        assert Metric.objects.get(slug="x").total("day") == 3
+    assert {(total.start, total.hour) for total in Total.objects.filter(period="hour")} == {
+        (date(2026, 5, 31), 22),
+        (date(2026, 5, 31), 23),
+    }
+
+
 def test_disabled_is_a_no_op_even_for_bad_arguments(database, settings, django_assert_num_queries):
     settings.APP_METRICS_DISABLED = settings.APP_METRICS_STRICT = True
     with django_assert_num_queries(0, connection=connections[database]):
