@@ -3,11 +3,11 @@
 A new setting is one entry of `SETTINGS`, and a row of the table in the README.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, tzinfo
 from functools import cache
-from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -59,6 +59,13 @@ def _is_seconds(value: Any, largest: float) -> bool:
 def _are_years(value: Any) -> bool:
     is_pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(year) is int for year in value)
     return is_pair and MIN_YEAR <= value[0] <= value[1] <= MAX_YEAR
+
+
+def _is_path(value: Any) -> bool:
+    try:
+        return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value)) and b"\0" not in os.fsencode(value)
+    except (TypeError, UnicodeEncodeError):  # a lone surrogate
+        return False
 
 
 def _zone(name: Any) -> ZoneInfo | None:
@@ -278,7 +285,7 @@ def flush_interval() -> float:
 def spool_dir() -> Path | None:
     """Return the directory of the spool; None if there is no spool."""
     directory = settings.APP_METRICS_SPOOL_DIR
-    return Path(directory) if directory and isinstance(directory, (str, PathLike)) else None
+    return Path(os.fsdecode(directory)) if _is_path(directory) else None
 
 
 @_cache

@@ -164,6 +164,8 @@ MISTAKES = [
     ("E024", {"APP_METRICS_SPOOL_DIR": "/nowhere/at/all"}, "Create it on a local disk, and let the user that"),
     ("E024", {"APP_METRICS_SPOOL_DIR": __file__}, "Create it on a local disk, and let the user that"),
     ("E024", {"APP_METRICS_SPOOL_DIR": 7}, "Create it on a local disk, and let the user that"),
+    ("E024", {"APP_METRICS_SPOOL_DIR": "\0"}, "Create it on a local disk, and let the user that"),
+    ("E024", {"APP_METRICS_SPOOL_DIR": "\ud800"}, "Create it on a local disk, and let the user that"),
     ("E010", {"APP_METRICS_SEND_ZERO_ACTIVITY": 0}, "Give True or False."),
     ("E010", {"APP_METRICS_CATCH_UP": 0}, "Give a number from 1 to 366."),
     ("E010", {"APP_METRICS_TIMEOUT": "1"}, "Give a number of seconds above 0, at most 60."),

@@ -1,5 +1,7 @@
 """The Celery tasks do the same as the commands; tests/soak/brokers tests the delivery of batches."""
 
+from uuid import UUID
+
 import pytest
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from django.core.management import CommandError
@@ -10,7 +12,8 @@ from app_metrics.aggregation.backlog import backlog
 from app_metrics.core import dropped
 from app_metrics.core.batch import Batch
 from app_metrics.core.serialization import encode_batch
-from app_metrics.models import AggregationRun, Item
+from app_metrics.models import AggregationRun, Item, LedgerRow
+from app_metrics.storage.ledger import write_once
 from app_metrics.transport import aside
 from tests.support.contract import VARIED, batch_of
 
@@ -64,6 +67,15 @@ class TestWriteBatch:
         tasks.write_batch(text)
         assert dropped_entries() == [(BAD, 1)]
         assert "bad_message" in caplog.text
+
+    @pytest.mark.every_database
+    @pytest.mark.parametrize(
+        "batch_id", ["ffffffff-ffff-ffff-ffff-ffffffffffff", "ffffffff-ffff-7fff-bfff-ffffffff0000"]
+    )
+    def test_a_batch_whose_id_no_batch_has_is_dropped(self, database, batch_id):
+        tasks.write_batch(encode_batch(Batch(VARIED, UUID(batch_id))))
+        assert (Item.objects.count(), LedgerRow.objects.count()) == (0, 0)
+        assert dropped_entries() == [(BAD, 1)]
 
     @pytest.mark.parametrize("error", [DataError("too large"), ValueError("NUL")])
     def test_what_the_database_refuses_for_good_is_dropped(self, monkeypatch, error):
@@ -140,3 +152,9 @@ class TestCommands:
     @pytest.mark.parametrize("task", [tasks.aggregate, tasks.send_reports, tasks.check_alerts, tasks.prune])
     def test_every_task_runs(self, task):
         task()
+
+
+def test_an_item_from_a_clock_that_is_far_ahead_breaks_no_backlog(database):
+    write_once(Batch(VARIED, UUID("ffffffff-ffff-7fff-bfff-ffffffff0000")))
+    assert backlog().items == len(VARIED)
+    assert backlog().age == 0

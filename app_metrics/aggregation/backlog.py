@@ -4,7 +4,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+from ..core.batch import milliseconds_of
+from ..core.validation import LAST_SECOND
 from ..models import Item
 from ..models.primary import primary
 
@@ -27,5 +30,9 @@ def backlog(rows: Any = None) -> Backlog:
     rows = primary(Item.objects) if rows is None else rows
     items = rows.count()
     first = rows.order_by("pk").values_list("pk", flat=True).first()
-    # The first 48 bits of a UUID of version 7 are milliseconds of Unix time.
-    return Backlog(items, None if first is None else datetime.fromtimestamp((first.int >> 80) / 1000, UTC))
+    return Backlog(items, None if first is None else _made_at(first))
+
+
+def _made_at(item_id: UUID) -> datetime:
+    # A clock may have been ahead of all dates.
+    return datetime.fromtimestamp(min(milliseconds_of(item_id) / 1000, LAST_SECOND), UTC)

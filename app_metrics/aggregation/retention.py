@@ -15,6 +15,8 @@ from ..models.primary import primary
 SETTING = "APP_METRICS_RETENTION"
 EXAMPLE = '{"hour": 60, "day": 1100}'
 PRUNABLE = tuple(period for period in Period if period is not LONGEST)
+# More would reach back before the dates that can be recorded.
+MAX_DAYS = 100_000
 # Totals deleted per statement, to keep locks short.
 CHUNK_SIZE = 1000
 
@@ -37,8 +39,8 @@ def compile_retention(value: Any) -> tuple[dict[Period, int], list[SettingError]
 def _days(entry: SettingReader, value: Any) -> int:
     if entry.key not in PRUNABLE:
         raise entry.error("is not a period that can be pruned", suggest(entry.key, PRUNABLE))
-    if type(value) is not int or value < 1:
-        raise entry.error(f"is {value!r}", "Give a whole number of days, at least 1.")
+    if type(value) is not int or not 1 <= value <= MAX_DAYS:
+        raise entry.error(f"is {value!r}", f"Give a whole number of days from 1 to {MAX_DAYS}.")
     return value
 
 

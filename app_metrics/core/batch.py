@@ -41,6 +41,11 @@ def new_batch_id() -> UUID:
     )
 
 
+def milliseconds_of(batch_id: UUID) -> int:
+    """Return the Unix time at which the id of a batch or an item was made."""
+    return batch_id.int >> 80
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The summaries that a scope writes together; counted once, no matter how often they are delivered."""

@@ -6,11 +6,11 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from .batch import Batch, Key
-from .periods import HOURS
+from .batch import Batch, Key, milliseconds_of
+from .periods import HOURS, LAST_YEAR
 from .plain_text import brief
 from .summary import FIELDS, NUMBER, Summary, from_values, to_values
-from .validation import check_key
+from .validation import LAST_SECOND, check_key
 
 VERSION = 1
 
@@ -33,9 +33,16 @@ def decode_batch(text: str) -> Batch:
         version, batch_id, rows = json.loads(text)
         if version != VERSION:
             raise ValueError(f"its version is {brief(version)}")
-        return Batch(dict(map(_decoded, rows)), UUID(batch_id))
+        return Batch(dict(map(_decoded, rows)), _read_id(batch_id))
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"This is not a batch of version {VERSION}: {error}") from error
+
+
+def _read_id(text: str) -> UUID:
+    found = UUID(text)
+    if milliseconds_of(found) > LAST_SECOND * 1000:  # the ids of its items would end beyond those of a UUID
+        raise ValueError(f"its id {text} is from after the year {LAST_YEAR}")
+    return found
 
 
 def inert_json(data: Any) -> str:

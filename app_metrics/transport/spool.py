@@ -122,15 +122,17 @@ def claim(segment: Path) -> Iterator[BinaryIO | None]:
 
 def records(file: BinaryIO) -> list[bytes]:
     """Return the complete records of a segment, without the partial one that a killed process left at its end."""
-    return [line for line in file.read().split(b"\n")[:-1] if line]
+    *lines, last = file.read().split(b"\n")
+    if _is_intact(last[:-1]):  # it is complete, and only its newline is damaged
+        lines.append(last[:-1])
+    return [line for line in lines if line]
 
 
 def decode(record: bytes) -> Batch:
     """Return the batch of a record. Raises ValueError for a damaged one."""
-    checksum, _, text = record.partition(b" ")
-    if checksum != b"%08x" % crc32(text):
+    if not _is_intact(record):
         raise ValueError("its checksum is wrong")
-    return decode_batch(text.decode())
+    return decode_batch(record.partition(b" ")[2].decode())
 
 
 def set_aside(segment: Path, damaged: list[bytes]) -> Path:
@@ -138,6 +140,11 @@ def set_aside(segment: Path, damaged: list[bytes]) -> Path:
     path = segment.with_suffix(DAMAGED)
     path.write_bytes(b"".join(record + b"\n" for record in damaged))
     return path
+
+
+def _is_intact(record: bytes) -> bool:
+    checksum, _, text = record.partition(b" ")
+    return checksum == b"%08x" % crc32(text)
 
 
 def _append(descriptor: int, record: bytes) -> bool:

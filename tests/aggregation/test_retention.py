@@ -109,9 +109,10 @@ def test_quiet_means_silent(history, settings):
             "APP_METRICS_RETENTION['year'] is not a period that can be pruned.",
             "Choose one of day, hour, month, week.",
         ),
-        ({"day": 0}, "APP_METRICS_RETENTION['day'] is 0.", "Give a whole number of days, at least 1."),
-        ({"day": True}, "APP_METRICS_RETENTION['day'] is True.", "Give a whole number of days, at least 1."),
-        ({"day": "9"}, "APP_METRICS_RETENTION['day'] is '9'.", "Give a whole number of days, at least 1."),
+        ({"day": 0}, "APP_METRICS_RETENTION['day'] is 0.", "Give a whole number of days from 1 to 100000."),
+        ({"day": True}, "APP_METRICS_RETENTION['day'] is True.", "Give a whole number of days from 1 to 100000."),
+        ({"day": "9"}, "APP_METRICS_RETENTION['day'] is '9'.", "Give a whole number of days from 1 to 100000."),
+        ({"day": 10**6}, "APP_METRICS_RETENTION['day'] is 1000000.", "Give a whole number of days from 1 to 100000."),
     ],
 )
 def test_a_mistake_is_found_by_check_and_deletes_nothing(value, message, hint, database, settings):

@@ -103,6 +103,23 @@ def test_half_a_record_at_the_end_costs_nothing_but_itself(database, directory, 
     assert (done.failures, files(directory)) == ([], [])
 
 
+def test_a_record_whose_last_newline_is_damaged_counts(database, directory):
+    for slug in ("first", "second"):
+        spool.append(batch_of(slug))
+    (segment,) = files(directory)
+    segment.write_bytes(segment.read_bytes()[:-1] + b"\x0b")
+    assert aggregate().failures == []
+    assert counted() == {"first": 1, "second": 1}
+
+
+@pytest.mark.parametrize("path", ["\0", "a\0b", "\ud800"])
+def test_a_path_that_no_system_has_loses_nothing_and_breaks_no_page(path, database, settings):
+    settings.APP_METRICS_SPOOL_DIR = path
+    assert not spool.append(batch_of("orders"))
+    assert examine().spool is None
+    assert aggregate().failures == []
+
+
 def test_half_a_record_in_the_middle_damages_no_other(database, directory):
     spool.append(batch_of("first"))
     (segment,) = files(directory)
