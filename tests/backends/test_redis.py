@@ -10,6 +10,7 @@ import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from struct import calcsize
 from uuid import UUID
 
@@ -350,17 +351,17 @@ def test_the_hours_of_a_batch_have_ids_of_their_own_with_room_for_those_of_items
 
 def test_a_drain_that_comes_late_leaves_the_hour_that_began_anew_meanwhile(database, backend):
     backend.write(batch_of("orders"))
-    client = backend._patient
-    ask = client.hgetall
+    (shard,) = backend._shards
+    ask = shard._texts
 
-    def overtaken(key):
-        answer = ask(key)
-        client.hgetall = ask
+    def overtaken(client, key):
+        answer = ask(client, key)
+        shard._texts = ask
         backend.drain()
         backend.write(batch_of("orders"))
         return answer
 
-    client.hgetall = overtaken
+    shard._texts = overtaken
     backend.drain()
     backend.drain()
     assert sum(Item.objects.values_list("count", flat=True)) == 2
@@ -452,6 +453,12 @@ def test_nothing_that_is_not_drained_expires(backend, in_redis):
 # Damaged data
 
 
+def decoding_client():
+    import redis
+
+    return redis.Redis.from_url(redis_server.url(), decode_responses=True)
+
+
 def test_a_damaged_summary_is_set_aside_and_the_rest_is_counted(database, backend, in_redis):
     backend.write(batch_of("orders"))
     bucket = f"{in_redis.prefix}:{{0}}:hour:2026-05-31:22"
@@ -473,6 +480,28 @@ def test_a_time_that_no_column_holds_is_set_aside_and_the_rest_is_counted(databa
     assert QuarantinedItem.objects.get().reason == "9223372036854775808 is not a time in microseconds."
 
 
+@pytest.mark.parametrize("client", [None, decoding_client])
+@pytest.mark.parametrize(
+    "place", ["live", "pending", "hour:2026-05-31:22", "claim:0190a0a0-0000-7000-8000-000000000000"]
+)
+def test_a_field_that_is_no_utf8_leaves_readings_complete_and_the_rest_counts(
+    database, backend, in_redis, settings, place, client
+):
+    settings.APP_METRICS_REDIS_CLIENT = client
+    backend = load_backend(REDIS)
+    backend.write(batch_of("orders"))
+    if place.startswith("claim:"):
+        in_redis.client.hset(f"{in_redis.prefix}:{{0}}:pending", place.removeprefix("claim:"), "2026-05-31:22")
+    in_redis.client.hset(
+        f"{in_redis.prefix}:{{0}}:{place}", mapping={b"\xff\xfe counter {}": b"\xff", b"\xff": b"\xff"}
+    )
+    assert [key.slug for each in backend.pending() for key in each.summaries] == ["orders"]
+    for _ in range(2):
+        backend.drain()
+    assert list(Item.objects.values_list("slug", "count")) == [("orders", 1)]
+    assert list(chain.from_iterable(batch.summaries for batch in backend.pending())) == []
+
+
 def test_a_claim_that_cannot_be_read_stays_is_reported_and_does_not_bar_the_others(database, backend, in_redis):
     claims = f"{in_redis.prefix}:{{0}}:pending"
     in_redis.client.hset(claims, mapping={"00000000-0000-0000-0000-000000000000": "2026-05-31:22", "x": "nowhen"})
@@ -481,7 +510,7 @@ def test_a_claim_that_cannot_be_read_stays_is_reported_and_does_not_bar_the_othe
     done = aggregate()
     assert len(done.failures) == 1
     assert create_metric("Orders", "orders").total("day", DAY) == 1
-    assert set(in_redis.client.hkeys(claims)) == {"00000000-0000-0000-0000-000000000000", "x"}
+    assert set(in_redis.client.hkeys(claims)) == {"00000000-0000-0000-0000-000000000000"}  # there was nothing in "x"
 
 
 def test_a_redis_that_is_lost_in_a_drain_is_waited_for_once(database, backend, monkeypatch):
@@ -632,12 +661,6 @@ def test_sites_with_different_prefixes_do_not_mix(database, backend, in_redis, s
     settings.APP_METRICS_REDIS_PREFIX = f"{in_redis.prefix}:other"
     load_backend(REDIS).drain()
     assert not Item.objects.exists()
-
-
-def decoding_client():
-    import redis
-
-    return redis.Redis.from_url(redis_server.url(), decode_responses=True)
 
 
 @pytest.mark.parametrize("client", [decoding_client, f"{__name__}.decoding_client"])

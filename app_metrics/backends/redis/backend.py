@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
@@ -118,13 +118,20 @@ class MetricsBackend(base.MetricsBackend):
     def _store(self, shard: Shard, claim_id: str, name: str) -> None:
         """Store a claim exactly once; if the process is killed first, the next run finds the claim again."""
         summaries, damaged = decode(name, shard.read_claim(self._patient, claim_id).items())
-        write_once(Batch(summaries, UUID(claim_id)), damaged, durable=True)
+        write_once(Batch(summaries, _id_of(claim_id)), damaged, durable=True)
         shard.delete(self._patient, claim_id)
 
     def _held(self, deadline: float) -> Iterator[Batch]:
         for shard in self._shards:
             for bucket_id, name, fields in shard.read_all(self._client, deadline):
-                yield Batch(decode(name, fields.items())[0], UUID(bucket_id))
+                yield Batch(decode(name, fields.items())[0], _id_of(bucket_id))
+
+
+def _id_of(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:  # damaged: any id will do that is the same the next time
+        return uuid5(NAMESPACE_OID, text)
 
 
 def _evicting(memory: Mapping[str, Any]) -> Iterator[str]:

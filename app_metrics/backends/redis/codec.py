@@ -67,11 +67,7 @@ def bucket_name(day: date, hour: int) -> str:
 
 
 def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summary], dict[str, str]]:
-    """Return the summaries of a bucket's fields and values, and the damaged ones: field and value → reason.
-
-    Raises ValueError if the bucket's name is not an hour.
-    """
-    day, hour = _hour(name)
+    """Return the summaries of a bucket's fields and values, and the damaged ones: field and value → reason."""
     summaries: dict[Key, Summary] = {}
     damaged: dict[str, str] = {}
     for field, value in rows:
@@ -80,6 +76,7 @@ def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summ
             continue  # the number of label sets of a slug
         kind, _, labels = rest.partition(" ")
         try:
+            day, hour = _hour(name)
             check_key(slug, kind, labels)
             summaries[Key(slug, kind, labels, day, hour)] = _decoded(value)
         except (ValueError, TypeError, AttributeError, OverflowError, struct.error) as error:
@@ -96,6 +93,8 @@ def as_texts(answer: Mapping[str | bytes, str | bytes]) -> dict[str, str]:
     return {as_text(field): as_text(value) for field, value in answer.items()}
 
 
+# The name is the same for all fields of a bucket.
+@lru_cache(maxsize=64)
 def _hour(name: str) -> tuple[date, int]:
     day, _, hour = name.partition(":")
     if int(hour) not in HOURS:

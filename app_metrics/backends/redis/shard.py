@@ -12,6 +12,8 @@ from ...core.batch import Batch
 from .codec import as_text, as_texts, buckets
 from .scripts import CLAIM, DELETE, FORGET, WRITE
 
+# Values are binary, and damaged fields may be, even for a client with `decode_responses`.
+RAW = {NEVER_DECODE: True}
 # Fields that are read, and buckets that are claimed, in one command: other clients wait meanwhile.
 FIELDS_AT_ONCE = 1000
 CLAIMED_AT_ONCE = 500
@@ -62,7 +64,7 @@ class Shard:
 
     def claim(self, client: Any) -> None:
         """Claim all live buckets; writers then begin new ones."""
-        live = list(as_texts(client.hgetall(self._live)).items())
+        live = list(self._texts(client, self._live).items())
         for first in range(0, len(live), CLAIMED_AT_ONCE):
             keys, arguments = [self._live, self._claims], []
             for name, claim_id in live[first : first + CLAIMED_AT_ONCE]:
@@ -72,7 +74,7 @@ class Shard:
 
     def claims(self, client: Any) -> dict[str, str]:
         """Return the names of claimed buckets by id, oldest first, including those that a killed aggregation left."""
-        return dict(sorted(as_texts(client.hgetall(self._claims)).items()))
+        return dict(sorted(self._texts(client, self._claims).items()))
 
     def read_claim(self, client: Any, claim_id: str, deadline: float = math.inf) -> dict[str, bytes]:
         """Return the fields of a claim, which no longer change."""
@@ -92,16 +94,19 @@ class Shard:
         TimeoutError at the deadline, which is a value of `time.monotonic()`.
         """
         # In this order, a bucket that is claimed in between is found twice; in the other order, it would be missed.
-        live = as_texts(client.hgetall(self._live))
+        live = self._texts(client, self._live)
         claims = self.claims(client)
         for name, bucket_id in live.items():
             fields = self._read(client, self._bucket(name), deadline)
-            current = client.hget(self._live, name)
+            current = client.execute_command("HGET", self._live, name, **RAW)
             if current is None or as_text(current) != bucket_id:
                 fields = self.read_claim(client, bucket_id, deadline)
             yield bucket_id, name, fields
         for claim_id in claims.keys() - live.values():
             yield claim_id, claims[claim_id], self.read_claim(client, claim_id, deadline)
+
+    def _texts(self, client: Any, key: str) -> dict[str, str]:
+        return as_texts(client.execute_command("HGETALL", key, **RAW))
 
     def _read(self, client: Any, key: str, deadline: float) -> dict[str, bytes]:
         fields: dict[str, bytes] = {}  # a scan may return a field twice
@@ -109,9 +114,7 @@ class Shard:
         while cursor != 0:
             if time.monotonic() > deadline:
                 raise TimeoutError("Redis holds more pending batches than could be read in time")
-            # Values are binary, even for a client with `decode_responses`.
-            options = {NEVER_DECODE: True}
-            cursor, page = client.execute_command("HSCAN", key, cursor or 0, "COUNT", FIELDS_AT_ONCE, **options)
+            cursor, page = client.execute_command("HSCAN", key, cursor or 0, "COUNT", FIELDS_AT_ONCE, **RAW)
             fields.update({as_text(field): value for field, value in page.items()})
         return fields
 
