@@ -26,6 +26,7 @@ from ..dashboard.overview import Row, overview, pictures
 from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
 from ..models import Dashboard, Metric, MetricSet
+from ..models.fields import unicode_text
 from ..models.metrics import VIEW_PERMISSION
 from ..models.pending import is_complete
 from ..transfer.csv_export import chart_data, write_chart
@@ -152,12 +153,12 @@ class DashboardAdmin(ReadOnlyAdmin):
 
 def _found(form: OverviewForm) -> Any:
     """Return the metrics that match the form; all of them if it has errors."""
-    metrics: Any = Metric.objects.all()
+    metrics: Any = Metric.objects.alias(text=unicode_text("name"), more=unicode_text("description"))
     if not form.is_valid():
         return metrics
     given = form.cleaned_data
     for word in given["q"].split():
-        metrics = metrics.filter(Q(name__icontains=word) | Q(slug__icontains=word) | Q(description__icontains=word))
+        metrics = metrics.filter(Q(text__icontains=word) | Q(slug__icontains=word) | Q(more__icontains=word))
     if given["kind"]:
         metrics = metrics.filter(kind=given["kind"])
     return metrics.filter(sets=given["set"]) if given["set"] else metrics

@@ -18,6 +18,7 @@ from ..core.setting_rules import suggest
 from ..core.summary import KINDS, NUMBER, SHOWN, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Metric, MetricSet
+from ..models.fields import unicode_text
 from ..models.pending import is_complete
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
 from .access import View, require_read_access
@@ -153,8 +154,8 @@ def _chosen(parameters: Parameters) -> QuerySet[Metric]:
     metrics: QuerySet[Metric] = Metric.objects.all()
     if search := parameters.text("search"):
         # MariaDB compares slugs exactly, so the search would depend on their case there.
-        lowered = metrics.alias(lowered=Lower("slug"))
-        metrics = lowered.filter(Q(name__icontains=search) | Q(lowered__contains=search.lower()))
+        texts = metrics.alias(text=unicode_text("name"), lowered=Lower("slug"))
+        metrics = texts.filter(Q(text__icontains=search) | Q(lowered__contains=search.lower()))
     if kind := parameters.choice("kind", KINDS, ""):
         metrics = metrics.filter(kind=kind)
     if name := parameters.text("set"):
@@ -163,7 +164,7 @@ def _chosen(parameters: Parameters) -> QuerySet[Metric]:
 
 
 def _metric_set(name: str) -> MetricSet:
-    found: MetricSet | None = MetricSet.objects.filter(name=name).first()
+    found: MetricSet | None = MetricSet.objects.alias(text=unicode_text("name")).filter(text=name).first()
     if found is None:
         known = list(MetricSet.objects.values_list("name", flat=True))
         hint = suggest(name[:100], known) if known else "There are no metric sets yet."

@@ -4,11 +4,17 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import Cast
 
 from ..core.numbers import QUANTUM, ROUNDING, trimmed
 
 # Not utf8mb4_bin, which ignores trailing spaces: "login" would equal "login ".
 MARIADB_EXACT_COLLATION = "utf8mb4_nopad_bin"
+
+
+def unicode_text(column: str) -> Cast:
+    """Return a text column that compares with any text; MariaDB refuses text that the charset of a column lacks."""
+    return Cast(column, models.CharField())
 
 
 class ExactTextMixin:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -339,6 +340,33 @@ def test_the_list_is_searched_and_filtered(parameters, slugs, orders, get):
     create_metric_set("Shop", [timer, Metric.objects.get(slug="orders")])
     create_metric_set("Empty", [])
     assert [each["slug"] for each in get(LIST, **parameters)["results"]] == slugs
+
+
+@pytest.mark.every_database
+def test_tables_made_under_latin1_are_searched_for_any_character(transactional_database, recorded_orders, get):
+    connection = connections[transactional_database]
+    with latin1_columns(connection):
+        assert get(LIST, search="１")["results"] == []
+        assert [each["slug"] for each in get(LIST, search="ORD")["results"]] == ["orders"]
+        assert "There is no metric set" in get(LIST, 400, set="１")["error"]
+
+
+@contextmanager
+def latin1_columns(connection):
+    """Give the columns of names the charset of an old database; only MariaDB has charsets for columns."""
+    columns = [("app_metrics_metric", "name"), ("app_metrics_metricset", "name")]
+    columns = columns if connection.vendor == "mysql" else []
+
+    def convert(charset):
+        with connection.cursor() as cursor:
+            for table, column in columns:
+                cursor.execute(f"ALTER TABLE {table} MODIFY {column} varchar(200) CHARACTER SET {charset} NOT NULL")
+
+    convert("latin1")
+    try:
+        yield
+    finally:
+        convert("utf8mb4")
 
 
 # Series
