@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
-from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, is_per_tenant, settings, time_zone
+from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone
 from .contrib.configured import configured_rules
 from .contrib.url_keys import EXCLUDE, UNRESOLVED
 from .contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
@@ -30,6 +30,7 @@ from .notifications.milestones import compile_milestones
 from .reports.declared_sets import compile_sets
 from .reports.recipients import UNSUBSCRIBE
 from .transport import spool
+from .transport.databases import is_per_tenant
 from .transport.loading import get_backend
 
 

@@ -205,11 +205,11 @@ Answer = TypeVar("Answer")
 _cached: list[Any] = []
 
 
-def _cache(read: Callable[[], Answer]) -> Callable[[], Answer]:
+def cached(read: Callable[[], Answer]) -> Callable[[], Answer]:
     """Cache an answer that requests need, until a setting changes."""
-    cached = cache(read)
-    _cached.append(cached)
-    return cached
+    kept = cache(read)
+    _cached.append(kept)
+    return kept
 
 
 @receiver(setting_changed)
@@ -220,7 +220,7 @@ def _clear_caches(**kwargs: Any) -> None:
         read.cache_clear()
 
 
-@_cache
+@cached
 def backend_path() -> str:
     """Return the configured backend; `APP_METRIC_BACKEND`, the spelling of the first README, works too."""
     path: str = settings.APP_METRICS_BACKEND
@@ -230,11 +230,10 @@ def backend_path() -> str:
 
 
 def is_strict() -> bool:
-    strict = settings.APP_METRICS_STRICT
-    return bool(settings.DEBUG if strict is None else strict)
+    return bool(settings.DEBUG if settings.APP_METRICS_STRICT is None else settings.APP_METRICS_STRICT)
 
 
-@_cache
+@cached
 def time_zone() -> tzinfo:
     """Return the metrics time zone: TIME_ZONE, unless APP_METRICS_TIME_ZONE names one that exists.
 
@@ -248,56 +247,43 @@ def first_weekday() -> int:
     return 7 if settings.APP_METRICS_WEEK_START == "sunday" else 1
 
 
-@_cache
+@cached
 def years() -> tuple[int, int]:
     """Return the first and the last year that a date may be in."""
     first, last = _usable("YEARS")
     return first, last
 
 
-@_cache
+@cached
 def max_label_sets() -> int:
     number: int = _usable("MAX_LABEL_SETS")
     return number
 
 
-@_cache
+@cached
 def retry_limit() -> int:
     number: int = _usable("RETRY_LIMIT")
     return number
 
 
-@_cache
+@cached
 def timeout() -> float:
     """Return the seconds that a write over the network may take."""
     seconds: float = _usable("TIMEOUT")
     return seconds
 
 
-@_cache
+@cached
 def flush_interval() -> float:
     """Return the seconds between two writes of merged batches; 0 if batches are not merged."""
     seconds: float = _usable("FLUSH_INTERVAL")
     return seconds
 
 
-@_cache
+@cached
 def spool_dir() -> Path | None:
     """Return the directory of the spool; None if there is no spool."""
-    directory = settings.APP_METRICS_SPOOL_DIR
-    return Path(os.fsdecode(directory)) if _is_path(directory) else None
-
-
-@_cache
-def is_per_tenant() -> bool:
-    """Return whether the tables are in the schema of each tenant, as the settings of django-tenants say."""
-    shared = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
-    kinds = getattr(settings, "TENANT_TYPES", {})
-    apps = [
-        *getattr(settings, "TENANT_APPS", ()),
-        *(app for kind in {*kinds} - {shared} for app in kinds[kind]["APPS"]),
-    ]
-    return any(app.split(".")[0] == "app_metrics" for app in apps)
+    return Path(os.fsdecode(settings.APP_METRICS_SPOOL_DIR)) if _is_path(settings.APP_METRICS_SPOOL_DIR) else None
 
 
 def catch_up() -> int:

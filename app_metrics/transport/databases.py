@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from django.db import connections
 
-from ..conf import is_per_tenant, settings
+from ..conf import cached, settings
 
 Store = TypeVar("Store")
 
@@ -24,6 +24,18 @@ class Database(NamedTuple):
 
     name: str
     schema: str | None = None
+
+
+@cached
+def is_per_tenant() -> bool:
+    """Return whether the tables are in the schema of each tenant, as the settings of django-tenants say."""
+    shared = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
+    kinds = getattr(settings, "TENANT_TYPES", {})
+    apps = [
+        *getattr(settings, "TENANT_APPS", ()),
+        *(app for kind in {*kinds} - {shared} for app in kinds[kind]["APPS"]),
+    ]
+    return any(app.split(".")[0] == "app_metrics" for app in apps)
 
 
 def current_database() -> Database:
