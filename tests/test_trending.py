@@ -309,7 +309,7 @@ def store(events, aggregated):
 @pytest.mark.parametrize("zone", ZONES)
 def test_trends_say_what_the_raw_events_say(settings, zone, week_start):
     settings.APP_METRICS_TIME_ZONE, settings.APP_METRICS_WEEK_START = zone, week_start
-    settings.APP_METRICS_YEARS = (1900, 2100)
+    settings.APP_METRICS_YEARS = (1900, 2200)
 
     @given(situations(zone))
     @hypothesis_settings(max_examples=500 if full_length else examples(20))
