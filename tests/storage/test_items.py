@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from django.core.management import call_command
-from django.db import DataError, connection, transaction
+from django.db import DataError, connections, transaction
 
 from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
@@ -27,9 +27,9 @@ EMOJI = "\N{GRINNING FACE}"
 
 
 @pytest.fixture
-def narrow(monkeypatch):
+def narrow(settings, monkeypatch):
     """The database stores no emoji."""
-    dialect = type(dialect_for(connection))
+    dialect = type(dialect_for(connections[settings.APP_METRICS_DATABASE]))
     insert = dialect.insert_items
 
     def insert_items(self, connection, rows):
@@ -66,7 +66,7 @@ def test_a_scope_stores_all_but_what_the_database_refuses(transactional_database
 
 
 def test_inside_a_transaction_of_the_caller_it_is_the_same(database, narrow):
-    with transaction.atomic():
+    with transaction.atomic(using=database):
         get_backend().write(batch())
     assert Item.objects.count() == 5
     assert quarantined() == ["slug-0", "slug-1"]
