@@ -23,12 +23,9 @@ def hand_over(batch: Batch) -> None:
     With `APP_METRICS_FLUSH_INTERVAL` the batch is buffered instead, except inside a transaction that may roll back, and
     in tests.
     """
-    if aside.is_needed():
-        return aside.put(batch)
-    try:
-        backend = get_backend()
-    except ImproperlyConfigured as error:
-        return drop_batch(NO_BACKEND, str(error), batch)
+    backend = _backend_for(batch)
+    if backend is None:
+        return None
     if (aside.has_any() or buffer.is_used()) and not is_replaced() and backend.is_durable():
         batch = aside.joined(batch)
         if buffer.is_used():
@@ -45,15 +42,24 @@ def hand_over_soon(batch: Batch) -> None:
 
     Inside a transaction on the metrics database, as in a TestCase, it is kept for the next batch instead.
     """
-    if aside.is_needed():
-        return aside.put(batch)
-    try:
-        backend = get_backend()
-    except ImproperlyConfigured as error:
-        return drop_batch(NO_BACKEND, str(error), batch)
+    backend = _backend_for(batch)
+    if backend is None:
+        return None
     if is_replaced():
         return backend.write(batch)
     return buffer.add_urgent(batch) if backend.is_durable() else backend.keep_unseen(batch)
+
+
+def _backend_for(batch: Batch) -> RetryingBackend | None:
+    """Return the backend that takes a batch now; None if the batch was put aside or dropped instead."""
+    if aside.is_needed():
+        aside.put(batch)
+        return None
+    try:
+        return get_backend()
+    except ImproperlyConfigured as error:
+        drop_batch(NO_BACKEND, str(error), batch)
+        return None
 
 
 def _write_soon(loop: asyncio.AbstractEventLoop, backend: RetryingBackend, batch: Batch) -> None:
