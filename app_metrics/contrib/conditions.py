@@ -4,11 +4,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
-from ..core.calendar import aware
+from ..core.calendar import comparable
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from .paths import Getter, RuleSource
 
@@ -135,7 +134,7 @@ def _converted(kind: Wanted, wanted: Any, convert: Callable[[Any], Any] | None) 
         return [_converted(VALUE, each, convert) for each in wanted]
     if kind is not VALUE or wanted is None:
         return wanted
-    return _moment(convert(wanted) if convert else wanted)
+    return comparable(convert(wanted) if convert else wanted)
 
 
 def _as_wanted(value: Any, wanted: Any) -> Any:
@@ -145,13 +144,9 @@ def _as_wanted(value: Any, wanted: Any) -> Any:
     """
     sample = wanted[0] if isinstance(wanted, list) and wanted else wanted
     if not isinstance(value, str) or not isinstance(sample, (int, float, Decimal)):
-        return _moment(value)
+        return comparable(value)
     try:
         number = Decimal(value)
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
-
-
-def _moment(value: Any) -> Any:
-    return aware(value) if isinstance(value, datetime) else value

@@ -1,10 +1,9 @@
 """The key `timing` as a mapping: the seconds from one date to another."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-from ..core.calendar import aware
+from ..core.calendar import comparable
 from .paths import Getter, RuleSource
 
 EXAMPLE = '{"from": "created_at", "to": "paid_at"}'
@@ -24,13 +23,9 @@ class Duration:
         begin, end = self.begin(source), self.end(source)
         if begin is None or end is None:
             return None
-        passed = _moment(end) - _moment(begin)
+        passed = comparable(end) - comparable(begin)
         if not isinstance(passed, timedelta):
             raise TypeError(f"{begin!r} and {end!r} are not dates")
         if passed < timedelta():
             raise ValueError(f"{end!r} is before {begin!r}")
         return passed.total_seconds()
-
-
-def _moment(value: Any) -> Any:
-    return aware(value) if isinstance(value, datetime) else value

@@ -89,7 +89,7 @@ class Rule:
     def _label(self, name: str, getter: Getter, source: RuleSource) -> str:
         try:
             value = getter(source)
-            return "" if value is None else _storable(str(value))
+            return _text(value)
         except Exception as error:
             cause = f"{self.origin}: the label {name!r} is empty, because reading it failed: {brief(error)}"
             warn_once(cause, source=self.origin)
@@ -102,7 +102,7 @@ def _event(event: Any) -> tuple[Number, dict[str, str]]:
         return _number(event), {}
     if not event.keys() <= {"num", "labels"}:
         raise ValueError(f"an event has the keys {sorted(event)}; give only 'num' and 'labels'")
-    labels = {name: "" if value is None else _storable(str(value)) for name, value in event.get("labels", {}).items()}
+    labels = {name: _text(value) for name, value in event.get("labels", {}).items()}
     return _number(event.get("num", 1)), labels
 
 
@@ -112,6 +112,6 @@ def _number(value: Any) -> Number:
     return exact(check_number(value, "rule"))
 
 
-def _storable(text: str) -> str:
-    """Return a text, which may come from a visitor, without characters that databases refuse."""
-    return text.replace("\0", "").encode(errors="replace").decode()[:MAX_LABEL_LENGTH]
+def _text(value: Any) -> str:
+    """Return the text of a label's value, which may come from a visitor, without characters that databases refuse."""
+    return "" if value is None else str(value).replace("\0", "").encode(errors="replace").decode()[:MAX_LABEL_LENGTH]

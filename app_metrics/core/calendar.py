@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 
@@ -45,6 +45,11 @@ def aware(moment: datetime) -> datetime:
     # Without USE_TZ the database does not store which of two equal times is meant.
     fold = moment.fold if settings.USE_TZ else 0
     return moment.replace(tzinfo=timezone.get_default_timezone(), fold=fold)
+
+
+def comparable(value: Any) -> Any:
+    """Return a datetime as an aware one, and any other value as it is."""
+    return aware(value) if isinstance(value, datetime) else value
 
 
 def as_stored(moment: datetime) -> datetime:
