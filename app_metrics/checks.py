@@ -15,14 +15,14 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
-from .conf import DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone
+from .conf import BAD_VALUE, DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone
 from .contrib.configured import configured_rules
 from .contrib.url_keys import EXCLUDE, UNRESOLVED
 from .contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
 from .contrib.url_rules import MIDDLEWARE, rules_by_key
 from .contrib.url_rules import SETTING as URLS
 from .core.plain_text import brief
-from .core.setting_rules import SettingError, SettingReader, suggest
+from .core.setting_rules import SettingError, SettingReader, check_setting, suggest
 from .dashboard.health import OLD_BACKLOG
 from .models import Item
 from .notifications.alert_rules import compile_alerts
@@ -36,7 +36,7 @@ from .transport.loading import get_backend
 
 @register("app_metrics")
 def check_rules(**kwargs: Any) -> list[CheckMessage]:
-    errors = [
+    mistakes = [
         *configured_rules()[1],
         *_unknown_urls(),
         *compile_milestones(settings.APP_METRICS_MILESTONES)[1],
@@ -45,7 +45,7 @@ def check_rules(**kwargs: Any) -> list[CheckMessage]:
         *compile_sets(settings.APP_METRICS_SETS)[1],
         *compile_tokens(settings.APP_METRICS_API_TOKENS)[1],
     ]
-    return [Error(str(error), hint=error.hint, id=f"app_metrics.{error.code}") for error in errors]
+    return [mistake.as_check() for mistake in mistakes]
 
 
 @register("app_metrics")
@@ -164,9 +164,8 @@ def _unknown_settings() -> Iterator[CheckMessage]:
 
 def _bad_values() -> Iterator[CheckMessage]:
     for name, setting in SETTINGS.items():
-        value = getattr(settings, f"APP_METRICS_{name}")
-        if not setting.is_valid(value):
-            yield Error(f"APP_METRICS_{name} is {brief(value)}.", hint=setting.hint, id="app_metrics.E010")
+        if setting.code == BAD_VALUE and (mistake := check_setting(name)):
+            yield mistake.as_check()
 
 
 def _spelled_twice() -> Iterator[CheckMessage]:

@@ -4,19 +4,31 @@ A new setting is one entry of `SETTINGS`, and a row of the table in the README.
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from appconf import AppConf
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
+
+from .setting_values import (
+    MAX_YEAR,
+    MIN_YEAR,
+    are_destinations,
+    are_years,
+    is_path,
+    is_prefix,
+    is_redis,
+    is_seconds,
+    is_site,
+    is_statsd,
+    is_zone,
+    zone,
+)
 
 # `Any`, because the type stubs know only the settings of the project they were generated for.
 settings: Any = django_settings
@@ -26,97 +38,84 @@ MAX_TIMEOUT = 60
 MAX_FLUSH_INTERVAL = 3600
 MAX_CATCH_UP = 366
 MAX_CHUNK_SIZE = 30_000
-# MariaDB stores dates from the year 1000; Python's calendar ends with 9999. A year between leaves room for time zones.
-MIN_YEAR, MAX_YEAR = 1001, 9997
+MAX_SHARDS = 1024
+# The id of the check message for a bad value.
+BAD_VALUE = "E010"
 
 
 class Setting(NamedTuple):
     """The default of a setting, the values it may have, and the hint that `manage.py check` gives for any other value.
 
     By default `is_valid` accepts any value, because the code that reads the setting checks it. A number above `largest`
-    counts as `largest`.
+    counts as `largest`. `code` is the id of the check message for a bad value; one with another id than `BAD_VALUE` is
+    reported only by the backend or module that reads it. Messages do not quote a value that `is_secret`.
     """
 
     default: Any
     is_valid: Callable[[Any], bool] = lambda value: True
     hint: str = ""
     largest: float | None = None
+    code: str = BAD_VALUE
+    is_secret: bool = False
 
 
 def _switch(default: bool) -> Setting:
     return Setting(default, lambda value: isinstance(value, bool), "Give True or False.")
 
 
-def _count(default: int, largest: int | None = None) -> Setting:
+def _count(default: int, largest: int | None = None, code: str = BAD_VALUE) -> Setting:
     hint = f"Give a number from 1 to {largest}." if largest else "Give a number of at least 1."
-    return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint, largest)
-
-
-def _is_seconds(value: Any, largest: float) -> bool:
-    return type(value) in (int, float) and 0 <= value <= largest
-
-
-def _are_years(value: Any) -> bool:
-    is_pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(year) is int for year in value)
-    return is_pair and MIN_YEAR <= value[0] <= value[1] <= MAX_YEAR
-
-
-def _is_path(value: Any) -> bool:
-    try:
-        return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value)) and b"\0" not in os.fsencode(value)
-    except (TypeError, UnicodeEncodeError):  # a lone surrogate
-        return False
-
-
-def _zone(name: Any) -> ZoneInfo | None:
-    """Return a time zone; None if there is none of that name, or if the machine has no data about it."""
-    try:
-        return ZoneInfo(name)
-    except Exception:  # of many types: a missing package, a path that is a directory
-        return None
-
-
-def _is_zone(value: Any) -> bool:
-    # Without any data nobody can tell; another check reports that.
-    return value is None or bool(_zone(value)) or (isinstance(value, str) and not _zone("UTC"))
-
-
-def _is_prefix(value: Any) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"[\w.-]*", value, re.ASCII))
-
-
-def _is_site(value: Any) -> bool:
-    if value is None:
-        return True
-    # urlsplit() ignores some white space and line ends; an address has none.
-    if not isinstance(value, str) or any(each.isspace() for each in value):
-        return False
-    try:
-        parts = urlsplit(value)
-    except ValueError:  # "http://[half"
-        return False
-    return bool(parts.scheme in ("http", "https") and parts.netloc and not parts.query and not parts.fragment)
+    return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint, largest, code)
 
 
 SETTINGS = {
     # Where batches go: the path of a module with a class `MetricsBackend`, or of a class.
     "BACKEND": Setting(DEFAULT_BACKEND),
     # The backends that `app_metrics.backends.composite` gives every batch to.
-    "COMPOSITE_BACKENDS": Setting(()),
+    "COMPOSITE_BACKENDS": Setting(
+        (),
+        are_destinations,
+        'List the paths of backends other than the composite backend itself, such as ["app_metrics.backends.db"].',
+        code="E009",
+    ),
     # The statsd server of `app_metrics.backends.statsd`.
-    "STATSD_URL": Setting("udp://localhost:8125"),
+    "STATSD_URL": Setting(
+        "udp://localhost:8125",
+        is_statsd,
+        'Give the address of a statsd server, such as "udp://localhost:8125".',
+        code="E026",
+        is_secret=True,
+    ),
     # The prefix of names in statsd, such as "mysite".
-    "STATSD_PREFIX": Setting("", _is_prefix, 'Give letters, digits, "_", "-" and ".", such as "mysite", or "".'),
+    "STATSD_PREFIX": Setting("", is_prefix, 'Give letters, digits, "_", "-" and ".", such as "mysite", or "".'),
     # Whether that server understands DogStatsD tags; labels are left out if it does not.
     "STATSD_TAGS": _switch(False),
     # The Redis of `app_metrics.backends.redis`: `rediss://` for TLS, user and password before the host.
-    "REDIS_URL": Setting("redis://localhost:6379/0"),
+    "REDIS_URL": Setting(
+        "redis://localhost:6379/0",
+        is_redis,
+        'Give the address of a Redis server, such as "redis://localhost:6379/0". '
+        'Encode "/", "?", "#" and "@" in the user and password: "%2F", "%3F", "%23" and "%40".',
+        code="E009",
+        is_secret=True,
+    ),
     # Instead of the URL: a callable that returns a client of redis-py, such as a RedisCluster, or its dotted path.
-    "REDIS_CLIENT": Setting(None),
+    "REDIS_CLIENT": Setting(
+        None,
+        lambda value: value is None or callable(value) or isinstance(value, str),
+        "Give a callable that returns a client of redis-py, or its dotted path, or None.",
+        code="E009",
+        is_secret=True,
+    ),
     # The prefix of keys in Redis; sites that share a Redis database need different ones.
-    "REDIS_PREFIX": Setting("app_metrics"),
+    "REDIS_PREFIX": Setting(
+        "app_metrics",
+        lambda value: isinstance(value, str) and value != "" and "{" not in value,
+        'Give a text without braces, such as "app_metrics".',
+        code="E009",
+    ),
     # The number of parts that the data in Redis is split into; each part is on one node of a cluster.
-    "REDIS_SHARDS": Setting(1),
+    "REDIS_SHARDS": _count(1, MAX_SHARDS, code="E009"),
     # The database alias that holds metrics, items and totals.
     "DATABASE": Setting("default"),
     # Turn all recording into a no-op.
@@ -126,13 +125,13 @@ SETTINGS = {
         None, lambda value: value is None or isinstance(value, bool), "Give True, False, or None to follow DEBUG."
     ),
     # The time zone in which days begin at midnight; None follows TIME_ZONE.
-    "TIME_ZONE": Setting(None, _is_zone, 'Give a time zone such as "Europe/Berlin", or None to follow TIME_ZONE.'),
+    "TIME_ZONE": Setting(None, is_zone, 'Give a time zone such as "Europe/Berlin", or None to follow TIME_ZONE.'),
     # The day on which a week begins: "monday" (ISO weeks) or "sunday".
     "WEEK_START": Setting("monday", lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
     # The first and the last year that a date may be in: others are mistakes, such as milliseconds read as a date.
     "YEARS": Setting(
         (1970, 2100),
-        _are_years,
+        are_years,
         f"Give the first and the last year, such as (1970, 2100), from {MIN_YEAR} to {MAX_YEAR}.",
     ),
     # URL name → rule: what a response counts.
@@ -156,19 +155,24 @@ SETTINGS = {
     # Seconds that a write over the network may take; after that, the batch is kept for the next try.
     "TIMEOUT": Setting(
         0.25,
-        lambda value: _is_seconds(value, MAX_TIMEOUT) and value > 0,
+        lambda value: is_seconds(value, MAX_TIMEOUT) and value > 0,
         f"Give a number of seconds above 0, at most {MAX_TIMEOUT}.",
         MAX_TIMEOUT,
     ),
     # Seconds for which a process merges the batches of many requests before a thread writes them; 0 merges none.
     "FLUSH_INTERVAL": Setting(
         0,
-        lambda value: _is_seconds(value, MAX_FLUSH_INTERVAL),
+        lambda value: is_seconds(value, MAX_FLUSH_INTERVAL),
         f"Give a number of seconds from 0 to {MAX_FLUSH_INTERVAL}.",
         MAX_FLUSH_INTERVAL,
     ),
     # The directory where a process keeps failed batches for the next aggregation there; None keeps them in memory.
-    "SPOOL_DIR": Setting(None),
+    "SPOOL_DIR": Setting(
+        None,
+        lambda value: value is None or is_path(value),
+        "Create it on a local disk, and let the user that runs the site and the aggregation write to it.",
+        code="E024",
+    ),
     # The maximum number of items per transaction of the aggregation.
     "CHUNK_SIZE": _count(30_000, MAX_CHUNK_SIZE),
     # Period → days after which `metrics_prune` deletes its totals; by default it deletes none.
@@ -180,7 +184,9 @@ SETTINGS = {
     # Missed reports that are still sent, per metric set and period, when `metrics_send_mail` did not run in time.
     "CATCH_UP": _count(3, MAX_CATCH_UP),
     # The address of the site, such as "https://example.com", for links in mails.
-    "BASE_URL": Setting(None, _is_site, 'Give the address of the site, such as "https://example.com", or None.'),
+    "BASE_URL": Setting(
+        None, is_site, 'Give the address of the site, such as "https://example.com", or None.', is_secret=True
+    ),
     # Slug → milestones: all-time totals that are announced when they are reached.
     "MILESTONES": Setting({}),
     # Name → rule: the numbers to watch, and when to send an alert.
@@ -239,7 +245,7 @@ def time_zone() -> tzinfo:
 
     It is `datetime.UTC` if the machine has no data about either.
     """
-    return _zone(settings.APP_METRICS_TIME_ZONE) or _zone(settings.TIME_ZONE or "UTC") or UTC
+    return zone(settings.APP_METRICS_TIME_ZONE) or zone(settings.TIME_ZONE or "UTC") or UTC
 
 
 def first_weekday() -> int:
@@ -248,53 +254,28 @@ def first_weekday() -> int:
 
 
 @cached
-def years() -> tuple[int, int]:
-    """Return the first and the last year that a date may be in."""
-    first, last = _usable("YEARS")
-    return first, last
-
-
-@cached
-def max_label_sets() -> int:
-    number: int = _usable("MAX_LABEL_SETS")
-    return number
-
-
-@cached
-def retry_limit() -> int:
-    number: int = _usable("RETRY_LIMIT")
-    return number
-
-
-@cached
-def timeout() -> float:
-    """Return the seconds that a write over the network may take."""
-    seconds: float = _usable("TIMEOUT")
-    return seconds
-
-
-@cached
-def flush_interval() -> float:
-    """Return the seconds between two writes of merged batches; 0 if batches are not merged."""
-    seconds: float = _usable("FLUSH_INTERVAL")
-    return seconds
-
-
-@cached
 def spool_dir() -> Path | None:
     """Return the directory of the spool; None if there is no spool."""
-    return Path(os.fsdecode(settings.APP_METRICS_SPOOL_DIR)) if _is_path(settings.APP_METRICS_SPOOL_DIR) else None
+    path = usable("SPOOL_DIR")
+    return None if path is None else Path(os.fsdecode(path))
 
 
-def catch_up() -> int:
-    number: int = _usable("CATCH_UP")
-    return number
-
-
-def _usable(name: str) -> Any:
+def usable(name: str) -> Any:
     """Return a setting; a bad value counts as the largest or the default, and `manage.py check` reports it."""
     setting, value = SETTINGS[name], getattr(settings, f"APP_METRICS_{name}")
     if setting.is_valid(value):
         return value
     is_too_large = type(value) in (int, float) and setting.largest is not None and value > setting.largest
     return setting.largest if is_too_large else setting.default
+
+
+def _reader(name: str) -> Callable[[], Any]:
+    return cached(partial(usable, name))
+
+
+catch_up: Callable[[], int] = _reader("CATCH_UP")
+flush_interval: Callable[[], float] = _reader("FLUSH_INTERVAL")
+max_label_sets: Callable[[], int] = _reader("MAX_LABEL_SETS")
+retry_limit: Callable[[], int] = _reader("RETRY_LIMIT")
+timeout: Callable[[], float] = _reader("TIMEOUT")
+years: Callable[[], Sequence[int]] = _reader("YEARS")

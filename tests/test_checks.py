@@ -267,6 +267,7 @@ def test_good_settings_get_no_message(chosen, database, settings):
     [
         "", "example.com", "//example.com", "https://", "ftp://example.com", "https://example.com/?a=b",
         "https://example.com/#top", "https://exa mple.com", "https://example.com\r\nBcc: x", "http://[half", 5,
+        "https://example.com:port", "me:hunter2@example.com",
     ],
 )  # fmt: skip
 def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
@@ -274,6 +275,7 @@ def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
     (message,) = messages(tags=["app_metrics"])
     assert message.id == "app_metrics.E010"
     assert 'such as "https://example.com", or None.' in message.hint
+    assert "hunter2" not in message.msg
 
 
 @pytest.mark.urls("tests.support.unsubscribe_urls")

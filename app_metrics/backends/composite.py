@@ -4,11 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
-from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import settings
 from ..core.batch import Batch
-from ..core.plain_text import brief
+from ..core.setting_rules import required
 from ..transport import base
 from ..transport.loading import load_backend
 from ..transport.retrying import RetryingBackend
@@ -18,7 +16,7 @@ class MetricsBackend(base.MetricsBackend):
     """Destinations are independent: a batch that one fails to write is kept and retried for that one alone."""
 
     def __init__(self) -> None:
-        self.destinations = [RetryingBackend(load_backend(path)) for path in _paths()]
+        self.destinations = [RetryingBackend(load_backend(path)) for path in required("COMPOSITE_BACKENDS")]
         self.blocks = any(destination.blocks for destination in self.destinations)
         self.feeds_totals = any(destination.feeds_totals for destination in self.destinations)
 
@@ -68,12 +66,3 @@ class MetricsBackend(base.MetricsBackend):
                 hint="Keep only one of them in APP_METRICS_COMPOSITE_BACKENDS.",
                 id="app_metrics.W007",
             )
-
-
-def _paths() -> Sequence[str]:
-    paths = settings.APP_METRICS_COMPOSITE_BACKENDS
-    if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
-        raise ImproperlyConfigured(f"APP_METRICS_COMPOSITE_BACKENDS is {brief(paths)}; give a list of backend paths.")
-    if any(path.startswith(__name__) for path in paths):
-        raise ImproperlyConfigured("APP_METRICS_COMPOSITE_BACKENDS names the composite backend itself; remove it.")
-    return paths

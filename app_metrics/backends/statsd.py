@@ -8,17 +8,16 @@ import socket
 from collections.abc import Sequence
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from datadog.dogstatsd.base import DogStatsd
-from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured
+from django.core.checks import CheckMessage
 
-from ..conf import settings
+from ..conf import settings, usable
 from ..core.batch import Batch
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT, Number, plain
-from ..core.plain_text import brief
+from ..core.setting_rules import check_setting, required
 from ..core.summary import COUNTER, GAUGE, Summary
 from .export import Exporter, Series, timings_of
 
@@ -44,12 +43,8 @@ class MetricsBackend(Exporter):
                 _send(client, series, summary)
 
     def check(self) -> Sequence[CheckMessage]:
-        try:
-            _server()
-        except ImproperlyConfigured as error:
-            hint = 'Give the server\'s address, such as "udp://localhost:8125".'
-            return [Error(str(error), hint=hint, id="app_metrics.E026"), *super().check()]
-        return super().check()
+        mistake = check_setting("STATSD_URL")
+        return [*([mistake.as_check()] if mistake else []), *super().check()]
 
     def _connected(self, tagged: bool) -> DogStatsd:
         host, port = _server()
@@ -57,7 +52,7 @@ class MetricsBackend(Exporter):
         client = DogStatsd(
             host=self._lookup.address(),
             port=port,
-            namespace=settings.APP_METRICS_STATSD_PREFIX.strip(".") or None,
+            namespace=usable("STATSD_PREFIX").strip(".") or None,
             # Send nothing about the client itself.
             disable_telemetry=True,
             origin_detection_enabled=False,
@@ -98,17 +93,8 @@ class Lookup:
 
 def _server() -> tuple[str, int]:
     """Return host and port. Raises ImproperlyConfigured."""
-    url = settings.APP_METRICS_STATSD_URL
-    try:
-        parts = urlsplit(str(url))
-        host, port = parts.hostname, parts.port or DEFAULT_PORT
-    except ValueError:  # such as "udp://[half", or an invalid port
-        host = None
-    if not host or urlunsplit(("udp", parts.netloc.rpartition("@")[2], "", "", "")) != str(url).rstrip("/"):
-        raise ImproperlyConfigured(
-            f"APP_METRICS_STATSD_URL is {brief(url)}, which is not the address of a statsd server."
-        )
-    return host, port
+    parts = urlsplit(required("STATSD_URL"))
+    return parts.hostname or "", parts.port or DEFAULT_PORT
 
 
 def _send(client: DogStatsd, series: Series, summary: Summary) -> None:

@@ -1,4 +1,4 @@
-"""Read structured settings, such as mappings of names to rules, and describe their mistakes."""
+"""Read settings, also structured ones such as mappings of names to rules, and describe their mistakes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -6,11 +6,14 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from django.core.exceptions import ValidationError
+from django.core.checks import Error
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from django.utils.text import slugify
 
+from ..conf import SETTINGS, settings
 from .numbers import EXACT, QUANTUM, Number, exact
+from .plain_text import brief
 from .summary import GAUGE
 from .validation import MAX_ADDRESS_LENGTH, MAX_SLUG_LENGTH, check_number, check_slug
 
@@ -27,6 +30,41 @@ class SettingError(Exception):
     def __init__(self, code: str, origin: str, key: str, message: str, hint: str) -> None:
         super().__init__(f"{origin} {message}.")
         self.code, self.origin, self.key, self.hint = code, origin, key, hint
+
+    def as_check(self) -> Error:
+        """Return the message for `manage.py check`."""
+        return Error(str(self), hint=self.hint, id=f"app_metrics.{self.code}")
+
+
+def check_setting(name: str) -> SettingError | None:
+    """Return the mistake if a setting has a value that the table in `conf` does not allow."""
+    return None if SETTINGS[name].is_valid(_value(name)) else _mistake(name)
+
+
+def required(name: str) -> Any:
+    """Return a setting. Raises ImproperlyConfigured for a bad value.
+
+    For settings whose default cannot replace a bad value, because it may belong to another site.
+    """
+    if check_setting(name):
+        raise refusal(name)
+    return _value(name)
+
+
+def refusal(name: str) -> ImproperlyConfigured:
+    """Return the error to raise for the value of a setting, with the hint."""
+    mistake = _mistake(name)
+    return ImproperlyConfigured(f"{mistake} {mistake.hint}")
+
+
+def _mistake(name: str) -> SettingError:
+    setting = SETTINGS[name]
+    message = "has an impossible value" if setting.is_secret else f"is {brief(_value(name))}"
+    return SettingError(setting.code, f"APP_METRICS_{name}", name, message, setting.hint)
+
+
+def _value(name: str) -> Any:
+    return getattr(settings, f"APP_METRICS_{name}")
 
 
 class SettingReader:

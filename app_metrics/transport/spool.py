@@ -16,7 +16,7 @@ from zlib import crc32
 
 from django.core.checks import CheckMessage, Error
 
-from ..conf import settings, spool_dir
+from ..conf import SETTINGS, settings, spool_dir
 from ..core.batch import Batch
 from ..core.dropped import warn_once
 from ..core.forking import after_fork
@@ -34,7 +34,6 @@ MAX_SEGMENT = 16 * 2**20
 MAX_SPOOL = 2**30
 
 CAN_LOCK = fcntl is not None
-HINT = "Create it on a local disk, and let the user that runs the site and the aggregation write to it."
 
 # The segments of this process that no thread is appending to.
 _free: deque[Path] = deque()
@@ -84,7 +83,8 @@ def check() -> list[CheckMessage]:
         text = (
             f"APP_METRICS_SPOOL_DIR is {brief(directory)}, which is not a directory that this user can read and write."
         )
-        return [Error(text, hint=HINT, id="app_metrics.E024")]
+        setting = SETTINGS["SPOOL_DIR"]
+        return [Error(text, hint=setting.hint, id=f"app_metrics.{setting.code}")]
     return []
 
 

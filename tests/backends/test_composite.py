@@ -201,8 +201,8 @@ def test_without_destinations_the_checks_complain(composite):
 @pytest.mark.parametrize(
     ("paths", "complaint"),
     [
-        ("app_metrics.backends.db", "give a list"),
-        ([DATABASE, 1], "give a list"),
+        ("app_metrics.backends.db", "List the paths"),
+        ([DATABASE, 1], "List the paths"),
         ([DATABASE, COMPOSITE], "itself"),
         ([DATABASE, f"{COMPOSITE}.MetricsBackend"], "itself"),
         ([DATABASE, "app_metrics.backends.nowhere"], "app_metrics.backends.nowhere"),

@@ -125,6 +125,12 @@ def test_names_begin_with_the_prefix(server, settings):
     assert server.lines() == ["shop.web.orders:1|c"]
 
 
+def test_a_prefix_that_is_no_text_counts_as_none(server, settings):
+    settings.APP_METRICS_STATSD_PREFIX = None
+    write({key("orders"): summary_of(1)})
+    assert server.lines() == ["orders:1|c"]
+
+
 def test_timings_beyond_the_bound_are_dropped_and_counted(server):
     write({key("export", "timer"): Summary(MAX_TIMINGS + 20, MAX_TIMINGS + 20, 1, 1, 1, 1)})
     assert server.lines() == ["export:1000|ms"] * MAX_TIMINGS

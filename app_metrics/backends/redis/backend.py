@@ -7,7 +7,6 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.functional import cached_property
 from redis import exceptions
@@ -15,6 +14,7 @@ from redis import exceptions
 from ...conf import max_label_sets, settings
 from ...core.batch import Batch
 from ...core.plain_text import brief
+from ...core.setting_rules import required
 from ...storage.connections import is_lost
 from ...storage.ledger import write_once
 from ...transport import base
@@ -22,7 +22,6 @@ from .client import check, connect
 from .codec import decode
 from .shard import Shard
 
-MAX_SHARDS = 1024
 UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError)
 # Seconds that reading the pending buckets may take within a request.
 READING = 1.0
@@ -38,12 +37,8 @@ class MetricsBackend(base.MetricsBackend):
     deduplicates = False  # a bucket is stored under its own id, not under those of its batches
 
     def __init__(self) -> None:
-        count, prefix = settings.APP_METRICS_REDIS_SHARDS, settings.APP_METRICS_REDIS_PREFIX
-        if type(count) is not int or not 1 <= count <= MAX_SHARDS:
-            raise ImproperlyConfigured(f"APP_METRICS_REDIS_SHARDS is {count!r}; give a number from 1 to {MAX_SHARDS}.")
-        if not isinstance(prefix, str) or not prefix or "{" in prefix:
-            raise ImproperlyConfigured(f"APP_METRICS_REDIS_PREFIX is {prefix!r}; give a non-empty text without braces.")
-        self._shards = [Shard(prefix, number) for number in range(count)]
+        prefix = required("REDIS_PREFIX")
+        self._shards = [Shard(prefix, number) for number in range(required("REDIS_SHARDS"))]
         check()
 
     def write(self, batch: Batch) -> None:

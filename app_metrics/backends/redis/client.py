@@ -13,11 +13,8 @@ from redis.retry import Retry
 
 from ...conf import settings, timeout
 from ...core.plain_text import brief, has_cut_address
+from ...core.setting_rules import refusal, required
 
-BAD_URL = (
-    'APP_METRICS_REDIS_URL is not the address of a Redis server, such as "redis://localhost:6379/0". '
-    'Encode "/", "?", "#" and "@" in the user and password: "%2F", "%3F", "%23" and "%40".'
-)
 # Seconds for each step where no request is waiting.
 PATIENCE = 5.0
 
@@ -39,15 +36,15 @@ def connect(*, patiently: bool = False) -> Any:
     """
     if settings.APP_METRICS_REDIS_CLIENT is not None:
         return _maker()()
-    url = settings.APP_METRICS_REDIS_URL
+    url = required("REDIS_URL")
     if has_cut_address(url):
-        raise ImproperlyConfigured(BAD_URL)
+        raise refusal("REDIS_URL")
     try:
         parts = parse_url(url)  # type: ignore[no-untyped-call,unused-ignore]
         seconds = PATIENCE if patiently else timeout() / _steps(parts)
         return Redis.from_url(url, **_options(seconds))
     except (ValueError, TypeError, AttributeError):
-        raise ImproperlyConfigured(BAD_URL) from None  # the error may quote a part of the password
+        raise refusal("REDIS_URL") from None  # the error may quote a part of the password
 
 
 def _steps(parts: Any) -> int:
@@ -67,12 +64,11 @@ def _options(seconds: float) -> dict[str, Any]:
 
 
 def _maker() -> Callable[[], Any]:
-    name, injected = "APP_METRICS_REDIS_CLIENT", settings.APP_METRICS_REDIS_CLIENT
+    injected = required("REDIS_CLIENT")
     try:
         make = import_string(injected) if isinstance(injected, str) else injected
     except ImportError as error:
-        raise ImproperlyConfigured(f"{name} cannot be imported: {brief(error)}") from error
+        raise ImproperlyConfigured(f"APP_METRICS_REDIS_CLIENT cannot be imported: {brief(error)}") from error
     if not callable(make):
-        kind = type(make).__name__
-        raise ImproperlyConfigured(f"{name} is of type {kind}; give a callable that returns a client, or its path.")
+        raise refusal("REDIS_CLIENT")
     return make  # type: ignore[no-any-return]

@@ -1,0 +1,77 @@
+"""Tell whether a setting may have a value; the table in `conf` names one of these functions for each setting."""
+
+import os
+import re
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
+
+# MariaDB stores dates from the year 1000; Python's calendar ends with 9999. A year between leaves room for time zones.
+MIN_YEAR, MAX_YEAR = 1001, 9997
+
+
+def is_seconds(value: Any, largest: float) -> bool:
+    return type(value) in (int, float) and 0 <= value <= largest
+
+
+def are_years(value: Any) -> bool:
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(year) is int for year in value)
+    return is_pair and MIN_YEAR <= value[0] <= value[1] <= MAX_YEAR
+
+
+def is_path(value: Any) -> bool:
+    try:
+        return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value)) and b"\0" not in os.fsencode(value)
+    except (TypeError, UnicodeEncodeError):  # a lone surrogate
+        return False
+
+
+def zone(name: Any) -> ZoneInfo | None:
+    """Return a time zone; None if there is none of that name, or if the machine has no data about it."""
+    try:
+        return ZoneInfo(name)
+    except Exception:  # of many types: a missing package, a path that is a directory
+        return None
+
+
+def is_zone(value: Any) -> bool:
+    # Without any data nobody can tell; another check reports that.
+    return value is None or bool(zone(value)) or (isinstance(value, str) and not zone("UTC"))
+
+
+def is_prefix(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[\w.-]*", value, re.ASCII))
+
+
+def _parts(value: Any) -> SplitResult | None:
+    """Return the parts of an address; None if the value is not an address."""
+    # urlsplit() ignores some white space and line ends; an address has none.
+    if not isinstance(value, str) or any(each.isspace() for each in value):
+        return None
+    try:
+        parts = urlsplit(value)
+        return parts if parts.port != 0 else None
+    except ValueError:  # "http://[half", or an invalid port
+        return None
+
+
+def is_site(value: Any) -> bool:
+    if value is None:
+        return True
+    parts = _parts(value)
+    return bool(parts and parts.scheme in ("http", "https") and parts.netloc and not parts.query and not parts.fragment)
+
+
+def is_statsd(value: Any) -> bool:
+    parts = _parts(value)
+    return bool(parts and parts.hostname and "@" not in value and value.rstrip("/") == f"udp://{parts.netloc}")
+
+
+def is_redis(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("redis://", "rediss://", "unix://"))
+
+
+def are_destinations(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(path, str) and not path.startswith("app_metrics.backends.composite") for path in value
+    )
