@@ -16,7 +16,7 @@ from ..core.plain_text import brief
 from . import aside, base, databases, spool
 from .circuit_breaker import FAILURES, Breaker
 from .databases import ByDatabase
-from .retry_queue import Kept, KeptBatches
+from .retry_queue import QueuedBatch, RetryQueue
 
 # Failures right after a successful write of another batch, until a batch is considered bad and dropped.
 MAX_REFUSALS = 10
@@ -28,7 +28,7 @@ class RetryingBackend(base.MetricsBackend):
     def __init__(self, backend: base.MetricsBackend) -> None:
         self.backend = backend
         self.blocks, self.feeds_totals = backend.blocks, backend.feeds_totals
-        self._kept = ByDatabase(partial(KeptBatches, backend.__module__))
+        self._queues = ByDatabase(partial(RetryQueue, backend.__module__))
         self._breaker = Breaker()
         self._is_failing = False
 
@@ -38,13 +38,13 @@ class RetryingBackend(base.MetricsBackend):
             self.keep_unseen(batch)
         elif not self._attempt(batch):
             self.keep(batch)
-        elif self._kept and self._kept.here() and self.is_durable():
+        elif self._queues and self._queues.here() and self.is_durable():
             self.retry(time.monotonic() + timeout(), most_failures=1)
 
     @property
     def kept(self) -> int:
         """How many batches this process keeps for the next try, including those kept for `destinations`."""
-        return sum(map(len, self._kept.in_all_schemas())) + sum(
+        return sum(map(len, self._queues.in_all_schemas())) + sum(
             int(destination.kept) for destination in self.backend.destinations
         )
 
@@ -72,13 +72,13 @@ class RetryingBackend(base.MetricsBackend):
         A batch that fails goes to the end of the queue, so that it does not block the others.
         """
         failures = 0
-        for kept in self._kept.here().take_each():
+        for queued in self._queues.here().take_each():
             was_well = not self._is_failing
-            if self._attempt(kept.batch):
+            if self._attempt(queued.batch):
                 failures = 0
             else:
                 failures += 1
-                self._keep_again(kept, was_well)
+                self._keep_again(queued, was_well)
             if time.monotonic() > until:
                 return
             if failures == most_failures:
@@ -89,12 +89,12 @@ class RetryingBackend(base.MetricsBackend):
     def keep(self, batch: Batch) -> None:
         """Keep a batch that may have been written: in the spool if there is one, else in the retry queue."""
         if not self.backend.deduplicates or not self._spool(batch):
-            self._kept.here().put(Kept(batch))
+            self._queues.here().put(QueuedBatch(batch))
 
     def keep_unseen(self, batch: Batch) -> None:
         """Keep a batch that the backend never received: in the spool if there is one, else merged into the queue."""
         if not self._spool(batch):
-            self._kept.here().add(batch)
+            self._queues.here().add(batch)
 
     def _spool(self, batch: Batch) -> bool:
         """Spool a batch if it only has to reach the totals, because spooled batches reach nothing else.
@@ -104,26 +104,26 @@ class RetryingBackend(base.MetricsBackend):
         is_for_totals = self.feeds_totals and not self.backend.destinations
         return is_for_totals and databases.has_only_one() and spool.append(batch)
 
-    def _keep_again(self, kept: Kept, was_well: bool) -> None:
+    def _keep_again(self, queued: QueuedBatch, was_well: bool) -> None:
         """Keep a batch that failed again; drop it if it failed too often while other batches succeeded."""
-        kept = Kept(kept.batch, kept.refusals + was_well)
-        if kept.refusals < MAX_REFUSALS:
-            self._kept.here().put(kept)
+        queued = QueuedBatch(queued.batch, queued.refusals + was_well)
+        if queued.refusals < MAX_REFUSALS:
+            self._queues.here().put(queued)
         else:
             drop_batch(
                 REFUSED,
                 f"{self.backend.__module__} accepted other batches, but refused this one",
-                kept.batch,
+                queued.batch,
             )
 
     def _is_back(self) -> bool:
         """Return whether a trial write succeeds, once the breaker allows one; with a kept batch if there is one."""
         if not self.is_durable() or not self._breaker.allows():
             return False
-        kept = self._kept.here().take_for_trial()
-        if kept is None or self._attempt(kept.batch):
+        queued = self._queues.here().take_for_trial()
+        if queued is None or self._attempt(queued.batch):
             return True
-        self._kept.here().put(kept)
+        self._queues.here().put(queued)
         return False
 
     def _attempt(self, batch: Batch) -> bool:

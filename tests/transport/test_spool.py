@@ -80,7 +80,7 @@ def test_what_does_not_reach_the_totals_is_kept_in_memory_instead(directory, set
     metric("orders")
     assert files(directory) == []
     assert get_backend().kept == 1
-    next(get_backend()._kept.here().take_each())
+    next(get_backend()._queues.here().take_each())
 
 
 def test_a_batch_that_is_there_twice_is_counted_once(database):
@@ -312,7 +312,7 @@ def test_what_a_full_disk_takes_in_part_goes_to_memory_and_leaves_no_trace(direc
         file.seek(0)
         spooled = spool.records(file)
     assert content.endswith(b"\n")
-    kept = {key.slug for each in get_backend()._kept.here().take_each() for key in each.batch.summaries}
+    kept = {key.slug for each in get_backend()._queues.here().take_each() for key in each.batch.summaries}
     spooled = {key.slug for record in spooled for key in spool.decode(record).summaries}
     assert kept | spooled == {f"slug-{number}" for number in range(20)}
     assert not kept & spooled
@@ -373,7 +373,7 @@ def test_a_directory_that_is_not_there_loses_nothing(settings, tmp_path):
     assert get_backend().kept == 1
     assert spool.pending() is None
     assert intake.replay() == []
-    next(get_backend()._kept.here().take_each())
+    next(get_backend()._queues.here().take_each())
 
 
 def test_what_was_spooled_outlives_a_killed_process(database, directory):
