@@ -63,7 +63,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
             on_progress(taken)
         if taken < size:
             break
-        turns.give()
+        turns.let_others_write()
         size = min(limit if keys in KEYS_OF_LONG_CHUNKS else usual, size * 10)
     done.seconds = time.monotonic() - started
     retried(partial(_note, done))

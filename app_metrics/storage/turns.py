@@ -20,7 +20,7 @@ class Turns:
         self._queues = dialect_for(connection).queues
         self._since = time.monotonic()
 
-    def give(self) -> None:
+    def let_others_write(self) -> None:
         """Pause for 0.11 seconds if a pause is due, but not inside a caller's transaction, which keeps the lock."""
         if self._queues or time.monotonic() - self._since < LONGEST or not commits_at_once(self._connection):
             return
