@@ -21,9 +21,9 @@ from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording.metrics import record
 from .auth import auth_models
-from .connections import Connections
 from .path_checks import check_model_path
 from .paths import Getter, attribute_path, imported
+from .receivers import Receivers
 from .row_dates import CREATED, RowDate, compile_row_date
 from .rule_keys import Key, RuleReader, read_rules
 from .rules import Rule
@@ -72,17 +72,17 @@ CompiledRules = list[tuple[type[Model], str, list[Rule]]]
 # The key that names the date of a row, for filling and verifying totals.
 BACKFILL = "backfill"
 
-_connections = Connections()
+_receivers = Receivers()
 
 
 def connect() -> None:
     """Disconnect earlier receivers, and connect those that the settings require."""
-    _connections.clear()
+    _receivers.disconnect_all()
     for model, event, rules in configured():
         signal, amount = EVENTS[event]
         receive = partial(_receive, rules, amount)
         for sender in _senders(model, event):
-            _connections.connect(signal, receive, sender)
+            _receivers.connect(signal, receive, sender)
 
 
 def configured() -> CompiledRules:

@@ -15,8 +15,8 @@ from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording import request_scopes
 from ..recording.metrics import record
 from .auth import auth_signals
-from .connections import Connections
 from .paths import Getter, attribute_path, imported
+from .receivers import Receivers
 from .rule_keys import Key, RuleReader, read_rules
 from .rules import Rule
 
@@ -30,18 +30,18 @@ ON_COMMIT = "on_commit"
 
 CompiledRules = list[tuple[Signal, list[Rule]]]
 
-_connections = Connections()
+_receivers = Receivers()
 
 
 def connect() -> None:
     """Disconnect earlier receivers, and connect those that the settings require."""
-    _connections.clear()
+    _receivers.disconnect_all()
     stay_open = False
     for setting in (settings.APP_METRICS_SIGNALS, auth_signals()):
         for signal, rules in compile_signals(setting)[0]:
             is_around = signal in AROUND_REQUESTS
             stay_open |= is_around
-            _connections.connect(signal, partial(_receive_around_request if is_around else _receive, rules))
+            _receivers.connect(signal, partial(_receive_around_request if is_around else _receive, rules))
     request_scopes.connect(stay_open)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.dispatch import Signal
 
 
-class Connections:
+class Receivers:
     def __init__(self) -> None:
         self._connected: list[tuple[Signal, Callable[..., None], Any]] = []
 
@@ -14,7 +14,7 @@ class Connections:
         signal.connect(receiver, sender=sender, weak=False)
         self._connected.append((signal, receiver, sender))
 
-    def clear(self) -> None:
+    def disconnect_all(self) -> None:
         while self._connected:
             signal, receiver, sender = self._connected.pop()
             signal.disconnect(receiver, sender=sender)
