@@ -140,8 +140,8 @@ def test_every_page_and_door_answers(metric_set: MetricSet, settings: Any) -> No
         for each in (Alert, Delivery, Metric, MetricSet, Milestone, Notice)
     ]
     dashboard = [f"{lists[3]}{each}" for each in ("health/", "unused/", "metric/orders/", "metric/orders/?period=hour")]
-    doors = [f"/metrics/{each}" for each in ("prometheus/", "api/metrics/", "api/metrics/orders/series/?period=hour")]
-    for page in (*lists, *reports, *(f"{each}mail/" for each in reports), *forms, *dashboard, *doors):
+    apis = [f"/metrics/{each}" for each in ("prometheus/", "api/metrics/", "api/metrics/orders/series/?period=hour")]
+    for page in (*lists, *reports, *(f"{each}mail/" for each in reports), *forms, *dashboard, *apis):
         assert browser.get(page).status_code == 200, page
 
     assert "detected Aug. 2, 2026" in browser.get(dashboard[2]).content.decode()
