@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from ..core.calendar import moment_of
 from ..core.serialization import inert_json
+from ..dashboard.chart_files import chart_data, write_chart
 from ..dashboard.charts import Chart, build_chart
 from ..dashboard.configuration import changed_settings, effective, packages
 from ..dashboard.date_range import RANGES
@@ -29,7 +30,6 @@ from ..models import Dashboard, Metric, MetricSet
 from ..models.fields import unicode_text
 from ..models.metrics import VIEW_PERMISSION
 from ..models.pending import is_complete
-from ..transfer.csv_export import chart_data, write_chart
 from .base import ReadOnlyAdmin
 
 PER_PAGE = 100

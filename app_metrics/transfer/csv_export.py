@@ -2,23 +2,17 @@
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TextIO
 
 from ..core.numbers import plain
+from ..core.spreadsheets import escaped
 from ..core.summary import FIELDS, NUMBER, Summary
-from ..dashboard.charts import VALUE, Chart
 from ..models import Metric, Total
 from ..models.primary import primary
 
 COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
-
-# Spreadsheets run a cell that begins with one of "=+-@" as a formula. Where commas are decimal, semicolons or tabs end
-# cells, also between quotes.
-FORMULA = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r])")
-ESCAPE = "'"
 
 Row = dict[str, Any]
 
@@ -66,44 +60,6 @@ def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int],
         separator = ","
         advance(1)
     stream.write("[]\n" if separator == "[" else "\n]\n")
-
-
-def write_chart(stream: Any, chart: Chart) -> None:
-    """Write a chart as CSV: the start of each period, and the exact numbers of each of the chart's columns."""
-    writer = csv.writer(stream, lineterminator="\r\n")
-    names = [column.title if column.role == VALUE else column.key for column in chart.columns]
-    writer.writerow(["start", *map(escaped, names)])
-    for index, start in enumerate(chart.starts):
-        numbers = (column.numbers[index] for column in chart.columns)
-        writer.writerow([start.isoformat(), *("" if number is None else plain(number) for number in numbers)])
-
-
-def chart_data(chart: Chart) -> Row:
-    """Return a chart as data for JSON; numbers are exact decimals as text, null if there are none."""
-    selection = chart.selection
-    return {
-        "slug": chart.metric.slug,
-        "kind": chart.metric.kind,
-        "unit": chart.metric.unit,
-        "period": selection.period,
-        "first": selection.first.isoformat(),
-        "last": selection.last.isoformat(),
-        "split": selection.split,
-        "starts": [start.isoformat() for start in chart.starts],
-        "columns": [
-            {
-                "role": column.role,
-                "key": column.key,
-                "numbers": [None if number is None else plain(number) for number in column.numbers],
-            }
-            for column in chart.columns
-        ],
-    }
-
-
-def escaped(text: str) -> str:
-    """Return a text with an apostrophe before each place that a spreadsheet would run as a formula."""
-    return FORMULA.sub(rf"\1{ESCAPE}", text)
 
 
 def _values(total: Total) -> Row:

@@ -26,6 +26,7 @@ from ..core.batch import Batch, Entry, Fold
 from ..core.dates import check_year, read_day, read_moment
 from ..core.labels import decode_labels
 from ..core.periods import HOUR, LONGEST, WEEK, Period, bucket, hour_start
+from ..core.spreadsheets import ESCAPE
 from ..core.summary import COUNTER, KINDS, Summary, from_values, merge_into
 from ..core.validation import check_labels, check_number, check_slug, check_time
 from ..models import ImportedFile, Metric, Total
@@ -34,7 +35,7 @@ from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
-from .csv_export import COLUMNS, ESCAPE
+from .csv_export import COLUMNS
 
 # The optional heading of a file with plain events.
 PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")

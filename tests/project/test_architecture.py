@@ -20,8 +20,7 @@ FLOORS = (
     {"contrib"},
     {"notifications"},
     {"aggregation"},
-    {"reports", "dashboard", "api"},
-    {"transfer"},
+    {"reports", "dashboard", "api", "transfer"},
     {
         "",
         "admin",
