@@ -1,25 +1,19 @@
-"""Aggregations of many transactions: items that arrive meanwhile are counted, and other writers get a turn."""
+"""Aggregations of many transactions: items that arrive meanwhile are counted."""
 
-import threading
-import time
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
-from django.db import connections, transaction
+from django.db import connections
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation import chunks
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import MICROSECONDS
 from app_metrics.models import Item, Total
-from app_metrics.storage import turns
 from tests.support.summaries import summary_of
 from tests.support.threads import at_once
 from tests.support.totals import year_counts
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.every_database
 
@@ -104,70 +98,3 @@ def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then
     for _ in range(6):
         metric("late")
     assert aggregate_while_one_commits_late(write_before_all_others, lambda items: year_counts()) == expected
-
-
-@contextmanager
-def somebody_who_writes():
-    """Record repeatedly in another thread; yield a list that grows with each commit."""
-    committed, ended = [], threading.Event()
-
-    def write():
-        try:
-            while not ended.wait(0.02):
-                metric("visitors")
-                committed.append("visitors")
-        finally:
-            connections.close_all()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield committed
-    finally:
-        ended.set()
-        writer.join()
-
-
-def test_on_sqlite_others_get_to_write_between_the_transactions_of_a_run(transactional_database, monkeypatch):
-    if connections[transactional_database].vendor != "sqlite":
-        pytest.skip("who waits for a row gets it in turn")
-    given = []
-
-    def wait_for_a_write(seconds):
-        before = len(committed)
-        wait_until(lambda: len(committed) > before + 1)  # the first one may have been committed before this
-        given.append(seconds)
-
-    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait_for_a_write))
-    monkeypatch.setattr(turns, "LONGEST", 0)
-    for _ in range(100):
-        metric("orders")
-    with somebody_who_writes() as committed:
-        aggregate(chunk_size=20)
-    assert given == [turns.PAUSE] * len(given)
-    assert turns.PAUSE > 0.1  # a writer retries SQLite's lock ten times a second
-    assert len(given) >= 5
-
-
-@contextmanager
-def without_autocommit(connection):
-    connection.set_autocommit(False)
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.set_autocommit(True)
-
-
-@pytest.mark.parametrize("begin", [lambda connection: transaction.atomic(connection.alias), without_autocommit])
-def test_within_a_callers_transaction_nobody_waits_for_others(transactional_database, monkeypatch, begin):
-    connection = connections[transactional_database]
-    if connection.vendor != "sqlite":
-        pytest.skip("who waits for a row gets it in turn")
-    monkeypatch.setattr(turns, "LONGEST", 0)
-    monkeypatch.setattr(turns, "PAUSE", 3600)
-    for _ in range(4):
-        metric("orders")
-    with begin(connection):
-        Item.objects.update(count=1)
-        assert aggregate(chunk_size=1).items == 4

@@ -1,0 +1,149 @@
+"""A transaction that fails for a passing reason is tried again; any other failure is raised."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
+from django.test.utils import CaptureQueriesContext
+
+from app_metrics import metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.models import Item, Metric
+from app_metrics.storage.transactions import retried
+from tests.support.sessions import other_session, run, waiting
+from tests.support.totals import year_counts
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.every_database
+
+
+# These let a session give up waiting for a lock after at most a second.
+IMPATIENCE = {
+    "sqlite": "PRAGMA busy_timeout = 50",
+    "postgresql": "SET lock_timeout = 1000",
+    "mysql": "SET innodb_lock_wait_timeout = 1",
+}
+
+
+@contextmanager
+def impatient(connection):
+    run(connection, IMPATIENCE[connection.vendor])
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["app_metrics_total SET count = count", "app_metrics_aggregationrun SET items = items"]
+)
+def test_a_lock_timeout_is_tried_again(transactional_database, change):
+    connection = connections[transactional_database]
+    metric("orders")
+    aggregate()
+    metric("orders")
+    failures = []
+    with impatient(connection), other_session(transactional_database) as other:
+        run(other, f"UPDATE {change}")
+
+        def release_after_failure(execute, *arguments):
+            try:
+                return execute(*arguments)
+            except OperationalError as error:
+                failures.append(error)
+                other.rollback()
+                raise
+
+        with connection.execute_wrapper(release_after_failure):
+            assert aggregate().items == 1
+    assert len(failures) == 1
+    assert year_counts() == {"orders": 2}
+
+
+def test_in_a_callers_transaction_that_it_broke_a_failure_is_raised_as_it_is(transactional_database):
+    connection, tries = connections[transactional_database], []
+
+    def fail():
+        tries.append("one")
+        connection.set_rollback(True)
+        raise IntegrityError("as it is")
+
+    with transaction.atomic(using=transactional_database), pytest.raises(IntegrityError, match="as it is"):
+        retried(fail)
+    assert tries == ["one"]
+
+
+# These let a session survive a deadlock: PostgreSQL ends the session that checks first, and InnoDB the one that
+# changed fewer rows.
+SURVIVE = {
+    "postgresql": "SET deadlock_timeout = '1min'",
+    "mysql": "UPDATE auth_permission SET name = CONCAT(name, '.')",
+}
+LOCK = "UPDATE app_metrics_total SET count = count WHERE metric_id = %s"
+
+
+def test_a_deadlock_is_tried_again(transactional_database):
+    connection = connections[transactional_database]
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time, and so no deadlocks")
+    slugs = ["first", "middle", "second"]
+    for slug in slugs:
+        metric(slug)
+    aggregate()
+    first, middle, second = Metric.objects.order_by("pk").values_list("pk", flat=True)
+    for slug in slugs:
+        metric(slug)
+    failures = []
+
+    def note_failure(execute, *arguments):
+        try:
+            return execute(*arguments)
+        except OperationalError as error:
+            failures.append(error)
+            raise
+
+    with other_session(transactional_database) as other, other_session(transactional_database) as gate:
+        run(other, SURVIVE[connection.vendor])
+        run(other, LOCK, second)
+        run(gate, LOCK, middle)
+
+        def cross():
+            run(other, LOCK, first)
+            other.rollback()
+
+        def let_the_aggregation_close_the_circle():
+            """Make the aggregation's wait the last of the cycle: PostgreSQL checks for deadlocks once per wait."""
+            crossing = threading.Thread(target=cross)
+            try:
+                wait_until(lambda: waiting(gate) == 1)
+                crossing.start()
+                wait_until(lambda: waiting(gate) == 2)
+            finally:
+                gate.rollback()
+            crossing.join()
+
+        opening = threading.Thread(target=let_the_aggregation_close_the_circle)
+        opening.start()
+        with connection.execute_wrapper(note_failure):
+            aggregate()
+        opening.join()
+    assert len(failures) == 1
+    assert "eadlock" in str(failures[0])
+    assert year_counts() == dict.fromkeys(slugs, 2)
+
+
+def test_a_failure_that_will_not_pass_raises_at_once_and_loses_nothing(transactional_database):
+    connection = connections[transactional_database]
+    metric("orders")
+    rename = "ALTER TABLE {} RENAME TO {}"
+    run(connection, rename.format("app_metrics_total", "away"))
+    try:
+        with CaptureQueriesContext(connection) as queries, pytest.raises(DatabaseError, match="app_metrics_total"):
+            aggregate()
+    finally:
+        run(connection, rename.format("away", "app_metrics_total"))
+    assert sum("DELETE FROM app_metrics_item" in query["sql"] for query in queries) == 1
+    assert Item.objects.count() == 1
+    assert aggregate().items == 1
+    assert year_counts() == {"orders": 1}
