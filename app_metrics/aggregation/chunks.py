@@ -45,13 +45,13 @@ class ChunkRunner:
 
         Return how many items were taken, how many of them were quarantined, and how many keys they had.
         """
-        taken = retried(partial(self._forgetful, self._one if size == 1 else self._chunk, size))
+        taken = retried(partial(self._attempt, self._one if size == 1 else self._chunk, size))
         self._transactions += 1
         if not self._transactions % LOOK_BACK:
             self._bound = None
         return taken
 
-    def _forgetful(self, transact: Callable[[int], tuple[int, int, int]], size: int) -> tuple[int, int, int]:
+    def _attempt(self, transact: Callable[[int], tuple[int, int, int]], size: int) -> tuple[int, int, int]:
         try:
             return transact(size)
         except Exception:
@@ -83,7 +83,7 @@ class ChunkRunner:
         """Add claimed items to the totals; return the number of their keys."""
         groups = grouped(claim.rows)
         if groups:
-            self._learn(groups)
+            self._look_up(groups)
             totals = spread(self._folded(groups))
             self._dialect.add_totals(self._connection, sorted(totals.items()))
         return len(groups)
@@ -100,7 +100,7 @@ class ChunkRunner:
             merge_into(folded, bucket, summary)
         return folded
 
-    def _learn(self, groups: Iterable[Group]) -> None:
+    def _look_up(self, groups: Iterable[Group]) -> None:
         """Find or create the metrics of all groups, and look up the label sets of those with labels."""
         kinds: dict[str, dict[str, int]] = defaultdict(dict)
         labelled = set()

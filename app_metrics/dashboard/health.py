@@ -168,13 +168,13 @@ def examine() -> Health:
             backlog(Item.objects), pending_batches(), AggregationRun.objects.first(), QuarantinedItem.objects.count()
         ),
         _dropped(),
-        list(Metric.objects.filter(pk__in=_overflown())),
+        list(Metric.objects.filter(pk__in=_overflown_metrics())),
         list(Metric.objects.exclude(second_kind="")),
         _kept(),
         spool.pending(),
         _mails(Delivery.objects.select_related("metric_set")),
         _mails(Notice.objects.all()),
-        _silent(rules),
+        _never_recorded(rules),
         mistakes,
     )
 
@@ -199,7 +199,7 @@ def _reason(labels: str) -> str:
     return readable_labels(labels).get("reason", labels)
 
 
-def _overflown() -> Any:
+def _overflown_metrics() -> Any:
     return Total.objects.filter(period=LONGEST, labels=OVERFLOW_LABELS).values("metric")
 
 
@@ -220,8 +220,8 @@ def _mails(mails: Any) -> Mails:
     return Mails(failed[0], undecided[0], latest, not failed[1] and not undecided[1])
 
 
-def _silent(rules: Sequence[Rule]) -> list[Rule]:
+def _never_recorded(rules: Sequence[Rule]) -> list[Rule]:
     """Return the rules whose metric was never recorded."""
     known = {slug for slug, _ in last_recorded({rule.slug for rule in rules})}
-    silent = {(rule.origin, rule.slug): rule for rule in rules if rule.slug not in known}
-    return [silent[key] for key in sorted(silent)]
+    found = {(rule.origin, rule.slug): rule for rule in rules if rule.slug not in known}
+    return [found[key] for key in sorted(found)]

@@ -30,7 +30,7 @@ def last_recorded(slugs: Iterable[str], apart: Iterable[str] = ()) -> dict[tuple
     for row in first.union(*others, all=True):
         key = (row["of"], row["text"])
         found[key] = max(row["at"], found.get(key, 0))
-    for key, last_at in _elsewhere(slugs, apart):
+    for key, last_at in _in_pending_batches(slugs, apart):
         found[key] = max(last_at, found.get(key, 0))
     return found
 
@@ -58,7 +58,7 @@ def date_of(last_at: int) -> date:
     return datetime.fromtimestamp(max(0, min(last_at / MICROSECONDS, time.time())), UTC).astimezone(time_zone()).date()
 
 
-def _elsewhere(slugs: set[str], apart: set[str]) -> Iterator[tuple[tuple[str, str], int]]:
+def _in_pending_batches(slugs: set[str], apart: set[str]) -> Iterator[tuple[tuple[str, str], int]]:
     # A batch that is counted meanwhile appears twice, which does not change the latest time.
     for batch in pending_batches(slugs | apart).batches:
         for key, summary in batch.summaries.items():

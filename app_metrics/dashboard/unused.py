@@ -121,14 +121,18 @@ class _Evidence:
 
     def last_hit(self, name: str) -> int | None:
         """Return when a URL was last recorded, by its name or by a metric that only its own rules record."""
-        own = [self._last[rule.slug] for rule in self._own(name) if self._is_alone(rule) and rule.slug in self._last]
+        own = [
+            self._last[rule.slug]
+            for rule in self._rules_of_name(name)
+            if self._is_alone(rule) and rule.slug in self._last
+        ]
         hit = self._hits.get(_label(name))
         return max([*own, *([] if hit is None else [hit])], default=None)
 
     def judge(self, name: str) -> str:
         if (self.last_hit(name) or 0) >= self._since:
             return USED
-        own = self._own(name)
+        own = self._rules_of_name(name)
         telling = [rule for rule in own if counts_all(rule)]
         if any(self._is_idle(rule) for rule in telling):
             return UNUSED
@@ -145,7 +149,7 @@ class _Evidence:
         }
         return sorted(idle, key=lambda seen: (seen.last or date.min, seen.name, seen.slug))
 
-    def _own(self, name: str) -> Sequence[Rule]:
+    def _rules_of_name(self, name: str) -> Sequence[Rule]:
         return () if is_pattern(name) else rules_by_key().get(name, ())
 
     def _is_alone(self, rule: Rule) -> bool:

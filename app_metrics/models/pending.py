@@ -115,11 +115,11 @@ def _answer() -> Answer:
     except ImproperlyConfigured:  # the check and the health page report it
         return Answer(None, 0.0, (), True)
     if _latest.backend is not backend or time.monotonic() > _latest.until:
-        _latest = _asked(backend)
+        _latest = _ask(backend)
     return _latest
 
 
-def _asked(backend: Any) -> Answer:
+def _ask(backend: Any) -> Answer:
     try:
         batches = backend.pending()
     except Exception as error:

@@ -77,8 +77,8 @@ def verdict_class(verdict: str) -> str:
 @register.simple_tag
 def picture(numbers: Sequence[Number | None], metric: Metric) -> SafeString:
     """Return a sparkline of the latest days."""
-    said = ", ".join(formatting.shown(each, metric.kind, metric.unit) for each in numbers[-7:])
-    return sparkline(numbers, _("Last 30 days; the latest seven: %(numbers)s") % {"numbers": said})
+    latest = ", ".join(formatting.shown(each, metric.kind, metric.unit) for each in numbers[-7:])
+    return sparkline(numbers, _("Last 30 days; the latest seven: %(numbers)s") % {"numbers": latest})
 
 
 @register.simple_tag(takes_context=True)
@@ -106,7 +106,7 @@ def compared(comparison: Comparison) -> str:
     """Return the two numbers behind a change, or an empty text if both are zero or missing."""
     if not comparison.current and not comparison.base:
         return ""
-    return _said_numbers(comparison)
+    return _now_and_before(comparison)
 
 
 @register.simple_tag
@@ -114,11 +114,11 @@ def compared_hours(moment: Moment) -> str:
     """Return a sentence on what today is compared with."""
     if not moment.hours:
         return _("Change: the comparison starts after the first full hour of the day.")
-    told = {
+    values = {
         "time": formatting.short_title(HOUR, starts_at(HOUR, moment.end, moment.hours)),
         "day": formatting.day_title(moment.today - timedelta(weeks=1)),
     }
-    return _("Change: today up to %(time)s compared with the same hours of %(day)s.") % told
+    return _("Change: today up to %(time)s compared with the same hours of %(day)s.") % values
 
 
 @register.simple_tag
@@ -148,7 +148,7 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
     """Return the facts above the chart."""
     metric, found = chart.metric, [_in_range(chart), *_compared(chart)]
     if known.whole:
-        found.append(Fact(_("All time"), *_said(metric, known.whole)))
+        found.append(Fact(_("All time"), *_number_with_range(metric, known.whole)))
     if known.best:
         day, total = known.best
         found.append(Fact(_("Best day"), number(total, metric), formatting.period_title(DAY, day)))
@@ -159,7 +159,7 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
 
 
 def _in_range(chart: Chart) -> Fact:
-    return Fact(_("In this range"), *_said(chart.metric, chart.whole))
+    return Fact(_("In this range"), *_number_with_range(chart.metric, chart.whole))
 
 
 def _compared(chart: Chart) -> list[Fact]:
@@ -169,18 +169,18 @@ def _compared(chart: Chart) -> list[Fact]:
     if comparison.start is None and chart.since:
         since = _("counted since %(date)s") % {"date": date_format(chart.since)}
         return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), since)]
-    note = _said_numbers(comparison)
+    note = _now_and_before(comparison)
     if chart.is_running:
         note = _("%(note)s; without the unfinished period") % {"note": note}
     return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), note)]
 
 
-def _said_numbers(comparison: Comparison) -> str:
+def _now_and_before(comparison: Comparison) -> str:
     numbers = (formatting.shown(each, comparison.kind) for each in (comparison.current, comparison.base))
     return _("%(now)s, before %(before)s") % dict(zip(("now", "before"), numbers, strict=True))
 
 
-def _said(metric: Metric, summary: Summary | None) -> tuple[str, str]:
+def _number_with_range(metric: Metric, summary: Summary | None) -> tuple[str, str]:
     """Return a summary's number, and for gauges and timers a note on its range."""
     value = number(headline(metric.kind, summary), metric)
     if summary is None or metric.kind == COUNTER:

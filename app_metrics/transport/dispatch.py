@@ -68,7 +68,7 @@ def _write_soon(loop: asyncio.AbstractEventLoop, backend: RetryingBackend, batch
     # Thread-sensitive: the thread that owns the database connection, and its transaction, writes.
     task = loop.create_task(sync_to_async(_take, thread_sensitive=True)(untaken, backend.write))
     _tasks.add(task)
-    task.add_done_callback(partial(_settle, untaken, backend))
+    task.add_done_callback(partial(_keep_untaken, untaken, backend))
 
 
 def _take(untaken: list[Batch], use: Callable[[Batch], None]) -> None:
@@ -80,7 +80,7 @@ def _take(untaken: list[Batch], use: Callable[[Batch], None]) -> None:
     use(batch)
 
 
-def _settle(untaken: list[Batch], backend: RetryingBackend, task: asyncio.Task[None]) -> None:
+def _keep_untaken(untaken: list[Batch], backend: RetryingBackend, task: asyncio.Task[None]) -> None:
     """Keep a batch that no thread took, because the loop or the thread of the context ended first.
 
     A write that has begun continues after the end of the loop; if it fails, the backend keeps the batch itself.

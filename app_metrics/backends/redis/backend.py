@@ -53,7 +53,7 @@ class MetricsBackend(base.MetricsBackend):
             raise ExceptionGroup("Some pending batches in Redis could not be drained", failures)
 
     def pending(self) -> Sequence[Batch]:
-        return list(self._held(time.monotonic() + READING))
+        return list(self._read_pending(time.monotonic() + READING))
 
     def check_destination(self) -> Sequence[CheckMessage]:
         try:
@@ -79,7 +79,7 @@ class MetricsBackend(base.MetricsBackend):
         return connect()
 
     @cached_property
-    def _patient(self) -> Any:
+    def _patient_client(self) -> Any:
         return connect(patiently=True)
 
     def _failures(self) -> Iterator[Exception]:
@@ -87,7 +87,7 @@ class MetricsBackend(base.MetricsBackend):
 
         Raises what creating a client raises, because nothing can be moved without one.
         """
-        client = self._patient
+        client = self._patient_client
         for shard in self._shards:
             try:
                 shard.claim(client)
@@ -112,11 +112,11 @@ class MetricsBackend(base.MetricsBackend):
 
     def _store(self, shard: Shard, claim_id: str, name: str) -> None:
         """Store a claim exactly once; if the process is killed first, the next run finds the claim again."""
-        summaries, damaged = decode(name, shard.read_claim(self._patient, claim_id).items())
+        summaries, damaged = decode(name, shard.read_claim(self._patient_client, claim_id).items())
         write_once(Batch(summaries, _id_of(claim_id)), damaged, durable=True)
-        shard.delete(self._patient, claim_id)
+        shard.delete(self._patient_client, claim_id)
 
-    def _held(self, deadline: float) -> Iterator[Batch]:
+    def _read_pending(self, deadline: float) -> Iterator[Batch]:
         for shard in self._shards:
             for bucket_id, name, fields in shard.read_all(self._client, deadline):
                 yield Batch(decode(name, fields.items())[0], _id_of(bucket_id))

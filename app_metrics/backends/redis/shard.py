@@ -47,7 +47,7 @@ class Shard:
         for name, fields, values in buckets(batch):
             keys.append(self._bucket(name))
             arguments += fields, values
-        known = list(self._taken())
+        known = list(self._take_acknowledged())
         try:
             WRITE.run(client, keys, [*arguments, *known])
         except BaseException:
@@ -124,7 +124,7 @@ class Shard:
     def _claim(self, claim_id: str) -> str:
         return f"{self._prefix}:claim:{claim_id}"
 
-    def _taken(self) -> Iterator[str]:
+    def _take_acknowledged(self) -> Iterator[str]:
         """Take out the ids to acknowledge; other threads may take some of them at the same time."""
         while self._acknowledged:
             try:
