@@ -35,7 +35,7 @@ def zone(name: Any) -> ZoneInfo | None:
 
 
 def is_zone(value: Any) -> bool:
-    # Without any data nobody can tell; another check reports that.
+    # Without time zone data any name is accepted; another check reports that the data is missing.
     return value is None or bool(zone(value)) or (isinstance(value, str) and not zone("UTC"))
 
 

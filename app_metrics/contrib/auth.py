@@ -28,7 +28,7 @@ EXCLUDED = {"staff": "is_staff", "superusers": "is_superuser"}
 
 @dataclass(frozen=True, slots=True)
 class AuthRules:
-    """The events to count, and functions that return whether a user is not counted."""
+    """The events to count, and functions that return whether a user is left out."""
 
     events: Collection[str] = ()
     exclude: Sequence[Callable[[Any], Any]] = ()
@@ -37,7 +37,7 @@ class AuthRules:
         return user is None or not any(excludes(user) for excludes in self.exclude)
 
     def counts_sent(self, *, user: Any = None, **sent: Any) -> bool:
-        """Return the same for the arguments of a signal; that of a failed login names no user."""
+        """Do the same for the arguments of a signal. A failed login has no user."""
         return self.counts(user)
 
 
@@ -54,7 +54,7 @@ def auth_signals() -> Mapping[str, Any]:
 
 
 def compile_auth(setting: Any) -> tuple[AuthRules, list[SettingError]]:
-    """Return what the setting counts, and its mistakes; it counts nothing that a mistake leaves unclear."""
+    """Return what the setting counts, and its mistakes; after a mistake it counts nothing."""
     if not isinstance(setting, Mapping):
         return AuthRules(EVENTS if setting else ()), []
     reader = SettingReader("E001", SETTING)

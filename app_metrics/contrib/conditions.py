@@ -129,7 +129,7 @@ def _getter(entry: SettingReader, path: str, key: str, getter: Callable[[str], G
 
 
 def _converted(kind: Wanted, wanted: Any, convert: Callable[[Any], Any] | None) -> Any:
-    """Return what is wanted as the field holds it, if the path ends at a field."""
+    """Return the value to compare with, in the type that the field at the end of the path holds, if there is one."""
     if kind in (LIST, PAIR):
         return [_converted(VALUE, each, convert) for each in wanted]
     if kind is not VALUE or wanted is None:
@@ -138,9 +138,9 @@ def _converted(kind: Wanted, wanted: Any, convert: Callable[[Any], Any] | None) 
 
 
 def _as_wanted(value: Any, wanted: Any) -> Any:
-    """Return a value as it compares with what is wanted; None for a text where a number is wanted, but none is in it.
+    """Return a value that can be compared with `wanted`; None for a text that is no number if `wanted` is one.
 
-    What comes from a request is text, even if it is a number.
+    Values from a request are text, even if they are numbers.
     """
     sample = wanted[0] if isinstance(wanted, list) and wanted else wanted
     if not isinstance(value, str) or not isinstance(sample, (int, float, Decimal)):

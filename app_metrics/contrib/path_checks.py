@@ -81,9 +81,9 @@ def response_sample() -> HttpResponse:
 
 
 def _sample(field: Any) -> Any:
-    """Return a sample of what a field of Django holds; None if it may be anything.
+    """Return a sample of what a field of Django holds; None if it may hold anything.
 
-    That is so for other fields, and for choices: an instance may have a member of an enumeration.
+    Fields of other packages may, and fields with choices: their values may be members of an enumeration.
     """
     is_known = isinstance(field, Field) and type(field).__module__ == "django.db.models.fields" and not field.choices
     return SAMPLES.get(field.get_internal_type()) if is_known else None

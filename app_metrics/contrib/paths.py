@@ -19,9 +19,9 @@ _MISSING = object()
 def attribute_path(names: Sequence[str]) -> Getter:
     """Return a function that follows names from an object: keys of mappings, attributes, indexes of sequences.
 
-    Methods on the way are called, unless they have an attribute of the next name, and so is one at the end. The
-    function returns None where a key or an index is missing, or something on the way is None. It raises AttributeError
-    for a missing attribute, and TypeError if a call would change data.
+    Methods are called, unless they have an attribute with the next name. The function returns None if a key or an index
+    is missing, or if a value before the end is None. It raises AttributeError for a missing attribute, and TypeError if
+    a call would change data.
     """
 
     def get(source: RuleSource) -> Any:

@@ -63,7 +63,7 @@ class Key(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What a rule records: a kind of metric, and a getter of the number, or of several events. None stands for one."""
+    """What a rule records: a kind of metric, and a getter of the number or of several events; no getter counts 1."""
 
     kind: str
     get: Getter | None
@@ -75,7 +75,7 @@ def read_rules(
 ) -> list[Rule]:
     """Return the good rules of an entry, which catches the mistakes in the others.
 
-    `more` holds the keys that a rule may have besides `KEYS`; what they compile to are the `options` of the rule.
+    `more` holds the keys that a rule may have besides `KEYS`; their compiled values are the `options` of the rule.
     """
     keys = {**KEYS, **(more or {})}
     rules: list[Rule] = []

@@ -8,7 +8,7 @@ from .url_names import is_pattern
 
 # The key of rules for responses that no URL resolved. Patterns do not match it.
 UNRESOLVED = "-"
-# What labels of these may refer to: a visitor can invent any number of addresses and headers.
+# What labels of such rules may refer to. All else, such as addresses and headers, a visitor can vary without limit.
 BOUNDED = ("request.method", "request.scheme", "request.user", "response.status_code")
 EXCLUDE = "exclude"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -71,7 +71,7 @@ def _bounded_labels(reader: RuleReader, value: Any) -> Any:
     for path in value.values():
         if isinstance(path, str) and path.startswith(("request", "response")) and not _is_bounded(path):
             hint = f"Use {', '.join(BOUNDED)}, or a callable that returns few values."
-            raise reader.entry.error(f"has a label of {path!r}, of which a visitor can invent any number", hint)
+            raise reader.entry.error(f"has a label of {path!r}, which a visitor can vary without limit", hint)
     return labels
 
 

@@ -23,8 +23,8 @@ NOT_EXPORTED = "not_exported"
 REFUSED = "refused"
 RETRY_LIMIT = "retry_limit"
 
-# A visitor may vary the causes of a reason without end. Therefore each reason logs only so many different ones in so
-# many seconds, for each source of its own: a rule, a function or a metric. Further sources of a reason share one.
+# A visitor may vary causes without end, so logging is limited. In SECONDS, each source of a reason, which is a rule, a
+# function or a metric, logs at most CAUSES different causes; sources beyond the first SOURCES share one limit.
 CAUSES = 10
 SOURCES = 100
 SECONDS = 3600

@@ -23,7 +23,7 @@ MAX_LABEL_LENGTH = 100
 MAX_LABELS_LENGTH = 500
 # The longest address that Django's validator accepts (RFC 3696, section 3).
 MAX_ADDRESS_LENGTH = 320
-# In the first and the last of the years; no time zone shifts a time that far.
+# In the middle of a year, because a time zone may move a time into another year.
 FIRST_SECOND, LAST_SECOND = (datetime(year, 6, 1, tzinfo=UTC).timestamp() for year in (FIRST_YEAR, LAST_YEAR))
 
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")

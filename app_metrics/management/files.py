@@ -1,4 +1,4 @@
-"""Files that commands write, without harm to files that are there already."""
+"""Write files without damaging those that exist already."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from typing import TextIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
-    """Open a text file that replaces the one at a path when the block ends; after an error, that one stays.
+    """Open a text file that replaces the one at a path when the block ends; after an error, the old file stays.
 
     A pipe or device is written directly. Raises OSError.
     """
@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
         with path.open("w", newline="", encoding="utf-8") as stream:
             yield stream
         return
-    path = path.resolve()  # a link goes on leading to the file
+    path = path.resolve()  # to replace the file that a link leads to, not the link
     beside = path.with_name(f".{path.name[:200]}.{token_hex(8)}")
     try:
         with beside.open("x", newline="", encoding="utf-8") as stream:
@@ -28,7 +28,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
                 shutil.copymode(path, beside)
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())  # the new file is on the disk before the former one goes
+            os.fsync(stream.fileno())  # the new file is on the disk before the old one is deleted
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

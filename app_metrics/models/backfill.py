@@ -57,5 +57,5 @@ class Backfill(NaturalKeyModel):
         return calendar.starts_at(HOUR, *self.until)
 
 
-# dumpdata leaves out the primary keys of models with natural keys, but this one says which metric it is.
+# dumpdata leaves out the primary keys of models with natural keys, but this primary key is the metric.
 Backfill._meta.pk.serialize = True  # type: ignore[attr-defined]

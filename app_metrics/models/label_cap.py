@@ -12,12 +12,12 @@ from ..core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
 from ..core.periods import LONGEST
 from .pending import PendingBatches
 
-# Label sets that take no place under the cap.
+# Label sets that do not count towards the cap.
 UNCAPPED = (NO_LABELS, OVERFLOW_LABELS)
 
 
 def known_label_sets(totals: Any) -> Any:
-    """Return the metric's id and the label set of each named label set in totals; each takes a place under the cap."""
+    """Return the metric's id and the labels of each stored label set that counts towards the cap."""
     return _named(totals).values_list("metric_id", "labels").distinct()
 
 
@@ -31,7 +31,7 @@ class LabelCap(NamedTuple):
     def of(cls, totals: Any, items: Any, pending: PendingBatches) -> "LabelCap":
         """Return the label sets of everything stored and pending; one query.
 
-        Places under the cap are taken in the order in which an aggregation takes them: by the time of the first event.
+        Pending label sets fill the cap in the same order as in an aggregation: by the time of their first event.
         """
         named: dict[str, set[str]] = defaultdict(set)
         first: dict[tuple[str, str], int] = {}

@@ -1,4 +1,4 @@
-"""Natural keys: `dumpdata` and `loaddata` recognise rows by what they are about, whatever their primary keys."""
+"""Natural keys: `dumpdata` and `loaddata` identify rows by their contents instead of their primary keys."""
 
 from functools import reduce
 from typing import Any, ClassVar, TypeVar
@@ -14,7 +14,7 @@ class NaturalKeyManager(models.Manager[Row]):
 
 
 class NaturalKeyModel(models.Model):
-    """A model whose rows are told apart by the fields in NATURAL_KEY, which may be those of related rows."""
+    """A model whose rows are identified by the fields in NATURAL_KEY, which may be fields of related rows."""
 
     NATURAL_KEY: ClassVar[tuple[str, ...]]
 

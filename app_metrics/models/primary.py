@@ -1,4 +1,4 @@
-"""Where to read: a read replica may lag behind, so what belongs to a write is read where it is written."""
+"""Choose the database to read from: a replica may lag behind, so a read that a write depends on avoids it."""
 
 from typing import Any
 

@@ -43,7 +43,7 @@ class Scope:
     def __init__(self, max_summaries: float = math.inf) -> None:
         self._max_summaries = max_summaries
         self.entries: deque[Entry] = deque()
-        # Usually one, unless several threads fold at once; whoever folds takes a fold out meanwhile.
+        # Usually one; several after threads folded at once. A thread that folds takes one out meanwhile.
         self._folds: deque[Fold] = deque()
         self.is_closed = False
         # The number of entries at which `make_room` is called; a closed scope has 0, so every entry is written at once.
@@ -52,7 +52,7 @@ class Scope:
         _scopes.add(ref(self, _scopes.discard))
 
     def __del__(self) -> None:
-        """Write what a scope holds that was never closed, as when a server never closes the response."""
+        """Write the entries of a scope that was never closed, as when a server never closes the response."""
         if (self.entries or self._folds) and os.getpid() == _process:
             with suppress(Exception):
                 self.send(hand_over_soon)

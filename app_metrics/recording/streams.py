@@ -1,4 +1,4 @@
-"""Write from time to time what long streams count: a kill may end them, and some servers kill them when they stop."""
+"""Write what long streams count while they are open: a kill may end them, and some servers kill them when they stop."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Append rows to the item log, and set those aside alone that the database cannot store."""
+"""Append rows to the item log; those that the database cannot store become quarantined items."""
 
 import json
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Put aside what is recorded while nothing can be written, and write it together with the next batch.
 
-While a batch is being written, that is what the write itself records, such as a project's count of its SQL statements:
-written at once, it would be counted again, and so on. Before Django is ready, there is no backend yet.
+What is recorded during a write comes from the write itself, such as a project's count of its SQL statements. If that
+caused another write at once, writes would never end. Before Django is ready, there is no backend yet.
 """
 
 import math

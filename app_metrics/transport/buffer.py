@@ -33,7 +33,7 @@ EARLY = MAX_SUMMARIES
 ROOM = 5 * EARLY
 # The maximum number of seconds that a flush waits for another one.
 LONGEST_WAIT = 10.0
-# Seconds after which the end of the process begins no further write. Docker kills it after ten.
+# Seconds after which an exiting process begins no further write. Docker kills it after ten.
 LONGEST_END = 5.0
 
 
@@ -76,7 +76,7 @@ class Buffer:
     def _start_afresh(self) -> None:
         """Begin empty and without a thread, also in a forked process: the parent writes what it gathered."""
         self.merging = ByDatabase(partial(Merging, ROOM))
-        # The `time.monotonic()` at which the end of the process begins no further write; None before that end.
+        # The `time.monotonic()` after which the exiting process begins no further write; None until it exits.
         self.ends_at: float | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -129,14 +129,14 @@ def before_flush(source: Callable[[], None]) -> Callable[[], None]:
 
 
 def is_used() -> bool:
-    """Return whether batches are to be buffered: not by exit handlers that run after the last flush of the process."""
+    """Return whether to buffer batches; after the last flush of an exiting process they would be lost."""
     return bool(flush_interval()) and _buffer.ends_at is None and has_only_one()
 
 
 def flush() -> None:
     """Write everything that this process has gathered, buffered or kept, now and on this thread.
 
-    That includes what open scopes hold, as those of streams do. Never raises an Exception. Does nothing inside a
+    That includes the events of open scopes, such as those of streams. Never raises an Exception. Does nothing inside a
     transaction on the metrics database, because a rollback would undo it. Call it before a process ends without running
     exit handlers; on an event loop, use `sync_to_async(flush)`.
     """
@@ -198,7 +198,7 @@ def _wake(*, setting: str, **kwargs: Any) -> None:
 
 @atexit.register
 def _flush_at_exit() -> None:
-    """Write what there is, for up to five seconds over all calls, but a write that hangs cannot be ended."""
+    """Write everything, for up to five seconds over all calls; a write that hangs is not interrupted."""
     until = _buffer.ends_at = _buffer.ends_at or time.monotonic() + LONGEST_END
     if not apps.ready:
         aside.drop()

@@ -1,7 +1,7 @@
 """Which database a batch was recorded for, and what a test runner does to it.
 
 A test runner gives the database alias another database for a while, and with a schema per tenant (django-tenants) each
-tenant may have tables of its own. What cannot be written at once must not be written to another one later.
+tenant may have tables of its own. A batch that is kept for a retry must not be written to another database.
 """
 
 import sys

@@ -25,7 +25,7 @@ class Merging:
     Beyond `room` summaries (default: no limit) new series and hours are dropped for `reason`; those that are known are
     still counted.
 
-    `add` appends a batch, and merges a block of them only if nobody is merging. A signal handler or a garbage
+    `add` appends a batch, and merges a block of them only if no merge is running. A signal handler or a garbage
     collection may interrupt a merge and come here again; it does not wait for the merge, which its own thread runs.
     """
 
