@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
-from .conf import BAD_VALUE, DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone
+from .conf import BAD_VALUE, DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone, usable
 from .contrib.configured import configured_rules
 from .contrib.url_keys import EXCLUDE, UNRESOLVED
 from .contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
@@ -197,7 +197,7 @@ def _missing_auth() -> Iterator[CheckMessage]:
 
 
 def _missing_urls() -> Iterator[CheckMessage]:
-    if settings.APP_METRICS_BASE_URL and getattr(settings, "ROOT_URLCONF", None):
+    if usable("BASE_URL") and getattr(settings, "ROOT_URLCONF", None):
         try:
             reverse(UNSUBSCRIBE, args=["token"])
         except NoReverseMatch:

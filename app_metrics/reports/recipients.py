@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from django.core import signing
 from django.urls import NoReverseMatch, reverse
 
-from ..conf import settings
+from ..conf import settings, usable
 from ..core.validation import MAX_ADDRESS_LENGTH
 from ..models import MetricSet, Unsubscription
 from ..models.primary import primary
@@ -80,7 +80,7 @@ def dashboard_url() -> str | None:
 
 
 def _absolute(name: str, *arguments: str) -> str | None:
-    base = settings.APP_METRICS_BASE_URL
+    base = usable("BASE_URL")
     if not base or not getattr(settings, "ROOT_URLCONF", None):
         return None
     try:

@@ -186,10 +186,11 @@ def test_a_site_below_a_path_has_its_links_below_it(database, settings):
     [
         {"APP_METRICS_BASE_URL": None, "ROOT_URLCONF": "tests.support.unsubscribe_urls"},
         {"APP_METRICS_BASE_URL": "", "ROOT_URLCONF": "tests.support.unsubscribe_urls"},
+        {"APP_METRICS_BASE_URL": f"{BASE}\r\nBcc: x", "ROOT_URLCONF": "tests.support.unsubscribe_urls"},
         {"APP_METRICS_BASE_URL": BASE, "ROOT_URLCONF": "tests.support.rule_urls"},
         {"APP_METRICS_BASE_URL": BASE, "ROOT_URLCONF": None},
     ],
-    ids=["no site", "empty site", "urls without ours", "no urls"],
+    ids=["no site", "empty site", "bad site", "urls without ours", "no urls"],
 )
 def test_without_the_site_or_its_urls_there_are_no_links(chosen):
     with override_settings(**chosen):
