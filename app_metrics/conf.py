@@ -60,6 +60,7 @@ class Setting(NamedTuple):
 
 
 def _switch(default: bool) -> Setting:
+    # The package reads a switch by its truth, so that 0 and None mean False although the check reports them.
     return Setting(default, lambda value: isinstance(value, bool), "Give True or False.")
 
 

@@ -73,7 +73,7 @@ class Measure(NamedTuple):
 def read_rules(
     entry: SettingReader, value: Any, reference: Reference, more: Mapping[str, Key] | None = None
 ) -> list[Rule]:
-    """Return the good rules of an entry, which catches the mistakes in the others.
+    """Return the good rules of an entry; the entry collects the mistakes in the others.
 
     `more` holds the keys that a rule may have besides `KEYS`; their compiled values are the `options` of the rule.
     """

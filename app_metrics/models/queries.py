@@ -57,7 +57,7 @@ class QuerySources(NamedTuple):
         return cls(Total.objects.all(), Item.objects.all(), pending_batches())
 
     def labelled(self, labels: Mapping[str, str] | None) -> "QuerySources":
-        """Return the part of the sources with one label set; all of them for None. A query, unless there are no labels.
+        """Return the part of the sources with one label set, or all of them for None; one query if there are labels.
 
         Pending items beyond the label cap are part of the overflow series.
         """
