@@ -1,11 +1,14 @@
 """`APP_METRICS_SIGNALS`: count any signal that is sent."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from django.core.signals import request_finished, request_started, setting_changed
+from django.db import connections
 from django.db.backends.signals import connection_created
+from django.db.models.base import ModelBase
 from django.db.models.signals import ModelSignal
 from django.dispatch import Signal, receiver
 from django.utils.module_loading import import_string
@@ -77,11 +80,28 @@ def _signal_like(path: str) -> str:
     return suggest(name, signals) if signals else "Give the dotted path of a signal, including its module."
 
 
-def _receive(rules: list[Rule], /, *, sender: Any, signal: Signal, **sent: Any) -> None:
-    source, using = {"sender": sender, **sent}, sent.get("using")
-    alias = using if isinstance(using, str) else None
+def _receive(rules: list[Rule], /, *, signal: Signal, **sent: Any) -> None:
     for rule in rules:
-        rule.fire(source, partial(record, on_commit=True, using=alias) if rule.options.get(ON_COMMIT) else record)
+        rule.fire(sent, partial(_record, rule.options.get(ON_COMMIT), sent))
+
+
+def _record(on_commit: bool | None, sent: Mapping[str, Any], slug: str, kind: str, num: Any, labels: Any) -> None:
+    if on_commit is None:
+        on_commit = _is_about_a_row(sent)
+    record(slug, kind, num, labels, None, on_commit, _alias(sent) if on_commit else None)
+
+
+def _is_about_a_row(sent: Mapping[str, Any]) -> bool:
+    """Return whether a model sends a signal about one of its rows, as Django's model signals are sent."""
+    return isinstance(sent["sender"], ModelBase) and "instance" in sent
+
+
+def _alias(sent: Mapping[str, Any]) -> str | None:
+    """Return the database of what was sent; None if that is not known."""
+    for alias in (sent.get("using"), getattr(getattr(sent.get("instance"), "_state", None), "db", None)):
+        if isinstance(alias, str) and alias in connections.settings:
+            return alias
+    return None
 
 
 def _on_commit(reader: RuleReader, value: Any) -> bool:
@@ -92,7 +112,9 @@ def _on_commit(reader: RuleReader, value: Any) -> bool:
 
 SIGNAL_KEYS = {
     ON_COMMIT: Key(
-        _on_commit, "`True` counts when the open transaction commits, and never if it rolls back; default: at once"
+        _on_commit,
+        "`True` counts when the open transaction commits, and never if it rolls back, `False` at once; "
+        "default: `True` for signals that a model sends about a row",
     ),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
 from freezegun import freeze_time
 
@@ -19,6 +19,7 @@ from app_metrics.contrib.signal_rules import SIGNAL_KEYS
 from app_metrics.contrib.url_keys import URL_KEYS
 from app_metrics.core.summary import COUNTER, GAUGE, TIMER
 from app_metrics.testing.recorded import assert_metric_recorded
+from tests.support.rule_urls import registered
 from tests.testapp.models import Document, Tag
 
 pytestmark = [pytest.mark.urls("tests.support.rule_urls"), pytest.mark.django_db]
@@ -156,6 +157,45 @@ def test_a_signal_rule_with_on_commit_follows_the_argument_using(using, settings
         user_logged_in.send(sender=User, request=None, user=User.objects.create(username="ann"), using=using)
         assert recorded.slugs == []
     assert recorded.total("logins") == 1
+
+
+REGISTERED = "tests.support.rule_urls.registered"
+NEW_USER = {"username": "ann", "password1": "x1-y2-z3", "password2": "x1-y2-z3"}
+
+
+@pytest.fixture
+def atomic_requests(transactional_db, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+
+@pytest.mark.usefixtures("atomic_requests")
+def test_a_signal_that_a_model_sends_about_a_row_counts_only_if_its_request_commits(settings, recorded):
+    settings.APP_METRICS_SIGNALS = {REGISTERED: ["registrations", {"slug": "attempts", "on_commit": False}]}
+    assert check_rules() == []
+    client = Client(raise_request_exception=False)
+    assert client.post("/signup/", NEW_USER).status_code == 201
+    assert client.get("/half-signup/").status_code == 500
+    assert (recorded.total("registrations"), recorded.total("attempts")) == (1, 2)
+
+
+@pytest.mark.usefixtures("atomic_requests")
+def test_a_signal_without_a_row_counts_even_if_its_transaction_rolls_back(settings, recorded):
+    settings.APP_METRICS_SIGNALS = {LOGGED_IN: "logins"}
+    with transaction.atomic():
+        log_in()
+        transaction.set_rollback(True)
+    assert recorded.total("logins") == 1
+
+
+@pytest.mark.parametrize("using", ["card", None, 5])
+def test_a_signal_about_a_row_follows_the_transaction_of_the_row(using, settings, recorded, committed):
+    """The argument `using` of a project's signal may mean anything."""
+    settings.APP_METRICS_SIGNALS = {REGISTERED: "registrations"}
+    with committed():
+        registered.send(sender=Document, instance=Document.objects.create(title="a"), using=using)
+        assert recorded.slugs == []
+    assert recorded.total("registrations") == 1
+    assert recorded.count("app_metrics_dropped") == 0
 
 
 def rows(request, response):

@@ -8,6 +8,7 @@ from django.test import Client
 
 from app_metrics.models import Item
 from app_metrics.testing.recorded import assert_metric_recorded
+from tests.support.rule_urls import registered
 from tests.testapp.models import Document
 
 pytestmark = pytest.mark.every_database
@@ -91,8 +92,9 @@ def test_saving_and_deleting_work_where_the_project_manages_transactions_by_hand
 @pytest.mark.django_db(transaction=True, databases=["default", "postgresql"])
 @pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize(("rolled_back", "total"), [("default", 1), ("postgresql", 0)])
-def test_a_save_waits_for_the_database_that_it_goes_to(rolled_back, total, recorded):
+def test_a_save_and_a_signal_about_a_row_wait_for_the_database_of_the_row(rolled_back, total, recorded, settings):
+    settings.APP_METRICS_SIGNALS = {"tests.support.rule_urls.registered": "registrations"}
     with transaction.atomic(using="default"), transaction.atomic(using="postgresql"):
-        Document.objects.using("postgresql").create(title="a")
+        registered.send(sender=Document, instance=Document.objects.using("postgresql").create(title="a"))
         transaction.set_rollback(True, using=rolled_back)
-    assert recorded.total("orders") == total
+    assert (recorded.total("orders"), recorded.total("registrations")) == (total, total)

@@ -5,12 +5,16 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.dispatch import Signal
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from tests.testapp.models import Document
+
+# Sent as packages send signals about a row: by its model, with the row as `instance`.
+registered = Signal()
 
 
 @csrf_exempt
@@ -41,12 +45,12 @@ def failing(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def signup(request: HttpRequest) -> HttpResponse:
-    UserCreationForm(request.POST).save()
+    registered.send(sender=User, instance=UserCreationForm(request.POST).save())
     return HttpResponse(status=201)
 
 
 def half_signup(request: HttpRequest) -> HttpResponse:
-    User.objects.create(username="half")
+    registered.send(sender=User, instance=User.objects.create(username="half"))
     raise RuntimeError("after the user was saved")
 
 
