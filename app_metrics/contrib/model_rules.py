@@ -1,7 +1,7 @@
 """`APP_METRICS_MODELS`: count what happens to models, after the commit.
 
-A rule for a model covers its proxies, and its child models with tables of their own (multi-table inheritance). It does
-not cover `bulk_create()`, `bulk_update()` and `QuerySet.update()`, which send no signals.
+A rule for a model covers its proxies, and its child models with tables of their own (multi-table inheritance). It
+covers `bulk_create()`, `bulk_update()` and `update()` of a `CountedQuerySet`; those of others send no signals.
 
 Changes that are rolled back are not counted, with one exception: Django's `on_commit` does not notice a rollback to a
 savepoint that was made by hand, with `transaction.savepoint()`.
@@ -17,12 +17,15 @@ from django.core.signals import setting_changed
 from django.db.models import Model, signals
 from django.dispatch import Signal, receiver
 
+from .. import conf
 from ..conf import settings
+from ..core.dropped import FAILED_RULE, drop
 from ..core.setting_rules import SettingError, SettingReader, suggest
-from ..recording.metrics import record
+from ..recording.metrics import on_commit_together, record
 from .auth import auth_models
 from .path_checks import check_model_path
 from .paths import Getter, attribute_path, imported
+from .querysets import IN_BULK
 from .receivers import Receivers
 from .row_dates import CREATED, RowDate, compile_row_date
 from .rule_keys import Key, RuleReader, read_rules
@@ -72,6 +75,13 @@ CompiledRules = list[tuple[type[Model], str, list[Rule]]]
 # The key that names the date of a row, for filling and verifying totals.
 BACKFILL = "backfill"
 
+# Why rules do not count what happened in bulk.
+UNKNOWN_NUMBER = "a bulk_create() that ignores or updates conflicts does not tell how many rows it created"
+UNKNOWN_ROWS = (
+    "the rule reads rows, but update() does not tell which ones it changed; give the rule nothing but a slug, or "
+    "change existing rows with bulk_update()"
+)
+
 _receivers = Receivers()
 
 
@@ -83,6 +93,8 @@ def connect() -> None:
         receive = partial(_receive, rules, amount)
         for sender in _senders(model, event):
             _receivers.connect(signal, receive, sender)
+            if event in IN_BULK:
+                _receivers.connect(IN_BULK[event], partial(_receive_many, rules), sender)
 
 
 def configured() -> CompiledRules:
@@ -175,8 +187,27 @@ def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: st
             rule.fire(instance, partial(_record, rule.options.get(BACKFILL), instance, using), num)
 
 
+def _receive_many(
+    rules: list[Rule], /, *, num: int | None, rows: Sequence[Model] | None, using: str, **sent: Any
+) -> None:
+    """Count what happened in bulk: rules that read rows count one by one, others count the number of rows at once."""
+    if conf.disabled:
+        return
+    for rule in rules:
+        dated = rule.options.get(BACKFILL)
+        reads = rule.reads or dated
+        if (rows if reads else num) is None:
+            drop(FAILED_RULE, f"{rule.origin}: {UNKNOWN_ROWS if num else UNKNOWN_NUMBER}", num or 1, source=rule.origin)
+        elif reads:
+            with on_commit_together(using):
+                for row in rows or ():
+                    rule.fire(row, partial(_record, dated, row, using))
+        else:
+            rule.fire(None, partial(_record, None, None, using), num or 0)
+
+
 def _record(
-    dated: RowDate | None, instance: Model, using: str | None, slug: str, kind: str, num: Any, labels: Any
+    dated: RowDate | None, instance: Any, using: str | None, slug: str, kind: str, num: Any, labels: Any
 ) -> None:
     # With the row's own date, the totals can be filled in and verified from the table.
     record(slug, kind, num, labels, dated.of(instance) if dated else None, True, using)

@@ -1,6 +1,8 @@
 """Record by hand: `metric`, `gauge`, `timing` and `Timer`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
 from time import perf_counter
@@ -23,6 +25,9 @@ from ..storage.connections import call_on_commit
 from .scope import Scope, current_scope, ended_scope
 
 Labels = Mapping[str, str] | None
+
+# What a block of `on_commit_together()` has recorded.
+_held: ContextVar[list[Entry] | None] = ContextVar("app_metrics_held", default=None)
 
 
 def metric(
@@ -83,7 +88,11 @@ def record(
         return
     scope = current_scope() or ended_scope()
     if on_commit:
-        _add_on_commit(scope, (slug, kind, text, number, seconds), using)
+        entry, held = (slug, kind, text, number, seconds), _held.get()
+        if held is None:
+            _add_on_commit(scope, [entry], using)
+        else:
+            held.append(entry)
         return
     entries = scope.entries
     entries.append((slug, kind, text, number, seconds))
@@ -91,21 +100,36 @@ def record(
         scope.make_room()
 
 
-def _add_on_commit(scope: Scope, entry: Entry, using: str | None) -> None:
-    """Add an entry when the open transaction on a database commits, or now if there is none.
+def _add_on_commit(scope: Scope, entries: list[Entry], using: str | None) -> None:
+    """Add entries when the open transaction on a database commits, or now if there is none.
 
-    Django does not see transactions that a project manages without `atomic()`: then the entry is added now.
+    Django does not see transactions that a project manages without `atomic()`: then the entries are added now.
     """
     try:
         connection = transaction.get_connection(using)
     except Exception:
-        refuse(ValueError(f"using={brief(using)} is not the alias of a database; use one from DATABASES."), entry[0])
+        refuse(
+            ValueError(f"using={brief(using)} is not the alias of a database; use one from DATABASES."), entries[0][0]
+        )
         return
     if connection.in_atomic_block:
         # A lambda, because Django 5.2 logs the qualified name of a callback that fails, and a partial has none.
-        call_on_commit(connection, lambda: scope.add(entry))
+        call_on_commit(connection, lambda: scope.add(*entries))
     else:
-        scope.add(entry)
+        scope.add(*entries)
+
+
+@contextmanager
+def on_commit_together(using: str | None) -> Iterator[None]:
+    """Let what the block records with `on_commit` wait for one transaction, and be one batch if no scope is open."""
+    entries: list[Entry] = []
+    token = _held.set(entries)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+    if entries:
+        _add_on_commit(current_scope() or ended_scope(), entries, using)
 
 
 class Timer:

@@ -57,9 +57,9 @@ class Scope:
             with suppress(Exception):
                 self.send(hand_over_soon)
 
-    def add(self, entry: Entry) -> None:
-        """Add an entry; once the scope is closed, it is written at once."""
-        self.entries.append(entry)
+    def add(self, *entries: Entry) -> None:
+        """Add entries; once the scope is closed, they are written at once, as one batch."""
+        self.entries.extend(entries)
         if len(self.entries) >= self.capacity:
             self.make_room()
 

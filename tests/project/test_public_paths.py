@@ -20,6 +20,7 @@ NAMES = {
     "app_metrics.conf": ["timeout"],
     "app_metrics.contrib.asgi": ["flushing"],
     "app_metrics.contrib.django_task_functions": ["aggregate", "send_reports"],
+    "app_metrics.contrib.querysets": ["CountedQuerySet"],
     "app_metrics.contrib.track": ["track"],
     "app_metrics.core.batch": ["Batch", "Key"],
     "app_metrics.core.labels": ["decode_labels"],

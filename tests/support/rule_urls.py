@@ -59,6 +59,21 @@ def order(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def titles(request: HttpRequest) -> HttpResponse:
+    """Create a document for each title of the query, and mark all of them as read."""
+    Document.counted.bulk_create([Document(title=title, plan=title) for title in request.GET.getlist("title")])
+    Document.counted.update(pages=0)
+    if "fail" in request.GET:
+        raise RuntimeError("after the documents were saved")
+    return HttpResponse()
+
+
+async def async_titles(request: HttpRequest) -> HttpResponse:
+    await Document.counted.abulk_create([Document(title=title) for title in request.GET.getlist("title")])
+    await Document.counted.aupdate(pages=0)
+    return HttpResponse()
+
+
 shop = ([path("item/", page, name="item")], "items")
 regions = ([path("eu/", include(shop, namespace="eu")), path("us/", include(shop, namespace="us"))], "regions")
 
@@ -75,6 +90,8 @@ urlpatterns = [
     path("signup/", signup, name="signup"),
     path("half-signup/", half_signup, name="half-signup"),
     path("order/", order, name="order"),
+    path("titles/", titles, name="titles"),
+    path("async-titles/", async_titles, name="async-titles"),
     path("login/", auth.LoginView.as_view(next_page="/page/"), name="login"),
     path("logout/", auth.LogoutView.as_view(next_page="/page/"), name="logout"),
     path("shops/", include(regions)),

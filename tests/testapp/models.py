@@ -2,6 +2,8 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 
+from app_metrics.contrib.querysets import CountedQuerySet
+
 
 class Tag(models.Model):
     name = models.CharField(max_length=50)
@@ -16,6 +18,9 @@ class Document(models.Model):
     plan = models.CharField(max_length=20, default="free")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     tags = models.ManyToManyField(Tag, blank=True)
+
+    objects = models.Manager()
+    counted = CountedQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.title
@@ -58,6 +63,9 @@ class Order(models.Model):
     amount = models.DecimalField(max_digits=12, decimal_places=2, default=1)
     is_test = models.BooleanField(default=False)
     document = models.ForeignKey(Document, models.SET_NULL, null=True, blank=True)
+
+    objects = models.Manager()
+    counted = CountedQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.placed_at}"
