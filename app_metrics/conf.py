@@ -130,17 +130,15 @@ SETTINGS = {
     # The day on which a week begins: "monday" (ISO weeks) or "sunday".
     "WEEK_START": Setting("monday", lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
     # The first and the last year that a date may be in: others are mistakes, such as milliseconds read as a date.
-    "YEARS": Setting(
-        (1970, 2100),
-        are_years,
-        f"Give the first and the last year, such as (1970, 2100), from {MIN_YEAR} to {MAX_YEAR}.",
-    ),
+    "YEARS": Setting((1970, 2100), are_years, f"Give two years, such as (1970, 2100), from {MIN_YEAR} to {MAX_YEAR}."),
     # URL name → rule: what a response counts.
     "URLS": Setting({}),
     # Model label → event → rule: what saving and deleting counts.
     "MODELS": Setting({}),
     # Dotted path of a signal → rule: what sending it counts.
     "SIGNALS": Setting({}),
+    # Path, or a pattern of paths → rule: what a websocket connection counts.
+    "WEBSOCKETS": Setting({}),
     # Count signups, logins, failed_logins and logouts: all (True), none, or those that a mapping names.
     "AUTH": Setting(
         False,

@@ -16,6 +16,7 @@ from tests.testapp.models import Document
 pytestmark = pytest.mark.urls("tests.support.rule_urls")
 
 URLS, MODELS, SIGNALS = "APP_METRICS_URLS", "APP_METRICS_MODELS", "APP_METRICS_SIGNALS"
+WEBSOCKETS = "APP_METRICS_WEBSOCKETS"
 LOGGED_IN = "django.contrib.auth.signals.user_logged_in"
 
 
@@ -139,6 +140,17 @@ MISTAKES = [
     ("E009", {"APP_METRICS_BACKEND": f"{__name__}.Unwilling"}, 'APP_METRICS_BACKEND = "app_metrics.backends.db".'),
     ("E009", {"APP_METRICS_BACKEND": None}, 'APP_METRICS_BACKEND = "app_metrics.backends.db".'),
     ("E009", {"APP_METRICS_BACKEND": "app_metrics.backends.composite"}, "Set APP_METRICS_COMPOSITE_BACKENDS"),
+    ("E001", {WEBSOCKETS: "chats"}, 'Write it like this: {"ws/chat/*": "chats"}.'),
+    ("E002", {WEBSOCKETS: {"ws/chat/<int:room>/": "chats"}}, 'with * for what varies, such as "ws/chat/*".'),
+    ("E002", {WEBSOCKETS: {r"^ws/chat/(?P<room>\w+)/$": "chats"}}, "Write the path alone"),
+    ("E002", {WEBSOCKETS: {"wss://example.com/ws/": "chats"}}, "Write the path alone"),
+    ("E006", {WEBSOCKETS: {"ws/": {"slug": "chats", "recieved": "messages"}}}, "Did you mean 'received'?"),
+    ("E007", {WEBSOCKETS: {"ws/": {"slug": "chats", "sent": "two words"}}}, "Use a slug such as 'two-words'."),
+    (
+        "E008",
+        {WEBSOCKETS: {"ws/": {"slug": "chats", "when": "user.is_staff"}}},
+        'Give a path that begins with "scope."',
+    ),
     ("E010", {"APP_METRICS_DISABLED": "False"}, "Give True or False."),
     ("E010", {"APP_METRICS_AUTH": "yes"}, 'Give True or False, or a mapping such as {"events": ["signups"'),
     ("E006", {"APP_METRICS_AUTH": {"event": ["logins"]}}, "Did you mean 'events'?"),
@@ -150,7 +162,7 @@ MISTAKES = [
     ("E010", {"APP_METRICS_STRICT": "no"}, "Give True, False, or None to follow DEBUG."),
     ("E010", {"APP_METRICS_TIME_ZONE": "Europe/Berln"}, 'Give a time zone such as "Europe/Berlin"'),
     ("E010", {"APP_METRICS_WEEK_START": "tuesday"}, 'Give "monday" or "sunday".'),
-    ("E010", {"APP_METRICS_YEARS": (2100, 1970)}, "Give the first and the last year, such as (1970, 2100)"),
+    ("E010", {"APP_METRICS_YEARS": (2100, 1970)}, "Give two years, such as (1970, 2100)"),
     ("E010", {"APP_METRICS_MAX_LABEL_SETS": 0}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_RETRY_LIMIT": "100"}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_CHUNK_SIZE": 30_001}, "Give a number from 1 to 30000."),

@@ -51,7 +51,7 @@ def _excluded(reader: RuleReader, value: Any) -> tuple[str, ...]:
     return tuple(excluded)
 
 
-def _timing(reader: RuleReader, value: Any) -> Any:
+def read_timing(reader: RuleReader, value: Any) -> Any:
     return read_duration(reader, value) if isinstance(value, Mapping) else read_slug(reader, value)
 
 
@@ -60,7 +60,7 @@ URL_KEYS = {
     "methods": Key(_methods, "list of HTTP methods; default: all but HEAD and OPTIONS"),
     "status": Key(_statuses, 'status codes and classes, such as `["2xx", 302]`; default: any 2xx and 3xx'),
     "timing": Key(
-        _timing,
+        read_timing,
         "or the slug of a timer that records the seconds until the response is ready, without the body of a stream",
     ),
 }

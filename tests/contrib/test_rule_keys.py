@@ -17,6 +17,7 @@ from app_metrics.contrib.model_rules import model_keys
 from app_metrics.contrib.rule_keys import KEYS
 from app_metrics.contrib.signal_rules import SIGNAL_KEYS
 from app_metrics.contrib.url_keys import URL_KEYS
+from app_metrics.contrib.websocket_rules import WEBSOCKET_KEYS
 from app_metrics.core.summary import COUNTER, GAUGE, TIMER
 from app_metrics.testing.recorded import assert_metric_recorded
 from tests.support.rule_urls import registered
@@ -35,6 +36,7 @@ DOCUMENTED = Path(app_metrics.__file__).parents[1] / "docs" / "howto" / "rules.m
         (URL_KEYS, "URLs"),
         (model_keys(Tag, "created"), "`created` of models"),
         (SIGNAL_KEYS, "signals"),
+        (WEBSOCKET_KEYS, "websockets"),
     ],
 )
 def test_the_documentation_has_a_row_for_each_key_with_its_meaning(keys, where):

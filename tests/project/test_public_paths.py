@@ -18,7 +18,7 @@ NAMES = {
     "app_metrics.backends": ["MetricsBackend", "get_backend", "load_backend"],
     "app_metrics.backends.locmem": ["outbox"],
     "app_metrics.conf": ["timeout"],
-    "app_metrics.contrib.asgi": ["flushing"],
+    "app_metrics.contrib.asgi": ["counting", "flushing"],
     "app_metrics.contrib.django_task_functions": ["aggregate", "send_reports"],
     "app_metrics.contrib.querysets": ["CountedQuerySet"],
     "app_metrics.contrib.track": ["track"],

@@ -35,7 +35,7 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 
 from app_metrics import metric
-from app_metrics.contrib.asgi import flushing
+from app_metrics.contrib.asgi import counting, flushing
 
 
 def page(request):
@@ -76,10 +76,26 @@ def stream(request):
     return StreamingHttpResponse(aparts() if isinstance(request, ASGIRequest) else parts())
 
 
+async def echo(scope, receive, send):
+    """Send back each message of a websocket until its visitor leaves, but fail at "fail"."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        metric("echoes")
+        if message["text"] == "fail":
+            raise RuntimeError("as asked for")
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def routed(scope, receive, send):
+    await (sockets if scope["type"] == "websocket" else pages)(scope, receive, send)
+
+
 urlpatterns = [path("", page), path("stream/", stream)]
 
 wsgi = get_wsgi_application()
-asgi = flushing(get_asgi_application())
+pages, sockets = get_asgi_application(), counting(echo)
+asgi = flushing(routed)
 
 
 if __name__ == "__main__":
