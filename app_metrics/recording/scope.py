@@ -53,9 +53,13 @@ class Scope:
 
     def __del__(self) -> None:
         """Write the entries of a scope that was never closed, as when a server never closes the response."""
-        if (self.entries or self._folds) and os.getpid() == _process:
+        if not self.is_empty and os.getpid() == _process:
             with suppress(Exception):
                 self.send(hand_over_soon)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.entries and not self._folds
 
     def add(self, *entries: Entry) -> None:
         """Add entries; once the scope is closed, they are written at once, as one batch."""
@@ -99,7 +103,7 @@ class Scope:
         self.entries.extend(take_entries())
         if self is not _aside:
             self._take_entries_of(_aside)
-        if not self.entries and not self._folds:
+        if self.is_empty:
             return  # the usual case: most requests record nothing
         self._fold_entries()
         fold = self._taken_fold()

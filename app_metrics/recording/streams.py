@@ -45,8 +45,9 @@ def _go_round() -> None:
         sleep(PAUSE)
         found = set(_open)
         for scope in seen & found:
-            with suppress(Exception):
-                scope.send(hand_over_soon)
+            if not scope.is_empty:  # thousands of websockets may be idle
+                with suppress(Exception):
+                    scope.send(hand_over_soon)
         seen = found
         if not found:
             break
