@@ -103,6 +103,11 @@ class BackfillAdmin(OffMenu, ReadOnlyAdmin):
 
 @admin.register(ImportedFile)
 class ImportedFileAdmin(OffMenu, ReadOnlyAdmin):
-    list_display = ("name", "lines", "imported_at", "digest")
+    list_display = ("name", "lines", "counted_until", "imported_at", "digest")
     search_fields = ("name", "digest")
     ordering = ("-pk",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ImportedFile | None = None) -> bool:
+        # Until then, other imports and backfills are refused, also if the file is lost.
+        is_incomplete = obj is not None and obj.counted_until is not None
+        return is_incomplete and admin.ModelAdmin.has_delete_permission(self, request, obj)

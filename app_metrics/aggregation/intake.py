@@ -4,12 +4,13 @@ import logging
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
+from django.db import connections, transaction
 
 from ..conf import settings
 from ..core.plain_text import brief
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
+from ..storage.turns import Turns
 from ..transport import spool
 from ..transport.loading import get_backend, load_backend
 from ..transport.retrying import RetryingBackend
@@ -81,9 +82,9 @@ def _replay(segment: Path) -> list[str]:
     with spool.claim(segment) as file:
         if file is None:
             return []
-        records = spool.records(file)
+        records, turns = spool.records(file), Turns(connections[settings.APP_METRICS_DATABASE])
         parts = (records[first : first + AT_ONCE] for first in range(0, len(records), AT_ONCE))
-        damaged = [record for part in parts for record in _write_all(part, segment)]
+        damaged = [record for part in parts for record in _write_all(part, segment, turns)]
         failures = []
         if damaged:
             aside = spool.set_aside(segment, damaged)
@@ -94,10 +95,12 @@ def _replay(segment: Path) -> list[str]:
     return failures
 
 
-def _write_all(records: list[bytes], segment: Path) -> list[bytes]:
+def _write_all(records: list[bytes], segment: Path, turns: Turns) -> list[bytes]:
     """Count the batches of some records in one durable transaction; return the records that cannot be counted."""
     with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
-        return [record for record in records if not _write(record, segment)]
+        damaged = [record for record in records if not _write(record, segment)]
+    turns.let_others_write()
+    return damaged
 
 
 def _write(record: bytes, segment: Path) -> bool:

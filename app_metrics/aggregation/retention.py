@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from django.db import connections
+
 from ..conf import settings
 from ..core.calendar import today
 from ..core.periods import LONGEST, Period
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..models import Metric, Total
 from ..models.primary import primary
+from ..storage.turns import Turns
 
 SETTING = "APP_METRICS_RETENTION"
 EXAMPLE = '{"hour": 60, "day": 1100}'
@@ -63,9 +66,10 @@ def prune(limit: Limit, *, on_progress: Callable[[int], None] | None = None) -> 
 
     It may run at any time. `on_progress` gets the number of deleted totals after each statement.
     """
-    deleted = 0
+    deleted, turns = 0, Turns(connections[settings.APP_METRICS_DATABASE])
     for metric in primary(Metric.objects).order_by("pk"):
         for count in _chunks(metric, limit):
+            turns.let_others_write()
             deleted += count
             if on_progress:
                 on_progress(count)

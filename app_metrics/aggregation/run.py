@@ -48,7 +48,8 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     done = Aggregation(failures=gather())
     milestones.remember()
     chunks, turns = ChunkRunner(), Turns(connections[settings.APP_METRICS_DATABASE])
-    size = usual = min(limit, USUAL_CHUNK_SIZE)
+    usual = min(limit, USUAL_CHUNK_SIZE)
+    size = turns.fitting(usual)
     while True:
         try:
             taken, quarantined, keys = chunks.take(size)
@@ -64,7 +65,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
         if taken < size:
             break
         turns.let_others_write()
-        size = min(limit if keys in KEYS_OF_LONG_CHUNKS else usual, size * 10)
+        size = turns.fitting(min(limit if keys in KEYS_OF_LONG_CHUNKS else usual, size * 10), size)
     done.seconds = time.monotonic() - started
     retried(partial(_note, done))
     milestones.announce()

@@ -126,6 +126,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=200, verbose_name="name")),
                 ("lines", models.BigIntegerField(verbose_name="lines")),
                 ("imported_at", models.DateTimeField(verbose_name="imported at")),
+                ("counted_until", models.BigIntegerField(null=True, verbose_name="incomplete, counted until line")),
             ],
             options={
                 "verbose_name": "imported file",

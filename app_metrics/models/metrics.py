@@ -151,7 +151,10 @@ class AggregationRun(models.Model):
 
 
 class ImportedFile(NaturalKeyModel):
-    """An imported file; the row prevents a second import."""
+    """An imported file; the row prevents a second import.
+
+    While its lines are counted in several transactions, `counted_until` is the last line that is counted so far.
+    """
 
     NATURAL_KEY = ("digest",)
 
@@ -159,6 +162,7 @@ class ImportedFile(NaturalKeyModel):
     name = models.CharField(_("name"), max_length=200)
     lines = models.BigIntegerField(_("lines"))
     imported_at = models.DateTimeField(_("imported at"))
+    counted_until = models.BigIntegerField(_("incomplete, counted until line"), null=True)
 
     class Meta:
         verbose_name = _("imported file")

@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from ..conf import settings
@@ -20,6 +20,7 @@ from ..models.primary import primary
 from .dialects.base import BAD_DATA, Row, item_rows
 from .items import append, append_apart, ascii_only
 from .transactions import TRIES, retried
+from .turns import Turns
 
 # Days for which a repeated batch is recognised. By default, brokers redeliver within an hour.
 KEPT_DAYS = 7
@@ -59,9 +60,10 @@ def old_rows() -> Any:
 def forget_old() -> int:
     """Delete the rows of batches that were written more than a week ago, in small transactions; return how many."""
     old = old_rows()
-    deleted = 0
+    deleted, turns = 0, Turns(connections[settings.APP_METRICS_DATABASE])
     while chunk := list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
         deleted += LedgerRow.objects.filter(pk__in=chunk).delete()[0]
+        turns.let_others_write()
     return deleted
 
 

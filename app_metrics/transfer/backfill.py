@@ -25,6 +25,7 @@ from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
+from . import imported_files
 from .source_tables import History, MetricSource, UnusableSource
 from .stored_totals import (
     MARGIN,
@@ -64,8 +65,8 @@ def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable
 
     It may run at any time and in several processes at once; a later run adds what could not be added yet. With `again`
     it starts over, and adds what is missing in any hour that is over, also after live counting began. `on_progress`
-    gets the number of rows after each transaction. Raises UnusableSource if the metric is not a counter or recording is
-    disabled; what was committed stays.
+    gets the number of rows after each transaction. Raises UnusableSource if the metric is not a counter, recording is
+    disabled, or an import is not complete; what was committed stays.
     """
     if settings.APP_METRICS_DISABLED:
         raise UnusableSource("APP_METRICS_DISABLED is True, so nothing is counted. Set it to False first.")
@@ -212,6 +213,8 @@ def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets
         moved = {"until_day": until[0], "until_hour": until[1], "updated_at": timezone.now()}
         if not Backfill.objects.filter(_at(state)).update(**moved):
             return 0
+        if reason := imported_files.incomplete():
+            raise UnusableSource(reason)
         # An import may be adding the same history. Before the first read, with which MariaDB's snapshot begins.
         Metric.objects.filter(pk=state.metric_id).lock()
         metric = primary(Metric.objects).get(pk=state.metric_id)

@@ -1,51 +1,47 @@
-"""Import totals that `csv_export` wrote, or plain events, from a CSV file, in one transaction and only once.
+"""Import totals that `csv_export` wrote, or plain events, from a CSV file, only once.
 
 Lines that cannot be counted are found before anything is written. The digest of a file is stored with its numbers, so
 that the same file is not imported again.
+
+A file is counted in one transaction, except on SQLite, where all other writers would wait until it ends. There, each
+part also stores how far the file is counted, so that a later run continues where a killed one stopped.
 """
 
-import csv
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from stat import S_ISREG
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db import IntegrityError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
 
 from ..backends.db import MetricsBackend
 from ..conf import max_label_sets, settings, time_zone
 from ..core.batch import Batch, Entry, Fold
-from ..core.dates import check_year, read_day, read_moment
-from ..core.labels import decode_labels
-from ..core.periods import HOUR, LONGEST, WEEK, Period, bucket, hour_start
-from ..core.spreadsheets import ESCAPE
-from ..core.summary import COUNTER, KINDS, Summary, from_values, merge_into
-from ..core.validation import check_labels, check_number, check_slug, check_time
-from ..models import ImportedFile, Metric, Total
+from ..core.periods import LONGEST
+from ..core.summary import Summary, merge_into
+from ..models import Metric, Total
 from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
+from ..storage.turns import Turns
+from . import imported_files
 from .csv_export import COLUMNS
+from .csv_lines import PLAIN_COLUMNS, ImportedTotal, is_export, lines, read_entry, read_total
 
-# The optional heading of a file with plain events.
-PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
 MAX_NAME_LENGTH = 200
-# Lines that are folded and written at once.
+# Lines that are folded and written at once, at most.
 CHUNK_SIZE = 10_000
 METRICS_AT_ONCE = 500
 NAMED_SLUGS = 5
 
-Line = tuple[int, list[str]]
+Advance = Callable[[int], None]
 
 
 class Rejected(NamedTuple):
@@ -62,24 +58,32 @@ class Checked:
     """The outcome of reading a file once, without writing anything."""
 
     path: Path
+    # Its size and the time of its last change.
+    version: tuple[int, int]
     digest: str
     is_export: bool
     lines: int = 0
     bad: set[int] = field(default_factory=set)
+    # The number of the last good line.
+    last: int = 0
     # The kind of each metric, by slug.
     kinds: dict[str, str] = field(default_factory=dict)
 
+    def read(self, cells: Sequence[str]) -> Entry | ImportedTotal:
+        return read_total(cells) if self.is_export else read_entry(cells)
 
-class ImportedTotal(NamedTuple):
-    """One line of an export."""
 
-    slug: str
-    kind: str
-    period: Period
-    start: date
-    hour: int
-    labels: str
-    summary: Summary
+class Part(NamedTuple):
+    """The good lines of one transaction: those after line `start` up to line `end`; None is the end of the file."""
+
+    start: int
+    end: int | None
+    kinds: Mapping[str, str]
+    chunks: Iterable[Sequence[Any]]
+
+
+class Incomplete(Exception):
+    """An import stopped after some lines were counted for good."""
 
 
 def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
@@ -87,13 +91,14 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
 
     Raises OSError, or ValueError if it is not a regular file with CSV in UTF-8.
     """
-    checked = Checked(path, _digest(path), is_export=_first_row(path) == list(COLUMNS))
-    parse, columns = (_total, COLUMNS) if checked.is_export else (_entry, PLAIN_COLUMNS)
-    for number, cells in _lines(path, checked.is_export):
+    checked = Checked(path, _version(path), _digest(path), is_export=is_export(path))
+    columns = COLUMNS if checked.is_export else PLAIN_COLUMNS
+    for number, cells in lines(path, exported=checked.is_export):
         checked.lines += 1
         try:
-            slug, kind, *_ = parse(cells)
+            slug, kind, *_ = checked.read(cells)
             checked.kinds.setdefault(slug, kind)
+            checked.last = number
         except (TypeError, ValueError, ArithmeticError) as error:
             checked.bad.add(number)
             on_rejected(Rejected(number, cells, str(error) or type(error).__name__, columns))
@@ -102,18 +107,24 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
 
 def was_imported(path: Path) -> bool:
     """Return whether a file with the same content was imported before. Raises OSError or ValueError."""
-    found: bool = primary(ImportedFile.objects).filter(digest=_digest(path)).exists()
-    return found
+    return imported_files.is_complete(_digest(path))
 
 
-def import_file(checked: Checked, *, may_add: bool = False, on_progress: Callable[[int], None] | None = None) -> int:
+def import_file(checked: Checked, *, may_add: bool = False, on_progress: Advance | None = None) -> int:
     """Count the good lines of a file; return their number, or 0 if the same file was imported before.
 
     Plain events become items, which the next aggregation adds to the totals. `on_progress` gets the number of lines in
     each chunk. Raises database errors, and ValueError if the file has changed since, or if metrics of an export already
     have totals, unless `may_add`; then nothing is imported.
+
+    On SQLite it lets other writers in every second, and continues an import that was interrupted. After a database
+    error, or Incomplete instead of ValueError, some lines are counted, and the next import of the file counts the
+    others.
     """
-    return retried(partial(_import, checked, may_add, on_progress or (lambda lines: None)))
+    count = partial(_count, checked, may_add, on_progress or (lambda lines: None))
+    queues = dialect_for(connections[settings.APP_METRICS_DATABASE]).queues
+    counted = retried(partial(_at_once, checked, count)) if queues else _in_parts(checked, count)
+    return checked.lines - len(checked.bad) if counted else 0
 
 
 def _digest(path: Path) -> str:
@@ -123,62 +134,111 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _import(checked: Checked, may_add: bool, advance: Callable[[int], None]) -> int:
-    good = (cells for number, cells in _lines(checked.path, checked.is_export) if number not in checked.bad)
-    count = checked.lines - len(checked.bad)
+def _version(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns
+
+
+def _at_once(checked: Checked, count: Callable[[Part], bool]) -> bool:
+    entries = (entry for _, entry in _entries(checked, 0))
+    chunks = iter(lambda: list(islice(entries, CHUNK_SIZE)), [])
+    return count(Part(0, None, checked.kinds, chunks))
+
+
+def _in_parts(checked: Checked, count: Callable[[Part], bool]) -> bool:
+    """Count the lines in short transactions, beginning where an interrupted import ended."""
+    turns = Turns(connections[settings.APP_METRICS_DATABASE])
+    until: int | None = imported_files.counted_until(checked.digest)
+    entries, size = _entries(checked, until or 0), 0
+    while until is not None:
+        size = turns.fitting(CHUNK_SIZE, size)
+        try:
+            part = _part(checked, until, list(islice(entries, size)))
+            turns.begin()
+            if not retried(partial(count, part)):
+                return _refuse_racing(checked)
+        except (OSError, ValueError) as error:
+            if not until:
+                raise
+            name = checked.path.name
+            raise Incomplete(f"{name} is counted up to line {until}; import the same file again: {error}") from error
+        turns.let_others_write()
+        until = part.end
+    return True
+
+
+def _part(checked: Checked, start: int, entries: Sequence[Any]) -> Part:
+    """Return the part that begins after a line."""
+    end = entries[-1][0] if entries else checked.last
+    chunk = [entry for _, entry in entries]
+    kinds = {slug: checked.kinds[slug] for slug, *_ in chunk}
+    return Part(start, end if end < checked.last else None, kinds, [chunk] if chunk else [])
+
+
+def _refuse_racing(checked: Checked) -> bool:
+    """Return False if another process has imported the file; raise Incomplete if it is still at it."""
+    if imported_files.is_complete(checked.digest):
+        return False
+    raise Incomplete(f"Another process imports {checked.path.name}, and counts its other lines.")
+
+
+def _entries(checked: Checked, start: int) -> Iterator[tuple[int, Any]]:
+    """Yield number and contents of each good line after line `start`."""
+    for number, cells in lines(checked.path, exported=checked.is_export):
+        if number > start and number not in checked.bad:
+            yield number, checked.read(cells)
+
+
+def _count(checked: Checked, may_add: bool, advance: Advance, part: Part) -> bool:
+    """Count the lines of a part in one transaction; return False if another process has counted them."""
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+        about = {"name": checked.path.name[:MAX_NAME_LENGTH], "lines": checked.lines - len(checked.bad)}
         # The first statement writes: after a read, SQLite refuses the write if there is another writer.
-        if not _note(checked, count):
-            return 0
-        write = partial(_add_totals, _locked(checked.kinds)) if checked.is_export else _add_items
-        if checked.is_export and not may_add:
-            _refuse_counted(checked.kinds)
-        while chunk := list(islice(good, CHUNK_SIZE)):
+        if not imported_files.move(checked.digest, part.start, part.end, **about):
+            return False
+        write = partial(_add_totals, _locked(part.kinds)) if checked.is_export else _add_items
+        if checked.is_export and not (may_add or part.start):
+            _refuse_counted(checked)
+        for chunk in part.chunks:
             write(chunk)
             advance(len(chunk))
-        if _digest(checked.path) != checked.digest:
-            raise ValueError(f"{checked.path} changed while it was read; import it again.")
-    return count
+        _refuse_changed(checked, part)
+    return True
 
 
-def _refuse_counted(slugs: Iterable[str]) -> None:
-    """Raise ValueError if metrics already have totals, because the file may contain some of the same ones."""
+def _refuse_changed(checked: Checked, part: Part) -> None:
+    # The digest of a whole file takes too long for each of its parts.
+    is_last = part.end is None
+    if _version(checked.path) != checked.version or (is_last and _digest(checked.path) != checked.digest):
+        raise ValueError(f"{checked.path} changed while it was read; import it again.")
+
+
+def _refuse_counted(checked: Checked) -> None:
+    """Raise ValueError if metrics already have totals or may get some, because the file may contain the same ones."""
+    if reason := imported_files.incomplete(besides=checked.digest):
+        raise ValueError(reason)
     counted = primary(Metric.objects).filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
-    both = sorted(set(slugs).intersection(counted.values_list("slug", flat=True)))
+    both = sorted(checked.kinds.keys() & set(counted.values_list("slug", flat=True)))
     if both:
         named = ", ".join(both[:NAMED_SLUGS]) + (", …" if len(both) > NAMED_SLUGS else "")
         raise ValueError(f"These metrics already have totals: {named}. Use --add to add those of the file to them.")
 
 
-def _note(checked: Checked, lines: int) -> bool:
-    """Store a file's digest; return False if it is stored already."""
-    name = checked.path.name[:MAX_NAME_LENGTH]
-    try:
-        with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-            imported = ImportedFile(digest=checked.digest, name=name, lines=lines, imported_at=timezone.now())
-            imported.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True
-
-
-def _add_items(chunk: Iterable[Sequence[str]]) -> None:
+def _add_items(entries: Iterable[Entry]) -> None:
     fold = Fold(time_zone(), max_label_sets())
-    for cells in chunk:
-        fold.add(_entry(cells))
+    for entry in entries:
+        fold.add(entry)
     MetricsBackend().write(Batch(fold.summaries))
 
 
-def _add_totals(metrics: Mapping[str, int], chunk: Sequence[Sequence[str]]) -> None:
-    lines = [_total(cells) for cells in chunk]
+def _add_totals(metrics: Mapping[str, int], chunk: Sequence[ImportedTotal]) -> None:
     totals: dict[TotalKey, Summary] = {}
-    for line in lines:
+    for line in chunk:
         key = TotalKey(metrics[line.slug], line.period, line.start, line.hour, line.labels)
         merge_into(totals, key, line.summary)
     connection = connections[settings.APP_METRICS_DATABASE]
     dialect_for(connection).add_totals(connection, sorted(totals.items()))
     # Milestones that were reached in the past are not announced.
-    for line in lines:
+    for line in chunk:
         if line.period == LONGEST:
             milestones.raise_mark(line.slug, line.summary.total)
 
@@ -195,76 +255,3 @@ def _locked(kinds: Mapping[str, str]) -> dict[str, int]:
     # All locks come before the first read, with which MariaDB's snapshot begins.
     found = (primary(Metric.objects).filter(slug__in=part).values_list("slug", "pk") for part in parts)
     return dict(chain.from_iterable(found))
-
-
-def _first_row(path: Path) -> list[str]:
-    return next((cells for _, cells in _rows(path)), [])
-
-
-def _lines(path: Path, is_export: bool) -> Iterator[Line]:
-    """Yield the lines of a file that are not empty, without its heading."""
-    for index, (number, cells) in enumerate(_rows(path)):
-        is_heading = index == 0 and (is_export or tuple(cells) == PLAIN_COLUMNS[: len(cells)])
-        if not is_heading:
-            yield number, cells
-
-
-def _rows(path: Path) -> Iterator[Line]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream)
-        try:
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, cells
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"Line {reader.line_num + 1} is not CSV in UTF-8: {error}") from error
-
-
-def _entry(cells: Sequence[str]) -> Entry:
-    """Return the event of a line "timestamp,slug,num[,labels]"."""
-    if len(cells) not in (3, 4):
-        raise ValueError(f"The line has {len(cells)} cells; give timestamp,slug,num[,labels].")
-    at, slug, number, *labels = cells
-    checked = check_number(_number(number), COUNTER)
-    return _slug(slug), COUNTER, _labels(labels[0] if labels else ""), checked, check_time(read_moment(at))
-
-
-def _total(cells: Sequence[str]) -> ImportedTotal:
-    """Return the total of a line that `csv_export` wrote."""
-    if len(cells) != len(COLUMNS):
-        raise ValueError(f"The line has {len(cells)} cells; a line of an export has {len(COLUMNS)}.")
-    slug, kind, period, start, labels, *values = cells
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of metric.")
-    found = Period(period)
-    return ImportedTotal(_slug(slug), kind, found, *_start(found, start), _labels(labels), from_values(values))
-
-
-def _start(period: Period, text: str) -> tuple[date, int]:
-    if period != HOUR:
-        day = read_day(text)
-        check_year(day, text)
-        # Weeks may begin on another day in the installation that exported them.
-        if period != WEEK and period.start_of(day) != day:
-            raise ValueError(f"{text!r} is not the start of a {period}.")
-        return day, 0
-    moment = read_moment(text)
-    start = bucket(int(check_time(moment)), time_zone())
-    if hour_start(*start, time_zone()).timestamp() != check_time(moment):
-        raise ValueError(f"{text!r} is not the start of an hour in {time_zone()}.")
-    return start
-
-
-def _slug(text: str) -> str:
-    return check_slug(text.removeprefix(ESCAPE))
-
-
-def _labels(text: str) -> str:
-    return check_labels(decode_labels(text) if text else None)
-
-
-def _number(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is not a number.") from error

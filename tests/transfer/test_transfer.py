@@ -23,7 +23,6 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.summary import Summary
 from app_metrics.management.commands import metrics_export
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
 from app_metrics.transfer import backfill, csv_export, csv_import
@@ -32,14 +31,12 @@ from app_metrics.transfer.source_tables import configured_source
 from tests.support.processes import start
 from tests.support.scope import full_length
 from tests.support.threads import at_once
+from tests.support.transferring import load, saved, stored
 from tests.testapp.models import Order
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
 PIPES = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
-STORED = (
-    "metric__slug", "metric__kind", "period", "start", "hour", "labels", *Summary._fields,
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -56,23 +53,10 @@ def history(transactional_database):
     return transactional_database
 
 
-def stored():
-    return sorted(Total.objects.values_list(*STORED))
-
-
 def export(*options):
     out = StringIO()
     call_command("metrics_export", *options, "--verbosity=0", stdout=out)
     return out.getvalue()
-
-
-def load(path, *options):
-    out, err = StringIO(), StringIO()
-    try:
-        call_command("metrics_import", str(path), *options, stdout=out, stderr=err)
-    except CommandError as error:
-        return out.getvalue(), err.getvalue(), str(error)
-    return out.getvalue(), err.getvalue(), None
 
 
 def empty():
@@ -100,12 +84,6 @@ def waiting(function, both):
         return result
 
     return called
-
-
-def saved(tmp_path, text, name="file.csv"):
-    path = tmp_path / name
-    path.write_bytes(text.encode())
-    return path
 
 
 @pytest.mark.every_database

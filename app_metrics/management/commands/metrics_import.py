@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
-from ...transfer.csv_import import Checked, Rejected, check_file, import_file, was_imported
+from ...transfer.csv_import import Checked, Incomplete, Rejected, check_file, import_file, was_imported
 from ..files import create
 from ..output import counted, fitting
 from ..progress import progress
@@ -39,8 +39,12 @@ class Command(BaseCommand):
                 return
             checked, count = self._count(options, rejects)
             aggregate()
+        except Incomplete as error:
+            raise CommandError(str(error)) from error
         except (OSError, ValueError) as error:
             raise CommandError(f"Nothing was imported: {error}") from error
+        except KeyboardInterrupt as error:
+            raise CommandError("Interrupted. Run the command again to continue.") from error
         except DatabaseError as error:
             raise CommandError(f"The import stopped; run it again: {error}") from error
         self._say(options["verbosity"], f"Imported {count} of {counted(checked.lines, 'line')}.")
@@ -57,8 +61,8 @@ class Command(BaseCommand):
             with rejects:
                 checked = check_file(options["file"], rejects.add)
             return checked, self._import(checked, options["verbosity"], may_add=options["add"])
-        except Exception:
-            rejects.discard()  # nothing was imported, so the next import finds the lines again
+        except BaseException:
+            rejects.discard()  # the file is not imported, so the next import finds the lines again
             raise
 
     def _import(self, checked: Checked, verbosity: int, *, may_add: bool) -> int:
