@@ -190,6 +190,14 @@ def test_with_the_permission_there_are_pages_and_files(orders, client):
     assert client.get(metric_url("missing") + "?format=csv").status_code == 404
 
 
+def test_a_page_has_one_title_among_its_contents_because_some_themes_of_the_admin_show_none(orders, client):
+    health = reverse("admin:app_metrics_dashboard_health")
+    for url, title in ((overview_url(), "Dashboard"), (metric_url(), "Orders"), (health, "Health")):
+        root = page(client, url)
+        assert [each.text for each in root.iterfind(".//div[@id='content']//h1")] == [title]
+        assert root.find(".//div[@id='content-main']/h1") is not None
+
+
 def test_the_dashboard_is_among_the_models_of_who_may_see_it(orders, client):
     assert overview_url() in client.get(reverse("admin:index")).content.decode()
     guest = User.objects.create_user("guest", is_staff=True)
