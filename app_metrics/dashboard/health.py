@@ -33,17 +33,20 @@ from ..core.setting_rules import SettingError
 from ..core.summary import Summary
 from ..models import (
     AggregationRun,
+    Alert,
     Delivery,
     Item,
     Metric,
     Notice,
     OutgoingMail,
     QuarantinedItem,
+    Schedule,
     Total,
 )
 from ..models.pending import PendingBatches, pending_batches
 from ..models.queries import QuerySources, all_time, fold
 from ..models.reports import FAILED, UNDECIDED
+from ..notifications.future_marks import FutureMarks, future_marks
 from ..transport import spool
 from ..transport.loading import get_backend
 from ..transport.spool import Pending
@@ -123,7 +126,8 @@ class Aggregating:
             return False
         if self.backlog.age > OLD_BACKLOG:
             return True
-        return self.run is not None and timezone.now() - self.run.finished_at > timedelta(seconds=OLD_BACKLOG)
+        # A run in the future had a wrong clock.
+        return self.run is not None and abs(timezone.now() - self.run.finished_at) > timedelta(seconds=OLD_BACKLOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Health:
     spool: Pending | None
     deliveries: Mails
     notices: Mails
+    future: FutureMarks
     silent: Sequence[Rule]
     mistakes: Sequence[SettingError]
 
@@ -174,6 +179,7 @@ def examine() -> Health:
         spool.pending(),
         _mails(Delivery.objects.select_related("metric_set")),
         _mails(Notice.objects.all()),
+        future_marks(Schedule.objects, Alert.objects),
         _never_recorded(rules),
         mistakes,
     )

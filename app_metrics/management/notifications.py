@@ -7,6 +7,7 @@ from django.db import DatabaseError
 
 from ..core.plain_text import one_line
 from ..notifications.alerts import check_alerts
+from ..notifications.future_marks import future_marks
 from ..notifications.outbox import Outcome, send_notices
 from .output import counted, fitting
 
@@ -14,6 +15,7 @@ from .output import counted, fitting
 def evaluate_alerts(command: BaseCommand, verbosity: int) -> int:
     """Evaluate the alerts; write a line per reported change, and one per failure to stderr; return how many failed."""
     try:
+        write_future_marks(command)
         done = check_alerts()
     except DatabaseError as error:
         raise CommandError(f"The alerts could not be evaluated: {error}") from error
@@ -37,6 +39,12 @@ def mail_notices(command: BaseCommand, verbosity: int) -> int:
     if verbosity and outcome.sent:
         command.stdout.write(f"Sent {counted(outcome.sent, 'notice')}.")
     return len(outcome.problems)
+
+
+def write_future_marks(command: BaseCommand) -> None:
+    """Write a line to stderr for each mark that a run with a wrong clock left in the future."""
+    for line in future_marks().lines():
+        command.stderr.write(one_line(line))
 
 
 def write_problems(command: BaseCommand, outcomes: Iterable[Outcome]) -> None:

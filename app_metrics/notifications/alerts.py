@@ -33,6 +33,7 @@ from ..models.primary import primary
 from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
+from .future_marks import known
 from .notices import plan_notices, send
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
@@ -159,9 +160,9 @@ def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: 
     now = as_stored(now)
     state = alert.state if found.fires is None else FIRED if found.fires else OK
     changes = _changes(alert, state, found, now)
-    is_reported = state != alert.reported_state and (alert.reported_at is None or now >= alert.reported_at + rule.quiet)
-    if is_reported:
-        changes |= {"reported_state": state, "reported_at": now}
+    reported_at = known(alert.reported_at, now)
+    is_reported = state != alert.reported_state and (reported_at is None or now >= reported_at + rule.quiet)
+    changes |= {"reported_state": state, "reported_at": now} if is_reported else {"reported_at": reported_at}
     seen = {"state": alert.state, "reported_state": alert.reported_state, "evaluated_at": alert.evaluated_at}
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         if not Alert.objects.filter(pk=alert.pk, **seen).update(**changes):

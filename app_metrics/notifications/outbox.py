@@ -17,7 +17,7 @@ from typing import Any
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.db import transaction
-from django.db.models import F, Model
+from django.db.models import F, Model, Q
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -131,7 +131,10 @@ class Outbox:
 
     def expire(self, rows: Any) -> None:
         """Mark rows as undecided if a sender claimed them and did not finish."""
-        for row in rows.filter(status=SENDING, claimed_at__lt=timezone.now() - LONGEST_SENDING):
+        now = timezone.now()
+        # A claim in the future was made with a wrong clock.
+        is_over = Q(claimed_at__lt=now - LONGEST_SENDING) | Q(claimed_at__gt=now + LONGEST_SENDING)
+        for row in rows.filter(is_over, status=SENDING):
             if _mark(row, (SENDING,), UNDECIDED, STOPPED):
                 self._complain(row, STOPPED)
 

@@ -1,11 +1,12 @@
 """Plan the reports that are due, with one delivery per recipient."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from functools import partial
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from ..conf import catch_up, settings, time_zone
@@ -13,7 +14,8 @@ from ..core.calendar import as_stored, aware, latest_closed, start_of, today
 from ..core.periods import Period, midnight
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from ..models.primary import beside, primary
-from ..models.reports import FAILED, SENT_PERIODS, WAITING
+from ..models.reports import FAILED, SENT_PERIODS, SKIPPED, WAITING
+from ..notifications.future_marks import last_start
 from ..storage.transactions import retried
 from .recipients import recipients_of
 
@@ -77,45 +79,59 @@ def rehearsal() -> Iterator[None]:
 
 def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
     schedule = primary(Schedule.objects).filter(metric_set=metric_set, period=period).first()
-    if schedule is not None and schedule.through >= due:
+    planned = planned_through(schedule, period)
+    if planned is not None and planned >= due:
         return
     now = timezone.now()
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         moved = _move_on(metric_set, period, schedule, {"through": due, "planned_at": now})
-        if moved is not None and period in metric_set.periods:
-            through = schedule.through if schedule else period.previous(due)
-            starts = _missed(period, through, due)
+        if moved is None:
+            return
+        _forget_future(metric_set, period)
+        if period in metric_set.periods:
+            starts = _missed(period, planned or period.previous(due), due)
             # Each milestone is in one report of a schedule: in that of its period, or late in the oldest one planned.
             ReportedMilestone.objects.bulk_create(
                 ReportedMilestone(
-                    schedule=moved,
-                    milestone=milestone,
-                    start=max(start_of(period, aware(milestone.reached_at)), starts[0]),
+                    schedule=moved, milestone=each, start=_nearest(period, aware(each.reached_at), starts)
                 )
-                for milestone in unreported_milestones(metric_set, period, schedule, due)
+                for each in unreported_milestones(metric_set, period, planned, due)
             )
             _add(metric_set, period, starts, now)
 
 
-def unreported_milestones(
-    metric_set: MetricSet, period: Period, schedule: Schedule | None, due: date
-) -> list[Milestone]:
+def planned_through(schedule: Schedule | None, period: Period) -> date | None:
+    """Return the start of the last period that was planned; None if there is none.
+
+    If the schedule is in the future because of a wrong clock, the deliveries show what was planned.
+    """
+    if schedule is None:
+        return None
+    if schedule.through <= last_start(period):
+        return schedule.through
+    planned = beside(schedule, Delivery.objects).filter(metric_set=schedule.metric_set_id, period=period)
+    found: date | None = planned.filter(start__lt=latest_closed(period, today())).aggregate(Max("start"))["start__max"]
+    return found
+
+
+def unreported_milestones(metric_set: MetricSet, period: Period, planned: date | None, due: date) -> list[Milestone]:
     """Return the milestones reached up to the end of the period at `due` that are in no report with this period yet.
 
-    A new schedule begins with the period at `due`. Later, milestones are included that were committed up to a day
-    after the report of their period was planned; stored rows show which are reported.
+    `planned` is the start of the last planned period. The first report begins with the period at `due`. Later,
+    milestones are included that were committed up to a day after the end of their period; stored rows show which are
+    reported. So are those that a wrong clock put into the future, or they would wait until then.
     """
     zone = time_zone()
-    since = midnight(period.next(schedule.through), zone) - LATEST_MILESTONE if schedule else midnight(due, zone)
+    since = midnight(period.next(planned), zone) - LATEST_MILESTONE if planned else midnight(due, zone)
     until = midnight(period.next(due), zone)
+    reached = Q(reached_at__gte=as_stored(since), reached_at__lt=as_stored(until))
+    future = Q(reached_at__gt=timezone.now() + LATEST_MILESTONE)
     reported = beside(metric_set, ReportedMilestone.objects).filter(
         schedule__metric_set=metric_set, schedule__period=period
     )
     slugs = beside(metric_set, metric_set.metrics).values("slug")
-    reached = beside(metric_set, Milestone.objects).filter(
-        slug__in=slugs, reached_at__gte=as_stored(since), reached_at__lt=as_stored(until)
-    )
-    return list(reached.exclude(pk__in=reported.values("milestone")))
+    found = beside(metric_set, Milestone.objects).filter(reached | future, slug__in=slugs)
+    return list(found.exclude(pk__in=reported.values("milestone")))
 
 
 def reported_milestones(metric_set: MetricSet, period: Period, start: date) -> list[Milestone]:
@@ -139,6 +155,17 @@ def _move_on(metric_set: MetricSet, period: str, schedule: Schedule | None, valu
     except IntegrityError:
         return None
     return new
+
+
+def _forget_future(metric_set: MetricSet, period: Period) -> None:
+    """Delete the deliveries that a wrong clock planned and that were not sent: their periods are still to come."""
+    future = metric_set.deliveries.filter(period=period, start__gt=last_start(period))
+    future.filter(status__in=(WAITING, FAILED, SKIPPED)).delete()
+
+
+def _nearest(period: Period, moment: datetime, starts: Sequence[date]) -> date:
+    """Return the start of the period that contains a moment, or the nearest one in `starts`."""
+    return max(starts[0], min(start_of(period, moment), starts[-1]))
 
 
 def _missed(period: Period, through: date, due: date) -> list[date]:

@@ -19,7 +19,15 @@ from ..models.primary import beside, primary
 from ..notifications.outbox import Outbox, Outcome, Skip, mail_connection, message_id
 from .content import Report, build_report
 from .declared_sets import declare
-from .planning import checked_day, chosen_sets, due_deliveries, plan, reported_milestones, unreported_milestones
+from .planning import (
+    checked_day,
+    chosen_sets,
+    due_deliveries,
+    plan,
+    planned_through,
+    reported_milestones,
+    unreported_milestones,
+)
 from .recipients import Recipient, dashboard_url, recipients_of, stop_url
 from .rendering import Mail, render
 
@@ -70,7 +78,7 @@ def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -
     start = latest_closed(reported, as_of or today())
     schedule = beside(metric_set, Schedule.objects).filter(metric_set=metric_set, period=period).first()
     milestones = reported_milestones(metric_set, reported, start)
-    milestones += unreported_milestones(metric_set, reported, schedule, start)
+    milestones += unreported_milestones(metric_set, reported, planned_through(schedule, reported), start)
     return build_report(metric_set, period, start, milestones)
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connections
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django.utils.html import escape
 from freezegun import freeze_time
 
@@ -22,7 +23,7 @@ from app_metrics.core.summary import COUNTER
 from app_metrics.dashboard import configuration
 from app_metrics.dashboard.configuration import changed_settings, effective, packages
 from app_metrics.dashboard.health import REASONS, examine
-from app_metrics.models import AggregationRun, Delivery, Item, Metric, Notice, QuarantinedItem
+from app_metrics.models import AggregationRun, Alert, Delivery, Item, Metric, Notice, QuarantinedItem, Schedule
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.notifications.outbox import STOPPED
 from app_metrics.transport.base import MetricsBackend
@@ -456,6 +457,27 @@ def test_the_number_of_queries_does_not_grow(looker, settings):
         counts.append(len(queries))
     # While events with labels are pending, two more find out which label sets are beyond the cap.
     assert counts[0] - 2 == counts[1] <= 14
+
+
+def test_the_page_names_what_a_wrong_clock_noted_in_the_future(superuser, settings):
+    assert "Clocks" not in superuser.get(ADDRESS).content.decode()
+    settings.APP_METRICS_ALERTS = {"No orders": {"metric": "orders", "period": "day", "below": 1}}
+    late = timezone.now() + timedelta(days=365)
+    for name in ("No orders", "An alert without a rule"):
+        Alert.objects.create(name=name, reported_at=late)
+    growth = create_metric_set("Growth", [])
+    Schedule.objects.create(metric_set=growth, period="day", through=late.date(), planned_at=late)
+    content = superuser.get(ADDRESS).content.decode()
+    assert re.search(rf"<li>Growth, day: [^<]*{late.year}</li>", content)
+    assert re.search(rf"<li>No orders: [^<]*{late.year}[^<]*</li>", content)
+    assert "An alert without a rule" not in content
+
+
+def test_a_last_aggregation_in_the_future_says_nothing_about_pending_items(database):
+    AggregationRun.objects.create(finished_at=NOW + timedelta(days=365), seconds=1, items=1, quarantined=0)
+    with at(hours=1):
+        metric("orders")
+    assert examined().aggregating.is_late
 
 
 @pytest.mark.parametrize("staff", [None, False, True])

@@ -1,11 +1,13 @@
 """`manage.py metrics_check_alerts` and `metrics_aggregate --then-alerts`: their output under cron."""
 
 import re
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from django.utils import timezone
 
 from app_metrics import metric
 from app_metrics.aggregation.backlog import backlog
@@ -38,6 +40,18 @@ def run(*arguments, **options):
         raised = str(error)
     lines = [line for line in out.getvalue().splitlines() if not line.startswith("Aggregated ")]
     return lines, errors.getvalue().splitlines(), raised
+
+
+@every_command
+def test_it_names_alerts_that_a_wrong_clock_reported_in_the_future(command, database, settings):
+    settings.APP_METRICS_ALERTS = {"No signups": RULE}
+    Alert.objects.create(name="No signups", reported_at=timezone.now() + timedelta(days=365))
+    _, errors, raised = run(*command)
+    assert len(errors) == 1
+    assert errors[0].startswith("No signups: the last notice, ")
+    assert "is in the future and counts as unknown; check the clocks" in errors[0]
+    assert raised is None
+    assert run(*command)[1:] == ([], None)
 
 
 @every_command

@@ -355,6 +355,20 @@ def test_within_the_quiet_time_a_change_is_stored_and_reported_after_it(database
     assert Notice.objects.count() == len(heard) == 3
 
 
+def test_after_a_report_with_the_clock_a_year_ahead_changes_are_reported_again(database, switch):
+    assert switch(0, fired=False) == ([], [])
+    assert switch(24 * 365, fired=True) == (["Signups"], [])
+    assert switch(1, fired=False) == ([], ["Signups"])
+    assert Alert.objects.get().reported_at == NOW + HOUR
+
+
+def test_an_alert_reported_in_the_future_counts_as_never_reported_even_without_a_change(database, switch):
+    switch(0, fired=True)
+    Alert.objects.update(reported_at=NOW + timedelta(days=365))
+    assert switch(1, fired=True) == ([], [])
+    assert Alert.objects.get().reported_at is None
+
+
 def test_what_comes_and_goes_within_the_quiet_time_is_never_reported(database, switch, heard):
     switch(0, fired=True)
     for hours, fired in ((1, False), (2, True), (3, False), (5, True)):

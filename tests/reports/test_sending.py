@@ -685,6 +685,71 @@ def test_a_milestone_is_not_lost_where_its_report_has_nothing_else_to_say(make_s
     assert Milestone.objects.count() == 1
 
 
+# Wrong clocks
+
+
+def test_after_a_run_with_the_clock_a_year_ahead_the_reports_go_on(make_set):
+    make_set("daily", "weekly")
+    run("2026-11-20 06:00")
+    run("2027-11-20 06:00")
+    before = len(sent())
+    run("2026-11-21 06:00")
+    run("2026-11-23 06:00")
+    assert sent()[before:] == [
+        ("day", "2026-11-20"),
+        ("day", "2026-11-21"),
+        ("day", "2026-11-22"),
+        ("week", "2026-11-16"),
+    ]
+
+
+def test_after_a_run_with_the_clock_a_year_behind_nothing_is_sent_twice(make_set):
+    make_set("daily")
+    run_daily("2026-11-16", "2026-11-20")
+    run("2025-11-20 06:00")
+    before = len(sent())
+    run("2026-11-20 07:00")
+    run("2026-11-21 06:00")
+    assert sent()[before:] == [("day", "2026-11-20")]
+
+
+def test_a_report_that_a_wrong_clock_skipped_is_sent_in_its_time(make_set, settings):
+    settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
+    make_set("daily")
+    run("2026-11-22 06:00")
+    assert statuses() == {"skipped"}
+    run("2026-11-20 06:00")
+    count("2026-11-21 12:00")
+    run("2026-11-22 06:00")
+    assert sent() == [("day", "2026-11-21")]
+
+
+def test_a_milestone_reached_by_a_wrong_clock_is_in_the_next_report(make_set, milestones, reports):
+    make_set("daily")
+    run("2026-11-20 07:00")
+    reach("2027-11-20 12:00", 10)
+    run("2026-11-21 06:00")
+    run("2026-11-22 06:00")
+    assert [values for _, _, values in reports] == [[], [10], []]
+
+
+def test_a_clock_that_differs_by_less_than_a_day_is_waited_for_without_a_word(make_set):
+    make_set("daily")
+    run("2026-11-20 00:10")
+    assert command("2026-11-19 23:50")[1] == ""
+    assert sent() == [("day", "2026-11-19")]
+
+
+def test_the_command_names_schedules_in_the_future_until_a_run_has_mended_them(make_set):
+    make_set("daily")
+    run("2027-11-20 06:00")
+    _, err, error = command("2026-11-20 06:00")
+    assert "Growth, day: the last report, 2027-11-19, is in the future and counts as unknown" in err
+    assert "check the clocks" in err
+    assert error is None
+    assert command("2026-11-20 06:01")[1] == ""
+
+
 # The command
 
 

@@ -17,7 +17,7 @@ from ...reports.rendering import Mail
 from ...reports.sending import Writer, next_report, rendered, send_reports
 from ..arguments import parse_date
 from ..files import replacing
-from ..notifications import end, write_problems
+from ..notifications import end, write_future_marks, write_problems
 from ..output import counted
 
 
@@ -57,6 +57,7 @@ class Command(BaseCommand):
             raise CommandError(f"Sending stopped; run the command again to continue: {error}") from error
 
     def _send(self, sets: list[str] | None, day: date | None, force: bool, verbosity: int) -> None:
+        write_future_marks(self)
         reports = send_reports(sets=sets, day=day, force=force)
         notices = send_notices()
         write_problems(self, [reports, notices])
