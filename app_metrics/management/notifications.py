@@ -49,7 +49,7 @@ def write_future_marks(command: BaseCommand) -> None:
 
 def write_problems(command: BaseCommand, outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
-        for problem in outcome.problems:
+        for problem in (*outcome.undrained, *outcome.problems):
             command.stderr.write(one_line(problem))
 
 

@@ -86,11 +86,15 @@ class DataCommand:
 
 @dataclass(slots=True)
 class Outcome:
-    """The results of several mails; `problems` has a line for each one that failed or is undecided."""
+    """The results of several mails; `problems` has a line for each one that failed or is undecided.
+
+    `undrained` has a line for each failure to move pending batches to the item log, whose numbers the mails lack.
+    """
 
     sent: int = 0
     skipped: int = 0
     problems: list[str] = field(default_factory=list)
+    undrained: list[str] = field(default_factory=list)
 
 
 class Outbox:

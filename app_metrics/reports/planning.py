@@ -10,7 +10,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from ..conf import catch_up, settings, time_zone
-from ..core.calendar import as_stored, aware, latest_closed, start_of, today
+from ..core.calendar import as_stored, aware, latest_closed, local_day, start_of, today
 from ..core.periods import Period, midnight
 from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from ..models.primary import beside, primary
@@ -64,9 +64,10 @@ def chosen_sets(names: Iterable[str] | None) -> list[MetricSet]:
 
 def checked_day(day: date | None) -> date:
     """Return the date to use as today, by default today. Raises ValueError for a future date."""
-    if day is not None and day > today():
+    day = today() if day is None else local_day(day)
+    if day > today():
         raise ValueError(f"{day} is in the future; give today or an earlier date.")
-    return day or today()
+    return day
 
 
 @contextmanager

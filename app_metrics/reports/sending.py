@@ -63,7 +63,7 @@ def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, 
     """
     as_of = checked_day(day)
     with Outbox() as outbox:
-        aggregate()
+        outbox.outcome.undrained += aggregate().failures
         declare()
         outbox.expire(primary(Delivery.objects).select_related("metric_set"))
         for metric_set in chosen_sets(sets):

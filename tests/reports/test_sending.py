@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from freezegun import freeze_time
 
 from app_metrics import metric
-from app_metrics.aggregation.run import aggregate
+from app_metrics.aggregation.run import Aggregation, aggregate
 from app_metrics.models import Delivery, Item, Metric, MetricSet, Milestone, Schedule, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.reports import planning, sending
@@ -815,6 +815,29 @@ def test_the_arguments_reach_the_reports(make_set):
         ("Two", date(2026, 11, 20)),
         ("Three", date(2026, 11, 20)),
     }
+
+
+@pytest.mark.parametrize("day", ["2026-11-21", date(2026, 11, 21), moment("2026-11-21 12:00")], ids=str)
+def test_code_may_give_the_options_as_text_or_as_values(make_set, day):
+    make_set("daily", name="One")
+    make_set("daily", name="Two")
+    assert command("2026-11-24 06:00", date=day, sets="Two")[2] is None
+    assert set(Delivery.objects.values_list("metric_set__name", "start")) == {("Two", date(2026, 11, 20))}
+
+
+def test_code_that_gives_a_bad_date_is_told_what_to_give(make_set):
+    assert "'tomorrow' is not a date; give one such as 2026-11-23" in command("2026-11-24 06:00", date="tomorrow")[2]
+    assert "2026-12-01 is in the future" in command("2026-11-24 06:00", date="2026-12-01")[2]
+
+
+def test_numbers_that_could_not_be_drained_are_named_and_fail_the_command(make_set):
+    make_set("daily")
+    failure = "The spool could not be drained: PermissionError()"
+    with patch.object(sending, "aggregate", return_value=Aggregation(failures=[failure])):
+        out, err, error = command("2026-11-24 06:00")
+    assert out == "Sent 1 report and 0 notices, 0 skipped, 0 with problems.\n"
+    assert err == failure + "\n"
+    assert error == "Some pending batches could not be drained; the next run tries again."
 
 
 def test_a_dry_run_names_what_would_be_sent_and_changes_nothing(make_set, settings):

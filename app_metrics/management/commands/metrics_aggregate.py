@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.backlog import backlog
@@ -12,14 +12,13 @@ from ...aggregation.run import Aggregation, aggregate, checked_chunk_size
 from ...core.plain_text import one_line
 from ...models.pending import is_complete, pending_batches
 from ...transport import spool
+from ..base import MetricsCommand
 from ..notifications import end, evaluate_alerts, mail_notices
 from ..output import counted
 from ..progress import progress
 
 
-class Command(BaseCommand):
-    # An invalid rule must not stop the aggregation of what was counted.
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = "Add the pending items to the hourly, daily, weekly, monthly and yearly totals. Safe to run at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

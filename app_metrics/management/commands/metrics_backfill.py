@@ -2,20 +2,20 @@ from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
 from ...core.plain_text import one_line
 from ...transfer.backfill import Filled, backfill, remaining
 from ...transfer.source_tables import MetricSource, UnusableSource
+from ..base import MetricsCommand
 from ..output import counted, fitting
 from ..progress import progress
 from ..source_options import add_source_arguments, named_source, skipped_undated
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = (
         "Fill the past of a metric from the rows that its rules count, up to the start of live counting. It aggregates "
         "first. You can interrupt it and run it again: nothing is counted twice."

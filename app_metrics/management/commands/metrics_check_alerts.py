@@ -1,13 +1,10 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from ..base import MetricsCommand
 from ..notifications import end, evaluate_alerts, mail_notices
 
 
-class Command(BaseCommand):
-    # An invalid rule must not stop the evaluation of the others.
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = "Evaluate the alerts of APP_METRICS_ALERTS and report which fired or recovered. Safe to run at any time."
 
     def handle(self, *args: Any, **options: Any) -> None:

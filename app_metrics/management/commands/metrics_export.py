@@ -3,21 +3,21 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
 from ...core.plain_text import one_line
 from ...transfer.csv_export import count_rows, rows, write_csv, write_json
 from ..arguments import parse_date
+from ..base import MetricsCommand
 from ..files import replacing
 from ..progress import progress
 
 FORMATS = {"csv": write_csv, "json": write_json}
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = "Write all totals as CSV or JSON, to standard output or a file. It aggregates first."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

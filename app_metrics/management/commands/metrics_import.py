@@ -4,11 +4,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
 from ...transfer.csv_import import Checked, Incomplete, Rejected, check_file, import_file, was_imported
+from ..base import MetricsCommand
 from ..files import create
 from ..output import counted, fitting
 from ..progress import progress
@@ -16,8 +17,7 @@ from ..progress import progress
 SHOWN_LINES = 20
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = (
         "Import a CSV file: totals that metrics_export wrote, or lines of timestamp,slug,num[,labels]. The same file "
         "counts only once. Lines that cannot be counted are reported and written to FILE.rejected."

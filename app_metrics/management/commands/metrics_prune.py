@@ -1,17 +1,17 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.retention import Limit, expired, limits, prune
 from ...storage.ledger import KEPT_DAYS, forget_old, old_rows
+from ..base import MetricsCommand
 from ..output import counted
 from ..progress import progress
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = "Delete totals older than APP_METRICS_RETENTION allows, and the ids of old batches. Safe to run at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

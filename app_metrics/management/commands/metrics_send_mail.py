@@ -3,7 +3,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils.text import slugify
 
@@ -16,14 +16,13 @@ from ...reports.planning import checked_day, chosen_sets, due_deliveries, plan, 
 from ...reports.rendering import Mail
 from ...reports.sending import Writer, next_report, rendered, send_reports
 from ..arguments import parse_date
+from ..base import MetricsCommand
 from ..files import replacing
 from ..notifications import end, write_future_marks, write_problems
 from ..output import counted
 
 
-class Command(BaseCommand):
-    # An invalid rule must not stop the reports.
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = "Mail the reports that are due, each only once. It aggregates first. Safe to run at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -63,7 +62,7 @@ class Command(BaseCommand):
         write_problems(self, [reports, notices])
         if verbosity:
             self.stdout.write(_summary_line(reports, notices))
-        end(mails=len(reports.problems) + len(notices.problems))
+        end(failures=len(reports.undrained), mails=len(reports.problems) + len(notices.problems))
 
     def _report_due(self, sets: list[str] | None, day: date | None, force: bool) -> None:
         as_of = checked_day(day)

@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import translation
 
 from ...core.calendar import start_of, today
@@ -15,13 +15,13 @@ from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
 from ...models.primary import primary
 from ...models.queries import Point, point_headline
+from ..base import MetricsCommand
 from ..output import can_hold, fitting
 
 MOST = 1000
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = "Print a metric's latest numbers, pending items included, as a table and a sparkline."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...core.labels import NO_LABELS
@@ -9,6 +9,7 @@ from ...core.numbers import plain
 from ...core.plain_text import one_line
 from ...transfer.source_tables import MetricSource, configured_slugs
 from ...transfer.verify import Difference, count, verify
+from ..base import MetricsCommand
 from ..output import counted, fitting
 from ..progress import progress
 from ..source_options import add_source_arguments, named_source, skipped_undated
@@ -16,8 +17,7 @@ from ..source_options import add_source_arguments, named_source, skipped_undated
 SHOWN_LINES = 100
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()
+class Command(MetricsCommand):
     help = "Compare the totals of metrics with the rows that their rules count. It fails if they differ."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
