@@ -109,6 +109,10 @@ def test_an_aggregation_reads_what_it_wrote(site: None, settings: Any) -> None:
     assert run("metrics_aggregate", "--dry-run").startswith("0 items are pending")
 
 
+def test_a_metric_that_is_saved_without_a_slug_gets_a_free_one(site: None) -> None:
+    assert [Metric.objects.create(name="foo bar").slug for _ in range(2)] == ["foo-bar", "foo-bar-2"]
+
+
 def test_milestones_and_alerts_are_found_and_mailed_once(site: None, settings: Any) -> None:
     team = ["team@example.com"]
     settings.APP_METRICS_MILESTONES = {"orders": {"at": [3], "recipients": team}}

@@ -7,11 +7,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, router, transaction
 from django.utils.functional import Promise
-from django.utils.text import slugify
 
 from ..core.plain_text import brief
+from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, KINDS
-from ..core.validation import MAX_SLUG_LENGTH, check_slug, exact_str, has_refused
+from ..core.validation import check_slug, exact_str, has_refused
 from . import Metric, MetricSet
 from .primary import primary
 
@@ -33,7 +33,7 @@ def create_metric(
     name = values["name"]
     if slug is not None:
         return _created(check_slug(slug), values)
-    for candidate in _slugs_for(name):
+    for candidate in slugs_for(name):
         metric = _created(candidate, values)
         if metric.name == name:
             return metric
@@ -106,18 +106,6 @@ def _storable(model: Any, field: str, text: str) -> str:
 def _created(slug: str, values: dict[str, str]) -> Metric:
     metric: Metric = Metric.objects.get_or_create(slug=slug, defaults=values)[0]
     return metric
-
-
-def _slugs_for(name: str) -> Iterable[str]:
-    base = slugify(name)[:MAX_SLUG_LENGTH]
-    if not base:
-        raise ValueError(f"No slug can be made from the name {brief(name)}; give a slug.")
-    yield base
-    number = 2
-    while True:
-        suffix = f"-{number}"
-        yield base[: MAX_SLUG_LENGTH - len(suffix)] + suffix
-        number += 1
 
 
 def _require_address(address: str) -> None:

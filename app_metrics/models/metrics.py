@@ -5,13 +5,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import models
+from django.db import models, router
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ..core import calendar
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import HOUR, Period
+from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_SLUG_LENGTH
 from . import queries
@@ -82,6 +83,17 @@ class Metric(NaturalKeyModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save the metric; without a slug, make a free one from the name, as `create_metric` does.
+
+        Raises ValueError if no slug can be made from the name.
+        """
+        if not self.slug:
+            alias = options.get("using") or router.db_for_write(Metric, instance=self)
+            metrics = Metric.objects.using(alias)
+            self.slug = next(each for each in slugs_for(self.name) if not metrics.filter(slug=each).exists())
+        super().save(*args, **options)
 
     def summary(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Summary | None:
         """Return the summary of the period that contains `day` (default: today), pending items included.

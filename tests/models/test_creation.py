@@ -232,3 +232,13 @@ def test_create_metric_says_which_argument_is_not_text(argument, value):
 def test_a_name_that_no_database_takes_is_refused_with_the_reason(create, value):
     with pytest.raises(ValueError, match=r"`name` (has|contains)"):
         create(value)
+
+
+def test_a_metric_that_is_saved_without_a_slug_gets_one_from_its_name(database):
+    assert [Metric.objects.create(name="foo bar").slug for _ in range(3)] == ["foo-bar", "foo-bar-2", "foo-bar-3"]
+
+
+def test_a_metric_whose_name_makes_no_slug_is_not_saved_without_one(database):
+    with pytest.raises(ValueError, match="give a slug"):
+        Metric.objects.create(name="???")
+    assert not Metric.objects.exists()
