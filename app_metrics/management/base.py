@@ -1,7 +1,10 @@
 from argparse import Action, ArgumentError, ArgumentParser, _AppendAction
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+
+from ..core.plain_text import one_line
 
 
 class MetricsCommand(BaseCommand):
@@ -16,6 +19,28 @@ class MetricsCommand(BaseCommand):
             if isinstance(options.get(action.dest), str):
                 options[action.dest] = _read(parser, action, options[action.dest])
         return super().execute(*args, **options)
+
+    def complain(self, problems: Iterable[str]) -> None:
+        """Write a line per problem to stderr."""
+        for problem in problems:
+            self.stderr.write(one_line(problem))
+
+
+def end(*said: str, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
+    """Raise CommandError, which ends a command with the exit code 1, if there is anything to say.
+
+    The numbers are those of failures to drain pending batches, of alerts that failed, and of mails that failed or are
+    undecided.
+    """
+    problems = list(said)
+    if failures:
+        problems.append("Some pending batches could not be drained; the next run tries again.")
+    if alerts:
+        problems.append(f"Alerts that could not be evaluated: {alerts}.")
+    if mails:
+        problems.append(f"Mails that failed or are undecided: {mails}. The next run retries the failed ones.")
+    if problems:
+        raise CommandError(" ".join(problems))
 
 
 def _read(parser: ArgumentParser, action: Action, text: str) -> Any:

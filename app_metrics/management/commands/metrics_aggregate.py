@@ -9,11 +9,10 @@ from django.db import DatabaseError
 from ...aggregation.backlog import backlog
 from ...aggregation.intake import gather_from
 from ...aggregation.run import Aggregation, aggregate, checked_chunk_size
-from ...core.plain_text import one_line
 from ...models.pending import is_complete, pending_batches
 from ...transport import spool
-from ..base import MetricsCommand
-from ..notifications import end, evaluate_alerts, mail_notices
+from ..base import MetricsCommand, end
+from ..notifications import evaluate_alerts, mail_notices
 from ..output import counted
 from ..progress import progress
 
@@ -78,8 +77,7 @@ class Command(MetricsCommand):
         if verbosity:
             self.stdout.write(_summary_line(done))
         failures = [*missed, *done.failures]
-        for failure in failures:
-            self.stderr.write(one_line(failure))
+        self.complain(failures)
         return len(failures)
 
     @contextmanager

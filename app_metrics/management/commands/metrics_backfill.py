@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from ...aggregation.run import aggregate
 from ...core.plain_text import one_line
 from ...transfer.backfill import Filled, backfill, remaining
-from ...transfer.source_tables import MetricSource, UnusableSource
+from ...transfer.source_tables import MetricSource
 from ..base import MetricsCommand
 from ..output import counted, fitting
 from ..progress import progress
@@ -38,7 +38,7 @@ class Command(MetricsCommand):
                 raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
             done = self._backfill(source, options["verbosity"], again=options["again"])
             undated = source.undated()
-        except UnusableSource as error:
+        except ValueError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as error:
             raise CommandError("Interrupted. Run the command again to continue.") from error

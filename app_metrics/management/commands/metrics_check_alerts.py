@@ -1,7 +1,7 @@
 from typing import Any
 
-from ..base import MetricsCommand
-from ..notifications import end, evaluate_alerts, mail_notices
+from ..base import MetricsCommand, end
+from ..notifications import evaluate_alerts, mail_notices
 
 
 class Command(MetricsCommand):

@@ -7,10 +7,9 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
-from ...core.plain_text import one_line
 from ...transfer.csv_export import count_rows, rows, write_csv, write_json
 from ..arguments import parse_date
-from ..base import MetricsCommand
+from ..base import MetricsCommand, end
 from ..files import replacing
 from ..progress import progress
 
@@ -32,8 +31,8 @@ class Command(MetricsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            for failure in aggregate().failures:
-                self.stderr.write(one_line(failure))
+            failures = aggregate().failures
+            self.complain(failures)
             self._export(FORMATS[options["format"]], options)
         except DatabaseError as error:
             raise CommandError(f"The export is incomplete: {error}") from error
@@ -42,8 +41,9 @@ class Command(MetricsCommand):
         except UnicodeEncodeError as error:
             hint = "give --output FILE, which is written in UTF-8, or set PYTHONIOENCODING=utf-8"
             raise CommandError(f"The export is incomplete: {error}; {hint}.") from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
+        end(failures=len(failures))
 
     def _export(self, write: Any, options: dict[str, Any]) -> None:
         since, output = options["since"], options["output"]

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
 from ...transfer.csv_import import Checked, Incomplete, Rejected, check_file, import_file, was_imported
-from ..base import MetricsCommand
+from ..base import MetricsCommand, end
 from ..files import create
 from ..output import counted, fitting
 from ..progress import progress
@@ -38,7 +38,6 @@ class Command(MetricsCommand):
                 self._say(options["verbosity"], "This file was imported before; nothing was changed.")
                 return
             checked, count = self._count(options, rejects)
-            aggregate()
         except Incomplete as error:
             raise CommandError(str(error)) from error
         except (OSError, ValueError) as error:
@@ -48,12 +47,22 @@ class Command(MetricsCommand):
         except DatabaseError as error:
             raise CommandError(f"The import stopped; run it again: {error}") from error
         self._say(options["verbosity"], f"Imported {count} of {counted(checked.lines, 'line')}.")
-        if rejects.count:
-            raise CommandError(f"{_lines_were(rejects.count)} rejected. Fix and import {rejects.path}.")
+        said = [f"{_lines_were(rejects.count)} rejected. Fix and import {rejects.path}."] if rejects.count else []
+        end(*said, failures=self._aggregate())
 
     def _say(self, verbosity: int, text: str) -> None:
         if verbosity:
             self.stdout.write(text)
+
+    def _aggregate(self) -> int:
+        """Aggregate; return the number of failures to drain pending batches."""
+        try:
+            failures = aggregate().failures
+        except (DatabaseError, ValueError) as error:
+            message = f"The lines were imported, but not aggregated; run metrics_aggregate: {error}"
+            raise CommandError(message) from error
+        self.complain(failures)
+        return len(failures)
 
     def _count(self, options: dict[str, Any], rejects: "Rejects") -> tuple[Checked, int]:
         """Check a file and count its good lines; return what was found, and how many were counted."""

@@ -16,9 +16,9 @@ from ...reports.planning import checked_day, chosen_sets, due_deliveries, plan, 
 from ...reports.rendering import Mail
 from ...reports.sending import Writer, next_report, rendered, send_reports
 from ..arguments import parse_date
-from ..base import MetricsCommand
+from ..base import MetricsCommand, end
 from ..files import replacing
-from ..notifications import end, write_future_marks, write_problems
+from ..notifications import write_future_marks
 from ..output import counted
 
 
@@ -59,7 +59,7 @@ class Command(MetricsCommand):
         write_future_marks(self)
         reports = send_reports(sets=sets, day=day, force=force)
         notices = send_notices()
-        write_problems(self, [reports, notices])
+        self.complain([*reports.undrained, *reports.problems, *notices.problems])
         if verbosity:
             self.stdout.write(_summary_line(reports, notices))
         end(failures=len(reports.undrained), mails=len(reports.problems) + len(notices.problems))
