@@ -20,12 +20,14 @@ from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from freezegun import freeze_time
 
 from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.models import Alert, Backfill, Delivery, Metric, MetricSet, Milestone, Notice, Total, Unsubscription
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.models.primary import primary
+from app_metrics.reports.declared_sets import declare
 from app_metrics.reports.recipients import Recipient, stop_url
 from app_metrics.storage.ledger import old_rows
 from tests.support.replicas import frozen, replicated
@@ -135,6 +137,8 @@ def test_mail_goes_to_declared_and_created_sets_once(site: None, settings: Any, 
     metric("orders", 5, at=timezone.now() - DAY)
     aggregate()
     settings.APP_METRICS_SETS = {"Growth": {"metrics": ["orders"], "recipients": ["t@example.com"], "send": ["daily"]}}
+    with freeze_time(timezone.now() - DAY):
+        declare()
     create_metric_set("Mine", [first(Metric)], [boss])
 
     assert "2 reports and 0 notices would be sent" in run("metrics_send_mail", "--dry-run")

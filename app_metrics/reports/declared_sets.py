@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, router, transaction
+from django.utils import timezone
 
 from ..conf import settings
+from ..core.calendar import latest_closed, today
 from ..core.setting_rules import SettingError, SettingReader
-from ..models import Metric, MetricSet
+from ..models import Metric, MetricSet, Schedule
 from ..models.primary import primary
-from ..models.reports import SENT_PERIODS
+from ..models.reports import SENT_PERIODS, addresses_in
 from ..storage.transactions import retried
 
 SETTING = "APP_METRICS_SETS"
@@ -55,6 +57,9 @@ def compile_sets(value: Any) -> tuple[list[DeclaredSet], list[SettingError]]:
 def declare() -> None:
     """Copy the sets in the settings to metric sets. A set that is no longer in the settings stays, but is not sent.
 
+    A set that got a new name is recognised by its metrics and recipients, and keeps its unsubscriptions and schedules.
+    Any other new set begins with the periods that are not over yet.
+
     A set holds only metrics that exist already; others join once they are recorded. An invalid entry changes nothing.
     """
     named = settings.APP_METRICS_SETS
@@ -62,10 +67,9 @@ def declare() -> None:
         return
     # One transaction per set: none waits for a second lock, so concurrent processes cannot deadlock.
     for each in compile_sets(named)[0]:
-        retried(partial(_copy, each))
+        retried(partial(_copy, each, list(named)))
     dropped = {each.field: False for each in SENT_PERIODS.values()}
-    removed = primary(MetricSet.objects).filter(declared=True).exclude(name__in=list(named))
-    for pk in removed.values_list("pk", flat=True):
+    for pk in _removed(list(named)).values_list("pk", flat=True):
         MetricSet.objects.filter(pk=pk).update(declared=False, **dropped)
 
 
@@ -78,16 +82,45 @@ def declare_after_migrating(*, using: str, **kwargs: Any) -> None:
         declare()
 
 
-def _copy(declared: DeclaredSet) -> None:
+def _removed(names: list[Any]) -> Any:
+    """Return the declared sets that are no longer in the settings, which name these."""
+    return primary(MetricSet.objects).filter(declared=True).exclude(name__in=names)
+
+
+def _copy(declared: DeclaredSet, names: list[Any]) -> None:
     found = primary(MetricSet.objects).filter(name=declared.name)
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
         # Not update_or_create: it reads first, and SQLite then refuses the write if there is another writer.
-        if not found.update(**declared.columns):
-            MetricSet.objects.create(name=declared.name, **declared.columns)
+        if not found.update(**declared.columns) and not _rename(declared, names):
+            _create(declared)
         metric_set = found.get()
         metric_set.metrics.set(primary(Metric.objects).filter(slug__in=declared.metrics))
         if primary(metric_set.email_recipients).exists():  # a set that was created in the admin
             metric_set.email_recipients.clear()
+
+
+def _rename(declared: DeclaredSet, names: list[Any]) -> bool:
+    """Give the name to a removed set with the same metrics and a common recipient; return whether there was one."""
+    recipients = {each.casefold() for each in declared.recipients}
+    metrics = set(primary(Metric.objects).filter(slug__in=declared.metrics))
+    others = {}
+    for former in _removed(names):
+        addresses = {each.casefold() for each in addresses_in(former.email_addresses)}
+        if addresses & recipients and metrics == set(primary(former.metrics)):
+            others[former.pk] = len(addresses ^ recipients)
+    if not others:
+        return False
+    nearest = _removed(names).filter(pk=min(others, key=others.__getitem__))
+    return bool(nearest.update(name=declared.name, **declared.columns))
+
+
+def _create(declared: DeclaredSet) -> None:
+    metric_set = MetricSet.objects.create(name=declared.name, **declared.columns)
+    now = timezone.now()
+    Schedule.objects.bulk_create(
+        Schedule(metric_set=metric_set, period=period, through=latest_closed(period, today()), planned_at=now)
+        for period in SENT_PERIODS
+    )
 
 
 def _compile(entry: SettingReader, value: Any) -> DeclaredSet:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
-from django.core import mail
+from django.core import mail, signing
 from django.core.management import CommandError, call_command
 from freezegun import freeze_time
 
@@ -17,6 +17,7 @@ from app_metrics.aggregation.run import Aggregation, aggregate
 from app_metrics.models import Delivery, Item, Metric, MetricSet, Milestone, Schedule, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.reports import planning, sending
+from app_metrics.reports.recipients import SALT, unsubscribe
 from app_metrics.reports.sending import build_report, send_reports
 
 pytestmark = pytest.mark.django_db
@@ -457,14 +458,41 @@ def test_a_set_without_metrics_sends_nothing(make_set):
     assert Delivery.objects.get().error == "The set has no metrics."
 
 
+DECLARED = {"metrics": ["downloads"], "recipients": [TEAM], "send": ["daily"]}
+
+
 def test_sets_of_the_settings_are_sent_until_they_are_taken_out(settings, downloads):
-    settings.APP_METRICS_SETS = {"Declared": {"metrics": ["downloads"], "recipients": [TEAM], "send": ["daily"]}}
+    settings.APP_METRICS_SETS = {"Declared": DECLARED}
+    run("2026-11-23 06:00")
     run("2026-11-24 06:00")
     run("2026-11-24 07:00")
     assert [m.to for m in mail.outbox] == [[TEAM]]
     settings.APP_METRICS_SETS = {}
     run("2026-11-25 06:00")
     assert len(mail.outbox) == 1
+
+
+def test_a_new_set_of_the_settings_is_not_sent_for_periods_that_were_over_before_it(settings, downloads):
+    settings.APP_METRICS_SETS = {"Declared": {**DECLARED, "send": ["daily", "weekly", "monthly"]}}
+    assert run_daily("2026-11-28", "2026-12-01") == [
+        ("2026-11-29", "day", "2026-11-28"),
+        ("2026-11-30", "day", "2026-11-29"),
+        ("2026-11-30", "week", "2026-11-23"),
+        ("2026-12-01", "day", "2026-11-30"),
+        ("2026-12-01", "month", "2026-11-01"),
+    ]
+
+
+def test_after_a_set_of_the_settings_was_renamed_nobody_gets_a_report_again_or_one_they_stopped(settings, downloads):
+    recipients = [TEAM, "quiet@example.com"]
+    settings.APP_METRICS_SETS = {"Old": {**DECLARED, "recipients": recipients}}
+    run("2026-11-23 06:00")
+    unsubscribe(signing.dumps([MetricSet.objects.get().pk, "quiet@example.com"], salt=SALT))
+    run("2026-11-24 06:00")
+    settings.APP_METRICS_SETS = {"New": {**DECLARED, "recipients": recipients}}
+    run("2026-11-24 07:00")
+    run("2026-11-25 06:00")
+    assert [(m.to, m.subject.split()[0]) for m in mail.outbox] == [([TEAM], "Old:"), ([TEAM], "New:")]
 
 
 # Contents
@@ -481,7 +509,8 @@ def test_what_was_recorded_just_before_is_in_the_mail(make_set):
 
 
 def test_a_metric_of_the_settings_is_in_the_mail_on_the_day_it_was_first_recorded(settings):
-    settings.APP_METRICS_SETS = {"Declared": {"metrics": ["signups"], "recipients": [TEAM], "send": ["daily"]}}
+    settings.APP_METRICS_SETS = {"Declared": {**DECLARED, "metrics": ["signups"]}}
+    run("2026-11-23 06:00")
     count("2026-11-23 12:00", slug="signups", number=4242)
     run("2026-11-24 00:00")
     assert "4,242" in mail.outbox[0].body
@@ -841,10 +870,10 @@ def test_numbers_that_could_not_be_drained_are_named_and_fail_the_command(make_s
 
 
 def test_a_dry_run_names_what_would_be_sent_and_changes_nothing(make_set, settings):
-    settings.APP_METRICS_SETS = {"Declared": {"metrics": ["downloads"], "recipients": [TEAM], "send": ["daily"]}}
+    settings.APP_METRICS_SETS = {"Declared": DECLARED}
     make_set("daily", "weekly")
     count("2026-11-23 12:00")
-    out, err, error = command("2026-11-24 06:00", "--dry-run")
+    out, err, error = command("2026-11-24 06:00", "--dry-run", "--force")
     assert out.splitlines() == [
         f"Declared, day 2026-11-23, {TEAM}",
         f"Growth, day 2026-11-23, {TEAM}",

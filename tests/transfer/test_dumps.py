@@ -67,7 +67,8 @@ def fill():
     own.metrics.add(orders)
     own.email_recipients.add(User.objects.create(username="ann", email="ann@example.com"))
     Backfill.objects.create(metric=orders, until_day=DAY, until_hour=3, updated_at=NOON)
-    schedule = Schedule.objects.create(metric_set=shop, period="day", through=DAY, planned_at=NOON)
+    Schedule.objects.update(through=DAY, planned_at=NOON)
+    schedule = Schedule.objects.get(metric_set=shop, period="day")
     milestone = Milestone.objects.create(slug="orders", value=10, total=21, reached_at=NOON)
     ReportedMilestone.objects.create(schedule=schedule, milestone=milestone, start=DAY)
     sent = {"recipient": "a@example.com", "address": "a@example.com", "status": "sent", "planned_at": NOON}
