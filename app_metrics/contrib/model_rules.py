@@ -23,6 +23,7 @@ from ..core.dropped import FAILED_RULE, drop
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..recording.metrics import on_commit_together, record
 from .auth import auth_models
+from .initial_data import makes_initial_data
 from .path_checks import check_model_path
 from .paths import Getter, attribute_path, imported
 from .querysets import IN_BULK
@@ -182,7 +183,7 @@ def _senders(model: type[Model], event: str) -> Iterator[Any]:
 
 def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: str | None = None, **sent: Any) -> None:
     num = amount(sent)
-    if num:
+    if num and not makes_initial_data():
         for rule in rules:
             rule.fire(instance, partial(_record, rule.options.get(BACKFILL), instance, using), num)
 
@@ -191,7 +192,7 @@ def _receive_many(
     rules: list[Rule], /, *, num: int | None, rows: Sequence[Model] | None, using: str, **sent: Any
 ) -> None:
     """Count what happened in bulk: rules that read rows count one by one, others count the number of rows at once."""
-    if conf.disabled:
+    if conf.disabled or makes_initial_data():
         return
     for rule in rules:
         dated = rule.options.get(BACKFILL)
