@@ -21,6 +21,8 @@ def evaluate_alerts(command: MetricsCommand, verbosity: int) -> int:
     for name, reason in done.failed.items():
         command.stderr.write(f"{one_line(name)}: {reason}")
     if verbosity:
+        for name, reason in done.waiting.items():
+            command.stdout.write(fitting(command.stdout, f"{one_line(name)}: {reason}"))
         for state, alerts in (("Fired", done.fired), ("Recovered", done.recovered)):
             for alert in alerts:
                 command.stdout.write(fitting(command.stdout, f"{state}: {one_line(alert.name)}"))

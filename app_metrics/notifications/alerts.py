@@ -6,7 +6,7 @@ afterwards, it is reported then.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -48,11 +48,15 @@ logger = logging.getLogger("app_metrics")
 
 @dataclass(slots=True)
 class AlertCheck:
-    """The result of one evaluation: names of rules, the alerts with a reported change, and errors by name."""
+    """The result of one evaluation: names of rules, the alerts with a reported change, and reasons by name.
+
+    `waiting` has those whose metric has no numbers yet, and `failed` those that could not be evaluated.
+    """
 
     evaluated: list[str] = field(default_factory=list)
     fired: list[Alert] = field(default_factory=list)
     recovered: list[Alert] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -81,8 +85,12 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     alerts = _alerts(rules)
     metrics = primary(Metric.objects).in_bulk({rule.metric for rule in rules.values()}, field_name="slug")
     for name, rule in rules.items():
+        if rule.metric not in metrics:
+            done.waiting[name] = f"The metric {rule.metric!r} has no numbers yet; if it should have, check the slug."
+            _store_error(name, done.waiting[name], now)
+            continue
         try:
-            changed = _check(rule, alerts[name], metrics, now)
+            changed = _check(rule, alerts[name], metrics[rule.metric], now)
         except Exception as error:
             _fail(done, name, str(error) or repr(error), now)
             continue
@@ -103,21 +111,21 @@ def _alerts(names: Iterable[str]) -> dict[str, Alert]:
 
 
 def _fail(done: AlertCheck, name: str, error: str, now: datetime) -> None:
-    """Store an error, on one line and without characters that databases refuse."""
-    error = one_line(error)
+    error = one_line(error)  # also without characters that databases refuse
     done.failed[name] = error
     logger.error("The alert %r could not be evaluated: %s", name, error)
+    _store_error(name, error, now)
+
+
+def _store_error(name: str, error: str, now: datetime) -> None:
     try:
         Alert.objects.filter(name=name).update(error=error, evaluated_at=as_stored(now))
     except (DatabaseError, ValueError):  # the database may refuse a bad name
         logger.exception("The error of the alert %r could not be stored", name)
 
 
-def _check(rule: AlertRule, alert: Alert, metrics: Mapping[str, Metric], now: datetime) -> Alert | None:
+def _check(rule: AlertRule, alert: Alert, metric: Metric, now: datetime) -> Alert | None:
     """Evaluate a rule and store its state; return the alert if a change was reported."""
-    metric = metrics.get(rule.metric)
-    if metric is None:
-        raise LookupError(f"Nothing was recorded yet for the metric {rule.metric!r}; check the slug.")
     found = _find(rule, metric, now)
     changed: Alert | None = retried(partial(_settle, rule, alert, metric, found, now))
     return changed

@@ -68,15 +68,24 @@ def test_it_says_what_fired_and_what_recovered(command, database, settings):
 def test_it_says_what_failed_in_a_line_each_and_fails(command, database, settings):
     settings.APP_METRICS_ALERTS = {
         "Mistaken": MISTAKEN,
-        "Unknown": {**RULE, "metric": "sign-ups"},
+        "Bad\nslug": {**RULE, "metric": "sign ups"},
         "No signups": RULE,
     }
     lines, errors, raised = run(*command)
     assert lines == ["Fired: No signups", "Evaluated 1 alert, 1 fired, 0 recovered, 2 failed."]
-    assert [error.partition(":")[0] for error in errors] == ["Mistaken", "Unknown"]
+    assert [error.partition(":")[0] for error in errors] == ["Mistaken", "Bad slug"]
     assert "Choose one of day, hour, month, week." in errors[0]
-    assert "Nothing was recorded yet for the metric 'sign-ups'; check the slug." in errors[1]
+    assert "Use a slug such as 'sign-ups'." in errors[1]
     assert raised == "Alerts that could not be evaluated: 2."
+
+
+@every_command
+def test_an_alert_whose_metric_has_no_numbers_yet_is_named_and_is_no_failure(command, database, settings):
+    settings.APP_METRICS_ALERTS = {"No\norders": {**RULE, "metric": "orders"}, "No signups": RULE}
+    named = "No orders: The metric 'orders' has no numbers yet; if it should have, check the slug."
+    summary = "Evaluated 1 alert, 1 fired, 0 recovered, 0 failed."
+    assert run(*command) == ([named, "Fired: No signups", summary], [], None)
+    assert run(*command, verbosity=0) == ([], [], None)
 
 
 @every_command
@@ -99,7 +108,7 @@ def test_without_alerts_it_says_so_and_is_content(command, database, settings):
 def test_then_alerts_looks_at_what_was_aggregated(database, settings):
     settings.APP_METRICS_ALERTS = {"New": {**RULE, "metric": "new"}}
     metric("new", at=noon_of_yesterday())
-    assert run("metrics_check_alerts")[2]
+    assert "has no numbers yet" in run("metrics_check_alerts")[0][0]
     out = StringIO()
     call_command(*THEN_ALERTS, stdout=out)
     assert re.match(r"Aggregated 1 item .*\nEvaluated 1 alert, 0 fired", out.getvalue())

@@ -443,21 +443,28 @@ def test_mails_are_written_in_the_site_s_language(database, settings):
 
 def test_an_alert_that_fails_says_so_and_the_others_go_on(database, settings, heard, caplog):
     rule = {"metric": "signups", "period": "day", "below": 1}
-    settings.APP_METRICS_ALERTS = {
-        "Unknown": {**rule, "metric": "sign-ups"},
-        "Mistaken": {**rule, "period": "year"},
-        "Good": rule,
-    }
+    settings.APP_METRICS_ALERTS = {"Mistaken": {**rule, "period": "year"}, "Good": rule}
     with caplog.at_level(logging.ERROR, logger="app_metrics"):
         done = check_alerts(NOW)
     assert done.evaluated == ["Good"]
     assert reported(done) == (["Good"], [])
-    assert done.failed.keys() == {"Unknown", "Mistaken"}
-    assert "'sign-ups'" in done.failed["Unknown"]
+    assert done.failed.keys() == {"Mistaken"}
     assert "period='year'. Choose one of day, hour, month, week." in done.failed["Mistaken"]
-    unknown = Alert.objects.get(name="Unknown")
-    assert (unknown.error, unknown.state, unknown.evaluated_at) == (done.failed["Unknown"], "ok", NOW)
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 1
+
+
+def test_an_alert_whose_metric_has_no_numbers_yet_waits_for_them_and_the_admin_says_so(database, settings, caplog):
+    settings.APP_METRICS_ALERTS = {"No orders": {"metric": "orders", "period": "day", "below": 1}}
+    with caplog.at_level(logging.ERROR, logger="app_metrics"):
+        done = check_alerts(NOW)
+    assert (done.evaluated, done.failed, caplog.records) == ([], {}, [])
+    assert done.waiting == {"No orders": "The metric 'orders' has no numbers yet; if it should have, check the slug."}
+    alert = Alert.objects.get()
+    assert (alert.error, alert.state, alert.evaluated_at) == (done.waiting["No orders"], "ok", NOW)
+    metric("orders", at=NOW)
+    aggregate()
+    assert check_alerts(NOW + timedelta(days=1)).waiting == {}
+    assert Alert.objects.get().error == ""
 
 
 def test_an_error_keeps_the_state_and_goes_when_the_evaluation_succeeds(database, settings, heard):
