@@ -61,8 +61,8 @@ def test_causes_that_visitors_vary_hide_no_problem_of_another_reason_or_source(c
         drop("varied", f"cause {number}")
         drop("varied", f"cause {number}", source=f"source {number}")
     for drops in (partial(drop, "other"), partial(drop, "varied", source="source 1"), warn_once):
-        drops("another cause")
-        assert "another cause" in caplog.messages[-1]
+        drops(f"another cause, of {drops}")
+        assert f"another cause, of {drops}" in caplog.messages[-1]
 
 
 def test_the_last_line_of_a_reason_says_that_further_causes_are_not_logged(caplog):
