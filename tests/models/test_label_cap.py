@@ -44,7 +44,7 @@ def record(randomly, plans):
 def readings():
     """Return what every way of reading says about each label set."""
     orders, sources = Metric.objects.get(slug="orders"), QuerySources.everything()
-    every = [{}, OVERFLOW, *({"plan": plan} for plan in "abcdefgh")]
+    every = [{}, OVERFLOW, *({"plan": plan} for plan in "afh")]
     return {
         "all time": all_time(sources),
         "days": fold(sources, DAYS),
@@ -56,7 +56,7 @@ def readings():
     }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_every_reading_says_the_same_before_and_after_the_aggregation(database, seed):
     randomly = random.Random(seed)
     for plans in ("ab", "abcdef", "efgh"):
@@ -67,7 +67,8 @@ def test_every_reading_says_the_same_before_and_after_the_aggregation(database, 
         before = readings()
         aggregate()
         assert before == readings()
-    named = {labels for slug, labels in readings()["all time"] if slug == "orders"} - {"{}", OVERFLOW_LABELS}
+    named = {labels for slug, labels in all_time(QuerySources.everything()) if slug == "orders"}
+    named -= {"{}", OVERFLOW_LABELS}
     assert len(named) == 4
 
 

@@ -58,20 +58,18 @@ def test_slugs_that_differ_in_case_are_created_apart(database):
     assert not Metric.objects.filter(slug__in=["LogIn", "lögin", "login ", " login"]).exists()
 
 
-@pytest.mark.parametrize("aggregated", [False, True])
-def test_labels_that_differ_in_case_accents_or_spaces_stay_apart(database, aggregated):
-    for _ in range(2):
+def test_labels_that_differ_in_case_accents_or_spaces_stay_apart(database):
+    found = create_metric("x", "x")
+    for is_aggregated in (True, False):
         with collect():
             for number, text in enumerate(TEXTS):
                 metric("x", number, labels={"value": text})
                 metric("x", 1000 + number, labels={text: "key"})
-        if aggregated:
+        if is_aggregated:
             aggregate()
-    create_metric("x", "x")
-    found = Metric.objects.get(slug="x")
     assert [found.total("day", labels={"value": text}) for text in TEXTS] == [2 * n for n in range(len(TEXTS))]
     assert [found.total("day", labels={text: "key"}) for text in TEXTS] == [2 * (1000 + n) for n in range(len(TEXTS))]
-    assert len(day_totals()) == (2 * len(TEXTS) if aggregated else 0)
+    assert len(day_totals()) == 2 * len(TEXTS)
 
 
 @pytest.mark.parametrize("how", ["one scope", "many items", "many aggregations"])
