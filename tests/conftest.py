@@ -15,13 +15,14 @@ import freezegun
 import freezegun.api
 import pytest
 from django.conf import settings as django_settings
+from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app_metrics.core import dropped
 from app_metrics.recording.scope import scope_aside
 from app_metrics.transport import aside, databases
-from tests.support import clock, scope, services
+from tests.support import clock, emptying, scope, services
 from tests.support.paths import ROOT
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -38,6 +39,8 @@ hypothesis_settings.load_profile("without a clock")
 freezegun.configure(extend_ignore_list=["_pytest.timing"])
 # Each freeze asks whether any module has new attributes. Counting them takes a third of the time of listing them.
 freezegun.api._get_module_attributes_hash = lambda module: f"{id(module)}-{len(vars(module))}"
+
+TransactionTestCase._fixture_teardown = emptying.empty_tables
 
 SOAK = ROOT / "tests" / "soak"
 LEFT_OUT = pytest.StashKey[int]()
