@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from freezegun import freeze_time
 
 from app_metrics import metric
@@ -170,9 +170,18 @@ def test_its_exit_code_is_0_after_a_run(transactional_database):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--verbosity", "0")], ids=" ".join)
-def test_its_exit_code_is_1_when_the_database_is_gone(transactional_database, arguments):
+def test_a_database_that_is_gone_is_an_error(database, arguments):
+    def fail(*_):
+        raise OperationalError("gone")
+
+    failed = "^Aggregation failed; items aggregated before stay counted: gone$"
+    with connections[database].execute_wrapper(fail), pytest.raises(CommandError, match=failed):
+        run(*arguments)
+
+
+def test_its_exit_code_is_1_when_the_database_is_gone(transactional_database):
     gone = "/nowhere/gone.sqlite3" if connections[transactional_database].vendor == "sqlite" else "gone"
-    process = start_command(transactional_database, *arguments, name=gone, stdout=-1, stderr=-1)
+    process = start_command(transactional_database, name=gone, stdout=-1, stderr=-1)
     out, errors = process.communicate()
     assert process.returncode == 1
     assert out == ""

@@ -263,13 +263,12 @@ def test_no_row_is_deleted_by_a_number_that_would_do_so(orders):
     assert Order.objects.count() == 1
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_differences_are_told_in_any_encoding(encoding, orders, settings):
+def test_differences_are_told_in_an_encoding_without_these_signs(orders, settings):
     """The subprocess uses the real clock."""
     now = datetime.now(BERLIN)
     before(*(now - number * timedelta(days=1) for number in range(2, 110)), plan="fr\u00e9\u20ac")
     given = ("testapp.Order", "placed_at")
-    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     command = ["metrics_verify", "sales", f"--model={given[0]}", f"--field={given[1]}"]
     process = start(
         "tests.support.manage",
@@ -278,12 +277,11 @@ def test_differences_are_told_in_any_encoding(encoding, orders, settings):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
-        encoding=encoding,
+        encoding="latin-1",
     )
     out, err = process.communicate()
     assert err.splitlines()[-1] == "CommandError: 108 totals differ from their rows."
-    more = "\u2026 and 8 more" if encoding == "utf-8" else "... and 8 more"
-    assert out.splitlines()[-2] == f"{more}; --verbosity 2 shows them all."
+    assert out.splitlines()[-2] == "... and 8 more; --verbosity 2 shows them all."
 
 
 def test_nothing_to_verify_is_an_error(transactional_database):

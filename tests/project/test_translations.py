@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ import polib
 import pytest
 from django.contrib.auth.models import User
 from django.core import mail, signing
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 
 from app_metrics import metric
@@ -45,6 +46,7 @@ on_a_site_with_every_page = pytest.mark.urls("tests.support.unsubscribe_urls")
 # The catalogues
 
 
+@cache
 def catalogue(language, package=PACKAGE):
     return polib.pofile(str(package / "locale" / language / "LC_MESSAGES" / "django.po"))
 
@@ -155,6 +157,7 @@ def one_line(text):
     return " ".join(text.split())
 
 
+@cache
 def pattern(text):
     """Return a regular expression that finds a text as whole words, with any values for its placeholders.
 
@@ -186,39 +189,30 @@ def stands_in(text, wanted):
     return found is None or bool(found.search(text))
 
 
-def leftovers(language, text):
-    """Return the English originals found in a translated text, except words that the language has, too."""
+@cache
+def foreign(language):
+    """Return patterns of the English originals, by their texts, except words that the language has, too."""
     entries = catalogue(language)
     known = one_line(" | ".join(text for entry in entries for text in translations(entry)))
-    wanted = [(original, pattern(original)) for entry in entries for original in originals(entry)]
-    foreign = [(original, each) for original, each in wanted if each and not each.search(known)]
-    assert len(foreign) > 110
-    return [original for original, each in foreign if each.search(text)]
-
-
-def unsaid(language, english, translated):
-    """Return the messages of the English text whose translation is not in the translated text."""
-    missing = [
-        entry
-        for entry in said(catalogue(language), english)
-        if not any(stands_in(translated, each) for each in translations(entry))
-    ]
-    return [entry.msgid for entry in missing]
+    wanted = {original: pattern(original) for entry in entries for original in originals(entry)}
+    return {original: each for original, each in wanted.items() if each and not each.search(known)}
 
 
 def assert_translated(language, english, translated, least):
-    known = [entry.msgid for entry in said(catalogue(language), english)]
+    known = said(catalogue(language), english)
     assert len(known) >= least
-    assert unsaid(language, english, translated) == []
-    assert leftovers(language, translated) == []
+    found = [entry for entry in known if any(stands_in(translated, each) for each in translations(entry))]
+    assert [entry.msgid for entry in known if entry not in found] == []
+    assert len(foreign(language)) > 110
+    assert [original for original, each in foreign(language).items() if each.search(translated)] == []
 
 
 # Reports
 
 
-def mails(settings, language):
+@cache
+def mails(language):
     """Return report mails that together contain every text a report can have."""
-    settings.LANGUAGE_CODE = language
     shares = [Share("plan", "pro", 41), Share("plan", "team", 13)]
     full = report(
         line(shares=shares),
@@ -233,22 +227,23 @@ def mails(settings, language):
     long = report(*(line(f"Volume {number}") for number in range(181)))
     weekly = report(line(period="week"), line("Queue", kind="gauge", period="week"), period="week")
     monthly = report(line(period="month"), period="month")
-    made = [render(each) for each in (short, long, weekly, monthly, report(), report(line(now=None)))]
-    return [
-        *made,
-        render(full, stop_url="https://example.org/stop/", dashboard_url="https://example.org/panel/"),
-        render(short, contact="team@example.org"),
-    ]
+    with override_settings(LANGUAGE_CODE=language):
+        return [
+            *(render(each) for each in (short, long, weekly, monthly, report(), report(line(now=None)))),
+            render(full, stop_url="https://example.org/stop/", dashboard_url="https://example.org/panel/"),
+            render(short, contact="team@example.org"),
+        ]
 
 
-def mailed(settings, language):
-    return " | ".join(" | ".join((each.subject, each.text, words(each.html))) for each in mails(settings, language))
+@cache
+def mailed(language):
+    texts = (" | ".join((each.subject, each.text, words(each.html))) for each in mails(language))
+    return one_line(" | ".join(texts))
 
 
 @each_language
-def test_a_report_is_in_the_site_s_language_throughout(language, settings):
-    english = one_line(mailed(settings, "en"))
-    assert_translated(language, english, one_line(mailed(settings, language)), least=25)
+def test_a_report_is_in_the_site_s_language_throughout(language):
+    assert_translated(language, mailed("en"), mailed(language), least=25)
 
 
 WORDS = {
@@ -266,8 +261,8 @@ WORDS = {
 
 
 @each_language
-def test_a_report_has_the_words_the_numbers_and_the_dates_of_its_language(language, settings):
-    found = mails(settings, language)[-2]
+def test_a_report_has_the_words_the_numbers_and_the_dates_of_its_language(language):
+    found = mails(language)[-2]
     assert one_line(found.subject) == {"de": "Shop: ", "fr": "Shop : "}[language] + WORDS[language][0]
     for seen in (one_line(found.text), words(found.html)):
         assert [part for part in WORDS[language] if part not in seen] == []
@@ -277,8 +272,8 @@ def test_a_report_has_the_words_the_numbers_and_the_dates_of_its_language(langua
 
 
 @each_language
-def test_a_week_and_a_month_are_named_in_the_language(language, settings):
-    weekly, monthly = (one_line(mails(settings, language)[index].subject) for index in (2, 3))
+def test_a_week_and_a_month_are_named_in_the_language(language):
+    weekly, monthly = (one_line(mails(language)[index].subject) for index in (2, 3))
     assert (
         weekly
         == {"de": "Shop: Woche 47, 16.–22. November 2026", "fr": "Shop : Semaine 47, 16–22 novembre 2026"}[language]
