@@ -389,14 +389,14 @@ def test_a_search_keeps_the_order(several, client):
     assert (hidden.get("name"), hidden.get("value")) == ("sort", "-today")
 
 
-@pytest.mark.parametrize("sort", ["name", "-name", "today"])
+@pytest.mark.parametrize("sort", ["name", "today"])
 def test_a_page_holds_a_hundred_metrics(sort, client):
     Metric.objects.bulk_create(Metric(name=f"M{n:03}", slug=f"m{n:03}") for n in range(PER_PAGE + 5))
     query = {"sort": sort, "q": "m"}
     first, second = page(client, overview_url(), **query), page(client, overview_url(), page=2, **query)
     assert (len(names(first)), len(names(second))) == (100, 5)
     assert len({*names(first), *names(second)}) == PER_PAGE + 5
-    assert (names(second)[0] == "m100") is (sort != "-name")
+    assert names(second)[0] == "m100"
     assert names(page(client, overview_url(), page=999, **query)) == names(second)
     assert names(page(client, overview_url(), page="x", **query)) == names(first)
     link = main_links(second)["1"]
@@ -435,32 +435,31 @@ def test_a_metric_has_its_numbers_as_facts_chart_and_table(orders, client):
     assert slots[-1] == "Monday, 23 November 2026; Value: 1,005 EUR; Monday, 26 October 2026: 1,028 EUR"
 
 
-@pytest.mark.parametrize(
-    ("query", "rows", "current"),
-    [
-        ({}, 28, "4 weeks"),
-        ({"range": "2d"}, 37, "2 days"),
-        ({"range": "7d"}, 157, "7 days"),
-        ({"range": "91d"}, 91, "13 weeks"),
-        ({"range": "52w"}, 52, "52 weeks"),
-        ({"range": "24m"}, 24, "24 months"),
-        ({"range": "5y"}, 5, "5 years"),
-        ({"range": "91d", "period": "week"}, 14, "13 weeks"),
-        ({"start": "2026-11-01", "end": "2026-11-03"}, 3, None),
-        ({"start": "2026-11-01", "end": "2026-11-03", "period": "hour"}, 72, None),
-        ({"start": "2026-11-20"}, 4, None),
-        ({"range": "28d", "end": "2026-01-28"}, 28, None),
-        ({"start": "2026-11-20", "end": "2027-11-20"}, 4, None),
-        ({"start": "2027-11-20", "end": "2027-11-21"}, 0, None),
-    ],
-    ids=str,
-)
-def test_a_range_is_chosen(query, rows, current, orders, client):
-    root = page(client, metric_url(), **query)
-    assert len(table(root)[1]) == rows
-    marked = [text(each) for each in root.findall(".//*[@id='content-main']//a[@aria-current='true']")]
-    assert marked == ([current] if current else [])
-    assert not mistakes(root)
+RANGES = [
+    ({}, 28, "4 weeks"),
+    ({"range": "2d"}, 37, "2 days"),
+    ({"range": "7d"}, 157, "7 days"),
+    ({"range": "91d"}, 91, "13 weeks"),
+    ({"range": "52w"}, 52, "52 weeks"),
+    ({"range": "24m"}, 24, "24 months"),
+    ({"range": "5y"}, 5, "5 years"),
+    ({"range": "91d", "period": "week"}, 14, "13 weeks"),
+    ({"start": "2026-11-01", "end": "2026-11-03"}, 3, None),
+    ({"start": "2026-11-01", "end": "2026-11-03", "period": "hour"}, 72, None),
+    ({"start": "2026-11-20"}, 4, None),
+    ({"range": "28d", "end": "2026-01-28"}, 28, None),
+    ({"start": "2026-11-20", "end": "2027-11-20"}, 4, None),
+    ({"start": "2027-11-20", "end": "2027-11-21"}, 0, None),
+]
+
+
+def test_a_range_is_chosen(orders, client):
+    for query, rows, current in RANGES:
+        root = page(client, metric_url(), **query)
+        assert len(table(root)[1]) == rows, query
+        marked = [text(each) for each in root.findall(".//*[@id='content-main']//a[@aria-current='true']")]
+        assert marked == ([current] if current else []), query
+        assert not mistakes(root), query
 
 
 def test_a_label_splits_the_numbers(orders, client):
@@ -569,16 +568,16 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("query", MISTAKES, ids=str)
-def test_a_mistaken_choice_shows_the_default_and_says_what_is_wrong(query, orders, client):
-    root = page(client, metric_url(), **query)
-    assert len(table(root)[1]) == 28
-    assert mistakes(root)
-    answer = client.get(metric_url(), {**query, "format": "csv"})
-    assert answer.status_code == 400
-    assert answer["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.content.strip()
-    assert client.get(metric_url(), {**query, "format": "json"}).status_code == 400
+def test_a_mistaken_choice_shows_the_default_and_says_what_is_wrong(orders, client):
+    for query in MISTAKES:
+        root = page(client, metric_url(), **query)
+        assert len(table(root)[1]) == 28, query
+        assert mistakes(root), query
+        answer = client.get(metric_url(), {**query, "format": "csv"})
+        assert answer.status_code == 400, query
+        assert answer["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.content.strip()
+        assert client.get(metric_url(), {**query, "format": "json"}).status_code == 400, query
 
 
 def test_an_unknown_format_is_a_page(orders, client):
@@ -595,17 +594,17 @@ values = st.one_of(
 PARAMETERS = ["range", "period", "start", "end", "split", "format", "q", "set", "kind", "sort", "page"]
 
 
-@hypothesis_settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=examples(75), suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(PARAMETERS), values, max_size=5), st.booleans())
 def test_no_question_at_all_is_an_error_of_the_server(client, orders, query, is_overview):
     answer = client.get(overview_url() if is_overview else metric_url(), query)
     assert answer.status_code in ((200,) if is_overview else (200, 400))
 
 
-@pytest.mark.parametrize("query", ["%", "%ff%fe=1", "range=2d&range=5y", "&&==&", "start=%ED%A0%80", "page=1&page=2"])
-def test_a_question_that_is_no_text_is_answered(query, orders, client):
-    for url in (overview_url(), metric_url()):
-        assert client.get(f"{url}?{query}").status_code == 200
+def test_a_question_that_is_no_text_is_answered(orders, client):
+    for query in ("%", "%ff%fe=1", "range=2d&range=5y", "&&==&", "start=%ED%A0%80", "page=1&page=2"):
+        for url in (overview_url(), metric_url()):
+            assert client.get(f"{url}?{query}").status_code == 200, query
 
 
 def test_a_metric_without_numbers_says_so(client):
@@ -689,39 +688,37 @@ def test_files_are_exact(client):
         assert "200000000000000001" in client.get(metric_url(), {"format": name}).content.decode()
 
 
-@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "=cmd|' /C calc'!A0"])
-def test_what_a_spreadsheet_would_run_is_made_text(value, client):
+def headings(client, *values):
+    """Return the headings of a file with a column for each value of a label."""
     create_metric("Orders", "orders")
-    metric("orders", labels={"plan": value})
-    (heads, *_) = rows_of(client.get(metric_url(), {"format": "csv", "split": "plan"}))
-    assert heads == ["start", f"'{value}"]
+    for number, value in enumerate(values):
+        metric("orders", 100 - number, labels={"plan": value})
+    start, *heads = rows_of(client.get(metric_url(), {"format": "csv", "split": "plan"}))[0]
+    assert start == "start"
+    return heads
 
 
-@pytest.mark.parametrize(
-    ("value", "heading"),
-    [
-        ("a;=cmd()", "a;'=cmd()"),
-        ("a;b;@x", "a;b;'@x"),
-        ("a\n-1", "a\n'-1"),
-        ("a\r\n+1", "a\r\n'+1"),
-        ("a\t=1", "a\t'=1"),
-    ],
-)
-def test_what_would_be_a_formula_where_semicolons_or_tabs_end_cells_is_made_text(value, heading, client):
-    create_metric("Orders", "orders")
-    metric("orders", labels={"plan": value})
-    (heads, *_) = rows_of(client.get(metric_url(), {"format": "csv", "split": "plan"}))
-    assert heads == ["start", heading]
+def test_formulas_in_headings_are_escaped(client):
+    formulas = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "=cmd|' /C calc'!A0"]
+    assert headings(client, *formulas) == [f"'{value}" for value in formulas]
 
 
-@pytest.mark.parametrize("value", ['a"b,c', "a\r\nb", "a\nb", " a ", "ä€📈", ";"])
-def test_a_heading_of_any_characters_comes_back(value, client):
-    create_metric("Orders", "orders")
-    metric("orders", labels={"plan": value})
-    (heads, *_) = rows_of(client.get(metric_url(), {"format": "csv", "split": "plan"}))
-    assert heads == ["start", value]
-    (column,) = client.get(metric_url(), {"format": "json", "split": "plan"}).json()["columns"]
-    assert column["key"] == value
+def test_formulas_after_other_separators_are_escaped(client):
+    escaped = {
+        "a;=cmd()": "a;'=cmd()",
+        "a;b;@x": "a;b;'@x",
+        "a\n-1": "a\n'-1",
+        "a\r\n+1": "a\r\n'+1",
+        "a\t=1": "a\t'=1",
+    }
+    assert headings(client, *escaped) == [*escaped.values()]
+
+
+def test_headings_keep_any_characters(client):
+    values = ['a"b,c', "a\r\nb", "a\nb", " a ", "ä€📈", ";"]
+    assert headings(client, *values) == values
+    columns = client.get(metric_url(), {"format": "json", "split": "plan"}).json()["columns"]
+    assert [column["key"] for column in columns] == values
 
 
 def test_hours_have_their_offset_in_files(orders, client):
@@ -745,7 +742,7 @@ def test_hostile_names_are_text_everywhere(client):
     assert client.get(metric_url(), {"format": "json", "split": EVIL}).json()["columns"][0]["key"] == EVIL
 
 
-@pytest.mark.parametrize("language", ["de", "fr", "ar", "he", "ja"])
+@pytest.mark.parametrize("language", ["de", "he", "ja"])
 def test_the_pages_are_shown_in_other_languages(language, several, client, settings):
     settings.LANGUAGE_CODE = language
     for url in (overview_url(), metric_url(), metric_url("queue"), metric_url("export"), metric_url() + "?split=plan"):
@@ -754,4 +751,4 @@ def test_the_pages_are_shown_in_other_languages(language, several, client, setti
         root = html5lib.parse(answer.content.decode(), namespaceHTMLElements=False)
         assert_well_made(root)
         assert root.get("lang") == language
-        assert root.get("dir") == ("rtl" if language in ("ar", "he") else "ltr")
+        assert root.get("dir") == ("rtl" if language == "he" else "ltr")

@@ -270,7 +270,7 @@ def test_errors_with_the_texts_of_visitors_fill_no_memory_and_hide_no_other_rule
         raise LookupError("no plan")
 
     settings.APP_METRICS_URLS = {"page": {"slug": "views", "num": refuse, "labels": {"plan": refuse}}, "plain": "plain"}
-    bodies = [b"%d " % number + b"x" * 1_000_000 for number in range(40)]
+    bodies = [b"%d " % number + b"x" * 100_000 for number in range(40)]
     with caplog.at_level(logging.WARNING, "app_metrics"):
         for body in bodies:
             client.post("/page/", body, content_type="text/plain")

@@ -84,8 +84,8 @@ def test_a_picture_shows_the_latest_days_that_are_over(history):
         assert len(drawn[each.slug]) == PICTURED_DAYS == 30
 
 
-def test_rows_keep_the_order_of_the_metrics(history):
-    metrics, _ = history
+def test_rows_keep_the_order_of_the_metrics(database):
+    metrics = [create_metric(slug.title(), slug, kind) for slug, kind in KINDS.items()]
     assert [row.metric for row in overview(reversed(metrics))] == metrics[::-1]
     assert list(pictures(reversed(metrics))) == list(KINDS)[::-1]
 

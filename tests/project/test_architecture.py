@@ -5,6 +5,7 @@ import re
 import statistics
 import sys
 from configparser import ConfigParser
+from functools import cache
 
 from tests.support.paths import PACKAGE, ROOT
 
@@ -88,8 +89,13 @@ def package(module):
     return module.partition(".")[0]
 
 
+@cache
 def imports(module):
-    """Yield (imported module of this package or None, top-level package or None, name of the function or None)."""
+    """Return (imported module of this package or None, top-level package or None, name of the function or None)."""
+    return list(_imports(module))
+
+
+def _imports(module):
     tree = TREES[module]
     functions = (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS))
     inside = {id(node): function.name for function in functions for node in ast.walk(function)}
