@@ -9,6 +9,7 @@ import os
 import sys
 import zoneinfo
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import freezegun
@@ -24,6 +25,7 @@ from app_metrics.recording.scope import scope_aside
 from app_metrics.transport import aside, databases
 from tests.support import clock, emptying, scope, services
 from tests.support.paths import ROOT
+from tests.support.small_server import environment, manage, sqlite
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Measure coverage in the workers, but not in what tests start: it is slow, and a kill leaves broken files.
@@ -125,6 +127,14 @@ def _no_drops_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     dropped.take_entries()
     scope_aside().entries.clear()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the small site's tables, for tests to copy."""
+    path = tmp_path_factory.mktemp("small") / "site.sqlite3"
+    manage(environment(sqlite(path)), "migrate", "--verbosity=0")
+    return path
 
 
 @pytest.fixture

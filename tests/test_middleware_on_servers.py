@@ -1,6 +1,7 @@
 """Visitors who leave, and servers that stop, with real servers."""
 
 import contextlib
+import shutil
 import signal
 import socket
 import sqlite3
@@ -11,7 +12,7 @@ import pytest
 
 from scripts.server import HOST
 from tests.support.serving import METRICS
-from tests.support.small_server import environment, manage, served, sqlite
+from tests.support.small_server import environment, served, sqlite
 from tests.support.waiting import wait_until
 
 UVICORN = ("uvicorn", f"--host={HOST}", "--port={port}", "--log-level=warning", "tests.support.small_site:asgi")
@@ -20,10 +21,8 @@ VISITORS = 8
 
 
 @pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "site.sqlite3"
-    manage(environment(sqlite(path)), "migrate", "--verbosity=0")
-    return path
+def database(migrated, tmp_path):
+    return shutil.copy(migrated, tmp_path)
 
 
 def found(path):

@@ -124,9 +124,8 @@ def run(project, module, *arguments, more=None):
     ("runner", "more"),
     [
         ("manage.py", {}),
-        ("manage.py", {"APP_METRICS_FLUSH_INTERVAL": 0.01}),
-        ("manage.py", {"APP_METRICS_SPOOL_DIR": "spool"}),
-        ("pytest", {}),
+        ("manage.py", {"APP_METRICS_FLUSH_INTERVAL": 0.01, "APP_METRICS_SPOOL_DIR": "spool"}),
+        pytest.param("pytest", {}, marks=pytest.mark.slow),
         ("pytest", {"APP_METRICS_FLUSH_INTERVAL": 0.01}),
     ],
     ids=str,

@@ -136,10 +136,12 @@ django.setup()
 """
 
 
-@pytest.mark.parametrize("interval", [0, 600])
-def test_what_is_recorded_before_django_is_ready_counts(interval):
-    assert run(EARLY, interval) == ["early=1"]
-    assert run(EARLY + 'metric("next")', interval) == ["early=1 next=1"]
+@pytest.mark.parametrize(
+    ("following", "interval", "line"),
+    [("", 0, "early=1"), ('metric("next")', 0, "early=1 next=1"), ('metric("next")', 600, "early=1 next=1")],
+)
+def test_what_is_recorded_before_django_is_ready_counts(following, interval, line):
+    assert run(EARLY + following, interval) == [line]
 
 
 def test_what_a_script_records_that_never_sets_up_django_is_dropped_with_a_hint():

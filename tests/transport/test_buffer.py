@@ -26,7 +26,7 @@ from app_metrics.transport.buffer import Buffer
 from app_metrics.transport.merging import LONGEST_WAIT, MAX_SUMMARIES, Merging
 from scripts.server import HOST
 from tests.support.contract import DAY, batch_of
-from tests.support.small_server import environment, manage, served, sqlite, visit
+from tests.support.small_server import environment, served, sqlite, visit
 from tests.support.waiting import takes_less, wait_until
 
 LOCMEM = "app_metrics.backends.locmem"
@@ -397,14 +397,6 @@ begun.wait()
 
 
 # Real servers
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory):
-    """A SQLite file with the small site's tables."""
-    path = tmp_path_factory.mktemp("small") / "site.sqlite3"
-    manage(environment(sqlite(path)), "migrate", "--verbosity=0")
-    return path
 
 
 GUNICORN = ("gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}")
