@@ -14,7 +14,7 @@ from . import conf
 from .contrib.url_rules import arecord_response, record_response
 from .recording.request_scopes import begin, end
 from .recording.scope import Scope, activated, enter, leave
-from .recording.streams import watched
+from .recording.streams import are_ending, watched
 
 
 class MetricsMiddleware:
@@ -154,7 +154,7 @@ def _iterate(content: Iterator[Any], scope: Scope) -> Iterator[Any]:
 async def _aiterate(content: AsyncIterator[Any], scope: Scope) -> AsyncGenerator[Any]:
     try:
         with watched(scope):
-            while True:
+            while not are_ending():
                 with activated(scope):
                     try:
                         part = await anext(content)

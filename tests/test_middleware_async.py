@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from django.test import AsyncClient, TestCase, override_settings
 from django.utils.decorators import async_only_middleware
 
 from app_metrics import metric
+from app_metrics.contrib.asgi import flushing
+from app_metrics.core.batch import Batch
 from app_metrics.middleware import MetricsMiddleware
 from app_metrics.models import Item
 from app_metrics.recording import streams
@@ -167,6 +170,33 @@ def test_what_a_stream_counts_is_written_while_it_goes_on(
     assert (written.count("openings"), written.count("page")) == (1, 1)
     assert (written.count("part"), written.count("closed")) == (2, 1)
     assert len(written.batches) <= 3
+
+
+def test_streams_that_a_stopping_server_leaves_running_end_before_the_last_write(
+    written: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn cancels Django's handler, and Django then leaves the task that sends the stream running."""
+    sent: list[str] = []
+    write = written.write
+
+    def slow(batch: Batch) -> None:
+        time.sleep(0.2)
+        write(batch)
+
+    async def stop() -> None:
+        application, stopping = flushing(ASGIHandler()), asyncio.Queue[dict[str, Any]]()
+        stream = asyncio.create_task(asgi_get("/endless/", sent, application=application))
+        while len(sent) < 5:
+            await asyncio.sleep(0.01)
+        stream.cancel()
+        stopping.put_nowait({"type": "lifespan.shutdown"})
+        await application({"type": "lifespan"}, stopping.get, complete)
+
+    async def complete(message: dict[str, Any]) -> None:
+        assert (message["type"], written.count("part")) == ("lifespan.shutdown.complete", len(sent))
+
+    monkeypatch.setattr(written, "write", slow)
+    asyncio.run(stop())
 
 
 @pytest.mark.parametrize("page", ["/breaking_stream/", "/abreaking_stream/"])

@@ -9,9 +9,9 @@ from django.db import close_old_connections
 
 from .. import conf
 from ..core.summary import COUNTER, TIMER
+from ..recording import streams
 from ..recording.metrics import record
 from ..recording.scope import Scope, activated
-from ..recording.streams import watched
 from ..transport.buffer import flush
 from .rules import Rule
 from .websocket_rules import RECEIVED, SENT, TIMING, rules_of_connection
@@ -25,7 +25,8 @@ COUNTED = "app_metrics.counted"
 def flushing(application: Application) -> Application:
     """Wrap an ASGI application to answer lifespan events, which Django's does not; pass on all other events.
 
-    At shutdown it calls `app_metrics.flush()`, because ASGI servers run no exit handlers.
+    At shutdown it ends the streams that the server has left running, and calls `app_metrics.flush()`, because ASGI
+    servers run no exit handlers.
     """
 
     async def application_with_lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -40,7 +41,8 @@ def flushing(application: Application) -> Application:
 async def _live(receive: Any, send: Any) -> None:
     while (await receive())["type"] != "lifespan.shutdown":
         await send({"type": "lifespan.startup.complete"})
-    await sync_to_async(flush, thread_sensitive=False)()
+    async with streams.ended():
+        await sync_to_async(flush, thread_sensitive=False)()
     await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -71,7 +73,7 @@ class _Connection:
 
     async def run(self, application: Application) -> None:
         try:
-            with watched(self._gathered), activated(self._gathered):
+            with streams.watched(self._gathered), activated(self._gathered):
                 await application({**self._scope, COUNTED: True}, self._receive_counted, self._send_counted)
         finally:
             self._close()

@@ -1,9 +1,10 @@
 """Write what long streams count while they are open: a kill may end them, and some servers kill them when they stop."""
 
+import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from time import sleep
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from time import monotonic, sleep
 
 from ..core.forking import after_fork
 from ..transport.dispatch import hand_over_soon
@@ -14,6 +15,7 @@ PAUSE = 1.0
 
 _open: set[Scope] = set()
 _thread: threading.Thread | None = None
+_are_ending = False
 
 
 @contextmanager
@@ -26,6 +28,27 @@ def watched(scope: Scope) -> Iterator[None]:
         yield
     finally:
         _open.discard(scope)
+
+
+def are_ending() -> bool:
+    """Return whether asynchronous streams are to end before their next part."""
+    return _are_ending
+
+
+@asynccontextmanager
+async def ended() -> AsyncIterator[None]:
+    """End asynchronous streams, each after its next part; wait for that for a second before the block.
+
+    A server that stops may have given them up, but Django leaves their tasks running until the event loop ends.
+    """
+    global _are_ending
+    _are_ending, deadline = True, monotonic() + PAUSE
+    try:
+        while _open and monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        _are_ending = False
 
 
 def _start() -> None:

@@ -65,6 +65,17 @@ def stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+async def endless_parts() -> AsyncIterator[str]:
+    while True:
+        metric("part")
+        yield "part"
+        await asyncio.sleep(0.01)
+
+
+async def endless(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(endless_parts())
+
+
 async def astream(request: HttpRequest) -> StreamingHttpResponse:
     metric("page")
     return StreamingHttpResponse(aparts())
@@ -146,6 +157,7 @@ urlpatterns = [
     path("many/", many),
     path("stream/", stream, name="stream"),
     path("astream/", astream, name="astream"),
+    path("endless/", endless),
     path("breaking_stream/", breaking_stream),
     path("abreaking_stream/", abreaking_stream),
     path("file/", file),

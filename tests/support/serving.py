@@ -67,7 +67,7 @@ def wsgi_get(path: str, events: list[str], parts: int | None = None, **environ: 
     return answer
 
 
-async def asgi_get(path: str, events: list[str], parts: int | None = None) -> int | None:
+async def asgi_get(path: str, events: list[str], parts: int | None = None, application: Any = None) -> int | None:
     """Serve a request and return its status; a visitor with `parts` disconnects after that many.
 
     A view that sets the event `scope["hanging"]` sees its visitor disconnect.
@@ -94,7 +94,7 @@ async def asgi_get(path: str, events: list[str], parts: int | None = None) -> in
 
     leaving = asyncio.create_task(leave())
     try:
-        await ASGIHandler()(scope, messages.get, send)
+        await (application or ASGIHandler())(scope, messages.get, send)
     finally:
         leaving.cancel()
     return status
