@@ -15,8 +15,23 @@ from tests.support.serving import METRICS
 from tests.support.small_server import environment, served, sqlite
 from tests.support.waiting import wait_until
 
-UVICORN = ("uvicorn", f"--host={HOST}", "--port={port}", "--log-level=warning", "tests.support.small_site:asgi")
-WAITS = "tests.support.small_site.waits"
+SITE = "tests.support.small_site:asgi"
+UVICORN = ("uvicorn", f"--host={HOST}", "--port={port}", "--log-level=warning", SITE)
+HYPERCORN = ("hypercorn", "--bind={bind}", "--log-level=warning", SITE)
+DAPHNE = ("daphne", f"--bind={HOST}", "--port={port}", "--verbosity=0", SITE)
+# ASGI servers, and where a request waits while its visitor leaves: in a page, or in a middleware around ours or within.
+SERVERS = {"uvicorn": UVICORN, "hypercorn": HYPERCORN, "daphne": DAPHNE}
+WAITS, AWAITS = "tests.support.small_site.waits", "tests.support.small_site.awaits"
+PLACES = {
+    "a synchronous view": ("/slow/", [METRICS]),
+    "an asynchronous view": ("/aslow/", [METRICS]),
+    "a synchronous middleware after": ("/", [METRICS, WAITS]),
+    "a synchronous middleware before": ("/", [WAITS, METRICS]),
+    "an asynchronous middleware after": ("/", [METRICS, AWAITS]),
+    "an asynchronous middleware before": ("/", [AWAITS, METRICS]),
+}
+# The combination that every test run tries.
+QUICK = "a synchronous middleware after"
 VISITORS = 8
 
 
@@ -38,37 +53,50 @@ def visitor(address, page):
         yield connection
 
 
-@pytest.mark.parametrize("position", ["after", pytest.param("before", marks=pytest.mark.slow)])
-def test_a_visitor_who_leaves_while_a_synchronous_middleware_works_is_counted_under_uvicorn(
-    database, tmp_path, position
-):
+@pytest.mark.parametrize(
+    ("server", "place"),
+    [
+        pytest.param(server, place, marks=() if (server, place) == ("uvicorn", QUICK) else pytest.mark.slow)
+        for server in SERVERS
+        for place in PLACES
+    ],
+)
+def test_a_visitor_who_leaves_while_the_request_waits_anywhere_is_counted(database, tmp_path, server, place):
+    pytest.importorskip(server)
+    page, middleware = PLACES[place]
     log, release = tmp_path / "log", tmp_path / "release"
-    middleware = [METRICS, WAITS] if position == "after" else [WAITS, METRICS]
     variables = {**environment(sqlite(database), MIDDLEWARE=middleware), "RELEASE": str(release)}
     release.touch()
-    with served(UVICORN, variables, log) as (address, _):
+    with served(SERVERS[server], variables, log) as (address, _):
         wait_until(lambda: "visits" in found(database), 60)  # the request that asked whether the server was ready
         release.unlink()
         before = log.read_text().count("waits")
         with contextlib.ExitStack() as visitors:
             for _ in range(VISITORS):
-                visitors.enter_context(visitor(address, "/"))
+                visitors.enter_context(visitor(address, page))
             wait_until(lambda: log.read_text().count("waits") == before + VISITORS, 60)
-        with visitor(address, "/"):  # once it is being answered, the server has seen that the others left
+        with visitor(address, page):  # once it is being answered, the server has seen that the others left
             wait_until(lambda: log.read_text().count("waits") == before + VISITORS + 1, 60)
         release.touch()
-        wait_until(lambda: found(database)["visits"] == before + VISITORS + 1, 60)
+        wait_until(lambda: found(database)["visits"] == 1 + VISITORS + 1, 60)
 
 
 GUNICORN = ("gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "--workers=1")
 APPLICATION = "tests.support.small_site:wsgi"
 
 
-def test_all_that_streams_counted_is_written_when_uvicorn_stops(database, tmp_path):
+# uvicorn waits for streams until they end, unless it is told not to.
+STOPPING = {**SERVERS, "uvicorn": (*UVICORN, "--timeout-graceful-shutdown=1")}
+
+
+@pytest.mark.parametrize(
+    "server", ["uvicorn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hypercorn", "daphne"))]
+)
+def test_all_that_streams_counted_is_written_when_the_server_stops(database, tmp_path, server):
+    pytest.importorskip(server)
     variables, received, log = environment(sqlite(database)), [], tmp_path / "log"
-    server = (*UVICORN, "--timeout-graceful-shutdown=1")
     with (
-        served(server, variables, log) as (address, process),
+        served(STOPPING[server], variables, log) as (address, process),
         streams(address, 3) as visitors,
         ThreadPoolExecutor(3) as pool,
     ):

@@ -16,6 +16,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.management import call_command
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
+from django.utils.decorators import async_only_middleware
 
 if not settings.configured:
     settings.configure(
@@ -43,17 +44,53 @@ def page(request):
     return HttpResponse("a page")
 
 
+def slow_page(request):
+    response = page(request)
+    hold()
+    return response
+
+
+async def aslow_page(request):
+    response = page(request)
+    await ahold()
+    return response
+
+
 def waits(get_response):
     """A synchronous middleware that holds each answer back until the file `RELEASE` exists."""
 
     def middleware(request):
         response = get_response(request)
-        print("waits", flush=True)
-        while not Path(os.environ["RELEASE"]).exists():
-            time.sleep(0.01)
+        hold()
         return response
 
     return middleware
+
+
+@async_only_middleware
+def awaits(get_response):
+    async def middleware(request):
+        response = await get_response(request)
+        await ahold()
+        return response
+
+    return middleware
+
+
+def hold():
+    print("waits", flush=True)
+    while not is_released():
+        time.sleep(0.01)
+
+
+async def ahold():
+    print("waits", flush=True)
+    while not is_released():
+        await asyncio.sleep(0.01)
+
+
+def is_released():
+    return Path(os.environ["RELEASE"]).exists()
 
 
 def parts():
@@ -91,7 +128,12 @@ async def routed(scope, receive, send):
     await (sockets if scope["type"] == "websocket" else pages)(scope, receive, send)
 
 
-urlpatterns = [path("", page), path("stream/", stream)]
+urlpatterns = [
+    path("", page),
+    path("slow/", slow_page),
+    path("aslow/", aslow_page),
+    path("stream/", stream),
+]
 
 wsgi = get_wsgi_application()
 pages, sockets = get_asgi_application(), counting(echo)

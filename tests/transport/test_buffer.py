@@ -411,20 +411,25 @@ SERVERS = {
         *(f"--host={HOST}", "--port={port}", "--log-level=warning"),
         "tests.support.small_site:asgi",
     ),
+    "hypercorn": ("hypercorn", "--bind={bind}", "--log-level=warning", "tests.support.small_site:asgi"),
+    "daphne": ("daphne", f"--bind={HOST}", "--port={port}", "--verbosity=0", "tests.support.small_site:asgi"),
 }
 
 
+# These load the site in one process.
+ALONE = ("preload", "uvicorn", "hypercorn", "daphne")
 # These end like one of the others, and take as long to start.
-SLOW = ("sync-preload", "gthread-preload", "uvicorn-workers")
+SLOW = ("sync-preload", "gthread-preload", "uvicorn-workers", "hypercorn", "daphne")
 
 
 @pytest.mark.parametrize(
     "server", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SERVERS]
 )
 def test_a_server_that_ends_in_order_writes_all_it_answered(migrated, tmp_path, server):
+    pytest.importorskip(SERVERS[server][0])
     path = shutil.copy(migrated, tmp_path)
     variables = environment(sqlite(path), APP_METRICS_FLUSH_INTERVAL=LONG)
-    log, processes = tmp_path / "log", 1 if server.endswith(("preload", "uvicorn")) else 2
+    log, processes = tmp_path / "log", 1 if server.endswith(ALONE) else 2
     with served(SERVERS[server], variables, log) as (address, process):
         # Wait for all processes: a signal would kill those still starting at once.
         wait_until(lambda: log.read_text().count("loaded") == processes, 60)
