@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager, suppress
@@ -18,7 +19,7 @@ from ..core.batch import Batch, Entry, Fold
 from ..core.dropped import take_entries
 from ..core.forking import after_fork
 from ..transport import buffer
-from ..transport.dispatch import hand_over, hand_over_soon
+from ..transport.dispatch import hand_over, hand_over_soon, keep
 
 # Unfolded entries of a scope at most: this bounds memory, and most requests never fold before their end.
 BLOCK = 1024
@@ -161,10 +162,13 @@ after_fork(_start_afresh)
 
 
 @buffer.before_flush
-def send_open_scopes() -> None:
-    """Write what all open scopes hold; they go on with their next batches."""
+def send_open_scopes(until: float) -> None:
+    """Write what all open scopes hold; they go on with their next batches.
+
+    Once `time.monotonic()` exceeds `until`, it is kept instead, as after a failure.
+    """
     for scope in _living():
-        scope.send()
+        scope.send(hand_over if time.monotonic() <= until else keep)
 
 
 def _living() -> list[Scope]:

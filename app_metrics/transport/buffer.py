@@ -113,7 +113,7 @@ _buffer = Buffer()
 
 add = _buffer.add
 
-_sources: list[Callable[[], None]] = []
+_sources: list[Callable[[float], None]] = []
 
 
 def add_urgent(batch: Batch) -> None:
@@ -122,8 +122,8 @@ def add_urgent(batch: Batch) -> None:
     _buffer.wake.set()
 
 
-def before_flush(source: Callable[[], None]) -> Callable[[], None]:
-    """Register a function that writes what is gathered elsewhere; `flush()` calls it first."""
+def before_flush(source: Callable[[float], None]) -> Callable[[float], None]:
+    """Register a function that writes what is gathered elsewhere; `flush()` calls it first, with its time limit."""
     _sources.append(source)
     return source
 
@@ -154,7 +154,7 @@ def _flush(until: float) -> None:
         if backend.is_durable():
             with _fresh_connections(settings.APP_METRICS_DATABASE):
                 for send in _sources:
-                    send()
+                    send(until)
                 _write_buffered(until)
                 backend.retry(until)
 

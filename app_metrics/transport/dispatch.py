@@ -50,6 +50,13 @@ def hand_over_soon(batch: Batch) -> None:
     return buffer.add_urgent(batch) if backend.is_durable() else backend.keep_unseen(batch)
 
 
+def keep(batch: Batch) -> None:
+    """Keep a batch for the next try, without trying to write it now."""
+    backend = _backend_for(batch)
+    if backend is not None:
+        backend.keep_unseen(batch)
+
+
 def _backend_for(batch: Batch) -> RetryingBackend | None:
     """Return the backend that takes a batch now; None if the batch was put aside or dropped instead."""
     if aside.is_needed():

@@ -71,6 +71,8 @@ class RetryingBackend(base.MetricsBackend):
 
         A batch that fails goes to the end of the queue, so that it does not block the others.
         """
+        if time.monotonic() > until:
+            return
         failures = 0
         for queued in self._queues.here().take_each():
             was_well = not self._is_failing

@@ -169,23 +169,40 @@ metric("first")
     assert run(script, 600) == ["first=1", "last=1"]
 
 
-def test_the_end_of_a_process_takes_bounded_time_and_says_what_is_lost():
-    script = """
+SLOW = """
 import django
 django.setup()
+from app_metrics import collect, metric
 from app_metrics.transport import buffer
 from app_metrics.transport.loading import get_backend
 from tests.support.contract import batch_of
 from tests.transport.test_aside import Printing
 buffer.LONGEST_END = 0.5
-for _ in range(50):
-    get_backend().keep(batch_of("slow"))
 write = Printing.write
 def slow(self, batch):
     time.sleep(0.1)
     write(self, batch)
 Printing.write = slow
 """
-    *written, lost = run(script)
+KEPT = """
+for _ in range(50):
+    get_backend().keep(batch_of("slow"))
+"""
+OPEN = """
+scopes = [collect() for _ in range(50)]
+for each in scopes:
+    each.__enter__()
+    metric("slow")
+"""
+
+
+def test_the_end_of_a_process_takes_bounded_time_and_says_what_is_lost():
+    *written, lost = run(SLOW + KEPT)
     assert 1 <= len(written) <= 10
     assert lost == f"The process ends before all metrics are written: {50 - len(written)} batches are lost."
+
+
+def test_the_end_of_a_process_takes_bounded_time_for_scopes_that_are_open():
+    *written, lost = run(SLOW + OPEN)
+    assert 1 <= len(written) <= 10
+    assert lost == "The process ends before all metrics are written: 1 batches are lost."
