@@ -40,6 +40,7 @@ from app_metrics.transport.circuit_breaker import FAILURES
 from app_metrics.transport.loading import get_backend, load_backend
 from tests.support import redis_server
 from tests.support.contract import DAY, VARIED, BackendContract, batch_of
+from tests.support.forking import fork
 from tests.support.scope import examples
 from tests.support.summaries import summary_of
 from tests.support.threads import at_once
@@ -387,7 +388,7 @@ def test_a_drain_that_is_killed_at_any_step_loses_nothing_and_doubles_nothing(
     for hour in range(3):
         backend.write(Batch({Key("orders", "counter", "{}", DAY, hour): summary_of(4, at=1)}))
     connections.close_all()
-    child = os.fork()
+    child = fork()
     if not child:
         drain_up_to(step, when)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
@@ -615,7 +616,7 @@ def test_a_former_backend_that_does_not_answer_fails_the_command(database, setti
 
 def test_a_forked_child_writes_over_a_connection_of_its_own(backend, in_redis):
     backend.write(batch_of("orders"))
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             for _ in range(20):

@@ -19,6 +19,7 @@ from app_metrics.core.summary import Summary
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
 from tests.support.contract import DAY, WithoutDatabase, batch_of
+from tests.support.forking import fork
 from tests.support.receiving import NAME, NameServer, StatsdServer, wait_for_address
 from tests.support.summaries import summary_of
 
@@ -176,7 +177,7 @@ def test_threads_that_write_at_once_lose_no_line(server):
 
 def test_a_forked_process_sends_its_own_and_nothing_twice(server):
     write({key("before"): summary_of(1)})
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             write({key("child"): summary_of(1)})

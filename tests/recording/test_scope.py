@@ -23,6 +23,7 @@ from app_metrics.core.summary import COUNTER
 from app_metrics.models import Item
 from app_metrics.recording.scope import BLOCK, Scope, current_scope
 from app_metrics.testing.recorded import capture_metrics
+from tests.support.forking import fork
 from tests.support.serving import WRITE, Journal, journal
 from tests.support.threads import in_thread
 from tests.support.waiting import wait_until
@@ -366,7 +367,7 @@ assert opened == [], opened
 def in_child(act: Callable[[], Any]) -> str:
     """Run a function in a forked process, and return what it reports."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if not pid:
         try:
             os.write(writing, repr(act()).encode())

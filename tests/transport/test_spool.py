@@ -24,6 +24,7 @@ from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import get_backend
 from app_metrics.transport.spool import DAMAGED, SEGMENT
 from tests.support.contract import VARIED, batch_of
+from tests.support.forking import fork
 
 HERE = "tests.transport.test_spool."
 
@@ -213,7 +214,7 @@ def test_a_segment_that_was_counted_and_removed_is_not_written_to(directory):
 def forked():
     """Fork a process that inherits open files and lives until the pipe is closed; return its id and our pipe end."""
     reader, writer = os.pipe()
-    child = os.fork()
+    child = fork()
     if not child:
         os.close(writer)
         os.read(reader, 1)

@@ -28,6 +28,7 @@ from tests.soak.brokers.conftest import rabbitmq, sharing, waiting
 from tests.soak.brokers.faults import Silent, refusing, silent, unroutable
 from tests.support import servers, services
 from tests.support.contract import VARIED, batch_of
+from tests.support.forking import fork
 from tests.support.waiting import takes_less, wait_until
 
 # Seconds, enough to publish on a slow machine.
@@ -128,7 +129,7 @@ def test_a_forked_process_makes_its_own_connection(proxy, broker, use, queue):
     app, backend = use(broker.pattern.format(proxy.port)), MetricsBackend()
     backend.write(batch_of("orders"))
     connected = proxy.connections
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             backend.write(batch_of("orders"))
