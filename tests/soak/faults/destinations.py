@@ -20,9 +20,10 @@ SETTINGS = {
     # The retry queue must never drop a batch, so that every loss is the backend's fault.
     "APP_METRICS_RETRY_LIMIT": 1_000_000,
     "APP_METRICS_MAX_LABEL_SETS": 1000,
-    # The broker of a site or None, and whether its database refuses every batch.
+    # The broker of a site or None, whether its database refuses every batch, and by how much its clock is ahead.
     "FAULTS_BROKER": None,
     "FAULTS_REFUSING": False,
+    "FAULTS_DAYS_AHEAD": 0,
     "MIDDLEWARE": ["app_metrics.middleware.MetricsMiddleware"],
     "LOGGING": {
         "version": 1,
@@ -285,10 +286,25 @@ DESTINATIONS = (Sqlite, PostgreSQL, MariaDB, Redis, CeleryOverRedis, CeleryOverR
 
 
 @contextmanager
-def make_site(destination: Destination, *under: str, disk: Path | None = None) -> Iterator[Site]:
-    """Yield a site with an empty database; keep its files on `disk`, if given, which the command `under` mounts."""
+def make_site(
+    destination: Destination, *under: str, disk: Path | None = None, has_replica: bool = False
+) -> Iterator[Site]:
+    """Yield a site with an empty database; keep its files on `disk`, if given, which the command `under` mounts.
+
+    With a replica, its router reads from a second database, to which nothing is ever copied.
+    """
     with tempfile.TemporaryDirectory(prefix="faults_") as directory:
         home = Path(directory)
-        with Site(home, destination.database(disk or home), destination.settings(disk or home), *under) as site:
+        settings, databases = destination.settings(disk or home), {"default": destination.database(disk or home)}
+        if has_replica:
+            settings = {**settings, "DATABASE_ROUTERS": ["tests.support.replicas.PrimaryReplicaRouter"]}
+            databases["replica"] = beside(databases["default"])
+        with Site(home, databases, settings, *under) as site:
             site.run("create")
             yield site
+
+
+def beside(database: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry for another database on the same server, or in the same folder."""
+    name = {"NAME": f"{database['NAME']}_replica"}
+    return {**database, **name, "TEST": {**database["TEST"], **name}}

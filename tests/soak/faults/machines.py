@@ -75,6 +75,18 @@ def clock_set_back(cell: Cell) -> Verdict:
     return cell.verdict()
 
 
+def clock_ahead(cell: Cell) -> Verdict:
+    """Record and aggregate with the right time, with a clock a year ahead, and with the right time again."""
+    for days in (0, 365, 0):
+        clock = {"options": {"FAULTS_DAYS_AHEAD": days}}
+        workers = [cell.start("work", clock)] if cell.destination.has_workers else []
+        cell.tally["batches"] += cell.write(overrides=clock, batches=20).result()
+        cell.start("bring_home", clock).result()
+        for worker in workers:
+            cell.end(worker)
+    return cell.verdict()
+
+
 def many_labels(cell: Cell) -> Verdict:
     """Record enough label sets under one slug to need a bound on memory and totals."""
     amount = 1_000_000 if cell.is_long else 20_000

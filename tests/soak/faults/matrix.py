@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.soak.faults import crashes, machines, networks, rows
+from tests.soak.faults import crashes, machines, networks, projects, rows, visitors
 from tests.soak.faults.cell import Cell, Impossible
 from tests.soak.faults.checker import Verdict
-from tests.soak.faults.destinations import DESTINATIONS, Destination
+from tests.soak.faults.destinations import DESTINATIONS, Destination, MariaDB, PostgreSQL, Sqlite
 from tests.soak.faults.site import Site
 
 
@@ -30,6 +30,11 @@ def needs_workers(destination: type[Destination]) -> str:
 
 def needs_spool(destination: type[Destination]) -> str:
     return "" if destination.has_spool else "there is no spool"
+
+
+def needs_plain_database(destination: type[Destination]) -> str:
+    is_plain = destination in (Sqlite, PostgreSQL, MariaDB)
+    return "" if is_plain else "an import writes totals, past the backend: as with db, PostgreSQL"
 
 
 class Fault(NamedTuple):
@@ -61,7 +66,13 @@ FAULTS = {
     "spool full": Fault(machines.spool_full, needs_spool),
     "forked with locks held": Fault(machines.forked_with_locks_held),
     "clock set back": Fault(machines.clock_set_back),
+    "clock a year ahead": Fault(machines.clock_ahead),
     "many label sets": Fault(machines.many_labels),
+    "recorded while written": Fault(projects.recorded_while_written),
+    "replica frozen": Fault(projects.replica_frozen),
+    "two imports at once": Fault(projects.imported_at_once, needs_plain_database),
+    "visitors leave under ASGI": Fault(visitors.visitors_leave),
+    "streams at a stop": Fault(visitors.streams_at_stop),
 }
 
 

@@ -23,7 +23,7 @@ from tests.soak.faults import working
 
 class Role(StreamRequestHandler):
     def handle(self):
-        from tests.soak.faults import roles, writing
+        from tests.soak.faults import roles, straining, writing
 
         request = json.loads(self.rfile.readline())
         self.say(os.getpid())
@@ -31,6 +31,8 @@ class Role(StreamRequestHandler):
             override(**request["overrides"])
             if settings.FAULTS_REFUSING:
                 writing.handle_batches(writing.refuse)
+            if settings.FAULTS_DAYS_AHEAD:
+                straining.set_clock_ahead(settings.FAULTS_DAYS_AHEAD)
             self.say({"result": roles.ROLES[request["role"]](**request["arguments"])})
         except Exception:
             self.say({"error": traceback.format_exc()})

@@ -1,13 +1,17 @@
 """What a site's processes do: each process runs one of these functions, or of the imported ones."""
 
+import csv
 import os
 import random
+import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from celery import current_app
 from django.conf import settings
-from django.db import connection
+from django.core.management import CommandError, call_command
+from django.db import connection, connections
 from django.db.models import Sum
 
 from app_metrics.aggregation.run import aggregate
@@ -17,9 +21,9 @@ from app_metrics.core.dropped import DROPPED_SLUG
 from app_metrics.core.labels import decode_labels
 from app_metrics.models import AggregationRun, Item, LedgerRow, Metric, QuarantinedItem, Total
 from tests.aggregation.test_quarantine import GOOD, POISON
-from tests.soak.faults.bringing import aggregate_for, recover
+from tests.soak.faults.bringing import aggregate_for, bring_home, recover
 from tests.soak.faults.crash import Trap
-from tests.soak.faults.journal import PATIENCE
+from tests.soak.faults.journal import PATIENCE, Journal
 from tests.soak.faults.straining import (
     fork_with_locks_held,
     record_labels,
@@ -28,12 +32,13 @@ from tests.soak.faults.straining import (
     write_with_jumping_clock,
 )
 from tests.soak.faults.working import count_messages, wait_for_a_worker, wait_for_workers, work
-from tests.soak.faults.writing import write, write_again, write_late, write_twice
+from tests.soak.faults.writing import write, write_again, write_late, write_recording, write_twice
 
 
 def create():
-    """Create the site's database with empty tables."""
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    """Create the site's databases with empty tables."""
+    for each in connections.all():
+        each.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     if spool_dir():
         spool_dir().mkdir()
 
@@ -100,6 +105,14 @@ def serve(path, journal, workers):
         os._exit(0)  # a worker
 
 
+def serve_asgi(path, journal, patience):
+    """Serve the pages of `tests.soak.faults.asgi` on a Unix socket; at a stop, wait that long for answers to end."""
+    from tests.soak.faults.asgi import Server
+
+    signal.signal(signal.SIGTERM, lambda *received: None)  # uvicorn raises it again when it has ended
+    Server(path, Journal(journal), patience).run()
+
+
 def crash(journal, seed, at):
     """Write a batch and aggregate, but get killed at one of the steps; return the number of steps."""
     write(journal, seed, batches=1, pause=0)
@@ -109,31 +122,59 @@ def crash(journal, seed, at):
     return trap.steps
 
 
+def export(paths):
+    """Export the totals to two files, with the same lines in another order, and delete them; the metrics stay."""
+    recover()
+    first, second = map(Path, paths)
+    call_command("metrics_export", output=first, verbosity=0)
+    with first.open(newline="") as stream:
+        heading, *lines = csv.reader(stream)
+    with second.open("w", newline="") as stream:
+        csv.writer(stream).writerows([heading, *reversed(lines)])
+    Total.objects.all().delete()
+
+
+def import_totals(path):
+    """Import a file; return whether it was accepted, as no other file with the same metrics was imported before."""
+    try:
+        call_command("metrics_import", path, verbosity=0)
+    except CommandError as error:
+        if "already have totals" not in str(error):
+            raise
+        return False
+    return True
+
+
 def read_totals():
     """Return how often each slug and event was counted, as rows by period, and the number of quarantined items."""
     rows = (
-        Total.objects.exclude(metric__slug=DROPPED_SLUG)
+        Total.objects.using("default")
+        .exclude(metric__slug=DROPPED_SLUG)
         .values_list("period", "metric__slug", "labels")
         .annotate(events=Sum("count"))
     )
     totals = [[period, slug, decode_labels(labels).get("event"), events] for period, slug, labels, events in rows]
-    return {"totals": totals, "quarantined": QuarantinedItem.objects.count()}
+    return {"totals": totals, "quarantined": QuarantinedItem.objects.using("default").count()}
 
 
 ROLES = {
     role.__name__: role
     for role in (
         aggregate_for,
+        bring_home,
         count_messages,
         crash,
         create,
         empty,
+        export,
         fork_with_locks_held,
+        import_totals,
         poison,
         read_totals,
         record_labels,
         recover,
         serve,
+        serve_asgi,
         spool_on_full_disk,
         wait_for_a_worker,
         wait_for_workers,
@@ -142,6 +183,7 @@ ROLES = {
         write_again,
         write_late,
         write_on_full_disk,
+        write_recording,
         write_twice,
         write_with_jumping_clock,
     )

@@ -1,4 +1,4 @@
-"""The test site with the database and settings that the variable `APP_METRICS_FAULTS_SITE` holds as JSON."""
+"""The test site with the databases and settings that the variable `APP_METRICS_FAULTS_SITE` holds as JSON."""
 
 import json
 import os
@@ -6,5 +6,5 @@ import os
 from tests.settings import *  # noqa: F403
 
 _site = json.loads(os.environ["APP_METRICS_FAULTS_SITE"])
-DATABASES = {"default": _site["database"]}
+DATABASES = _site["databases"]
 globals().update(_site["settings"])

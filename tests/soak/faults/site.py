@@ -71,7 +71,7 @@ class Process:
 class Site:
     """The nursery of a site's processes; all of them end with this process."""
 
-    def __init__(self, directory: Path, database: Mapping[str, Any], settings: Mapping[str, Any], *under: str) -> None:
+    def __init__(self, directory: Path, databases: Mapping[str, Any], settings: Mapping[str, Any], *under: str) -> None:
         """Run the nursery under the command `under`, such as one that gives it its own file system."""
         self._path = str(directory / "nursery")
         self.directory = directory
@@ -79,7 +79,10 @@ class Site:
             self._nursery = subprocess.Popen(
                 [*under, sys.executable, "-m", "tests.soak.faults.nursery", self._path],
                 cwd=ROOT,
-                env={**os.environ, "APP_METRICS_FAULTS_SITE": json.dumps({"database": database, "settings": settings})},
+                env={
+                    **os.environ,
+                    "APP_METRICS_FAULTS_SITE": json.dumps({"databases": databases, "settings": settings}),
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -5,10 +5,12 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
 from django.db import connection
+from freezegun import freeze_time
 
 from app_metrics import collect, flush, metric
 from app_metrics.aggregation.run import aggregate
@@ -137,6 +139,11 @@ def write_with_jumping_clock(journal, seed, batches):
         time.sleep(0.002)
     writer.finish()
     return writer.written
+
+
+def set_clock_ahead(days):
+    """Set this process's clock ahead; it goes on from there."""
+    freeze_time(datetime.now(UTC) + timedelta(days), tick=True).start()
 
 
 def record_labels(amount):

@@ -11,9 +11,8 @@ from django.http import HttpResponse
 from django.urls import path
 from gunicorn.app.base import BaseApplication
 
-from app_metrics import metric
-from tests.soak.faults.journal import Journal, make_events
-from tests.soak.faults.writing import settle
+from tests.soak.faults.journal import Journal
+from tests.soak.faults.writing import record, settle
 
 JOURNAL = "faults.journal"
 # Seconds between an answer and its batch, so that some kills strike between the two.
@@ -24,11 +23,7 @@ requests = count(1)
 
 
 def page(request):
-    batch = next(batches)
-    events = make_events(batch, random)
-    request.environ[JOURNAL].begin(batch, events)
-    for slug, event in events:
-        metric(slug, labels={"event": event} if event else None)
+    record(request.environ[JOURNAL], next(batches), random)
     answer = str(os.getpid())
     # With a length, the visitor has the whole answer before the response is closed.
     return HttpResponse(answer, headers={"Content-Length": len(answer)})

@@ -21,6 +21,8 @@ from tests.soak.workers import RolledBack, late_commit
 
 # Batches that a writer adds after an outage, to see how it recovers.
 AFTER_FAILURES = 20
+# How many writes a batch may cause if each write records, too.
+MOST_WRITES = 2
 
 
 def write(journal, seed, seconds=None, batches=None, pause=0.005, through=0):
@@ -55,14 +57,14 @@ class Writer:
         logging.getLogger("app_metrics").addHandler(Failures(journal))
 
     def write(self, number):
-        batch = f"{self._stem}-{number}"
-        events = make_events(batch, self.random)
-        self.journal.begin(batch, events)
         with collect():
-            for slug, event in events:
-                metric(slug, labels={"event": event} if event else None)
+            self.record(number)
         self.written += 1
         settle(self.journal, self.written)
+
+    def record(self, name):
+        """Record events of their own slug, and some of shared ones, as those of one batch."""
+        record(self.journal, f"{self._stem}-{name}", self.random)
 
     def finish(self):
         """Write the retry queue, as the next batch or the end of the process would."""
@@ -74,6 +76,13 @@ class Writer:
             time.sleep(0.05)
             flush()
         self.journal.acknowledge()
+
+
+def record(journal, batch, random, **options):
+    events = make_events(batch, random)
+    journal.begin(batch, events)
+    for slug, event in events:
+        metric(slug, labels={"event": event} if event else None, **options)
 
 
 class Failures(logging.Handler):
@@ -124,6 +133,28 @@ def handle_batches(handle):
 
 def refuse(write, batch):
     raise DatabaseError("refused, for the test")
+
+
+def write_recording(journal, seed, batches):
+    """Write batches to a backend that records during each write; return how many were written."""
+    writer, original = Writer(journal, seed), get_backend().backend.write
+    writes, most = count(), MOST_WRITES * batches
+
+    def recording(write, batch):
+        number = next(writes)
+        if number < most:
+            writer.record(f"write-{number}")
+        write(batch)
+
+    handle_batches(recording)
+    for number in range(batches):
+        writer.write(number)
+    # From now on no write records, because the last write of a process cannot count itself.
+    get_backend().backend.write = original
+    writer.finish()
+    if next(writes) > most:
+        raise AssertionError(f"{batches} batches caused more than {most} writes")
+    return writer.written
 
 
 def write_late(journal, seed, seconds):
