@@ -102,7 +102,7 @@ class Scope:
     def send(self, use: Callable[[Batch], None] = hand_over) -> None:
         """Write what was gathered so far, and what was put aside; an open scope goes on with the next batch."""
         self.entries.extend(take_entries())
-        if self is not _aside:
+        if _aside.entries and self is not _aside:
             self._take_entries_of(_aside)
         if self.is_empty:
             return  # the usual case: most requests record nothing
@@ -134,9 +134,11 @@ class Scope:
                 self.entries.append(other.entries.popleft())
 
     def _taken_fold(self) -> Fold | None:
+        if not self._folds:  # checked first, because an exception costs more time
+            return None
         try:
             return self._folds.popleft()
-        except IndexError:
+        except IndexError:  # another thread took it
             return None
 
 

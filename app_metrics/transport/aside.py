@@ -5,6 +5,8 @@ caused another write at once, writes would never end. Before Django is ready, th
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 
@@ -21,15 +23,18 @@ _is_writing: ContextVar[bool] = ContextVar("app_metrics_is_writing", default=Fal
 
 _aside = ByDatabase(partial(Merging, MAX_SUMMARIES))
 
+# For batches on their way to a backend, where `writing()` would cost time in every write.
+begin_write, end_write = partial(_is_writing.set, True), _is_writing.reset
 
-class writing:  # noqa: N801 - reads as a verb where it is used; a generator would cost every write more time
+
+@contextmanager
+def writing() -> Iterator[None]:
     """Put aside what is recorded in the block."""
-
-    def __enter__(self) -> None:
-        self._token = _is_writing.set(True)
-
-    def __exit__(self, *raised: object) -> None:
-        _is_writing.reset(self._token)
+    token = begin_write()
+    try:
+        yield
+    finally:
+        end_write(token)
 
 
 def is_needed() -> bool:

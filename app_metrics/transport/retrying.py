@@ -130,17 +130,20 @@ class RetryingBackend(base.MetricsBackend):
 
     def _attempt(self, batch: Batch) -> bool:
         """Return whether a batch needs no other try."""
-        with aside.writing():
-            try:
-                self.backend.write(batch)
-            except Exception as error:
-                return self._failed(batch, error)
-            except BaseException:
-                self.keep(batch)
-                raise
+        token = aside.begin_write()
+        try:
+            self.backend.write(batch)
+        except Exception as error:
+            return self._failed(batch, error)
+        except BaseException:
+            self.keep(batch)
+            raise
+        else:
             self._is_failing = False
             self._breaker.succeeded()
             return True
+        finally:
+            aside.end_write(token)
 
     def _failed(self, batch: Batch, error: Exception) -> bool:
         if databases.is_forbidden(error):
