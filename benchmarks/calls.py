@@ -23,6 +23,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 import app_metrics
 
 from . import peers, runner
+from .runner import Case, Counted
 
 OURS, PROMETHEUS, OPENTELEMETRY, DATADOG = "django-app-metrics", "prometheus_client", "OpenTelemetry SDK", "datadog"
 RUNS = 1000  # calls in a scope; too few for the scope to fold its entries early
@@ -30,102 +31,92 @@ THREADS = 8
 VARIETY = 100  # how many slugs and label values take turns
 
 
-class Call(NamedTuple):
-    """A statement, the name under which its calls are counted, and how many calls it makes."""
-
-    statement: str
-    name: str
-    calls: int = 1
-
-    def repeated(self, calls):
-        return Call(f"for _ in range({calls}):\n    {self.statement}", self.name, calls)
-
-    def with_scope(self, calls):
-        return Call(f"with collect():\n    for _ in range({calls}):\n        {self.statement}", self.name, calls)
+# How a statement runs: each thread runs it `rounds` times `runs` times, ours in a scope per round if `scoped`. It makes
+# so many `calls`, none of which is counted if `disabled`.
+HOW = {"calls": 1, "runs": RUNS, "rounds": 1, "threads": 1, "scoped": True, "disabled": False}
 
 
-class Spec(NamedTuple):
-    """Our call and the peers' calls that do the same, with the numbers of runs, rounds and threads.
+def case(name, ours, references, most=None, **how):
+    """Declare our statement beside those of peers, each with the name under which its calls are counted.
 
-    If `scoped`, our calls run within a scope in each round. If `disabled`, no call is counted.
+    `most` limits the ratio to prometheus_client. `run` makes the statements callable.
     """
+    limits = {}
+    if most is not None:
+        last_line = references[PROMETHEUS][0].rpartition("\n")[2].strip()
+        limits = {PROMETHEUS: runner.at_most(most, against=f"{PROMETHEUS} {last_line}")}
+    return Case(name, ours, references, limits=limits, facts={**HOW, **how})
 
-    name: str
-    ours: Call
-    references: dict[str, Call]
-    limit: float | None = None  # on the ratio to prometheus_client
-    threads: int = 1
-    rounds: int = 1
-    runs: int = RUNS
-    scoped: bool = True
-    disabled: bool = False
 
-    def in_threads(self):
-        """Return the same in threads, each running well beyond the interpreter's switch interval of 5 ms."""
-        return self._replace(name=f"{self.name}, {THREADS} threads", threads=THREADS, rounds=20)
+def in_threads(case):
+    """Return the same in threads, each running well beyond the interpreter's switch interval of 5 ms."""
+    return case._replace(name=f"{case.name}, {THREADS} threads", facts={**case.facts, "threads": THREADS, "rounds": 20})
 
-    def whole(self, name, calls, limit=None, ours=None):
-        """Return the same including the scope, the folding and the write."""
-        references = {who: call.repeated(calls) for who, call in self.references.items()}
-        whole = (ours or self.ours).with_scope(calls)
-        return Spec(f"with the scope, of {name}", whole, references, limit, runs=max(1, RUNS // calls), scoped=False)
+
+def whole(plain, name, calls, most=None, ours=None):
+    """Return the same including the scope, the folding and the write."""
+    loop, (statement, slug) = f"for _ in range({calls}):\n    ", ours or plain.subject
+    references = {who: (loop + each, counted) for who, (each, counted) in plain.references.items()}
+    ours = (f"with collect():\n    for _ in range({calls}):\n        {statement}", slug)
+    how = {"calls": calls, "runs": max(1, RUNS // calls), "scoped": False}
+    return case(f"with the scope, of {name}", ours, references, most, **how)
 
 
 # fmt: off
-PLAIN = Spec("metric(slug)", Call('metric("signups")', "signups"), {
-    PROMETHEUS: Call("signups.inc()", "signups_total"),
-    OPENTELEMETRY: Call("otel_signups.add(1)", "signups"),
-    DATADOG: Call('statsd.increment("signups")', "signups"),
-}, limit=1.0)
-LABELLED = Spec("metric(slug, labels)", Call('metric("orders", labels={"plan": "pro"})', "orders"), {
-    PROMETHEUS: Call('orders.labels("pro").inc()', "orders_total"),
-    OPENTELEMETRY: Call('otel_signups.add(1, {"plan": "pro"})', "signups"),
-    DATADOG: Call('statsd.increment("signups", tags=["plan:pro"])', "signups"),
-}, limit=0.5)
-TIMED = Spec("with timing(slug)", Call('with timing("export"):\n    pass', "export"), {
-    "prometheus_client Histogram": Call("with export.time():\n    pass", "export_count"),
-    "prometheus_client Summary": Call("with small_export.time():\n    pass", "small_export_count"),
-    DATADOG: Call('with statsd.timed("export"):\n    pass', "export"),
+PLAIN = case("metric(slug)", ('metric("signups")', "signups"), {
+    PROMETHEUS: ("signups.inc()", "signups_total"),
+    OPENTELEMETRY: ("otel_signups.add(1)", "signups"),
+    DATADOG: ('statsd.increment("signups")', "signups"),
+}, most=1.0)
+LABELLED = case("metric(slug, labels)", ('metric("orders", labels={"plan": "pro"})', "orders"), {
+    PROMETHEUS: ('orders.labels("pro").inc()', "orders_total"),
+    OPENTELEMETRY: ('otel_signups.add(1, {"plan": "pro"})', "signups"),
+    DATADOG: ('statsd.increment("signups", tags=["plan:pro"])', "signups"),
+}, most=0.5)
+TIMED = case("with timing(slug)", ('with timing("export"):\n    pass', "export"), {
+    "prometheus_client Histogram": ("with export.time():\n    pass", "export_count"),
+    "prometheus_client Summary": ("with small_export.time():\n    pass", "small_export_count"),
+    DATADOG: ('with statsd.timed("export"):\n    pass', "export"),
 })
-TRACKED = Spec("@track(slug)", Call("job()", "job"), {"prometheus_client by hand": Call("job_by_hand()", "jobs_total")})
-THOUSAND = PLAIN.whole("1,000 calls", 1000)
-SPECS = (
+TRACKED = case("@track(slug)", ("job()", "job"), {"prometheus_client by hand": ("job_by_hand()", "jobs_total")})
+THOUSAND = whole(PLAIN, "1,000 calls", 1000)
+CASES = (
     PLAIN,
     LABELLED,
-    Spec(f"metric, {VARIETY} slugs in turn", Call("metric(next(pages))", "page-"), {
-        PROMETHEUS: Call("by_name[next(pages)].inc()", "page_total"),
+    case(f"metric, {VARIETY} slugs in turn", ("metric(next(pages))", "page-"), {
+        PROMETHEUS: ("by_name[next(pages)].inc()", "page_total"),
     }),
-    Spec(f"metric, {VARIETY} label sets in turn", Call('metric("orders", labels={"plan": next(plans)})', "orders"), {
-        PROMETHEUS: Call("orders.labels(next(plans)).inc()", "orders_total"),
-        OPENTELEMETRY: Call('otel_signups.add(1, {"plan": next(plans)})', "signups"),
-        DATADOG: Call('statsd.increment("signups", tags=[f"plan:{next(plans)}"])', "signups"),
+    case(f"metric, {VARIETY} label sets in turn", ('metric("orders", labels={"plan": next(plans)})', "orders"), {
+        PROMETHEUS: ("orders.labels(next(plans)).inc()", "orders_total"),
+        OPENTELEMETRY: ('otel_signups.add(1, {"plan": next(plans)})', "signups"),
+        DATADOG: ('statsd.increment("signups", tags=[f"plan:{next(plans)}"])', "signups"),
     }),
-    Spec("metric(slug, Decimal, labels)", Call('metric("orders", price, labels={"plan": "pro"})', "orders"), {
-        PROMETHEUS: Call('sales.labels("pro").observe(19.99)', "sales_count"),
+    case("metric(slug, Decimal, labels)", ('metric("orders", price, labels={"plan": "pro"})', "orders"), {
+        PROMETHEUS: ('sales.labels("pro").observe(19.99)', "sales_count"),
     }),
-    Spec("metric(slug, at=datetime)", Call('metric("signups", at=at)', "signups"), {
-        PROMETHEUS: PLAIN.references[PROMETHEUS],
+    case("metric(slug, at=datetime)", ('metric("signups", at=at)', "signups"), {
+        PROMETHEUS: ("signups.inc()", "signups_total"),
     }),
-    Spec("gauge(slug, value)", Call('gauge("queue", next(numbers[0]))', "queue"), {
-        PROMETHEUS: Call("queue.set(next(numbers[1]))", "queue"),
-        OPENTELEMETRY: Call("otel_queue.set(next(numbers[2]))", "queue"),
-        DATADOG: Call('statsd.gauge("queue", next(numbers[3]))', "queue"),
+    case("gauge(slug, value)", ('gauge("queue", next(numbers[0]))', "queue"), {
+        PROMETHEUS: ("queue.set(next(numbers[1]))", "queue"),
+        OPENTELEMETRY: ("otel_queue.set(next(numbers[2]))", "queue"),
+        DATADOG: ('statsd.gauge("queue", next(numbers[3]))', "queue"),
     }),
     TIMED,
     TRACKED,
-    Spec("@track(slug, timing=True)", Call("timed_job()", "timed-job_seconds"), {
-        "prometheus_client Summary": Call("job_by_summary()", "job_seconds_count"),
+    case("@track(slug, timing=True)", ("timed_job()", "timed-job_seconds"), {
+        "prometheus_client Summary": ("job_by_summary()", "job_seconds_count"),
     }, runs=RUNS // 2),  # two entries each
-    *(spec.in_threads() for spec in (PLAIN, LABELLED, TIMED, TRACKED)),
-    PLAIN.whole("10 calls", 10),
-    PLAIN.whole("20 calls of 10 slugs", 20, 3.0, Call("metric(next(few_pages))", "page-")),
-    LABELLED.whole("20 calls of 10 label sets", 20, 0.8, Call('metric("orders", labels=next(few_plans))', "orders")),
+    *map(in_threads, (PLAIN, LABELLED, TIMED, TRACKED)),
+    whole(PLAIN, "10 calls", 10),
+    whole(PLAIN, "20 calls of 10 slugs", 20, 3.0, ("metric(next(few_pages))", "page-")),
+    whole(LABELLED, "20 calls of 10 label sets", 20, 0.8, ('metric("orders", labels=next(few_plans))', "orders")),
     THOUSAND,
-    LABELLED.whole("1,000 labelled calls", 1000),
-    THOUSAND.in_threads(),
-    Spec("metric(slug), APP_METRICS_DISABLED", PLAIN.ours, {
-        "OpenTelemetry no-op": Call("otel_nothing.add(1)", "nothing"),
-        "an empty function": Call("work()", "nothing"),
+    whole(LABELLED, "1,000 labelled calls", 1000),
+    in_threads(THOUSAND),
+    case("metric(slug), APP_METRICS_DISABLED", ('metric("signups")', "signups"), {
+        "OpenTelemetry no-op": ("otel_nothing.add(1)", "nothing"),
+        "an empty function": ("work()", "nothing"),
     }, disabled=True),
 )
 # fmt: on
@@ -186,52 +177,49 @@ def world():
 def tables(scale):
     repeats = scale.of(1, 31, 101)
     with world() as there:
-        measured = [each for spec in SPECS for each in run(spec, there, repeats)]
+        measured = [each for case in CASES for each in run(case, there, repeats)]
     title = f"A call in a scope, median of {repeats}, of {repeats // 4} with {THREADS} threads where so named"
     columns = [runner.name("call"), runner.number("ns", unit=1e9), ("beside", lambda each: each.reference)]
     columns += [runner.reference("ns", unit=1e9), *runner.ratio(), runner.AT_MOST]
     yield runner.Table(title, columns, measured)
 
 
-def run(spec, there, repeats):
+def run(case, there, repeats):
     """Measure ours beside each peer; rounds in threads are many and vary less, so they need fewer repeats."""
-    calls, limits = {OURS: spec.ours, **spec.references}, {}
-    before = {who: there.counted(who, call.name) for who, call in calls.items()}
+    how = case.facts
+    total = how["calls"] * how["runs"] * how["rounds"] * how["threads"]
+    settings = {"APP_METRICS_BACKEND": "benchmarks.peers", "APP_METRICS_DISABLED": how["disabled"]}
+    with override_settings(**settings), ThreadPoolExecutor(how["threads"]) as pool:
 
-    def check(runs):
-        for who, call in calls.items():
-            made = 0 if spec.disabled else call.calls * spec.runs * spec.rounds * spec.threads * runs
-            runner.expect(f"{who}, {spec.name}", there.counted(who, call.name) - before[who], made)
+        def subject(who, statement, name):
+            scope = app_metrics.collect if who == OURS and how["scoped"] else nullcontext
+            seconds = partial(timed, statement, there.names, scope, how, pool)
+            counted = partial(there.counted, who, name)
+            return Counted(lambda: seconds() / total, counted, 0 if how["disabled"] else total)
 
-    if spec.limit:
-        last_line = spec.references[PROMETHEUS].statement.rpartition("\n")[2].strip()
-        limits = {PROMETHEUS: runner.at_most(spec.limit, against=f"{PROMETHEUS} {last_line}")}
-    settings = {"APP_METRICS_BACKEND": "benchmarks.peers", "APP_METRICS_DISABLED": spec.disabled}
-    with override_settings(**settings), ThreadPoolExecutor(spec.threads) as pool:
-        subjects = {who: partial(timed, call, spec, there.names, who, pool) for who, call in calls.items()}
-        case = runner.Case(spec.name, subjects.pop(OURS), subjects, check, limits)
-        return runner.measure([case], repeats if spec.rounds == 1 else max(1, repeats // 4))
+        references = {who: subject(who, *each) for who, each in case.references.items()}
+        measured = case._replace(subject=subject(OURS, *case.subject), references=references)
+        return runner.measure([measured], repeats if how["rounds"] == 1 else max(1, repeats // 4))
 
 
-def timed(call, spec, names, who, pool):
-    """Return the seconds per call: from the start of the first thread to the end of the last, divided by all calls.
+def timed(statement, names, scope, how, pool):
+    """Return the seconds from the start of the first thread to the end of the last.
 
     The ends of scopes are not timed, but ours pays for keeping their entries in memory until then.
     """
-    together = Barrier(spec.threads)
-    scope = app_metrics.collect if who == OURS and spec.scoped else nullcontext
+    together = Barrier(how["threads"])
 
     def in_thread(_):
-        timer = Timer(call.statement, "import gc; gc.enable()", globals=dict(names))
+        timer = Timer(statement, "import gc; gc.enable()", globals=dict(names))
         with ExitStack() as scopes:
             together.wait()
             begin = perf_counter()
-            for _ in range(spec.rounds):
+            for _ in range(how["rounds"]):
                 scopes.enter_context(scope())
-                timer.timeit(spec.runs)
+                timer.timeit(how["runs"])
             end = perf_counter()
             together.wait()
         return begin, end
 
-    begins, ends = zip(*pool.map(in_thread, range(spec.threads)), strict=True)
-    return (max(ends) - min(begins)) / (call.calls * spec.runs * spec.rounds * spec.threads)
+    begins, ends = zip(*pool.map(in_thread, range(how["threads"])), strict=True)
+    return max(ends) - min(begins)

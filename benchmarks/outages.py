@@ -21,7 +21,7 @@ from tests.soak.brokers.faults import Silent
 from tests.support.contract import batch_of
 
 from . import runner
-from .runner import Case, Table, clock, expect
+from .runner import Case, Counted, Table, clock, expect
 
 BROKERS = {"Redis": "redis://127.0.0.1:{}/0", "AMQP": "amqp://guest:guest@127.0.0.1:{}//"}
 CONTROL = "a write without a broker"
@@ -84,10 +84,8 @@ class Backend:
 
 def added(name, when, write, repeats, judge, most):
     """Limit what a broker adds to at most this many milliseconds, by the longest or the median time."""
-    before, title = LedgerRow.objects.count(), f"{name}, {when}"
-
-    def check(runs):
-        expect("Batches in the database", LedgerRow.objects.count() - before, 2 * runs)
+    title = f"{name}, {when}"
+    counted = Counted(write, LedgerRow.objects.count, 2)  # the batch, and that of the control
 
     def control():
         return clock(partial(write_once, batch_of("orders"), tries=1))
@@ -100,5 +98,5 @@ def added(name, when, write, repeats, judge, most):
         f"a broker that never answers ({name}), {when}", CONTROL,
     )  # fmt: skip
     facts = {"at most": str(most)}
-    case = Case(title, write, check=check, limits={"": limit}, less={title: CONTROL}, facts=facts)
+    case = Case(title, counted, limits={"": limit}, less={title: CONTROL}, facts=facts)
     return runner.measure([case], repeats, beside={CONTROL: control}, warm=0)

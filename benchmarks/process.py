@@ -18,8 +18,8 @@ SLUGS, EVENTS, DAY = 10, 3, date(2026, 11, 23)
 SUMMARY = Summary(EVENTS, 6, 1, 3, 2, 1_795_000_000_000_000)
 
 
-def summaries(slugs):
-    return {Key(f"slug-{number}", "counter", "{}", DAY, 9): SUMMARY for number in range(slugs)}
+def summaries(slugs, who="slug"):
+    return {Key(f"{who}-{number}", "counter", "{}", DAY, 9): SUMMARY for number in range(slugs)}
 
 
 def aggregate(alias):

@@ -58,12 +58,23 @@ def ratio_text(measured, form="{:.2f}", sign="×"):
     return f"{form.format(measured.ratio[1])}{sign} ({span(measured.ratio, form)})"
 
 
+class Counted(NamedTuple):
+    """A subject or reference that counts: each run must add `each` to the number that `counted` returns."""
+
+    run: Callable
+    counted: Callable
+    each: float
+
+    def __call__(self):
+        return self.run()
+
+
 class Case(NamedTuple):
     """One subject beside its references; each returns its seconds, or several named numbers.
 
-    `check` gets the number of runs, and raises AssertionError unless subject and references counted them all.
-    `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios compare. `less` maps a
-    subject or reference to the one whose numbers are subtracted from its own in each repeat.
+    `check` gets the number of runs, and raises AssertionError unless they did all their work; those that are `Counted`
+    are checked without it. `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios
+    compare. `less` maps a subject or reference to the one whose numbers are subtracted from its own in each repeat.
     """
 
     name: str
@@ -133,12 +144,16 @@ def measure(cases, repeats, *, beside=None, warm=1):
     subjects = dict(beside or {})
     for case in cases:
         subjects |= {case.name: case.subject, **case.references}
+    before = {name: each.counted() for name, each in subjects.items() if isinstance(each, Counted)}
     samples = {name: [] for name in subjects}
     random = Random(1)
     for _ in range(warm + repeats):
         for name in random.sample(list(subjects), len(subjects)):
             found = subjects[name]()
             samples[name].append(found if isinstance(found, Mapping) else {"seconds": found})
+    for name, number in before.items():
+        added = subjects[name].counted() - number
+        expect(f"{cases[0].name}: what {name} counted", added, subjects[name].each * (warm + repeats))
     for case in cases:
         case.check(warm + repeats)
     kept = {name: each[warm:] for name, each in samples.items()}

@@ -20,19 +20,17 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.backends import locmem
 from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.models import Item, Metric
+from app_metrics.storage.dialects.base import ITEM_COLUMNS, item_rows
 from app_metrics.transport import buffer
 from app_metrics.transport.loading import load_backend
 from tests.support.summaries import summary_of
 
 from . import runner
 from .outages import current
-from .process import DAY, EVENTS, SUMMARY, summaries
-from .runner import Case, Table, expect, fact, number
+from .process import DAY, EVENTS, summaries
+from .runner import Case, Counted, Table, expect, fact, number
 
 SLUGS = 10  # in a batch, unless the size matters
-COLUMNS = ("id", "slug", "kind", "labels", "day", "hour", "count", "total", "minimum", "maximum", "last", "last_at")
-# The values of a hand-written row after its id and slug.
-CONSTANT = ("counter", "{}", DAY.isoformat(), 9, EVENTS, "6", "1", "3", "2", SUMMARY.last_at)
 BY_INSERT = runner.at_most(1.25, against="one INSERT by hand on the same connection")
 LIMITS = {**dict.fromkeys(runner.DATABASES, BY_INSERT), "redis": runner.at_most(1.5, against="one bare round trip")}
 
@@ -66,56 +64,57 @@ class Writing(NamedTuple):
 
     def database(self, kind, alias, slugs):
         connection = connections[alias]
-        subjects = {kind: writing(load_backend("app_metrics.backends.db").write, slugs)}
+        subjects = {kind: self.rows(writing(load_backend("app_metrics.backends.db").write, slugs), "slug", slugs)}
         if slugs > 1:
-            subjects[f"{kind}, one INSERT per call"] = partial(many, insert(connection, 1, "call"), slugs)
+            one_by_one = partial(many, insert(connection, 1, "call"), slugs)
+            subjects[f"{kind}, one INSERT per call"] = self.rows(one_by_one, "call", slugs)
         Item.objects.all().delete()
-
-        def counted():
-            kinds = ("slug-", "hand-", "call-")[: 1 + len(subjects)]
-            return {who: Item.objects.filter(slug__startswith=who).count() for who in kinds}
-
-        return self.measure(subjects, {"INSERT": insert(connection, slugs, "hand")}, slugs, counted)
+        return self.measure(subjects, {"INSERT": self.rows(insert(connection, slugs, "hand"), "hand", slugs)}, slugs)
 
     def redis(self, slugs):
         with redis_backend("app_metrics.backends.redis") as (backend, client):
-            subjects = {"a script that does nothing": nothing(backend, client, slugs)}
-            subjects["redis"] = writing(backend.write, slugs)
-            return self.measure(subjects, {"PING": client.ping}, slugs, lambda: {"redis": counts(backend.pending())})
+            subjects = {
+                "a script that does nothing": partial(self.seconds, nothing(backend, client, slugs)),
+                "redis": self.counted(writing(backend.write, slugs), lambda: counts(backend.pending()), slugs),
+            }
+            return self.measure(subjects, {"PING": partial(self.seconds, client.ping)}, slugs)
 
     def celery(self):
         socket = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
         app = Celery("benchmark", broker=f"redis+socket://{socket}", set_as_current=False)
         with current(app), redis_backend("app_metrics.backends.celery") as (backend, client):
-            counted, subjects = partial(client.llen, "celery"), {"celery, by Redis": writing(backend.write, SLUGS)}
-            return self.measure(subjects, {"PING": client.ping}, SLUGS, lambda: {"celery": counted() * SLUGS})
+            messages = self.counted(writing(backend.write, SLUGS), partial(client.llen, "celery"), 1)
+            return self.measure({"celery, by Redis": messages}, {"PING": partial(self.seconds, client.ping)}, SLUGS)
 
     def buffer(self):
         """Measure what the buffered mode adds to a request, beside the INSERT that it saves."""
-        locmem.outbox.clear()
-        by_hand, subjects = insert(connection, SLUGS, "hand"), {"buffered mode": writing(buffer.add, SLUGS)}
 
         def counted():
             buffer.flush()
-            return {"buffer": counts(locmem.outbox)}
+            return counts(locmem.outbox)
 
+        locmem.outbox.clear()
+        by_hand = self.rows(insert(connection, SLUGS, "hand"), "hand", SLUGS)
         with override_settings(APP_METRICS_BACKEND="app_metrics.backends.locmem", APP_METRICS_FLUSH_INTERVAL=3600):
-            return self.measure(subjects, {"INSERT": by_hand}, SLUGS, counted)
+            buffered = self.counted(writing(buffer.add, SLUGS), counted, SLUGS)
+            return self.measure({"buffered mode": buffered}, {"INSERT": by_hand}, SLUGS)
 
-    def measure(self, subjects, references, slugs, counted):
-        """Measure writes beside one reference; `counted` returns the numbers of rows or summaries that arrived."""
+    def rows(self, write, who, slugs):
+        """Measure a write of rows to the item log, whose slugs begin with a name."""
+        return self.counted(write, Item.objects.filter(slug__startswith=f"{who}-").count, slugs)
 
-        def check(runs):
-            found = counted()
-            expect(", ".join(subjects), found, dict.fromkeys(found, slugs * self.writes * runs))
+    def counted(self, write, counted, each):
+        """Measure a write; `counted` returns the number of rows, summaries or messages that arrived."""
+        return Counted(partial(self.seconds, write), counted, each * self.writes)
 
-        references, cases = {who: partial(self.seconds, write) for who, write in references.items()}, []
-        for name, write in subjects.items():
-            facts, limits = {"destination": name, "slugs": slugs}, {}
+    def measure(self, subjects, references, slugs):
+        cases = []
+        for name, subject in subjects.items():
+            limits, what = {}, f"the write of a batch of {SLUGS} slugs, {name}"
             if name in LIMITS and slugs == SLUGS:
-                limit = LIMITS[name]._replace(what=f"the write of a batch of {SLUGS} slugs, {name}")
-                limits = dict.fromkeys(references, limit)
-            cases.append(Case(name, partial(self.seconds, write), references, check, limits, facts=facts))
+                limits = dict.fromkeys(references, LIMITS[name]._replace(what=what))
+            facts = {"destination": name, "slugs": slugs}
+            cases.append(Case(name, subject, references, limits=limits, facts=facts))
         return runner.measure(cases, self.repeats)
 
     def seconds(self, write):
@@ -141,10 +140,10 @@ def writing(write, slugs):
 
 def insert(connection, slugs, who):
     """Return a function that writes rows by hand, prepared in advance except for their ids."""
-    width = len(COLUMNS)
+    width, rows = len(ITEM_COLUMNS), item_rows(Batch(summaries(slugs, who)))
     row = "(" + ", ".join(["%s"] * width) + ")"
-    sql = f"INSERT INTO app_metrics_item ({', '.join(COLUMNS)}) VALUES {', '.join([row] * slugs)}"
-    values = [value for number in range(slugs) for value in ("", f"{who}-{number}", *CONSTANT)]
+    sql = f"INSERT INTO app_metrics_item ({', '.join(ITEM_COLUMNS)}) VALUES {', '.join([row] * slugs)}"
+    values = [value for row in rows for value in row]
 
     def write():
         # Ascending, like a batch's ids: random ids are slower to insert.
