@@ -282,7 +282,7 @@ def test_good_settings_get_no_message(chosen, database, settings):
         "https://example.com:port", "me:hunter2@example.com",
     ],
 )  # fmt: skip
-def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
+def test_an_invalid_base_url_is_an_error(site, settings):
     settings.APP_METRICS_BASE_URL = site
     (message,) = messages(tags=["app_metrics"])
     assert message.id == "app_metrics.E010"
@@ -294,7 +294,7 @@ def test_what_is_no_address_of_a_site_gets_an_error(site, settings):
 @pytest.mark.parametrize(
     "site", ["https://example.com", "http://localhost:8000/", "https://example.com/below/it", None]
 )
-def test_a_site_whose_urls_hold_ours_gets_no_message(site, settings):
+def test_a_base_url_gives_no_message_if_our_urls_are_included(site, settings):
     settings.APP_METRICS_BASE_URL = site
     assert messages(tags=["app_metrics"]) == []
 
@@ -313,7 +313,7 @@ def test_every_mistaken_set_gets_a_message_of_its_own(settings):
 @pytest.mark.parametrize(
     ("age", "ids"), [(timedelta(hours=23), []), (timedelta(hours=25), ["app_metrics.W003"])], ids=["young", "old"]
 )
-def test_items_that_nobody_aggregates_get_a_warning(age, ids, database):
+def test_unaggregated_items_give_a_warning(age, ids, database):
     metric("orders")
     with freeze_time(datetime.now(UTC) + age):
         found = messages(databases=[database])
@@ -356,7 +356,7 @@ def test_a_database_that_is_not_asked_about_is_left_alone(databases, django_asse
         checks.check_database(databases=databases)
 
 
-def test_e016_says_that_nobody_would_commit_what_a_request_recorded(monkeypatch):
+def test_e016_finds_a_database_with_autocommit_off(monkeypatch):
     monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", False)
     (message,) = checks.check_routing()
     assert message.id == "app_metrics.E016"
@@ -380,7 +380,7 @@ def test_w012_warns_of_atomic_requests_that_take_the_lock_of_sqlite_late(atomic,
 
 
 @pytest.mark.parametrize("setting", ["TIME_ZONE", "APP_METRICS_TIME_ZONE"])
-def test_a_machine_without_data_about_the_time_zone_is_told_what_to_install(setting, settings, no_time_zones):
+def test_missing_time_zone_data_give_a_warning_that_names_tzdata(setting, settings, no_time_zones):
     settings.TIME_ZONE, settings.APP_METRICS_TIME_ZONE = "UTC", None
     setattr(settings, setting, "Europe/Berlin")
     (message,) = messages()

@@ -31,7 +31,7 @@ DEFAULTS = AppMetricsConf._meta.defaults
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_a_default_holds_where_the_project_says_nothing_and_after_an_override(name):
+def test_a_default_holds_without_a_setting_and_after_an_override(name):
     assert getattr(settings, name) == DEFAULTS[name]
     with override_settings(**{name: "other"}):
         assert getattr(settings, name) == "other"
@@ -68,7 +68,7 @@ def test_the_backend_follows_an_override_and_its_end(name):
     assert type(get_backend().backend) is db.MetricsBackend
 
 
-def test_a_backend_is_made_anew_when_its_own_settings_change(settings):
+def test_a_backend_is_created_again_when_its_settings_change(settings):
     settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
     settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.dummy"]
     before = get_backend()
@@ -125,7 +125,7 @@ def test_a_week_begins_on_monday_or_sunday(settings, start, weekday):
 @pytest.mark.parametrize(
     ("name", "answer"), [("APP_METRICS_MAX_LABEL_SETS", max_label_sets), ("APP_METRICS_RETRY_LIMIT", retry_limit)]
 )
-def test_a_limit_that_is_no_positive_number_is_replaced_by_its_default(settings, name, answer):
+def test_an_invalid_limit_is_replaced_by_its_default(settings, name, answer):
     setattr(settings, name, 7)
     assert answer() == 7
     for nonsense in (0, -1, None, "7", True, 1.5):

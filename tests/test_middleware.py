@@ -102,13 +102,13 @@ def test_django_keeps_a_streams_iterator_and_closers() -> None:
     assert response._resource_closers == []
 
 
-def test_a_visitor_who_leaves_a_stream_early_is_one_batch(written: Journal) -> None:
+def test_a_stream_that_the_visitor_leaves_early_is_one_batch(written: Journal) -> None:
     wsgi_get("/stream/", written.events, parts=1)
     assert written.events == [BODY, WRITE]
     assert written.slugs == ["closed", "page", "part"]
 
 
-def test_what_a_stream_recorded_before_it_broke_is_written(written: Journal) -> None:
+def test_events_before_the_failure_of_a_stream_are_written(written: Journal) -> None:
     with pytest.raises(ValueError, match="in the stream"):
         wsgi_get("/breaking_stream/", written.events)
     assert written.events == [BODY, WRITE]
@@ -142,7 +142,7 @@ def test_a_stream_that_is_never_closed_loses_nothing(written: Journal) -> None:
     assert written.slugs == ["closed", "page", "part"]
 
 
-def test_flush_takes_what_a_response_that_is_not_closed_holds(written: Journal) -> None:
+def test_flush_writes_the_events_of_an_unclosed_response(written: Journal) -> None:
     answer = unclosed("/redirects/")
     in_thread(flush)  # this thread is in the test's transaction
     assert written.count("page") == 1
@@ -175,7 +175,7 @@ def test_a_thousand_requests_leave_nothing_in_memory(written: Journal) -> None:
     assert [each for each in gc.get_objects() if isinstance(each, Scope)] == [scope_aside()]
 
 
-def test_what_a_stream_counts_is_written_while_it_goes_on(
+def test_a_stream_is_written_while_it_is_running(
     written: Journal, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.APP_METRICS_URLS = {"stream": "openings"}

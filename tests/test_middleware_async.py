@@ -99,7 +99,7 @@ def test_a_middleware_outside_ours_may_replace_the_response_or_raise(
     assert len(written.batches) == 1
 
 
-def test_a_visitor_who_leaves_while_the_view_works_is_counted(written: Journal) -> None:
+def test_a_request_is_counted_if_the_visitor_leaves_during_the_view(written: Journal) -> None:
     assert get("/hangs/", written.events) is None
     assert written.events == [WRITE]
     assert written.count("page") == 1
@@ -131,7 +131,7 @@ PASSES, APASSES = HERE + "sync_only", HERE + "async_only"
     ids=lambda middleware: "-".join(each.rpartition(".")[2] for each in middleware),
 )
 @pytest.mark.parametrize("page", ["/redirects/", "/missing/", "/astream/"])
-def test_a_visitor_who_leaves_while_a_middleware_works_is_counted(
+def test_a_request_is_counted_if_the_visitor_leaves_during_a_middleware(
     written: Journal, settings: Any, middleware: list[str], page: str
 ) -> None:
     settings.MIDDLEWARE = middleware
@@ -141,13 +141,13 @@ def test_a_visitor_who_leaves_while_a_middleware_works_is_counted(
 
 
 @pytest.mark.parametrize("page", ["/stream/", "/astream/"])
-def test_a_visitor_who_leaves_a_stream_is_one_batch(written: Journal, page: str) -> None:
+def test_a_stream_that_the_visitor_leaves_is_one_batch(written: Journal, page: str) -> None:
     get(page, written.events, parts=1)
     assert written.events == [BODY, WRITE]
     assert written.slugs == ["closed", "page", "part"]
 
 
-def test_what_a_stream_counts_is_written_while_it_goes_on(
+def test_a_stream_is_written_while_it_is_running(
     written: Journal, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.APP_METRICS_URLS = {"astream": "openings"}
@@ -200,7 +200,7 @@ def test_streams_that_a_stopping_server_leaves_running_end_before_the_last_write
 
 
 @pytest.mark.parametrize("page", ["/breaking_stream/", "/abreaking_stream/"])
-def test_what_a_stream_recorded_before_it_broke_is_written(written: Journal, page: str) -> None:
+def test_events_before_the_failure_of_a_stream_are_written(written: Journal, page: str) -> None:
     with pytest.raises(ValueError, match="in the stream"):
         get(page, written.events)
     assert written.events[-1] == WRITE
@@ -247,7 +247,7 @@ def test_a_synchronous_view_is_counted_to_its_end_when_its_visitor_leaves(writte
     assert len(written.batches) == 1
 
 
-def test_what_a_background_task_records_after_the_response_is_written(written: Journal) -> None:
+def test_events_of_a_background_task_after_the_response_are_written(written: Journal) -> None:
     answered = asyncio.Event()
     tasks = []
 

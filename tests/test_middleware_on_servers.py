@@ -111,7 +111,7 @@ def test_all_that_streams_counted_is_written_when_the_server_stops(database, tmp
 
 
 @pytest.mark.parametrize("threads", ["8", pytest.param("1", marks=pytest.mark.slow)])
-def test_what_streams_count_is_written_before_gunicorn_kills_them(database, tmp_path, threads):
+def test_streams_are_written_before_gunicorn_kills_them(database, tmp_path, threads):
     server = (*GUNICORN, f"--threads={threads}", "--graceful-timeout=1", APPLICATION)
     number = min(int(threads), 3)
     with (

@@ -100,7 +100,7 @@ def first(model: type[Any]) -> Any:
     return primary(model.objects).get()
 
 
-def test_an_aggregation_reads_what_it_wrote(site: None, settings: Any) -> None:
+def test_an_aggregation_reads_from_the_primary(site: None, settings: Any) -> None:
     settings.APP_METRICS_MAX_LABEL_SETS = 2
     for plan in ("a", "b", "c"):
         metric("orders", labels={"plan": plan})
@@ -215,7 +215,7 @@ def test_the_link_in_a_mail_unsubscribes(replica: Any) -> None:
     assert first(Unsubscription).address == "t@example.com"
 
 
-def test_what_was_written_in_the_admin_can_be_changed_there(replica: Any, browser: Client) -> None:
+def test_the_admin_reads_from_the_primary(replica: Any, browser: Client) -> None:
     forms: Callable[..., dict[str, Any]] = lambda **values: {  # noqa: E731
         **values, "unsubscriptions-TOTAL_FORMS": 0, "unsubscriptions-INITIAL_FORMS": 0,
     }  # fmt: skip

@@ -120,7 +120,7 @@ def test_rules_on_signals_around_a_request_cost_no_statement_of_their_own(
     assert counts["connections"] >= len(opened)
 
 
-def test_a_visitor_who_leaves_a_stream_costs_one_insert(transactional_database: str) -> None:
+def test_a_stream_that_the_visitor_leaves_is_one_insert(transactional_database: str) -> None:
     for get, page in ((wsgi_get, "/stream/"), (get_in_loop, "/astream/")):
         with witnessed(transactional_database) as statements:
             get(page, statements, 1)

@@ -63,7 +63,7 @@ class TestWriteBatch:
 
     @pytest.mark.django_db
     @pytest.mark.parametrize("text", ["", "[2]", '[1,"no id",[]]', "null", None, 5, '[1,"x",[["a"]]]'])
-    def test_what_is_no_batch_is_dropped_and_counted_by_reason(self, text, caplog):
+    def test_an_invalid_message_is_dropped_and_counted(self, text, caplog):
         tasks.write_batch(text)
         assert dropped_entries() == [(BAD, 1)]
         assert "bad_message" in caplog.text
@@ -72,20 +72,20 @@ class TestWriteBatch:
     @pytest.mark.parametrize(
         "batch_id", ["ffffffff-ffff-ffff-ffff-ffffffffffff", "ffffffff-ffff-7fff-bfff-ffffffff0000"]
     )
-    def test_a_batch_whose_id_no_batch_has_is_dropped(self, database, batch_id):
+    def test_a_batch_with_an_impossible_id_is_dropped(self, database, batch_id):
         tasks.write_batch(encode_batch(Batch(VARIED, UUID(batch_id))))
         assert (Item.objects.count(), LedgerRow.objects.count()) == (0, 0)
         assert dropped_entries() == [(BAD, 1)]
 
     @pytest.mark.parametrize("error", [DataError("too large"), ValueError("NUL")])
-    def test_what_the_database_refuses_for_good_is_dropped(self, monkeypatch, error):
+    def test_a_batch_that_the_database_refuses_for_good_is_dropped(self, monkeypatch, error):
         monkeypatch.setattr(tasks, "write_once", failing(error))
         tasks.write_batch(encode_batch(batch_of("orders")))
         assert dropped_entries() == [(BAD, 1)]
 
     @pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("gone"), ProgrammingError("no table")])
     @pytest.mark.parametrize(("retries", "pause"), [(0, 1), (3, 8), (5000, 60)])
-    def test_while_the_database_is_away_it_is_tried_again_for_ever(
+    def test_a_task_is_retried_until_the_database_is_back(
         self, monkeypatch, request_of_a_worker, error, retries, pause
     ):
         asked = []
@@ -97,7 +97,7 @@ class TestWriteBatch:
         assert [each.options["countdown"] for each in asked] == [pause]
         assert dropped_entries() == []
 
-    def test_what_runs_into_a_soft_time_limit_comes_again(self, monkeypatch, request_of_a_worker):
+    def test_a_soft_time_limit_retries_the_task(self, monkeypatch, request_of_a_worker):
         """Celery discards the message of a task that fails."""
         monkeypatch.setattr(tasks, "write_once", failing(SoftTimeLimitExceeded()))
         monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda signature: None)
@@ -119,7 +119,7 @@ class TestWriteBatch:
 
 
 class TestCommands:
-    def test_aggregate_adds_what_waits_to_the_totals_also_when_doubled(self, database):
+    def test_the_celery_task_aggregates_pending_items_even_twice(self, database):
         metric("orders", 4)
         for _ in range(2):
             tasks.aggregate()
@@ -135,7 +135,7 @@ class TestCommands:
             (tasks.prune, "metrics_prune"),
         ],
     )
-    def test_a_task_does_what_its_command_does(self, monkeypatch, task, command):
+    def test_a_task_runs_its_command(self, monkeypatch, task, command):
         called = []
         monkeypatch.setattr(tasks, "call_command", lambda name, **options: called.append((name, options)))
         task()
@@ -143,7 +143,7 @@ class TestCommands:
         assert task.name == f"app_metrics.tasks.{task.__name__}"
 
     @pytest.mark.django_db
-    def test_a_task_fails_where_its_command_does(self, settings):
+    def test_a_task_fails_if_its_command_fails(self, settings):
         settings.APP_METRICS_RETENTION = {"hour": "60"}
         with pytest.raises(CommandError):
             tasks.prune()

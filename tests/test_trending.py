@@ -307,7 +307,7 @@ def store(events, aggregated):
 @pytest.mark.django_db
 @pytest.mark.parametrize("week_start", ["monday", pytest.param("sunday", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("zone", ZONES)
-def test_trends_say_what_the_raw_events_say(settings, zone, week_start):
+def test_trends_equal_those_computed_from_raw_events(settings, zone, week_start):
     settings.APP_METRICS_TIME_ZONE, settings.APP_METRICS_WEEK_START = zone, week_start
     settings.APP_METRICS_YEARS = (1900, 2200)
 
@@ -379,7 +379,7 @@ def test_the_classic_dictionary_holds_these_keys_and_numbers(database):
 
 
 @freeze_time(NOW)
-def test_the_same_example_as_trends(database):
+def test_trends_give_the_numbers_of_the_classic_example(database):
     record_the_example()
     said = trends_of()
     held = {
@@ -474,7 +474,7 @@ def test_today_counts_todays_pending_items_and_no_older_ones(database):
 
 
 @freeze_time("2026-11-20 12:00:00")
-def test_a_date_moves_everything(database):
+def test_trends_can_be_read_for_a_past_date(database):
     metric("x", 2**20)
     record_the_example()
     later = 2**20
@@ -495,7 +495,7 @@ def test_a_date_moves_everything(database):
 
 
 @freeze_time("2026-11-20 12:00:00")
-def test_what_came_after_a_date_is_not_seen_from_it(database):
+def test_trends_of_a_date_ignore_later_events(database):
     metric("x", 1, at=at(2026, 11, 10, 23, 59))
     metric("x", 10, at=at(2026, 11, 11))
     said = trends_of(day=date(2026, 11, 10)).so_far
@@ -573,16 +573,16 @@ def summary(*values, at=0):
         ("timer", [], [], NO_TREND),
     ],
 )  # fmt: skip
-def test_a_comparison_says_what_became_of_a_number(kind, now, then, expected):
+def test_a_comparison_has_the_change_and_a_verdict(kind, now, then, expected):
     assert figures(Comparison(kind, date(2026, 1, 1), summary(*now), summary(*then))) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_there_is_no_earlier_period_nothing_is_compared(kind):
+def test_without_an_earlier_period_there_is_no_comparison(kind):
     assert figures(Comparison(kind, None, summary(3), None)) == (3, None, None, None, "n/a")
 
 
-def test_changes_are_exact_whatever_the_decimal_context_of_the_thread():
+def test_changes_are_exact_in_any_decimal_context():
     numbers = [Decimal("0.000000001"), Decimal("12345678901234567890123456789.123456789")]
     small, big = [summary_of(number) for number in numbers]
     with localcontext(prec=3):
@@ -652,7 +652,7 @@ def test_a_metric_that_recorded_nothing_has_trends_of_nothing(database, kind, nu
 
 
 @freeze_time("2026-11-20 12:00:00")
-def test_each_metric_has_its_own_trends_whatever_its_kind(database):
+def test_each_metric_has_its_own_trends(database):
     metrics = [found("a"), found("b", "timer"), found("A"), found("none")]
     for slug in ("a", "b", "A"):
         metric(slug, ord(slug), at=at(2026, 11, 19))

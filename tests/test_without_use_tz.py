@@ -121,7 +121,7 @@ def test_the_other_commands_work(metric_set: MetricSet, tmp_path: Path) -> None:
     assert "0 items are pending" in run("metrics_aggregate", "--dry-run")
 
 
-def test_every_page_and_door_answers(metric_set: MetricSet, settings: Any) -> None:
+def test_every_page_and_endpoint_answers(metric_set: MetricSet, settings: Any) -> None:
     run("metrics_aggregate", "--then-alerts")
     run("metrics_send_mail")
     User.objects.create_superuser("ada", "ada@example.com", "secret")
@@ -157,7 +157,7 @@ def test_every_page_and_door_answers(metric_set: MetricSet, settings: Any) -> No
     assert not Dashboard.objects.exclude(slug="orders").exists()
 
 
-def test_what_comes_from_outside_the_database_counts_once(settings: Any, tmp_path: Path) -> None:
+def test_batches_from_outside_the_database_count_once(settings: Any, tmp_path: Path) -> None:
     settings.APP_METRICS_SPOOL_DIR = str(tmp_path)
     batch = batch_of("orders")
     assert write_once(batch)

@@ -158,7 +158,7 @@ def query_of(link):
 
 
 @pytest.mark.parametrize("user", [None, {"is_staff": False}, {"is_staff": True, "is_active": False}])
-def test_who_is_no_staff_is_sent_to_the_login_and_learns_nothing(user, orders):
+def test_visitors_who_are_not_staff_are_redirected_to_the_login(user, orders):
     browser = Client()
     if user:
         browser.force_login(User.objects.create_user("eve", **user))
@@ -169,7 +169,7 @@ def test_who_is_no_staff_is_sent_to_the_login_and_learns_nothing(user, orders):
 
 
 @pytest.mark.parametrize("permissions", [[], ["view_total", "add_metric", "change_metricset"]], ids=["none", "others"])
-def test_without_the_permission_what_is_there_and_what_is_not_look_alike(permissions, orders, database):
+def test_without_permission_existing_and_missing_metrics_give_the_same_answer(permissions, orders, database):
     guest = User.objects.create_user("guest", is_staff=True)
     guest.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     browser = Client()
@@ -198,7 +198,7 @@ def test_a_page_has_one_title_among_its_contents_because_some_themes_of_the_admi
         assert root.find(".//div[@id='content-main']/h1") is not None
 
 
-def test_the_dashboard_is_among_the_models_of_who_may_see_it(orders, client):
+def test_the_admin_index_links_to_the_dashboard_for_permitted_users_only(orders, client):
     assert overview_url() in client.get(reverse("admin:index")).content.decode()
     guest = User.objects.create_user("guest", is_staff=True)
     guest.user_permissions.add(Permission.objects.get(codename="view_total"))
@@ -207,14 +207,14 @@ def test_the_dashboard_is_among_the_models_of_who_may_see_it(orders, client):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_pages_are_only_looked_at(method, orders, client):
+def test_the_pages_allow_get_and_head_only(method, orders, client):
     for url in addresses():
         answer = getattr(client, method)(url)
         assert answer.status_code == 405
         assert answer["Allow"] == "GET, HEAD"
 
 
-def test_a_look_writes_nothing(several, client, database):
+def test_viewing_the_pages_writes_nothing(several, client, database):
     with CaptureQueriesContext(connections[database]) as queries:
         for url in (*addresses(), metric_url("queue"), overview_url() + "?sort=-today&q=z"):
             assert client.get(url).status_code == 200
@@ -238,7 +238,7 @@ def test_an_admin_site_of_the_projects_own_keeps_its_visitors(several, client):
 
 
 @pytest.mark.urls("tests.support.admin_urls")
-def test_the_metrics_of_the_admin_lead_to_their_dashboard_where_there_is_one(orders, client, staff):
+def test_admin_pages_of_metrics_link_to_the_dashboard_if_the_user_may_see_it(orders, client, staff):
     for site in ("admin", "own"):
         assert tools_of(client, site, orders) == [overview_url(site), metric_url("orders", site)]
     assert tools_of(client, "bare", orders) == []
@@ -369,7 +369,7 @@ def test_metrics_are_filtered_by_their_set(several, client):
     ],
     ids=lambda query: str(query)[:20],
 )
-def test_a_mistaken_question_shows_everything_and_says_what_is_wrong(query, several, client):
+def test_a_bad_query_shows_all_metrics_and_an_error(query, several, client):
     root = page(client, overview_url(), **query)
     assert len(names(root)) == 4
     assert root.findall(".//*[@class='errorlist']")
@@ -406,7 +406,7 @@ def test_a_page_holds_a_hundred_metrics(sort, client):
     assert "105 metrics" in text(first)
 
 
-def test_without_metrics_there_is_a_word_instead_of_a_table(client):
+def test_without_metrics_the_page_shows_a_sentence_instead_of_a_table(client):
     root = page(client, overview_url())
     assert "No metric was found." in text(root)
     assert not root.findall(".//*[@id='content-main']//table")
@@ -477,7 +477,7 @@ def test_a_label_splits_the_numbers(orders, client):
     assert [text(each) for each in root.findall(".//figcaption//li")] == table(root)[0][1:]
 
 
-def test_links_keep_what_else_was_chosen(orders, client):
+def test_links_keep_the_other_parameters(orders, client):
     chosen = {"split": "plan", "start": "2026-11-01", "end": "2026-11-20", "period": "week"}
     links = main_links(page(client, metric_url(), **chosen))
     assert query_of(links["CSV"]) == {**chosen, "format": "csv"}
@@ -487,7 +487,7 @@ def test_links_keep_what_else_was_chosen(orders, client):
     assert query_of(named["CSV"]) == {"range": "52w", "split": "plan", "format": "csv"}
 
 
-def test_the_form_shows_what_was_chosen(orders, client):
+def test_the_form_shows_the_chosen_values(orders, client):
     root = page(client, metric_url(), range="52w", period="month")
     values = {each.get("name"): each.get("value") for each in root.findall(".//*[@id='content-main']//input")}
     assert values == {"range": "52w", "start": "2025-12-01", "end": "2026-11-23"}
@@ -498,7 +498,7 @@ def mistakes(root):
     return [text(each) for each in root.iter() if "errorlist" in (each.get("class") or "").split()]
 
 
-def test_a_mistake_is_said_where_it_was_made(orders, client):
+def test_an_error_is_shown_at_its_field(orders, client):
     root = page(client, metric_url(), start="2026-02-31", end="2026-03-31")
     field = root.find(".//*[@id='id_start']")
     assert (field.get("value"), field.get("aria-invalid")) == ("2026-02-31", "true")
@@ -517,7 +517,7 @@ def test_a_range_that_is_compared_with_counted_days_shows_the_change(orders, cli
     assert "unfinished" not in over
 
 
-def test_whole_periods_are_named_where_they_are_not_the_dates_that_were_chosen(orders, client):
+def test_whole_periods_are_named_if_they_differ_from_the_chosen_dates(orders, client):
     chosen = {"start": "2026-11-04", "end": "2026-11-11"}
     assert "Whole periods: 2–15 November 2026." in text(page(client, metric_url(), period="week", **chosen))
     assert "Whole periods" not in text(page(client, metric_url(), period="day", **chosen))
@@ -568,7 +568,7 @@ MISTAKES = [
 ]
 
 
-def test_a_mistaken_choice_shows_the_default_and_says_what_is_wrong(orders, client):
+def test_a_bad_choice_shows_the_default_range_and_an_error(orders, client):
     for query in MISTAKES:
         root = page(client, metric_url(), **query)
         assert len(table(root)[1]) == 28, query
@@ -596,12 +596,12 @@ PARAMETERS = ["range", "period", "start", "end", "split", "format", "q", "set", 
 
 @hypothesis_settings(max_examples=examples(75), suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(PARAMETERS), values, max_size=5), st.booleans())
-def test_no_question_at_all_is_an_error_of_the_server(client, orders, query, is_overview):
+def test_no_query_causes_a_server_error(client, orders, query, is_overview):
     answer = client.get(overview_url() if is_overview else metric_url(), query)
     assert answer.status_code in ((200,) if is_overview else (200, 400))
 
 
-def test_a_question_that_is_no_text_is_answered(orders, client):
+def test_a_malformed_query_string_gets_a_page(orders, client):
     for query in ("%", "%ff%fe=1", "range=2d&range=5y", "&&==&", "start=%ED%A0%80", "page=1&page=2"):
         for url in (overview_url(), metric_url()):
             assert client.get(f"{url}?{query}").status_code == 200, query
@@ -616,7 +616,7 @@ def test_a_metric_without_numbers_says_so(client):
 
 
 @pytest.mark.parametrize("kind", ["gauge", "timer"])
-def test_a_gauge_and_a_timer_show_how_far_they_ranged(kind, client):
+def test_gauges_and_timers_show_their_range(kind, client):
     create_metric("Load", "load", kind)
     for number in (2, 4):
         record("load", kind, number, at=NOON.replace(minute=number))
@@ -641,7 +641,7 @@ def exact(cell):
 
 
 @pytest.mark.parametrize("query", [{}, {"split": "plan"}, {"range": "2d"}, {"range": "5y"}], ids=str)
-def test_the_files_hold_what_the_table_shows(query, orders, client):
+def test_downloaded_files_have_the_numbers_of_the_table(query, orders, client):
     heads, rows = table(page(client, metric_url(), **query))
     found = rows_of(client.get(metric_url(), {**query, "format": "csv"}))
     assert [row[1:] for row in found[1:]] == [[exact(cell) for cell in row[1:]] for row in rows]
@@ -654,7 +654,7 @@ def test_the_files_hold_what_the_table_shows(query, orders, client):
         assert found[0] == ["start", "value", "count", "previous"]
 
 
-def test_a_file_says_what_it_holds(orders, client):
+def test_a_file_has_a_type_a_name_and_a_description(orders, client):
     answer = client.get(metric_url(), {"format": "csv", "range": "52w"})
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     assert answer["Content-Disposition"] == 'attachment; filename="orders-week-2025-12-01-2026-11-23.csv"'

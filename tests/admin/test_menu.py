@@ -69,14 +69,14 @@ def menu(browser, url):
 
 @pytest.mark.parametrize(("rules", "alerts"), [({}, set()), (RULES, {"Alerts"})], ids=["no rules", "rules"])
 @pytest.mark.parametrize("page", ["index", "app_list", "auth_group_changelist"])
-def test_the_menu_shows_the_dashboard_metrics_sets_and_alerts_where_rules_exist(page, rules, alerts, ada, settings):
+def test_the_menu_shows_alerts_only_if_rules_exist(page, rules, alerts, ada, settings):
     settings.APP_METRICS_ALERTS = rules
     url = OWN_PAGE if page == "app_list" else reverse(f"admin:{page}")
     assert {*menu(ada, url).values()} == {"Dashboard", "Metrics", "Metric sets"} | alerts
 
 
 @pytest.mark.parametrize("model", [*OFF_MENU, "alert"])
-def test_the_menu_shows_a_list_to_who_may_view_it_but_not_the_health_page(model, db):
+def test_the_menu_shows_other_lists_to_users_who_cannot_see_the_health_page(model, db):
     reader = staff_with(f"view_{model}")
     assert reader.get(reverse(HEALTH)).status_code == 403
     for url in (reverse("admin:index"), OWN_PAGE, address(model)):
@@ -99,7 +99,7 @@ def test_a_list_that_is_not_on_the_menu_keeps_its_address_and_its_permission(mod
     assert staff_with(f"view_{model}").get(address(model)).status_code == 200
 
 
-def test_the_health_page_links_to_all_that_is_not_on_the_menu(ada, settings):
+def test_the_health_page_links_to_every_list_that_is_not_on_the_menu(ada, settings):
     settings.APP_METRICS_ALERTS = RULES
     expected = {address(model): title for model, title in OFF_MENU.items()}
     found = links(ada, reverse(HEALTH), RECORDS)
@@ -110,7 +110,7 @@ def test_the_health_page_links_to_all_that_is_not_on_the_menu(ada, settings):
     assert {ada.get(url).status_code for url in found} == {200}
 
 
-def test_the_health_page_links_to_what_its_reader_may_view(db):
+def test_the_health_page_links_only_to_lists_that_the_user_may_view(db):
     reader = staff_with("view_metric", "view_delivery", "view_total")
     found = links(reader, reverse(HEALTH), RECORDS)
     assert found == {address("delivery"): "Deliveries", address("total"): "Totals"}

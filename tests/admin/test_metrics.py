@@ -69,7 +69,7 @@ def catalogue(client):
     return Metric.objects.in_bulk(field_name="slug")
 
 
-def test_metrics_show_today_and_this_month_with_what_still_waits(client, catalogue):
+def test_metrics_show_today_and_this_month_including_pending_items(client, catalogue):
     content = client.get(page("metric")).content.decode()
     shown = {each.slug: (each.today, each.month) for each in rows(client, "metric")}
     assert shown == {"logins": (30, 30), "queue": (2, 102), "idle": (0, 0)}
@@ -138,7 +138,7 @@ def test_a_metric_is_made_with_a_form_and_its_slug_is_then_fixed(client):
 
 
 @pytest.mark.parametrize("slug", ["no slug", "", "logins"])
-def test_a_form_refuses_a_slug_that_is_none_or_taken(client, catalogue, slug):
+def test_a_form_refuses_an_invalid_or_taken_slug(client, catalogue, slug):
     response = client.post(page("metric", "add"), {"name": "New", "slug": slug, "kind": "counter"})
     assert response.status_code == 200
     assert list(response.context["adminform"].form.errors) == ["slug"]
@@ -158,7 +158,7 @@ def test_a_metric_recorded_under_a_second_kind_and_one_with_too_many_label_sets_
 
 
 @pytest.mark.parametrize("through", ["page", "action"])
-def test_a_metric_goes_with_all_its_totals_which_are_counted_and_not_listed(client, catalogue, through):
+def test_deleting_a_metric_counts_its_totals_without_listing_them(client, catalogue, through):
     logins = catalogue["logins"]
     totals = Total.objects.filter(metric=logins).count()
     if through == "page":
@@ -208,7 +208,7 @@ def test_an_admin_without_users_passes_the_checks_and_offers_a_plain_list(client
 
 
 @pytest.mark.parametrize("model", ["total", "item", "aggregationrun"])
-def test_what_only_the_package_writes_is_shown_and_cannot_be_changed(client, catalogue, model):
+def test_rows_that_only_the_package_writes_are_read_only(client, catalogue, model):
     shown = rows(client, model)[0]
     change = page(model, "change", shown.pk)
     assert client.get(change).status_code == 200
@@ -260,7 +260,7 @@ def test_quarantined_items_can_be_read_and_deleted_but_not_written(client):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_who_has_no_permission_is_refused_and_who_may_view_may_only_view(client, catalogue, model):
+def test_access_follows_the_permissions_of_the_user(client, catalogue, model):
     guest = User.objects.create_user("guest", is_staff=True)
     client.force_login(guest)
     assert client.get(page(model)).status_code == 403

@@ -91,7 +91,7 @@ def rows():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_nobody_in_particular_is_sent_to_the_login(name, metric_set):
+def test_anonymous_visitors_of_report_pages_are_redirected_to_the_login(name, metric_set):
     address = report_page(metric_set, name)
     response = ask(Client(), address)
     assert response.status_code == 302
@@ -108,14 +108,14 @@ def test_a_set_that_is_missing_is_forbidden_like_any_other_without_permission(na
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_who_may_not_view_metrics_reads_no_numbers_by_the_next_report(name, metric_set):
+def test_the_next_report_needs_the_permission_to_view_metrics(name, metric_set):
     browser = staff("view_metricset", "change_metricset")
     assert ask(browser, report_page(metric_set, name)).status_code == 403
     assert report_page(metric_set) not in browser.get(page("metricset_change", metric_set.pk)).content.decode()
     assert mail.outbox == []
 
 
-def test_who_may_view_may_see_the_next_report_and_may_not_send_it(metric_set):
+def test_viewers_can_see_the_next_report_but_not_send_it(metric_set):
     browser = staff("view_metricset", "view_metric")
     content = browser.get(report_page(metric_set)).content.decode()
     assert "/test/" not in content
@@ -124,7 +124,7 @@ def test_who_may_view_may_see_the_next_report_and_may_not_send_it(metric_set):
     assert mail.outbox == []
 
 
-def test_who_may_change_may_send_it(metric_set):
+def test_users_who_may_change_sets_can_send_a_test_mail(metric_set):
     browser = staff("change_metricset", "view_metric")
     assert report_page(metric_set, "test") in browser.get(report_page(metric_set)).content.decode()
     assert told(send_test(browser, metric_set)) == [("success", "The report was sent to guest@example.com.")]
@@ -276,7 +276,7 @@ def test_a_test_mail_keeps_no_report_from_being_sent(client, metric_set):
 
 
 @pytest.mark.parametrize("address", ["", " "])
-def test_who_has_no_address_is_told(address, client, metric_set):
+def test_a_test_mail_to_a_user_without_an_address_shows_an_error(address, client, metric_set):
     User.objects.update(email=address)
     assert told(send_test(client, metric_set)) == [("error", "Your account has no e-mail address.")]
     assert mail.outbox == []
@@ -294,7 +294,7 @@ def test_a_mail_server_that_fails_is_a_message(client, metric_set, monkeypatch):
     assert b"no <script> such" not in response.content
 
 
-def test_an_address_with_a_line_end_is_a_message_and_reaches_nobody_else(client, metric_set):
+def test_an_address_with_a_line_break_is_refused(client, metric_set):
     User.objects.update(email="ada@example.com\r\nBcc: eve@example.com")
     ((level, text),) = told(send_test(client, metric_set))
     assert (level, mail.outbox) == ("error", [])
@@ -318,7 +318,7 @@ def test_a_declared_set_is_shown_and_cannot_be_changed_or_deleted(client, declar
     assert MetricSet.objects.get().name == "Growth"
 
 
-def test_one_declared_set_among_the_chosen_keeps_all_of_them(client, declared):
+def test_a_declared_set_in_a_selection_prevents_its_deletion(client, declared):
     other = create_metric_set("Other", [])
     chosen = {"action": "delete_selected", "_selected_action": [declared.pk, other.pk]}
     question = client.post(page("metricset_changelist"), chosen)
@@ -333,7 +333,7 @@ def test_a_declared_set_can_be_previewed_and_sent_to_oneself(client, declared):
     assert told(send_test(client, declared)) == [("success", "The report was sent to ada@example.com.")]
 
 
-def test_a_set_that_is_declared_no_longer_can_be_changed(client, declared, settings):
+def test_a_set_that_left_the_settings_can_be_changed(client, declared, settings):
     settings.APP_METRICS_SETS = {}
     declare()
     values = {
@@ -355,7 +355,7 @@ def test_a_new_set_has_neither_deliveries_nor_a_report_yet(client):
     assert "unsubscriptions-TOTAL_FORMS" not in content
 
 
-def test_addresses_that_are_none_are_refused_by_the_form(client):
+def test_the_form_refuses_invalid_addresses(client):
     response = client.post(page("metricset_add"), {"name": "Mine", "email_addresses": "a@example.com\r\nnobody\r\n"})
     assert response.context["adminform"].form.errors == {"email_addresses": ["“nobody” is not an e-mail address."]}
     good = {"name": "Mine", "email_addresses": "a@example.com\r\n\r\nb@example.com\r\n"}
@@ -378,7 +378,7 @@ def test_a_set_shows_its_latest_deliveries(client, metric_set, database):
     assert {each.metric_set for each in listed} == {metric_set} != {other}
 
 
-def test_a_set_shows_ten_deliveries_and_not_years_of_them(client, metric_set):
+def test_a_set_shows_at_most_ten_deliveries(client, metric_set):
     Delivery.objects.bulk_create(
         Delivery(
             metric_set=metric_set, period="day", start=date(2026, 5, 1 + number), recipient="x", address="x",
@@ -393,7 +393,7 @@ def test_a_set_shows_ten_deliveries_and_not_years_of_them(client, metric_set):
 
 
 @pytest.mark.parametrize("through", ["page", "action"])
-def test_a_set_goes_with_its_deliveries_which_are_counted_and_not_listed(through, client, metric_set):
+def test_deleting_a_set_counts_its_deliveries_without_listing_them(through, client, metric_set):
     send_reports()
     if through == "page":
         address, values = page("metricset_delete", metric_set.pk), {}
@@ -460,7 +460,7 @@ def deliveries(metric_set):
     ]  # fmt: skip
 
 
-def test_what_was_not_sent_is_sent_at_the_next_run_if_it_is_not_too_late(client, deliveries):
+def test_unsent_reports_can_be_queued_again_unless_they_are_too_old(client, deliveries):
     response = send_again(client, deliveries)
     assert told(response) == [
         ("info", "The next run will send 4 reports."),
@@ -475,7 +475,7 @@ def test_one_report_is_sent_again_without_a_warning(client, deliveries):
     assert told(send_again(client, deliveries[3:4])) == [("info", "The next run will send 1 report.")]
 
 
-def test_what_is_sent_again_arrives(client, metric_set):
+def test_a_report_that_is_queued_again_is_sent(client, metric_set):
     send_reports()
     mail.outbox.clear()
     Delivery.objects.filter(period="day").update(status="undecided")

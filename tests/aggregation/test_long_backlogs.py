@@ -40,7 +40,7 @@ def aggregate_while_one_commits_late(commit, look):
     return seen
 
 
-def test_what_is_committed_late_before_what_the_run_has_taken_is_counted_by_the_same_run(transactional_database):
+def test_a_late_commit_of_earlier_items_is_counted_by_the_same_run(transactional_database):
     for _ in range(6):
         metric("late")
     seen = aggregate_while_one_commits_late(write_before_all_others, lambda items: items)
@@ -48,7 +48,7 @@ def test_what_is_committed_late_before_what_the_run_has_taken_is_counted_by_the_
     assert sum(seen) == 7
 
 
-def test_of_values_of_one_moment_the_one_that_was_recorded_first_is_not_the_last(transactional_database):
+def test_a_value_recorded_first_is_not_the_last_of_its_moment(transactional_database):
     moment = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
     with collect():
         metric("first")
@@ -60,7 +60,7 @@ def test_of_values_of_one_moment_the_one_that_was_recorded_first_is_not_the_last
     assert (hour.count, hour.last) == (2, 5)
 
 
-def test_on_postgresql_what_is_committed_between_two_parts_of_a_claim_is_not_taken_for_older(transactional_database):
+def test_on_postgresql_an_item_committed_between_two_parts_of_a_claim_stays_newer(transactional_database):
     if connections[transactional_database].vendor != "postgresql":
         pytest.skip("the other databases claim in one part")
     moment = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
@@ -89,7 +89,7 @@ def test_on_postgresql_what_is_committed_between_two_parts_of_a_claim_is_not_tak
         (2, [{"late": 2}, {"late": 4}, {"late": 5, "early": 1}, {"late": 6, "early": 1}]),
     ],
 )
-def test_on_postgresql_a_run_reads_on_and_begins_at_the_oldest_item_now_and_then(
+def test_on_postgresql_a_run_returns_to_the_oldest_item_from_time_to_time(
     transactional_database, monkeypatch, look_back, expected
 ):
     if connections[transactional_database].vendor != "postgresql":

@@ -72,7 +72,7 @@ RAW = {
 }  # fmt: skip
 
 
-def test_what_only_raw_sql_can_store_is_set_aside_too(database):
+def test_rows_that_only_raw_sql_can_store_are_quarantined(database):
     poison = RAW[connections[database].vendor]
     for number, (column, value) in enumerate(poison):
         store_raw(database, 2 * number, column, value)
@@ -98,7 +98,7 @@ def test_an_item_that_would_overflow_its_total_is_set_aside(database, values, ru
 
 
 @pytest.mark.parametrize("last_at", [2**63 - 1, -(2**63), 0])
-def test_a_time_that_nobody_recorded_at_is_no_poison(database, last_at):
+def test_an_extreme_timestamp_is_not_quarantined(database, last_at):
     store(1, last_at=last_at)
     store(2)
     done = aggregate()
@@ -110,7 +110,7 @@ def test_a_time_that_nobody_recorded_at_is_no_poison(database, last_at):
     [({0}, 10), ({24}, 10), ({11, 12, 13}, 10), ({0, 7, 24}, 1), ({0, 7, 24}, 100), (set(range(25)), 10)],
     ids=str,
 )
-def test_several_poisoned_rows_at_any_position_do_not_stop_the_rest(database, positions, chunk_size):
+def test_poisoned_rows_at_any_position_do_not_stop_the_others(database, positions, chunk_size):
     for number in range(25):
         store(number, kind="nonsense" if number in positions else "counter")
     done = aggregate(chunk_size=chunk_size)
@@ -126,7 +126,7 @@ def test_a_good_row_of_a_new_metric_survives_beside_a_poisoned_one(transactional
     assert Total.objects.get(metric__slug="new", period="day").count == 1
 
 
-def test_what_cannot_even_be_set_aside_raises_and_stays(transactional_database):
+def test_a_row_that_cannot_be_quarantined_raises_and_stays(transactional_database):
     store(1, kind="nonsense")
 
     def refuse(execute, sql, params, many, context):

@@ -49,7 +49,7 @@ def sums():
     return {period: sum(Total.objects.filter(period=period).values_list("count", flat=True)) for period in PERIODS}
 
 
-def test_totals_older_than_the_limit_go_and_longer_periods_keep_theirs(history, settings):
+def test_totals_older_than_their_limit_are_deleted(history, settings):
     settings.APP_METRICS_RETENTION = {"hour": 60, "day": 90}
     before = sums()
     assert prune() == [
@@ -71,7 +71,7 @@ def test_nothing_is_deleted_without_the_setting(history):
     assert sums() == before
 
 
-def test_a_dry_run_says_what_would_go_and_deletes_nothing(history, settings):
+def test_a_dry_run_names_the_old_totals_and_deletes_nothing(history, settings):
     settings.APP_METRICS_RETENTION = {"month": 60}
     before = sums()
     assert prune("--dry-run") == ["4 totals by month from before 2026-09-24 would be deleted."]
@@ -84,7 +84,7 @@ def test_a_second_run_finds_nothing(history, settings):
     assert prune("--dry-run") == ["0 totals by week from before 2026-10-24 would be deleted."]
 
 
-def test_what_goes_goes_in_small_statements(history, settings, monkeypatch):
+def test_old_totals_are_deleted_in_small_statements(history, settings, monkeypatch):
     monkeypatch.setattr(retention, "CHUNK_SIZE", 7)
     settings.APP_METRICS_RETENTION = {"hour": 60}
     with CaptureQueriesContext(connections[history]) as queries:
@@ -94,7 +94,7 @@ def test_what_goes_goes_in_small_statements(history, settings, monkeypatch):
     assert sums()[HOUR] == 200 - 78
 
 
-def test_quiet_means_silent(history, settings):
+def test_verbosity_0_prints_nothing(history, settings):
     settings.APP_METRICS_RETENTION = {"hour": 60}
     assert prune("--verbosity=0") == []
 
@@ -123,7 +123,7 @@ def test_a_mistake_is_found_by_check_and_deletes_nothing(value, message, hint, d
         prune()
 
 
-def test_the_right_entries_beside_a_mistake_are_known():
+def test_correct_entries_beside_a_mistake_are_used():
     days, errors = compile_retention({"day": 400, "moon": 1})
     assert (days, len(errors)) == ({"day": 400}, 1)
 

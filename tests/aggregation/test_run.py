@@ -44,7 +44,7 @@ def test_totals_add_exactly_in_all_five_periods(database, runs):
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_the_last_value_is_the_latest_by_time_whatever_was_drained_last(database, together):
+def test_the_last_value_is_the_latest_by_time(database, together):
     for minutes, value in ((10, 1), (30, 3), (20, 2)):
         gauge("queue", value, at=NOON + timedelta(minutes=minutes))
         if not together:
@@ -54,7 +54,7 @@ def test_the_last_value_is_the_latest_by_time_whatever_was_drained_last(database
     assert {row.last_at for row in Total.objects.all()} == {int((NOON.timestamp() + 1800) * 1_000_000)}
 
 
-def test_of_values_at_the_same_moment_the_one_recorded_last_is_the_last(database):
+def test_for_equal_times_the_value_recorded_last_is_the_last(database):
     values = [3, 20, Decimal("0.5"), 7, Decimal("1.5")]
     with freeze_time(NOON) as clock:
         for moment in (NOON, datetime(1999, 1, 1, tzinfo=UTC)):
@@ -68,7 +68,7 @@ def test_of_values_at_the_same_moment_the_one_recorded_last_is_the_last(database
 
 
 @freeze_time(NOON)
-def test_of_values_at_the_same_moment_the_one_aggregated_last_is_the_last(database):
+def test_for_equal_times_the_value_aggregated_last_is_the_last(database):
     for value in (3, 20, 1):
         gauge("queue", value)
         aggregate()
@@ -106,7 +106,7 @@ def test_all_periods_hold_the_same_sums(database):
     assert sums["day"]["count__sum"] == 115
 
 
-def test_what_was_counted_is_gone_from_the_log_and_a_second_run_adds_nothing(database):
+def test_aggregated_items_leave_the_log_and_a_second_run_adds_nothing(database):
     metric("orders", 4)
     assert aggregate().items == 1
     assert Item.objects.count() == 0
@@ -130,7 +130,7 @@ def test_items_that_arrive_while_it_runs_are_counted(database):
     assert total("orders").count == 4 + arrived
 
 
-def test_an_item_with_a_lower_id_than_what_was_aggregated_is_counted(database):
+def test_an_item_with_a_lower_id_than_aggregated_ones_is_counted(database):
     with freeze_time(NOON):
         metric("orders")
     aggregate()
@@ -231,7 +231,7 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_known_metrics
     assert counts[0] == counts[1]
 
 
-def test_the_backlog_says_how_many_items_wait_and_since_when(database):
+def test_the_backlog_has_the_number_and_age_of_pending_items(database):
     assert (backlog().items, backlog().oldest, backlog().age) == (0, None, 0.0)
     with freeze_time(datetime.now(UTC) - timedelta(hours=2)):
         metric("orders")
@@ -265,7 +265,7 @@ def test_the_latest_run_is_on_record(database):
     assert QuarantinedItem.objects.count() == 0
 
 
-def test_progress_is_told_after_every_transaction(database):
+def test_progress_is_reported_after_every_transaction(database):
     for _ in range(5):
         metric("orders")
     progress = []
@@ -274,7 +274,7 @@ def test_progress_is_told_after_every_transaction(database):
 
 
 @pytest.mark.parametrize(("series", "chunks"), [(1, [4, 4, 4, 0]), (2, [4, 6, 2]), (4, [4, 4, 4, 0])])
-def test_chunks_get_longer_only_after_one_of_neither_few_nor_many_keys(database, monkeypatch, series, chunks):
+def test_chunks_grow_only_after_a_chunk_with_a_medium_number_of_keys(database, monkeypatch, series, chunks):
     monkeypatch.setattr(run, "USUAL_CHUNK_SIZE", 4)
     monkeypatch.setattr(run, "KEYS_OF_LONG_CHUNKS", range(2, 4))
     with freeze_time("2026-05-31 10:30", auto_tick_seconds=1):
@@ -286,7 +286,7 @@ def test_chunks_get_longer_only_after_one_of_neither_few_nor_many_keys(database,
 
 
 @pytest.mark.parametrize("size", [0, -1, MAX_CHUNK_SIZE + 1, "100", 1.5, True])
-def test_a_bad_chunk_size_is_refused_before_anything_happens(database, size):
+def test_a_bad_chunk_size_is_refused(database, size):
     metric("orders")
     with pytest.raises(ValueError, match="chunk size"):
         aggregate(chunk_size=size)

@@ -69,7 +69,7 @@ def get(client, settings):
     return read
 
 
-def test_the_text_is_what_prometheus_reads(database):
+def test_prometheus_reads_every_kind_of_metric(database):
     create_metric("Orders paid", "orders", description="What was paid,\nin euros")
     create_metric("Queue", "queue-length", "gauge")
     with freeze_time(NOON):
@@ -113,7 +113,7 @@ def test_nothing_is_seen_twice_while_an_aggregation_runs(database):
     assert sum("app_metrics_item" in query["sql"] or "app_metrics_total" in query["sql"] for query in queries) == 1
 
 
-def test_a_metric_without_entries_is_zero_where_it_counts_and_absent_where_it_measures(database):
+def test_a_metric_without_entries_is_zero_for_counters_and_absent_otherwise(database):
     for kind in KINDS:
         create_metric(kind, kind, kind)
     assert samples() == [("counter_total", {}, 0)]
@@ -124,7 +124,7 @@ def test_without_any_metric_the_text_is_empty_and_valid(database):
     assert scrape(OPENMETRICS) == ("# EOF\n", [])
 
 
-def test_what_waits_under_a_slug_without_a_metric_waits_for_the_aggregation(database):
+def test_a_new_slug_appears_after_the_aggregation_creates_its_metric(database):
     metric("new")
     assert samples() == []
     aggregate()
@@ -141,7 +141,7 @@ def test_a_counter_that_was_lowered_is_a_gauge_of_every_label_set(accept, databa
     assert samples(accept) == [("balance", {}, 5), ("balance", {"plan": "pro"}, -1)]
 
 
-def test_a_gauge_is_its_latest_value_even_where_years_and_label_sets_fall_together(database):
+def test_a_gauge_is_its_latest_value_over_years_and_equal_label_sets(database):
     with freeze_time(NOON):
         with collect():
             for days, labels in [(0, {"a": ""}), (400, {}), (10, {"b": ""}), (5, {"a": "x"})]:
@@ -150,7 +150,7 @@ def test_a_gauge_is_its_latest_value_even_where_years_and_label_sets_fall_togeth
         assert samples() == [("level", {}, 1), ("level", {"a": "x"}, 6)]
 
 
-def test_label_sets_that_prometheus_cannot_tell_apart_are_added(database):
+def test_label_sets_that_are_equal_for_prometheus_are_added(database):
     create_metric("Orders")
     metric("orders", 1)
     metric("orders", 2, labels={"plan": ""})
@@ -159,7 +159,7 @@ def test_label_sets_that_prometheus_cannot_tell_apart_are_added(database):
     assert samples() == [("orders_total", {}, 7), ("orders_total", {"plan": "pro"}, 8)]
 
 
-def test_labels_that_would_be_called_the_same_stay_apart(database):
+def test_labels_with_the_same_prometheus_name_stay_apart(database):
     create_metric("Orders")
     metric("orders", 1, labels={"a-b": "1"})
     metric("orders", 2, labels={"a_b": "1"})
@@ -179,7 +179,7 @@ def test_labels_that_would_be_called_the_same_stay_apart(database):
         ("a\n}", "a__"),
     ],
 )  # fmt: skip
-def test_a_label_is_called_what_prometheus_allows(key, name):
+def test_a_label_name_becomes_valid_for_prometheus(key, name):
     assert label_names([key]) == {key: name}
 
 
@@ -209,11 +209,11 @@ def named(*metrics):
         ([("x_seconds", "counter"), ("x", "timer")], ["x_seconds", "x_2_seconds"]),
     ],
 )
-def test_of_two_metrics_that_would_be_called_the_same_the_later_one_gets_a_number(metrics, families):
+def test_the_second_metric_with_the_same_prometheus_name_gets_a_number(metrics, families):
     assert named(*metrics) == families
 
 
-def test_a_name_does_not_depend_on_what_was_recorded(database):
+def test_a_prometheus_name_does_not_depend_on_recorded_values(database):
     create_metric("Balance")
     create_metric("Sum", "balance_total", "gauge")
     gauge("balance_total", 1)
@@ -274,7 +274,7 @@ class Stored:
 @both_formats
 @given(METRICS)
 @hypothesis_settings(max_examples=examples(300))
-def test_the_text_is_valid_whatever_the_names_and_labels(accept, stored):
+def test_the_text_is_valid_for_all_names_and_labels(accept, stored):
     with pytest.MonkeyPatch.context() as patch:
         fake = Stored(stored)
         patch.setattr(Metric, "objects", fake)
@@ -311,7 +311,7 @@ def test_a_timer_with_negative_entries_has_no_sum(accept, database):
 
 
 @both_formats
-def test_nasty_label_values_come_back_as_they_were(accept, database):
+def test_special_characters_in_label_values_survive(accept, database):
     create_metric("Orders")
     values = [
         "\\",
@@ -339,7 +339,7 @@ def test_large_totals_are_the_nearest_float(database):
     assert samples() == [("large_total", {}, float(2**53 + 10**18))]
 
 
-def test_years_that_retention_keeps_are_enough(database):
+def test_totals_are_complete_if_retention_keeps_only_years(database):
     with freeze_time(NOON):
         with collect():
             metric("orders", 1, at=NOON - timedelta(days=800))
@@ -365,7 +365,7 @@ def test_years_that_retention_keeps_are_enough(database):
     ],
 )
 @pytest.mark.django_db
-def test_the_format_is_the_one_that_is_accepted(accept, content_type, get):
+def test_the_format_follows_the_accept_header(accept, content_type, get):
     create_metric("Orders")
     response = get(**({} if accept is None else {"accept": accept}))
     assert (response.status_code, response["Content-Type"]) == (200, f"{content_type}; charset=utf-8")
@@ -374,7 +374,7 @@ def test_the_format_is_the_one_that_is_accepted(accept, content_type, get):
 
 
 @pytest.mark.django_db
-def test_without_the_package_the_answer_says_what_to_install(get, client, monkeypatch):
+def test_without_prometheus_client_the_answer_names_the_package(get, client, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "prometheus_client"]:
         monkeypatch.setitem(sys.modules, name, None)
     response = get()

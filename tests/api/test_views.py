@@ -131,7 +131,7 @@ def test_a_refusal_is_the_same_at_every_endpoint_whether_the_metric_exists_or_no
     assert refuse(client, PROMETHEUS, **headers)[0].startswith(b"You may not read the metrics")
 
 
-def test_an_inactive_user_may_not_read_whatever_a_backend_says(site, client, settings):
+def test_an_inactive_user_may_not_read_even_if_a_backend_permits_it(site, client, settings):
     settings.AUTHENTICATION_BACKENDS = ["tests.api.test_views.Lenient"]
     client.force_login(user(permitted=False, is_active=False))
     for address in ENDPOINTS:
@@ -141,7 +141,7 @@ def test_an_inactive_user_may_not_read_whatever_a_backend_says(site, client, set
         assert client.get(address).status_code == 200, address
 
 
-def test_nobody_else_learns_what_is_missing_from_the_queries_either(site, client):
+def test_a_refusal_makes_no_query_that_depends_on_the_metric(site, client):
     client.force_login(user(permitted=False))
     for address in (SERIES, TOTALS, *MISSING):
         with CaptureQueriesContext(connections["default"]) as queries:
@@ -178,7 +178,7 @@ def test_the_name_of_the_scheme_may_be_in_either_case(site, client):
         assert client.get(LIST, headers={"authorization": f"{scheme} {TOKEN}"}).status_code == 200, scheme
 
 
-def test_any_of_several_tokens_opens(site, client, settings):
+def test_any_of_several_tokens_is_accepted(site, client, settings):
     others = [sha256(text).hexdigest() for text in (b"one", b"two")]
     for position in range(3):
         settings.APP_METRICS_API_TOKENS = (*others[:position], HASH, *others[position:])
@@ -202,7 +202,7 @@ NO_TOKENS = [
 ]  # fmt: skip
 
 
-def test_a_bad_setting_opens_nothing_and_breaks_nothing(site, client, settings):
+def test_a_bad_tokens_setting_refuses_access_without_an_error(site, client, settings):
     for value in NO_TOKENS:
         settings.APP_METRICS_API_TOKENS = value
         for token in (TOKEN, HASH, "", "None"):
@@ -213,7 +213,7 @@ def test_a_bad_setting_opens_nothing_and_breaks_nothing(site, client, settings):
         assert client.get(LIST).status_code == 200, value
 
 
-def test_the_check_finds_it_and_does_not_repeat_what_may_be_a_token(settings):
+def test_the_check_finds_a_bad_tokens_setting_without_quoting_it(settings):
     for value in NO_TOKENS:
         settings.APP_METRICS_API_TOKENS = value
         (message,) = checks.check_rules()
@@ -289,7 +289,7 @@ def test_no_answer_is_cached_or_taken_for_another_type(site, client, settings):
 # The list
 
 
-def test_the_list_tells_what_there_is_and_where(orders, get):
+def test_the_list_has_metrics_with_links_to_their_endpoints(orders, get):
     assert get(LIST) == {
         "count": 1,
         "next": None,
@@ -585,7 +585,7 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (TOTALS, {"period": "hour", "date": "1790-12-05T12:30"}, "`date` is in the year 1790"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_what_mends_it(address, parameters, message, orders, get):
+def test_a_mistake_is_explained_with_a_remedy(address, parameters, message, orders, get):
     create_metric_set("Shop", [])
     answer = get(address, 400, **parameters)
     assert set(answer) == {"error"}
@@ -600,13 +600,13 @@ def test_names_of_200_characters_are_found(character, orders, get):
     assert [each["slug"] for each in get(LIST, set=character * 200)["results"]] == ["long"]
 
 
-def test_without_any_set_a_set_is_missing(orders, get):
+def test_filtering_by_a_set_fails_if_there_are_no_sets(orders, get):
     assert get(LIST, 400, set="Shop") == {"error": "There is no metric set 'Shop'. There are no metric sets yet."}
 
 
 @pytest.mark.parametrize("name", ["a.b", "%00", "%FF", "a%20b", "ä", "x" * 101])
 @pytest.mark.parametrize("kind", ["series", "totals"])
-def test_what_can_be_no_slug_is_answered_as_any_metric_that_is_missing(name, kind, orders, client):
+def test_an_impossible_slug_is_not_found_like_a_missing_metric(name, kind, orders, client):
     address = f"{LIST}{name}/{kind}/"
     answer = client.get(address, headers={"authorization": f"Bearer {TOKEN}"})
     assert (answer.status_code, set(answer.json())) == (404, {"error"})
@@ -617,7 +617,7 @@ def test_what_can_be_no_slug_is_answered_as_any_metric_that_is_missing(name, kin
     "query", ["search=%FF%FE", "search=%ED%A0%80", "%00=1", "label.%FF=1", "page=%00", "=", "&&", "%"]
 )
 @pytest.mark.parametrize("address", [LIST, SERIES, TOTALS])
-def test_bytes_that_are_no_text_break_nothing(address, query, orders, client):
+def test_bytes_that_are_not_utf_8_cause_no_server_error(address, query, orders, client):
     response = client.get(f"{address}?{query}", headers={"authorization": f"Bearer {TOKEN}"})
     assert response.status_code in (200, 400)
     assert response["Content-Type"] == "application/json"
@@ -625,7 +625,7 @@ def test_bytes_that_are_no_text_break_nothing(address, query, orders, client):
 
 @pytest.mark.parametrize("period", PERIODS)
 @pytest.mark.parametrize(("name", "value"), [("start", "1001-01-01"), ("end", "9997-12-31"), ("end", "1001-01-01")])
-def test_the_edges_of_what_can_be_recorded_can_be_read(period, name, value, orders, get, settings):
+def test_the_first_and_last_recordable_dates_can_be_read(period, name, value, orders, get, settings):
     settings.APP_METRICS_YEARS = (1001, 9997)
     parameters = {"start": value, "end": value} if name == "start" else {name: value}
     assert get(SERIES, period=period, **parameters)["results"]
@@ -661,7 +661,7 @@ def test_markup_in_names_and_labels_is_inert(address, orders, client):
         assert answer["results"][0]["labels"] == {EVIL: f"\"'\n\\{EVIL}"}
 
 
-def test_markup_that_was_asked_for_comes_back_inert(orders, client):
+def test_markup_in_a_query_is_returned_escaped(orders, client):
     for query in ({EVIL: "1"}, {"kind": EVIL}, {"set": EVIL}):
         response = client.get(LIST, query, headers={"authorization": f"Bearer {TOKEN}"})
         assert response.status_code == 400

@@ -118,7 +118,7 @@ def test_two_failing_destinations_each_keep_their_own(composite):
     assert len(flaky.taken) == len(stubborn.taken) == 3
 
 
-def test_recording_through_it_is_counted_once_though_a_destination_fails(composite, database):
+def test_events_are_counted_once_if_a_destination_fails(composite, database):
     composite(DATABASE, HERE + "Flaky")
     for number in range(3):
         metric("orders", number)
@@ -141,7 +141,7 @@ def test_a_destination_that_fails_for_good_keeps_a_bounded_number_of_batches(com
     assert taken_by_locmem() == [batch.id for batch in batches]
 
 
-def test_it_waits_and_counts_where_any_destination_does(composite):
+def test_it_blocks_and_feeds_totals_if_any_destination_does(composite):
     dummy = "app_metrics.backends.dummy"
     answers = {}
     for destinations in ([dummy, LOCMEM], [dummy, HERE + "Flaky"], [dummy, DATABASE]):
@@ -151,13 +151,13 @@ def test_it_waits_and_counts_where_any_destination_does(composite):
     assert answers == {LOCMEM: (False, False), HERE + "Flaky": (True, False), DATABASE: (True, True)}
 
 
-def test_it_keeps_what_it_writes_where_every_destination_does(composite, database):
+def test_it_is_durable_if_every_destination_is(composite, database):
     backend = composite(LOCMEM, DATABASE)
     assert not backend.is_durable()  # the test's own transaction
     assert composite(LOCMEM).is_durable()
 
 
-def test_one_destination_that_cannot_be_drained_keeps_no_other_from_it(composite):
+def test_a_destination_that_cannot_be_drained_does_not_stop_the_others(composite):
     backend = composite(HERE + "Undrainable", HERE + "Drained")
     drained = load_backend(HERE + "Drained")
     before = drained.drains
@@ -167,16 +167,14 @@ def test_one_destination_that_cannot_be_drained_keeps_no_other_from_it(composite
     assert drained.drains == before + 1
 
 
-def test_an_aggregation_takes_what_there_is_though_a_destination_cannot_be_drained(composite, database):
+def test_an_aggregation_continues_if_a_destination_cannot_be_drained(composite, database):
     composite(HERE + "Undrainable", DATABASE)
     metric("orders", 3)
     assert aggregate().failures
     assert Total.objects.get(period="day").total == 3
 
 
-def test_exporters_get_what_the_totals_get_and_one_that_is_down_is_tried_again_alone(
-    composite, database, settings, monkeypatch
-):
+def test_exporters_get_the_same_batches_and_only_a_failed_one_is_retried(composite, database, settings, monkeypatch):
     server, receivers, names = StatsdServer(), telemetry(), NameServer(monkeypatch)
     settings.APP_METRICS_STATSD_URL = server.url.replace("127.0.0.1", NAME)
     backend = composite(STATSD, DATABASE, OTEL)

@@ -52,7 +52,7 @@ def test_slugs_and_labels_that_a_collation_would_merge_stay_apart(database):
     assert Item.objects.filter(slug="a", labels=labels[0]).count() == 1
 
 
-def test_a_batch_is_one_statement_whatever_its_size(transactional_database):
+def test_a_batch_of_any_size_is_one_statement(transactional_database):
     for size in (1, 300):
         with CaptureQueriesContext(connections[transactional_database]) as queries:
             write(batch_of(*(f"slug-{number}" for number in range(size))))
@@ -71,7 +71,7 @@ def test_the_ids_of_items_follow_from_the_batch_and_ascend_in_time(database):
 
 
 @FEW_AND_MANY
-def test_the_same_batch_written_twice_waits_once(database, others):
+def test_the_same_batch_written_twice_is_stored_once(database, others):
     batch = batch_of("a", "b", *others, number=4)
     write(batch)
     write(batch)
@@ -79,13 +79,13 @@ def test_the_same_batch_written_twice_waits_once(database, others):
     assert written == [(slug, 1, 4) for slug in sorted(["a", "b", *others])]
 
 
-def test_the_same_batch_written_by_two_threads_at_once_waits_once(transactional_database):
+def test_the_same_batch_written_by_two_threads_is_stored_once(transactional_database):
     batch = batch_of(*(f"slug-{number}" for number in range(200)))
     at_once(4, lambda: write(batch))
     assert Item.objects.count() == 200
 
 
-def test_what_the_database_refuses_leaves_the_callers_transaction_usable(transactional_database):
+def test_a_refused_batch_leaves_the_callers_transaction_usable(transactional_database):
     raises = pytest.raises(DatabaseError) if connections[transactional_database].vendor == "sqlite" else nullcontext()
     with transaction.atomic(using=transactional_database):
         write(batch_of("before"))
@@ -102,7 +102,7 @@ def refused(connection):
     return Batch({key: summary})
 
 
-def test_a_broken_transaction_is_told_and_not_made_worse(transactional_database):
+def test_a_write_in_a_broken_transaction_raises(transactional_database):
     with transaction.atomic(using=transactional_database):
         transaction.set_rollback(True, using=transactional_database)
         with pytest.raises(TransactionManagementError):
@@ -110,7 +110,7 @@ def test_a_broken_transaction_is_told_and_not_made_worse(transactional_database)
     assert Item.objects.count() == 0
 
 
-def test_what_is_written_inside_a_transaction_goes_with_it(transactional_database):
+def test_a_write_is_rolled_back_with_its_transaction(transactional_database):
     with transaction.atomic(using=transactional_database):
         write(batch_of("orders"))
         transaction.set_rollback(True, using=transactional_database)
@@ -118,7 +118,7 @@ def test_what_is_written_inside_a_transaction_goes_with_it(transactional_databas
 
 
 @pytest.mark.parametrize("age", [0, None])
-def test_a_thread_that_only_counts_keeps_its_connection_as_long_as_the_settings_say(
+def test_a_thread_that_only_counts_closes_its_connection_after_its_maximum_age(
     age, transactional_database, monkeypatch
 ):
     monkeypatch.setitem(connections[transactional_database].settings_dict, "CONN_MAX_AGE", age)

@@ -105,7 +105,7 @@ def test_a_second_kind_of_a_metric_goes_to_the_instrument_of_the_first(receivers
     assert [point.value for point in receivers.points("twofold").values()] == [6]
 
 
-def test_numbers_that_no_integer_of_64_bits_holds_do_not_stop_the_export(receivers):
+def test_numbers_beyond_64_bits_do_not_stop_the_export(receivers):
     for _ in range(20):
         write("huge", "counter", summary_of(10**18 - 1))
     _, exported = receivers.exported()["huge"]
@@ -162,12 +162,12 @@ print(scope.scope.name, [(metric.name, metric.data.data_points[0].value) for met
 """
 
 
-def test_a_provider_may_be_set_later_and_gets_what_is_recorded_from_then_on():
+def test_a_provider_set_later_gets_the_events_recorded_from_then_on():
     done = subprocess.run([sys.executable, "-c", LATE], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == "app_metrics [('orders', 2.0), ('queue', 3.0)]\n", done.stderr
 
 
-def test_the_checks_complain_about_an_exporter_beside_which_nothing_counts(settings):
+def test_the_checks_warn_about_an_exporter_without_a_destination_for_totals(settings):
     settings.APP_METRICS_BACKEND = OTEL
     assert [message.id for message in load_backend(OTEL).check()] == ["app_metrics.W008"]
 

@@ -74,7 +74,7 @@ def labelled(*labels, slug="orders"):
 # Exact sums
 
 
-def test_what_is_drained_is_what_was_written(database, backend, in_redis):
+def test_draining_returns_the_written_summaries(database, backend, in_redis):
     backend.write(Batch(VARIED))
     backend.drain()
     assert items() == VARIED
@@ -172,13 +172,13 @@ def test_a_sum_stays_exact_however_often_its_parts_overflow(backend):
     assert summary.total == EXACT.multiply(number, Decimal(300))
 
 
-def test_of_numbers_of_the_same_moment_the_one_that_came_last_is_the_last(backend):
+def test_for_equal_times_the_number_written_last_is_the_last(backend):
     for number in (1, 3, 2):
         backend.write(batch_of("orders", number=number))
     assert [summary.last for summary in held(backend).values()] == [2]
 
 
-def test_a_count_beyond_what_a_script_counts_exactly_is_refused(backend):
+def test_a_count_beyond_the_exact_range_of_lua_is_refused(backend):
     for count in (2**53 - 2, 1):
         backend.write(counting(count))
     with pytest.raises(Exception, match="does not fit"):
@@ -218,7 +218,7 @@ def test_25_calls_on_10_slugs_are_one_round_trip_also_over_a_new_connection(prox
     assert sum(summary.count for summary in held(get_backend().backend).values()) == 75
 
 
-def test_a_server_that_forgot_the_script_is_sent_it(in_redis, settings):
+def test_a_server_that_lost_the_script_is_sent_it_again(in_redis, settings):
     """On a server of its own, because other processes count the round trips to the shared one."""
     with redis_server.configured() as server:
         settings.APP_METRICS_REDIS_URL = server.coordinates()["URL"]
@@ -242,7 +242,7 @@ def write_what_is_kept():
     wait_until(is_written, 30)
 
 
-def test_a_batch_whose_answer_was_lost_counts_once_when_it_comes_again(proxy, in_redis):
+def test_a_batch_that_is_sent_again_after_a_lost_answer_counts_once(proxy, in_redis):
     retrying = get_backend()
     metric("first")
     proxy.loses_answers = True
@@ -258,9 +258,7 @@ def test_a_batch_whose_answer_was_lost_counts_once_when_it_comes_again(proxy, in
     ]
 
 
-def test_a_batch_whose_answer_was_lost_is_not_spooled_as_redis_alone_can_recognise_it(
-    transactional_database, settings, tmp_path
-):
+def test_a_batch_whose_answer_was_lost_is_not_spooled(transactional_database, settings, tmp_path):
     settings.APP_METRICS_SPOOL_DIR = tmp_path
     with redis_server.configured() as server:
         settings.APP_METRICS_BACKEND, settings.APP_METRICS_REDIS_URL = REDIS, server.coordinates()["URL"]
@@ -288,7 +286,7 @@ def test_nothing_is_taken_from_redis_within_a_transaction_that_may_undo_it(
     assert Total.objects.get(period="year").count == 1
 
 
-def test_what_is_remembered_of_batches_does_not_grow_with_their_number(backend, in_redis):
+def test_the_record_of_written_batches_does_not_grow(backend, in_redis):
     for _ in range(200):
         backend.write(batch_of("orders"))
     assert in_redis.client.zcard(f"{in_redis.prefix}:{{0}}:written") == 1
@@ -350,7 +348,7 @@ def test_the_hours_of_a_batch_have_ids_of_their_own_with_room_for_those_of_items
     assert {(each.version, each.int & 0xFFFF) for each in ids} == {(7, 0)}
 
 
-def test_a_drain_that_comes_late_leaves_the_hour_that_began_anew_meanwhile(database, backend):
+def test_a_late_drain_leaves_an_hour_that_was_written_again_meanwhile(database, backend):
     backend.write(batch_of("orders"))
     (shard,) = backend._shards
     ask = shard._texts
@@ -485,7 +483,7 @@ def test_a_time_that_no_column_holds_is_set_aside_and_the_rest_is_counted(databa
 @pytest.mark.parametrize(
     "place", ["live", "pending", "hour:2026-05-31:22", "claim:0190a0a0-0000-7000-8000-000000000000"]
 )
-def test_a_field_that_is_no_utf8_leaves_readings_complete_and_the_rest_counts(
+def test_a_field_that_is_not_utf8_does_not_stop_readings_or_other_fields(
     database, backend, in_redis, settings, place, client
 ):
     settings.APP_METRICS_REDIS_CLIENT = client
@@ -514,7 +512,7 @@ def test_a_claim_that_cannot_be_read_stays_is_reported_and_does_not_bar_the_othe
     assert set(in_redis.client.hkeys(claims)) == {"00000000-0000-0000-0000-000000000000"}  # there was nothing in "x"
 
 
-def test_a_redis_that_is_lost_in_a_drain_is_waited_for_once(database, backend, monkeypatch):
+def test_a_drain_waits_only_once_for_a_lost_redis(database, backend, monkeypatch):
     from redis.exceptions import TimeoutError as Lost
 
     for hour in range(5):
@@ -535,7 +533,7 @@ def test_a_redis_that_is_lost_in_a_drain_is_waited_for_once(database, backend, m
     assert Item.objects.count() == 5
 
 
-def test_a_database_that_is_away_in_a_drain_is_waited_for_once(transactional_database, backend, settings, monkeypatch):
+def test_a_drain_waits_only_once_for_a_lost_database(transactional_database, backend, settings, monkeypatch):
     settings.APP_METRICS_REDIS_SHARDS = 2
     backend = load_backend(REDIS)
     for hour in range(5):
@@ -561,7 +559,7 @@ def test_a_database_that_is_away_in_a_drain_is_waited_for_once(transactional_dat
 # Reading pending totals
 
 
-def test_readings_include_what_redis_holds_before_and_after_it_is_drained(database, backend, in_redis):
+def test_readings_include_batches_in_redis_before_and_after_draining(database, backend, in_redis):
     orders = create_metric("Orders", "orders")
     backend.write(batch_of("orders", number=4))
     assert orders.total("day", DAY) == 4
@@ -589,7 +587,7 @@ def test_a_bucket_that_is_claimed_while_it_is_read_is_read_whole(database, backe
 # Former backends
 
 
-def test_what_a_former_redis_backend_left_is_brought_by_name(database, backend, in_redis, settings, capsys):
+def test_batches_left_in_redis_are_aggregated_with_from(database, backend, in_redis, settings, capsys):
     backend.write(batch_of("orders", number=4))
     settings.APP_METRICS_BACKEND = "app_metrics.backends.db"
     metric("orders", 1, at=datetime(2026, 5, 31, 12, tzinfo=UTC))
@@ -645,7 +643,7 @@ def test_a_server_that_never_answers_holds_a_write_no_longer_than_the_timeout(se
         assert takes_less(2, partial(write_in_vain, backend))
 
 
-def test_shards_share_what_is_written_and_a_batch_comes_back_to_its_own(database, in_redis, settings):
+def test_batches_are_spread_over_all_shards(database, in_redis, settings):
     settings.APP_METRICS_REDIS_SHARDS = 4
     backend = load_backend(REDIS)
     batches = [batch_of("orders") for _ in range(400)]
@@ -698,7 +696,7 @@ def test_messages_name_it_by_the_path_that_the_setting_holds(backend):
     assert type(backend).__module__ == REDIS
 
 
-def test_without_redis_py_it_says_what_to_install():
+def test_without_redis_py_the_error_names_the_extra():
     script = """
 import sys
 sys.modules["redis"] = None
@@ -753,7 +751,7 @@ def far_away(in_redis, settings):
     return is_away
 
 
-def test_a_cluster_that_is_away_from_the_start_loses_nothing_and_is_told(database, far_away):
+def test_a_cluster_that_is_down_from_the_start_loses_nothing_and_is_warned_about(database, far_away):
     for _ in range(FAILURES + 2):
         metric("orders")
     assert (list(check_backend()), take_entries()) == ([], [])
@@ -790,7 +788,7 @@ def test_a_part_of_a_cluster_that_is_away_does_not_keep_the_others(database, in_
     assert Item.objects.count() == 1
 
 
-def test_what_a_server_with_an_append_only_file_acknowledged_survives_its_kill(database, settings):
+def test_acknowledged_batches_survive_a_kill_of_a_server_with_appendonly(database, settings):
     pytest.importorskip("redis")
     with redis_server.configured("--appendonly", "yes", "--appendfsync", "always") as server:
         settings.APP_METRICS_BACKEND, settings.APP_METRICS_REDIS_URL = REDIS, server.coordinates()["URL"]
@@ -821,7 +819,7 @@ def test_a_server_that_evicts_keys_is_warned_about(settings, policy, ids):
     assert all(message.hint for message in messages)
 
 
-def test_a_server_that_does_not_answer_is_warned_about_and_other_commands_ask_nobody(settings):
+def test_only_the_check_of_the_destination_contacts_the_server(settings):
     pytest.importorskip("redis")
     settings.APP_METRICS_REDIS_URL = f"redis://127.0.0.1:{redis_server.free_port()}"
     backend = load_backend(REDIS)

@@ -68,7 +68,7 @@ def test_a_summary_becomes_lines_of_its_kind(server, kind, summary, lines):
     assert server.lines() == lines
 
 
-def test_a_negative_gauge_is_set_to_zero_first_lest_its_sign_be_taken_for_a_difference(server):
+def test_a_negative_gauge_is_set_to_zero_first(server):
     write({key("balance", "gauge"): summary_of(-5)})
     assert server.lines() == ["balance:0|g", "balance:-5|g"]
 
@@ -82,7 +82,7 @@ def test_many_lines_share_datagrams_that_fit_a_frame(server):
     assert b"".join(datagrams).decode().splitlines() == [f"{slug}:1|c" for slug in slugs]
 
 
-def test_labels_are_tags_where_the_server_has_them(server, settings):
+def test_labels_are_tags_if_the_server_supports_them(server, settings):
     settings.APP_METRICS_STATSD_TAGS = True
     write({key("orders", labels='{"method":"GET","plan":"pro"}'): summary_of(1), key("orders"): summary_of(2)})
     assert server.lines() == ["orders:1|c|#method:GET,plan:pro", "orders:2|c"]
@@ -94,7 +94,7 @@ def test_a_label_cannot_forge_a_line(server, settings):
     assert server.lines() == ["orders:1|c|#plan:a_b_c_free:1_c"]
 
 
-def test_label_sets_are_added_up_where_the_server_has_no_tags(server):
+def test_without_tags_label_sets_are_added_up(server):
     write({key("orders", labels=f'{{"plan":"{plan}"}}'): summary_of(number) for number, plan in enumerate("abc", 1)})
     assert server.lines() == ["orders:6|c"]
 
@@ -138,7 +138,7 @@ def test_timings_beyond_the_bound_are_dropped_and_counted(server):
     assert [entry[:4] for entry in take_entries()] == [(DROPPED_SLUG, "counter", f'{{"reason":"{NOT_EXPORTED}"}}', 20)]
 
 
-def test_nothing_is_sent_but_what_was_recorded_and_no_thread_stays(server, monkeypatch):
+def test_only_recorded_metrics_are_sent_and_no_thread_remains(server, monkeypatch):
     monkeypatch.setenv("DD_ENV", "production")
     before = set(threading.enumerate())
     with freeze_time() as clock:
@@ -198,7 +198,7 @@ class TestAServerWithAName:
         yield names
         names.answering.set()
 
-    def test_it_is_looked_up_once(self, names, server):
+    def test_the_name_of_the_server_is_looked_up_once(self, names, server):
         names.answering.set()
         for _ in range(3):
             write({key("orders"): summary_of(1)})
@@ -222,7 +222,7 @@ class TestAServerWithAName:
         assert sum(int(line.removeprefix("orders:").removesuffix("|c")) for line in server.lines()) == sum(range(21))
 
 
-def test_a_name_that_does_not_exist_is_told_with_the_name(settings, monkeypatch):
+def test_an_error_of_name_resolution_names_the_host(settings, monkeypatch):
     def unknown(*args, **kwargs):
         raise socket.gaierror("Name or service not known")
 
@@ -264,7 +264,7 @@ def test_a_port_may_be_left_out_and_an_address_be_of_either_version(settings, ur
     assert statsd._server() == (host, port)
 
 
-def test_the_checks_complain_about_an_exporter_beside_which_nothing_counts(settings):
+def test_the_checks_warn_about_an_exporter_without_a_destination_for_totals(settings):
     settings.APP_METRICS_BACKEND = STATSD
     (message,) = load_backend(STATSD).check()
     assert message.id == "app_metrics.W008"

@@ -35,7 +35,7 @@ def counted(recorded):
     return {slug: recorded.total(slug) for slug in recorded.slugs}
 
 
-def test_the_switch_counts_what_accounts_do(visit, settings, recorded):
+def test_the_setting_counts_account_events(visit, settings, recorded):
     settings.APP_METRICS_AUTH = True
     visit()
     assert counted(recorded) == EVENTS

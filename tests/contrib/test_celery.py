@@ -47,7 +47,7 @@ def slugs(recording):
     return [sorted({key.slug for key in batch.summaries}) for batch in recording.batches]
 
 
-def test_what_a_task_records_is_one_batch(recording):
+def test_the_events_of_a_task_are_one_batch(recording):
     count.delay("jobs", 5)
     assert slugs(recording) == [["jobs"]]
     assert recording.total("jobs") == 5
@@ -152,7 +152,7 @@ class FailsOnce(MetricsBackend):
 
 
 @pytest.mark.parametrize("ending", [worker_process_shutdown, worker_shutdown])
-def test_what_was_kept_is_written_when_a_process_of_a_worker_ends(ending, settings):
+def test_pending_batches_are_written_when_a_worker_process_ends(ending, settings):
     settings.APP_METRICS_BACKEND = f"{__name__}.FailsOnce"
     backend = load_backend(settings.APP_METRICS_BACKEND)
     count.delay("jobs")

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.urls("tests.support.rule_urls")
         ({"labels.kind__in": ["films"]}, 0),
     ],
 )
-def test_a_url_rule_applies_where_all_comparisons_hold(when, total, settings, recorded, caplog):
+def test_a_url_rule_applies_if_all_comparisons_hold(when, total, settings, recorded, caplog):
     rule = {"slug": "views", "when": when, "labels": {"kind": "request.GET.q"}}
     settings.APP_METRICS_URLS = {"page": rule}
     assert check_rules() == []
@@ -156,7 +156,7 @@ def test_every_word_of_django_does_the_same_to_rows(word, db):
         ("E001", {"owner__isnull": "yes"}, "Give True or False."),
     ],
 )
-def test_check_says_what_to_write(code, when, hint, settings):
+def test_the_check_suggests_a_correct_condition(code, when, hint, settings):
     settings.APP_METRICS_MODELS = {"testapp.Document": {"created": {"slug": "events", "when": when}}}
     (message,) = check_rules()
     assert message.id == f"app_metrics.{code}"

@@ -48,7 +48,7 @@ def slugs(recording):
     return [sorted({key.slug for key in batch.summaries}) for batch in recording.batches]
 
 
-def test_what_a_task_records_is_one_batch(recorded):
+def test_the_events_of_a_task_are_one_batch(recorded):
     count.enqueue("jobs", 5)
     assert slugs(recorded) == [["jobs"]]
     assert recorded.total("jobs") == 5
@@ -85,7 +85,7 @@ def test_a_task_that_raises_is_a_batch(recorded):
 
 
 @pytest.mark.django_db
-def test_aggregate_adds_what_waits_to_the_totals():
+def test_the_aggregate_task_adds_pending_items_to_the_totals():
     metric("orders")
     result = django_task_functions.aggregate.enqueue()
     assert (result.errors, backlog().items) == ([], 0)
@@ -97,7 +97,7 @@ def test_send_reports_runs():
 
 
 @pytest.mark.django_db
-def test_a_task_fails_where_its_command_does(monkeypatch):
+def test_a_task_fails_if_its_command_fails(monkeypatch):
     def fail(*arguments, **options):
         raise CommandError("failed")
 

@@ -51,7 +51,7 @@ def created_updated_deleted():
         ("post_delete", 1),
     ],
 )
-def test_an_event_counts_what_its_name_says(event, total, settings, recorded, committed):
+def test_each_event_counts_its_own_signals(event, total, settings, recorded, committed):
     count(settings, event)
     with committed():
         created_updated_deleted()
@@ -79,7 +79,7 @@ def test_only_the_call_that_creates_counts_as_created(method, settings, recorded
     assert recorded.total("events") == 1
 
 
-def test_what_sends_no_signal_is_not_counted(settings, recorded, committed):
+def test_bulk_operations_that_send_no_signal_are_not_counted(settings, recorded, committed):
     settings.APP_METRICS_MODELS = {DOCUMENT: {"created": "events", "updated": "events", "deleted": "events"}}
     with committed():
         documents = Document.objects.bulk_create([Document(title="a"), Document(title="b")])
@@ -89,9 +89,7 @@ def test_what_sends_no_signal_is_not_counted(settings, recorded, committed):
 
 
 @pytest.mark.parametrize("model", [Document, Draft, Report, Notice])
-def test_a_created_row_counts_once_for_its_model_also_where_it_is_of_a_proxy_or_a_child(
-    model, settings, recorded, committed
-):
+def test_creating_a_proxy_or_child_counts_once_for_its_model(model, settings, recorded, committed):
     count(settings, "created", {"slug": "events", "labels": {"plan": "plan"}})
     with committed():
         model.objects.create(title="a", plan="pro")
@@ -100,9 +98,7 @@ def test_a_created_row_counts_once_for_its_model_also_where_it_is_of_a_proxy_or_
 
 @pytest.mark.parametrize("event", ["updated", "pre_save", "post_save"])
 @pytest.mark.parametrize("model", [Document, Draft, Report, Notice])
-def test_a_save_counts_once_for_its_model_also_where_it_is_of_a_proxy_or_a_child(
-    model, event, settings, recorded, committed
-):
+def test_saving_a_proxy_or_child_counts_once_for_its_model(model, event, settings, recorded, committed):
     document = model.objects.create(title="a")
     count(settings, event)
     with committed():
@@ -119,7 +115,7 @@ def test_a_rule_on_a_child_covers_no_parent(settings, recorded, committed):
 
 
 @pytest.mark.parametrize("model", [Document, Draft, Report, Notice])
-def test_a_deleted_row_counts_once_for_its_model_also_where_a_child_had_it(model, settings, recorded, committed):
+def test_deleting_a_proxy_or_child_counts_once_for_its_model(model, settings, recorded, committed):
     count(settings, "deleted")
     with committed():
         model.objects.create(title="a").delete()
@@ -172,7 +168,7 @@ def test_num_is_a_number_a_path_or_a_callable(num, total, settings, recorded, co
     ("amount", "total"),
     [("3.50", Decimal("3.50")), (2.5, Decimal("2.5")), (Decimal("0.10"), Decimal("0.10")), (7, 7)],
 )
-def test_num_is_what_the_field_makes_of_an_assigned_value(amount, total, settings, recorded, committed):
+def test_num_is_the_assigned_value_converted_by_its_field(amount, total, settings, recorded, committed):
     settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "events", "num": "amount"}}}
     with committed():
         Order.objects.create(amount=amount)
@@ -202,14 +198,14 @@ def test_labels_follow_paths_methods_and_callables(settings, recorded, committed
     assert_metric_recorded(recorded, "events", labels={"plan": "pro", "owner": "ann", "pages": "7", "title": "a"})
 
 
-def test_a_deleted_instance_still_tells_its_labels(settings, recorded, committed):
+def test_a_deleted_instance_still_gives_its_labels(settings, recorded, committed):
     count(settings, "deleted", {"slug": "events", "labels": {"plan": "plan"}, "num": "pages"})
     with committed():
         Document.objects.create(title="a", plan="pro", pages=3).delete()
     assert_metric_recorded(recorded, "events", total=3, labels={"plan": "pro"})
 
 
-def test_when_decides(settings, recorded, committed):
+def test_a_rule_counts_only_if_its_condition_holds(settings, recorded, committed):
     count(settings, "created", {"slug": "events", "when": lambda document: document.plan == "pro"})
     with committed():
         Document.objects.create(title="a")
@@ -260,7 +256,7 @@ def test_deleting_other_models_stays_as_fast_as_it_was(settings):
     assert queries_of_deleting_tags() == before
 
 
-def test_receivers_live_on_although_nobody_else_holds_them(settings, recorded, committed):
+def test_receivers_survive_garbage_collection(settings, recorded, committed):
     count(settings, "created", {"slug": "events", "num": lambda document: document.pages})
     gc.collect()
     with committed():

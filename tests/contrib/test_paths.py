@@ -89,7 +89,7 @@ def test_a_missing_key_is_read_without_being_added():
     ("source", "path", "error"),
     [(Broken(), "plan", "no plan"), (Draft(), "nothing", "has no 'nothing'"), (Draft(), "save.x", "changes data")],
 )
-def test_what_has_no_such_name_or_fails_is_an_error(source, path, error):
+def test_a_missing_or_failing_attribute_raises(source, path, error):
     with pytest.raises((AttributeError, TypeError), match=error):
         attribute_path(path.split("."))(source)
 

@@ -45,7 +45,7 @@ def test_a_date_without_a_time_counts_at_midnight_of_the_metrics_time_zone(count
     assert count("day", day=date(2026, 11, 20)) == [(date(2026, 11, 20), 0)]
 
 
-def test_a_text_counts_as_what_it_is_saved_as(count):
+def test_a_text_counts_as_the_date_that_is_saved(count):
     assert count(placed_at="2026-11-20T09:30:00Z") == [(date(2026, 11, 20), 10)]
 
 
@@ -55,7 +55,7 @@ def test_a_row_without_a_usable_date_counts_now(value, count, settings):
     assert count(placed_at=value) == [(NOON.date(), 12)]
 
 
-def test_what_the_database_was_to_compute_and_did_not_return_is_no_date():
+def test_a_value_that_the_database_computes_is_not_a_date():
     assert compile_row_date(Order, "created", SettingReader("E001", "x"), "placed_at").moment(Now()) is None
 
 

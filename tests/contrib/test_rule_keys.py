@@ -117,7 +117,7 @@ def test_a_duration_without_one_of_its_dates_records_nothing(to, total, settings
         (1, 2, "are not dates"),
     ],
 )
-def test_a_duration_that_is_none_is_an_error_of_its_rule(begin, end, error, settings, recorded, caplog):
+def test_an_invalid_duration_is_an_error_of_its_rule(begin, end, error, settings, recorded, caplog):
     timing = {"from": lambda request, response: begin, "to": lambda request, response: end}
     settings.APP_METRICS_URLS = {"page": {"slug": "seconds", "timing": timing}}
     Client().get("/page/")
@@ -143,7 +143,7 @@ def test_a_signal_rule_with_on_commit_counts_at_the_commit(settings, recorded, c
     assert_metric_recorded(recorded, "logins", total=3, count=1)
 
 
-def test_a_signal_rule_with_on_commit_never_counts_what_is_rolled_back(settings, recorded, committed):
+def test_a_signal_rule_with_on_commit_does_not_count_after_a_rollback(settings, recorded, committed):
     settings.APP_METRICS_SIGNALS = {LOGGED_IN: [{"slug": "logins", "on_commit": True}, "at_once"]}
     with committed(), transaction.atomic():
         log_in()

@@ -52,7 +52,7 @@ def test_num_is_a_number_a_path_or_a_callable(num, total, settings, recorded):
     assert_metric_recorded(recorded, "revenue", total=total, count=1)
 
 
-def test_labels_follow_what_was_sent(settings, recorded):
+def test_labels_come_from_the_arguments_of_the_signal(settings, recorded):
     labels = {
         "plan": "invoice.plan",
         "currency": "invoice.currency",
@@ -66,7 +66,7 @@ def test_labels_follow_what_was_sent(settings, recorded):
 
 
 @pytest.mark.parametrize(("plan", "total"), [("pro", 1), ("free", 0)])
-def test_when_decides(plan, total, settings, recorded):
+def test_a_rule_counts_only_if_its_condition_holds(plan, total, settings, recorded):
     settings.APP_METRICS_SIGNALS = {PAID: {"slug": "payments", "when": lambda *, invoice, **sent: invoice.plan == plan}}
     send()
     assert recorded.total("payments") == total
@@ -88,7 +88,7 @@ def test_a_rule_that_raises_leaves_the_sender_alone_is_counted_and_is_logged_onc
     assert f"APP_METRICS_SIGNALS[{PAID!r}]" in record.message
 
 
-def test_receivers_live_on_although_nobody_else_holds_them(settings, recorded):
+def test_receivers_survive_garbage_collection(settings, recorded):
     settings.APP_METRICS_SIGNALS = {PAID: {"slug": "payments", "num": lambda **sent: 2}}
     gc.collect()
     send()

@@ -86,7 +86,7 @@ CALLABLES = [
 
 
 @pytest.mark.parametrize("tracked", CALLABLES, ids=lambda each: each.__name__)
-def test_whatever_is_called_counts_and_returns_what_it_did(tracked, recorded):
+def test_every_kind_of_callable_counts_and_returns_its_result(tracked, recorded):
     assert call(tracked, 1, second=4) == 5
     assert_metric_recorded(recorded, "calls", total=1, labels={"plan": "pro"})
 
@@ -99,7 +99,7 @@ def test_name_docstring_and_signature_stay(tracked):
 
 
 @pytest.mark.parametrize("tracked", CALLABLES, ids=lambda each: each.__name__)
-def test_only_a_coroutine_function_is_one(tracked):
+def test_a_tracked_function_is_a_coroutine_function_only_if_it_was_one(tracked):
     assert inspect.iscoroutinefunction(tracked) == (tracked.__name__ in ("coroutine", "async_method"))
 
 
@@ -139,7 +139,7 @@ def test_when_decides_which_outcomes_count(when, total, succeeding, failing, rec
     [{"plan": 5}, {str(each): "" for each in range(20)}, lambda: 1 / 0, lambda: "no mapping"],
     ids=["not str", "too many", "raising", "no mapping"],
 )
-def test_bad_labels_never_mask_what_was_raised(labels, strict, succeeding, failing, settings, recorded):
+def test_bad_labels_never_hide_the_error_of_the_call(labels, strict, succeeding, failing, settings, recorded):
     settings.APP_METRICS_STRICT = strict
     with pytest.raises(LookupError, match="what was raised"):
         call(track("calls", when="always", timing=True, labels=labels)(failing))
@@ -160,7 +160,7 @@ def test_after_a_success_a_bad_argument_raises_in_strict_mode(options, succeedin
 
 @PAIRS
 @BAD_OPTIONS
-def test_else_it_is_counted_as_dropped(options, succeeding, failing, recorded):
+def test_without_strict_a_bad_call_is_counted_as_dropped(options, succeeding, failing, recorded):
     with collect():
         assert call(track("calls", **options)(succeeding)) == 3
     assert recorded.slugs == ["app_metrics_dropped"]
@@ -173,7 +173,7 @@ def test_num_is_a_number_or_made_of_the_result(num, total, succeeding, failing, 
     assert_metric_recorded(recorded, "calls", total=total, count=1)
 
 
-def test_a_num_that_needs_a_result_is_one_for_a_call_that_raised(recorded):
+def test_a_num_made_of_the_result_is_one_for_a_call_that_raised(recorded):
     with pytest.raises(LookupError):
         call(track("calls", when="error", num=lambda result: result * 2)(fail))
     assert_metric_recorded(recorded, "calls", total=1)
@@ -197,7 +197,7 @@ def test_timing_records_seconds_of_the_calls_that_count_under_the_same_labels(su
     assert_metric_recorded(recorded, "calls_seconds", count=1, labels={"plan": "pro"})
 
 
-def test_the_time_of_a_coroutine_includes_what_it_waits_for(recorded):
+def test_the_time_of_a_coroutine_includes_its_waiting(recorded):
     @track("calls", timing=True)
     async def wait():
         await asyncio.sleep(0.02)
@@ -296,7 +296,7 @@ def test_disabled_tracking_counts_nothing_and_asks_nothing(settings, recorded):
         ("calls", {}, Celery(set_as_current=False).task(succeed), "@track would hide .*, directly above the function"),
     ],
 )
-def test_a_mistake_is_told_at_decoration(slug, options, decorated, message):
+def test_a_mistake_raises_at_decoration(slug, options, decorated, message):
     with pytest.raises((TypeError, ValueError), match=message):
         track(slug, **options)(decorated)
 

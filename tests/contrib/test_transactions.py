@@ -37,7 +37,7 @@ def stored(alias):
 
 @pytest.mark.urls("tests.support.rule_urls")
 @pytest.mark.usefixtures("rules", "atomic_requests")
-def test_a_view_that_saves_and_raises_counts_its_status_and_not_what_it_saved(transactional_database):
+def test_a_view_that_raises_counts_its_status_but_not_the_rows_rolled_back(transactional_database):
     response = Client(raise_request_exception=False).get("/half-signup/")
     assert response.status_code == 500
     assert not User.objects.exists()
@@ -61,7 +61,7 @@ def test_a_save_counts_when_its_transaction_commits_and_not_before(transactional
 
 @pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize("inner", [True, False], ids=["savepoint", "transaction"])
-def test_what_is_rolled_back_does_not_count(inner, transactional_database, recorded):
+def test_saves_that_are_rolled_back_do_not_count(inner, transactional_database, recorded):
     with transaction.atomic(using=transactional_database):
         with transaction.atomic(using=transactional_database):
             Document.objects.create(title="lost").delete()
@@ -72,9 +72,7 @@ def test_what_is_rolled_back_does_not_count(inner, transactional_database, recor
 
 @pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize("ending", ["commit", "rollback"])
-def test_saving_and_deleting_work_where_the_project_manages_transactions_by_hand(
-    ending, transactional_database, recorded
-):
+def test_saving_and_deleting_work_with_autocommit_off(ending, transactional_database, recorded):
     """Django cannot detect commits there, so a save counts at once."""
     connection = connections[transactional_database]
     connection.set_autocommit(False)

@@ -51,7 +51,7 @@ def test_the_second_name_of_a_route_is_shadowed_by_the_first():
 
 
 @pytest.mark.parametrize(("name", "first"), SHADOWED.items())
-def test_check_names_the_first_where_a_rule_is_on_the_second(name, first, settings):
+def test_the_check_names_the_first_url_name_if_a_rule_uses_a_later_one(name, first, settings):
     settings.APP_METRICS_URLS = {name: "views", "again": "views", "even_item": "views"}
     (message,) = check_rules()
     assert message.id == "app_metrics.E002"
@@ -59,7 +59,7 @@ def test_check_names_the_first_where_a_rule_is_on_the_second(name, first, settin
     assert f"Name {first!r} instead" in message.hint
 
 
-def test_a_rule_on_the_first_name_counts_what_both_answer(settings, recorded):
+def test_a_rule_on_the_first_name_counts_requests_of_both_names(settings, recorded):
     settings.APP_METRICS_URLS = {"list_items": "views", "create_item": "others"}
     Client().post("/items/")
     assert_metric_recorded(recorded, "views", total=1)
@@ -67,7 +67,7 @@ def test_a_rule_on_the_first_name_counts_what_both_answer(settings, recorded):
 
 
 @pytest.mark.django_db
-def test_the_unused_page_leaves_out_what_is_never_resolved(settings):
+def test_the_unused_page_omits_names_that_never_resolve(settings):
     settings.APP_METRICS_URLS = {"*": "requests"}
     names = {each.name for each in find_unused(30).urls}
     assert names == {"list_items", "read_item", "even_item", "shop:basket", "old", "shared", "again"}

@@ -56,14 +56,14 @@ def test_one_instance_of_a_namespace_is_not_the_other(client, settings, recorded
 
 
 @pytest.mark.parametrize("address", ["/unknown/", "/page"])
-def test_what_no_url_answers_counts_nothing_and_raises_nothing(address, client, settings, recorded):
+def test_unresolved_and_redirected_requests_count_nothing(address, client, settings, recorded):
     """Examples are an unresolved 404 and the APPEND_SLASH redirect."""
     settings.APP_METRICS_URLS = {"page": {"slug": "views", "status": ANY_STATUS}}
     assert client.get(address).status_code in (301, 404)
     assert recorded.slugs == []
 
 
-def test_what_a_middleware_answers_counts_nothing(client, settings, recorded):
+def test_a_response_of_a_middleware_counts_nothing(client, settings, recorded):
     settings.MIDDLEWARE = [settings.MIDDLEWARE[0], f"{__name__}.answer_early"]
     settings.APP_METRICS_URLS = {"page": "views"}
     assert client.get("/page/").content == b"from a middleware"
@@ -136,7 +136,7 @@ def test_a_visitor_cannot_invent_method_labels(method, client, settings, recorde
 
 
 @pytest.mark.django_db
-def test_request_user_stays_untouched_where_no_rule_asks_for_it(client, settings, recorded):
+def test_request_user_is_not_read_unless_a_rule_uses_it(client, settings, recorded):
     client.force_login(User.objects.create(username="visitor"))
     settings.APP_METRICS_URLS = {
         "page": {"slug": "views", "labels": {"method": "request.method", "status": "response.status_code"}}
@@ -184,7 +184,7 @@ def test_when_is_a_path_or_a_callable(when, client, settings, recorded):
     assert_metric_recorded(recorded, "views", total=1)
 
 
-def test_a_rule_whose_condition_does_not_hold_counts_nothing(client, settings, recorded):
+def test_a_rule_with_a_false_condition_counts_nothing(client, settings, recorded):
     rule = {"slug": "views", "when": "request.user.is_authenticated", "timing": "seconds"}
     settings.APP_METRICS_URLS = {"page": rule}
     client.get("/page/")
@@ -235,7 +235,7 @@ def test_a_visitor_cannot_make_a_request_uncounted_by_long_or_strange_texts(sent
     assert recorded.slugs == ["many_labels", "many_labels_seconds", "one_label", "one_label_seconds"]
 
 
-def test_labels_that_are_too_long_together_are_cut_where_they_are_longest(client, settings, recorded):
+def test_label_sets_that_are_too_long_lose_characters_of_their_longest_labels(client, settings, recorded):
     labels = {name: lambda request, response, name=name: name * 90 for name in "abcdef"}
     labels |= {"plan": lambda request, response: "pro"}
     settings.APP_METRICS_URLS = {"page": {"slug": "views", "labels": labels}}
@@ -346,7 +346,7 @@ def test_a_star_stands_beside_the_rules_of_the_name(client, settings, recorded):
         ("GET", "/page", 0),
     ],
 )
-def test_a_star_counts_what_any_rule_counts(method, address, total, client, settings, recorded):
+def test_a_star_counts_every_resolved_request(method, address, total, client, settings, recorded):
     settings.APP_METRICS_URLS = EVERYWHERE
     client.generic(method, address)
     assert recorded.total("requests") == total
@@ -386,7 +386,7 @@ def test_a_star_with_as_many_labels_as_there_may_be_has_no_room_for_its_own(clie
     assert (error.code, error.hint) == ("E001", "Give at most 7 labels, because the label 'url' is added.")
 
 
-def test_the_label_of_a_star_needs_no_thread_under_asgi_but_what_it_reads_does(settings):
+def test_under_asgi_a_star_needs_a_thread_only_for_rules_that_read_the_request(settings):
     reading = {"slug": "requests", "labels": {"method": "request.method"}}
     own = {"slug": "requests", "labels": {"url": "request.path"}}
     settings.APP_METRICS_URLS = {"*": ["requests", {"slug": "requests", "when": "request.user"}, reading, own]}
@@ -399,7 +399,7 @@ def test_a_star_counts_an_asynchronous_request(settings, recorded):
     assert_metric_recorded(recorded, "requests", total=1, labels={"url": "async"})
 
 
-def test_a_url_whose_name_is_a_star_is_counted_once(rf, settings, recorded):
+def test_a_url_named_star_is_counted_once(rf, settings, recorded):
     settings.APP_METRICS_URLS = EVERYWHERE
     request = rf.get("/")
     request.resolver_match = SimpleNamespace(view_name="*")
@@ -445,7 +445,7 @@ def test_a_pattern_stands_beside_the_name_and_other_patterns(client, settings, r
     assert recorded.slugs == ["early", "requests", "views"]
 
 
-def test_a_pattern_leaves_out_what_it_excludes(client, settings, recorded):
+def test_a_pattern_does_not_count_excluded_names(client, settings, recorded):
     excluding = {"slug": "requests", "exclude": ["regions:*", "page"]}
     settings.APP_METRICS_URLS = {"*": [excluding, "all"], "page": "views"}
     for address in ("/page/", "/shops/eu/item/", "/answer/200/"):
@@ -462,7 +462,7 @@ UNRESOLVED = {"-": {"slug": "unresolved", "labels": {"method": "request.method",
     ("method", "address", "status"),
     [("GET", "/unknown/", 404), ("BREW", "/unknown/", 404), ("GET", "/page", 301), ("HEAD", "/unknown/", None)],
 )
-def test_a_dash_counts_what_no_url_resolved(method, address, status, client, settings, recorded):
+def test_a_dash_counts_unresolved_requests(method, address, status, client, settings, recorded):
     settings.APP_METRICS_URLS = UNRESOLVED
     assert check_rules() == []
     client.generic(method, address)
@@ -473,7 +473,7 @@ def test_a_dash_counts_what_no_url_resolved(method, address, status, client, set
         assert_metric_recorded(recorded, "unresolved", total=1, labels=labels)
 
 
-def test_a_dash_counts_what_a_middleware_answers(client, settings, recorded):
+def test_a_dash_counts_responses_of_a_middleware(client, settings, recorded):
     settings.MIDDLEWARE = [settings.MIDDLEWARE[0], f"{__name__}.answer_early"]
     settings.APP_METRICS_URLS = {**UNRESOLVED, "*": "requests"}
     client.get("/page/")
@@ -494,7 +494,7 @@ def test_a_dash_counts_an_asynchronous_request(settings, recorded):
     assert recorded.total("unresolved") == 1
 
 
-def test_a_dash_takes_conditions_on_what_it_may_not_take_as_a_label(client, settings, recorded):
+def test_a_dash_accepts_conditions_on_the_path(client, settings, recorded):
     settings.APP_METRICS_URLS = {
         "-": {"slug": "old_links", "status": [404], "when": {"request.path__startswith": "/old/"}, "num": 2}
     }

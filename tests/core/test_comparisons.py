@@ -75,7 +75,7 @@ def test_a_day_is_compared_with_the_same_weekdays():
 
 
 @given(dates, st.sampled_from(WHOLE_DAYS), week_starts)
-def test_the_latest_closed_period_ends_where_the_one_that_runs_begins(day, period, week):
+def test_the_latest_closed_period_ends_at_the_start_of_the_running_one(day, period, week):
     with override_settings(APP_METRICS_WEEK_START=week):
         start = latest_closed(period, day)
         assert period.next(start) == running(period, Moment(day, day, 0)).start
@@ -94,7 +94,7 @@ def test_a_closed_period_and_all_it_is_compared_with_is_one_total_each(day, peri
 
 
 @given(moments, st.sampled_from(WHOLE_DAYS), week_starts)
-def test_what_has_passed_is_all_up_to_the_moment_and_no_more(moment, period, week):
+def test_the_elapsed_part_ends_at_the_given_moment(moment, period, week):
     with override_settings(APP_METRICS_WEEK_START=week):
         plan = running(period, moment)
     days = (moment.end - plan.start).days
@@ -107,7 +107,7 @@ def test_what_has_passed_is_all_up_to_the_moment_and_no_more(moment, period, wee
 
 @given(moments, st.sampled_from(WHOLE_DAYS), week_starts)
 @example(Moment(date(2027, 1, 1), date(2027, 1, 1), 9), WEEK, "monday")
-def test_what_it_is_compared_with_is_within_its_period_and_no_longer(moment, period, week):
+def test_a_comparison_stays_within_its_period(moment, period, week):
     with override_settings(APP_METRICS_WEEK_START=week):
         plan = running(period, moment)
     is_over = period.next(plan.start) <= moment.end

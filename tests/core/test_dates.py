@@ -29,7 +29,7 @@ def test_a_date_is_read_in_both_iso_formats(text):
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "1790120511230", "2026-13-01", "23.11.2026"])
-def test_what_is_no_date_is_refused_with_an_example(text):
+def test_an_invalid_date_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="is not a date; give one such as 2026-11-23"):
         read_day(text)
 

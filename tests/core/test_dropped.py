@@ -27,7 +27,7 @@ def test_drops_add_up_by_reason_and_are_taken_once():
     assert take_entries() == []
 
 
-def test_the_next_batch_says_what_was_dropped():
+def test_the_next_batch_counts_dropped_events():
     drop("reason", "cause", 3)
     with capture_metrics() as recording:
         with collect():
@@ -111,14 +111,14 @@ def test_a_signal_handler_that_drops_in_the_middle_of_a_drop_does_not_wait_for_i
     assert [entry[2:4] for entry in take_entries()] == [('{"reason":"outer"}', 1), ('{"reason":"nested"}', 1)]
 
 
-def test_drops_that_nobody_takes_are_bounded():
+def test_untaken_drops_are_bounded():
     for number in range(50_000):
         drop(f"reason {number % 3}", "cause")
     assert len(dropped._pending) < 2000
     assert sum(number for *_, number, _ in take_entries()) == 50_000
 
 
-def test_a_lost_batch_counts_its_events_and_those_whose_loss_it_was_to_tell():
+def test_a_lost_batch_counts_its_events_and_the_drops_it_reported():
     drop("earlier", "cause", 40)
     with capture_metrics() as recording, collect():
         metric("a", 1000)

@@ -48,7 +48,7 @@ def test_a_number_is_grouped_and_has_no_idle_zeros(number, text):
     assert shown(number) == text
 
 
-def test_a_number_is_exact_whatever_precision_the_thread_has():
+def test_a_number_is_exact_for_any_precision_of_the_thread():
     with localcontext(prec=3):
         assert shown(Decimal("123456789.25")) == "123,456,789.25"
         assert blank(shown_change(comparison(123456, 100))) == "+123,356 %"
@@ -93,7 +93,7 @@ def test_numbers_follow_the_language():
         assert blank(shown(Decimal("1234.5"))) == "1 234,5"
 
 
-def test_a_sign_stays_before_its_number_where_text_runs_from_right_to_left():
+def test_a_sign_stays_before_its_number_in_right_to_left_text():
     with translation.override("he"):
         assert shown(Decimal("-0.25"), "timer") == "\u200e−250\u00a0ms\u200e"
         assert shown_change(comparison(90, 100)) == "\u200e−10\u00a0%\u200e"
@@ -127,7 +127,7 @@ def test_a_change_is_a_signed_percentage_or_a_word(now, then, text):
     assert blank(shown_change(comparison(now, then))) == text
 
 
-def test_a_change_without_two_numbers_is_said_in_words():
+def test_a_change_without_two_numbers_is_a_word():
     assert shown_change(comparison(3, None, kind="gauge")) == "new"
     assert shown_change(comparison(None, 3, kind="gauge")) == "n/a"
     assert shown_change(comparison(3, 3, start=None)) == "n/a"
@@ -211,7 +211,7 @@ def test_a_period_is_named_as_its_language_has_it(language, day, week, longer_we
         assert formatting.period_title(MONTH, date(2026, 11, 1)) == month
 
 
-def test_a_week_has_its_iso_number_only_where_it_begins_on_monday():
+def test_only_a_week_from_monday_has_its_iso_number():
     assert formatting.period_title(WEEK, date(2026, 12, 28)) == "Week 53, 28 December 2026 – 3 January 2027"
     assert formatting.period_title(WEEK, date(2026, 11, 15)) == "15–21 November 2026"
 
@@ -238,7 +238,7 @@ def test_every_period_of_a_chart_has_a_name(language, hour, day, month):
         assert formatting.period_title(YEAR, date(2026, 1, 1)) == "2026"
 
 
-def test_hours_that_come_twice_are_told_apart():
+def test_repeated_hours_have_different_titles():
     first, second = (datetime(2026, 10, 25, 2, fold=fold, tzinfo=ZoneInfo("Europe/Berlin")) for fold in (0, 1))
     titles = [formatting.period_title(HOUR, start) for start in (first, second)]
     assert [title.rpartition(" ")[2] for title in titles] == ["CEST", "CET"]
@@ -274,7 +274,7 @@ def test_wide_characters_take_two_columns_and_combining_ones_none():
     assert width("e\u0301\u200d") == 1
 
 
-def test_columns_line_up_whatever_their_characters():
+def test_columns_are_aligned_for_any_characters():
     rows = [["Signups", "1"], ["登録数", "23"], ["Cafe\u0301", "456"], ["a " * 50, "7"], ["x" * 200, "8"]]
     lines = aligned(rows)
     assert {width(each[-1]) for each in lines} == {80}

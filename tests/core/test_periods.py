@@ -65,7 +65,7 @@ def berlin(*moment, fold=0):
     return bucket(int(datetime(*moment, tzinfo=zone, fold=fold).timestamp()), zone)
 
 
-def test_ten_in_the_evening_of_31_may_is_in_may_whatever_utc_says():
+def test_a_late_evening_belongs_to_its_local_day():
     zone = ZoneInfo("America/New_York")
     moment = datetime(2026, 5, 31, 22, tzinfo=zone)
     assert moment.astimezone(UTC).month == 6
@@ -279,7 +279,7 @@ def test_a_month_or_year_a_year_earlier_has_the_same_name(day, period):
 @example(date(2026, 12, 28), 1)
 @example(date(2027, 1, 2), 7)
 @example(date(2021, 1, 3), 7)
-def test_a_week_a_year_earlier_has_the_same_iso_number_or_there_is_none(day, week):
+def test_the_week_a_year_earlier_has_the_same_iso_number_if_it_exists(day, week):
     start = WEEK.start_of(day, week)
     monday = timedelta(days=0 if week == 1 else 1)
     year, number, _ = (start + monday).isocalendar()
@@ -332,7 +332,7 @@ def test_pieces_cover_every_date_and_hour_once(start, days, hours):
     assert len([period for period, *_ in pieces if period == DAY]) <= 60
 
 
-def test_pieces_are_months_where_they_are_whole():
+def test_whole_months_are_one_piece():
     assert elapsed_pieces(date(2028, 1, 30), date(2028, 4, 2), 2) == [
         (DAY, date(2028, 1, 30), 0), (DAY, date(2028, 1, 31), 0), (MONTH, date(2028, 2, 1), 0),
         (MONTH, date(2028, 3, 1), 0), (DAY, date(2028, 4, 1), 0), (HOUR, date(2028, 4, 2), 0),
@@ -343,9 +343,7 @@ def test_pieces_are_months_where_they_are_whole():
 
 
 @given(dates, st.integers(0, 366), st.integers(0, 24), longer, week_starts, st.integers(1, 60))
-def test_the_same_part_lies_within_the_other_period_and_is_as_long_where_there_is_room(
-    day, offset, hours, period, week, back
-):
+def test_the_same_part_lies_within_the_other_period(day, offset, hours, period, week, back):
     start = period.start_of(day, week)
     end = min(start + timedelta(days=offset), period.next(start) - timedelta(days=1))
     assert same_part(period, start, end, hours, start) == (end, hours)

@@ -9,7 +9,7 @@ from app_metrics.core.serialization import decode_batch, encode_batch, inert_jso
 from tests.support.contract import VARIED, batch_of
 
 
-def test_a_batch_survives_the_way():
+def test_a_batch_survives_serialization():
     batch = Batch(VARIED)
     assert decode_batch(encode_batch(batch)) == batch
 
@@ -59,7 +59,7 @@ def spoiled(place, value):
     ],
     ids=lambda text: text[:60],
 )
-def test_anything_else_is_refused_with_one_kind_of_error(text):
+def test_invalid_texts_are_refused_with_one_kind_of_error(text):
     with pytest.raises(ValueError, match="not a batch of version 1"):
         decode_batch(text)
 

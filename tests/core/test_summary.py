@@ -117,7 +117,7 @@ def test_merge_is_commutative_when_times_differ(a, b):
     assert merge(a, b) == merge(b, a)
 
 
-def test_of_two_last_values_at_one_microsecond_the_right_one_stays():
+def test_merging_last_values_of_equal_times_keeps_the_right_one():
     assert merge(summary_of(1, at=5), summary_of(2, at=5)).last == 2
     assert merge(summary_of(2, at=5), summary_of(1, at=5)).last == 1
 
@@ -137,7 +137,7 @@ def test_a_merged_total_is_exact(recorded):
     assert (merged.count, merged.minimum, merged.maximum) == (len(recorded), min(recorded), max(recorded))
 
 
-def test_a_total_is_exact_whatever_precision_the_thread_has():
+def test_a_total_is_exact_for_any_precision_of_the_thread():
     with localcontext() as context:
         context.prec = 3
         assert add(Decimal("123456789.123456789"), 1) == Decimal("123456790.123456789")
@@ -169,7 +169,7 @@ def test_a_float_becomes_its_shortest_decimal_with_nine_places(number, exactly):
 
 
 @given(labels, st.randoms())
-def test_the_text_of_a_label_set_is_the_same_whatever_the_order_of_its_keys(mapping, random):
+def test_the_text_of_a_label_set_does_not_depend_on_the_order_of_its_keys(mapping, random):
     pairs = list(mapping.items())
     random.shuffle(pairs)
     assert encode_labels(dict(pairs)) == encode_labels(mapping)
@@ -180,7 +180,7 @@ def test_the_text_of_a_label_set_is_the_same_whatever_the_order_of_its_keys(mapp
     ("text", "labels"),
     [('{"plan":"pro"}', {"plan": "pro"}), ("{}", {}), ("", {}), ("{half", {}), ("[1]", {}), ('{"n":1}', {"n": "1"})],
 )
-def test_labels_that_nobody_recorded_can_be_read(text, labels):
+def test_invalid_label_texts_can_be_read(text, labels):
     assert readable_labels(text) == labels
 
 

@@ -107,7 +107,7 @@ BAD_CALLS = list(each_bad_call())
 
 
 @pytest.mark.parametrize(("call", "error"), BAD_CALLS)
-def test_a_bad_argument_raises_where_strict(call, error, settings):
+def test_a_bad_argument_raises_if_strict(call, error, settings):
     settings.APP_METRICS_STRICT = True
     with capture_metrics() as recording, pytest.raises(error) as caught:
         call()
@@ -116,9 +116,7 @@ def test_a_bad_argument_raises_where_strict(call, error, settings):
 
 
 @pytest.mark.parametrize(("call", "error"), BAD_CALLS)
-def test_a_bad_argument_is_dropped_where_lenient_logged_once_and_counted_at_the_next_write(
-    call, error, settings, caplog
-):
+def test_without_strict_a_bad_argument_is_dropped_logged_and_counted(call, error, settings, caplog):
     settings.APP_METRICS_STRICT = False
     with capture_metrics() as recording:
         call()
@@ -153,7 +151,7 @@ def test_strictness_follows_debug_unless_it_is_set(settings, debug, strict, rais
         assert not raises
 
 
-def test_what_cannot_even_be_looked_up_is_refused_with_the_reason(settings):
+def test_unhashable_arguments_are_refused_with_the_reason(settings):
     settings.APP_METRICS_STRICT = True
     with pytest.raises(TypeError, match="A slug must be a str, not list"):
         metric(["login"])
@@ -169,7 +167,7 @@ def test_slugs_and_labels_are_remembered_up_to_a_limit():
     assert 0 < len(validation.good_labels) <= validation.MOST_REMEMBERED
 
 
-def test_a_timer_refuses_a_bad_slug_before_the_block_where_strict(settings):
+def test_a_strict_timer_refuses_a_bad_slug_before_the_block(settings):
     settings.APP_METRICS_STRICT = True
     with pytest.raises(ValueError, match="is not a slug"):
         Timer("not a slug")
@@ -212,7 +210,7 @@ def test_good_labels_come_back_from_every_database_as_they_were(database, labels
     assert item.labels == check_labels(labels)
 
 
-def test_a_label_that_is_a_list_is_told_what_labels_are():
+def test_a_list_as_a_label_is_refused_with_an_explanation():
     with pytest.raises(TypeError, match=r"Labels must map str to str; \['pro'\] is of type list"):
         check_labels({"plan": ["pro"]})
 
@@ -243,7 +241,7 @@ def test_a_naive_time_is_in_the_metrics_time_zone(settings, at, expected):
     assert check_time(at) == expected.timestamp()
 
 
-def test_a_naive_time_that_clocks_show_twice_is_told_apart_by_its_fold(settings):
+def test_fold_distinguishes_repeated_naive_times(settings):
     settings.APP_METRICS_TIME_ZONE = "Europe/Berlin"
     twice = datetime.fromisoformat("2026-10-25 02:30")
     assert check_time(twice.replace(fold=1)) - check_time(twice) == 3600

@@ -138,7 +138,7 @@ def recorded(kind, zone, selection, chance):
 
 @pytest.mark.parametrize("kind", ["counter", "gauge", "timer"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_every_number_is_what_the_events_come_to(case, kind, database, settings, django_assert_num_queries):
+def test_every_number_of_a_chart_follows_from_the_events(case, kind, database, settings, django_assert_num_queries):
     name, selection, moment = case
     settings.APP_METRICS_TIME_ZONE, zone = name, ZoneInfo(name)
     orders = create_metric("Orders", "orders", kind)
@@ -194,7 +194,7 @@ def numbers(chart):
 
 
 @freeze_time(at(2026, 6, 2, 9))
-def test_what_has_not_begun_is_left_out_of_every_number(orders):
+def test_periods_that_have_not_begun_are_left_out(orders):
     for day in (1, 2, 3, 4):
         metric("orders", 10**day, at=at(2026, 6, day, 12), labels={"plan": f"day-{day}"})
     for waiting in (True, False):
@@ -257,7 +257,7 @@ def test_nothing_recorded_is_not_the_same_as_zero(database):
 
 
 @freeze_time(at(2026, 6, 20))
-def test_what_was_recorded_only_before_the_range_is_shown(orders):
+def test_a_chart_shows_previous_values_if_its_range_has_none(orders):
     metric("orders", 3, at=at(2026, 5, 30))
     chart = days(orders)
     assert not chart.is_empty
@@ -289,7 +289,7 @@ def test_as_many_values_as_have_columns_leave_no_rest(orders):
 
 @freeze_time(at(2026, 6, 20))
 @pytest.mark.parametrize("kind", ["gauge", "timer"])
-def test_values_of_what_is_not_counted_are_ranked_by_how_often_they_were_recorded(kind, database):
+def test_labels_of_gauges_and_timers_are_ranked_by_their_number_of_events(kind, database):
     load = create_metric("Load", "load", kind)
     for number in range(TOP_VALUES + 1):
         for minute in range(number + 1):
@@ -302,7 +302,7 @@ def test_values_of_what_is_not_counted_are_ranked_by_how_often_they_were_recorde
 
 @freeze_time(at(2026, 6, 20))
 @pytest.mark.parametrize("aggregated", [False, True])
-def test_what_found_no_room_among_the_label_sets_is_with_the_rest(aggregated, orders, settings):
+def test_the_overflow_series_is_part_of_the_rest(aggregated, orders, settings):
     settings.APP_METRICS_MAX_LABEL_SETS = 2
     with collect():
         for number, plan in enumerate(["free", "pro", "team", "max"]):
@@ -317,7 +317,7 @@ def test_what_found_no_room_among_the_label_sets_is_with_the_rest(aggregated, or
 
 
 @freeze_time(at(2026, 6, 20))
-def test_what_lacks_the_label_is_a_value_of_its_own(orders):
+def test_events_without_the_label_are_a_column_of_their_own(orders):
     metric("orders", 1, at=at(2026, 6, 1))
     metric("orders", 2, labels={"country": "de"}, at=at(2026, 6, 2))
     metric("orders", 4, labels={"plan": ""}, at=at(2026, 6, 3))

@@ -115,7 +115,7 @@ def test_a_range_takes_another_step_and_a_label():
         ((HOUR, MONDAY, MONDAY + timedelta(16)), "at most 400 points"),
     ],
 )
-def test_what_cannot_be_shown_is_refused_with_a_reason(arguments, said):
+def test_a_range_that_cannot_be_shown_is_refused_with_the_reason(arguments, said):
     with pytest.raises(ValueError, match=said):
         Selection(*arguments)
 
@@ -165,7 +165,7 @@ def test_no_range_has_many_more_points_than_are_allowed_and_none_is_refused_belo
 
 @everywhere
 @given(st.sampled_from(PERIODS), dates, st.integers(0, MOST_POINTS * 366 * 2))
-def test_whatever_is_accepted_has_few_points(period, first, days):
+def test_an_accepted_range_has_a_bounded_number_of_points(period, first, days):
     try:
         selection = Selection(period, first, first + timedelta(days))
     except (ValueError, OverflowError):
@@ -182,7 +182,7 @@ def test_whatever_is_accepted_has_few_points(period, first, days):
     zone=st.sampled_from(["Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Pacific/Apia"]),
     week_start=st.sampled_from(["monday", "sunday"]),
 )
-def test_the_periods_before_are_as_many_and_end_where_these_begin(period, first, days, zone, week_start):
+def test_there_are_equally_many_previous_periods_up_to_the_start(period, first, days, zone, week_start):
     with override_settings(APP_METRICS_TIME_ZONE=zone, APP_METRICS_WEEK_START=week_start):
         selection = Selection(period, first, first + timedelta(days // (20 if period == HOUR else 1)))
         assume(period != HOUR or not {selection.first, selection.last} & NO_DATES)
@@ -219,7 +219,7 @@ def test_a_day_on_which_clocks_change_has_all_its_hours(day, hours):
     assert before == [midnight - timedelta(hours=hours - number) for number in range(hours)]
 
 
-def test_before_a_range_of_hours_there_are_as_many_where_clocks_changed_there():
+def test_a_range_of_hours_has_equally_many_previous_hours_over_a_clock_change():
     after_change = Selection(HOUR, date(2026, 3, 30), date(2026, 3, 31))
     assert len(after_change.previous()) == len(after_change.starts()) == 48
     assert after_change.previous()[0] == (date(2026, 3, 27), 23)

@@ -49,7 +49,7 @@ def examined():
 # Aggregation
 
 
-def test_nothing_at_all_is_well(database):
+def test_an_empty_database_has_no_health_problems(database):
     found = examined()
     assert not found.aggregating.is_late
     assert found.aggregating.run is None
@@ -81,9 +81,7 @@ def happened(ran, recorded):
         (400, 1, True),
     ],
 )
-def test_the_aggregation_is_late_where_items_wait_and_it_has_not_come_to_them_for_a_day(
-    ran, recorded, is_late, database
-):
+def test_the_aggregation_is_late_if_items_are_pending_for_a_day(ran, recorded, is_late, database):
     happened(ran, recorded)
     with at():
         aggregating = examine().aggregating
@@ -94,7 +92,7 @@ def test_the_aggregation_is_late_where_items_wait_and_it_has_not_come_to_them_fo
 @pytest.mark.parametrize(
     ("ran", "recorded", "hints"), [(None, None, 0), (None, 1, 1), (None, 25, 0), (2, 1, 0), (25, 1, 0)]
 )
-def test_items_that_no_aggregation_came_to_yet_are_told_from_a_late_one(ran, recorded, hints, superuser):
+def test_an_aggregation_that_never_ran_has_its_own_hint(ran, recorded, hints, superuser):
     happened(ran, recorded)
     with at():
         superuser.force_login(User.objects.get())
@@ -104,7 +102,7 @@ def test_items_that_no_aggregation_came_to_yet_are_told_from_a_late_one(ran, rec
     assert shown.count("the last aggregation was more than a day ago") == shown.count("Needs attention") == is_late
 
 
-def test_it_says_what_the_last_aggregation_did_and_what_was_set_aside(database):
+def test_the_health_page_shows_the_last_run_and_the_quarantine(database):
     metric("orders")
     metric("visits")
     Item.objects.filter(slug="visits").update(kind="nonsense")
@@ -118,7 +116,7 @@ def test_it_says_what_the_last_aggregation_did_and_what_was_set_aside(database):
 # Dropped events
 
 
-def test_what_was_dropped_is_told_by_reason_of_these_days_and_ever(database):
+def test_drops_are_shown_by_reason_for_this_week_and_all_time(database):
     for days, reason, number in ((10, "refused", 5), (6, "refused", 2), (7, "failed_rule", 3), (0, "failed_rule", 1)):
         with at(days=days):
             metric(DROPPED_SLUG, number, labels={"reason": reason})
@@ -137,7 +135,7 @@ def test_every_reason_there_is_has_a_meaning_and_an_advice():
 
 
 @pytest.mark.parametrize("labels", ["{", "[]", '{"overflow":"true"}', "{}"])
-def test_what_was_dropped_for_an_unknown_reason_is_shown_as_it_is(labels, database):
+def test_unknown_reasons_of_drops_are_shown_as_they_are(labels, database):
     metric(DROPPED_SLUG, 2)
     Item.objects.update(labels=labels)
     (dropped,) = examine().dropped
@@ -184,7 +182,7 @@ def test_batches_that_wait_for_a_destination_of_a_composite_are_counted(settings
     assert get_backend().kept == 1
 
 
-def test_what_a_forked_process_got_from_its_parent_does_not_wait_there():
+def test_a_forked_process_forgets_the_pending_batches_of_its_parent():
     with replaced_backend(Unreachable()):
         with collect():
             metric("orders")
@@ -220,7 +218,7 @@ def test_mails_that_failed_or_are_undecided_are_counted_and_the_latest_named(mai
 
 @pytest.mark.parametrize("status", ["failed", "undecided"])
 @pytest.mark.parametrize("model", [Delivery, Notice])
-def test_one_of_these_days_needs_attention(status, model, mails):
+def test_a_recent_failed_mail_needs_attention(status, model, mails):
     Delivery.objects.exclude(status="sent").delete()
     Notice.objects.exclude(status="sent").delete()
     model.objects.update(status=status)
@@ -235,7 +233,7 @@ def test_one_of_these_days_needs_attention(status, model, mails):
 # Rules and settings
 
 
-def test_rules_whose_metric_was_never_recorded_are_named(database, settings):
+def test_rules_without_a_recorded_metric_are_listed(database, settings):
     settings.APP_METRICS_URLS = {"*": "requests", "admin:index": ["visits", "waiting", "never"]}
     settings.APP_METRICS_MODELS = {"testapp.Document": {"created": "documents"}}
     settings.APP_METRICS_AUTH = True
@@ -286,7 +284,7 @@ def test_only_numbers_and_switches_are_shown_with_their_values(settings):
     }
 
 
-def test_no_value_of_a_setting_is_on_the_page_whatever_its_type(superuser):
+def test_the_health_page_shows_no_values_of_settings(superuser):
     names = AppMetricsConf._meta.defaults.keys() - NEEDED_BY_THE_PAGE
     values = PASSWORD, [PASSWORD], {"page": PASSWORD}, PASSWORD.encode()
     for changed in [dict.fromkeys(names, value) for value in values] + [{name: PASSWORD} for name in names]:
@@ -313,7 +311,7 @@ def test_a_backend_that_cannot_be_loaded_is_not_repeated(superuser, settings):
     assert SECRET not in shown
 
 
-def test_what_is_at_work_is_told_whether_it_was_set_or_not(database, settings, monkeypatch):
+def test_the_effective_configuration_is_shown(database, settings, monkeypatch):
     settings.APP_METRICS_WEEK_START = "sunday"
     settings.APP_METRICS_TIME_ZONE = "Asia/Tokyo"
     parts = {part.name: part for part in effective()}
@@ -384,7 +382,7 @@ def test_the_page_is_inert_in_order_and_writes_nothing(superuser, mails, setting
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_the_page_tells_what_is_in_the_spool_and_what_is_damaged_there(superuser, settings, tmp_path):
+def test_the_health_page_shows_spooled_and_damaged_files(superuser, settings, tmp_path):
     settings.APP_METRICS_SPOOL_DIR = tmp_path
     assert "spool" not in text_of(superuser.get(ADDRESS)).replace("APP_METRICS_SPOOL_DIR", "").replace(
         str(tmp_path), ""
@@ -400,7 +398,7 @@ def test_the_page_tells_what_is_in_the_spool_and_what_is_damaged_there(superuser
     assert not examine().has_written_all
 
 
-def test_every_trouble_is_a_word_and_says_what_to_do(superuser, mails, settings):
+def test_every_problem_is_shown_with_a_remedy(superuser, mails, settings):
     with at():
         superuser.force_login(User.objects.get())
         aggregate()
@@ -420,7 +418,7 @@ def test_every_trouble_is_a_word_and_says_what_to_do(superuser, mails, settings)
     assert "Fine" not in re.sub(r"<[^>]*>", " ", shown.partition("content-main")[2])
 
 
-def test_what_others_may_not_see_is_neither_shown_nor_linked(looker, mails):
+def test_mails_are_neither_shown_nor_linked_without_permission(looker, mails):
     QuarantinedItem.objects.create(payload="", reason="bad")
     with at():
         looker.force_login(User.objects.get())
@@ -430,7 +428,7 @@ def test_what_others_may_not_see_is_neither_shown_nor_linked(looker, mails):
     assert not re.search(r'href="[^"]*(delivery|notice|quarantineditem)/', shown)
 
 
-def test_who_may_see_mails_gets_the_latest_and_lists_of_them(superuser, mails):
+def test_permitted_users_see_the_latest_failed_mails_and_links_to_all(superuser, mails):
     shown = text_of(superuser.get(ADDRESS))
     for model in ("delivery", "notice"):
         for status in ("failed", "undecided"):
@@ -482,7 +480,7 @@ def test_a_last_aggregation_in_the_future_says_nothing_about_pending_items(datab
 
 
 @pytest.mark.parametrize("staff", [None, False, True])
-def test_only_those_who_may_view_metrics_see_the_page(staff, client, database):
+def test_the_page_needs_the_permission_to_view_metrics(staff, client, database):
     if staff is not None:
         client.force_login(User.objects.create_user("other", is_staff=staff))
     response = client.get(ADDRESS)

@@ -28,7 +28,7 @@ def destination(database):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_says_so_and_only_then(destination, admin_client, page, monkeypatch):
+def test_a_page_mentions_incomplete_numbers_only_if_the_backend_is_down(destination, admin_client, page, monkeypatch):
     assert NOTE not in admin_client.get(page).content.decode()
     monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
     destination.is_down = True
@@ -71,7 +71,7 @@ def test_prometheus_gets_no_counter_that_falls(destination, admin_client, monkey
     assert admin_client.get(address).status_code == 503
 
 
-def test_a_dry_run_says_what_waits_elsewhere(destination, capsys, monkeypatch):
+def test_a_dry_run_shows_pending_items_of_the_backend(destination, capsys, monkeypatch):
     call_command("metrics_aggregate", "--dry-run")
     assert "The backend's destination holds 2 more pending items." in capsys.readouterr().out
     monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
@@ -81,9 +81,7 @@ def test_a_dry_run_says_what_waits_elsewhere(destination, capsys, monkeypatch):
 
 
 @override_settings(ROOT_URLCONF="tests.support.api_urls")
-def test_prometheus_gets_no_counter_that_falls_where_the_answer_comes_back_meanwhile(
-    destination, admin_client, monkeypatch
-):
+def test_prometheus_gets_no_falling_counter_if_the_backend_recovers_meanwhile(destination, admin_client, monkeypatch):
     """The destination is asked again ten seconds after a failure, which may be while the text is rendered."""
     monkeypatch.setattr(pending, "RETRY_AFTER", 3600)
     create_metric("Orders", "orders")

@@ -45,7 +45,7 @@ def test_all_time_is_everything_that_was_ever_recorded(kind, aggregated, databas
     assert headline(kind, whole) == {"counter": 1111, "gauge": 1000, "timer": Decimal("277.75")}[kind]
 
 
-def test_of_what_was_never_recorded_there_is_nothing_to_say(orders):
+def test_a_metric_that_was_never_recorded_has_no_facts(orders):
     facts = facts_of(orders)
     assert (facts.whole, list(facts.labels), facts.best, facts.milestones) == (None, [], None, [])
 
@@ -70,7 +70,7 @@ def test_the_best_day_is_the_one_with_the_largest_total_of_all_label_sets(orders
     assert facts_of(orders).best == (date(2026, 6, 2), 10)
 
 
-def test_of_equal_days_the_first_is_the_best(orders):
+def test_the_first_of_equal_days_is_the_best(orders):
     for day in (9, 3, 5):
         metric("orders", 4, at=at(2026, 6, day))
         aggregate()
@@ -94,7 +94,7 @@ def test_a_metric_that_only_fell_has_a_best_day_too(orders):
 
 
 @pytest.mark.parametrize("kind", ["gauge", "timer"])
-def test_what_is_not_counted_has_no_best_day(kind, database):
+def test_gauges_and_timers_have_no_best_day(kind, database):
     load = create_metric("Load", "load", kind)
     record("load", kind, 5)
     aggregate()
@@ -138,7 +138,7 @@ def test_a_gauge_says_its_latest_value(database):
     assert facts_of(queue).whole.last == 5
 
 
-def test_counting_began_on_the_first_day_or_where_days_were_pruned_in_the_first_month(database):
+def test_counting_began_on_the_first_stored_day_or_month(database):
     orders = create_metric("Orders")
     assert facts_of(orders).since is None
     for moment in (at(2026, 3, 5), at(2026, 3, 20), at(2026, 5, 1)):

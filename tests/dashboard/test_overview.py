@@ -47,7 +47,7 @@ def history(database, request):
 
 
 @pytest.mark.every_database
-def test_every_number_is_what_the_metric_itself_says(history):
+def test_every_number_of_the_overview_equals_the_reading_of_its_metric(history):
     metrics, now = history
     yesterday = now.date() - timedelta(1)
     for row in overview(metrics):
@@ -95,7 +95,7 @@ def test_without_metrics_there_are_no_rows(database):
     assert pictures([]) == {}
 
 
-def test_what_was_never_recorded_is_zero_or_unknown(database):
+def test_metrics_without_events_show_zero_or_unknown(database):
     row, other = overview([create_metric("Orders", "orders"), create_metric("Queue", "queue", "gauge")])
     assert (row.today, row.yesterday, row.week, row.month) == (0, 0, 0, 0)
     assert (other.today, other.yesterday, other.week, other.month) == (None, None, None, None)
@@ -115,7 +115,7 @@ def test_one_query_serves_any_number_of_metrics(number, read, database, django_a
 
 
 @freeze_time(datetime(2026, 6, 17, 12, tzinfo=BERLIN))
-def test_a_week_begins_on_sunday_where_the_settings_say_so(database, settings):
+def test_the_overview_follows_the_first_day_of_the_week(database, settings):
     orders = create_metric("Orders", "orders")
     for day, number in [(13, 1), (14, 10), (15, 100)]:
         metric("orders", number, at=datetime(2026, 6, day, 9, tzinfo=BERLIN))

@@ -143,7 +143,7 @@ def fields(shown):
     return {name: getattr(shown, name) for name in Chart.__dataclass_fields__}
 
 
-def test_values_of_a_label_are_told_apart_by_their_class():
+def test_each_label_value_has_its_own_class():
     root = parsed(
         draw(chart(column(VALUE, [1, 2], "a"), column(VALUE, [3, 4], "b"), column(OTHER, [5, 6], "other"))),
     )
@@ -172,7 +172,7 @@ def test_hostile_names_labels_and_units_are_text(hostile):
 
 @hypothesis_settings(max_examples=examples(60))
 @given(st.text(max_size=30), st.text(max_size=20), st.text(max_size=20))
-def test_no_text_at_all_breaks_a_chart(name, title, unit):
+def test_a_chart_can_have_any_texts(name, title, unit):
     with translation.override("en"):
         text = draw(chart(column(VALUE, [1, None, 2], "x", title), name=name, unit=unit, kind="gauge"))
     assert_inert(parsed(text))
@@ -186,7 +186,7 @@ numbers = st.one_of(
 
 @hypothesis_settings(max_examples=examples(150))
 @given(st.lists(numbers, min_size=1, max_size=20), st.sampled_from(["counter", "gauge", "timer"]), st.booleans())
-def test_no_numbers_at_all_break_a_chart(values, kind, is_running):
+def test_a_chart_can_have_any_numbers(values, kind, is_running):
     with translation.override("en"):
         text = draw(chart(values, kind=kind, is_running=is_running))
     if all(value is None for value in values):
@@ -230,7 +230,7 @@ def test_the_axis_of_numbers_includes_zero():
     assert axis_of_numbers([100, 101], kind="gauge") == ["0", "20", "40", "60", "80", "100"]
 
 
-def test_where_nothing_was_recorded_nothing_is_drawn():
+def test_a_chart_without_values_is_empty():
     assert draw(chart([None, None], kind="gauge")) == ""
     assert draw(chart([])) == ""
 
@@ -262,7 +262,7 @@ def test_the_period_that_runs_has_a_curve_of_its_own():
     assert len(curves([None, 3], is_running=True, kind="gauge")[1]) == 1
 
 
-def test_the_curve_of_what_runs_leads_from_the_period_before_to_it():
+def test_the_curve_of_a_running_period_starts_at_the_previous_point():
     root = parsed(draw(chart([1, 2, 4], is_running=True)))
     (running,) = [each for each in having(root, "running", "g") if each.find("path") is not None]
     (solid,) = [
@@ -276,7 +276,7 @@ def test_the_curve_of_what_runs_leads_from_the_period_before_to_it():
     assert [f"{float(each):.1f}" for each in ends[1]] == [each for place in places[1:] for each in place]
 
 
-def test_the_area_ends_where_the_periods_do_that_are_over():
+def test_the_area_ends_at_the_last_closed_period():
     root = parsed(draw(chart([1, 2, 4], is_running=True)))
     (area,) = [each for each in having(root, "area", "g") if each.find("path") is not None]
     (_, last_over, _) = [float(dot.get("cx")) for dot in root.iter("circle") if dot.get("r") == "5.0"]
@@ -284,12 +284,12 @@ def test_the_area_ends_where_the_periods_do_that_are_over():
     assert max(across) == pytest.approx(last_over, abs=0.1)
 
 
-def test_a_counter_has_an_area_and_nothing_else_has():
+def test_only_a_counter_has_an_area():
     for kind, has_area in (("counter", True), ("gauge", False), ("timer", False)):
         assert bool(having(parsed(draw(chart([1, 2], kind=kind))), "area")) is has_area
 
 
-def test_what_stands_behind_is_drawn_first():
+def test_background_curves_are_drawn_first():
     shown = chart(column(NOW, [1, 2]), column(MINIMUM, [0, 1]), column(MAXIMUM, [3, 4]), column(PREVIOUS, [5, 6]))
     root = parsed(draw(shown))
     order = [each.get("class").split()[1] for each in having(root, "curve", "g")]
@@ -297,7 +297,7 @@ def test_what_stands_behind_is_drawn_first():
     assert max(number for number, role in enumerate(order) if role != NOW) < order.index(NOW)
 
 
-def test_how_often_something_was_recorded_is_not_drawn():
+def test_the_column_of_counts_is_not_drawn():
     root = parsed(draw(chart(column(NOW, [1, 2]), column(COUNT, [900, 900]))))
     assert not [each for each in root.iter() if COUNT in each.get("class", "").split()]
     assert "900" not in "".join(slots(root))
@@ -337,7 +337,7 @@ def test_an_axis_names_each_of_a_few_points_and_many_evenly_apart():
     assert axis_of_time(12, HOUR) == ["1 June", "2 a.m.", "4 a.m.", "6 a.m.", "8 a.m.", "10 a.m."]
 
 
-def test_an_axis_of_hours_names_the_days_where_there_are_some():
+def test_an_axis_of_hours_over_days_names_the_days():
     assert axis_of_time(168, HOUR) == [f"{day} June" for day in range(1, 8)]
     assert axis_of_time(384, HOUR) == [f"{day} June" for day in range(1, 17, 3)]
 
@@ -373,7 +373,7 @@ def test_an_axis_of_any_numbers_has_at_least_two_names_and_at_most_seven(values)
     assert 2 <= len(axis_of_numbers(values, kind="gauge")) <= svg.MAX_STEPS + 1
 
 
-def test_a_line_stops_where_there_is_no_number():
+def test_a_line_has_gaps_at_missing_values():
     root = parsed(draw(chart([1, 2, None, 4, 5], kind="gauge")))
     (path,) = [group.find("path").get("d") for group in having(root, "curve", "g")]
     places = [f"{dot.get('cx')} {dot.get('cy')}" for dot in root.iter("circle") if dot.get("r") == "5.0"]
@@ -417,7 +417,7 @@ def test_a_small_picture_has_zero_or_the_lowest_number_at_the_bottom(values, poi
     assert picture(values)[0].get("points") == points
 
 
-def test_of_nothing_there_is_no_picture():
+def test_there_is_no_sparkline_without_values():
     assert sparkline([None, None], "x") == sparkline([], "x") == ""
 
 

@@ -64,7 +64,7 @@ ALL = {"old", "new", "shop:item", LONG, HOSTILE}
 
 
 @pytest.mark.parametrize("aggregated", [True, False])
-def test_with_a_star_a_url_is_unused_where_it_had_no_hit_in_these_days(aggregated, database, settings):
+def test_with_a_star_rule_a_url_without_recent_hits_is_unused(aggregated, database, settings):
     settings.APP_METRICS_URLS = EVERYWHERE
     visit("/old/", days_ago=50)
     visit("/new/", "/long/", "/hostile/")
@@ -76,7 +76,7 @@ def test_with_a_star_a_url_is_unused_where_it_had_no_hit_in_these_days(aggregate
     assert names(found(90).urls) == {"shop:item": None}
 
 
-def test_those_never_hit_come_first_and_then_the_longest_unused(database, settings):
+def test_unused_urls_are_sorted_by_their_last_hit(database, settings):
     settings.APP_METRICS_URLS = EVERYWHERE
     visit("/old/", days_ago=50)
     visit("/new/", days_ago=60)
@@ -95,7 +95,7 @@ def test_urls_of_the_admin_and_of_app_metrics_are_left_out(database, settings):
     assert set(names(found().urls)) == ALL
 
 
-def test_without_a_star_names_without_a_rule_are_only_numbered(database, settings):
+def test_without_a_star_urls_without_a_rule_are_only_counted(database, settings):
     settings.APP_METRICS_URLS = {"old": "olds", "new": "news"}
     visit("/new/")
     unused = found()
@@ -103,7 +103,7 @@ def test_without_a_star_names_without_a_rule_are_only_numbered(database, setting
     assert (unused.counts_every, unused.uncounted, unused.since) == (False, 3, None)
 
 
-def test_a_slug_of_one_name_alone_says_that_it_was_used(database, settings):
+def test_a_slug_used_for_one_url_only_proves_its_use(database, settings):
     settings.APP_METRICS_URLS = {**EVERYWHERE, "old": {"slug": "olds", "methods": ["POST"]}}
     with freeze_time(NOW - timedelta(days=2)):
         metric("olds")
@@ -113,7 +113,7 @@ def test_a_slug_of_one_name_alone_says_that_it_was_used(database, settings):
 
 
 @pytest.mark.parametrize("other", ["url", "model", "signal", "auth", "timer"])
-def test_a_slug_that_others_record_as_well_does_not_tell(other, database, settings):
+def test_a_slug_recorded_by_other_rules_proves_no_use_of_a_url(other, database, settings):
     slug = "signups" if other == "auth" else "shared"
     settings.APP_METRICS_URLS = {"old": slug}
     if other == "url":
@@ -133,12 +133,12 @@ def test_a_slug_that_others_record_as_well_does_not_tell(other, database, settin
     assert names(unused.urls) == {}
 
 
-def test_of_a_shared_slug_that_nobody_recorded_none_was_used(database, settings):
+def test_all_urls_of_an_unrecorded_shared_slug_are_unused(database, settings):
     settings.APP_METRICS_URLS = {"old": "shared", "new": "shared"}
     assert names(found().urls) == {"old": None, "new": None}
 
 
-def test_the_star_decides_where_a_slug_is_shared(database, settings):
+def test_a_star_rule_decides_about_urls_with_a_shared_slug(database, settings):
     settings.APP_METRICS_URLS = {**EVERYWHERE, "old": "shared", "new": "shared"}
     visit("/new/")
     unused = found()
@@ -148,20 +148,20 @@ def test_the_star_decides_where_a_slug_is_shared(database, settings):
 
 
 @pytest.mark.parametrize("option", [{"methods": ["POST"]}, {"status": ["5xx"]}, {"when": "request.GET"}])
-def test_a_rule_that_counts_some_responses_does_not_tell_that_there_were_none(option, database, settings):
+def test_a_rule_for_some_responses_leaves_the_use_of_a_url_uncertain(option, database, settings):
     settings.APP_METRICS_URLS = {"old": {"slug": "olds", **option}}
     unused = found()
     assert names(unused.doubts[PARTLY]) == {"old": None}
     assert names(unused.urls) == {}
 
 
-def test_a_star_that_counts_some_responses_is_as_none(database, settings):
+def test_a_star_for_some_responses_is_not_counting_every_url(database, settings):
     settings.APP_METRICS_URLS = {"*": {"slug": "requests", "status": ["5xx"]}}
     unused = found()
     assert (unused.counts_every, unused.uncounted, unused.since) == (False, 5, None)
 
 
-def test_what_is_beyond_the_cap_cannot_be_told(database, settings):
+def test_urls_in_the_overflow_series_are_uncertain(database, settings):
     settings.APP_METRICS_URLS = EVERYWHERE
     settings.APP_METRICS_MAX_LABEL_SETS = 1
     visit("/old/", days_ago=50)
@@ -288,14 +288,14 @@ def test_the_number_of_days_is_one_of_four(query, days, looker, database):
     assert f'<a href="?days={days}" aria-current="true">' in text_of(response)
 
 
-def test_the_page_says_where_the_middleware_is_missing(looker, database, settings):
+def test_the_unused_page_warns_if_the_middleware_is_missing(looker, database, settings):
     assert "errornote" not in text_of(looker.get(ADDRESS))
     settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
     assert "errornote" in text_of(looker.get(ADDRESS))
 
 
 @pytest.mark.parametrize("reason", ["shared", "partly", "overflown"])
-def test_the_page_says_of_which_it_cannot_be_told_and_why(reason, looker, database, settings):
+def test_the_page_lists_uncertain_urls_with_the_reason(reason, looker, database, settings):
     settings.APP_METRICS_URLS = {
         "shared": {"old": "views", "new": "views"},
         "partly": {"old": {"slug": "olds", "methods": ["POST"]}},
@@ -315,7 +315,7 @@ def test_the_page_says_of_which_it_cannot_be_told_and_why(reason, looker, databa
 
 
 @pytest.mark.parametrize("staff", [None, False, True])
-def test_only_those_who_may_view_metrics_see_the_page(staff, client, database):
+def test_the_page_needs_the_permission_to_view_metrics(staff, client, database):
     if staff is not None:
         client.force_login(User.objects.create_user("other", is_staff=staff))
     response = client.get(ADDRESS)
@@ -323,7 +323,7 @@ def test_only_those_who_may_view_metrics_see_the_page(staff, client, database):
     assert staff or "/admin/login/" in response["Location"]
 
 
-def test_the_pattern_of_a_namespace_tells_which_of_its_urls_were_used(database, settings):
+def test_a_namespace_pattern_finds_the_unused_urls_of_its_namespace(database, settings):
     settings.APP_METRICS_URLS = {"shop:*": "shopping", "*e*": "views"}
     visit("/new/")
     unused = found()
@@ -331,7 +331,7 @@ def test_the_pattern_of_a_namespace_tells_which_of_its_urls_were_used(database, 
     assert (unused.counts_every, unused.uncounted) == (False, 2)
 
 
-def test_what_a_star_excludes_is_not_counted(database, settings):
+def test_urls_that_a_star_excludes_are_uncounted(database, settings):
     settings.APP_METRICS_URLS = {"*": {"slug": "requests", "exclude": ["old", "shop:*"]}}
     visit("/new/", "/long/", "/hostile/")
     unused = found()

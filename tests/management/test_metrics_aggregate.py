@@ -54,7 +54,7 @@ def test_it_says_how_many_items_were_quarantined(database):
     assert errors.startswith("1 item could not be counted")
 
 
-def test_a_dry_run_says_what_waits_and_changes_nothing(database):
+def test_a_dry_run_shows_pending_items_and_changes_nothing(database):
     assert run("--dry-run")[0] == "0 items are pending. Nothing was changed.\n"
     with freeze_time(datetime.now(UTC) - timedelta(minutes=10)):
         metric("orders")
@@ -66,7 +66,7 @@ def test_a_dry_run_says_what_waits_and_changes_nothing(database):
     assert not AggregationRun.objects.exists()
 
 
-def test_a_dry_run_says_what_is_in_the_spool(database, settings, tmp_path):
+def test_a_dry_run_shows_the_size_of_the_spool(database, settings, tmp_path):
     settings.APP_METRICS_SPOOL_DIR = tmp_path
     (tmp_path / "1.batches").write_bytes(b"\n")
     assert (
@@ -76,7 +76,7 @@ def test_a_dry_run_says_what_is_in_the_spool(database, settings, tmp_path):
     assert run("--dry-run")[0] == "0 items are pending. Nothing was changed.\n"
 
 
-def test_damage_in_the_spool_is_told_and_is_an_error(database, settings, tmp_path):
+def test_a_damaged_spool_file_fails_the_command(database, settings, tmp_path):
     settings.APP_METRICS_SPOOL_DIR = tmp_path
     (tmp_path / "1.batches").write_bytes(b"\n00000000 nonsense\n")
     with pytest.raises(CommandError):
@@ -93,7 +93,7 @@ def test_a_chunk_size_out_of_range_is_an_error_that_names_the_range(database, si
 
 
 @pytest.mark.parametrize("size", ["many", "1.5", ""])
-def test_a_chunk_size_that_is_no_number_is_an_error(database, size):
+def test_a_chunk_size_that_is_not_a_number_is_an_error(database, size):
     with pytest.raises(CommandError, match="--chunk-size: invalid int value"):
         run("--chunk-size", size)
 
@@ -114,7 +114,7 @@ def test_verbosity_0_is_silent(database):
 
 
 @pytest.mark.parametrize("verbosity", [1, 2])
-def test_a_long_backlog_is_told_in_at_most_ten_plain_lines(database, verbosity):
+def test_a_long_backlog_prints_at_most_ten_lines_of_progress(database, verbosity):
     fill(database, 200)
     out, errors = run("--chunk-size", "2", verbosity=verbosity)
     *lines, summary = out.splitlines(keepends=True)

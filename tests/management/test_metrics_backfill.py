@@ -69,7 +69,7 @@ def verify(*arguments, at=NOON):
     return run("metrics_verify", *arguments, at=at)
 
 
-def test_it_says_what_it_did_and_when_the_rest_can_be_done(orders):
+def test_the_backfill_prints_its_result_and_when_to_run_again(orders):
     before(NOON - 30 * HOURS, NOON + timedelta(minutes=1))
     live(NOON + timedelta(minutes=5))
     lines, error = fill("orders", at=NOON + timedelta(minutes=30))
@@ -86,7 +86,7 @@ def test_it_says_what_it_did_and_when_the_rest_can_be_done(orders):
     ]
 
 
-def test_a_metric_that_a_rule_counts_at_other_moments_than_its_rows_tell_is_refused(orders, settings):
+def test_a_rule_without_the_backfill_key_is_refused(orders, settings):
     settings.APP_METRICS_MODELS = {"auth.User": {"created": "new_user_signup"}}
     with freeze_time(NOON):
         User.objects.create_user("ada", date_joined=NOON - 30 * HOURS)
@@ -95,7 +95,7 @@ def test_a_metric_that_a_rule_counts_at_other_moments_than_its_rows_tell_is_refu
     assert Metric.objects.count() == 0
 
 
-def test_it_says_what_was_left_out(orders, settings):
+def test_skipped_rows_are_reported_with_the_reason(orders, settings):
     settings.APP_METRICS_MODELS = {
         "testapp.Order": {"created": {"slug": "orders", "backfill": "placed_at", "num": "document.pages"}}
     }
@@ -115,7 +115,7 @@ def test_an_empty_table_is_no_error(orders):
     assert fill("orders") == (["There are no rows to fill 'orders' from."], None)
 
 
-def test_quiet_means_silent(orders):
+def test_verbosity_0_prints_nothing(orders):
     before(NOON - HOURS)
     assert fill("orders", "--verbosity=0") == ([], None)
 
@@ -231,7 +231,7 @@ def test_verifying_says_how_many_rows_have_no_date(orders):
     assert error == "1 total differs from its rows."
 
 
-def test_what_went_wrong_is_mended_by_beginning_again(orders):
+def test_again_adds_the_events_of_a_corrected_rule(orders):
     given = ("--model=testapp.Order", "--field=placed_at")
     before(NOON - 30 * HOURS, NOON - 9 * HOURS, amount=7)
     assert "added 0 events" in fill("sales", *given, "--num=is_test")[0][1]
@@ -263,7 +263,7 @@ def test_no_row_is_deleted_by_a_number_that_would_do_so(orders):
     assert Order.objects.count() == 1
 
 
-def test_differences_are_told_in_an_encoding_without_these_signs(orders, settings):
+def test_differences_are_printed_in_an_encoding_without_these_signs(orders, settings):
     """The subprocess uses the real clock."""
     now = datetime.now(BERLIN)
     before(*(now - number * timedelta(days=1) for number in range(2, 110)), plan="fr\u00e9\u20ac")
@@ -297,7 +297,7 @@ def test_signups_of_the_switch_can_be_filled_and_verified(transactional_database
     assert verify("signups", at=NOON + 2 * HOURS) == (["signups: 2 rows compared, all days agree."], None)
 
 
-def test_the_admin_shows_how_far_it_came(orders, client):
+def test_the_admin_shows_the_state_of_a_backfill(orders, client):
     before(NOON - 2 * HOURS)
     fill("orders")
     client.force_login(User.objects.create_superuser("ann"))
@@ -345,7 +345,7 @@ def kill_in_the_middle(process):
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_gone_on_with(transactional_database):
+def test_a_later_run_continues_a_killed_one(transactional_database):
     """The subprocess uses the real clock."""
     now = datetime.now(BERLIN)
     users(5000, now - timedelta(days=3000), now - timedelta(hours=3))

@@ -55,7 +55,7 @@ def test_it_names_alerts_that_a_wrong_clock_reported_in_the_future(command, data
 
 
 @every_command
-def test_it_says_what_fired_and_what_recovered(command, database, settings):
+def test_fired_and_recovered_alerts_are_printed(command, database, settings):
     settings.APP_METRICS_ALERTS = {"No\r\nsignups": {**RULE, "quiet": 0}, "Fine": {**RULE, "below": 0}}
     assert run(*command) == (["Fired: No signups", "Evaluated 2 alerts, 1 fired, 0 recovered, 0 failed."], [], None)
     assert run(*command) == (["Evaluated 2 alerts, 0 fired, 0 recovered, 0 failed."], [], None)
@@ -65,7 +65,7 @@ def test_it_says_what_fired_and_what_recovered(command, database, settings):
 
 
 @every_command
-def test_it_says_what_failed_in_a_line_each_and_fails(command, database, settings):
+def test_failed_alerts_are_printed_and_fail_the_command(command, database, settings):
     settings.APP_METRICS_ALERTS = {
         "Mistaken": MISTAKEN,
         "Bad\nslug": {**RULE, "metric": "sign ups"},
@@ -105,7 +105,7 @@ def test_without_alerts_it_says_so_and_is_content(command, database, settings):
     assert run(*command) == (["Evaluated 0 alerts, 0 fired, 0 recovered, 0 failed."], [], None)
 
 
-def test_then_alerts_looks_at_what_was_aggregated(database, settings):
+def test_then_alerts_sees_the_items_just_aggregated(database, settings):
     settings.APP_METRICS_ALERTS = {"New": {**RULE, "metric": "new"}}
     metric("new", at=noon_of_yesterday())
     assert "has no numbers yet" in run("metrics_check_alerts")[0][0]
@@ -126,7 +126,7 @@ def test_a_dry_run_evaluates_no_alert(database, settings):
     assert not Alert.objects.exists()
 
 
-def test_what_was_aggregated_stays_when_an_alert_fails(database, settings):
+def test_aggregated_totals_stay_if_an_alert_fails(database, settings):
     settings.APP_METRICS_ALERTS = {"Mistaken": MISTAKEN}
     metric("signups")
     assert run(*THEN_ALERTS)[2] == "Alerts that could not be evaluated: 1."
@@ -139,7 +139,7 @@ def test_its_exit_code_is_0_after_a_run(transactional_database):
     assert process.returncode == 0
 
 
-def test_an_error_of_the_database_is_told_without_a_traceback(database, settings, monkeypatch):
+def test_a_database_error_is_one_line_without_a_traceback(database, settings, monkeypatch):
     def fail(names):
         raise OperationalError("gone")
 

@@ -82,7 +82,7 @@ def refuse(address):
 # Sending
 
 
-def test_it_sends_what_is_due_and_says_so_in_one_line(metric_set):
+def test_due_mails_are_sent_and_summed_up_in_one_line(metric_set):
     notice("boss@example.com")
     summary = "Sent 4 reports and 1 notice, 0 skipped, 0 with problems.\n"
     assert run() == (summary, "")
@@ -95,7 +95,7 @@ def test_it_sends_what_is_due_and_says_so_in_one_line(metric_set):
     assert len(mail.outbox) == 5
 
 
-def test_it_says_nothing_when_it_shall_not_and_all_is_well(metric_set):
+def test_verbosity_0_prints_nothing_about_sent_mails(metric_set):
     assert run(verbosity=0) == ("", "")
     assert len(mail.outbox) == 4
 
@@ -106,7 +106,7 @@ def test_it_says_how_many_were_skipped(metric_set, settings):
     assert run()[0] == "Sent 4 reports and 0 notices, 1 skipped, 0 with problems.\n"
 
 
-def test_it_names_what_failed_and_ends_as_a_failure(metric_set, monkeypatch):
+def test_failed_mails_are_listed_and_fail_the_command(metric_set, monkeypatch):
     notice("a@example.com")
     monkeypatch.setattr(SEND, refuse("a@example.com"))
     for arguments in ((), ("--verbosity", "0")):
@@ -163,7 +163,7 @@ def test_an_unknown_set_is_an_error_that_names_those_there_are(arguments, dry, m
     assert mail.outbox == []
 
 
-def test_an_unknown_set_where_there_are_none_says_that(database):
+def test_an_unknown_set_is_refused_if_there_are_no_sets(database):
     assert fail("--set", "Mine")[2] == "There is no metric set 'Mine'; there are no metric sets yet."
 
 
@@ -175,7 +175,7 @@ def test_a_day_to_come_is_an_error(other, metric_set):
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "01.06.2026", "2026-06-01T12:00", "5"])
-def test_a_day_that_is_none_is_an_error(text, metric_set):
+def test_an_invalid_day_is_an_error(text, metric_set):
     assert fail(f"--date={text}")[2].endswith(f"argument --date: {text!r} is not a date; give one such as 2026-11-23.")
 
 
@@ -210,7 +210,7 @@ def test_force_sends_the_latest_reports_once_more(metric_set):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--force",), ("--set", "Growth"), ("--date", "2026-05-30")], ids=str)
-def test_a_dry_run_says_exactly_what_a_real_run_then_sends_and_changes_nothing(arguments, metric_set, settings, clock):
+def test_a_dry_run_lists_the_mails_of_the_next_run_and_changes_nothing(arguments, metric_set, settings, clock):
     settings.APP_METRICS_SETS = GROWTH  # not copied to rows yet
     settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
     create_metric_set("Empty", [], ["c@example.com"])
@@ -248,7 +248,7 @@ def test_a_dry_run_says_why_a_report_would_be_skipped(metric_set, settings):
     ]
 
 
-def test_a_dry_run_where_there_is_nothing_says_so(database):
+def test_a_dry_run_without_due_mails_says_so(database):
     assert run("--dry-run") == (NOTHING, "")
 
 
@@ -330,7 +330,7 @@ def test_a_preview_of_zero_activity_is_shown_all_the_same(database, settings):
     assert "Idle" in run("--preview", "Idle")[0]
 
 
-def test_a_preview_prints_the_html_where_that_is_asked_for(metric_set, tmp_path):
+def test_a_preview_prints_the_html_with_its_option(metric_set, tmp_path):
     MetricSet.objects.update(send_weekly=False)
     run("--preview", "Mine", "--output", str(tmp_path))
     assert run("--preview", "Mine", "--html")[0].strip() == (tmp_path / "mine-day.html").read_text("utf-8").strip()

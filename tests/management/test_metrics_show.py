@@ -37,7 +37,7 @@ def show(*arguments):
     return out.getvalue().splitlines()
 
 
-def test_a_counter_is_a_table_with_a_sparkline_and_what_waits_is_in_it(history):
+def test_a_counter_is_a_table_with_a_sparkline_including_pending_items(history):
     assert show("orders", "--last=4") == [
         "orders (orders), by day",
         "            total  events",

@@ -48,24 +48,24 @@ def test_an_existing_slug_with_another_name_returns_the_metric_as_it_is(database
     assert (again.pk, again.name, again.kind, again.unit) == (first.pk, "Old", "counter", "EUR")
 
 
-def test_get_or_create_metric_finds_by_slug_and_creates_what_is_missing(database):
+def test_get_or_create_metric_finds_by_slug_or_creates(database):
     first = get_or_create_metric("Signups", "signup")
     assert get_or_create_metric("Other name", "signup") == first
     assert (first.name, first.slug) == ("Signups", "signup")
 
 
-def test_a_metric_is_created_with_what_it_was_given(database):
+def test_a_metric_is_created_with_the_given_values(database):
     create_metric("Export time", kind="timer", unit="s", description="of CSV files")
     found = Metric.objects.values_list("name", "slug", "kind", "unit", "description").get()
     assert found == ("Export time", "export-time", "timer", "s", "of CSV files")
 
 
-def test_names_whose_slugs_collide_are_numbered_from_2(database):
+def test_colliding_slugs_are_numbered_from_2(database):
     slugs = [create_metric(name).slug for name in ["A b", "A-b", "a b", "A  b"]]
     assert slugs == ["a-b", "a-b-2", "a-b-3", "a-b-4"]
 
 
-def test_the_same_name_again_returns_its_metric_whatever_its_number(database):
+def test_an_existing_name_returns_its_metric(database):
     made = [create_metric(name) for name in ["A b", "A-b", "a b"]]
     assert [create_metric(metric.name) for metric in reversed(made)] == made[::-1]
 
@@ -136,7 +136,7 @@ def test_the_user_of_a_request_may_be_a_recipient(users, metrics):
         ({"email_recipients": [User(username="unsaved")]}, "not a saved auth.User"),
     ],
 )
-def test_a_metric_set_of_something_else_says_what_is_wrong_and_saves_nothing(users, metrics, wrong, message):
+def test_a_metric_set_of_wrong_types_is_refused_and_not_saved(users, metrics, wrong, message):
     arguments = {"name": "My Set", "metrics": metrics, "email_recipients": users, **wrong}
     with pytest.raises(TypeError, match=message):
         create_metric_set(**arguments)
@@ -153,7 +153,7 @@ def test_recipients_may_be_plain_addresses_beside_users(users, metrics):
 @pytest.mark.parametrize(
     "text", ["nobody", "", " ann@example.com", "a@example.com\nb@example.com", "a@example.com\r\nBcc: b@example.com"]
 )
-def test_a_text_that_is_no_address_is_refused_and_saves_nothing(users, metrics, text):
+def test_an_invalid_address_is_refused_and_saves_nothing(users, metrics, text):
     with pytest.raises(ValueError, match="is not an e-mail address") as caught:
         create_metric_set("My Set", metrics, [users[0], "x@example.com", text])
     assert repr(text) in str(caught.value)
@@ -211,7 +211,7 @@ class Hostile(str):
 
 
 @pytest.mark.parametrize("create", [create_metric, partial(create_metric_set, metrics=[])])
-def test_a_name_whose_own_methods_raise_is_stored_as_plain_text(create, database):
+def test_a_name_with_hostile_methods_is_stored_as_plain_text(create, database):
     assert type(create(Hostile("signups")).name) is str
     assert {*Metric.objects.values_list("name"), *MetricSet.objects.values_list("name")} == {("signups",)}
 

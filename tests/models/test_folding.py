@@ -75,7 +75,7 @@ def test_a_row_belongs_to_every_span_that_holds_it(downloads, aggregated):
     assert {name: each for name in spans for each in sums({name: spans[name]}).values()} == sums(spans)
 
 
-def test_a_fold_tells_metrics_and_label_sets_apart(downloads):
+def test_a_fold_separates_metrics_and_label_sets(downloads):
     for slug in ("downloads", "other"):
         for labels, number in [(None, 1), ({"b": "2", "a": "1"}, 10)]:
             metric(slug, number, labels=labels, at=at(2026, 6, 1, 9))
@@ -117,7 +117,7 @@ def test_a_fold_of_weeks_that_begin_on_sunday(downloads, settings, aggregated):
     assert sums({"week": [(WEEK, date(2026, 11, 15), 0)]}) == {"week": 110}
 
 
-def test_a_fold_is_one_query_and_none_where_nothing_is_asked(downloads, database, django_assert_num_queries):
+def test_a_fold_is_one_query_or_none_for_empty_spans(downloads, database, django_assert_num_queries):
     spans = {n: [(period, date(2026, 1, 1), 0) for period in PERIODS] for n in range(20)}
     with django_assert_num_queries(1, using=database):
         folded(spans)
@@ -137,7 +137,7 @@ def test_a_fold_reads_the_totals_it_needs_and_no_others(downloads, monkeypatch):
     assert len(read) == 2  # one total, one item
 
 
-def test_what_is_aggregated_while_a_fold_reads_counts_once(transactional_database):
+def test_items_aggregated_during_a_fold_count_once(transactional_database):
     create_metric("downloads")
     for _ in range(100):
         metric("downloads", at=at(2026, 6, 1, 9))
@@ -159,7 +159,7 @@ HOURS = {
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_label_sets_together_come_to_what_they_are_apart(downloads, seed):
+def test_folding_label_sets_together_equals_merging_them(downloads, seed):
     chance = Random(seed)
     for number in range(40):
         labels = chance.choice([None, {"plan": "pro"}, {"plan": "free"}])
@@ -180,7 +180,7 @@ def test_label_sets_together_come_to_what_they_are_apart(downloads, seed):
         assert queries.fold_together(sources, spans, pro) == labelled, name
 
 
-def test_hours_of_which_a_part_belongs_to_another_span_are_told_apart(downloads):
+def test_overlapping_spans_of_hours_are_folded_separately(downloads):
     for hour in range(4):
         metric("downloads", 10**hour, at=at(2026, 3, 1, hour))
     aggregate()
@@ -191,7 +191,7 @@ def test_hours_of_which_a_part_belongs_to_another_span_are_told_apart(downloads)
 
 
 @pytest.mark.parametrize("aggregated", range(5))
-def test_all_that_was_ever_recorded_is_told_apart_by_metric_and_label_set(downloads, aggregated):
+def test_all_time_summaries_are_per_metric_and_label_set(downloads, aggregated):
     pro = {"plan": "pro"}
     events = [
         ("downloads", None, 1999), ("downloads", pro, 2025), ("other", None, 2026), ("downloads", None, 2026),

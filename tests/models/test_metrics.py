@@ -181,7 +181,7 @@ def test_minimum_maximum_and_last_compare_as_numbers(database):
     assert (total.minimum, total.maximum, total.last, total.count) == (-10, 10, Decimal("9.5"), 5)
 
 
-def test_the_last_value_is_that_of_the_latest_time_whatever_the_order_of_aggregation(database):
+def test_the_last_value_does_not_depend_on_the_order_of_aggregation(database):
     for hour in (9, 11, 10):
         gauge("x", hour, at=datetime(2026, 6, 1, hour, tzinfo=UTC))
         aggregate()

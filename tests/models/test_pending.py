@@ -93,7 +93,7 @@ def test_all_ways_of_folding_include_it(destination, orders):
     assert {labels: summary.total for (_, labels), summary in everything.items()} == {'{"plan":"pro"}': 4, "{}": 3}
 
 
-def test_what_was_brought_after_it_was_asked_for_is_seen_once(destination, orders):
+def test_batches_drained_during_a_reading_are_seen_once(destination, orders):
     brought, waits = batch(4), batch(1)
     destination.batches += [brought, waits]
     sources = QuerySources.everything()
@@ -115,7 +115,7 @@ def test_no_item_is_mistaken_for_the_mark_of_a_batch(destination, orders):
     assert (summary.total, summary.count) == (104, 0)
 
 
-def test_it_takes_no_query_more_and_where_nothing_is_held_the_same_statement(destination, orders):
+def test_pending_batches_cost_no_additional_query(destination, orders):
     connection = connections[orders._state.db]
     with CaptureQueriesContext(
         connection,
@@ -140,13 +140,13 @@ def test_the_destination_is_asked_once_for_many_readings(destination, orders, mo
     assert destination.asked == 2
 
 
-def test_what_was_recorded_last_may_wait_there(destination, orders):
+def test_last_recorded_includes_pending_batches(destination, orders):
     write_once(batch(1, last_at=5))
     destination.batches += [batch(1, last_at=7), batch(1, slug="visits", labels='{"page":"home"}', last_at=9)]
     assert last_recorded(["orders"], apart=["visits"]) == {("orders", ""): 7, ("visits", '{"page":"home"}'): 9}
 
 
-def test_where_it_does_not_answer_the_rest_is_shown_and_the_gap_is_known(destination, orders, monkeypatch, caplog):
+def test_without_an_answer_of_the_backend_readings_are_incomplete(destination, orders, monkeypatch, caplog):
     monkeypatch.setattr(pending, "RETRY_AFTER", 600)
     write_once(batch(1))
     destination.batches.append(batch(4))

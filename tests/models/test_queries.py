@@ -57,7 +57,7 @@ def points(series):
     return [(point.start, point.total) for point in series]
 
 
-def test_what_waits_and_what_is_aggregated_add_up(downloads):
+def test_pending_and_aggregated_items_add_up(downloads):
     for number, moment in [(1, at(2026, 5, 31, 22)), (10, at(2026, 6, 1)), (100, at(2026, 6, 1, 23, 59))]:
         metric("downloads", number, at=moment)
     aggregate()
@@ -101,7 +101,7 @@ def test_a_summary_folds_totals_and_items(downloads):
     assert downloads.summary("day", date(2026, 6, 2)) is None
 
 
-def test_a_count_is_seen_at_once_and_once_whatever_an_aggregation_does(downloads):
+def test_a_count_is_visible_at_once_before_and_after_aggregations(downloads):
     for expected in range(1, 6):
         metric("downloads")
         assert downloads.total("day") == expected
@@ -220,7 +220,7 @@ def test_a_series_of_longer_periods_covers_the_periods_it_touches(downloads):
         ("sunday", {date(2026, 12, 27): 11, date(2027, 1, 3): 100}),
     ],
 )
-def test_a_week_begins_where_the_settings_say_and_may_span_two_years(downloads, settings, start, starts):
+def test_a_week_follows_the_settings_and_may_span_two_years(downloads, settings, start, starts):
     settings.APP_METRICS_WEEK_START = start
     for number, moment in [(1, at(2026, 12, 27)), (10, at(2026, 12, 31)), (100, at(2027, 1, 3, 12))]:
         metric("downloads", number, at=moment)
@@ -301,9 +301,7 @@ def test_the_day_that_never_was_has_no_hours(database, settings):
         (2, lambda each: each.summary(YEAR, labels={"k": "1"})),  # one finds out which label sets are beyond the cap
     ],
 )
-def test_the_number_of_queries_is_fixed_whatever_there_is_to_read(
-    downloads, database, queries, read, django_assert_num_queries
-):
+def test_readings_take_a_fixed_number_of_queries(downloads, database, queries, read, django_assert_num_queries):
     for number in range(3):
         metric("downloads", labels={"k": str(number)})
         if number == 1:

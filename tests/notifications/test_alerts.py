@@ -106,7 +106,7 @@ def test_a_limit_is_not_itself_beyond_the_limit(test, number, expected, database
 
 
 @pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "waiting"])
-def test_what_waits_counts_like_what_was_aggregated(aggregated, database, settings):
+def test_alerts_count_pending_items_like_totals(aggregated, database, settings):
     configure(settings, below=10)
     count(YESTERDAY, 7)
     aggregate()
@@ -143,7 +143,7 @@ def test_a_period_is_closed_at_its_very_end(period, now, database, settings):
     assert fires(now)
 
 
-def test_a_week_begins_where_the_settings_say(database, settings):
+def test_alerts_follow_the_first_day_of_the_week(database, settings):
     settings.APP_METRICS_WEEK_START = "sunday"
     configure(settings, "week", above=0)
     for day, number in ((30, 1000), (31, 1)):
@@ -223,7 +223,7 @@ def test_an_hour_is_measured_at_the_same_hour_of_the_same_weekday(database, sett
     assert (Alert.objects.get().value, Alert.objects.get().base) == (5, 10)
 
 
-def test_an_hour_is_counted_from_midnight_where_clocks_changed_since(database, settings):
+def test_an_hour_is_counted_from_midnight_over_a_clock_change(database, settings):
     """Clocks went forward on 29 March at 2:00, so the fifth hour of that day began at 5:00."""
     configure(settings, "hour", change=-50)
     count(datetime(2026, 3, 29, 5, 30, tzinfo=BERLIN), 1)
@@ -257,7 +257,7 @@ def test_the_25th_hour_of_a_day_has_nothing_to_be_compared_with(database, settin
 
 
 @pytest.mark.parametrize("kind", ["gauge", "timer"])
-def test_where_nothing_was_recorded_there_is_nothing_to_compare(kind, database, settings, heard):
+def test_an_alert_without_values_does_not_change_its_state(kind, database, settings, heard):
     Metric.objects.update(kind=kind)
     configure(settings, below=10)
     assert not fires()
@@ -282,7 +282,7 @@ def test_a_gauge_is_its_last_value_and_a_timer_its_mean(database, settings):
     assert Alert.objects.get().value == 38
 
 
-def test_the_base_of_a_gauge_is_the_mean_of_what_was_recorded(database, settings):
+def test_the_base_of_a_gauge_is_the_mean_of_recorded_weeks(database, settings):
     Metric.objects.update(kind="gauge")
     configure(settings, change=-50)
     count(YESTERDAY, 5)
@@ -294,7 +294,7 @@ def test_the_base_of_a_gauge_is_the_mean_of_what_was_recorded(database, settings
     assert Alert.objects.get().base == 15
 
 
-def test_one_label_set_is_looked_at_where_it_is_given_and_else_all(database, settings):
+def test_an_alert_reads_the_given_label_set_or_all(database, settings):
     for labels, number in ((None, 1), ({"plan": "pro"}, 10), ({"plan": "pro", "country": "de"}, 100)):
         count(YESTERDAY, number, labels=labels)
     for labels, value in (({"plan": "pro"}, 10), ({"country": "de", "plan": "pro"}, 100), ({}, 1), (None, 111)):
@@ -322,7 +322,7 @@ def test_only_changes_are_reported(database, settings, heard):
     ]
 
 
-def test_an_alert_that_never_fired_is_not_said_to_have_recovered(database, settings, heard):
+def test_an_alert_that_never_fired_does_not_recover(database, settings, heard):
     configure(settings, below=1)
     count(YESTERDAY)
     assert reported(check_alerts(NOW)) == ([], [])
@@ -369,7 +369,7 @@ def test_an_alert_reported_in_the_future_counts_as_never_reported_even_without_a
     assert Alert.objects.get().reported_at is None
 
 
-def test_what_comes_and_goes_within_the_quiet_time_is_never_reported(database, switch, heard):
+def test_changes_within_the_quiet_time_are_not_reported(database, switch, heard):
     switch(0, fired=True)
     for hours, fired in ((1, False), (2, True), (3, False), (5, True)):
         assert switch(hours, fired=fired) == ([], [])
@@ -377,7 +377,7 @@ def test_what_comes_and_goes_within_the_quiet_time_is_never_reported(database, s
     assert len(heard) == 1
 
 
-def test_what_was_not_reported_is_reported_after_the_quiet_time_even_if_nothing_is_recorded(database, settings, heard):
+def test_a_delayed_recovery_is_reported_after_the_quiet_time(database, settings, heard):
     Metric.objects.update(kind="gauge")
     configure(settings, "hour", below=10, quiet=2, recipients=["team@example.com"])
     count(NOW - HOUR, 5)
@@ -388,14 +388,14 @@ def test_what_was_not_reported_is_reported_after_the_quiet_time_even_if_nothing_
     assert ": –\n" in Notice.objects.last().text
 
 
-def test_the_quiet_time_is_one_hour_where_nothing_is_said(database, settings, switch):
+def test_the_quiet_time_is_one_hour_by_default(database, settings, switch):
     del settings.APP_METRICS_ALERTS["Signups"]["quiet"]
     assert switch(0, fired=True) == (["Signups"], [])
     assert switch(0.99, fired=False) == ([], [])
     assert switch(1, fired=False) == ([], ["Signups"])
 
 
-def test_the_mail_says_what_was_compared(database, settings):
+def test_the_mail_of_an_alert_shows_the_comparison(database, settings):
     Metric.objects.update(name="New\r\nusers", unit="people")
     name = "Signups\r\nBcc: thief@example.com"
     labels = {"plan": "pro", "country": "de"}
@@ -573,7 +573,7 @@ def test_a_kill_leaves_state_mail_and_signal_or_nothing(transactional_database, 
 
 
 @pytest.mark.parametrize("before", [NOW, NOW - HOUR, None], ids=["same moment", "earlier", "never"])
-def test_an_evaluation_that_was_overtaken_tells_nothing(before, database, settings, heard, monkeypatch):
+def test_an_overtaken_evaluation_reports_nothing(before, database, settings, heard, monkeypatch):
     configure(settings, above=0, quiet=0, recipients=["team@example.com"])
     if before:
         check_alerts(before)
@@ -590,7 +590,7 @@ def test_an_evaluation_that_was_overtaken_tells_nothing(before, database, settin
     assert len(heard) == Notice.objects.count() == 1
 
 
-def test_an_alert_that_somebody_else_begins_meanwhile_is_the_same(database, settings, heard, monkeypatch):
+def test_an_alert_created_by_another_process_meanwhile_is_reused(database, settings, heard, monkeypatch):
     configure(settings, below=1)
     retried = alerts.retried
 
@@ -603,7 +603,7 @@ def test_an_alert_that_somebody_else_begins_meanwhile_is_the_same(database, sett
     assert Alert.objects.count() == 1
 
 
-def test_an_evaluation_that_was_overtaken_by_a_change_and_back_tells_nothing(database, settings, heard, monkeypatch):
+def test_an_evaluation_overtaken_by_two_changes_reports_nothing(database, settings, heard, monkeypatch):
     configure(settings, below=1, quiet=0, recipients=["team@example.com"])
     find = alerts._find
 
@@ -621,7 +621,7 @@ def test_an_evaluation_that_was_overtaken_by_a_change_and_back_tells_nothing(dat
     assert Alert.objects.get().state == "ok"
 
 
-def test_evaluations_at_once_tell_once(transactional_database, settings):
+def test_simultaneous_evaluations_report_once(transactional_database, settings):
     configure(settings, below=1, recipients=["team@example.com"])
 
     def write(**kwargs):

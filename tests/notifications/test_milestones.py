@@ -97,20 +97,20 @@ def test_a_milestone_is_announced_once_with_the_metric_the_total_and_the_moment(
     assert stored.reached_at == call["moment"]
 
 
-def test_the_first_aggregation_of_a_new_metric_announces_what_it_reached(database, settings, heard):
+def test_the_first_aggregation_of_a_metric_announces_its_milestones(database, settings, heard):
     configure(settings, orders=[1000, 2000, 3000])
     count("orders", 2500)
     assert heard == [("orders", 1000, 2500), ("orders", 2000, 2500)]
 
 
-def test_what_was_passed_before_it_was_configured_is_not_announced(database, settings, heard):
+def test_milestones_passed_before_their_configuration_are_not_announced(database, settings, heard):
     count("orders", 5000)
     configure(settings, orders=[1000, 5000, 6000])
     count("orders", 500, 500)
     assert heard == [("orders", 6000, 6000)]
 
 
-def test_what_waits_when_a_milestone_is_configured_counts_as_new(database, settings, heard):
+def test_items_pending_at_the_configuration_count_as_new(database, settings, heard):
     count("orders", 900)
     metric("orders", 200)
     configure(settings, orders=[500, 1000])
@@ -162,7 +162,7 @@ def test_a_milestone_of_both_kinds_is_announced_once(database, settings, heard):
     assert [milestone for _, milestone, _ in heard] == [1000, 1500, 2000]
 
 
-def test_metrics_do_not_meet(database, settings, heard):
+def test_milestones_of_different_metrics_are_independent(database, settings, heard):
     configure(settings, orders=[10], Orders=[10], visits={"every": 7})
     count("orders", 9)
     count("Orders", 10)
@@ -306,7 +306,7 @@ def test_a_receiver_that_confines_its_database_error_disturbs_no_other(database,
     assert [tag.name for tag in Tag.objects.all()] == ["written"]
 
 
-def test_what_a_killed_run_counted_is_announced_by_the_next(database, settings, heard, monkeypatch):
+def test_milestones_of_a_killed_run_are_announced_by_the_next(database, settings, heard, monkeypatch):
     configure(settings, orders=[10])
 
     def killed():
@@ -400,7 +400,7 @@ def test_a_kill_at_any_statement_or_commit_leaves_one_signal_and_one_mail_per_mi
     }
 
 
-def test_one_that_saw_an_older_total_announces_nothing_again(database, settings, heard):
+def test_a_run_with_an_older_total_announces_nothing_again(database, settings, heard):
     configure(settings, orders={"every": 10, "recipients": ["team@example.com"]})
     count("orders", 5)
     metric("orders", 10)
@@ -417,7 +417,7 @@ def test_one_that_saw_an_older_total_announces_nothing_again(database, settings,
     assert HighWaterMark.objects.get().total == 35
 
 
-def test_two_that_see_the_same_milestone_send_one_signal(database, settings, heard):
+def test_two_runs_that_see_the_same_milestone_send_one_signal(database, settings, heard):
     configure(settings, orders=[10])
     count("orders", 10)
     Milestone.objects.update(announced=False)

@@ -110,7 +110,7 @@ def test_a_row_is_sent_once_and_says_so(database, clock):
 
 
 @pytest.mark.parametrize("status", [name for name, _ in STATUS_NAMES])
-def test_only_what_waits_or_failed_is_sent_whatever_the_sender_read_before(database, clock, status):
+def test_only_waiting_or_failed_rows_are_sent(database, clock, status):
     row = notice()
     Notice.objects.update(status=status)
     outcome = post(row)
@@ -121,7 +121,7 @@ def test_only_what_waits_or_failed_is_sent_whatever_the_sender_read_before(datab
 
 @pytest.mark.parametrize("status", ["sending", "sent", "undecided", "skipped"])
 @pytest.mark.parametrize("raised", [Skip("Not wanted."), OSError("no template")])
-def test_a_row_that_another_sender_has_is_left_alone_where_no_mail_could_be_made(database, clock, status, raised):
+def test_a_sender_that_cannot_write_the_mail_leaves_rows_of_another_sender(database, clock, status, raised):
     row = notice()
     Notice.objects.update(status=status)
     with patch(f"{__name__}.hello", side_effect=raised) as write:
@@ -154,7 +154,7 @@ def test_a_row_is_claimed_before_its_mail_is_handed_over(database, clock):
 # Killed senders
 
 
-def test_a_claim_that_was_left_is_undecided_after_the_longest_sending_and_said_once(database, clock):
+def test_an_abandoned_claim_becomes_undecided_and_is_reported_once(database, clock):
     notice(status="sending", claimed_at=NOON)
     clock.move_to(NOON + LONGEST_SENDING)
     assert send_notices().problems == []
@@ -169,7 +169,7 @@ def test_a_claim_that_was_left_is_undecided_after_the_longest_sending_and_said_o
     assert mail.outbox == []
 
 
-def test_a_claim_of_a_report_that_was_left_is_said_once_and_not_sent_again_but_with_force(database, make_set, clock):
+def test_an_abandoned_report_is_sent_again_only_with_force(database, make_set, clock):
     make_set(ANN, BOB)
     send_reports()
     mail.outbox.clear()
@@ -194,7 +194,7 @@ def test_old_rows_of_any_other_status_do_not_expire(database, clock):
 
 
 @pytest.mark.parametrize(("raised", "status"), [(None, "sent"), (OSError("refused"), "failed")])
-def test_a_sender_that_was_only_slow_still_says_what_became_of_the_mail(database, clock, raised, status):
+def test_a_slow_sender_still_stores_the_result_of_its_mail(database, clock, raised, status):
     def slow(messages):
         clock.move_to(NOON + timedelta(hours=1))
         with Outbox() as other:
@@ -256,7 +256,7 @@ REFUSALS = [
 
 @one_database
 @pytest.mark.parametrize(("stage", "action", "error"), REFUSALS)
-def test_what_the_server_did_not_take_has_failed_and_is_sent_by_the_next_run(
+def test_a_mail_that_the_server_refused_is_sent_by_the_next_run(
     server, settings, make_set, clock, stage, action, error
 ):
     # Until the final dot the server has nothing to deliver, and its answer to the dot says whether it takes the message
@@ -293,7 +293,7 @@ def test_what_the_server_did_not_take_has_failed_and_is_sent_by_the_next_run(
         *((DOT, action, True) for action in (CLOSE, SILENCE, "gibberish", "200 Thanks")),
     ],
 )
-def test_what_smtp_leaves_undecided_is_said_once_and_not_sent_again(
+def test_a_mail_with_an_unknown_result_is_reported_once_and_not_sent_again(
     server, settings, make_set, clock, stage, action, taken
 ):
     # RFC 1047: if the connection breaks between the final dot and its answer, the client cannot know whether the server
@@ -346,7 +346,7 @@ def test_a_long_text_that_breaks_off_is_undecided(server, settings, clock):
         pytest.param(DOT, SILENCE, "undecided", marks=pytest.mark.slow),
     ],
 )
-def test_one_recipients_trouble_is_nobody_elses_and_retried_alone(
+def test_a_failure_for_one_recipient_is_retried_for_that_one_only(
     server, settings, make_set, clock, stage, action, status
 ):
     settings.EMAIL_TIMEOUT = patience_with(action)
@@ -390,7 +390,7 @@ def test_one_connection_serves_all_sets_and_recipients(server, make_set, clock):
 
 
 @one_database
-def test_no_connection_is_made_where_there_is_nothing_to_send(server, make_set, clock):
+def test_no_connection_is_opened_without_mails(server, make_set, clock):
     make_set(ANN)
     send_reports()
     send_reports()
@@ -463,7 +463,7 @@ def test_a_failure_does_not_leave_the_next_mail_on_a_connection_in_an_unknown_st
 
 @one_database
 @pytest.mark.parametrize(("timeout", "used"), [(None, outbox.TIMEOUT), (5, 5)])
-def test_a_silent_server_is_given_up_also_where_the_settings_name_no_timeout(server, settings, clock, timeout, used):
+def test_a_silent_server_is_abandoned_after_the_timeout_or_a_default(server, settings, clock, timeout, used):
     settings.EMAIL_TIMEOUT = timeout
     notice()
     with patch("smtplib.socket.create_connection", side_effect=OSError("seen")) as connect:
@@ -515,7 +515,7 @@ class SaysNothing(BaseEmailBackend):
         (CannotOpen, "PermissionError: no key"),
     ],
 )
-def test_what_another_backend_did_not_send_has_failed_with_the_reason(database, clock, cls, error):
+def test_a_mail_that_another_backend_did_not_send_failed_with_the_reason(database, clock, cls, error):
     notice()
     with backend(cls):
         outcome = send_notices()
@@ -527,7 +527,7 @@ def test_what_another_backend_did_not_send_has_failed_with_the_reason(database, 
 
 @one_database
 @pytest.mark.parametrize("cls", [CannotClose, SaysNothing])
-def test_what_another_backend_sent_is_sent(clock, cls):
+def test_a_mail_that_another_backend_sent_is_marked_sent(clock, cls):
     notice()
     with backend(cls):
         assert send_notices().sent == 1
@@ -535,7 +535,7 @@ def test_what_another_backend_sent_is_sent(clock, cls):
 
 
 @pytest.mark.parametrize("error", ["a\0b", "a\udcffb", "a\r\n\tb"])
-def test_an_error_is_kept_whatever_is_in_its_text(database, clock, monkeypatch, error):
+def test_an_error_with_any_text_is_stored_in_one_line(database, clock, monkeypatch, error):
     monkeypatch.setattr(Broken, "error", error)
     notice(ANN)
     notice(BOB)
@@ -689,7 +689,7 @@ def test_a_name_with_a_line_break_neither_injects_a_header_nor_stops_the_others(
 
 
 @one_database
-def test_a_problem_is_one_line_whatever_the_name_of_the_set(server, make_set, clock):
+def test_a_problem_is_one_line_for_any_name_of_a_set(server, make_set, clock):
     server.fail(MAIL, "451 4.3.0 Try\r\nlater")
     make_set(ANN, name="Growth\r\n\tof all")
     (problem,) = send_reports().problems
@@ -701,7 +701,7 @@ def test_a_problem_is_one_line_whatever_the_name_of_the_set(server, make_set, cl
 @pytest.mark.parametrize(
     "address", ["ann@example.com\r\nBcc: spy@example.com", "ann@example.com, spy@example.com", "@"]
 )
-def test_an_address_that_is_none_neither_injects_a_header_nor_stops_the_others(server, make_set, clock, address):
+def test_an_invalid_address_neither_injects_a_header_nor_stops_other_mails(server, make_set, clock, address):
     made = make_set(BOB)
     made.email_recipients.add(User.objects.create(username="ann", email=address))
     outcome = send_reports()
@@ -710,7 +710,7 @@ def test_an_address_that_is_none_neither_injects_a_header_nor_stops_the_others(s
     assert len(outcome.problems[0].splitlines()) == 1
 
 
-def test_an_address_that_is_too_long_for_a_row_stops_nobody(database, make_set, clock):
+def test_an_address_that_is_too_long_does_not_stop_other_mails(database, make_set, clock):
     make_set("a" * 400 + "@example.com", name="A")
     make_set(BOB, name="B")
     send_reports()

@@ -187,7 +187,7 @@ def test_an_init_describes_its_package_and_only_hands_names_on():
     ] == []
 
 
-def test_an_optional_package_is_imported_where_it_is_used_and_only_once_it_is_chosen():
+def test_optional_packages_are_imported_only_by_their_modules():
     known = REQUIRED | set(sys.stdlib_module_names)
     for module in MODULES:
         others = [(found, inside) for _, found, inside in imports(module) if found and found not in known]

@@ -88,7 +88,7 @@ def test_memory_of_requests_is_measured() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", [middleware.JUDGED, middleware.REFERENCE, "OpenTelemetry"])
-def test_requests_that_nobody_counted_make_the_benchmark_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncounted_requests_fail_the_benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     site = middleware.SITES[name]
     monkeypatch.setitem(middleware.SITES, name, site._replace(middlewares=[]))
     bench = middleware.Bench(name, "WSGI", peers.OpenTelemetry())
@@ -121,7 +121,7 @@ def test_a_write_that_was_lost_makes_the_benchmark_fail(monkeypatch: pytest.Monk
         writing.Writing(1, 2).database("sqlite", "default", 1)
 
 
-def test_an_aggregation_and_one_by_hand_add_up_what_was_put_in(transactional_database: str) -> None:
+def test_both_measured_aggregations_give_the_prepared_totals(transactional_database: str) -> None:
     shape = items.Shape(10, 1)
     items.prepare(transactional_database, shape)
     measured = aggregation.aggregated("a database", transactional_database, shape, 10_000, True, Scale.TINY)
@@ -137,7 +137,7 @@ def test_writers_beside_an_aggregation_lose_nothing(transactional_database: str)
 @pytest.mark.parametrize(
     ("found", "error"), [({}, "None instead of 1"), ({"a": 2}, "2 inst"), ({"a": 1, "b": 1}, "1 inst")]
 )
-def test_totals_that_are_not_what_was_put_in_make_the_benchmark_fail(found: Any, error: str) -> None:
+def test_wrong_totals_fail_the_benchmark(found: Any, error: str) -> None:
     with pytest.raises(AssertionError, match=error):
         aggregation.check("sqlite", found, {"a": 1})
 
@@ -170,7 +170,7 @@ def test_trends_of_any_number_of_metrics_are_two_queries() -> None:
 
 
 @pytest.mark.django_db
-def test_a_report_says_of_its_weeks_what_the_statement_by_hand_says() -> None:
+def test_a_measured_report_agrees_with_the_statement_by_hand() -> None:
     table = reading.reports(2, 1, repeats=1)
     assert [row[-1] for row in table.cells()["rows"]] == ["2", ""]
 

@@ -72,7 +72,7 @@ NEEDS_DJANGO_6 = "app_metrics.contrib.django_task_functions"
 
 
 @every_page
-def test_what_is_named_in_the_package_exists(page):
+def test_names_of_the_package_in_the_docs_exist(page):
     names = named_in_the_package(page)
     if django.VERSION < (6, 0):
         names = {name for name in names if not name.startswith(NEEDS_DJANGO_6)}
@@ -119,7 +119,7 @@ def test_links_lead_to_files_that_exist(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_the_files_that_the_architecture_page_tells_to_open_exist():
+def test_the_files_named_on_the_architecture_page_exist():
     page = (ROOT / "docs" / "architecture.md").read_text()
     table = page.partition("## To change X, open Y")[2].partition("\n## ")[0]
     named = re.findall(r"`((?:\w+/)+[\w.]+\.\w+)`", table)

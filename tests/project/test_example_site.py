@@ -129,7 +129,7 @@ def pending_items(environment: dict[str, str]) -> int:
 
 
 @pytest.mark.parametrize("server", ["gunicorn", pytest.param("uvicorn", marks=SLOW)])
-def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str], tmp_path: Path) -> None:
+def test_totals_equal_the_requests_of_the_visitors(server: str, site: dict[str, str], tmp_path: Path) -> None:
     """Two server processes lose nothing and double nothing of what eight visitors do."""
     with serve(server, site, tmp_path / "server.log") as (address, _):
         expected = visit(address, REQUESTS, CONCURRENCY)
@@ -139,7 +139,7 @@ def test_totals_are_what_the_visitors_counted(server: str, site: dict[str, str],
 
 @pytest.mark.slow
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
-def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path: Path) -> None:
+def test_totals_equal_the_requests_with_merged_batches(server: str, tmp_path: Path) -> None:
     """Processes write their merged batches when the server ends, and nothing before."""
     site = shop(tmp_path, EXAMPLE_FLUSH_INTERVAL="600")
     with serve(server, site, tmp_path / "server.log") as (address, _):
@@ -149,7 +149,7 @@ def test_totals_are_what_the_visitors_counted_also_merged(server: str, tmp_path:
 
 
 @pytest.mark.slow
-def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Path) -> None:
+def test_totals_equal_the_requests_over_redis(tmp_path: Path) -> None:
     """Batches go to Redis, and reach the database only when the aggregation brings them in."""
     with redis_server.configured() as redis:
         url = redis.coordinates()["URL"]
@@ -161,7 +161,7 @@ def test_totals_are_what_the_visitors_counted_also_by_way_of_redis(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_path: Path) -> None:
+def test_totals_equal_the_requests_over_celery(kind: str, tmp_path: Path) -> None:
     """Batches go through either broker to a worker with the same environment variables."""
     url = KINDS[kind]().url
     broker = Celery(broker=url, set_as_current=False)
@@ -176,7 +176,7 @@ def test_totals_are_what_the_visitors_counted_also_over_celery(kind: str, tmp_pa
 
 
 @pytest.mark.slow
-def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Path) -> None:
+def test_totals_equal_the_requests_beside_exporters(tmp_path: Path) -> None:
     """The database and a statsd server get the same totals, even though nothing receives those for OpenTelemetry."""
     statsd = StatsdServer()
     site = shop(tmp_path, EXAMPLE_METRICS_BACKEND="composite", EXAMPLE_STATSD_URL=statsd.url)
@@ -191,7 +191,7 @@ def test_totals_are_what_the_visitors_counted_also_beside_exporters(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_history_is_made_up_once(tmp_path: Path) -> None:
+def test_demo_data_are_created_only_once(tmp_path: Path) -> None:
     """One call creates the demo data, and a second call fails without doubling it."""
     with sqlite("", tmp_path) as site:
         manage(sys.executable, site, "migrate", "--verbosity=0")

@@ -53,7 +53,7 @@ COMMANDS = ["aggregate", "backfill", "check_alerts", "export", "import", "prune"
 
 
 @pytest.mark.parametrize("path", NAMES)
-def test_a_name_is_where_the_documents_say(path):
+def test_public_names_exist_at_their_documented_paths(path):
     if path.startswith(NEEDS_DJANGO_6) and django.VERSION < (6, 0):
         pytest.skip("came with Django 6.0")
     module = import_module(path)
@@ -61,7 +61,7 @@ def test_a_name_is_where_the_documents_say(path):
 
 
 @pytest.mark.parametrize("path", [path for path in NAMES if (ROOT / path.replace(".", "/")).is_dir()])
-def test_a_package_hands_on_what_is_listed_here_and_no_more(path):
+def test_a_package_exports_exactly_the_listed_names(path):
     assert sorted(import_module(path).__all__) == sorted(NAMES[path])
 
 

@@ -99,7 +99,7 @@ def test_punctuation_is_set_as_in_django_s_own_translation(language):
 
 
 @each_language
-def test_what_django_says_too_is_said_in_its_words(language):
+def test_texts_that_django_has_too_are_translated_as_django_does(language):
     # Django merges the catalogues of all apps, so a different word would also show on the project's own pages.
     known = defaultdict(set)
     for path in Path(django.__file__).parent.rglob(f"locale/{language}/LC_MESSAGES/django.mo"):

@@ -160,7 +160,7 @@ def in_scope(call):
 
 
 @pytest.mark.django_db
-def test_what_raises_in_every_method_never_breaks_the_caller(settings):
+def test_an_object_whose_methods_all_raise_never_breaks_the_caller(settings):
     settings.APP_METRICS_STRICT = False
     calls = list(enumerate(each_call()))
     breaking = [number for number, call in calls if raises(call) or raises(partial(in_scope, call))]
@@ -169,7 +169,7 @@ def test_what_raises_in_every_method_never_breaks_the_caller(settings):
 
 
 @pytest.mark.django_db
-def test_what_raises_in_every_method_counts_or_is_dropped(settings):
+def test_an_object_whose_methods_all_raise_is_counted_or_dropped(settings):
     settings.APP_METRICS_STRICT = False
     events = [sum(recorded(call)) for call in each_call()]
     assert set(events) == {1}
@@ -192,7 +192,7 @@ def test_a_text_that_turns_hostile_once_recorded_spoils_no_other_count(settings,
     assert (recording.count("slug"), recording.count("slug-of-its-own")) == (3, 1)
 
 
-def test_a_label_whose_text_cannot_be_made_is_empty_and_the_event_counts():
+def test_a_label_without_a_text_is_empty_and_the_event_counts():
     rule = Rule("SETTING", "x", labels={"plan": lambda source: OBJECT()})
     with capture_metrics() as recording:
         raised = raises(partial(rule.fire, None))

@@ -215,7 +215,7 @@ def test_on_commit_counts_at_once_without_a_transaction(transactional_database):
     assert recorded() == 1
 
 
-def test_on_commit_counts_at_once_where_transactions_are_managed_by_hand(transactional_database):
+def test_on_commit_counts_at_once_with_autocommit_off(transactional_database):
     connection = connections[transactional_database]
     connection.set_autocommit(False)
     try:
@@ -244,7 +244,7 @@ def test_on_commit_inside_a_scope_joins_its_batch(transactional_database):
     assert list(Item.objects.values_list("count", "total")) == [(2, 3)]
 
 
-def test_on_commit_after_the_end_of_its_scope_is_written_through(transactional_database):
+def test_on_commit_after_the_end_of_its_scope_is_written_at_once(transactional_database):
     with transaction.atomic(using=transactional_database):
         with collect():
             metric("x", on_commit=True, using=transactional_database)
@@ -278,7 +278,7 @@ def test_captured_on_commit_callbacks_count_once_each(database):
     assert recorded() == 10
 
 
-def test_a_count_that_fails_on_commit_bars_no_callback_of_the_project(transactional_database, monkeypatch):
+def test_a_count_that_fails_on_commit_does_not_stop_callbacks_of_the_project(transactional_database, monkeypatch):
     def fail(record):
         raise Failure
 
@@ -307,7 +307,7 @@ def test_a_block_that_raises_is_timed_and_its_exception_goes_on():
     assert SHORT <= summary.total < SHORT + 5
 
 
-def test_a_timer_does_not_see_that_the_wall_clock_is_put_back(monkeypatch):
+def test_a_timer_does_not_depend_on_the_wall_clock(monkeypatch):
     now = time.time()
     with capture_metrics() as recording, timing("export"):
         monkeypatch.setattr(time, "time", lambda: now - 3600)
@@ -348,7 +348,7 @@ def test_on_commit_of_a_database_that_does_not_exist_says_so():
         metric("x", on_commit=True, using="nowhere")
 
 
-def test_on_commit_of_a_database_that_does_not_exist_is_dropped_where_lenient():
+def test_without_strict_on_commit_of_an_unknown_database_is_dropped():
     with override_settings(APP_METRICS_STRICT=False), capture_metrics() as recording:
         metric("x", on_commit=True, using="nowhere")
         metric("y")

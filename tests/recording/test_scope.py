@@ -130,7 +130,7 @@ def test_closing_twice_writes_once(written: Journal) -> None:
     assert written.events == [WRITE]
 
 
-def test_what_comes_after_the_end_of_the_scope_is_written_at_once(written: Journal) -> None:
+def test_events_after_the_end_of_a_scope_are_written_at_once(written: Journal) -> None:
     with collect() as scope:
         metric("calls")
     scope.add(ONE)
@@ -167,7 +167,7 @@ def test_nothing_is_lost_while_the_scope_is_being_closed(written: Journal) -> No
     assert written.count("calls") == 50 * 4 * 50
 
 
-def test_what_a_thread_adds_while_the_batch_is_written_is_written_too() -> None:
+def test_events_added_by_a_thread_during_the_write_are_written() -> None:
     class Slow(Journal):
         def write(self, batch: Batch) -> None:
             super().write(batch)
@@ -184,7 +184,7 @@ def test_what_a_thread_adds_while_the_batch_is_written_is_written_too() -> None:
 
 
 @pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
-def test_what_is_recorded_in_the_middle_of_folding_counts_and_stops_nobody(
+def test_events_recorded_during_the_folding_count(
     written: Journal, monkeypatch: pytest.MonkeyPatch, is_closed: bool
 ) -> None:
     """A signal handler, `__del__` or a garbage collection may record at any moment, here while an hour is computed."""
@@ -255,7 +255,7 @@ def test_a_raw_thread_has_no_scope_and_is_written_at_once(written: Journal) -> N
     assert written.slugs == ["scope", "thread"]
 
 
-def test_a_scope_that_goes_without_being_closed_is_written(written: Journal) -> None:
+def test_a_scope_deleted_without_closing_is_written(written: Journal) -> None:
     scope = Scope()
     for _ in range(2000):  # more than one block
         scope.add(ONE)
@@ -273,7 +273,7 @@ def test_a_scope_in_a_reference_cycle_is_written_with_a_garbage_collection(writt
     assert written.count("calls") == 1
 
 
-def test_a_scope_that_goes_while_a_transaction_is_open_is_written_after_it(transactional_database: str) -> None:
+def test_a_scope_deleted_within_a_transaction_is_written_after_it(transactional_database: str) -> None:
     with transaction.atomic(transactional_database):
         scope = Scope()
         scope.add(ONE)
@@ -283,14 +283,14 @@ def test_a_scope_that_goes_while_a_transaction_is_open_is_written_after_it(trans
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["another", "calls"]
 
 
-def test_a_scope_that_goes_on_any_thread_is_written_soon_from_one_of_ours(transactional_database: str) -> None:
+def test_a_deleted_scope_is_soon_written_by_a_background_thread(transactional_database: str) -> None:
     scope = Scope()
     scope.add(ONE)
     del scope
     wait_until(Item.objects.filter(slug="calls").exists)
 
 
-def test_flush_writes_what_open_scopes_hold_and_they_go_on(written: Journal) -> None:
+def test_flush_writes_the_events_of_open_scopes_which_continue(written: Journal) -> None:
     with collect(), collect():
         metric("calls")
         in_thread(flush)
@@ -379,7 +379,7 @@ def in_child(act: Callable[[], Any]) -> str:
         return said.read()
 
 
-def test_a_forked_process_leaves_what_open_scopes_gathered_to_its_parent() -> None:
+def test_a_forked_process_leaves_open_scopes_to_its_parent() -> None:
     def written() -> list[str]:
         metric("child")
         return [key.slug for batch in recorded.batches for key in batch.summaries]

@@ -168,7 +168,7 @@ def test_senders_at_once_mail_each_recipient_once(transactional_database, server
         assert set(Delivery.objects.values_list("status", "attempts")) == {("sent", 1)}
 
 
-def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, server):
+def test_senders_that_wait_for_a_killed_one_continue(transactional_database, server):
     """All senders wait for the row that the killed one did not commit; InnoDB then ends some of them as deadlocks."""
     if transactional_database == "default":
         pytest.skip("SQLite has one writer at a time, and so no deadlocks")
@@ -191,7 +191,7 @@ def test_senders_who_wait_for_one_that_is_killed_go_on(transactional_database, s
     assert mails(server) == {("Growth", address): 1 for address in (ANN, BOB, CID)}
 
 
-def test_no_killed_sender_sends_what_is_marked_sent_again(transactional_database, server, tmp_path):
+def test_killed_senders_never_send_a_report_twice(transactional_database, server, tmp_path):
     sets, deadline = 0, time.monotonic() + SECONDS - 0.3  # a busy machine still gets a dozen sets
     with (tmp_path / "stderr").open("w") as errors:
         killer = sender(transactional_database, server, "kill", SECONDS, stderr=errors)

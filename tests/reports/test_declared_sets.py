@@ -68,7 +68,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("value", "message", "hint"), MISTAKES)
-def test_a_mistake_is_told_with_what_mends_it(value, message, hint):
+def test_a_mistake_is_explained_with_a_remedy(value, message, hint):
     sets, (error,) = compile_sets(value)
     assert message in str(error)
     assert hint in error.hint
@@ -130,7 +130,7 @@ def test_doing_it_again_changes_nothing(metrics, settings):
     assert after == before
 
 
-def test_what_changes_in_the_settings_changes_in_its_set(metrics, settings):
+def test_a_change_of_the_settings_changes_the_declared_set(metrics, settings):
     settings.APP_METRICS_SETS = growth()
     declare()
     pk = MetricSet.objects.get().pk
@@ -161,7 +161,7 @@ def test_a_set_of_the_admin_that_the_settings_name_becomes_theirs(metrics, setti
     assert not mine.email_recipients.exists()
 
 
-def test_a_set_that_is_declared_no_longer_stays_and_sends_nothing(metrics, settings):
+def test_a_set_that_left_the_settings_stays_and_sends_nothing(metrics, settings):
     settings.APP_METRICS_SETS = {**growth(), "Other": {**GROWTH, "send": ["monthly"]}}
     declare()
     settings.APP_METRICS_SETS = {"Other": {**GROWTH, "send": ["monthly"]}}
@@ -248,7 +248,7 @@ def test_a_mistaken_entry_keeps_no_other_from_being_copied(metrics, settings):
     assert list(shown()) == ["Growth"]
 
 
-def test_metrics_join_when_they_were_recorded(database, settings):
+def test_metrics_join_a_declared_set_once_they_are_recorded(database, settings):
     settings.APP_METRICS_SETS = growth()
     declare()
     assert shown()["Growth"][3] == []
@@ -308,7 +308,7 @@ def test_threads_that_do_it_at_once_make_each_set_once(transactional_database, s
 
 
 @pytest.mark.slow
-def test_processes_with_old_and_new_settings_at_once_block_nobody(transactional_database):
+def test_processes_with_old_and_new_settings_do_not_block_each_other(transactional_database):
     """This happens while a new release is rolled out."""
     for slug in GROWTH["metrics"]:
         create_metric(slug, slug)
@@ -378,7 +378,7 @@ print(MetricSet.objects.get())
 
 
 @pytest.mark.slow
-def test_migrating_to_and_fro_goes_on_where_the_tables_are_older(tmp_path):
+def test_migrating_back_and_forth_works_on_older_tables(tmp_path):
     command = [sys.executable, "-c", MIGRATING, str(tmp_path / "site.sqlite3")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("Growth\n", "", 0)

@@ -56,7 +56,7 @@ def test_inactive_users_and_users_without_an_address_get_nothing(database):
     assert addresses(create_metric_set("Mine", [], everybody)) == ["ann@example.com"]
 
 
-def test_an_address_gets_one_mail_whatever_its_case_and_however_often_it_is_named(database):
+def test_an_address_gets_one_mail_for_any_case_and_number_of_entries(database):
     everybody = [user("ann", "Ann@Example.com"), user("anna", "ann@example.com"), "ANN@example.com", "b@example.com"]
     made = create_metric_set("Mine", [], [*everybody, "b@example.com"])
     assert addresses(made) == ["Ann@Example.com", "b@example.com"]
@@ -75,7 +75,7 @@ def test_blanks_and_empty_lines_around_addresses_do_not_matter(database):
     ]
 
 
-def test_what_is_too_long_for_an_address_keeps_nobody_else_from_the_mail(database):
+def test_an_overlong_address_does_not_stop_the_other_recipients(database):
     fits, long = "a" * 308 + "@example.com", "a" * 309 + "@example.com"
     made = MetricSet.objects.create(name="Mine", email_addresses=f"{long}\nb@example.com\n{fits}")
     assert addresses(made) == ["b@example.com", fits]
@@ -87,7 +87,7 @@ def test_recipients_take_two_queries_however_many_there_are(database, django_ass
         assert len(recipients_of(made)) == 21
 
 
-def test_who_unsubscribed_is_left_out_of_that_set_alone(database):
+def test_an_unsubscription_applies_to_its_set_only(database):
     ann, bob = user("ann"), user("bob")
     mine = create_metric_set("Mine", [], [ann, bob, "x@example.com"])
     other = create_metric_set("Other", [], [ann, bob, "x@example.com"])
@@ -141,7 +141,7 @@ def test_unsubscribing_twice_keeps_the_first(database):
     assert Unsubscription.objects.get().address == first.address == "ann@example.com"
 
 
-def test_who_is_no_recipient_any_more_may_still_unsubscribe(database):
+def test_former_recipients_can_still_unsubscribe(database):
     made = create_metric_set("Mine", [])
     for identity in ("user:5", "x@example.com"):
         unsubscribe(token_for(made, identity))
@@ -198,13 +198,13 @@ def test_without_the_site_or_its_urls_there_are_no_links(chosen):
         assert dashboard_url() is None
 
 
-def test_the_dashboard_is_linked_where_there_is_an_admin(settings):
+def test_mails_link_to_the_dashboard_of_the_admin(settings):
     settings.APP_METRICS_BASE_URL = BASE
     assert dashboard_url() == f"{BASE}/admin/app_metrics/dashboard/"
 
 
 @pytest.mark.parametrize("spoil", ["", "x", "{}x", "x{}", "{}:x", "é", "\0", "a:b:c", ":::", "." + "x" * 5000])
-def test_a_token_that_was_changed_is_bad(spoil, database):
+def test_a_changed_token_is_invalid(spoil, database):
     token = token_for(create_metric_set("Mine", []), "x@example.com")
     with pytest.raises(BadToken):
         read_token(spoil.format(token))
@@ -241,7 +241,7 @@ def test_a_token_of_another_purpose_or_key_or_set_is_bad(database, settings):
         (Member, {"email": "b@example.com", "is_active": True}, "b@example.com"),
     ],
 )
-def test_a_user_model_says_where_its_address_is(model, values, address):
+def test_the_user_model_names_its_address_field(model, values, address):
     # A real user inherits EMAIL_FIELD from its model.
     inherited = {"EMAIL_FIELD": model.EMAIL_FIELD} if hasattr(model, "EMAIL_FIELD") else {}
     user = SimpleNamespace(pk=7, **inherited, **values)

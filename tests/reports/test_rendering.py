@@ -61,7 +61,7 @@ def test_the_subject_names_the_set_and_the_period():
     assert render(weekly).subject == "Shop: Week 47, 16–22 November 2026"
 
 
-def test_a_mail_is_in_the_sites_language_whatever_the_callers_is(settings):
+def test_a_mail_is_in_the_language_of_the_site(settings):
     settings.LANGUAGE_CODE = "de"
     with translation.override("fr"):
         mail = render(report(line(now=Decimal("1234.5"))))
@@ -163,7 +163,7 @@ def _width(text):
     return sum(0 if each == "\u0301" else 2 if each in "登録数" else 1 for each in text)
 
 
-def test_sparklines_move_below_where_the_columns_take_all_the_room():
+def test_sparklines_move_below_columns_that_fill_the_line():
     text = render(report(line("Signups", 10**38 - 1, (10**20,) * 3), line("Downloads", 5))).text
     assert [each for each in text.split("\n") if "▃" in each] == ["    ▃▂▄▂▅█▃▆▅▃▅▇█▆"] * 2
 
@@ -250,17 +250,17 @@ def test_the_page_is_bounded_for_the_longest_names():
     assert len(render(report(*lines)).html.encode()) <= MAX_HTML_BYTES
 
 
-def test_the_room_that_there_is_gets_used():
+def test_a_long_mail_uses_most_of_the_allowed_size():
     size = len(render(report(*(labelled(number) for number in range(300)))).html.encode())
     assert size > 70_000
 
 
-def test_a_page_whose_further_metrics_have_no_dashboard_points_to_the_text():
+def test_a_long_mail_without_a_dashboard_refers_to_its_text_version():
     html = render(report(*(labelled(number) for number in range(1000)))).html
     assert "The plain-text version of this mail lists all metrics." in words(html)
 
 
-def test_styles_are_inlined_where_css_inline_is_installed(monkeypatch):
+def test_styles_are_inlined_if_css_inline_is_installed(monkeypatch):
     tree = html5lib.HTMLParser(namespaceHTMLElements=False).parse(render(report(line())).html)
     assert len(list(tree.iter("style"))) == 1
     assert "max-width: 640px" in tree.find(".//table[@class='card']").get("style")

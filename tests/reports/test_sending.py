@@ -90,7 +90,7 @@ def make_set(downloads):
 
 
 @pytest.mark.parametrize("hour", ["00:00:00", "06:00:00", "23:59:59"])
-def test_a_day_is_reported_on_the_next_at_whatever_hour_the_command_first_runs(make_set, hour):
+def test_a_day_is_reported_by_the_first_run_of_the_next_day(make_set, hour):
     make_set("daily")
     run(f"2026-11-23 {hour}")
     assert sent() == [("day", "2026-11-22")]
@@ -141,7 +141,7 @@ def test_a_month_is_reported_on_the_first_run_of_the_next_and_no_day_besides(mak
     ]
 
 
-def test_a_week_is_reported_on_tuesday_where_the_command_did_not_run_on_monday(make_set):
+def test_a_week_is_reported_on_tuesday_if_no_command_ran_on_monday(make_set):
     make_set("weekly")
     run("2026-11-22 06:00")
     run("2026-11-24 06:00")
@@ -159,7 +159,7 @@ def test_weeks_begin_on_the_weekday_of_the_setting(make_set, settings):
 
 
 @pytest.mark.parametrize("order", [("monday", "sunday"), ("sunday", "monday")])
-def test_weeks_go_on_where_the_weekday_of_the_setting_is_changed(make_set, settings, order):
+def test_weekly_reports_continue_after_a_change_of_the_first_weekday(make_set, settings, order):
     settings.APP_METRICS_WEEK_START = order[0]
     make_set("weekly")
     run("2026-11-18 06:00")
@@ -192,7 +192,7 @@ def test_a_new_set_begins_with_the_latest_closed_periods(make_set):
     assert sent(metric_set__name="New") == [("day", "2026-11-24"), ("week", "2026-11-16"), ("month", "2026-10-01")]
 
 
-def test_what_is_turned_on_later_begins_with_the_next_report(make_set):
+def test_a_period_turned_on_later_starts_with_its_next_report(make_set):
     made = make_set("daily")
     run("2026-11-24 06:00")
     MetricSet.objects.update(send_weekly=True, send_monthly=True)
@@ -210,7 +210,7 @@ def test_what_is_turned_on_later_begins_with_the_next_report(make_set):
     assert made.schedules.count() == 3
 
 
-def test_what_is_turned_off_and_on_again_sends_nothing_about_the_time_between(make_set):
+def test_a_period_turned_off_sends_no_report_about_that_time(make_set):
     make_set("daily")
     run("2026-11-20 06:00")
     MetricSet.objects.update(send_daily=False)
@@ -249,7 +249,7 @@ def test_after_a_year_of_pause_no_more_are_sent_than_are_caught_up(make_set, set
 
 
 @pytest.mark.parametrize("planned_before", [False, True])
-def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_before):
+def test_only_one_of_two_simultaneous_senders_plans_a_report(database, make_set, planned_before):
     made = make_set("daily")
     if planned_before:
         run("2026-11-23 06:00")
@@ -274,7 +274,7 @@ def test_of_two_senders_that_plan_at_once_one_does(database, make_set, planned_b
     assert made.schedules.count() == 3
 
 
-def test_where_it_is_forgotten_what_was_planned_the_deliveries_still_prove_what_was_sent(database, make_set):
+def test_deliveries_prevent_a_second_report_without_a_schedule(database, make_set):
     make_set("daily")
     run("2026-11-24 06:00")
     Schedule.objects.all().delete()
@@ -282,7 +282,7 @@ def test_where_it_is_forgotten_what_was_planned_the_deliveries_still_prove_what_
     assert len(mail.outbox) == 1
 
 
-def test_what_failed_is_tried_again_for_as_long_as_it_would_be_caught_up(make_set):
+def test_a_failed_report_is_retried_until_it_is_too_old(make_set):
     make_set("daily")
     with patch.object(sending, "message", side_effect=OSError("no template")):
         run("2026-11-20 06:00")
@@ -354,7 +354,7 @@ def test_force_sends_the_latest_reports_once_more_to_everybody_and_no_others(mak
     assert len(mail.outbox) == 4
 
 
-def test_force_sends_to_recipients_who_joined_after_the_report_was_planned(make_set):
+def test_force_sends_to_recipients_added_after_the_planning(make_set):
     made = make_set("daily")
     run("2026-11-24 06:00")
     made.email_addresses += "\nnew@example.com"
@@ -399,7 +399,7 @@ def test_recipients_are_active_users_with_an_address_and_plain_addresses_each_on
     assert all(m.cc == [] and m.bcc == [] for m in mail.outbox)
 
 
-def test_who_is_no_recipient_any_more_when_the_mail_is_sent_gets_none(make_set):
+def test_recipients_removed_after_the_planning_get_no_mail(make_set):
     made = make_set("daily", addresses="ann@example.com\nbob@example.com\ncid@example.com")
     with freeze_time(moment("2026-11-24 06:00")):
         planning.plan(made, date(2026, 11, 24))
@@ -415,7 +415,7 @@ def test_who_is_no_recipient_any_more_when_the_mail_is_sent_gets_none(make_set):
     }
 
 
-def test_who_unsubscribed_gets_none_under_another_address_nor_the_address_under_another_name(make_set):
+def test_an_unsubscription_holds_for_the_user_and_for_the_address(make_set):
     made = make_set("daily", addresses="Shared@example.com")
     ann = User.objects.create(username="ann", email="ann@example.com")
     bob = User.objects.create(username="bob", email="bob@example.com")
@@ -427,7 +427,7 @@ def test_who_unsubscribed_gets_none_under_another_address_nor_the_address_under_
     assert [m.to for m in mail.outbox] == [["bob@example.com"]]
 
 
-def test_a_user_gets_the_mail_where_their_address_is_now(make_set):
+def test_a_user_gets_the_mail_at_the_current_address(make_set):
     made = make_set("daily", addresses="")
     ann = User.objects.create(username="ann", email="old@example.com")
     made.email_recipients.add(ann)
@@ -498,7 +498,7 @@ def test_after_a_set_of_the_settings_was_renamed_nobody_gets_a_report_again_or_o
 # Contents
 
 
-def test_what_was_recorded_just_before_is_in_the_mail(make_set):
+def test_a_report_includes_pending_items(make_set):
     make_set("daily")
     count("2026-11-23 12:00", number=4242)
     assert Item.objects.exists()
@@ -551,7 +551,7 @@ def test_zero_activity_is_judged_for_each_period_by_itself(make_set, settings):
     assert sent() == [("week", "2026-11-16")]
 
 
-def test_what_was_skipped_for_want_of_activity_is_not_sent_when_numbers_arrive_late(make_set, settings):
+def test_a_report_skipped_without_activity_is_not_sent_later(make_set, settings):
     settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
     make_set("daily")
     run("2026-11-24 06:00")
@@ -624,7 +624,7 @@ def test_a_milestone_reached_long_before_a_late_report_was_planned_is_in_the_nex
     assert reports[1:] == [("week", "2026-11-16", []), ("week", "2026-11-23", [10])]
 
 
-def test_of_several_reports_at_once_each_names_the_milestones_of_its_period(make_set, milestones, reports):
+def test_each_of_several_reports_names_the_milestones_of_its_period(make_set, milestones, reports):
     make_set("daily")
     run("2026-11-20 07:00")
     reach("2026-11-20 12:00", 10)
@@ -659,7 +659,7 @@ def test_a_milestone_that_is_committed_after_the_report_was_planned_stands_in_th
     assert reports[-2:] == [("day", "2026-11-21", [7]), ("day", "2026-11-22", [])]
 
 
-def test_a_year_of_catching_up_is_the_most(make_set, settings, reports):
+def test_reports_are_caught_up_for_at_most_a_year(make_set, settings, reports):
     settings.APP_METRICS_CATCH_UP = 10**6
     make_set("monthly")
     run("2026-11-20 07:00")
@@ -702,7 +702,7 @@ def test_a_forced_report_names_its_own_milestones_and_not_those_of_the_next(make
     ]
 
 
-def test_a_milestone_is_not_lost_where_its_report_has_nothing_else_to_say(make_set, milestones, reports, settings):
+def test_a_milestone_is_reported_even_without_other_activity(make_set, milestones, reports, settings):
     settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
     make_set("daily")
     run("2026-11-20 12:00")
@@ -793,7 +793,7 @@ def command(text, *arguments, **options):
     return out.getvalue(), err.getvalue(), error
 
 
-def test_the_command_says_what_it_did(make_set):
+def test_the_command_prints_a_summary(make_set):
     make_set("daily")
     expected = "Sent 1 report and 0 notices, 0 skipped, 0 with problems.\n"
     assert command("2026-11-24 06:00") == (expected, "", None)
@@ -826,7 +826,7 @@ def test_the_command_has_a_line_for_every_problem_and_fails(make_set):
         (["--dry-run", "--date", "2026-11-25"], "2026-11-25 is in the future"),
     ],
 )
-def test_the_command_says_what_is_wrong_with_an_argument_and_sends_nothing(make_set, arguments, said):
+def test_a_bad_argument_of_the_command_is_refused(make_set, arguments, said):
     make_set("daily")
     assert said in command("2026-11-24 06:00", *arguments)[2]
     assert mail.outbox == []
@@ -869,7 +869,7 @@ def test_numbers_that_could_not_be_drained_are_named_and_fail_the_command(make_s
     assert error == "Some pending batches could not be drained; the next run tries again."
 
 
-def test_a_dry_run_names_what_would_be_sent_and_changes_nothing(make_set, settings):
+def test_a_dry_run_lists_due_reports_and_changes_nothing(make_set, settings):
     settings.APP_METRICS_SETS = {"Declared": DECLARED}
     make_set("daily", "weekly")
     count("2026-11-23 12:00")

@@ -94,7 +94,7 @@ def test_changes_are_coloured_by_their_direction(tree):
     assert changes == {("change up", "+"), ("change down", "−"), ("change even", "n")}
 
 
-def test_what_cannot_be_compared_takes_no_line(tree):
+def test_comparisons_that_are_not_available_take_no_line(tree):
     assert not [element for element in tree.find("body").iter() if "n/a" in (element.text or "")]
 
 

@@ -47,7 +47,7 @@ def one_click(browser, address, **options):
     return browser.post(address, "List-Unsubscribe=One-Click", "application/x-www-form-urlencoded", **options)
 
 
-def test_the_mail_says_where_one_click_stops_it_and_that_click_does(browser, metric_set):
+def test_the_one_click_address_in_the_mail_unsubscribes(browser, metric_set):
     recipient = recipients_of(metric_set)[0]
     headers = message(build_report(metric_set, "day"), recipient).extra_headers
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
@@ -75,7 +75,7 @@ def test_the_page_asks_and_its_button_posts_to_itself(browser, metric_set):
 
 
 @pytest.mark.parametrize("body", ["form", "multipart", "nothing", "another type"])
-def test_a_post_unsubscribes_whatever_its_body(body, browser, metric_set):
+def test_a_post_with_any_body_unsubscribes(body, browser, metric_set):
     address = link(metric_set)
     response = {
         "form": lambda: one_click(browser, address),
@@ -155,7 +155,7 @@ def test_a_name_with_markup_is_text(method, browser, metric_set):
     assert "“Mine &amp; &lt;script&gt;alert(1)&lt;/script&gt;”" in content
 
 
-def test_the_page_is_in_the_language_of_who_opens_it(browser, metric_set, settings):
+def test_the_unsubscribe_page_is_in_the_language_of_the_visitor(browser, metric_set, settings):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
     german = browser.get(link(metric_set), headers={"accept-language": "de"}).content.decode()
     hebrew = browser.get(link(metric_set), headers={"accept-language": "he"}).content.decode()

@@ -57,7 +57,7 @@ def quarantined():
     return sorted(json.loads(payload)["slug"] for payload in QuarantinedItem.objects.values_list("payload", flat=True))
 
 
-def test_a_scope_stores_all_but_what_the_database_refuses(transactional_database, narrow):
+def test_a_scope_stores_all_items_but_refused_ones(transactional_database, narrow):
     with collect():
         record()
     assert sorted(Item.objects.values_list("slug", flat=True)) == [f"slug-{number}" for number in range(5)]
@@ -72,14 +72,14 @@ def test_inside_a_transaction_of_the_caller_it_is_the_same(database, narrow):
     assert quarantined() == ["slug-0", "slug-1"]
 
 
-def test_a_batch_from_elsewhere_is_stored_once_without_what_the_database_refuses(database, narrow):
+def test_a_drained_batch_is_stored_once_without_refused_items(database, narrow):
     found = batch()
     assert write_once(found, {f"damaged {EMOJI}": f"bad {EMOJI}"})
     assert not write_once(found)
     assert (Item.objects.count(), LedgerRow.objects.count(), QuarantinedItem.objects.count()) == (5, 1, 3)
 
 
-def test_what_was_set_aside_is_said_in_the_log_and_is_text_that_every_database_stores(database, narrow, caplog):
+def test_quarantined_items_are_logged_and_stored_as_ascii(database, narrow, caplog):
     write_once(batch(), {f"damaged\0{EMOJI}": "bad"})
     assert "slug-0 was set aside as a quarantined item" in caplog.text
     assert all(row.payload.isascii() and row.reason.isascii() for row in QuarantinedItem.objects.all())

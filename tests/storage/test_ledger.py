@@ -29,7 +29,7 @@ def test_a_batch_that_comes_again_is_recognised_also_when_its_items_are_gone(dat
     assert Item.objects.count() == 0
 
 
-def test_items_hold_what_the_batch_held(database):
+def test_items_have_the_values_of_their_batch(database):
     write_once(Batch(VARIED))
     assert set(Item.objects.values_list(*Key._fields, *Summary._fields)) == {
         (*key, *summary) for key, summary in VARIED.items()
@@ -42,7 +42,7 @@ def test_a_batch_of_more_items_than_a_statement_takes_is_written_whole(database,
     assert Item.objects.count() == 5
 
 
-def test_where_the_items_cannot_be_written_the_batch_may_come_again(transactional_database, monkeypatch):
+def test_a_batch_whose_items_cannot_be_written_can_be_written_again(transactional_database, monkeypatch):
     batch = batch_of("orders")
 
     def fail(*arguments):
@@ -65,7 +65,7 @@ def test_a_repeat_leaves_the_transaction_of_the_caller_usable(transactional_data
     assert Item.objects.count() == 3
 
 
-def test_of_several_that_bring_a_batch_at_the_same_time_one_counts_it(transactional_database):
+def test_a_batch_written_by_several_processes_counts_once(transactional_database):
     batches = [batch_of(f"slug-{number}") for number in range(20)]
     news = list(chain(*at_once(4, lambda: list(map(write_once, batches)))))
     assert (news.count(True), news.count(False)) == (20, 60)

@@ -61,7 +61,7 @@ def test_a_lock_timeout_is_tried_again(transactional_database, change):
     assert year_counts() == {"orders": 2}
 
 
-def test_in_a_callers_transaction_that_it_broke_a_failure_is_raised_as_it_is(transactional_database):
+def test_a_failure_that_broke_the_callers_transaction_is_not_retried(transactional_database):
     connection, tries = connections[transactional_database], []
 
     def fail():

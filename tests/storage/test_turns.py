@@ -71,7 +71,7 @@ def without_autocommit(connection):
 
 
 @pytest.mark.parametrize("begin", [lambda connection: transaction.atomic(connection.alias), without_autocommit])
-def test_within_a_callers_transaction_nobody_waits_for_others(transactional_database, monkeypatch, begin):
+def test_on_sqlite_a_run_in_a_callers_transaction_does_not_pause(transactional_database, monkeypatch, begin):
     connection = connections[transactional_database]
     if connection.vendor != "sqlite":
         pytest.skip("who waits for a row gets it in turn")

@@ -50,7 +50,7 @@ class BackendContract:
         for _ in range(2):
             assert load_backend(self.path).write(batch) is None
 
-    def test_it_answers_what_a_retrying_backend_asks(self, database):
+    def test_it_answers_the_questions_of_a_retrying_backend(self, database):
         retrying = RetryingBackend(load_backend(self.path))
         assert {type(answer) for answer in (retrying.blocks, retrying.feeds_totals, retrying.is_durable())} == {bool}
         assert retrying.drain() is None

@@ -37,7 +37,7 @@ def render(tag):
     return Template("{% load app_metrics %}{% " + tag + " %}").render(Context())
 
 
-def test_the_total_of_today_is_shown_by_default_with_what_waits(history):
+def test_the_total_of_today_is_the_default_and_includes_pending_items(history):
     metric("downloads", 34)
     assert render('metric_total "downloads"') == "1,034"
 
@@ -73,7 +73,7 @@ def test_a_total_of_no_metric_is_logged_once_by_slug(history, caplog, monkeypatc
     ]
 
 
-def test_a_second_look_within_a_minute_asks_no_database(history, database, django_assert_num_queries):
+def test_a_second_rendering_within_a_minute_makes_no_query(history, database, django_assert_num_queries):
     tags = 'metric_total "downloads" %}{% metric_sparkline "downloads" %}{% metric_total "queue"'
     first = render(tags)
     with django_assert_num_queries(0, using=database):
@@ -103,7 +103,7 @@ def test_a_sparkline_is_an_image_with_a_text_and_needs_no_style_or_script(histor
     assert line.get("points") == "1.0,1.0 50.0,1.0 99.0,1.0"
 
 
-def test_the_line_begins_at_zero_and_leaves_out_what_a_gauge_did_not_say(history):
+def test_a_sparkline_starts_at_zero_and_omits_missing_values(history):
     gauge("queue", 14)
     (line,) = ElementTree.fromstring(render('metric_sparkline "queue" days=3'))
     assert line.get("points") == "50.0,10.0 99.0,1.0"
@@ -136,6 +136,6 @@ def test_a_name_with_markup_is_inert(history):
         'metric_sparkline "downloads" days="30"',
     ],
 )
-def test_a_mistake_in_a_tag_is_an_error_that_says_what_is_wrong(tag, history):
+def test_a_mistake_in_a_tag_raises_with_an_explanation(tag, history):
     with pytest.raises(ValueError, match=r"choose one of|is not a slug|draws 2 to 366 days"):
         render(tag)

@@ -23,7 +23,7 @@ COUNTING = {
 }
 
 
-def test_what_is_recorded_is_seen_at_once_and_without_a_database():
+def test_captured_metrics_are_visible_at_once_without_a_database():
     with capture_metrics() as recorded:
         metric("orders", 3, labels={"plan": "pro"})
         metric("orders", 4, labels={"plan": "free"})
@@ -35,7 +35,7 @@ def test_what_is_recorded_is_seen_at_once_and_without_a_database():
     assert recorded.summary("stock").last == 17
 
 
-def test_what_was_not_recorded_is_zero_times_nothing():
+def test_an_unrecorded_metric_is_zero():
     with capture_metrics() as recorded:
         pass
     assert (recorded.slugs, recorded.summary("x"), recorded.total("x"), recorded.count("x")) == ([], None, 0, 0)
@@ -58,7 +58,7 @@ def test_the_configured_backend_is_back_after_a_block_that_raised():
     assert get_backend() is configured
 
 
-def test_what_a_coroutine_records_is_seen_at_once_too():
+def test_events_of_a_coroutine_are_visible_at_once():
     async def order():
         metric("orders")
         return recorded.slugs
@@ -67,7 +67,7 @@ def test_what_a_coroutine_records_is_seen_at_once_too():
         assert asyncio.run(order()) == ["orders"]
 
 
-def test_the_outbox_has_what_a_coroutine_records_at_once_too(settings):
+def test_events_of_a_coroutine_are_in_the_outbox_at_once(settings):
     async def order():
         metric("orders")
         return len(outbox)
@@ -83,7 +83,7 @@ def message_of(recorded, slug, **expected):
     return str(raised.value)
 
 
-def test_the_assertion_passes_on_what_was_recorded():
+def test_the_assertion_passes_for_recorded_metrics():
     with capture_metrics() as recorded:
         metric("orders", 3, labels={"plan": "pro"})
     assert_metric_recorded(recorded, "orders")
@@ -101,7 +101,7 @@ def test_the_assertion_passes_on_what_was_recorded():
         ("orders", {"total": 0}, "The total of 'orders' is 3, not 0."),
     ],
 )
-def test_the_assertion_says_what_was_recorded_instead(slug, expected, message):
+def test_the_assertion_shows_the_recorded_metrics(slug, expected, message):
     with capture_metrics() as recorded:
         metric("orders", 3, labels={"plan": "pro"})
         metric("visits")
@@ -125,7 +125,7 @@ class ProjectTests(TestCase):
         assert_metric_recorded(recorded, "orders", total=1)
         assert_metric_recorded(recorded, "answers", total=1, labels={"method": "GET"})
 
-    def test_the_assertion_says_that_a_commit_is_waited_for(self):
+    def test_the_assertion_mentions_a_pending_commit(self):
         with capture_metrics() as recorded:
             Document.objects.create(title="a")
         assert "captureOnCommitCallbacks(execute=True)" in message_of(recorded, "orders")

@@ -130,14 +130,14 @@ def run(project, module, *arguments, more=None):
     ],
     ids=str,
 )
-def test_what_tests_record_counts_in_the_test_database_and_never_in_the_real_one(migrated, tmp_path, runner, more):
+def test_tests_of_a_project_count_only_in_the_test_database(migrated, tmp_path, runner, more):
     project = shutil.copytree(migrated, tmp_path / "project")
     said = run(project, *RUNNERS[runner], more=more)
     assert ("Ran 5 tests" if runner == "manage.py" else "6 passed") in said
     assert_untouched(project)
 
 
-def test_tests_that_need_no_test_database_leave_the_real_one_alone(migrated, tmp_path):
+def test_tests_without_a_database_leave_the_real_one_alone(migrated, tmp_path):
     project = shutil.copytree(migrated, tmp_path / "project")
     said = run(project, "django", "test", "test_unittest.BareTests", more={"APP_METRICS_FLUSH_INTERVAL": 0.01})
     assert "Ran 1 test" in said

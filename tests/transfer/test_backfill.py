@@ -124,7 +124,7 @@ def test_history_is_added_to_all_periods_up_to_the_hour_in_which_live_counting_b
     assert differences(NOON + 4 * HOURS) == []
 
 
-def test_minimum_maximum_and_last_are_those_of_the_rows_and_of_what_was_counted_live(orders):
+def test_minimum_maximum_and_last_cover_filled_and_live_events(orders):
     for minutes, amount in enumerate((4, 9, 2)):
         before(NOON + timedelta(minutes=minutes), amount=amount)
     live(NOON + timedelta(minutes=30), amount=5)
@@ -155,7 +155,7 @@ def test_the_hour_in_which_live_counting_began_waits_until_it_is_over(orders):
     assert differences(NOON + 3 * HOURS) == []
 
 
-def test_where_nothing_is_counted_live_yet_later_runs_go_on(orders):
+def test_without_live_events_later_runs_continue(orders):
     before(NOON - 30 * HOURS, NOON - HOURS)
     done = fill(NOON + timedelta(minutes=30))
     assert (done.events, done.is_finished, done.again_at, done.until) == (2, False, None, NOON)
@@ -269,7 +269,7 @@ def test_hours_that_were_pruned_are_compared_by_day_and_not_filled(orders, setti
 
 
 @pytest.mark.slow
-def test_where_days_were_pruned_filling_ends_before_the_first_month_that_is_stored(orders, settings):
+def test_after_pruning_filling_ends_before_the_first_stored_month(orders, settings):
     live(*(NOON - number * timedelta(days=1) for number in range(100)))
     before(NOON - timedelta(days=99, hours=1), datetime(2026, 7, 31, 12, tzinfo=BERLIN))
     aggregate()
@@ -301,7 +301,7 @@ def test_labels_num_and_when_apply_to_rows_as_they_do_live(orders, settings):
         del Order.is_real
 
 
-def test_rows_are_read_with_what_their_paths_lead_to(orders, settings):
+def test_rows_are_read_together_with_related_rows(orders, settings):
     settings.APP_METRICS_MODELS = rules({"labels": {"owner": "document.owner.username"}})
     user = User.objects.create(username="ann")
     for _ in range(30):
@@ -326,14 +326,14 @@ def test_rows_on_which_a_rule_fails_are_left_out_as_they_are_live(orders, settin
     assert stored(DAY) == {("{}", DAY, NOON.date(), 0): (1, 3)}
 
 
-def test_rows_without_a_date_are_left_out_and_told(orders):
+def test_rows_without_a_valid_date_are_skipped_and_counted(orders):
     before(None, datetime(900, 1, 1, tzinfo=UTC), NOON)
     source = configured_source("orders")
     assert fill(NOON + 2 * HOURS, source).events == 1
     assert source.undated() == 2
 
 
-def test_rows_from_years_that_are_not_allowed_are_left_out_and_told_until_they_are(orders, settings):
+def test_rows_of_years_that_are_not_allowed_are_skipped_and_counted(orders, settings):
     before(datetime(1960, 6, 1, tzinfo=UTC), datetime(2101, 6, 1, tzinfo=UTC), NOON)
     source = configured_source("orders")
     assert (source.undated(), source.first_day()) == (2, NOON.date())
@@ -406,7 +406,7 @@ def dated(orders, settings):
     return orders
 
 
-def test_rows_of_a_day_are_filled_when_it_is_over_whatever_is_counted_meanwhile(dated, monkeypatch):
+def test_rows_of_a_day_are_filled_after_its_end(dated, monkeypatch):
     day = date(2026, 11, 23)
     fold = source_tables.MetricSource.fold
 
@@ -431,7 +431,7 @@ def test_rows_of_a_day_are_filled_when_it_is_over_whatever_is_counted_meanwhile(
     assert differences(NOON + 20 * HOURS) == []
 
 
-def test_what_is_on_its_way_on_a_day_is_not_filled(dated):
+def test_events_in_open_scopes_are_not_filled(dated):
     day = date(2026, 11, 23)
     with freeze_time(NOON):
         Order.objects.create(day=day)
@@ -443,7 +443,7 @@ def test_what_is_on_its_way_on_a_day_is_not_filled(dated):
     assert stored(DAY) == {("{}", DAY, day, 0): (2, 2)}
 
 
-def test_where_no_row_is_counted_live_yet_a_day_waits_until_it_is_over(dated):
+def test_without_live_rows_a_day_is_filled_after_its_end(dated):
     Order.objects.create(day=date(2026, 11, 23))
     aggregate()
     Item.objects.all().delete()
@@ -499,7 +499,7 @@ def test_beginning_again_takes_up_rows_that_sent_no_signal(orders):
     assert differences() == []
 
 
-def test_where_nothing_was_counted_since_later_runs_go_on_after_beginning_again(orders):
+def test_without_live_events_later_runs_continue_after_beginning_again(orders):
     before(NOON - 30 * HOURS)
     done = again()
     assert (done.events, done.is_finished, done.again_at) == (1, False, None)
@@ -617,9 +617,7 @@ def test_days_are_those_of_the_metrics_time_zone(orders, settings):
         ("Pacific/Apia", datetime(2011, 12, 29, 12, tzinfo=UTC)),
     ],
 )
-def test_every_row_belongs_to_one_chunk_where_days_begin_twice_or_are_skipped(
-    zone, noon, use_tz, orders, settings, monkeypatch
-):
+def test_every_row_is_in_one_chunk_over_repeated_and_skipped_days(zone, noon, use_tz, orders, settings, monkeypatch):
     monkeypatch.setattr(source_tables, "CHUNK_DAYS", 1)
     settings.USE_TZ, settings.TIME_ZONE = use_tz, zone
     aware = [noon + number * timedelta(minutes=10) for number in range(500)]
@@ -630,14 +628,14 @@ def test_every_row_belongs_to_one_chunk_where_days_begin_twice_or_are_skipped(
 
 
 @pytest.mark.parametrize("kind", ["gauge", "timer"])
-def test_what_is_no_counter_is_refused(kind, orders):
+def test_gauges_and_timers_cannot_be_filled(kind, orders):
     Metric.objects.create(slug="orders", name="Orders", kind=kind)
     before(NOON - HOURS)
     with pytest.raises(UnusableSource, match=f"'orders' is a {kind}"):
         fill()
 
 
-def test_nothing_is_filled_where_recording_is_disabled(orders, settings):
+def test_nothing_is_filled_while_recording_is_disabled(orders, settings):
     before(NOON - HOURS)
     settings.APP_METRICS_DISABLED = True
     with pytest.raises(UnusableSource, match="APP_METRICS_DISABLED"):
@@ -645,13 +643,13 @@ def test_nothing_is_filled_where_recording_is_disabled(orders, settings):
     assert not Backfill.objects.exists()
 
 
-def test_an_empty_table_settles_nothing(orders):
+def test_filling_an_empty_table_does_not_end_the_history(orders):
     assert fill().until is None
     before(NOON - HOURS)
     assert fill(NOON + HOURS).events == 1
 
 
-def test_a_metric_that_was_deleted_is_filled_anew(orders):
+def test_a_deleted_metric_is_filled_again(orders):
     before(NOON - HOURS)
     fill()
     Metric.objects.get(slug="orders").delete()
@@ -690,7 +688,7 @@ def test_filling_before_the_first_aggregation_sets_the_mark(orders, settings):
         ),
     ],
 )
-def test_a_metric_that_rows_alone_do_not_tell_is_refused(models, message, settings):
+def test_a_metric_that_rows_cannot_reproduce_is_refused(models, message, settings):
     settings.APP_METRICS_MODELS = models
     with pytest.raises(UnusableSource) as raised:
         configured_source("orders")
@@ -722,7 +720,7 @@ def test_verifying_sees_rows_of_another_day_and_label_set_and_amount(orders, set
     ]
 
 
-def test_verifying_leaves_out_what_may_still_be_on_its_way(orders):
+def test_verifying_ignores_the_most_recent_events(orders):
     live(NOON - HOURS)
     before(NOON + timedelta(minutes=1))
     assert differences(NOON + timedelta(minutes=69)) == []
@@ -741,7 +739,7 @@ def test_reading_is_bounded_by_the_size_of_chunks(orders, monkeypatch):
     assert max(sizes) <= 10
 
 
-def test_a_gauge_of_the_same_name_in_the_log_stays_what_it_is(orders):
+def test_a_pending_gauge_of_the_same_name_is_not_filled(orders):
     before(NOON - HOURS)
     with freeze_time(NOON):
         gauge("orders", 5)

@@ -142,7 +142,7 @@ def test_a_dump_of_another_database_finds_numbers_that_are_written_with_other_ze
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_each_row_is_recognised_by_what_it_is_about(model):
+def test_every_model_has_a_natural_key_or_a_global_id(model):
     if isinstance(model._meta.pk, models.UUIDField) or model.__name__ in BY_PRIMARY_KEY:
         assert not hasattr(model, "natural_key")
     else:

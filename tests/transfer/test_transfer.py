@@ -107,7 +107,7 @@ def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
 
 
 @pytest.mark.every_database
-def test_an_export_adds_to_what_is_there_only_where_that_is_asked_for(history, tmp_path):
+def test_an_export_adds_to_existing_totals_only_with_add(history, tmp_path):
     before, path = stored(), saved(tmp_path, export())
     out, _, error = load(path)
     reason = "These metrics already have totals: -orders, queue. Use --add to add those of the file to them."
@@ -121,7 +121,7 @@ def test_an_export_adds_to_what_is_there_only_where_that_is_asked_for(history, t
 
 @pytest.mark.every_database
 @pytest.mark.parametrize("metrics_exist", [False, True])
-def test_of_two_overlapping_exports_imported_at_once_one_is_refused(metrics_exist, history, tmp_path, monkeypatch):
+def test_one_of_two_overlapping_simultaneous_imports_is_refused(metrics_exist, history, tmp_path, monkeypatch):
     before, text = stored(), export()
     files = [saved(tmp_path, text, "one.csv"), saved(tmp_path, f"{text}\r\n", "other.csv")]
     empty()
@@ -171,27 +171,27 @@ def test_an_export_of_other_metrics_than_those_there_needs_no_option(history, tm
     assert load(path)[2] is None
 
 
-def test_few_of_many_metrics_that_have_totals_are_named(transactional_database, tmp_path):
+def test_a_refused_import_names_at_most_five_metrics(transactional_database, tmp_path):
     for number in range(7):
         metric(f"m{number}")
     assert "These metrics already have totals: m0, m1, m2, m3, m4, …. Use --add" in load(saved(tmp_path, export()))[2]
 
 
 @pytest.mark.every_database
-def test_plain_lines_add_to_what_is_there(history, tmp_path):
+def test_plain_lines_add_to_existing_totals(history, tmp_path):
     before = Metric.objects.get(slug="-orders").total("year", NOON.date())
     assert load(saved(tmp_path, "2026-11-23,-orders,5\n"))[0] == "Imported 1 of 1 line.\n"
     assert Metric.objects.get(slug="-orders").total("year", NOON.date()) == before + 5
 
 
-def test_cells_that_spreadsheets_would_run_are_escaped(history):
+def test_formulas_in_cells_are_escaped(history):
     rows = list(csv.reader(io.StringIO(export())))
     assert rows[0] == list(COLUMNS)
     assert {row[0] for row in rows[1:]} == {"'-orders", "queue"}
     assert not any(row[4].startswith(("=", "+", "-", "@")) for row in rows[1:])
 
 
-def test_a_label_holds_no_formula_where_semicolons_end_cells_and_comes_back(transactional_database, tmp_path):
+def test_formulas_after_semicolons_are_escaped_and_imported_unchanged(transactional_database, tmp_path):
     metric("orders", labels={"plan": "a;=cmd()"}, at=NOON)
     path = saved(tmp_path, export())
     before = stored()
@@ -216,7 +216,7 @@ def test_an_empty_export_is_an_empty_array_or_a_heading(transactional_database):
 
 
 @pytest.mark.every_database
-def test_since_leaves_out_what_began_before(history):
+def test_since_excludes_earlier_totals(history):
     rows = json.loads(export("--format=json", "--since=2026-10-26"))
     assert {row["start"][:10] for row in rows if row["slug"] == "-orders"} == {"2026-10-26", "2026-10-27"}
 
@@ -226,7 +226,7 @@ def test_an_export_aggregates_first(transactional_database):
     assert [row["slug"] for row in json.loads(export("--format=json"))] == ["late"] * 5
 
 
-def test_a_file_is_written_where_it_is_asked_for(history, tmp_path):
+def test_an_export_is_written_to_the_output_file(history, tmp_path):
     export(f"--output={tmp_path / 'out.csv'}")
     assert (tmp_path / "out.csv").read_bytes().decode() == export()
 
@@ -299,9 +299,7 @@ def test_plain_lines_are_counted_with_or_without_a_heading(transactional_databas
         ("1790-12-05T12:30,downloads,1", "is in the year 1790; APP_METRICS_YEARS allows 1970 to 2100."),
     ],
 )
-def test_a_bad_line_is_told_by_number_and_set_aside_and_the_others_count(
-    line, reason, transactional_database, tmp_path
-):
+def test_a_bad_line_is_rejected_by_number_and_the_others_count(line, reason, transactional_database, tmp_path):
     path = saved(tmp_path, f"2026-11-23,downloads,1\n{line}\n2026-11-23,downloads,2\n")
     out, err, error = load(path)
     assert (out, error) == ("Imported 2 of 3 lines.\n", f"1 line was rejected. Fix and import {path}.rejected.")
@@ -310,7 +308,7 @@ def test_a_bad_line_is_told_by_number_and_set_aside_and_the_others_count(
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 3
 
 
-def test_what_was_set_aside_can_be_mended_and_imported(transactional_database, tmp_path):
+def test_rejected_lines_can_be_fixed_and_imported(transactional_database, tmp_path):
     load(saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n"))
     rejected = tmp_path / "file.csv.rejected"
     rejected.write_text(rejected.read_text().replace("x", "5"))
@@ -318,7 +316,7 @@ def test_what_was_set_aside_can_be_mended_and_imported(transactional_database, t
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 6
 
 
-def test_lines_that_were_set_aside_before_stay_beside_those_of_the_next_import(transactional_database, tmp_path):
+def test_rejected_lines_of_earlier_imports_are_kept(transactional_database, tmp_path):
     former = saved(tmp_path, "mended, but not imported yet", "file.csv.rejected")
     _, _, error = load(saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n"))
     assert error == f"1 line was rejected. Fix and import {former}-2."
@@ -326,14 +324,14 @@ def test_lines_that_were_set_aside_before_stay_beside_those_of_the_next_import(t
     assert (tmp_path / "file.csv.rejected-2").read_text().splitlines()[1] == "2026-11-23,downloads,x"
 
 
-def test_where_nothing_is_imported_no_line_is_set_aside(history, tmp_path):
+def test_a_refused_import_rejects_no_line(history, tmp_path):
     path = saved(tmp_path, export() + "bad line\r\n")
     assert load(path)[2].startswith("Nothing was imported: ")
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.every_database
-def test_the_same_file_leaves_alone_what_was_set_aside_and_mended_since(transactional_database, tmp_path):
+def test_importing_the_same_file_keeps_a_fixed_file_of_rejected_lines(transactional_database, tmp_path):
     path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n")
     load(path)
     rejected = tmp_path / "file.csv.rejected"
@@ -343,7 +341,7 @@ def test_the_same_file_leaves_alone_what_was_set_aside_and_mended_since(transact
     assert rejected.read_text() == mended
 
 
-def test_history_that_is_imported_announces_no_milestone(history, settings, tmp_path):
+def test_imported_history_announces_no_milestone(history, settings, tmp_path):
     path = saved(tmp_path, export())
     empty()
     settings.APP_METRICS_MILESTONES = {"queue": [1], "downloads": [5]}
@@ -362,14 +360,14 @@ def test_an_export_since_a_year_that_is_not_allowed_is_an_error(history):
         export("--since=17901205")
 
 
-def test_an_export_since_a_date_says_what_it_lacks(history):
+def test_an_export_since_a_date_names_missing_years(history):
     for since, said in (("2026-06-01", ["including the year 2026"]), ("2026-01-01", [])):
         err = StringIO()
         call_command("metrics_export", f"--since={since}", stdout=StringIO(), stderr=err)
         assert [text for text in ["including the year 2026"] if text in err.getvalue()] == said
 
 
-def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(history, tmp_path):
+def test_a_rejected_line_of_an_export_can_be_fixed_and_imported(history, tmp_path):
     before = stored()
     heading, first, *rest = export().splitlines(keepends=True)
     empty()
@@ -399,7 +397,7 @@ def test_a_line_of_an_export_that_was_set_aside_can_be_mended_and_imported(histo
         ("hour", 10, "9" * 20),
     ],
 )
-def test_a_damaged_line_of_an_export_is_set_aside(period, cell, value, transactional_database, tmp_path):
+def test_a_damaged_line_of_an_export_is_rejected(period, cell, value, transactional_database, tmp_path):
     with freeze_time(NOON):
         metric("orders")
     rows = list(csv.reader(io.StringIO(export())))
@@ -410,7 +408,7 @@ def test_a_damaged_line_of_an_export_is_set_aside(period, cell, value, transacti
     assert load(saved(tmp_path, text.getvalue()))[0] == "Imported 4 of 5 lines.\n"
 
 
-def test_what_is_no_text_imports_nothing(transactional_database, tmp_path):
+def test_a_binary_file_imports_nothing(transactional_database, tmp_path):
     path = tmp_path / "file.csv"
     path.write_bytes(b"2026-11-23,downloads,1\n\xff\xfe,x,1\n")
     assert "Nothing was imported: Line" in load(path)[2]

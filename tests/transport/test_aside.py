@@ -36,19 +36,19 @@ def slugs(batches):
     return [sorted(key.slug for key in batch.summaries) for batch in batches]
 
 
-def test_what_a_write_records_comes_with_the_next_batch_and_makes_none_of_its_own(outbox):
+def test_events_recorded_by_a_write_come_with_the_next_batch(outbox):
     for _ in range(40):
         metric("visits")
     assert slugs(outbox) == [["visits"]] + 39 * [["visits", "writes"]]
 
 
-def test_a_flush_writes_what_the_last_write_recorded_and_comes_to_an_end(outbox):
+def test_a_flush_writes_events_of_the_last_write_and_ends(outbox):
     metric("visits")
     flush()
     assert slugs(outbox) == [["visits"], ["writes"]]
 
 
-def test_what_was_put_aside_keeps_the_id_of_the_batch_it_comes_with(outbox):
+def test_events_put_aside_keep_the_id_of_their_batch(outbox):
     metric("visits")
     with collect() as scope:
         metric("visits")
@@ -71,7 +71,7 @@ def test_a_project_that_counts_its_statements_counts_ours_once(transactional_dat
     assert Item.objects.count() == 10 + 9 + 1
 
 
-def test_a_write_that_records_is_bounded_whatever_it_records(settings, outbox, monkeypatch):
+def test_the_events_recorded_by_a_write_are_bounded(settings, outbox, monkeypatch):
     def write(self, batch):
         for number in range(30_000):
             metric(f"slug-{number}")
@@ -84,7 +84,7 @@ def test_a_write_that_records_is_bounded_whatever_it_records(settings, outbox, m
     assert sum(len(batch.summaries) for batch in outbox) <= 10_001
 
 
-def test_a_retry_takes_only_what_was_kept_when_it_began():
+def test_a_retry_takes_only_batches_kept_before_it():
     class Multiplying(MetricsBackend):
         writes = 0
 
@@ -140,18 +140,18 @@ django.setup()
     ("following", "interval", "line"),
     [("", 0, "early=1"), ('metric("next")', 0, "early=1 next=1"), ('metric("next")', 600, "early=1 next=1")],
 )
-def test_what_is_recorded_before_django_is_ready_counts(following, interval, line):
+def test_events_before_django_is_ready_count(following, interval, line):
     assert run(EARLY + following, interval) == [line]
 
 
-def test_what_a_script_records_that_never_sets_up_django_is_dropped_with_a_hint():
+def test_events_of_a_script_without_django_setup_are_dropped_with_a_hint():
     (line,) = run('from app_metrics import metric; metric("early")')
     assert line == (
         "Not counted (no_backend): django.setup() has not finished; call it before the end of every script that records"
     )
 
 
-def test_a_forked_process_leaves_what_was_put_aside_to_its_parent():
+def test_a_forked_process_leaves_events_put_aside_to_its_parent():
     lines = run(EARLY + 'pid = os.fork()\nif pid: os.waitpid(pid, 0)\nmetric("parent" if pid else "child")')
     assert sorted(lines) == ["child=1", "early=1 parent=1"]
 
@@ -196,7 +196,7 @@ for each in scopes:
 """
 
 
-def test_the_end_of_a_process_takes_bounded_time_and_says_what_is_lost():
+def test_the_end_of_a_process_takes_bounded_time_and_logs_lost_batches():
     *written, lost = run(SLOW + KEPT)
     assert 1 <= len(written) <= 10
     assert lost == f"The process ends before all metrics are written: {50 - len(written)} batches are lost."

@@ -99,7 +99,7 @@ def test_a_setting_that_changes_takes_effect_at_once(buffered, settings):
     assert len(buffered) == 2
 
 
-def test_many_summaries_are_written_before_their_time(buffered, monkeypatch):
+def test_many_summaries_are_written_before_the_interval_ends(buffered, monkeypatch):
     monkeypatch.setattr(buffering, "EARLY", 200)
     for number in range(500):
         metric(f"slug-{number}")
@@ -118,7 +118,7 @@ def test_a_large_write_is_several_of_bounded_size():
     assert merging.take() == []
 
 
-def test_of_what_is_merged_a_part_is_taken_and_the_rest_is_merged_on():
+def test_a_part_of_the_merged_summaries_can_be_taken():
     merging = Merging()
     slugs = [f"slug-{number}" for number in range(250)]
     for slug in slugs * 2:
@@ -130,7 +130,7 @@ def test_of_what_is_merged_a_part_is_taken_and_the_rest_is_merged_on():
     assert (summed(parts), merging.take(100, 1)) == (750, [])
 
 
-def test_what_has_no_room_is_dropped_by_reason_and_all_adds_up():
+def test_summaries_beyond_the_bound_are_dropped_and_counted():
     merging = Merging(room=1000)
     for number in range(30_000):
         merging.add(batch_of(f"slug-{number}", "known"))
@@ -143,7 +143,7 @@ def test_what_has_no_room_is_dropped_by_reason_and_all_adds_up():
     assert [summary.total for key, summary in batch.summaries.items() if key.slug == "known"] == [30_000]
 
 
-def test_who_is_interrupted_in_merging_to_take_what_is_merged_gets_nothing_and_does_not_wait():
+def test_taking_during_a_merge_of_the_same_thread_returns_nothing_at_once():
     """A garbage collection may close a scope at any moment, and the write may then ask for the merged batches."""
     merging = Merging()
     merging.add(batch_of("orders"))
@@ -188,7 +188,7 @@ def test_label_sets_without_end_are_one_overflow_series(settings):
     assert summed([batch]) == 5000
 
 
-def test_a_scope_that_a_garbage_collection_closes_in_the_middle_of_a_merge_stops_nobody():
+def test_a_scope_closed_during_a_merge_does_not_deadlock():
     merging = Merging()
 
     def work():
@@ -208,7 +208,7 @@ def test_within_a_transaction_it_is_written_at_once_and_undone_with_it(database,
     assert Item.objects.count() == 1
 
 
-def test_a_test_that_looks_at_what_is_recorded_sees_it_and_nothing_else(buffered):
+def test_capture_metrics_sees_only_its_own_events_while_buffering(buffered):
     metric("before")
     with capture_metrics() as recording:
         metric("orders")
@@ -218,7 +218,7 @@ def test_a_test_that_looks_at_what_is_recorded_sees_it_and_nothing_else(buffered
     assert [key.slug for batch in buffered for key in batch.summaries] == ["before"]
 
 
-def test_disabled_nothing_is_gathered(buffered, settings):
+def test_nothing_is_buffered_while_recording_is_disabled(buffered, settings):
     settings.APP_METRICS_DISABLED = True
     metric("orders")
     flush()
@@ -263,7 +263,7 @@ SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_
 """
 
 
-def test_where_no_thread_can_be_started_the_caller_writes(buffered, monkeypatch):
+def test_without_a_thread_the_caller_writes(buffered, monkeypatch):
     def fail(self):
         raise RuntimeError("can't start new thread")
 
@@ -285,7 +285,7 @@ class Interrupted(locmem.MetricsBackend):
         super().write(batch)
 
 
-def test_what_a_flush_had_before_it_when_a_signal_ended_it_is_written_by_the_next_one(buffered, settings):
+def test_the_batches_of_an_interrupted_flush_are_written_by_the_next(buffered, settings):
     settings.APP_METRICS_BACKEND = f"{__name__}.Interrupted"
     buffering._buffer.merging.here().add(batch_of(*(f"slug-{number}" for number in range(3 * MAX_SUMMARIES))))
     with pytest.raises(KeyboardInterrupt):
@@ -327,16 +327,16 @@ def test_importing_and_setting_up_start_no_thread():
     assert run("print(threading.active_count())") == ["1"]
 
 
-def test_what_was_gathered_is_written_when_the_process_ends():
+def test_buffered_events_are_written_when_the_process_ends():
     assert run("for _ in range(10): metric('orders')") == ["parent orders=10"]
 
 
-def test_what_is_recorded_while_the_process_ends_is_written_too():
+def test_events_recorded_by_exit_handlers_are_written():
     script = "import atexit; atexit.register(metric, 'last'); metric('orders')"
     assert run(script) == ["parent last=1", "parent orders=1"]
 
 
-def test_what_was_set_up_before_the_first_batch_ends_after_the_last_write():
+def test_exit_handlers_registered_earlier_run_after_the_last_write():
     """An example is an OpenTelemetry provider, which silently drops data after its shutdown."""
     lines = run("""
 import atexit
@@ -363,7 +363,7 @@ os.waitpid(pid, 0)
     assert lines == ["child after=1", "parent after=1 before=1"]
 
 
-def test_a_fork_while_all_locks_are_held_stops_nobody():
+def test_a_fork_while_all_locks_are_held_does_not_deadlock():
     lines = run("""
 metric("before")
 held = buffer._buffer

@@ -22,7 +22,7 @@ def opened():
     return found
 
 
-def test_it_stays_closed_until_three_failures_in_a_row(clock):
+def test_it_stays_closed_for_fewer_than_three_consecutive_failures(clock):
     found = Breaker()
     for _ in range(10):
         found.failed()
@@ -32,20 +32,20 @@ def test_it_stays_closed_until_three_failures_in_a_row(clock):
     assert not found.is_open
 
 
-def test_after_three_failures_in_a_row_nobody_tries(clock):
+def test_after_three_failures_the_breaker_is_open(clock):
     found = opened()
     assert found.is_open
     assert not found.allows()
 
 
-def test_after_a_pause_one_looks_and_no_other(clock):
+def test_after_a_pause_exactly_one_caller_probes(clock):
     found = opened()
     clock.now += FIRST_PAUSE
     assert found.allows()
     assert not found.allows()
 
 
-def test_the_pause_doubles_with_every_vain_look_up_to_half_a_minute(clock):
+def test_the_pause_doubles_with_every_failed_probe_up_to_30_seconds(clock):
     found, pauses = opened(), []
     for _ in range(8):
         pause = 0
@@ -57,7 +57,7 @@ def test_the_pause_doubles_with_every_vain_look_up_to_half_a_minute(clock):
     assert pauses == [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
 
 
-def test_looks_that_hang_hold_fewer_and_fewer_callers(clock):
+def test_probes_that_hang_block_fewer_and_fewer_callers(clock):
     found, held = opened(), 0
     for _ in range(120):
         clock.now += 1
@@ -65,7 +65,7 @@ def test_looks_that_hang_hold_fewer_and_fewer_callers(clock):
     assert held == 7  # the pauses are 1, 2, 4, 8, 16, 30 and 30 seconds
 
 
-def test_a_look_that_finds_it_back_closes_it(clock):
+def test_a_successful_probe_closes_the_breaker(clock):
     found = opened()
     clock.now += FIRST_PAUSE
     assert found.allows()

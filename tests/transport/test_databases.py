@@ -34,7 +34,7 @@ def move(request, rename, settings):
 
 
 @pytest.mark.parametrize("is_open", [False, True], ids=["failed", "never offered"])
-def test_what_is_kept_is_written_only_to_the_database_it_was_recorded_for(move, is_open):
+def test_kept_batches_are_written_only_to_their_database(move, is_open):
     backend = Picky()
     retrying = RetryingBackend(backend)
     move("first")
@@ -49,7 +49,7 @@ def test_what_is_kept_is_written_only_to_the_database_it_was_recorded_for(move, 
     assert retrying.kept == 0
 
 
-def test_what_a_process_keeps_is_counted_for_all_tenants(rename, settings):
+def test_the_number_of_kept_batches_covers_all_tenants(rename, settings):
     settings.TENANT_APPS = ["app_metrics.apps.AppMetricsConfig"]
     retrying = RetryingBackend(Picky())
     for schema in ("first", "second"):
@@ -67,7 +67,7 @@ def test_what_a_process_keeps_is_counted_for_all_tenants(rename, settings):
         ({"TENANT_TYPES": {"public": {"APPS": []}, "shop": {"APPS": ["app_metrics"]}}}, True),
     ],
 )
-def test_a_tenants_schema_matters_if_it_holds_the_tables(rename, settings, chosen, is_per_tenant):
+def test_a_tenants_schema_is_used_if_it_has_the_tables(rename, settings, chosen, is_per_tenant):
     for name, value in chosen.items():
         setattr(settings, name, value)
     rename(schema="first")
@@ -84,7 +84,7 @@ def test_with_a_schema_per_tenant_nothing_is_buffered(rename, settings, django_a
         metric("orders")
 
 
-def test_a_bad_alias_is_no_error_of_its_own(settings):
+def test_an_unknown_alias_raises_no_error(settings):
     settings.APP_METRICS_DATABASE = "nowhere"
     assert current_database() == databases.Database("")
 
@@ -93,7 +93,7 @@ def test_a_running_test_suite_is_recognised():
     assert REAL_IN_TESTS()
 
 
-def test_what_a_test_may_not_do_is_neither_kept_nor_a_failure_of_the_destination():
+def test_a_database_access_that_a_test_forbids_is_not_a_failure():
     retrying = RetryingBackend(backend := Picky())
     backend.write = lambda batch: connections["default"].ensure_connection()
     for _ in range(5):

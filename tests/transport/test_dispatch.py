@@ -88,7 +88,7 @@ def test_a_failing_backend_changes_no_response_and_its_batch_comes_later_under_t
     assert flaky.count("next") == 1
 
 
-def test_what_is_kept_is_bounded_and_what_is_dropped_is_counted(flaky: Flaky, settings: Any) -> None:
+def test_kept_batches_are_bounded_and_dropped_events_counted(flaky: Flaky, settings: Any) -> None:
     settings.APP_METRICS_RETRY_LIMIT = 2
     for number in range(5):
         with collect():
@@ -100,7 +100,7 @@ def test_what_is_kept_is_bounded_and_what_is_dropped_is_counted(flaky: Flaky, se
     assert flaky.total(DROPPED_SLUG, {"reason": "retry_limit"}) == 2
 
 
-def test_a_batch_that_is_never_accepted_bars_no_other(flaky: Flaky) -> None:
+def test_a_batch_that_is_never_accepted_does_not_block_others(flaky: Flaky) -> None:
     for slug in ("poison", "first"):
         metric(slug)
     flaky.down = False
@@ -157,9 +157,7 @@ def test_a_log_filter_that_raises_neither_loses_the_batch_nor_reaches_the_caller
     assert flaky.slugs == ["calls", "next"]
 
 
-def test_a_log_filter_that_raises_does_not_reach_a_caller_whose_event_is_dropped(
-    flaky: Flaky, broken_log: None
-) -> None:
+def test_a_log_filter_that_raises_does_not_break_a_dropped_call(flaky: Flaky, broken_log: None) -> None:
     metric("not a slug")
     flaky.down = False
     metric("next")
@@ -169,7 +167,7 @@ def test_a_log_filter_that_raises_does_not_reach_a_caller_whose_event_is_dropped
 @pytest.mark.parametrize(
     "path", ["app_metrics.backends.missing", "app_metrics.conf", "", None, ["a list"], HERE + "Unbuildable"]
 )
-def test_a_misconfigured_backend_fails_no_page_and_what_it_loses_is_counted(settings: Any, path: Any) -> None:
+def test_a_misconfigured_backend_breaks_no_page_and_drops_are_counted(settings: Any, path: Any) -> None:
     take_entries()
     settings.APP_METRICS_BACKEND = path
     with pytest.raises(ImproperlyConfigured):
@@ -247,7 +245,7 @@ def test_a_coroutine_without_a_scope_is_written_soon_on_a_thread(transactional_d
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["calls", "next"]
 
 
-def test_what_a_loop_leaves_unwritten_is_kept(flaky: Flaky) -> None:
+def test_a_batch_that_an_event_loop_left_unwritten_is_kept(flaky: Flaky) -> None:
     flaky.down = False
     occupied, may_end = threading.Event(), threading.Event()
 
@@ -373,7 +371,7 @@ replaced.__enter__()
     return sorted(line.strip() for line in answer.stdout.splitlines())
 
 
-def test_a_forked_process_writes_what_it_kept_itself_and_nothing_of_its_parents() -> None:
+def test_a_forked_process_writes_only_batches_it_kept_itself() -> None:
     lines = run("""
 metric("kept-before")
 pid = os.fork()
@@ -390,7 +388,7 @@ else:
     assert lines == ["child writes kept-after", "child writes next", "parent writes kept-before", "parent writes next"]
 
 
-def test_a_forked_process_leaves_what_was_dropped_to_its_parent() -> None:
+def test_a_forked_process_leaves_drops_to_its_parent() -> None:
     lines = run("""
 from app_metrics.core.dropped import drop
 backend.down = False
@@ -407,5 +405,5 @@ else:
     assert lines == ["child writes next", "parent writes next app_metrics_dropped"]
 
 
-def test_what_is_kept_is_tried_once_more_when_the_process_ends() -> None:
+def test_kept_batches_are_retried_when_the_process_ends() -> None:
     assert run('metric("kept"); backend.down = False') == ["parent writes kept"]

@@ -69,14 +69,14 @@ def test_the_setting_is_read_at_every_use(settings):
         (Custom, "not the path"),
     ],
 )
-def test_what_is_no_backend_is_refused_with_its_name(path, complaint):
+def test_an_invalid_backend_is_refused_with_its_name(path, complaint):
     with pytest.raises(ImproperlyConfigured, match=complaint) as refusal:
         load_backend(path)
     assert str(path) in str(refusal.value)
 
 
 @pytest.mark.parametrize("path", ["app_metrics.backends.{}", "app_metrics.backends.{}.MetricsBackend"])
-def test_a_backend_whose_package_is_missing_names_the_extra_that_brings_it(lacking, path):
+def test_a_backend_with_a_missing_package_names_its_extra(lacking, path):
     with pytest.raises(ImproperlyConfigured, match="No module named 'no_such_package'") as refusal:
         load_backend(path.format(lacking))
     assert str(refusal.value).endswith(f'pip install "/path/to/the/checkout[{lacking}]"')

@@ -59,7 +59,7 @@ def down(clock):
     return retrying, backend
 
 
-def test_what_is_kept_is_not_tried_within_a_transaction_that_may_roll_back(transactional_database):
+def test_kept_batches_are_not_retried_within_a_transaction(transactional_database):
     retrying = RetryingBackend(load_backend("app_metrics.backends.db"))
     retrying.keep(batch_of("kept"))
     with transaction.atomic(using=transactional_database):
@@ -70,7 +70,7 @@ def test_what_is_kept_is_not_tried_within_a_transaction_that_may_roll_back(trans
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["kept", "next"]
 
 
-def test_a_batch_refused_while_others_are_taken_is_dropped_in_the_end_and_counted():
+def test_a_batch_refused_repeatedly_is_dropped_and_counted():
     backend = Picky()
     retrying = RetryingBackend(backend)
     retrying.write(batch_of("refused"))
@@ -81,7 +81,7 @@ def test_a_batch_refused_while_others_are_taken_is_dropped_in_the_end_and_counte
     assert [entry[0:3:2] for entry in take_entries()] == [(DROPPED_SLUG, f'{{"reason":"{REFUSED}"}}')]
 
 
-def test_an_outage_of_any_length_drops_nothing_for_being_refused():
+def test_an_outage_drops_no_batch_as_refused():
     backend = Picky()
     backend.down = True
     retrying = RetryingBackend(backend)
@@ -116,7 +116,7 @@ def test_a_destination_that_keeps_failing_is_left_alone_and_asked_from_time_to_t
     assert backend.tries == FAILURES + 1
 
 
-def test_what_it_missed_comes_once_it_is_back_and_what_it_may_have_seen_under_its_own_id(clock):
+def test_after_an_outage_possibly_written_batches_keep_their_ids(clock):
     backend = Picky()
     backend.down = True
     retrying = RetryingBackend(backend)
@@ -151,7 +151,7 @@ def test_catching_up_takes_a_callers_thread_no_longer_than_the_timeout(down, clo
     assert retrying.kept == FAILURES + 10 - 3
 
 
-def test_a_bad_batch_between_good_ones_does_not_make_the_destination_look_away():
+def test_refused_batches_between_good_ones_do_not_open_the_breaker():
     backend = Picky()
     retrying = RetryingBackend(backend)
     for _ in range(50):
@@ -160,7 +160,7 @@ def test_a_bad_batch_between_good_ones_does_not_make_the_destination_look_away()
     assert backend.taken == ["orders"] * 50
 
 
-def test_a_callers_broken_transaction_does_not_make_the_database_look_away(transactional_database, clock):
+def test_a_callers_broken_transaction_does_not_open_the_breaker(transactional_database, clock):
     retrying = RetryingBackend(load_backend("app_metrics.backends.db"))
     with transaction.atomic(using=transactional_database):
         transaction.set_rollback(True, using=transactional_database)
@@ -170,7 +170,7 @@ def test_a_callers_broken_transaction_does_not_make_the_database_look_away(trans
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["next", *["orders"] * FAILURES]
 
 
-def test_within_a_transaction_nobody_looks_whether_the_database_is_back(transactional_database, clock):
+def test_an_open_breaker_does_not_probe_within_a_transaction(transactional_database, clock):
     retrying = RetryingBackend(load_backend("app_metrics.backends.db"))
     for _ in range(FAILURES):
         retrying._breaker.failed()
@@ -183,7 +183,7 @@ def test_within_a_transaction_nobody_looks_whether_the_database_is_back(transact
     assert sorted(Item.objects.values_list("slug", flat=True)) == ["first", "second"]
 
 
-def test_an_outage_without_end_takes_bounded_memory_and_counts_what_it_drops(settings, clock):
+def test_an_endless_outage_takes_bounded_memory_and_counts_drops(settings, clock):
     settings.APP_METRICS_RETRY_LIMIT = 5
     retrying = RetryingBackend(backend := Picky())
     backend.down = True
@@ -197,7 +197,7 @@ def test_an_outage_without_end_takes_bounded_memory_and_counts_what_it_drops(set
     assert backend.events + sum(number for *_, number, _ in take_entries()) == written
 
 
-def test_an_outage_of_any_length_loses_nothing_of_thousands_of_series_that_come_again_and_again(settings, clock):
+def test_an_outage_loses_no_events_of_thousands_of_series(settings, clock):
     settings.APP_METRICS_RETRY_LIMIT = 10
     retrying = RetryingBackend(backend := Picky())
     backend.down = True
@@ -212,7 +212,7 @@ def test_an_outage_of_any_length_loses_nothing_of_thousands_of_series_that_come_
     assert backend.events == 20 * 3000
 
 
-def test_an_outage_without_end_loses_nothing_where_the_same_is_counted_again_and_again(down):
+def test_an_endless_outage_loses_no_events_of_a_few_series(down):
     retrying, backend = down
     for _ in range(10_000):
         retrying.write(batch_of("orders", "downloads"))
@@ -222,7 +222,7 @@ def test_an_outage_without_end_loses_nothing_where_the_same_is_counted_again_and
     assert take_entries() == []
 
 
-def test_batches_of_many_threads_are_all_there_when_it_is_back(down):
+def test_batches_of_many_threads_are_written_after_an_outage(down):
     retrying, backend = down
     threads = [
         threading.Thread(target=lambda: [retrying.write(batch_of("orders")) for _ in range(500)]) for _ in range(8)
@@ -273,7 +273,7 @@ def end_session(connection):
         other.close()
 
 
-def test_batches_that_are_refused_bar_no_others_for_longer_than_some_looks(monkeypatch):
+def test_refused_batches_block_others_for_a_bounded_time_only(monkeypatch):
     class Clock:
         now = 1000.0
 
@@ -290,7 +290,7 @@ def test_batches_that_are_refused_bar_no_others_for_longer_than_some_looks(monke
     assert retrying.kept <= 3
 
 
-def test_at_the_end_of_a_process_one_batch_that_fails_keeps_no_other_from_being_tried():
+def test_at_the_end_of_a_process_every_batch_is_tried():
     backend = Picky()
     retrying = RetryingBackend(backend)
     retrying.keep(batch_of("refused"))

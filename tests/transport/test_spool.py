@@ -57,7 +57,7 @@ def counted():
     return Counter({total.metric.slug: int(total.total) for total in Total.objects.filter(period="year")})
 
 
-def test_what_cannot_be_written_is_counted_by_the_next_aggregation(database, directory, settings):
+def test_spooled_batches_are_counted_by_the_next_aggregation(database, directory, settings):
     settings.APP_METRICS_BACKEND = HERE + "Down"
     for _ in range(5):
         metric("orders", 3)
@@ -76,7 +76,7 @@ def test_every_kind_of_summary_comes_back_as_it_was(directory):
         assert [spool.decode(record) for record in spool.records(file)] == [batch]
 
 
-def test_what_does_not_reach_the_totals_is_kept_in_memory_instead(directory, settings):
+def test_batches_of_an_exporter_are_kept_in_memory_not_spooled(directory, settings):
     settings.APP_METRICS_BACKEND = HERE + "Elsewhere"
     metric("orders")
     assert files(directory) == []
@@ -104,7 +104,7 @@ def test_half_a_record_at_the_end_costs_nothing_but_itself(database, directory, 
     assert (done.failures, files(directory)) == ([], [])
 
 
-def test_a_record_whose_last_newline_is_damaged_counts(database, directory):
+def test_a_record_with_a_damaged_newline_counts(database, directory):
     for slug in ("first", "second"):
         spool.append(batch_of(slug))
     (segment,) = files(directory)
@@ -130,7 +130,7 @@ def test_half_a_record_in_the_middle_damages_no_other(database, directory):
     assert counted() == {"second": 1}
 
 
-def test_who_comes_second_does_not_count_what_the_first_removed(directory):
+def test_a_removed_segment_is_not_claimed_by_a_second_process(directory):
     spool.append(batch_of("first"))
     (segment,) = files(directory)
     with segment.open("rb") as second:
@@ -138,7 +138,7 @@ def test_who_comes_second_does_not_count_what_the_first_removed(directory):
         assert not spool._is_mine(second.fileno())
 
 
-def test_a_damaged_record_in_the_middle_is_set_aside_and_told(database, directory, caplog):
+def test_a_damaged_record_is_set_aside_and_reported(database, directory, caplog):
     for slug in ("first", "second", "third"):
         spool.append(batch_of(slug))
     (segment,) = files(directory)
@@ -154,7 +154,7 @@ def test_a_damaged_record_in_the_middle_is_set_aside_and_told(database, director
     assert aggregate().failures == []
 
 
-def test_a_batch_that_no_database_takes_bars_no_other(database, directory, monkeypatch):
+def test_a_batch_that_no_database_accepts_does_not_block_others(database, directory, monkeypatch):
     for slug in ("first", "second"):
         spool.append(batch_of(slug))
     written = []
@@ -190,7 +190,7 @@ def test_a_database_that_is_away_leaves_the_files_as_they_are(database, director
     assert counted() == {"first": 1, "second": 1}
 
 
-def test_writers_never_wait_for_who_reads_and_nobody_reads_what_is_being_written(directory):
+def test_writers_and_readers_never_share_a_segment(directory):
     spool.append(batch_of("first"))
     (segment,) = files(directory)
     with segment.open("rb") as other:
@@ -223,7 +223,7 @@ def forked():
     return child, writer
 
 
-def test_a_process_that_was_forked_in_the_middle_of_an_append_bars_nobody_from_the_segment(directory, monkeypatch):
+def test_a_process_forked_during_an_append_does_not_lock_the_segment(directory, monkeypatch):
     append, children = spool._append, []
 
     def forking(descriptor, record):
@@ -301,7 +301,7 @@ def no_room():
         signal.signal(signal.SIGXFSZ, before)
 
 
-def test_what_a_full_disk_takes_in_part_goes_to_memory_and_leaves_no_trace(directory, settings):
+def test_a_partial_record_on_a_full_disk_is_removed_and_kept_in_memory(directory, settings):
     settings.APP_METRICS_BACKEND = HERE + "Down"
     with no_room():
         for number in range(20):
@@ -329,7 +329,7 @@ def test_the_spool_is_bounded(directory, monkeypatch):
     assert not taken[-1]
 
 
-def test_a_segment_that_is_counted_while_somebody_looks_harms_nobody(directory, monkeypatch):
+def test_a_segment_that_disappears_while_listing_is_ignored(directory, monkeypatch):
     class Gone:
         name = f"1-a{SEGMENT}"
 
@@ -340,7 +340,7 @@ def test_a_segment_that_is_counted_while_somebody_looks_harms_nobody(directory, 
     assert spool.pending() == (0, 0, 0)
 
 
-def test_of_a_directory_that_cannot_be_read_nothing_is_said(directory, monkeypatch):
+def test_an_unreadable_spool_directory_reports_nothing(directory, monkeypatch):
     def refuse(path):
         raise PermissionError
 
@@ -377,7 +377,7 @@ def test_a_directory_that_is_not_there_loses_nothing(settings, tmp_path):
     next(get_backend()._queues.here().take_each())
 
 
-def test_what_was_spooled_outlives_a_killed_process(database, directory):
+def test_spooled_batches_survive_a_killed_process(database, directory):
     script = """
 import os, signal, sys, django
 from django.conf import settings

@@ -97,7 +97,7 @@ def totals():
     return {each.slug: each.total("year") for each in Metric.objects.order_by("slug")}
 
 
-def test_what_scopes_recorded_is_in_the_totals(site):
+def test_the_events_of_scopes_reach_the_totals_through_a_broker(site):
     for number in range(50):
         with collect():
             metric("orders")
@@ -132,7 +132,7 @@ def test_every_message_delivered_twice_counts_once_though_workers_are_killed(sit
 
 @pytest.mark.parametrize("site", ONE, indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_every_run_of_a_task_is_a_scope_whatever_the_pool(site, pool):
+def test_every_run_of_a_task_is_a_scope_in_every_pool(site, pool):
     """The batch is published when the task ends; the package's own task, which is not counted, writes it."""
     for task, *arguments in [(count, "jobs", 5), (nest,), (retry,), (fail,)]:
         task.apply_async(arguments)
@@ -145,7 +145,7 @@ def test_every_run_of_a_task_is_a_scope_whatever_the_pool(site, pool):
 
 
 @pytest.mark.parametrize("site", ONE, indirect=True)
-def test_what_a_process_of_the_pool_kept_is_written_when_it_ends(site, tmp_path, monkeypatch):
+def test_a_pool_process_writes_its_pending_batches_when_it_ends(site, tmp_path, monkeypatch):
     """Pool processes run no exit handlers."""
     monkeypatch.setenv("TEST_FAILED", str(tmp_path / "failed"))
     count.apply_async(("jobs", 5))
@@ -156,7 +156,7 @@ def test_what_a_process_of_the_pool_kept_is_written_when_it_ends(site, tmp_path,
 
 @pytest.mark.parametrize("site", ONE, indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_what_a_worker_merged_is_written_when_it_ends(site, pool, tmp_path, monkeypatch):
+def test_a_worker_writes_its_merged_batches_when_it_ends(site, pool, tmp_path, monkeypatch):
     monkeypatch.setenv("TEST_FLUSH_INTERVAL", "3600")
     count.apply_async(("jobs", 5, str(tmp_path / "done")))
     with site.worker(pool, backend="app_metrics.backends.db"):

@@ -87,7 +87,7 @@ def test_a_batch_is_one_message_of_json(app, queue):
     assert (arguments, keywords) == ([encode_batch(batch)], {})
 
 
-def test_the_routes_of_the_project_decide_where_it_goes(app, queue):
+def test_the_routes_of_the_project_choose_the_queue(app, queue):
     app.conf.task_routes = {"app_metrics.*": {"queue": f"{queue}-apart"}}
     MetricsBackend().write(batch_of("orders"))
     assert waiting(app, f"{queue}-apart") == 1
@@ -144,7 +144,7 @@ def test_a_forked_process_makes_its_own_connection(proxy, broker, use, queue):
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"])
-def test_a_request_imports_nothing_of_what_publishing_needs(url):
+def test_requests_import_nothing_to_publish_a_batch(url):
     """Such an import takes up to a second, so everything is imported while Django starts."""
     assert in_a_site_of_its_own(APP + PUBLISH, url) == []
 
@@ -299,7 +299,7 @@ def test_eager_tasks_need_no_broker(use):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_within_a_transaction_what_was_kept_waits():
+def test_within_a_transaction_the_backend_is_not_durable():
     backend = MetricsBackend()
     assert backend.is_durable()
     with transaction.atomic():
@@ -307,7 +307,7 @@ def test_within_a_transaction_what_was_kept_waits():
 
 
 class TestCheck:
-    def test_a_project_without_celery_is_told(self, settings, monkeypatch):
+    def test_the_check_finds_missing_celery(self, settings, monkeypatch):
         settings.APP_METRICS_BACKEND = "app_metrics.backends.celery"
         monkeypatch.delitem(sys.modules, settings.APP_METRICS_BACKEND)
         monkeypatch.setitem(sys.modules, "celery", None)
@@ -315,11 +315,11 @@ class TestCheck:
         assert message.id == "app_metrics.E009"
         assert "celery" in str(message.msg)
 
-    def test_a_project_without_a_broker_is_told(self, use):
+    def test_the_check_finds_a_missing_broker(self, use):
         use("memory://").conf.broker_url = None
         assert [message.id for message in MetricsBackend().check()] == ["app_metrics.E022"]
 
-    def test_workers_that_refuse_json_are_told(self, use):
+    def test_the_check_finds_workers_that_refuse_json(self, use):
         use("memory://").conf.accept_content = ["pickle"]
         assert [message.id for message in MetricsBackend().check()] == ["app_metrics.E022"]
 

@@ -80,7 +80,7 @@ def fetch(browser: Browser, url: str) -> str:
     return browser.driver.execute_async_script(script, url)
 
 
-def test_who_may_view_metrics_finds_the_dashboard_on_the_admins_first_page(stranger: Browser, site: Site) -> None:
+def test_the_admin_index_leads_viewers_to_the_dashboard(stranger: Browser, site: Site) -> None:
     stranger.open(site.url("/admin/"))
     stranger.log_in(READER, PASSWORD)
     stranger.leave_by(stranger.find(f"#content-main a[href='{OVERVIEW}']").click)
@@ -160,7 +160,7 @@ def test_the_keyboard_walks_along_the_points(browser: Browser, site: Site) -> No
     assert browser.run("return document.activeElement.textContent") == "CSV"
 
 
-def test_the_escape_key_hides_what_the_pointer_shows(browser: Browser, site: Site) -> None:
+def test_the_escape_key_hides_the_box_at_the_pointer(browser: Browser, site: Site) -> None:
     browser.open(site.url(ORDERS))
     browser.point_at(browser.all(f"{SLOTS} .target")[5])
     browser.until(lambda driver: shown_boxes(browser) == 1)
@@ -195,7 +195,7 @@ def test_a_named_range_stays_one_until_a_date_is_changed(browser: Browser, site:
     assert browser.all("[aria-label=Range] a[aria-current]") == []
 
 
-def test_a_shared_link_shows_the_same_to_somebody_else(browser: Browser, site: Site) -> None:
+def test_a_shared_link_shows_the_same_page_to_another_user(browser: Browser, site: Site) -> None:
     browser.open(site.url(f"{BOXES}{WHOLE_DAYS}"))
     select(browser, "split", "plan")
     link, seen, drawn = browser.url, rows(browser), browser.find(CHART).get_attribute("innerHTML")
@@ -209,7 +209,7 @@ def test_a_shared_link_shows_the_same_to_somebody_else(browser: Browser, site: S
     assert without.sub("", browser.find(CHART).get_attribute("innerHTML")) == without.sub("", drawn)
 
 
-def test_downloads_hold_what_the_table_shows(browser: Browser, site: Site) -> None:
+def test_downloads_have_the_numbers_of_the_table(browser: Browser, site: Site) -> None:
     browser.open(site.url(f"{ORDERS}{WHOLE_DAYS}"))
     shown = rows(browser)
     links = {link.text: link.get_attribute("href") for link in browser.all("#content-main p a")}
@@ -230,7 +230,7 @@ def test_a_metrics_page_leads_back_to_the_overview(browser: Browser, site: Site)
     assert urlsplit(browser.url).path == OVERVIEW
 
 
-def test_who_is_not_logged_in_sees_the_login_form_first(stranger: Browser, site: Site) -> None:
+def test_anonymous_visitors_see_the_login_form_first(stranger: Browser, site: Site) -> None:
     stranger.open(site.url(f"{ORDERS}?range=7d"))
     assert stranger.all(SLOTS) == []
     stranger.log_in(ADMIN, PASSWORD)

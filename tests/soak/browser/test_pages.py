@@ -69,7 +69,7 @@ BREACHES = {
 }
 
 
-def test_the_console_tells_of_what_the_policy_forbids(browser: Browser, site: Site) -> None:
+def test_the_console_reports_violations_of_the_policy(browser: Browser, site: Site) -> None:
     """This proves that the other tests can fail."""
     browser.open(site.url(f"{ADMIN}/dashboard/"))
     for broken, directive in BREACHES.items():

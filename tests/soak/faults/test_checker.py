@@ -28,7 +28,7 @@ def totals(*events, **differing):
     return {period: Counter(differing.get(period, events)) for period in PERIODS}
 
 
-def test_what_is_counted_once_is_exact(journal, tmp_path):
+def test_events_counted_once_are_exact(journal, tmp_path):
     journal.acknowledge()
     verdict = check(account(tmp_path), totals(*EVENTS, SHARED))
     assert (verdict.acknowledged, verdict.counted, verdict.undecided) == (4, 4, 0)
@@ -58,26 +58,26 @@ def test_a_loss_and_a_doubling_do_not_cancel_out(journal, tmp_path):
     assert str(verdict) == "lost 1, doubled 1"
 
 
-def test_what_nobody_recorded_must_not_be_counted(journal, tmp_path):
+def test_unrecorded_events_must_not_be_counted(journal, tmp_path):
     journal.acknowledge()
     assert check(account(tmp_path), totals(*EVENTS, SHARED, ("batch-2", "0"))).doubled == 1
 
 
-def test_what_was_rolled_back_must_not_be_counted(journal, tmp_path):
+def test_rolled_back_events_must_not_be_counted(journal, tmp_path):
     journal.roll_back()
     assert check(account(tmp_path), totals()).holds
     assert check(account(tmp_path), totals(EVENTS[0])).doubled == 1
 
 
 @pytest.mark.parametrize(("counted", "settled"), [([], 0), ([*EVENTS, SHARED], 4)], ids=["not counted", "counted"])
-def test_what_was_begun_and_not_acknowledged_may_be_counted_once_or_not(journal, tmp_path, counted, settled):
+def test_unacknowledged_events_may_be_counted_once_or_not(journal, tmp_path, counted, settled):
     verdict = check(account(tmp_path), totals(*counted))
     assert (verdict.holds, verdict.settled) == (True, settled)
     assert str(verdict) == "within undecided (4)"
     assert check(account(tmp_path), totals(*counted, *counted)).doubled == settled
 
 
-def test_a_batch_whose_answer_was_lost_may_be_counted_again_only_where_that_is_the_documented_limit(journal, tmp_path):
+def test_a_lost_answer_may_count_twice_only_as_documented(journal, tmp_path):
     journal.fail(["batch-1"])
     journal.acknowledge()
     twice = totals(*EVENTS, SHARED, *EVENTS, SHARED)

@@ -23,7 +23,7 @@ EXACT = Verdict(acknowledged=8, counted=8, undecided=0, settled=0, lost=0, doubl
     [Result(7, Counter(), LOST, seconds=3.5), Result(7, Counter(), error="Failed: a traceback", seconds=3.5)],
     ids=["lost", "raised"],
 )
-def test_one_violation_among_many_rounds_is_told_with_its_seed(wrong, capsys):
+def test_a_violation_is_reported_with_its_seed(wrong, capsys):
     assert report({("disk full", Sqlite): [Result(5, Counter(), EXACT), wrong, Result(6, Counter(), EXACT)]}) == 1
     out = capsys.readouterr().out
     assert f"VIOLATION: disk full, db, SQLite: {wrong}" in out
@@ -39,7 +39,7 @@ def test_a_run_without_a_violation_succeeds(capsys):
     assert "0 violations; 1 of 1 cells were met" in out
 
 
-def test_it_can_be_called():
+def test_the_command_of_the_faults_starts_without_settings():
     """Run as a command it has no settings, so nothing it imports may read them."""
     subprocess.run(
         [sys.executable, "-m", "tests.soak.faults", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
@@ -50,6 +50,6 @@ def test_an_outage_lasts_until_a_destination_is_left_alone():
     assert networks.FAILURES == circuit_breaker.FAILURES
 
 
-def test_cells_that_there_was_no_time_for_are_told(capsys):
+def test_cells_without_a_round_are_reported(capsys):
     report({("disk full", Sqlite): [Result(5, Counter(), EXACT)], ("late commits", Sqlite): []})
     assert "1 of 2 cells were met" in capsys.readouterr().out

@@ -55,12 +55,12 @@ def is_broken(client):
         return True
 
 
-def test_it_forwards(proxy):
+def test_the_proxy_forwards(proxy):
     with connect(proxy) as client:
         assert ask(client) == b"hello\n"
 
 
-def test_it_refuses(proxy):
+def test_the_proxy_refuses(proxy):
     with connect(proxy) as client:
         ask(client)
         proxy.refuse()
@@ -69,19 +69,19 @@ def test_it_refuses(proxy):
         connect(proxy)
 
 
-def test_silent_it_accepts_and_does_not_answer(proxy):
+def test_a_silent_proxy_accepts_but_does_not_answer(proxy):
     proxy.be_silent()
     with connect(proxy, PATIENCE) as client, pytest.raises(TimeoutError):
         ask(client)
 
 
-def test_vanished_it_does_not_even_refuse(proxy):
+def test_a_vanished_proxy_does_not_even_refuse(proxy):
     proxy.vanish()
     with pytest.raises(TimeoutError):
         connect(proxy, PATIENCE)
 
 
-def test_frozen_it_passes_on_later_what_came_meanwhile(proxy, echo):
+def test_a_frozen_proxy_forwards_pending_bytes_later(proxy, echo):
     with connect(proxy) as client:
         ask(client)
         proxy.freeze()
@@ -94,7 +94,7 @@ def test_frozen_it_passes_on_later_what_came_meanwhile(proxy, echo):
         assert client.recv(100) == b"late\n"
 
 
-def test_it_loses_the_reply_and_not_what_was_asked(proxy, echo):
+def test_the_proxy_loses_the_reply_but_not_the_request(proxy, echo):
     proxy.lose_replies(b"^INSERT", every=2, most=1)
     with connect(proxy) as client:
         assert [ask(client, line) for line in (b"INSERT 1\n", b"SELECT\n")] == [b"INSERT 1\n", b"SELECT\n"]
@@ -105,7 +105,7 @@ def test_it_loses_the_reply_and_not_what_was_asked(proxy, echo):
 
 
 @pytest.mark.parametrize("fault", ["refuse", "be_silent", "vanish", "freeze"])
-def test_it_recovers(proxy, fault):
+def test_the_proxy_recovers(proxy, fault):
     getattr(proxy, fault)()
     proxy.forward()
     with connect(proxy) as client:

@@ -5,7 +5,7 @@ import os
 from tests.soak.faults.destinations import Sqlite, make_site
 
 
-def test_what_a_process_prints_goes_nowhere():
+def test_the_output_of_a_process_is_discarded():
     """Output that is not read would fill the pipe, and block Celery's workers forever."""
     with make_site(Sqlite({})) as site:
         process = site.start("aggregate_for", seconds=600, seed=0)
