@@ -11,7 +11,7 @@ from ..core.plain_text import brief
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
 from ..storage.turns import Turns
-from ..transport import spool
+from ..transport import segments, spool
 from ..transport.loading import get_backend, load_backend
 from ..transport.retrying import RetryingBackend
 
@@ -63,7 +63,7 @@ def replay() -> list[str]:
 
     Batches that cannot be written stay in their file for the next run. Several processes may do this at once.
     """
-    if not spool.CAN_LOCK:
+    if not segments.CAN_LOCK:
         return []
     failures: list[str] = []
     for segment in spool.segments():
@@ -79,10 +79,10 @@ def replay() -> list[str]:
 
 
 def _replay(segment: Path) -> list[str]:
-    with spool.claim(segment) as file:
+    with segments.claim(segment) as file:
         if file is None:
             return []
-        records, turns = spool.records(file), Turns(connections[settings.APP_METRICS_DATABASE])
+        records, turns = segments.records(file.read()), Turns(connections[settings.APP_METRICS_DATABASE])
         parts = (records[first : first + AT_ONCE] for first in range(0, len(records), AT_ONCE))
         damaged = [record for part in parts for record in _write_all(part, segment, turns)]
         failures = []
@@ -106,7 +106,7 @@ def _write_all(records: list[bytes], segment: Path, turns: Turns) -> list[bytes]
 def _write(record: bytes, segment: Path) -> bool:
     """Count the batch of a record, unless it was counted before; return False if it cannot be counted."""
     try:
-        write_once(spool.decode(record))
+        write_once(segments.decode(record))
     except BAD_DATA as error:
         logger.error("A batch in %s cannot be counted and is set aside: %s", segment, error)
         return False

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -52,8 +53,14 @@ def inert_json(data: Any) -> str:
 
 def _decoded(row: Sequence[Any]) -> tuple[Key, Summary]:
     slug, kind, labels, day, hour, *values = row
-    check_key(slug, kind, labels)
     whole = [value for field, value in zip(FIELDS, values, strict=True) if field.holds != NUMBER]
     if any(type(number) is not int for number in (hour, *whole)) or hour not in HOURS:
         raise ValueError(f"{brief(hour)} is not an hour of a day, or one of {brief(whole)} is not an integer")
-    return Key(slug, kind, labels, date.fromisoformat(day), hour), from_values(values)
+    return _key(slug, kind, labels, day, hour), from_values(values)
+
+
+# Batches that are read together have few different keys.
+@lru_cache(maxsize=4096)
+def _key(slug: str, kind: str, labels: str, day: str, hour: int) -> Key:
+    check_key(slug, kind, labels)
+    return Key(slug, kind, labels, date.fromisoformat(day), hour)

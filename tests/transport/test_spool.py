@@ -19,10 +19,11 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.core.batch import Batch
 from app_metrics.dashboard.health import examine
 from app_metrics.models import Item, Total
-from app_metrics.transport import spool
+from app_metrics.transport import segments, spool
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import get_backend
-from app_metrics.transport.spool import DAMAGED, SEGMENT
+from app_metrics.transport.segments import SEGMENT
+from app_metrics.transport.spool import DAMAGED
 from tests.support.contract import VARIED, batch_of
 from tests.support.forking import fork
 
@@ -45,8 +46,7 @@ class Elsewhere(Down):
 @pytest.fixture(autouse=True)
 def directory(settings, tmp_path):
     settings.APP_METRICS_SPOOL_DIR = tmp_path
-    yield tmp_path
-    spool._free.clear()
+    return tmp_path
 
 
 def files(directory):
@@ -72,8 +72,8 @@ def test_every_kind_of_summary_comes_back_as_it_was(directory):
     batch = Batch(VARIED)
     assert spool.append(batch)
     (segment,) = spool.segments()
-    with spool.claim(segment) as file:
-        assert [spool.decode(record) for record in spool.records(file)] == [batch]
+    with segments.claim(segment) as file:
+        assert [segments.decode(record) for record in segments.records(file.read())] == [batch]
 
 
 def test_batches_of_an_exporter_are_kept_in_memory_not_spooled(directory, settings):
@@ -135,7 +135,7 @@ def test_a_removed_segment_is_not_claimed_by_a_second_process(directory):
     (segment,) = files(directory)
     with segment.open("rb") as second:
         segment.unlink()  # the first process did so before the second had the lock
-        assert not spool._is_mine(second.fileno())
+        assert not segments._is_mine(second.fileno(), segment)
 
 
 def test_a_damaged_record_is_set_aside_and_reported(database, directory, caplog):
@@ -196,7 +196,7 @@ def test_writers_and_readers_never_share_a_segment(directory):
     with segment.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert spool.append(batch_of("second"))
-        with spool.claim(segment) as file:
+        with segments.claim(segment) as file:
             assert file is None
     assert len(files(directory)) == 2
 
@@ -224,21 +224,21 @@ def forked():
 
 
 def test_a_process_forked_during_an_append_does_not_lock_the_segment(directory, monkeypatch):
-    append, children = spool._append, []
+    append, children = segments._append, []
 
-    def forking(descriptor, record):
+    def forking(descriptor, record, durable):
         children.append(forked())
-        return append(descriptor, record)
+        return append(descriptor, record, durable)
 
-    monkeypatch.setattr(spool, "_append", forking)
+    monkeypatch.setattr(segments, "_append", forking)
     for _ in range(2):  # once to a new segment, once to an existing one
         spool.append(batch_of("orders"))
         (segment,) = files(directory)
-        with spool.claim(segment) as file:
+        with segments.claim(segment) as file:
             assert file is not None
             children.append(forked())
-    with spool.claim(segment) as file:
-        assert len(spool.records(file)) == 2
+    with segments.claim(segment) as file:
+        assert len(segments.records(file.read())) == 2
     for child, pipe in reversed(children):
         os.close(pipe)
         os.waitpid(child, 0)
@@ -256,8 +256,8 @@ def test_batches_of_many_threads_are_all_there(directory):
         thread.join()
     found = []
     for segment in spool.segments():
-        with spool.claim(segment) as file:
-            found += [spool.decode(record).id for record in spool.records(file)]
+        with segments.claim(segment) as file:
+            found += [segments.decode(record).id for record in segments.records(file.read())]
     assert len(set(found)) == 800
     assert len(files(directory)) <= 8
 
@@ -308,13 +308,13 @@ def test_a_partial_record_on_a_full_disk_is_removed_and_kept_in_memory(directory
             metric(f"slug-{number}")
     (segment,) = files(directory)
     assert segment.stat().st_size < 1000
-    with spool.claim(segment) as file:
+    with segments.claim(segment) as file:
         content = file.read()
         file.seek(0)
-        spooled = spool.records(file)
+        spooled = segments.records(file.read())
     assert content.endswith(b"\n")
     kept = {key.slug for each in get_backend()._queues.here().take_each() for key in each.batch.summaries}
-    spooled = {key.slug for record in spooled for key in spool.decode(record).summaries}
+    spooled = {key.slug for record in spooled for key in segments.decode(record).summaries}
     assert kept | spooled == {f"slug-{number}" for number in range(20)}
     assert not kept & spooled
     assert spooled
@@ -336,7 +336,7 @@ def test_a_segment_that_disappears_while_listing_is_ignored(directory, monkeypat
         def stat(self):
             raise FileNotFoundError
 
-    monkeypatch.setattr(spool.os, "scandir", lambda path: nullcontext([Gone()]))
+    monkeypatch.setattr(segments.os, "scandir", lambda path: nullcontext([Gone()]))
     assert spool.pending() == (0, 0, 0)
 
 
@@ -344,7 +344,7 @@ def test_an_unreadable_spool_directory_reports_nothing(directory, monkeypatch):
     def refuse(path):
         raise PermissionError
 
-    monkeypatch.setattr(spool.os, "scandir", refuse)
+    monkeypatch.setattr(segments.os, "scandir", refuse)
     assert spool.pending() is None
 
 
@@ -352,7 +352,7 @@ def test_a_disk_without_locks_keeps_no_files(directory, monkeypatch):
     def refuse(descriptor, operation):
         raise OSError("No locks available")
 
-    monkeypatch.setattr(spool.fcntl, "flock", refuse)
+    monkeypatch.setattr(segments.fcntl, "flock", refuse)
     assert [spool.append(batch_of("orders")) for _ in range(3)] == [False] * 3
     assert os.listdir(directory) == []
 

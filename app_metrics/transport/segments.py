@@ -1,0 +1,232 @@
+"""Append batches to files of a directory: to the spool, or to the journal beside a SQLite database.
+
+A segment is a file to which one process appends, one thread at a time. A record is a newline, the CRC-32 of a batch's
+text in hexadecimal digits, a space, that text, and a newline: half a record never damages the next one.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from stat import S_IMODE
+from typing import BinaryIO
+from zlib import crc32
+
+from ..core.batch import Batch, new_batch_id
+from ..core.forking import after_fork
+from ..core.serialization import decode_batch, encode_batch
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+SEGMENT = ".batches"
+
+CAN_LOCK = fcntl is not None
+
+# Seconds between two tries to get a lock.
+PAUSE = 0.005
+
+# Bring what was written to a file to the disk; macOS has no fdatasync.
+to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
+
+class Segments:
+    """The segments of a directory, and which of them this process appends to.
+
+    A segment takes no further batch at `max_segment` bytes, and at `max_bytes` of all segments no new one begins.
+    `beside` is a file: a missing directory is then created with the mode and owner of the directory of that file, and
+    segments have those of the file; without it, the directory must exist.
+    """
+
+    def __init__(self, directory: Path, max_segment: int, max_bytes: int, beside: Path | None = None) -> None:
+        self.directory, self._beside = directory, beside
+        self._max_segment, self._max_bytes = max_segment, max_bytes
+        self._start_afresh()
+        after_fork(self._start_afresh)
+
+    def append(self, batch: Batch, *, durable: bool = False) -> None:
+        """Append a batch, and bring it to the disk if it is to be durable. Never waits for a lock.
+
+        Raises OSError if nothing was appended.
+        """
+        text = encode_batch(batch).encode()
+        path, descriptor = self._reopened() or self._begun(durable)
+        try:
+            _append(descriptor, b"\n%08x %b\n" % (crc32(text), text), durable)
+        finally:
+            _close(descriptor)
+            self._free.append(path)
+
+    def sizes(self) -> list[int]:
+        """Return the sizes of all segments, those of other processes included, in bytes."""
+        with os.scandir(self.directory) as found:
+            return list(_sizes_of(found))
+
+    def _start_afresh(self) -> None:
+        """Leave the segments to the parent process."""
+        self._free: deque[Path] = deque()  # those that no thread is appending to
+
+    def _reopened(self) -> tuple[Path, int] | None:
+        """Return an open segment of this process that is not full or being read; None if there is none."""
+        with suppress(IndexError):
+            while True:
+                path = self._free.popleft()
+                if (descriptor := self._opened(path)) is not None:
+                    return path, descriptor
+        return None
+
+    def _opened(self, path: Path) -> int | None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError:  # an aggregation has taken it
+            return None
+        has_room = False
+        try:
+            has_room = _is_mine(descriptor, path) and os.fstat(descriptor).st_size < self._max_segment
+        finally:
+            if not has_room:
+                _close(descriptor)
+        return descriptor if has_room else None
+
+    def _begun(self, durable: bool) -> tuple[Path, int]:
+        """Return a new open segment. Raises OSError if the directory or the disk is full."""
+        if self._beside is not None:
+            self._prepare(self._beside, durable)
+        if sum(self.sizes()) >= self._max_bytes:
+            raise OSError(f"{self.directory} is full: it holds {self._max_bytes} bytes")
+        path = self.directory / f"{new_batch_id().hex}{SEGMENT}"
+        new = path.with_suffix(".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o660)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # succeeds at once: no other process knows the file
+            if self._beside is not None:
+                _share(descriptor, self._beside)
+            new.rename(path)
+            if durable:
+                _names_to_disk(self.directory)
+        except OSError:
+            new.unlink(missing_ok=True)
+            _close(descriptor)
+            raise
+        return path, descriptor
+
+    def _prepare(self, beside: Path, durable: bool) -> None:
+        """Create a missing directory. Raises OSError if the file is mounted alone: others would not see it."""
+        device = beside.stat().st_dev
+        if not self.directory.is_dir():
+            self.directory.mkdir(exist_ok=True)
+            _share(self.directory, beside.parent)
+            if durable:
+                _names_to_disk(beside.parent)
+        if self.directory.stat().st_dev != device:
+            raise OSError(f"{beside} is mounted from another file system than its directory")
+
+
+@contextmanager
+def claim(segment: Path, patience: float = 0.0) -> Iterator[BinaryIO | None]:
+    """Open and lock a segment during the block.
+
+    Yields None if it is gone, or if another process or thread holds it for more than `patience` seconds.
+    """
+    try:
+        file = segment.open("rb")
+    except FileNotFoundError:
+        yield None
+        return
+    until = time.monotonic() + patience
+    with file:
+        try:
+            while not (is_locked := _lock(file.fileno())) and time.monotonic() < until:
+                time.sleep(PAUSE)
+            yield file if is_locked and _is_at(file.fileno(), segment) else None
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def records(content: bytes) -> list[bytes]:
+    """Return the complete records of a segment, without the partial one that a killed process left at its end."""
+    *lines, last = content.split(b"\n")
+    if _is_intact(last[:-1]):  # it is complete, and only its newline is damaged
+        lines.append(last[:-1])
+    return [line for line in lines if line]
+
+
+def decode(record: bytes) -> Batch:
+    """Return the batch of a record. Raises ValueError for a damaged one."""
+    if not _is_intact(record):
+        raise ValueError("its checksum is wrong")
+    return decode_batch(record.partition(b" ")[2].decode())
+
+
+def _is_intact(record: bytes) -> bool:
+    checksum, _, text = record.partition(b" ")
+    return checksum == b"%08x" % crc32(text)
+
+
+def _append(descriptor: int, record: bytes, durable: bool) -> None:
+    """Append a whole record, or raise OSError and append nothing."""
+    size = os.fstat(descriptor).st_size
+    try:
+        if os.write(descriptor, record) < len(record):
+            raise OSError("the disk is full")
+        if durable:
+            to_disk(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _lock(descriptor: int) -> bool:
+    """Try to lock a segment, without waiting; return whether that succeeded."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_mine(descriptor: int, path: Path) -> bool:
+    """Try to lock a segment; return whether that succeeded and no aggregation has moved or deleted it before."""
+    return _lock(descriptor) and _is_at(descriptor, path)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _close(descriptor: int) -> None:
+    """Unlock and close a segment; closing does not unlock it if a process that forked meanwhile has it open, too."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def _share(new: int | Path, like: Path) -> None:
+    """Let all who use a file or directory use a new one, as SQLite does with its own files."""
+    model = like.stat()
+    os.chmod(new, S_IMODE(model.st_mode))
+    if os.geteuid() == 0:
+        os.chown(new, model.st_uid, model.st_gid)
+
+
+def _names_to_disk(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sizes_of(found: Iterable[os.DirEntry[str]]) -> Iterator[int]:
+    for entry in found:
+        if entry.name.endswith(SEGMENT):
+            with suppress(FileNotFoundError):  # an aggregation has stored and deleted it meanwhile
+                yield entry.stat().st_size
