@@ -1,4 +1,4 @@
-"""The number of items that are not aggregated yet, and when the oldest was recorded."""
+"""The number of items that are not aggregated yet, those outside the database included, and the age of the oldest."""
 
 import time
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from uuid import UUID
 from ..core.batch import milliseconds_of
 from ..core.validation import LAST_SECOND
 from ..models import Item
+from ..models.pending import pending_batches
 from ..models.primary import primary
 
 
@@ -26,11 +27,17 @@ class Backlog:
 
 
 def backlog(rows: Any = None) -> Backlog:
-    """Return the number of pending items (default: all that were written), and when the oldest was recorded."""
+    """Return the number of pending items, and when the oldest was recorded.
+
+    They are the rows (default: all that were written), and what is pending at the backend's destination.
+    """
     rows = primary(Item.objects) if rows is None else rows
-    items = rows.count()
+    elsewhere = pending_batches().batches
     first = rows.order_by("pk").values_list("pk", flat=True).first()
-    return Backlog(items, None if first is None else _made_at(first))
+    # An id of another version was made up, because the true one is damaged.
+    ids = [*([] if first is None else [first]), *(batch.id for batch in elsewhere if batch.id.version == 7)]
+    items = rows.count() + sum(len(batch.summaries) for batch in elsewhere)
+    return Backlog(items, _made_at(min(ids)) if ids else None)
 
 
 def _made_at(item_id: UUID) -> datetime:

@@ -36,11 +36,13 @@ def last_recorded(slugs: Iterable[str], apart: Iterable[str] = ()) -> dict[tuple
 
 
 def first_recorded(slugs: Iterable[str], labels: str) -> date | None:
-    """Return the first date on which a label set that contains a text was recorded; two queries.
+    """Return the first date on which a label set that contains a text was recorded, pending or not; two queries.
 
     If the totals of days or months were pruned, it is the first date of the month or year. None if there is none.
     """
     slugs = list(slugs)
+    waiting = (key for batch in pending_batches(slugs).batches for key in batch.summaries if labels in key.labels)
+    elsewhere = min((key.day for key in waiting), default=None)
     totals = Total.objects.filter(metric__slug__in=slugs, period__in=(YEAR, MONTH, DAY), labels__contains=labels)
     pending = Item.objects.filter(slug__in=slugs, labels__contains=labels).aggregate(first=Min("day"))["first"]
     starts = dict(totals.order_by().values_list("period").annotate(first=Min("start")))
@@ -50,7 +52,7 @@ def first_recorded(slugs: Iterable[str], labels: str) -> date | None:
         if start is None or start_of(longer, start) != first:
             break
         first = start
-    return min((each for each in (first, pending) if each), default=None)
+    return min((each for each in (first, pending, elsewhere) if each), default=None)
 
 
 def date_of(last_at: int) -> date:

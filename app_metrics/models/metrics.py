@@ -1,6 +1,7 @@
 """Metrics, and the records of aggregations and imports."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,9 @@ from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_SLUG_LENGTH
 from . import queries
 from .fields import ExactSlugField, PlainDecimalField
+from .ledger import LedgerRow
 from .natural_keys import NaturalKeyManager, NaturalKeyModel
+from .pending import pending_batches
 from .totals import Item, Total
 
 # Who has it may see the dashboard and read the API.
@@ -37,7 +40,8 @@ class MetricQuerySet(models.QuerySet[Any]):
         first, last = calendar.span(Period(period), day or calendar.today())
         totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
         items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))
-        total = models.ExpressionWrapper(_sum(totals, "metric") + _sum(items, "slug"), output_field=_number())
+        stored = _sum(totals, "metric") + _sum(items, "slug")
+        total = models.ExpressionWrapper(sum(_elsewhere(first, last), start=stored), output_field=_number())
         annotated: MetricQuerySet = self.annotate(**{name: total})
         return annotated
 
@@ -59,6 +63,19 @@ def _sum(rows: models.QuerySet[Any], group: str) -> Coalesce:
     total = models.Sum(Cast("total", number), output_field=number)
     summed = rows.order_by().values(group).annotate(summed=total).values("summed")
     return Coalesce(models.Subquery(summed, output_field=number), Decimal(0), output_field=number)
+
+
+def _elsewhere(first: date, last: date) -> Iterator[models.Case]:
+    """Yield the sum of each batch that is pending outside the database; 0 if it was stored meanwhile."""
+    number, nothing = _number(), models.Value(Decimal(0), _number())
+    for batch in pending_batches().only(lambda key: first <= key.day <= last).batches:
+        sums: dict[str, Decimal] = defaultdict(Decimal)
+        for key, summary in batch.summaries.items():
+            sums[key.slug] += Decimal(summary.total)
+        own = (models.When(slug=slug, then=models.Value(total, number)) for slug, total in sums.items())
+        is_stored = models.Exists(LedgerRow.objects.filter(pk=batch.id))
+        summed = models.Case(*own, default=nothing, output_field=number)
+        yield models.Case(models.When(is_stored, then=nothing), default=summed, output_field=number)
 
 
 class Metric(NaturalKeyModel):

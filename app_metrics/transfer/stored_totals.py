@@ -14,6 +14,7 @@ from ..core.periods import DAY, FIRST_YEAR, HOUR, MONTH, YEAR, Period, Piece, bu
 from ..core.summary import Summary, merge_into
 from ..models import Item, Total
 from ..models.label_cap import known_label_sets
+from ..models.pending import pending_batches
 from ..models.primary import primary
 from ..models.queries import QuerySources, fold
 
@@ -104,10 +105,12 @@ def first_stored_day(slug: str) -> date | None:
 
 
 def _first_hour(slug: str, since: Hour | None) -> Hour | None:
-    # Items first: those that are aggregated between the two queries are seen twice rather than never.
+    # In the order in which they move: what is moved between the queries is seen twice rather than never.
+    waiting = ((key.day, key.hour) for batch in pending_batches({slug}).batches for key in batch.summaries)
+    elsewhere = min((hour for hour in waiting if since is None or hour >= since), default=None)
     items = _first_hour_of(primary(Item.objects).filter(slug=slug), "day", since)
     totals = _first_hour_of(primary(Total.objects).filter(metric__slug=slug, period=HOUR), "start", since)
-    return min((hour for hour in (items, totals) if hour), default=None)
+    return min((hour for hour in (elsewhere, items, totals) if hour), default=None)
 
 
 def _first_hour_of(rows: Any, day: str, since: Hour | None) -> Hour | None:

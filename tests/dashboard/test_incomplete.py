@@ -73,7 +73,7 @@ def test_prometheus_gets_no_counter_that_falls(destination, admin_client, monkey
 
 def test_a_dry_run_shows_pending_items_of_the_backend(destination, capsys, monkeypatch):
     call_command("metrics_aggregate", "--dry-run")
-    assert "The backend's destination holds 2 more pending items." in capsys.readouterr().out
+    assert "2 of them are not in the database yet." in capsys.readouterr().out
     monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
     destination.is_down = True
     call_command("metrics_aggregate", "--dry-run")

@@ -2,22 +2,24 @@
 
 from datetime import date
 from decimal import Decimal
-from uuid import uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
+from app_metrics.aggregation.backlog import backlog
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.batch import Batch, Key
+from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.core.periods import DAY, HOUR
 from app_metrics.core.summary import MICROSECONDS, Summary, single
-from app_metrics.dashboard.last_seen import last_recorded
-from app_metrics.models import Item, LedgerRow, pending, queries
+from app_metrics.dashboard.last_seen import first_recorded, last_recorded
+from app_metrics.models import Item, LedgerRow, Metric, pending, queries
 from app_metrics.models.creation import create_metric
 from app_metrics.models.pending import PendingBatches, is_complete, pending_batches
 from app_metrics.models.queries import QuerySources
 from app_metrics.storage.ledger import write_once
+from app_metrics.transfer.stored_totals import first_stored_day, live_end
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import replaced_backend
 
@@ -104,6 +106,34 @@ def test_batches_drained_during_a_reading_are_seen_once(destination, orders):
         assert summary.total == 5
         (summary,) = queries.all_time(sources).values()
         assert (summary.total, summary.count) == (5, 2)
+
+
+def test_a_sum_of_the_database_includes_it_once(destination, orders):
+    brought, tomorrow = batch(4), date(2026, 6, 1)
+    write_once(batch(1))
+    destination.batches += [brought, batch(Decimal("0.5")), batch(100, slug="other"), batch(7, day=tomorrow)]
+    metrics = Metric.objects.with_total(DAY, DATE).with_total("year", DATE, name="year")
+    for step in (lambda: None, lambda: write_once(brought), aggregate):
+        step()
+        metric = metrics.all().get(slug="orders")
+        assert (metric.period_total, metric.year) == (Decimal("5.5"), Decimal("12.5"))
+
+
+def test_it_is_part_of_the_backlog(destination, database):
+    write_once(batch(1))
+    old = Batch(batch(4).summaries, UUID(int=new_batch_id().int - (3_600_000 << 80)))
+    destination.batches += [old, Batch(batch(5).summaries, uuid5(NAMESPACE_OID, "a damaged id"))]
+    assert backlog().items == 3
+    assert backlog().age == pytest.approx(3600, abs=60)
+
+
+def test_the_first_day_may_be_pending_there(destination, orders):
+    write_once(batch(1, day=date(2026, 6, 1)))
+    destination.batches += [batch(1), batch(1, slug="visits", labels='{"url":"home"}', hour=3)]
+    assert first_stored_day("orders") == DATE
+    assert live_end("orders") == (DATE, 10)
+    assert live_end("orders", (DATE, 10)) == (date(2026, 6, 1), 10)
+    assert first_recorded(["visits"], '"url"') == DATE
 
 
 def test_no_item_is_mistaken_for_the_mark_of_a_batch(destination, orders):

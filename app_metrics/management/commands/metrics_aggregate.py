@@ -55,9 +55,8 @@ class Command(MetricsCommand):
         age = f", the oldest for {pending.age:.0f} s" if pending.items else ""
         verb = "is" if pending.items == 1 else "are"
         self.stdout.write(f"{counted(pending.items, 'item')} {verb} pending{age}. Nothing was changed.")
-        elsewhere = sum(len(batch.summaries) for batch in pending_batches().batches)
-        if elsewhere:
-            self.stdout.write(f"The backend's destination holds {counted(elsewhere, 'more pending item')}.")
+        if elsewhere := sum(len(batch.summaries) for batch in pending_batches().batches):
+            self.stdout.write(f"{elsewhere} of them {'is' if elsewhere == 1 else 'are'} not in the database yet.")
         if not is_complete():
             self.stderr.write(
                 "The backend's destination does not answer, so its pending items are unknown. Check that it is running."
