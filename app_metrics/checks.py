@@ -125,7 +125,7 @@ def _late_locks(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
     if connections[alias].vendor == "sqlite" and database["ATOMIC_REQUESTS"] and not immediate:
         yield CheckWarning(
             "With ATOMIC_REQUESTS on SQLite, a request that reads before it writes fails with "
-            '"database is locked" if another connection writes in between, and each counted request writes.',
+            '"database is locked" if another connection writes in between, as an aggregation does.',
             hint=f'Set DATABASES["{alias}"]["OPTIONS"]["transaction_mode"] = "IMMEDIATE".',
             id="app_metrics.W012",
         )

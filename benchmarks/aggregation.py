@@ -14,6 +14,7 @@ from django.db.models import Sum
 
 from app_metrics.core.periods import HOUR, PERIODS
 from app_metrics.models import Item, Metric, Total
+from app_metrics.transport.loading import load_backend
 from tests.support import processes
 
 from . import items, process, runner
@@ -136,6 +137,7 @@ def waits(alias, when, size=MILLION, seconds=20):
 
 def check_events(alias, day, expected):
     """Raise AssertionError unless the log and the totals hold this many events of a date."""
+    load_backend("app_metrics.backends.db").drain()  # SQLite's journal
     counted = (Item.objects.filter(day=day), Total.objects.filter(period=HOUR, start=day))
     expect(f"{alias}, {day}", sum(rows.aggregate(events=Sum("count"))["events"] or 0 for rows in counted), expected)
 

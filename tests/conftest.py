@@ -6,6 +6,7 @@ there, it also runs on the servers. Tests marked `slow` are left out, and so is 
 """
 
 import os
+import shutil
 import sys
 import zoneinfo
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ import freezegun
 import freezegun.api
 import pytest
 from django.conf import settings as django_settings
+from django.db import connections
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app_metrics.core import dropped
 from app_metrics.recording.scope import scope_aside
+from app_metrics.storage.journal import journal_of
 from app_metrics.transport import aside, databases
 from tests.support import clock, emptying, scope, services
 from tests.support.paths import ROOT
@@ -110,6 +113,14 @@ def _in_one_hour() -> None:
 def _as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffer and spool as a site does, which the tests of a project do not."""
     monkeypatch.setattr(databases, "in_tests", lambda: False)
+
+
+@pytest.fixture(autouse=True)
+def _no_journal_of_other_tests() -> Iterator[None]:
+    """Delete the journal beside the test database, as the tables are emptied."""
+    yield
+    if journal := journal_of(connections["default"]):
+        shutil.rmtree(journal.directory, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

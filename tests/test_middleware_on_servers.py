@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import signal
 import socket
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -12,7 +11,7 @@ import pytest
 
 from scripts.server import HOST
 from tests.support.serving import METRICS
-from tests.support.small_server import environment, served, sqlite
+from tests.support.small_server import environment, found, served, sqlite
 from tests.support.waiting import wait_until
 
 SITE = "tests.support.small_site:asgi"
@@ -38,11 +37,6 @@ VISITORS = 8
 @pytest.fixture
 def database(migrated, tmp_path):
     return shutil.copy(migrated, tmp_path)
-
-
-def found(path):
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        return dict(connection.execute("SELECT slug, SUM(count) FROM app_metrics_item GROUP BY slug"))
 
 
 @contextlib.contextmanager

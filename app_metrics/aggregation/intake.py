@@ -6,7 +6,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 
-from ..conf import settings
+from ..conf import DEFAULT_BACKEND, backend_path, settings
 from ..core.plain_text import brief
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
@@ -24,9 +24,11 @@ AT_ONCE = 200
 def gather() -> list[str]:
     """Move pending batches to the item log; return the failures, one line each.
 
-    Batches that cannot be moved stay where they are, for the next run.
+    Batches that cannot be moved stay where they are, for the next run. The journal of a database is moved even if
+    another backend is configured by now.
     """
-    return [*_drain(), *replay()]
+    journal = [] if backend_path() == DEFAULT_BACKEND else gather_from(DEFAULT_BACKEND)
+    return [*_drain(), *journal, *replay()]
 
 
 def _drain() -> list[str]:

@@ -18,7 +18,9 @@ class MetricsBackend(base.MetricsBackend):
     def __init__(self) -> None:
         self.destinations = [RetryingBackend(load_backend(path)) for path in required("COMPOSITE_BACKENDS")]
         self.blocks = any(destination.blocks for destination in self.destinations)
-        self.feeds_totals = any(destination.feeds_totals for destination in self.destinations)
+        feeding = [destination for destination in self.destinations if destination.feeds_totals]
+        self.feeds_totals = bool(feeding)
+        self.caches_pending = any(destination.caches_pending for destination in feeding)
 
     def write(self, batch: Batch) -> None:
         for destination in self.destinations:

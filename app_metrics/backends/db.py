@@ -1,5 +1,6 @@
-"""Append a batch to the item log of the project's own database."""
+"""Append a batch to the item log of the project's own database; on SQLite, to the journal beside it."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -7,6 +8,7 @@ from django.db import DatabaseError, connections, transaction
 
 from ..conf import settings
 from ..core.batch import Batch
+from ..storage import journal
 from ..storage.connections import commits_at_once
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, item_rows
@@ -16,15 +18,21 @@ from ..transport import base
 
 class MetricsBackend(base.MetricsBackend):
     feeds_totals = True
+    caches_pending = False
 
     def write(self, batch: Batch) -> None:
         """Insert all items of a batch with one statement; inside a caller's transaction, with a savepoint.
+
+        If there is a journal, the batch goes there instead, but not inside a transaction.
 
         If the database cannot store one of them, that one is quarantined, and the others are inserted.
 
         Raises TransactionManagementError inside a broken transaction, and database errors.
         """
-        connection, rows = connections[settings.APP_METRICS_DATABASE], item_rows(batch)
+        connection = connections[settings.APP_METRICS_DATABASE]
+        if journal.append(connection, batch):
+            return
+        rows = item_rows(batch)
         was_open = connection.connection is not None
         try:
             with _guarded(connection):
@@ -41,6 +49,15 @@ class MetricsBackend(base.MetricsBackend):
 
     def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])
+
+    def drain(self) -> None:
+        connection = connections[settings.APP_METRICS_DATABASE]
+        if found := journal.journal_of(connection):
+            found.drain(connection)
+
+    def pending(self) -> Sequence[Batch]:
+        found = journal.journal_of(connections[settings.APP_METRICS_DATABASE])
+        return found.pending() if found else ()
 
 
 def _guarded(connection: Any) -> AbstractContextManager[Any]:

@@ -8,6 +8,13 @@ from django.db import migrations, models
 import app_metrics.models.fields
 import app_metrics.models.reports
 import app_metrics.models.totals
+from app_metrics.storage.journal import journal_of
+
+
+def forget_former_journal(apps, schema_editor):
+    """Delete what is pending beside a new database, because it was recorded for a former one of the same name."""
+    if journal := journal_of(schema_editor.connection):
+        journal.forget()
 
 
 class Migration(migrations.Migration):
@@ -542,4 +549,5 @@ class Migration(migrations.Migration):
                 fields=("metric_set", "recipient"), name="app_metrics_unsubscription_unique"
             ),
         ),
+        migrations.RunPython(forget_former_journal, migrations.RunPython.noop),
     ]

@@ -114,7 +114,7 @@ def _answer() -> Answer:
         backend = get_backend()
     except ImproperlyConfigured:  # the check and the health page report it
         return Answer(None, 0.0, (), True)
-    if _latest.backend is not backend or time.monotonic() > _latest.until:
+    if _latest.backend is not backend or time.monotonic() >= _latest.until:
         _latest = _ask(backend)
     return _latest
 
@@ -125,4 +125,4 @@ def _ask(backend: Any) -> Answer:
     except Exception as error:
         logger.warning("The backend's pending batches could not be read, so readings are incomplete: %s", brief(error))
         return Answer(backend, time.monotonic() + RETRY_AFTER, (), False)
-    return Answer(backend, time.monotonic() + CACHE_SECONDS, batches, True)
+    return Answer(backend, time.monotonic() + CACHE_SECONDS * backend.caches_pending, batches, True)

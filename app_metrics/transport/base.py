@@ -18,6 +18,8 @@ class MetricsBackend:
     # Whether the ledger recognises a batch from the spool that `write` had received before. Defaults to True; only
     # matters if `feeds_totals` is True.
     deduplicates = True
+    # Whether readers may use an answer of `pending` for a second, because it takes time. Defaults to True.
+    caches_pending = True
     # The retrying backends to which this one passes every batch; each keeps and spools its own. Defaults to none.
     destinations: Sequence[Any] = ()
 

@@ -28,6 +28,7 @@ class RetryingBackend(base.MetricsBackend):
     def __init__(self, backend: base.MetricsBackend) -> None:
         self.backend = backend
         self.blocks, self.feeds_totals = backend.blocks, backend.feeds_totals
+        self.caches_pending = backend.caches_pending
         self._queues = ByDatabase(partial(RetryQueue, backend.__module__))
         self._breaker = Breaker()
         self._is_failing = False

@@ -1,8 +1,6 @@
 """Websockets on a real server: what visitors send and receive is what is counted."""
 
-import contextlib
 import signal
-import sqlite3
 from collections import Counter
 from importlib.util import find_spec
 
@@ -10,7 +8,7 @@ import pytest
 from websocket import WebSocketException, create_connection
 
 from scripts.server import HOST
-from tests.support.small_server import environment, manage, served, sqlite
+from tests.support.small_server import environment, found_by_labels, manage, served, sqlite
 from tests.support.waiting import wait_until
 
 OPTIONS = (f"--host={HOST}", "--port={port}", "--ws=wsproto", "--log-level=warning")
@@ -37,9 +35,7 @@ def site(database, tmp_path):
 
 
 def found(path):
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        counted = connection.execute("SELECT slug, labels, SUM(count) FROM app_metrics_item GROUP BY slug, labels")
-        return {(slug, labels): count for slug, labels, count in counted if slug not in ("loaded", "visits")}
+    return {key: count for key, count in found_by_labels(path).items() if key[0] not in ("loaded", "visits")}
 
 
 def visitor(address, path):

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
@@ -22,6 +21,7 @@ from tests.soak.brokers.conftest import KINDS, sharing, waiting
 from tests.support import redis_server, services
 from tests.support.receiving import StatsdServer
 from tests.support.scope import full_length
+from tests.support.small_server import found
 from tests.support.waiting import wait_until
 
 REQUESTS = 2000 if full_length else 200
@@ -124,8 +124,7 @@ def disagreeing(expected: Expected, environment: dict[str, str]) -> list[Row]:
 
 
 def pending_items(environment: dict[str, str]) -> int:
-    with contextlib.closing(sqlite3.connect(environment["EXAMPLE_DB_NAME"])) as connection:
-        return int(connection.execute("SELECT count(*) FROM app_metrics_item").fetchone()[0])
+    return sum(found(environment["EXAMPLE_DB_NAME"]).values())
 
 
 @pytest.mark.parametrize("server", ["gunicorn", pytest.param("uvicorn", marks=SLOW)])

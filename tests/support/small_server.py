@@ -3,10 +3,13 @@
 import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 
+from app_metrics.storage.journal import Journal
 from scripts.server import HOST, free_port, stop, wait_until_ready
 from tests.support.paths import ROOT
 
@@ -17,6 +20,25 @@ def sqlite(path):
 
 def environment(database, **settings):
     return {**os.environ, "SMALL_SITE": json.dumps({"DATABASES": {"default": database}, **settings})}
+
+
+def found(path):
+    """Return how often each slug was recorded in a SQLite database, or in the journal beside it."""
+    counts = Counter()
+    for (slug, _), count in found_by_labels(path).items():
+        counts[slug] += count
+    return dict(counts)
+
+
+def found_by_labels(path):
+    """Return how often each slug with its labels was recorded in a SQLite database, or in the journal beside it."""
+    rows = "SELECT slug, labels, SUM(count) FROM app_metrics_item GROUP BY slug, labels"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        counts = Counter({(slug, labels): count for slug, labels, count in connection.execute(rows)})
+    for batch in Journal(path).pending():
+        for key, summary in batch.summaries.items():
+            counts[key.slug, key.labels] += summary.count
+    return counts
 
 
 @contextlib.contextmanager

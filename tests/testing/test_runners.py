@@ -149,3 +149,4 @@ def assert_untouched(project):
     with contextlib.closing(sqlite3.connect(project / "site.sqlite3")) as connection:
         assert connection.execute("SELECT slug, count FROM app_metrics_item").fetchall() == []
     assert list((project / "spool").iterdir()) == []
+    assert not (project / "site.sqlite3-metrics").exists()

@@ -1,10 +1,8 @@
 """The buffered mode: many requests, one write from one thread, nothing lost when a process ends cleanly."""
 
-import contextlib
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -26,7 +24,7 @@ from app_metrics.transport.buffer import Buffer
 from app_metrics.transport.merging import LONGEST_WAIT, MAX_SUMMARIES, Merging
 from scripts.server import HOST
 from tests.support.contract import DAY, batch_of
-from tests.support.small_server import environment, served, sqlite, visit
+from tests.support.small_server import environment, found, served, sqlite, visit
 from tests.support.waiting import takes_less, wait_until
 
 LOCMEM = "app_metrics.backends.locmem"
@@ -443,8 +441,3 @@ def test_a_server_that_ends_in_order_writes_all_it_answered(migrated, tmp_path, 
     assert all(status == 200 for status in visits)
     # One of two workers may get no requests, but each recorded that it was loaded.
     assert found(path)["loaded"] == processes
-
-
-def found(path):
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        return dict(connection.execute("SELECT slug, SUM(count) FROM app_metrics_item GROUP BY slug"))

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
@@ -28,8 +29,9 @@ class Trap:
 
     def set(self):
         connection.execute_wrappers.append(self._around_statement)
-        before(BaseDatabaseWrapper, "_commit", self.step)
-        after(BaseDatabaseWrapper, "_commit", self.step)
+        for owner, name in ((BaseDatabaseWrapper, "_commit"), (Path, "rename"), (Path, "unlink")):
+            before(owner, name, self.step)
+            after(owner, name, self.step)
         if settings.APP_METRICS_BACKEND == "app_metrics.backends.redis":
             from redis.connection import AbstractConnection
 

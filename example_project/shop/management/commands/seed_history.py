@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from app_metrics import collect
 from app_metrics.core.summary import COUNTER, TIMER
-from app_metrics.models import Item, Total
 from app_metrics.recording.metrics import record
+from app_metrics.transfer.stored_totals import first_stored_day
 from app_metrics.utils import create_metric, create_metric_set
 from example_project.shop.history import day_events
 
@@ -79,8 +79,7 @@ class Command(BaseCommand):
 
 
 def has_history() -> bool:
-    pending = Item.objects.filter(slug="orders")
-    return pending.exists() or Total.objects.filter(metric__slug="orders").exists()
+    return first_stored_day("orders") is not None
 
 
 def name_metrics() -> None:

@@ -1,0 +1,197 @@
+"""The journal: files beside a SQLite database that hold what is recorded until the next aggregation.
+
+SQLite refuses the first write of a transaction that has read before another connection wrote. If recording wrote to the
+database at the end of each request, it would make other requests fail.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from uuid import UUID
+
+from ..core.batch import Batch, Key
+from ..core.dropped import warn_once
+from ..core.plain_text import brief
+from ..core.summary import Summary, merge_into
+from ..transport.databases import in_tests
+from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decode, records
+from .connections import commits_at_once
+from .dialects.base import BAD_DATA
+from .ledger import write_once
+from .turns import Turns
+
+# A segment that an aggregation has taken: nobody appends to it any more.
+SEALED = ".sealed"
+# Bytes of a segment at which a new one begins, which bounds the transactions of an aggregation, and bytes of all
+# segments at which no new one begins, because readings decode them.
+MAX_SEGMENT = 2**20
+MAX_JOURNAL = 16 * 2**20
+# Seconds that an aggregation waits for the thread that is appending to a segment.
+PATIENCE = 1.0
+# SQLite's level of `synchronous` at which a commit survives a power failure; it is the default.
+FULL = 2
+
+# The segment and the line where a batch was seen first: it may have been written again because a write was interrupted.
+Places = dict[UUID, tuple[str, int]]
+
+
+class Reading(NamedTuple):
+    """What was read of a segment so far: its bytes, its lines, and the merged summaries, which are never changed."""
+
+    size: int = 0
+    lines: int = 0
+    summaries: Mapping[Key, Summary] = {}
+
+
+class Journal(Segments):
+    """The journal of one database. Each segment counts as one batch, under the id that is its name."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(Path(f"{database}-metrics"), MAX_SEGMENT, MAX_JOURNAL, beside=database)
+        self._known: dict[str, Reading] = {}
+        self._places: Places = {}
+
+    def pending(self) -> list[Batch]:
+        """Return what is in the segments; only what was added since the last call is read. Raises OSError."""
+        known = self._known
+        found = {name: self._read(name, known.get(name, Reading())) for name in self._names()}
+        self._known = current = {name: reading for name, reading in found.items() if reading}
+        if known.keys() - current.keys():
+            self._places = {key: place for key, place in list(self._places.items()) if place[0] in current}
+        return [Batch(reading.summaries, UUID(name)) for name, reading in current.items() if reading.summaries]
+
+    def drain(self, connection: Any) -> None:
+        """Move all segments to the item log, each exactly once and in its own transaction.
+
+        Raises OSError at the end if some cannot be read or deleted. Raises database errors; the rest stays where it is.
+        """
+        failures = []
+        if names := self._names():
+            turns, places = Turns(connection), Places()
+            with _surviving_power_failures(connection):
+                for name in names:
+                    try:
+                        self._store(name, places)
+                    except OSError as error:
+                        failures.append(str(error))
+                    turns.let_others_write()
+        if failures:
+            raise OSError(f"{len(failures)} files of the journal could not be moved: {'; '.join(failures)}")
+
+    def forget(self) -> None:
+        """Delete all segments."""
+        for name in self._names():
+            for suffix in (SEGMENT, SEALED):
+                (self.directory / f"{name}{suffix}").unlink(missing_ok=True)
+
+    def _names(self) -> list[str]:
+        """Return the names of the segments, oldest first."""
+        with suppress(FileNotFoundError):
+            paths = map(Path, os.listdir(self.directory))
+            return sorted({path.stem for path in paths if path.suffix in (SEGMENT, SEALED)})
+        return []
+
+    def _read(self, name: str, known: Reading) -> Reading | None:
+        """Return the contents of a segment, those known included; None if it is stored and deleted."""
+        file = self._file(name)
+        if file is None:
+            return None
+        with file:
+            file.seek(known.size)
+            complete, newline, _ = file.read().rpartition(b"\n")
+        if not newline:
+            return known
+        reading, _ = _added(name, records(complete + newline), known, self._places)
+        return reading._replace(size=known.size + len(complete) + 1)
+
+    def _file(self, name: str) -> BinaryIO | None:
+        for suffix in (SEGMENT, SEALED):  # in this order, because a segment may be sealed meanwhile
+            with suppress(FileNotFoundError):
+                return (self.directory / f"{name}{suffix}").open("rb")
+        return None
+
+    def _store(self, name: str, places: Places) -> None:
+        """Store a segment; if the process is killed before it is deleted, the ledger knows it in the next run."""
+        segment = self.directory / f"{name}{SEGMENT}"
+        sealed = segment.with_suffix(SEALED)
+        with suppress(FileNotFoundError):  # sealed before
+            segment.rename(sealed)
+        with claim(sealed, PATIENCE) as file:
+            if file is None:
+                return
+            reading, damaged = _added(name, records(file.read()), Reading(), places)
+            if reading.summaries or damaged:
+                write_once(Batch(reading.summaries, UUID(name)), damaged, durable=True)
+            sealed.unlink()
+
+
+def journal_of(connection: Any) -> Journal | None:
+    """Return the journal beside a database; None if it is not a SQLite file, or if the system has no file locks."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db() or not CAN_LOCK:
+        return None
+    name = os.fsdecode(connection.settings_dict["NAME"])
+    return None if name.startswith("file:") else _journal(os.path.realpath(name))
+
+
+@cache
+def _journal(path: str) -> Journal:
+    return Journal(Path(path))
+
+
+def append(connection: Any, batch: Batch) -> bool:
+    """Append a batch to the journal of a database, as durably as the database commits; return whether that was done.
+
+    Inside a transaction, and in tests, batches belong into the database.
+    """
+    if not commits_at_once(connection) or in_tests() or (journal := journal_of(connection)) is None:
+        return False
+    try:
+        journal.append(batch, durable=_level(connection) >= FULL)
+    except (OSError, *BAD_DATA) as error:
+        warn_once(
+            "Could not append to the journal, so metrics are written to the database, which may lock out requests. "
+            f"Run metrics_aggregate regularly, or see to the directory: {brief(error, show=str)}"
+        )
+        return False
+    return True
+
+
+def _added(name: str, lines: Sequence[bytes], known: Reading, places: Places) -> tuple[Reading, dict[str, str]]:
+    """Return a reading with further lines of its segment, each batch once, and the damaged lines: text → reason."""
+    summaries, damaged = dict(known.summaries), {}
+    for number, line in enumerate(lines, known.lines):
+        try:
+            batch = decode(line)
+        except ValueError as error:
+            damaged[line.decode("utf-8", "backslashreplace")] = str(error)
+            continue
+        if places.setdefault(batch.id, (name, number)) == (name, number):
+            for key, summary in batch.summaries.items():
+                merge_into(summaries, key, summary)
+    return Reading(known.size, known.lines + len(lines), summaries), damaged
+
+
+def _level(connection: Any) -> int:
+    """Return the level of `synchronous` of a connection; the default if it is not open."""
+    if connection.connection is None:
+        return FULL
+    level: int = connection.connection.execute("PRAGMA synchronous").fetchone()[0]
+    return level
+
+
+@contextmanager
+def _surviving_power_failures(connection: Any) -> Iterator[None]:
+    """Make the commits of the block survive a power failure, because what was committed is then deleted elsewhere."""
+    if not commits_at_once(connection):
+        raise RuntimeError("inside a transaction, which may be rolled back, the journal cannot be drained")
+    connection.ensure_connection()
+    level = _level(connection)
+    connection.connection.execute(f"PRAGMA synchronous = {max(level, FULL)}")
+    try:
+        yield
+    finally:
+        if connection.connection is not None:
+            connection.connection.execute(f"PRAGMA synchronous = {level}")

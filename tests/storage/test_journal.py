@@ -1,0 +1,484 @@
+"""The journal beside a SQLite database: recording makes no transaction of the site fail, and each batch counts once."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.test import Client
+
+from app_metrics import flush, metric
+from app_metrics.aggregation.backlog import backlog
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.batch import Batch
+from app_metrics.dashboard.health import examine
+from app_metrics.dashboard.last_seen import first_recorded, last_recorded
+from app_metrics.models import Item, Metric, QuarantinedItem, Total
+from app_metrics.models.creation import create_metric
+from app_metrics.models.pending import pending_batches
+from app_metrics.models.queries import QuerySources, all_time
+from app_metrics.storage import journal
+from app_metrics.storage.journal import SEALED, Journal, journal_of
+from app_metrics.transfer.stored_totals import first_stored_day, live_end
+from app_metrics.transport import segments
+from app_metrics.transport.loading import get_backend, load_backend
+from app_metrics.transport.segments import SEGMENT
+from tests.support.contract import DAY, VARIED, batch_of
+from tests.support.paths import ROOT
+from tests.support.threads import at_once, in_thread, while_another
+
+pytestmark = pytest.mark.usefixtures("transactional_database")
+
+
+class Killed(BaseException):
+    """Ends the work like a signal: nothing of ours catches it."""
+
+
+@pytest.fixture(autouse=True)
+def as_in_production(monkeypatch):
+    monkeypatch.setattr(journal, "in_tests", lambda: False)
+
+
+@pytest.fixture
+def directory():
+    return journal_of(connection).directory
+
+
+def write(batch):
+    load_backend("app_metrics.backends.db").write(batch)
+
+
+def suffixes(directory):
+    return Counter(path.suffix for path in directory.iterdir())
+
+
+def counted():
+    return Counter({total.metric.slug: int(total.total) for total in Total.objects.filter(period="year")})
+
+
+def read():
+    return Counter({slug: int(summary.total) for (slug, _), summary in all_time(QuerySources.everything()).items()})
+
+
+@pytest.fixture(params=["delete", "wal"])
+def journal_mode(request):
+    def switch(mode):
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA journal_mode = {mode}")
+        connection.close()
+
+    switch(request.param)
+    yield request.param
+    switch("delete")
+
+
+def test_a_counted_request_makes_no_transaction_fail_that_has_read_before(journal_mode, settings):
+    settings.ROOT_URLCONF = "tests.support.request_urls"
+    with transaction.atomic():
+        Metric.objects.count()
+        in_thread(lambda: Client().get("/plain/"))
+        create_metric("Orders", "orders")
+    assert sum(len(batch.summaries) for batch in pending_batches().batches) == 10
+    assert not Item.objects.exists()
+
+
+def test_what_is_recorded_is_seen_at_once_everywhere_and_counted_by_the_next_aggregation(directory):
+    orders = create_metric("Orders", "orders")
+    for number in (1, 2):
+        write(batch_of("orders", "visits", number=number))
+        assert orders.total("year", DAY) == (1, 3)[number - 1]
+    assert Metric.objects.with_total("year", DAY).get().period_total == 3
+    assert read() == {"orders": 3, "visits": 3}
+    assert last_recorded(["visits"]).keys() == {("visits", "")}
+    assert first_recorded(["visits"], "") == first_stored_day("visits") == DAY
+    assert live_end("visits") == (DAY, 23)
+    assert (backlog().items, examine().aggregating.backlog.items) == (2, 2)
+    assert backlog().age < 3600
+    assert not Item.objects.exists()
+    assert (aggregate().failures, counted()) == ([], {"orders": 3, "visits": 3})
+    assert list(directory.iterdir()) == []
+    assert (backlog().items, read()) == (0, {"orders": 3, "visits": 3})
+
+
+def test_behind_a_composite_backend_and_merged_for_many_requests_it_is_the_same(settings):
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.db", "app_metrics.backends.dummy"]
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    for number in (1, 2):
+        metric("orders")
+        assert read() == {"orders": number}
+    settings.APP_METRICS_FLUSH_INTERVAL = 3600
+    for _ in range(3):
+        metric("orders")
+    flush()
+    assert read() == {"orders": 5}
+    assert not Item.objects.exists()
+    assert aggregate().failures == []
+    assert counted() == {"orders": 5}
+
+
+def test_every_kind_of_summary_is_stored_as_it_was():
+    write(Batch(VARIED))
+    (pending,) = pending_batches().batches
+    assert pending.summaries == VARIED
+    get_backend().drain()
+    items = Item.objects.values_list("slug", "kind", "labels", "day", "hour", "total")
+    assert sorted(items) == sorted((*key, summary.total) for key, summary in VARIED.items())
+
+
+def test_a_sum_of_the_database_does_not_see_a_batch_twice_that_is_stored_after_it_was_asked_for():
+    create_metric("Orders", "orders")
+    write(batch_of("orders"))
+    metrics = Metric.objects.with_total("year", DAY)
+    for step in (lambda: None, get_backend().drain, aggregate):
+        step()
+        assert metrics.all().get().period_total == 1
+
+
+def test_what_is_recorded_inside_a_transaction_is_part_of_it(directory):
+    with transaction.atomic():
+        metric("orders")
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        metric("orders")
+    assert not directory.exists()
+    assert Item.objects.count() == 1
+
+
+def test_in_tests_of_a_project_everything_goes_into_their_database(directory, monkeypatch):
+    monkeypatch.setattr(journal, "in_tests", lambda: True)
+    metric("orders")
+    assert not directory.exists()
+    assert Item.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:memorydb?mode=memory&cache=shared", "file:/tmp/site.sqlite3"])
+def test_a_database_without_a_file_of_a_known_path_has_no_journal(name, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "NAME", name)
+    assert journal_of(connection) is None
+
+
+def test_a_system_without_file_locks_has_no_journal(monkeypatch):
+    monkeypatch.setattr(journal, "CAN_LOCK", False)
+    metric("orders")
+    assert Item.objects.count() == 1
+
+
+def test_two_paths_of_a_database_have_one_journal(tmp_path, monkeypatch, directory):
+    (tmp_path / "link.sqlite3").symlink_to(connection.settings_dict["NAME"])
+    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "link.sqlite3")
+    assert journal_of(connection).directory == directory
+
+
+def test_where_no_journal_can_be_made_rows_are_written_and_the_log_says_why(directory, caplog):
+    directory.write_text("a file is in the way")
+    metric("orders")
+    directory.unlink()
+    assert "Could not append to the journal" in caplog.text
+    assert Item.objects.count() == 1
+
+
+def test_a_database_that_is_mounted_alone_has_no_journal_that_others_would_not_see(directory, monkeypatch):
+    monkeypatch.setattr(Path, "stat", lambda self, **kw: os.stat(self) if self == directory else os.stat("/proc"))
+    metric("orders")
+    monkeypatch.undo()
+    assert list(directory.iterdir()) == []
+
+
+def test_a_full_journal_takes_nothing_until_the_next_aggregation(monkeypatch):
+    found = Journal(Path(connection.settings_dict["NAME"]))
+    found._max_segment, found._max_bytes = 1000, 3000
+    monkeypatch.setattr(journal, "journal_of", lambda connection: found)
+    for _ in range(30):
+        metric("orders")
+    in_rows = Item.objects.count()
+    assert 3000 <= sum(found.sizes()) < 4500
+    assert 0 < in_rows < 30
+    aggregate()
+    assert counted() == {"orders": 30}
+    metric("orders")
+    assert not Item.objects.exists()
+
+
+def test_all_who_use_the_database_use_the_journal(directory):
+    database = Path(connection.settings_dict["NAME"])
+    before = database.stat().st_mode
+    database.chmod(0o664)
+    try:
+        metric("orders")
+    finally:
+        database.chmod(before)
+    (segment,) = directory.iterdir()
+    assert segment.stat().st_mode & 0o777 == 0o664
+    assert directory.stat().st_mode == directory.parent.stat().st_mode
+
+
+@pytest.mark.parametrize(("level", "synced"), [("FULL", True), ("EXTRA", True), ("NORMAL", False), ("OFF", False)])
+def test_a_batch_is_as_durable_as_a_commit_of_its_connection(level, synced, monkeypatch):
+    reached, to_disk = [], segments.to_disk
+    monkeypatch.setattr(segments, "to_disk", lambda descriptor: reached.append(to_disk(descriptor)))
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA synchronous = {level}")
+    metric("orders")
+    connection.close()
+    assert bool(reached) is synced
+
+
+def test_what_is_deleted_from_the_journal_survives_a_power_failure_in_the_database(monkeypatch):
+    levels, write_once = [], journal.write_once
+
+    def level():
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous")
+            return cursor.fetchone()[0]
+
+    monkeypatch.setattr(journal, "write_once", lambda *args, **kw: (levels.append(level()), write_once(*args, **kw)))
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous = NORMAL")
+    metric("orders")
+    aggregate()
+    assert (levels, level()) == ([journal.FULL], 1)
+    connection.close()
+
+
+# Where an aggregation may be killed: before and after each change that it makes.
+STEPS = {
+    "before sealing": ("rename", False),
+    "after sealing": ("rename", True),
+    "before the commit": ("write_once", False),
+    "after the commit": ("write_once", True),
+    "after deleting": ("unlink", True),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_aggregation_that_is_killed_anywhere_loses_and_doubles_nothing(step, directory, monkeypatch):
+    name, is_done = STEPS[step]
+    owner = journal if name == "write_once" else Path
+    act = getattr(owner, name)
+
+    def die(*args, **options):
+        if is_done:
+            act(*args, **options)
+        raise Killed
+
+    write(batch_of("orders"))
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, die)
+        with pytest.raises(Killed):
+            aggregate()
+    assert read() == {"orders": 1}
+    write(batch_of("orders"))  # to a segment that nobody has taken
+    assert read() == {"orders": 2}
+    assert aggregate().failures == []
+    assert (counted(), read()) == ({"orders": 2}, {"orders": 2})
+    assert list(directory.iterdir()) == []
+
+
+def test_a_batch_that_is_written_again_counts_once_while_it_is_pending(directory):
+    batch = batch_of("orders")
+    for number in range(4):
+        write(batch)
+        assert read() == {"orders": 1}
+        if number == 1:
+            journal_of(connection)._start_afresh()  # as if another thread wrote
+    assert suffixes(directory) == {SEGMENT: 2}
+    assert aggregate().failures == []
+    assert counted() == {"orders": 1}
+
+
+def test_what_was_read_before_it_was_stored_is_seen_once():
+    write(batch_of("orders"))
+    sources = QuerySources.everything()
+    for step in (lambda: None, get_backend().drain, aggregate):
+        step()
+        (summary,) = all_time(sources).values()
+        assert summary.total == 1
+
+
+def test_a_reading_beside_writers_and_an_aggregation_never_falls_nor_exceeds_what_was_recorded():
+    seen = []
+
+    def record():
+        for _ in range(40):
+            write(batch_of("orders"))
+
+    for _ in while_another(lambda: at_once(2, record)):
+        seen.append(read()["orders"])
+        get_backend().drain()
+    assert seen == sorted(seen)
+    aggregate()
+    assert counted() == {"orders": 80}
+
+
+def test_two_aggregations_and_writers_at_once_count_everything_once(directory):
+    def record():
+        for _ in range(40):
+            write(batch_of("orders"))
+
+    for _ in while_another(lambda: at_once(3, record)):
+        at_once(2, get_backend().drain)
+    assert aggregate().failures == []
+    assert counted() == {"orders": 120}
+    assert list(directory.iterdir()) == []
+
+
+def test_who_had_opened_a_segment_before_it_was_taken_does_not_append_to_it(directory):
+    write(batch_of("first"))
+    (segment,) = directory.iterdir()
+    descriptor = os.open(segment, os.O_WRONLY)
+    segment.rename(segment.with_suffix(SEALED))
+    assert not segments._is_mine(descriptor, segment)
+    segments._close(descriptor)
+    write(batch_of("second"))
+    assert suffixes(directory) == {SEGMENT: 1, SEALED: 1}
+
+
+def test_an_aggregation_waits_for_the_thread_that_is_appending_but_not_for_one_that_hangs(directory, monkeypatch):
+    monkeypatch.setattr(journal, "PATIENCE", 30)
+    write(batch_of("orders"))
+    (segment,) = directory.iterdir()
+    with segment.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        draining = threading.Thread(target=lambda: in_thread(get_backend().drain))
+        draining.start()
+        while not segment.with_suffix(SEALED).exists():
+            draining.join(0.01)
+        assert draining.is_alive()
+    draining.join()
+    assert list(directory.iterdir()) == []
+    monkeypatch.setattr(journal, "PATIENCE", 0.01)
+    write(batch_of("orders"))
+    (segment,) = directory.iterdir()
+    with segment.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        get_backend().drain()
+    assert read() == {"orders": 2}
+    aggregate()
+    assert counted() == {"orders": 2}
+
+
+def test_half_a_record_is_not_read_and_damages_no_other(directory):
+    write(batch_of("first"))
+    (segment,) = directory.iterdir()
+    whole = segment.read_bytes()
+    for end in range(len(whole) + 1, 2 * len(whole)):
+        segment.write_bytes((whole + whole.replace(b"first", b"other"))[:end])
+        assert read() == {"first": 1}
+    write(batch_of("second"))
+    assert read() == {"first": 1, "second": 1}
+    assert aggregate().failures == []
+    assert counted() == {"first": 1, "second": 1}
+
+
+def test_a_damaged_record_is_quarantined_alone(directory):
+    for slug in ("first", "second", "third"):
+        write(batch_of(slug))
+    (segment,) = directory.iterdir()
+    segment.write_bytes(segment.read_bytes().replace(b"second", b"sXcond"))
+    assert read() == {"first": 1, "third": 1}
+    assert aggregate().failures == []
+    assert counted() == {"first": 1, "third": 1}
+    quarantined = QuarantinedItem.objects.get()
+    assert "sXcond" in quarantined.payload
+    assert "checksum" in quarantined.reason
+
+
+def test_a_file_that_cannot_be_taken_is_told_and_holds_up_no_other(directory, monkeypatch):
+    for slug in ("first", "second"):
+        write(batch_of(slug))
+        journal_of(connection)._start_afresh()
+    bad, _ = sorted(directory.iterdir())
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self == bad:
+            raise PermissionError(13, "Permission denied", str(bad))
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        (failure,) = aggregate().failures
+    assert str(bad) in failure
+    assert counted() == {"second": 1}
+    assert read() == {"first": 1, "second": 1}
+
+
+def test_a_database_that_is_locked_leaves_the_journal_as_it_is(directory, monkeypatch):
+    write(batch_of("orders"))
+
+    def fail(*args, **options):
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write_once", fail)
+        (failure,) = aggregate().failures
+    assert "database is locked" in failure
+    assert read() == {"orders": 1}
+    aggregate()
+    assert counted() == {"orders": 1}
+
+
+def test_nothing_is_taken_from_the_journal_inside_a_transaction_that_may_be_rolled_back():
+    write(batch_of("orders"))
+    with transaction.atomic():
+        done = aggregate()
+        transaction.set_rollback(True)
+    assert "inside a transaction" in done.failures[0]
+    assert aggregate().failures == []
+    assert counted() == {"orders": 1}
+
+
+def test_the_journal_is_taken_even_if_another_backend_is_configured_by_now(settings):
+    write(batch_of("orders"))
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.dummy"
+    assert aggregate().failures == []
+    assert counted() == {"orders": 1}
+
+
+def test_a_new_database_does_not_count_the_journal_of_a_former_one(directory):
+    write(batch_of("orders"))
+    migration = import_module("app_metrics.migrations.0001_app_metrics")
+    migration.forget_former_journal(None, SimpleNamespace(connection=connection))
+    assert list(directory.iterdir()) == []
+    write(batch_of("visits"))
+    assert read() == {"visits": 1}
+
+
+RECORD_AND_DIE = """
+import os, signal, sys
+from tests.support.processes import configure
+configure("default", sys.argv[1])
+from app_metrics import metric
+for _ in range(100):
+    metric("orders")
+child = os.fork()
+if not child:
+    metric("child")
+else:
+    os.waitpid(child, 0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_recorded_survives_a_killed_process_and_its_fork(directory):
+    killed = subprocess.run(
+        [sys.executable, "-c", RECORD_AND_DIE, str(connection.settings_dict["NAME"])],
+        cwd=ROOT,
+        timeout=120,
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert suffixes(directory) == {SEGMENT: 2}  # a forked process starts its own segment
+    assert not Item.objects.exists()
+    assert read() == {"orders": 100, "child": 1}
+    aggregate()
+    assert counted() == {"orders": 100, "child": 1}
