@@ -44,7 +44,7 @@ def failing(error):
 
 
 class TestWriteBatch:
-    def test_a_batch_is_written_once_however_often_it_comes(self, database):
+    def test_a_batch_that_comes_again_is_written_once(self, database):
         text = encode_batch(Batch(VARIED))
         for _ in range(3):
             tasks.write_batch(text)

@@ -683,7 +683,7 @@ def test_only_a_metric_has_a_classic_dictionary(thing):
 
 
 @pytest.mark.parametrize("many", [1, 50])
-def test_trends_are_one_query_however_many_metrics_there_are(database, many, django_assert_num_queries):
+def test_trends_of_any_number_of_metrics_are_one_query(database, many, django_assert_num_queries):
     for number in range(many):
         with collect():
             metric(f"metric-{number}", number + 1, labels={"k": "v"})

@@ -164,7 +164,7 @@ def test_a_sum_that_no_total_can_hold_is_refused_and_leaves_nothing_behind(backe
     assert {key.slug: summary.count for key, summary in held(backend).items()} == {"large": 11}
 
 
-def test_a_sum_stays_exact_however_often_its_parts_overflow(backend):
+def test_a_sum_stays_exact_when_its_parts_overflow(backend):
     number = (Decimal(10**28) - 1).scaleb(-9)
     for _ in range(300):
         backend.write(batch_of("orders", number=number))

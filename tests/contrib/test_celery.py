@@ -167,7 +167,7 @@ def test_a_process_that_does_not_use_celery_does_not_import_it():
     subprocess.run([sys.executable, "-c", script], env=environ, cwd=ROOT, check=True)
 
 
-def test_it_is_connected_once_however_often_that_is_asked(recording):
+def test_connecting_twice_connects_once(recording):
     scopes.connect()
     count.delay("jobs")
     assert len(recording.batches) == 1

@@ -63,7 +63,7 @@ def seed(old_apps, schema_editor):
     Document.counted.using(schema_editor.connection.alias).bulk_create([Document(title="first")])
 
 
-def test_what_migrations_do_is_not_counted(transactional_database, counting):
+def test_rows_of_migrations_are_not_counted(transactional_database, counting):
     executor = MigrationExecutor(connections[transactional_database])
     executor.record_migration = lambda *args: None
     migration = Migration("0001_seed", "testapp")
@@ -73,7 +73,7 @@ def test_what_migrations_do_is_not_counted(transactional_database, counting):
 
 
 @pytest.mark.django_db
-def test_what_fixtures_do_besides_saving_rows_is_not_counted(counting, tmp_path):
+def test_receivers_and_relations_of_fixtures_are_not_counted(counting, tmp_path):
     def tag(sender, instance, **kwargs):
         Tag.objects.get_or_create(name="added by a receiver")
 

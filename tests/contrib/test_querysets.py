@@ -80,7 +80,7 @@ def test_bulk_update_counts_each_row_once(recorded, committed, settings):
 
 
 @pytest.mark.parametrize("scope", [collect, nullcontext], ids=["in a scope", "without a scope"])
-def test_what_was_created_at_once_is_one_batch(scope, settings, recorded, committed):
+def test_rows_created_in_bulk_are_one_batch(scope, settings, recorded, committed):
     settings.APP_METRICS_MODELS = {"testapp.Document": {"created": {"slug": "pages", "num": "pages"}}}
     with scope(), committed():
         Document.counted.bulk_create(Document(title="a", pages=number) for number in range(3000))
@@ -117,7 +117,7 @@ def test_a_row_that_is_saved_by_the_manager_counts_once(recorded, committed):
 
 
 @pytest.mark.usefixtures("rules")
-def test_rows_count_for_their_model_also_where_they_are_of_a_proxy_or_a_child(recorded, committed):
+def test_rows_of_a_proxy_or_a_child_count_for_their_model(recorded, committed):
     Report.objects.create(title="a")
     with committed():
         Draft.counted.bulk_create(make(model=Draft))
@@ -180,9 +180,7 @@ def test_a_rule_that_reads_rows_drops_a_bulk_update_of_rows_that_are_gone(settin
     ],
     ids=["ignored", "updated"],
 )
-def test_rows_that_may_exist_already_are_dropped_because_nobody_knows_their_number(
-    conflicts, settings, recorded, committed, caplog
-):
+def test_rows_that_may_exist_already_are_dropped_as_unknown(conflicts, settings, recorded, committed, caplog):
     first = Document.objects.create(title="a")
     settings.APP_METRICS_MODELS = {"testapp.Document": {"created": "documents"}}
     with collect(), committed():

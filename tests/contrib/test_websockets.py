@@ -104,7 +104,7 @@ def test_a_rule_counts_the_paths_of_its_pattern(pattern, path, total, settings, 
     assert written.count("chats") == total
 
 
-def test_what_is_recorded_during_a_connection_without_a_rule_is_one_write_too(written):
+def test_events_of_a_connection_without_a_rule_are_one_write(written):
     connect(counting(echo), MESSAGE, MESSAGE, DISCONNECT)
     assert counts(written) == {"by_hand": 2}
     assert written.events == ["write"]
@@ -210,7 +210,7 @@ def test_the_seconds_end_with_the_connection_and_not_with_the_application(ending
 
 
 @pytest.mark.usefixtures("chat")
-def test_what_a_long_connection_counts_is_written_while_it_goes_on_and_never_on_the_event_loop(written, monkeypatch):
+def test_events_of_an_open_connection_are_written_off_the_event_loop(written, monkeypatch):
     monkeypatch.setattr(streams, "PAUSE", 0.01)
     monkeypatch.setattr(streams, "_thread", None)
 
@@ -229,7 +229,7 @@ def test_what_a_long_connection_counts_is_written_while_it_goes_on_and_never_on_
 
 
 @pytest.mark.usefixtures("chat")
-def test_what_a_task_of_another_context_sends_belongs_to_the_connection(written):
+def test_messages_from_a_task_of_another_context_belong_to_the_connection(written):
     async def broadcast():
         queue = asyncio.Queue()
 

@@ -458,7 +458,7 @@ def test_the_number_of_queries_does_not_grow(looker, settings):
     assert counts[0] - 2 == counts[1] <= 14
 
 
-def test_the_page_names_what_a_wrong_clock_noted_in_the_future(superuser, settings):
+def test_the_page_names_dates_that_a_wrong_clock_set_in_the_future(superuser, settings):
     assert "Clocks" not in superuser.get(ADDRESS).content.decode()
     settings.APP_METRICS_ALERTS = {"No orders": {"metric": "orders", "period": "day", "below": 1}}
     late = timezone.now() + timedelta(days=365)

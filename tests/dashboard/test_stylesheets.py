@@ -36,7 +36,7 @@ def test_each_variable_of_the_admin_has_a_fallback(sheet):
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
-def test_no_rule_depends_on_what_the_system_prefers_or_on_a_switch_of_one_theme(sheet):
+def test_colours_depend_neither_on_the_system_nor_on_one_theme(sheet):
     assert [each for each in ("prefers-color-scheme", "data-theme") if each in text_of(sheet)] == []
 
 

@@ -56,7 +56,7 @@ def test_a_scope_of_very_many_keys_hands_over_early_and_loses_none(written: Jour
     assert written.count("calls") == 25_000
 
 
-def test_the_scope_of_a_request_hands_over_once_however_many_keys_it_has(written: Journal, settings: Any) -> None:
+def test_a_request_with_very_many_keys_hands_over_once(written: Journal, settings: Any) -> None:
     settings.APP_METRICS_MAX_LABEL_SETS = 1_000_000
     scope = Scope()
     for number in range(25_000):

@@ -81,7 +81,7 @@ def test_an_overlong_address_does_not_stop_the_other_recipients(database):
     assert addresses(made) == ["b@example.com", fits]
 
 
-def test_recipients_take_two_queries_however_many_there_are(database, django_assert_num_queries):
+def test_any_number_of_recipients_takes_two_queries(database, django_assert_num_queries):
     made = create_metric_set("Mine", [], [*(user(f"user-{number}") for number in range(20)), "a@example.com"])
     with django_assert_num_queries(2, connection=connections[database]):
         assert len(recipients_of(made)) == 21

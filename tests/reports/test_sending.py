@@ -483,7 +483,7 @@ def test_a_new_set_of_the_settings_is_not_sent_for_periods_that_were_over_before
     ]
 
 
-def test_after_a_set_of_the_settings_was_renamed_nobody_gets_a_report_again_or_one_they_stopped(settings, downloads):
+def test_renaming_a_declared_set_sends_no_report_again_and_keeps_unsubscriptions(settings, downloads):
     recipients = [TEAM, "quiet@example.com"]
     settings.APP_METRICS_SETS = {"Old": {**DECLARED, "recipients": recipients}}
     run("2026-11-23 06:00")
@@ -854,7 +854,7 @@ def test_code_may_give_the_options_as_text_or_as_values(make_set, day):
     assert set(Delivery.objects.values_list("metric_set__name", "start")) == {("Two", date(2026, 11, 20))}
 
 
-def test_code_that_gives_a_bad_date_is_told_what_to_give(make_set):
+def test_the_error_about_a_bad_date_says_what_to_give(make_set):
     assert "'tomorrow' is not a date; give one such as 2026-11-23" in command("2026-11-24 06:00", date="tomorrow")[2]
     assert "2026-12-01 is in the future" in command("2026-11-24 06:00", date="2026-12-01")[2]
 

@@ -188,7 +188,7 @@ def test_rows_that_were_deleted_since_stay_counted(orders):
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
-def test_any_history_is_exact_however_often_filling_it_crashes(seed, orders, monkeypatch, settings):
+def test_filling_any_history_is_exact_after_any_number_of_crashes(seed, orders, monkeypatch, settings):
     """The history includes a day of 25 hours; live counting begins at any time, and items may be pending."""
     chance = random.Random(seed)
     monkeypatch.setattr(source_tables, "CHUNK_ROWS", chance.choice((1, 7, 50)))
@@ -546,7 +546,7 @@ def test_beginning_again_leaves_days_alone_that_were_deleted(retention, orders, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_beginning_again_is_exact_however_often_it_crashes(seed, orders, monkeypatch):
+def test_filling_again_is_exact_after_any_number_of_crashes(seed, orders, monkeypatch):
     chance = random.Random(seed)
     monkeypatch.setattr(source_tables, "CHUNK_ROWS", 5)
     moments = [NOON - chance.random() * timedelta(days=20) for _ in range(60)]

@@ -111,7 +111,7 @@ def test_an_import_that_crashes_at_any_statement_goes_on_and_counts_each_line_on
     assert load(path)[0] == "This file was imported before; nothing was changed.\n"
 
 
-def test_an_import_that_was_interrupted_says_at_its_end_what_it_would_have_said(pauses, tmp_path):
+def test_an_interrupted_import_ends_with_the_usual_message(pauses, tmp_path):
     path = saved(tmp_path, EXPORT)
     interrupt(path, pauses, after=3)
     assert Total.objects.count() == 6
