@@ -9,7 +9,8 @@ from django.db import connections
 from django.utils import timezone
 
 from ..conf import MAX_CHUNK_SIZE, SETTINGS, settings
-from ..models import AggregationRun
+from ..models import AggregationRun, QuarantinedItem
+from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects.base import BAD_DATA
 from ..storage.transactions import retried
@@ -45,7 +46,9 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     """
     limit = checked_chunk_size(chunk_size)
     started = time.monotonic()
+    before = _quarantined()
     done = Aggregation(failures=gather())
+    done.quarantined = max(0, _quarantined() - before)  # less than zero: somebody deletes some just now
     milestones.remember()
     chunks, turns = ChunkRunner(), Turns(connections[settings.APP_METRICS_DATABASE])
     usual = min(limit, USUAL_CHUNK_SIZE)
@@ -78,6 +81,10 @@ def checked_chunk_size(chunk_size: int | None) -> int:
     if not SETTINGS["CHUNK_SIZE"].is_valid(chunk_size):
         raise ValueError(f"The chunk size is {chunk_size!r}; give a number from 1 to {MAX_CHUNK_SIZE}.")
     return chunk_size
+
+
+def _quarantined() -> int:
+    return int(primary(QuarantinedItem.objects).count())
 
 
 def _note(done: Aggregation) -> None:

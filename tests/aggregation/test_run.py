@@ -216,7 +216,7 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_items(databas
             metric(f"slug-{number % 5}", labels={"plan": str(number % 3)}, at=NOON)
         counts.append(statements(database))
     assert len(set(counts)) == 1
-    assert counts[0] <= 14
+    assert counts[0] <= 16
 
 
 def test_the_number_of_statements_does_not_depend_on_the_number_of_known_metrics(database):

@@ -378,20 +378,21 @@ def test_half_a_record_is_not_read_and_damages_no_other(directory):
     assert counted() == {"first": 1, "second": 1}
 
 
-def test_a_damaged_record_is_quarantined_alone(directory):
+def test_a_damaged_record_is_quarantined_alone_and_reported(directory):
     for slug in ("first", "second", "third"):
         write(batch_of(slug))
     (segment,) = directory.iterdir()
     segment.write_bytes(segment.read_bytes().replace(b"second", b"sXcond"))
     assert read() == {"first": 1, "third": 1}
-    assert aggregate().failures == []
+    done = aggregate()
+    assert (done.items, done.quarantined, done.failures) == (2, 1, [])
     assert counted() == {"first": 1, "third": 1}
     quarantined = QuarantinedItem.objects.get()
     assert "sXcond" in quarantined.payload
     assert "checksum" in quarantined.reason
 
 
-def test_a_file_that_cannot_be_taken_is_told_and_holds_up_no_other(directory, monkeypatch):
+def test_a_file_that_cannot_be_moved_is_reported_and_delays_no_other(directory, monkeypatch):
     for slug in ("first", "second"):
         write(batch_of(slug))
         journal_of(connection)._start_afresh()
