@@ -5,13 +5,17 @@ database at the end of each request, it would make other requests fail.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
+from django.db import transaction
+
+from ..conf import settings
 from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
@@ -21,10 +25,12 @@ from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decode, rec
 from .connections import commits_at_once
 from .dialects.base import BAD_DATA
 from .ledger import write_once
+from .transactions import retried
 from .turns import Turns
 
 # A segment that an aggregation has taken: nobody appends to it any more.
 SEALED = ".sealed"
+NAME = re.compile(rf"([0-9a-f]{{32}})(?:{re.escape(SEGMENT)}|{re.escape(SEALED)})")
 # Bytes of a segment at which a new one begins, which bounds the transactions of an aggregation, and bytes of all
 # segments at which no new one begins, because readings decode them.
 MAX_SEGMENT = 2**20
@@ -56,27 +62,24 @@ class Journal(Segments):
 
     def pending(self) -> list[Batch]:
         """Return what is in the segments; only what was added since the last call is read. Raises OSError."""
-        known = self._known
-        found = {name: self._read(name, known.get(name, Reading())) for name in self._names()}
+        known, names = self._known, self._names()
+        if known.keys() - set(names):
+            self._places = {key: place for key, place in list(self._places.items()) if place[0] in names}
+        found = {name: self._read(name, known.get(name, Reading())) for name in names}
         self._known = current = {name: reading for name, reading in found.items() if reading}
-        if known.keys() - current.keys():
-            self._places = {key: place for key, place in list(self._places.items()) if place[0] in current}
         return [Batch(reading.summaries, UUID(name)) for name, reading in current.items() if reading.summaries]
 
     def drain(self, connection: Any) -> None:
-        """Move all segments to the item log, each exactly once and in its own transaction.
+        """Move all segments to the item log, each exactly once, in transactions of about a MiB.
 
         Raises OSError at the end if some cannot be read or deleted. Raises database errors; the rest stays where it is.
         """
-        failures = []
+        failures: list[str] = []
         if names := self._names():
             turns, places = Turns(connection), Places()
             with _surviving_power_failures(connection):
-                for name in names:
-                    try:
-                        self._store(name, places)
-                    except OSError as error:
-                        failures.append(str(error))
+                for group in self._groups(names):
+                    failures += self._move(group, places)
                     turns.let_others_write()
         if failures:
             raise OSError(f"{len(failures)} files of the journal could not be moved: {'; '.join(failures)}")
@@ -88,10 +91,9 @@ class Journal(Segments):
                 (self.directory / f"{name}{suffix}").unlink(missing_ok=True)
 
     def _names(self) -> list[str]:
-        """Return the names of the segments, oldest first."""
-        with suppress(FileNotFoundError):
-            paths = map(Path, os.listdir(self.directory))
-            return sorted({path.stem for path in paths if path.suffix in (SEGMENT, SEALED)})
+        """Return the names of the segments, oldest first; other files are none of ours."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return sorted({found[1] for each in os.listdir(self.directory) if (found := NAME.fullmatch(each))})
         return []
 
     def _read(self, name: str, known: Reading) -> Reading | None:
@@ -113,19 +115,52 @@ class Journal(Segments):
                 return (self.directory / f"{name}{suffix}").open("rb")
         return None
 
-    def _store(self, name: str, places: Places) -> None:
-        """Store a segment; if the process is killed before it is deleted, the ledger knows it in the next run."""
+    def _groups(self, names: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the names of segments that fit into one transaction; each transaction may make a request fail."""
+        group: list[str] = []
+        size = 0
+        for name in names:
+            file = self._file(name)
+            if file is None:
+                continue
+            with file:
+                size += os.fstat(file.fileno()).st_size
+            group.append(name)
+            if size >= MAX_SEGMENT:
+                yield group
+                group, size = [], 0
+        if group:
+            yield group
+
+    def _move(self, names: Sequence[str], places: Places) -> list[str]:
+        """Store some segments in one transaction and delete them; return the failures, one text each.
+
+        If the process is killed before it deletes them, the ledger knows them in the next run.
+        """
+        found: list[tuple[Path, Reading, dict[str, str]]] = []
+        failures = []
+        for name in names:
+            try:
+                found += self._sealed(name, places)
+            except OSError as error:
+                failures.append(str(error))
+        retried(partial(_store, found))
+        for sealed, _, _ in found:
+            try:
+                sealed.unlink(missing_ok=True)
+            except OSError as error:
+                failures.append(str(error))
+        return failures
+
+    def _sealed(self, name: str, places: Places) -> Iterator[tuple[Path, Reading, dict[str, str]]]:
+        """Seal a segment and yield its path, its contents and its damaged lines; nothing if it is gone or in use."""
         segment = self.directory / f"{name}{SEGMENT}"
         sealed = segment.with_suffix(SEALED)
         with suppress(FileNotFoundError):  # sealed before
             segment.rename(sealed)
         with claim(sealed, PATIENCE) as file:
-            if file is None:
-                return
-            reading, damaged = _added(name, records(file.read()), Reading(), places)
-            if reading.summaries or damaged:
-                write_once(Batch(reading.summaries, UUID(name)), damaged, durable=True)
-            sealed.unlink()
+            if file is not None:
+                yield sealed, *_added(name, records(file.read()), Reading(), places)
 
 
 def journal_of(connection: Any) -> Journal | None:
@@ -150,6 +185,8 @@ def append(connection: Any, batch: Batch) -> bool:
         return False
     try:
         journal.append(batch, durable=_level(connection) >= FULL)
+    except FileNotFoundError:  # there is no database before the first `migrate`: its own error says so
+        return False
     except (OSError, *BAD_DATA) as error:
         warn_once(
             "Could not append to the journal, so metrics are written to the database, which may lock out requests. "
@@ -157,6 +194,13 @@ def append(connection: Any, batch: Batch) -> bool:
         )
         return False
     return True
+
+
+def _store(found: Sequence[tuple[Path, Reading, dict[str, str]]]) -> None:
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
+        for sealed, reading, damaged in found:
+            if reading.summaries or damaged:
+                write_once(Batch(reading.summaries, UUID(sealed.stem)), damaged, tries=1)
 
 
 def _added(name: str, lines: Sequence[bytes], known: Reading, places: Places) -> tuple[Reading, dict[str, str]]:

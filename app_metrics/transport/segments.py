@@ -1,6 +1,6 @@
 """Append batches to files of a directory: to the spool, or to the journal beside a SQLite database.
 
-A segment is a file to which one process appends, one thread at a time. A record is a newline, the CRC-32 of a batch's
+A segment is a file to which one thread of one process appends at a time. A record is a newline, the CRC-32 of a batch's
 text in hexadecimal digits, a space, that text, and a newline: half a record never damages the next one.
 """
 
@@ -35,7 +35,7 @@ to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
 class Segments:
-    """The segments of a directory, and which of them this process appends to.
+    """The segments of a directory, and which of them this process has appended to.
 
     A segment takes no further batch at `max_segment` bytes, and at `max_bytes` of all segments no new one begins.
     `beside` is a file: a missing directory is then created with the mode and owner of the directory of that file, and
@@ -54,27 +54,33 @@ class Segments:
         Raises OSError if nothing was appended.
         """
         text = encode_batch(batch).encode()
-        path, descriptor = self._reopened() or self._begun(durable)
+        path, descriptor = self._reopened(self._free) or self._begun(durable)
         try:
             _append(descriptor, b"\n%08x %b\n" % (crc32(text), text), durable)
+        except BaseException:
+            path = _renamed(path)  # readers may have seen what was removed again
+            raise
         finally:
             _close(descriptor)
             self._free.append(path)
 
     def sizes(self) -> list[int]:
         """Return the sizes of all segments, those of other processes included, in bytes."""
+        return list(self._sizes().values())
+
+    def _sizes(self) -> dict[Path, int]:
         with os.scandir(self.directory) as found:
-            return list(_sizes_of(found))
+            return dict(_sizes_of(found))
 
     def _start_afresh(self) -> None:
         """Leave the segments to the parent process."""
         self._free: deque[Path] = deque()  # those that no thread is appending to
 
-    def _reopened(self) -> tuple[Path, int] | None:
-        """Return an open segment of this process that is not full or being read; None if there is none."""
+    def _reopened(self, paths: deque[Path]) -> tuple[Path, int] | None:
+        """Return the first of some segments that is neither full nor in use, open; None if there is none."""
         with suppress(IndexError):
             while True:
-                path = self._free.popleft()
+                path = paths.popleft()
                 if (descriptor := self._opened(path)) is not None:
                     return path, descriptor
         return None
@@ -82,7 +88,7 @@ class Segments:
     def _opened(self, path: Path) -> int | None:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-        except FileNotFoundError:  # an aggregation has taken it
+        except (FileNotFoundError, PermissionError):  # an aggregation has taken it, or another user has begun it
             return None
         has_room = False
         try:
@@ -93,12 +99,19 @@ class Segments:
         return descriptor if has_room else None
 
     def _begun(self, durable: bool) -> tuple[Path, int]:
-        """Return a new open segment. Raises OSError if the directory or the disk is full."""
+        """Return an open segment that another process or thread has left, or a new one.
+
+        Raises OSError if the directory or the disk is full.
+        """
         if self._beside is not None:
             self._prepare(self._beside, durable)
-        if sum(self.sizes()) >= self._max_bytes:
+        sizes = self._sizes()
+        if sum(sizes.values()) >= self._max_bytes:
             raise OSError(f"{self.directory} is full: it holds {self._max_bytes} bytes")
-        path = self.directory / f"{new_batch_id().hex}{SEGMENT}"
+        # Many short processes would otherwise leave as many files, and each costs the readers time.
+        if left := self._reopened(deque(sorted(path for path, size in sizes.items() if size < self._max_segment))):
+            return left
+        path = _new_name(self.directory)
         new = path.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o660)
         try:
@@ -175,9 +188,23 @@ def _append(descriptor: int, record: bytes, durable: bool) -> None:
             raise OSError("the disk is full")
         if durable:
             to_disk(descriptor)
-    except OSError:
+    except BaseException:  # also an exit, as of a worker that its server ends: the batch is kept and written again
         os.ftruncate(descriptor, size)
         raise
+
+
+def _renamed(path: Path) -> Path:
+    """Give a segment a new name, and return it; the old one if an aggregation has taken it."""
+    new = _new_name(path.parent)
+    try:
+        path.rename(new)
+    except OSError:
+        return path
+    return new
+
+
+def _new_name(directory: Path) -> Path:
+    return directory / f"{new_batch_id().hex}{SEGMENT}"
 
 
 def _lock(descriptor: int) -> bool:
@@ -225,8 +252,8 @@ def _names_to_disk(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _sizes_of(found: Iterable[os.DirEntry[str]]) -> Iterator[int]:
+def _sizes_of(found: Iterable[os.DirEntry[str]]) -> Iterator[tuple[Path, int]]:
     for entry in found:
         if entry.name.endswith(SEGMENT):
             with suppress(FileNotFoundError):  # an aggregation has stored and deleted it meanwhile
-                yield entry.stat().st_size
+                yield Path(entry.path), entry.stat().st_size

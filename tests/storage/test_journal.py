@@ -7,13 +7,16 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from app_metrics import flush, metric
 from app_metrics.aggregation.backlog import backlog
@@ -284,11 +287,13 @@ def test_an_aggregation_that_is_killed_anywhere_loses_and_doubles_nothing(step, 
 
 def test_a_batch_that_is_written_again_counts_once_while_it_is_pending(directory):
     batch = batch_of("orders")
-    for number in range(4):
+    write(batch)
+    (segment,) = directory.iterdir()
+    for _ in range(2):
+        with segments.claim(segment):  # as if another thread wrote
+            write(batch)
         write(batch)
         assert read() == {"orders": 1}
-        if number == 1:
-            journal_of(connection)._start_afresh()  # as if another thread wrote
     assert suffixes(directory) == {SEGMENT: 2}
     assert aggregate().failures == []
     assert counted() == {"orders": 1}
@@ -378,6 +383,81 @@ def test_half_a_record_is_not_read_and_damages_no_other(directory):
     assert counted() == {"first": 1, "second": 1}
 
 
+def test_short_processes_leave_one_segment(directory):
+    for _ in range(20):
+        journal_of(connection)._start_afresh()  # as a new process does
+        write(batch_of("orders"))
+    assert suffixes(directory) == {SEGMENT: 1}
+    assert read() == {"orders": 20}
+
+
+def test_all_segments_are_moved_in_one_transaction(directory):
+    with ExitStack() as threads:
+        for _ in range(20):
+            write(batch_of("orders"))
+            for segment in directory.iterdir():
+                threads.enter_context(segments.claim(segment))
+    assert suffixes(directory) == {SEGMENT: 20}
+    with CaptureQueriesContext(connection) as queries:
+        load_backend("app_metrics.backends.db").drain()
+    assert [each["sql"] for each in queries].count("COMMIT") == 1
+    assert (aggregate().failures, counted()) == ([], {"orders": 20})
+
+
+def test_an_interrupted_write_leaves_nothing_that_counts(directory, monkeypatch):
+    write(batch_of("orders"))
+    before = read()
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "to_disk", interrupted := Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            write(batch_of("orders"))
+    assert interrupted.called
+    write(batch_of("visits"))
+    assert read() == before + Counter(visits=1)
+    assert (aggregate().failures, counted()) == ([], before + Counter(visits=1))
+
+
+def test_a_reading_forgets_a_batch_whose_write_failed_later(directory, monkeypatch):
+    write(batch_of("orders"))
+
+    def fail(descriptor):
+        assert read() == {"orders": 1, "visits": 1}
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "to_disk", fail)
+        write(batch_of("visits"))  # into the database
+    write(batch_of("orders"))
+    assert read() == {"orders": 2, "visits": 1}
+    assert (aggregate().failures, counted()) == ([], {"orders": 2, "visits": 1})
+
+
+@pytest.mark.parametrize("name", ["0-copy.batches", "x.batches", "0.sealed", "notes.txt"])
+def test_other_files_in_the_directory_disturb_nothing(name, directory):
+    write(batch_of("orders"))
+    (segment,) = directory.iterdir()
+    other = directory / name
+    other.write_bytes(segment.read_bytes())
+    assert read() == {"orders": 1}
+    assert (aggregate().failures, counted(), list(directory.iterdir())) == ([], {"orders": 1}, [other])
+
+
+def test_a_file_in_the_place_of_the_directory_loses_nothing(directory):
+    directory.write_bytes(b"")
+    write(batch_of("orders"))
+    assert read() == {"orders": 1}
+    assert (aggregate().failures, counted()) == ([], {"orders": 1})
+    directory.unlink()
+
+
+def test_readings_include_the_journal_if_another_backend_is_configured_later(settings):
+    write(batch_of("orders"))
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.dummy"
+    assert (read(), backlog().items) == ({"orders": 1}, 1)
+    aggregate()
+    assert (read(), counted()) == ({"orders": 1}, {"orders": 1})
+
+
 def test_a_damaged_record_is_quarantined_alone_and_reported(directory):
     for slug in ("first", "second", "third"):
         write(batch_of(slug))
@@ -393,10 +473,10 @@ def test_a_damaged_record_is_quarantined_alone_and_reported(directory):
 
 
 def test_a_file_that_cannot_be_moved_is_reported_and_delays_no_other(directory, monkeypatch):
-    for slug in ("first", "second"):
-        write(batch_of(slug))
-        journal_of(connection)._start_afresh()
-    bad, _ = sorted(directory.iterdir())
+    write(batch_of("first"))
+    (bad,) = directory.iterdir()
+    with segments.claim(bad):
+        write(batch_of("second"))
     rename = Path.rename
 
     def refuse(self, target):
@@ -478,7 +558,7 @@ def test_what_was_recorded_survives_a_killed_process_and_its_fork(directory):
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert suffixes(directory) == {SEGMENT: 2}  # a forked process starts its own segment
+    assert suffixes(directory) == {SEGMENT: 1}  # the forked process was alone with it
     assert not Item.objects.exists()
     assert read() == {"orders": 100, "child": 1}
     aggregate()
