@@ -40,8 +40,8 @@ class MetricQuerySet(models.QuerySet[Any]):
         first, last = calendar.span(Period(period), day or calendar.today())
         totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
         items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))
-        stored = _sum(totals, "metric") + _sum(items, "slug")
-        total = models.ExpressionWrapper(sum(_elsewhere(first, last), start=stored), output_field=_number())
+        terms = [_sum(totals, "metric"), _sum(items, "slug"), *_elsewhere(first, last)]
+        total = models.ExpressionWrapper(_added(terms), output_field=_number())
         annotated: MetricQuerySet = self.annotate(**{name: total})
         return annotated
 
@@ -63,6 +63,14 @@ def _sum(rows: models.QuerySet[Any], group: str) -> Coalesce:
     total = models.Sum(Cast("total", number), output_field=number)
     summed = rows.order_by().values(group).annotate(summed=total).values("summed")
     return Coalesce(models.Subquery(summed, output_field=number), Decimal(0), output_field=number)
+
+
+def _added(terms: list[Any]) -> Any:
+    """Return the sum of some terms, nested as little as possible: databases limit how deep an expression may be."""
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [*(one + other for one, other in pairs), *terms[len(terms) // 2 * 2 :]]
+    return terms[0]
 
 
 def _elsewhere(first: date, last: date) -> Iterator[models.Case]:
