@@ -119,6 +119,11 @@ def test_a_sum_of_the_database_includes_it_once(destination, orders):
         assert (metric.period_total, metric.year) == (Decimal("5.5"), Decimal("12.5"))
 
 
+def test_a_sum_of_the_database_includes_very_many_batches(destination, orders):
+    destination.batches += [batch(1) for _ in range(200)]
+    assert Metric.objects.with_total(DAY, DATE).get(slug="orders").period_total == 200
+
+
 def test_it_is_part_of_the_backlog(destination, database):
     write_once(batch(1))
     old = Batch(batch(4).summaries, UUID(int=new_batch_id().int - (3_600_000 << 80)))
