@@ -196,8 +196,10 @@ def _count(checked: Checked, may_add: bool, advance: Advance, part: Part) -> boo
         if not imported_files.move(checked.digest, part.start, part.end, **about):
             return False
         write = partial(_add_totals, _locked(part.kinds)) if checked.is_export else _add_items
-        if checked.is_export and not (may_add or part.start):
-            _refuse_counted(checked)
+        if not (may_add or part.start):
+            _refuse_incomplete(checked)
+            if checked.is_export:
+                _refuse_counted(checked)
         for chunk in part.chunks:
             write(chunk)
             advance(len(chunk))
@@ -212,10 +214,18 @@ def _refuse_changed(checked: Checked, part: Part) -> None:
         raise ValueError(f"{checked.path} changed while it was read; import it again.")
 
 
+def _refuse_incomplete(checked: Checked) -> None:
+    """Raise ValueError if an import is not complete that may have counted the same lines.
+
+    For an export it is any import; for plain events, that of a file with the same name: it was changed meanwhile.
+    """
+    about = {} if checked.is_export else {"name": checked.path.name[:MAX_NAME_LENGTH]}
+    if reason := imported_files.incomplete(besides=checked.digest, **about):
+        raise ValueError(f"{reason} Use --add to count this file nevertheless.")
+
+
 def _refuse_counted(checked: Checked) -> None:
-    """Raise ValueError if metrics already have totals or may get some, because the file may contain the same ones."""
-    if reason := imported_files.incomplete(besides=checked.digest):
-        raise ValueError(reason)
+    """Raise ValueError if metrics already have totals, because the file may contain the same ones."""
     counted = primary(Metric.objects).filter(Exists(Total.objects.filter(metric=OuterRef("pk"))))
     both = sorted(checked.kinds.keys() & set(counted.values_list("slug", flat=True)))
     if both:

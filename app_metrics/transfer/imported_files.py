@@ -36,12 +36,12 @@ def move(digest: str, start: int, until: int | None, **about: Any) -> bool:
     return True
 
 
-def incomplete(*, besides: str = "") -> str | None:
+def incomplete(*, besides: str = "", **about: Any) -> str | None:
     """Return why others must not count what an import has yet to count; None if all imports are complete.
 
-    `besides` is the digest of a file that does not matter.
+    `besides` is the digest of a file that does not matter, and `about` filters the others.
     """
-    rows = primary(ImportedFile.objects).exclude(counted_until=None).exclude(digest=besides)
+    rows = primary(ImportedFile.objects).exclude(counted_until=None).exclude(digest=besides).filter(**about)
     name = rows.values_list("name", flat=True).first()
     if name is None:
         return None

@@ -190,6 +190,17 @@ def test_a_file_that_changes_after_some_lines_were_counted_is_to_be_restored(pau
     assert count_of("orders") == LINES
 
 
+def test_plain_lines_of_a_file_that_was_changed_after_an_interruption_do_not_count_again(pauses, tmp_path):
+    path = saved(tmp_path, PLAIN)
+    interrupt(path, pauses)
+    saved(tmp_path, PLAIN + "2026-11-20,orders,1\n")
+    _, _, error = load(path)
+    assert "was interrupted" in error
+    saved(tmp_path, PLAIN)
+    assert load(path)[0] == IMPORTED
+    assert count_of("orders") == LINES
+
+
 def test_an_import_whose_database_fails_goes_on_the_next_time(pauses, tmp_path):
     path = saved(tmp_path, PLAIN)
 

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
+from ...core.plain_text import brief
 from ...transfer.csv_import import Checked, Incomplete, Rejected, check_file, import_file, was_imported
 from ..base import MetricsCommand, end
 from ..files import create
@@ -43,7 +44,7 @@ class Command(MetricsCommand):
         except (OSError, ValueError) as error:
             raise CommandError(f"Nothing was imported: {error}") from error
         except KeyboardInterrupt as error:
-            raise CommandError("Interrupted. Run the command again to continue.") from error
+            raise CommandError("Interrupted. Import the same file again to continue; do not change it.") from error
         except DatabaseError as error:
             raise CommandError(f"The import stopped; run it again: {error}") from error
         self._say(options["verbosity"], f"Imported {count} of {counted(checked.lines, 'line')}.")
@@ -106,7 +107,7 @@ class Rejects:
         self.count += 1
         self._writer.writerow(rejected.cells)
         if self.count <= SHOWN_LINES:
-            self._stderr.write(f"Line {rejected.number}: {rejected.reason}")
+            self._stderr.write(f"Line {rejected.number}: {brief(rejected.reason, show=str)}")
 
     def discard(self) -> None:
         if self.count:
