@@ -100,14 +100,17 @@ def _copy(declared: DeclaredSet, names: list[Any]) -> None:
 
 
 def _rename(declared: DeclaredSet, names: list[Any]) -> bool:
-    """Give the name to a removed set with the same metrics and a common recipient; return whether there was one."""
+    """Give the name to a removed set of metrics that are all declared, with a common recipient, if there is one.
+
+    The row of the removed set may lack metrics that were first recorded later. Returns whether there was one.
+    """
     recipients = {each.casefold() for each in declared.recipients}
-    metrics = set(primary(Metric.objects).filter(slug__in=declared.metrics))
     others = {}
     for former in _removed(names):
         addresses = {each.casefold() for each in addresses_in(former.email_addresses)}
-        if addresses & recipients and metrics == set(primary(former.metrics)):
-            others[former.pk] = len(addresses ^ recipients)
+        metrics = set(primary(former.metrics).values_list("slug", flat=True))
+        if addresses & recipients and metrics and metrics.issubset(declared.metrics):
+            others[former.pk] = len(metrics ^ {*declared.metrics}), len(addresses ^ recipients)
     if not others:
         return False
     nearest = _removed(names).filter(pk=min(others, key=others.__getitem__))

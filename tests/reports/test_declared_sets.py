@@ -193,7 +193,7 @@ def test_a_set_that_is_renamed_in_the_settings_stays_the_same_set(changes, metri
 @pytest.mark.parametrize(
     "entries",
     [
-        {"Grown": {**GROWTH, "metrics": ["orders"]}},
+        {"Grown": {**GROWTH, "metrics": ["orders"]}},  # one is gone
         {"Grown": {**GROWTH, "recipients": ["new@example.com"]}},
         {"Grown": {"metrics": GROWTH["metrics"]}},
         {"Grown": GROWTH, **growth()},
@@ -208,6 +208,25 @@ def test_a_set_under_a_new_name_is_another_set_unless_it_is_recognised(entries, 
     declare()
     assert MetricSet.objects.get(name="Growth").pk == pk
     assert MetricSet.objects.get(name="Grown").pk != pk
+
+
+def test_a_renamed_set_is_recognised_though_a_metric_was_recorded_since(database, settings):
+    create_metric("Orders", "orders")
+    settings.APP_METRICS_SETS = growth(metrics=["orders", "late"])
+    declare()
+    pk = MetricSet.objects.get().pk
+    create_metric("Late", "late")
+    settings.APP_METRICS_SETS = {"Grown": {**GROWTH, "metrics": ["orders", "late"]}}
+    declare()
+    assert MetricSet.objects.get(name="Grown").pk == pk
+
+
+def test_sets_without_any_recorded_metric_are_not_taken_for_each_other(database, settings):
+    settings.APP_METRICS_SETS = growth(metrics=["first"])
+    declare()
+    settings.APP_METRICS_SETS = {"Grown": {**GROWTH, "metrics": ["second"]}}
+    declare()
+    assert MetricSet.objects.count() == 2
 
 
 def test_of_several_renamed_sets_each_keeps_its_own_recipients(metrics, settings):
