@@ -88,7 +88,7 @@ class _Connection:
         return message
 
     async def _send_counted(self, message: Any) -> None:
-        if message["type"] == "websocket.accept":
+        if message["type"] == "websocket.accept" and not self._counting:
             await self._open()  # first: once the visitor knows, messages come
         await self._send(message)
         if message["type"] == "websocket.send":

@@ -145,6 +145,16 @@ def test_a_rule_that_fails_leaves_the_connection_alone(settings, written):
 
 
 @pytest.mark.usefixtures("chat")
+def test_a_connection_that_is_accepted_twice_counts_once(written):
+    async def hasty(scope, receive, send):
+        for _ in range(2):
+            await send({"type": "websocket.accept"})
+
+    connect(counting(hasty), DISCONNECT)
+    assert written.count("chats") == 1
+
+
+@pytest.mark.usefixtures("chat")
 def test_wrappers_inside_each_other_count_once(written):
     connect(counting(flushing(counting(echo))), MESSAGE, DISCONNECT)
     assert (written.count("chats"), written.count("chat_messages")) == (1, 1)
