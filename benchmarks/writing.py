@@ -131,7 +131,7 @@ def many(write, times):
 def arrived(prefix):
     """Return how many summaries of slugs arrived in the item log, by the events in them."""
     load_backend("app_metrics.backends.db").drain()  # what is in the journal of SQLite
-    return (Item.objects.filter(slug__startswith=prefix).aggregate(of=Sum("count"))["of"] or 0) / EVENTS
+    return (Item.objects.filter(slug__startswith=prefix).aggregate(of=Sum("count"))["of"] or 0) // EVENTS
 
 
 def counts(batches):

@@ -63,6 +63,7 @@ def every_database(**options: Any) -> Iterator[Any]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items[:] = [item for item in items if not (item.get_closest_marker("only_sqlite") and _other_databases(item))]
     left_out = set() if scope.everything else {item for item in items if _is_left_out(item)}
     config.stash[LEFT_OUT] = len(left_out)
     if left_out:
@@ -75,9 +76,13 @@ def _is_left_out(item: pytest.Item) -> bool:
         return True
     if SOAK in item.path.parents:
         return not item.get_closest_marker("smoke")
+    return bool(_other_databases(item)) and not item.get_closest_marker("every_database")
+
+
+def _other_databases(item: pytest.Item) -> set[Any]:
+    """Return the aliases of the servers that a test runs on, SQLite left out."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    aliases = {parameters.get(fixture) for fixture in ("database", "transactional_database")} - {None, "default"}
-    return bool(aliases) and not item.get_closest_marker("every_database")
+    return {parameters.get(fixture) for fixture in ("database", "transactional_database")} - {None, "default"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

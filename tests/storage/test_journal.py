@@ -38,7 +38,7 @@ from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.paths import ROOT
 from tests.support.threads import at_once, in_thread, while_another
 
-pytestmark = pytest.mark.usefixtures("transactional_database")
+pytestmark = [pytest.mark.usefixtures("transactional_database"), pytest.mark.only_sqlite]
 
 
 class Killed(BaseException):

@@ -20,6 +20,8 @@ from app_metrics.storage.turns import Turns
 from app_metrics.transport import spool
 from tests.support.contract import batch_of
 
+pytestmark = pytest.mark.only_sqlite
+
 SIZE = 5
 
 

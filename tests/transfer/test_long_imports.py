@@ -21,6 +21,8 @@ from tests.support.threads import in_thread
 from tests.support.transferring import load, saved, stored
 from tests.testapp.models import Order
 
+pytestmark = pytest.mark.only_sqlite
+
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LINES = 10
 PLAIN = "".join(f"2026-11-{day:02},orders,1\n" for day in range(1, LINES + 1))
