@@ -113,8 +113,8 @@ def _on_commit(reader: RuleReader, value: Any) -> bool:
 SIGNAL_KEYS = {
     ON_COMMIT: Key(
         _on_commit,
-        "`True` counts when the open transaction commits, and never if it rolls back, `False` at once; "
-        "default: `True` for signals that a model sends about a row",
+        "`True`: counts when the open transaction commits, and never if it rolls back; `False`: at once. "
+        "Default: `True` for signals that a model sends about a row, else `False`",
     ),
 }
 
