@@ -6,13 +6,13 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 
-from ..conf import DEFAULT_BACKEND, backend_path, settings
+from ..conf import settings
 from ..core.plain_text import brief
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
 from ..storage.turns import Turns
 from ..transport import segments, spool
-from ..transport.loading import get_backend, load_backend
+from ..transport.loading import get_backend, load_backend, other_paths
 from ..transport.retrying import RetryingBackend
 
 logger = logging.getLogger("app_metrics")
@@ -27,8 +27,8 @@ def gather() -> list[str]:
     Batches that cannot be moved stay where they are, for the next run. The journal of a database is moved even if
     another backend is configured by now.
     """
-    journal = [] if backend_path() == DEFAULT_BACKEND else gather_from(DEFAULT_BACKEND)
-    return [*_drain(), *journal, *replay()]
+    others = (failure for path in other_paths() for failure in gather_from(path))
+    return [*_drain(), *others, *replay()]
 
 
 def _drain() -> list[str]:

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BigIntegerField, Case, Value, When
 
-from ..conf import DEFAULT_BACKEND, backend_path
 from ..core.batch import Batch, Key
 from ..core.plain_text import brief
 from ..core.summary import FIELDS, NUMBER, Summary
-from ..transport.loading import get_backend, load_backend
+from ..transport.loading import get_backend, load_backend, other_paths
 from .aggregates import fetched
 from .ledger import LedgerRow
 
@@ -33,6 +32,11 @@ class PendingBatches(NamedTuple):
     """Batches that were pending when the backend was asked; some may have been written to the database since."""
 
     batches: Collection[Batch] = ()
+
+    @property
+    def summaries(self) -> int:
+        """The number of summaries in all batches."""
+        return sum(len(batch.summaries) for batch in self.batches)
 
     def only(self, fits: Callable[[Key], bool]) -> "PendingBatches":
         """Return the batches reduced to the summaries whose keys fit."""
@@ -122,13 +126,9 @@ def _answer() -> Answer:
 
 def _ask(backend: Any) -> Answer:
     try:
-        batches = {batch.id: batch for each in _asked(backend) for batch in each.pending()}.values()
+        asked = [backend, *map(load_backend, other_paths())]
+        batches = {batch.id: batch for each in asked for batch in each.pending()}.values()
     except Exception as error:
         logger.warning("The backend's pending batches could not be read, so readings are incomplete: %s", brief(error))
         return Answer(backend, time.monotonic() + RETRY_AFTER, (), False)
     return Answer(backend, time.monotonic() + CACHE_SECONDS * backend.caches_pending, batches, True)
-
-
-def _asked(backend: Any) -> list[Any]:
-    """Return the backends to ask: the journal of SQLite holds events even if another backend is configured by now."""
-    return [backend] if backend_path() == DEFAULT_BACKEND else [backend, load_backend(DEFAULT_BACKEND)]

@@ -11,7 +11,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
-from ..conf import backend_path
+from ..conf import DEFAULT_BACKEND, backend_path
 from ..core.plain_text import brief
 from .base import MetricsBackend
 from .retrying import RetryingBackend
@@ -57,6 +57,11 @@ def load_backend(path: Any) -> MetricsBackend:
     Raises ImproperlyConfigured if there is none.
     """
     return _load(_checked(path)).backend
+
+
+def other_paths() -> list[str]:
+    """Return the paths of other backends that may hold pending batches: SQLite's journal stays with its database."""
+    return [] if backend_path() == DEFAULT_BACKEND else [DEFAULT_BACKEND]
 
 
 def _checked(path: Any) -> str:
