@@ -32,12 +32,11 @@ def backlog(rows: Any = None) -> Backlog:
     They are the rows (default: all that were written), and what is pending at the backend's destination.
     """
     rows = primary(Item.objects) if rows is None else rows
-    elsewhere = pending_batches().batches
+    elsewhere = pending_batches()
     first = rows.order_by("pk").values_list("pk", flat=True).first()
     # An id of another version was made up, because the true one is damaged.
-    ids = [*([] if first is None else [first]), *(batch.id for batch in elsewhere if batch.id.version == 7)]
-    items = rows.count() + sum(len(batch.summaries) for batch in elsewhere)
-    return Backlog(items, _made_at(min(ids)) if ids else None)
+    ids = [*([] if first is None else [first]), *(batch.id for batch in elsewhere.batches if batch.id.version == 7)]
+    return Backlog(rows.count() + elsewhere.summaries, _made_at(min(ids)) if ids else None)
 
 
 def _made_at(item_id: UUID) -> datetime:

@@ -115,11 +115,6 @@ class Aggregating:
     quarantined: int
 
     @property
-    def pending_summaries(self) -> int:
-        """How many summaries are pending at the backend's destination."""
-        return sum(len(batch.summaries) for batch in self.pending.batches)
-
-    @property
     def is_late(self) -> bool:
         """Whether an item has been pending for more than a day, or items are and the latest run is older than that."""
         if not self.backlog.items:

@@ -55,7 +55,7 @@ class Command(MetricsCommand):
         age = f", the oldest for {pending.age:.0f} s" if pending.items else ""
         verb = "is" if pending.items == 1 else "are"
         self.stdout.write(f"{counted(pending.items, 'item')} {verb} pending{age}. Nothing was changed.")
-        if elsewhere := sum(len(batch.summaries) for batch in pending_batches().batches):
+        if elsewhere := pending_batches().summaries:
             self.stdout.write(f"{elsewhere} of them {'is' if elsewhere == 1 else 'are'} not in the database yet.")
         if not is_complete():
             self.stderr.write(
