@@ -52,6 +52,14 @@ class Reading(NamedTuple):
     summaries: Mapping[Key, Summary] = {}
 
 
+class Sealed(NamedTuple):
+    """A sealed segment: its file, its contents, and its damaged lines, each with the reason."""
+
+    path: Path
+    reading: Reading
+    damaged: dict[str, str]
+
+
 class Journal(Segments):
     """The journal of one database. Each segment counts as one batch, under the id that is its name."""
 
@@ -76,10 +84,11 @@ class Journal(Segments):
         """
         failures: list[str] = []
         if names := self._names():
-            turns, places = Turns(connection), Places()
+            turns = Turns(connection)
             with _surviving_power_failures(connection):
-                for group in self._groups(names):
-                    failures += self._move(group, places)
+                for group in _groups(self._sealed(names, failures)):
+                    retried(partial(_store, group))
+                    _delete(group, failures)
                     turns.let_others_write()
         if failures:
             raise OSError(f"{len(failures)} files of the journal could not be moved: {'; '.join(failures)}")
@@ -115,52 +124,23 @@ class Journal(Segments):
                 return (self.directory / f"{name}{suffix}").open("rb")
         return None
 
-    def _groups(self, names: Iterable[str]) -> Iterator[list[str]]:
-        """Yield the names of segments that fit into one transaction; each transaction may make a request fail."""
-        group: list[str] = []
-        size = 0
+    def _sealed(self, names: Iterable[str], failures: list[str]) -> Iterator[Sealed]:
+        """Seal segments and yield their contents, without those that are gone or in use; note what fails."""
+        places = Places()
         for name in names:
-            file = self._file(name)
-            if file is None:
+            segment = self.directory / f"{name}{SEGMENT}"
+            sealed = segment.with_suffix(SEALED)
+            try:
+                with suppress(FileNotFoundError):  # sealed before
+                    segment.rename(sealed)
+                with claim(sealed, PATIENCE) as file:
+                    content = file.read() if file else None
+            except OSError as error:
+                failures.append(str(error))
                 continue
-            with file:
-                size += os.fstat(file.fileno()).st_size
-            group.append(name)
-            if size >= MAX_SEGMENT:
-                yield group
-                group, size = [], 0
-        if group:
-            yield group
-
-    def _move(self, names: Sequence[str], places: Places) -> list[str]:
-        """Store some segments in one transaction and delete them; return the failures, one text each.
-
-        If the process is killed before it deletes them, the ledger knows them in the next run.
-        """
-        found: list[tuple[Path, Reading, dict[str, str]]] = []
-        failures = []
-        for name in names:
-            try:
-                found += self._sealed(name, places)
-            except OSError as error:
-                failures.append(str(error))
-        retried(partial(_store, found))
-        for sealed, _, _ in found:
-            try:
-                sealed.unlink(missing_ok=True)
-            except OSError as error:
-                failures.append(str(error))
-        return failures
-
-    def _sealed(self, name: str, places: Places) -> Iterator[tuple[Path, Reading, dict[str, str]]]:
-        """Seal a segment and yield its path, its contents and its damaged lines; nothing if it is gone or in use."""
-        segment = self.directory / f"{name}{SEGMENT}"
-        sealed = segment.with_suffix(SEALED)
-        with suppress(FileNotFoundError):  # sealed before
-            segment.rename(sealed)
-        with claim(sealed, PATIENCE) as file:
-            if file is not None:
-                yield sealed, *_added(name, records(file.read()), Reading(), places)
+            if content is not None:
+                reading, damaged = _added(name, records(content), Reading(len(content)), places)
+                yield Sealed(sealed, reading, damaged)
 
 
 def journal_of(connection: Any) -> Journal | None:
@@ -196,11 +176,32 @@ def append(connection: Any, batch: Batch) -> bool:
     return True
 
 
-def _store(found: Sequence[tuple[Path, Reading, dict[str, str]]]) -> None:
+def _groups(found: Iterable[Sealed]) -> Iterator[list[Sealed]]:
+    """Yield what fits into one transaction; each transaction may make a request fail."""
+    group: list[Sealed] = []
+    for each in found:
+        group.append(each)
+        if sum(sealed.reading.size for sealed in group) >= MAX_SEGMENT:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _store(group: Sequence[Sealed]) -> None:
+    """Store segments; if the process is killed before it deletes them, the ledger knows them in the next run."""
     with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
-        for sealed, reading, damaged in found:
+        for path, reading, damaged in group:
             if reading.summaries or damaged:
-                write_once(Batch(reading.summaries, UUID(sealed.stem)), damaged, tries=1)
+                write_once(Batch(reading.summaries, UUID(path.stem)), damaged, tries=1)
+
+
+def _delete(group: Iterable[Sealed], failures: list[str]) -> None:
+    for each in group:
+        try:
+            each.path.unlink(missing_ok=True)
+        except OSError as error:
+            failures.append(str(error))
 
 
 def _added(name: str, lines: Sequence[bytes], known: Reading, places: Places) -> tuple[Reading, dict[str, str]]:
