@@ -69,6 +69,11 @@ class Checked:
     # The kind of each metric, by slug.
     kinds: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """The name under which its import is stored."""
+        return self.path.name[:MAX_NAME_LENGTH]
+
     def read(self, cells: Sequence[str]) -> Entry | ImportedTotal:
         return read_total(cells) if self.is_export else read_entry(cells)
 
@@ -191,7 +196,7 @@ def _entries(checked: Checked, start: int) -> Iterator[tuple[int, Any]]:
 def _count(checked: Checked, may_add: bool, advance: Advance, part: Part) -> bool:
     """Count the lines of a part in one transaction; return False if another process has counted them."""
     with transaction.atomic(using=settings.APP_METRICS_DATABASE):
-        about = {"name": checked.path.name[:MAX_NAME_LENGTH], "lines": checked.lines - len(checked.bad)}
+        about = {"name": checked.name, "lines": checked.lines - len(checked.bad)}
         # The first statement writes: after a read, SQLite refuses the write if there is another writer.
         if not imported_files.move(checked.digest, part.start, part.end, **about):
             return False
@@ -219,7 +224,7 @@ def _refuse_incomplete(checked: Checked) -> None:
 
     For an export it is any import; for plain events, that of a file with the same name: it was changed meanwhile.
     """
-    about = {} if checked.is_export else {"name": checked.path.name[:MAX_NAME_LENGTH]}
+    about = {} if checked.is_export else {"name": checked.name}
     if reason := imported_files.incomplete(besides=checked.digest, **about):
         raise ValueError(f"{reason} Use --add to count this file nevertheless.")
 
