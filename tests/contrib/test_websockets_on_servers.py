@@ -1,5 +1,6 @@
 """Websockets on a real server: what visitors send and receive is what is counted."""
 
+import shutil
 import signal
 from collections import Counter
 from importlib.util import find_spec
@@ -8,7 +9,7 @@ import pytest
 from websocket import WebSocketException, create_connection
 
 from scripts.server import HOST
-from tests.support.small_server import environment, found_by_labels, manage, served, sqlite
+from tests.support.small_server import environment, found_by_labels, served, sqlite
 from tests.support.waiting import wait_until
 
 OPTIONS = (f"--host={HOST}", "--port={port}", "--ws=wsproto", "--log-level=warning")
@@ -17,10 +18,8 @@ CHANNELS = pytest.mark.skipif(find_spec("channels") is None, reason="channels is
 
 
 @pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "site.sqlite3"
-    manage(environment(sqlite(path)), "migrate", "--verbosity=0")
-    return path
+def database(migrated, tmp_path):
+    return shutil.copy(migrated, tmp_path)
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 import fcntl
 import os
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack
@@ -35,7 +32,7 @@ from app_metrics.transport import segments
 from app_metrics.transport.loading import get_backend, load_backend
 from app_metrics.transport.segments import SEGMENT
 from tests.support.contract import DAY, VARIED, batch_of
-from tests.support.paths import ROOT
+from tests.support.forking import record_and_die
 from tests.support.threads import at_once, in_thread, while_another
 
 pytestmark = [pytest.mark.usefixtures("transactional_database"), pytest.mark.only_sqlite]
@@ -89,7 +86,7 @@ def test_a_counted_request_makes_no_transaction_fail_that_has_read_before(journa
         Metric.objects.count()
         in_thread(lambda: Client().get("/plain/"))
         create_metric("Orders", "orders")
-    assert sum(len(batch.summaries) for batch in pending_batches().batches) == 10
+    assert pending_batches().summaries == 10
     assert not Item.objects.exists()
 
 
@@ -533,31 +530,9 @@ def test_a_new_database_does_not_count_the_journal_of_a_former_one(directory):
     assert read() == {"visits": 1}
 
 
-RECORD_AND_DIE = """
-import os, signal, sys
-from tests.support.processes import configure
-configure("default", sys.argv[1])
-from app_metrics import metric
-for _ in range(100):
-    metric("orders")
-child = os.fork()
-if not child:
-    metric("child")
-else:
-    os.waitpid(child, 0)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_what_was_recorded_survives_a_killed_process_and_its_fork(directory):
-    killed = subprocess.run(
-        [sys.executable, "-c", RECORD_AND_DIE, str(connection.settings_dict["NAME"])],
-        cwd=ROOT,
-        timeout=120,
-        capture_output=True,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    setup = "from tests.support.processes import configure; configure('default', sys.argv[1])"
+    record_and_die(setup, connection.settings_dict["NAME"])
     assert suffixes(directory) == {SEGMENT: 1}  # the forked process was alone with it
     assert not Item.objects.exists()
     assert read() == {"orders": 100, "child": 1}

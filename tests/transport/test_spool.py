@@ -4,8 +4,6 @@ import fcntl
 import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from contextlib import contextmanager, nullcontext
@@ -25,7 +23,7 @@ from app_metrics.transport.loading import get_backend
 from app_metrics.transport.segments import SEGMENT
 from app_metrics.transport.spool import DAMAGED
 from tests.support.contract import VARIED, batch_of
-from tests.support.forking import fork
+from tests.support.forking import fork, record_and_die
 
 HERE = "tests.transport.test_spool."
 
@@ -378,27 +376,14 @@ def test_a_directory_that_is_not_there_loses_nothing(settings, tmp_path):
 
 
 def test_spooled_batches_survive_a_killed_process(database, directory):
-    script = """
-import os, signal, sys, django
+    setup = """
+import django
 from django.conf import settings
 import tests.settings
 settings.APP_METRICS_SPOOL_DIR, settings.APP_METRICS_BACKEND = sys.argv[1], "tests.transport.test_spool.Down"
 django.setup()
-from app_metrics import metric
-for number in range(100):
-    metric("orders")
-child = os.fork()
-if not child:
-    metric("child")
-else:
-    os.waitpid(child, 0)
-os.kill(os.getpid(), signal.SIGKILL)
 """
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    ended = subprocess.run(
-        [sys.executable, "-c", script, directory], env=environment, check=False, timeout=60, capture_output=True
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    record_and_die(setup, directory)
     assert {path.suffix for path in files(directory)} == {SEGMENT}
     assert len(files(directory)) == 1  # the forked process was alone with it
     assert Item.objects.count() == 0
