@@ -21,6 +21,7 @@ from app_metrics.core.dropped import DROPPED_SLUG
 from app_metrics.core.labels import decode_labels
 from app_metrics.models import AggregationRun, Item, LedgerRow, Metric, QuarantinedItem, Total
 from app_metrics.storage.journal import journal_of
+from app_metrics.transport import spool
 from tests.aggregation.test_quarantine import GOOD, POISON
 from tests.soak.faults.bringing import aggregate_for, bring_home, recover
 from tests.soak.faults.crash import Trap
@@ -57,6 +58,8 @@ def empty():
                 broker.default_channel.queue_delete(settings.FAULTS_QUEUE)
     if journal := journal_of(connection):
         journal.forget()
+    for segment in spool.segments():
+        segment.unlink()
     with connection.cursor() as cursor:
         for model in (Item, Total, Metric, LedgerRow, QuarantinedItem, AggregationRun):
             cursor.execute(f"DELETE FROM {model._meta.db_table}")
