@@ -48,27 +48,27 @@ class Rule:
     def fire(
         self, source: RuleSource, record_event: Callable[..., Any] = record, num: int = 1
     ) -> dict[str, str] | None:
-        """Record what happened, if the rule applies to a source; return its labels, or None if nothing was recorded.
+        """Record what happened, if the rule applies to a source; return its labels, or None if it does not apply.
 
         `num` is recorded if the rule has none. A gauge or a duration without a value is not recorded. An error is never
-        raised; the event is then dropped as "failed_rule".
+        raised; the event is then dropped as "failed_rule". If `when` fails, the rule does not apply.
         """
         if conf.disabled:
             return None
+        labels: dict[str, str] | None = None
         try:
             if self.when is not None and not self.when(source):
                 return None
             labels = self.read_labels(source) if self.labels else {}
             value: Any = num if self.num is None else self.num(source)
             if value is None and (self.several or self.kind != COUNTER):
-                return None
+                return labels
             if self.several:
                 self._record_each(value, labels, record_event)
             else:
                 record_event(self.slug, self.kind, value if self.num is None else _number(value), labels or None)
         except Exception as error:
             drop(FAILED_RULE, f"{self.origin}: {brief(error)}", source=self.origin)
-            return None
         return labels
 
     def _record_each(self, events: Iterable[Any], labels: Mapping[str, str], record_event: Callable[..., Any]) -> None:

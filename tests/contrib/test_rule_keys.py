@@ -82,10 +82,10 @@ def test_a_gauge_of_a_response_reads_the_number_in_a_text(settings, recorded):
     assert kinds(recorded) == {("size", GAUGE), ("sizes", COUNTER)}
 
 
-def test_a_gauge_without_a_value_records_nothing(settings, recorded):
+def test_a_gauge_without_a_value_is_not_recorded_but_the_timer_of_its_rule_is(settings, recorded):
     settings.APP_METRICS_URLS = {"page": {"slug": "size", "gauge": "request.GET.size", "timing": "seconds"}}
     Client().get("/page/")
-    assert recorded.slugs == []
+    assert recorded.slugs == ["seconds"]
 
 
 def test_a_duration_is_the_time_between_two_dates(settings, recorded):

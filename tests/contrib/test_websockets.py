@@ -144,6 +144,32 @@ def test_a_rule_that_fails_leaves_the_connection_alone(settings, written):
     assert counts(written) == {"connections": 1, "by_hand": 1, "app_metrics_dropped": 1}
 
 
+def fail(scope):
+    raise LookupError("no number")
+
+
+@pytest.mark.parametrize(
+    ("measure", "dropped"),
+    [
+        ({"num": fail}, 1),
+        ({"gauge": fail}, 1),
+        ({"events": fail}, 1),
+        ({"timing": {"from": fail, "to": fail}}, 1),
+        ({"gauge": "scope.missing"}, 0),
+    ],
+    ids=["num", "gauge", "events", "timing", "a gauge without a value"],
+)
+def test_a_number_that_cannot_be_read_leaves_messages_and_seconds_counted(measure, dropped, settings, written):
+    labels = {"user": "scope.user"}
+    settings.APP_METRICS_WEBSOCKETS = {"ws/*": {**CHAT, "labels": labels, **measure}}
+    connect(counting(echo), MESSAGE, MESSAGE, DISCONNECT, user="ann")
+    expected = {"chat_messages": 2, "chat_answers": 4, "chat_seconds": 1 - ("timing" in measure)}
+    for slug, count in expected.items():
+        assert written.count(slug, {"user": "ann"}) == count
+    assert written.count("chats") == 0
+    assert written.total("app_metrics_dropped") == dropped
+
+
 @pytest.mark.usefixtures("chat")
 def test_a_connection_that_is_accepted_twice_counts_once(written):
     async def hasty(scope, receive, send):
