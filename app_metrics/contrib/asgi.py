@@ -13,8 +13,8 @@ from ..recording import streams
 from ..recording.metrics import record
 from ..recording.scope import Scope, activated
 from ..transport.buffer import flush
-from .rules import Rule
-from .websocket_rules import RECEIVED, SENT, TIMING, rules_of_connection
+from .rules import RECEIVED, SENT, TIMING, Rule
+from .websocket_rules import rules_of_connection
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 

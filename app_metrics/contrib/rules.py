@@ -17,6 +17,9 @@ from .paths import Getter, RuleSource
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
+# The options that may name further metrics: a timer, and counters of messages.
+TIMING, RECEIVED, SENT = "timing", "received", "sent"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -38,6 +41,11 @@ class Rule:
     def reads(self) -> bool:
         """Whether firing reads anything from a source."""
         return bool(self.num or self.labels or self.when)
+
+    @property
+    def slugs(self) -> list[str]:
+        """The metrics that the rule records: its own, and those that its options name."""
+        return [self.slug, *(self.options[key] for key in (TIMING, RECEIVED, SENT) if key in self.options)]
 
     @property
     def relations(self) -> set[str]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from .rule_keys import KEYS, Key, RuleReader, read_duration, read_slug
+from .rules import TIMING
 from .url_names import is_pattern
 
 # The key of rules for responses that no URL resolved. Patterns do not match it.
@@ -59,7 +60,7 @@ URL_KEYS = {
     EXCLUDE: Key(_excluded, 'on a pattern: list of URL names and patterns that it leaves out, such as `["admin:*"]`'),
     "methods": Key(_methods, "list of HTTP methods; default: all but HEAD and OPTIONS"),
     "status": Key(_statuses, 'status codes and classes, such as `["2xx", 302]`; default: any 2xx and 3xx'),
-    "timing": Key(
+    TIMING: Key(
         read_timing,
         "or the slug of a timer that records the seconds until the response is ready, without the body of a stream",
     ),

@@ -18,7 +18,7 @@ from ..recording.metrics import record
 from .path_checks import check_value_path, request_sample, response_sample
 from .paths import Getter, attribute_path, imported
 from .rule_keys import read_rules
-from .rules import Rule
+from .rules import TIMING, Rule
 from .url_keys import (
     ANY_STATUS,
     DEFAULT_METHODS,
@@ -103,7 +103,7 @@ def excludes(rule: Rule, name: str) -> bool:
 def _fire(rules: list[Rule], source: Mapping[str, Any], seconds: float) -> None:
     for rule in rules:
         labels = rule.fire(source)
-        timer = rule.options.get("timing")
+        timer = rule.options.get(TIMING)
         if timer and labels is not None:
             record(timer, TIMER, seconds, labels)
 

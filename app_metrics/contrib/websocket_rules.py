@@ -8,13 +8,12 @@ from ..conf import cached, settings
 from ..core.setting_rules import SettingError, SettingReader
 from .paths import Getter, attribute_path, imported
 from .rule_keys import Key, read_rules, read_slug
-from .rules import Rule
+from .rules import RECEIVED, SENT, TIMING, Rule
 from .url_keys import read_timing
 from .url_names import matches
 
 SETTING = "APP_METRICS_WEBSOCKETS"
 EXAMPLE = '{"ws/chat/*": "chats"}'
-RECEIVED, SENT, TIMING = "received", "sent", "timing"
 
 # What routes and addresses have, and paths do not.
 _NOT_OF_A_PATH = re.compile(r"[<>^$?#\\]|://")

@@ -135,6 +135,13 @@ class Mails:
     are_well: bool
 
 
+class Silent(NamedTuple):
+    """A rule, by its place in the settings, and a metric of it that was never recorded."""
+
+    origin: str
+    slug: str
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """What the health page shows; `kept` is None if the backend cannot be loaded."""
@@ -148,7 +155,7 @@ class Health:
     deliveries: Mails
     notices: Mails
     future: FutureMarks
-    silent: Sequence[Rule]
+    silent: Sequence[Silent]
     mistakes: Sequence[SettingError]
 
     @property
@@ -221,8 +228,8 @@ def _mails(mails: Any) -> Mails:
     return Mails(failed[0], undecided[0], latest, not failed[1] and not undecided[1])
 
 
-def _never_recorded(rules: Sequence[Rule]) -> list[Rule]:
-    """Return the rules whose metric was never recorded."""
-    known = {slug for slug, _ in last_recorded({rule.slug for rule in rules})}
-    found = {(rule.origin, rule.slug): rule for rule in rules if rule.slug not in known}
-    return [found[key] for key in sorted(found)]
+def _never_recorded(rules: Sequence[Rule]) -> list[Silent]:
+    """Return the metrics of rules that were never recorded."""
+    named = {Silent(rule.origin, slug) for rule in rules for slug in rule.slugs}
+    known = {slug for slug, _ in last_recorded({each.slug for each in named})}
+    return sorted(each for each in named if each.slug not in known)

@@ -40,7 +40,7 @@ Known = Mapping[tuple[str, str], int]
 
 
 class Seen(NamedTuple):
-    """A URL name or a rule, and the date it was last recorded; None if never. `slug` is the metric of a rule."""
+    """A URL name or a rule, and the date it was last recorded; None if never. `slug` is a metric of the rule."""
 
     name: str
     last: date | None
@@ -71,7 +71,7 @@ def find_unused(days: int) -> Unused:
     """Return what was unused in the last days; three queries."""
     rules, _ = configured_rules()
     naming = {rule.slug for found in rules_by_key().values() for rule in found if isinstance(rule, PatternRule)}
-    known = last_recorded({rule.slug for rule in rules}, apart=naming)
+    known = last_recorded({slug for rule in rules for slug in rule.slugs}, apart=naming)
     evidence = _Evidence(rules, known, int((time.time() - days * 86_400) * MICROSECONDS))
     judged: dict[str, list[Seen]] = defaultdict(list)
     urls = list(url_names(get_resolver()))
@@ -114,7 +114,7 @@ class _Evidence:
             self._hits[url] = max(at, self._hits.get(url, 0))
         self._origins: dict[str, set[str]] = defaultdict(set)
         for rule in self._rules:
-            for slug in (rule.slug, rule.options.get("timing", rule.slug)):
+            for slug in rule.slugs:
                 self._origins[slug].add(rule.origin)
         overflown = [at for (_, labels), at in known.items() if labels == OVERFLOW_LABELS]
         self._overflows = max(overflown, default=0) >= since
@@ -134,7 +134,7 @@ class _Evidence:
             return USED
         own = self._rules_of_name(name)
         telling = [rule for rule in own if counts_all(rule)]
-        if any(self._is_idle(rule) for rule in telling):
+        if any(self._is_idle(rule.slug) for rule in telling):
             return UNUSED
         if names_hits(name):
             return OVERFLOWN if self._overflows and not self._has_series(name) else UNUSED
@@ -144,8 +144,9 @@ class _Evidence:
 
     def idle_rules(self) -> list[Seen]:
         idle = {
-            Seen(rule.origin, _date(self._last.get(rule.slug)), rule.slug)
-            for rule in filter(self._is_idle, self._rules)
+            Seen(rule.origin, _date(self._last.get(slug)), slug)
+            for rule in self._rules
+            for slug in filter(self._is_idle, rule.slugs)
         }
         return sorted(idle, key=lambda seen: (seen.last or date.min, seen.name, seen.slug))
 
@@ -155,8 +156,8 @@ class _Evidence:
     def _is_alone(self, rule: Rule) -> bool:
         return self._origins[rule.slug] == {rule.origin}
 
-    def _is_idle(self, rule: Rule) -> bool:
-        return self._last.get(rule.slug, 0) < self._since
+    def _is_idle(self, slug: str) -> bool:
+        return self._last.get(slug, 0) < self._since
 
     def _has_series(self, name: str) -> bool:
         """Return whether a URL has a series of its own, so that none of its hits are in the overflow series."""

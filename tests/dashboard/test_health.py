@@ -236,9 +236,12 @@ def test_a_recent_failed_mail_needs_attention(status, model, mails):
 def test_rules_without_a_recorded_metric_are_listed(database, settings):
     settings.APP_METRICS_URLS = {"*": "requests", "admin:index": ["visits", "waiting", "never"]}
     settings.APP_METRICS_MODELS = {"testapp.Document": {"created": "documents"}}
+    settings.APP_METRICS_WEBSOCKETS = {"ws/*": {"slug": "chats", "received": "messages", "sent": "answers"}}
     settings.APP_METRICS_AUTH = True
     metric("visits", at=datetime(2020, 1, 1, tzinfo=UTC))
     metric("logins")
+    metric("chats")
+    metric("answers")
     aggregate()
     metric("waiting")
     create_metric("Documents", "documents")
@@ -248,6 +251,7 @@ def test_rules_without_a_recorded_metric_are_listed(database, settings):
         ("APP_METRICS_MODELS['testapp.Document']['created']", "documents"),
         ("APP_METRICS_URLS['*']", "requests"),
         ("APP_METRICS_URLS['admin:index']", "never"),
+        ("APP_METRICS_WEBSOCKETS['ws/*']", "messages"),
     ]
 
 

@@ -112,7 +112,7 @@ def test_a_slug_used_for_one_url_only_proves_its_use(database, settings):
     assert names(found(1).urls)["old"] == date(2026, 11, 21)
 
 
-@pytest.mark.parametrize("other", ["url", "model", "signal", "auth", "timer"])
+@pytest.mark.parametrize("other", ["url", "model", "signal", "auth", "timer", "websocket"])
 def test_a_slug_recorded_by_other_rules_proves_no_use_of_a_url(other, database, settings):
     slug = "signups" if other == "auth" else "shared"
     settings.APP_METRICS_URLS = {"old": slug}
@@ -124,6 +124,8 @@ def test_a_slug_recorded_by_other_rules_proves_no_use_of_a_url(other, database, 
         settings.APP_METRICS_SIGNALS = {"django.contrib.auth.signals.user_logged_in": slug}
     elif other == "auth":
         settings.APP_METRICS_AUTH = True
+    elif other == "websocket":
+        settings.APP_METRICS_WEBSOCKETS = {"ws/*": {"slug": "chats", "received": slug}}
     else:
         settings.APP_METRICS_URLS = {"old": slug, "new": {"slug": "news", "methods": ["POST"], "timing": slug}}
     with freeze_time(NOW):
@@ -213,6 +215,22 @@ def test_rules_that_recorded_nothing_are_listed_with_the_last_time(database, set
         ("APP_METRICS_SIGNALS['django.contrib.auth.signals.user_logged_in']", "entries", None),
         ("APP_METRICS_URLS['old']", "posts", None),
         ("APP_METRICS_URLS['old']", "olds", date(2026, 10, 23)),
+    ]
+
+
+def test_every_metric_of_a_rule_is_listed_unless_it_was_recorded(database, settings):
+    chat = {"slug": "chats", "received": "messages", "sent": "answers", "timing": "chat_seconds"}
+    settings.APP_METRICS_WEBSOCKETS = {"ws/*": chat}
+    settings.APP_METRICS_URLS = {"old": {"slug": "olds", "timing": "old_seconds"}}
+    metric("chats", at=NOW - timedelta(days=2))
+    metric("messages", at=NOW - timedelta(days=40))
+    aggregate()
+    assert [(rule.name, rule.slug, rule.last) for rule in found().rules] == [
+        ("APP_METRICS_URLS['old']", "old_seconds", None),
+        ("APP_METRICS_URLS['old']", "olds", None),
+        ("APP_METRICS_WEBSOCKETS['ws/*']", "answers", None),
+        ("APP_METRICS_WEBSOCKETS['ws/*']", "chat_seconds", None),
+        ("APP_METRICS_WEBSOCKETS['ws/*']", "messages", date(2026, 10, 14)),
     ]
 
 
