@@ -1,6 +1,7 @@
 """System checks: find mistakes in the settings, each with a hint to fix it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC
 from typing import Any
 
@@ -11,11 +12,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.utils import DatabaseError
 from django.urls import NoReverseMatch, get_resolver, reverse
+from django.utils.module_loading import import_string
 
 from .aggregation.backlog import backlog
 from .aggregation.retention import compile_retention
 from .api.access import compile_tokens
 from .conf import BAD_VALUE, DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone, usable
+from .contrib import asgi
 from .contrib.configured import configured_rules
 from .contrib.url_keys import EXCLUDE, UNRESOLVED
 from .contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
@@ -61,6 +64,17 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_missing_zones(),
         *spool.check(),
     ]
+
+
+@register("app_metrics", deploy=True)
+def check_websockets(**kwargs: Any) -> list[CheckMessage]:
+    """Import the ASGI application as a server does; only with --deploy, because commands need not load it."""
+    path = getattr(settings, "ASGI_APPLICATION", None)  # a setting of Channels
+    if settings.APP_METRICS_WEBSOCKETS and path:
+        with suppress(Exception):  # the server reports it
+            import_string(path)
+            return list(_missing_wrapper(path))
+    return []
 
 
 @register("app_metrics")
@@ -184,6 +198,15 @@ def _missing_middleware() -> Iterator[CheckMessage]:
             "APP_METRICS_URLS counts nothing without the middleware.",
             hint=f'Put "{MIDDLEWARE}" first in MIDDLEWARE.',
             id="app_metrics.E013",
+        )
+
+
+def _missing_wrapper(path: str) -> Iterator[CheckMessage]:
+    if not asgi.is_counting:
+        yield CheckWarning(
+            f"APP_METRICS_WEBSOCKETS counts nothing, because {brief(path)} does not use counting().",
+            hint="Wrap what serves websockets in app_metrics.contrib.asgi.counting().",
+            id="app_metrics.W017",
         )
 
 

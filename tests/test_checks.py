@@ -1,5 +1,6 @@
 """Every mistake in the settings gets a message, and a hint that helps to fix it."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from django.db import connections
 from freezegun import freeze_time
 
 from app_metrics import checks, metric
+from app_metrics.contrib import asgi
 from app_metrics.transport.base import MetricsBackend
 from tests.testapp.models import Document
 
@@ -377,6 +379,32 @@ def test_w012_warns_of_atomic_requests_that_take_the_lock_of_sqlite_late(atomic,
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", options)
     assert [message.id for message in checks.check_routing()] == ids
+
+
+@pytest.mark.parametrize(
+    ("application", "name", "ids"),
+    [
+        ("print", "application", ["app_metrics.W017"]),
+        ("flushing(print)", "application", ["app_metrics.W017"]),
+        ("[counting(print)]", "application", []),
+        ("print", "missing", []),
+        ("1 / 0", "application", []),
+    ],
+)
+def test_w017_warns_before_a_deployment_of_websockets_that_are_not_wrapped(
+    application, name, ids, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(asgi, "is_counting", False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "site_asgi", raising=False)
+    lines = "from app_metrics.contrib.asgi import counting, flushing", f"application = {application}"
+    (tmp_path / "site_asgi.py").write_text("\n".join(lines))
+    settings.APP_METRICS_WEBSOCKETS = {"ws/*": "chats"}
+    settings.ASGI_APPLICATION = f"site_asgi.{name}"
+    found = messages(tags=["app_metrics"], include_deployment_checks=True)
+    assert [message.id for message in found] == ids
+    assert all("app_metrics.contrib.asgi.counting" in message.hint for message in found)
+    assert messages(tags=["app_metrics"]) == []
 
 
 @pytest.mark.parametrize("setting", ["TIME_ZONE", "APP_METRICS_TIME_ZONE"])

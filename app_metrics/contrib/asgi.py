@@ -18,6 +18,9 @@ from .websocket_rules import rules_of_connection
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
+# Whether this process has an application that `counting` wraps.
+is_counting = False
+
 # The key of an ASGI scope that says that its connection is counted already, by a wrapper further out.
 COUNTED = "app_metrics.counted"
 
@@ -51,6 +54,8 @@ def counting(application: Application) -> Application:
 
     What else is recorded during a connection is gathered with it, and written about once a second.
     """
+    global is_counting
+    is_counting = True
 
     async def counted_application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "websocket" or COUNTED in scope or conf.disabled:
