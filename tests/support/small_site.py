@@ -21,8 +21,8 @@ from django.utils.decorators import async_only_middleware
 if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
-        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "app_metrics"],
         **{
+            "INSTALLED_APPS": ["django.contrib.auth", "django.contrib.contenttypes", "app_metrics"],
             "MIDDLEWARE": ["app_metrics.middleware.MetricsMiddleware"],
             "ROOT_URLCONF": "tests.support.small_site",
             "SECRET_KEY": "only for tests",
