@@ -119,6 +119,28 @@ def test_links_lead_to_files_that_exist(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def anchors(page):
+    """Return the anchors of a page's headings, which are the same on GitHub and in the built documentation."""
+    found = []
+    for heading in re.findall(r"^#{1,3} (.+)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M):
+        slug = re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).lower()).replace(" ", "-")
+        found.append(f"{slug}-{found.count(slug)}" if slug in found else slug)
+    return found
+
+
+@every_page
+def test_links_into_a_page_lead_to_a_heading(page):
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
+    assert [
+        (target, part) for target, part in links if part not in anchors(page.parent / target if target else page)
+    ] == []
+
+
+@every_page
+def test_no_page_has_a_target_that_github_shows_as_text(page):
+    assert re.findall(r"^\([\w-]+\)=$", page.read_text(), re.MULTILINE) == []
+
+
 def test_the_files_named_on_the_architecture_page_exist():
     page = (ROOT / "docs" / "architecture.md").read_text()
     table = page.partition("## To change X, open Y")[2].partition("\n## ")[0]
