@@ -76,13 +76,6 @@ CompiledRules = list[tuple[type[Model], str, list[Rule]]]
 # The key that names the date of a row, for filling and verifying totals.
 BACKFILL = "backfill"
 
-# Why rules do not count what happened in bulk.
-UNKNOWN_NUMBER = "a bulk_create() that ignores or updates conflicts does not tell how many rows it created"
-UNKNOWN_ROWS = (
-    "the rule reads rows, but update() does not tell which ones it changed; give the rule nothing but a slug, or "
-    "change existing rows with bulk_update()"
-)
-
 _receivers = Receivers()
 
 
@@ -189,7 +182,14 @@ def _receive(rules: list[Rule], amount: Amount, /, *, instance: Model, using: st
 
 
 def _receive_many(
-    rules: list[Rule], /, *, num: int | None, rows: Sequence[Model] | None, using: str, **sent: Any
+    rules: list[Rule],
+    /,
+    *,
+    num: int | None,
+    rows: Sequence[Model] | None,
+    why_unknown: str,
+    using: str,
+    **sent: Any,
 ) -> None:
     """Count what happened in bulk: rules that read rows count one by one, others count the number of rows at once."""
     if conf.disabled or makes_initial_data():
@@ -198,7 +198,7 @@ def _receive_many(
         dated = rule.options.get(BACKFILL)
         reads = rule.reads or dated
         if (rows if reads else num) is None:
-            drop(FAILED_RULE, f"{rule.origin}: {UNKNOWN_ROWS if num else UNKNOWN_NUMBER}", num or 1, source=rule.origin)
+            drop(FAILED_RULE, f"{rule.origin}: {why_unknown}", num or 1, source=rule.origin)
         elif reads:
             with on_commit_together(using):
                 for row in rows or ():

@@ -9,8 +9,18 @@ from django.dispatch import Signal
 Row = TypeVar("Row", bound=Model, covariant=True)
 
 # Event of model rules → the signal for what happened in bulk. It is sent by the model, with the database `using`, and
-# with `num`, the number of rows, and the `rows` themselves; each is None if it is unknown.
+# with `num`, the number of rows, and the `rows` themselves; each is None if it is unknown, and `why_unknown` says why.
 IN_BULK = {"created": Signal(), "updated": Signal()}
+
+CONFLICTS = "a bulk_create() that ignores or updates conflicts does not tell how many rows it created"
+UPDATED = (
+    "the rule reads rows, but update() does not tell which ones it changed; give the rule nothing but a slug, or "
+    "change existing rows with bulk_update()"
+)
+MISSING = (
+    "the rule reads rows, but bulk_update() changed fewer rows than it was given, and does not tell which ones; give "
+    "the rule nothing but a slug, or read the rows with select_for_update(), so that nobody deletes one meanwhile"
+)
 
 
 class CountedQuerySet(QuerySet[Row]):
@@ -18,7 +28,7 @@ class CountedQuerySet(QuerySet[Row]):
 
     Make a manager of it, `objects = CountedQuerySet.as_manager()`, or put it first among the bases of a queryset.
     What Django does not tell is dropped as "failed_rule": how many rows `bulk_create()` created that ignores or updates
-    conflicts, and, for rules that read rows, which ones `update()` changed.
+    conflicts, and, for rules that read rows, which ones `update()` changed, or `bulk_update()` if some are missing.
     """
 
     _is_counted = True
@@ -34,7 +44,7 @@ class CountedQuerySet(QuerySet[Row]):
     ) -> list[Any]:
         rows = super().bulk_create(objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields)
         if ignore_conflicts or update_conflicts:
-            self._count("created", None if rows else 0, None)
+            self._count("created", None if rows else 0, None, CONFLICTS)
         else:
             self._count("created", len(rows), rows)
         return rows
@@ -44,18 +54,18 @@ class CountedQuerySet(QuerySet[Row]):
         uncounted = self.all()  # it calls update() for each batch of rows
         uncounted._is_counted = False
         changed = super(CountedQuerySet, uncounted).bulk_update(rows, fields, batch_size)
-        uncounted._count("updated", changed, rows if len(rows) == changed else None)
+        uncounted._count("updated", changed, rows if len(rows) == changed else None, MISSING)
         return changed
 
     def update(self, **kwargs: Any) -> int:
         changed = super().update(**kwargs)
         if self._is_counted:
-            self._count("updated", changed, None)
+            self._count("updated", changed, None, UPDATED)
         return changed
 
-    def _count(self, event: str, num: int | None, rows: Sequence[Model] | None) -> None:
+    def _count(self, event: str, num: int | None, rows: Sequence[Model] | None, why_unknown: str = "") -> None:
         if num != 0:
-            IN_BULK[event].send(sender=self.model, num=num, rows=rows, using=self.db)
+            IN_BULK[event].send(sender=self.model, num=num, rows=rows, why_unknown=why_unknown, using=self.db)
 
     def _clone(self) -> Any:
         clone = super()._clone()  # type: ignore[misc]

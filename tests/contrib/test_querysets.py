@@ -162,7 +162,9 @@ def test_a_rule_that_reads_rows_drops_an_update_and_says_so(key, settings, recor
     assert "bulk_update()" in caplog.text
 
 
-def test_a_rule_that_reads_rows_drops_a_bulk_update_of_rows_that_are_gone(settings, recorded, committed):
+def test_a_rule_that_reads_rows_drops_a_bulk_update_of_rows_that_are_gone_and_says_so(
+    settings, recorded, committed, caplog
+):
     settings.APP_METRICS_MODELS = {"testapp.Document": {"updated": ["changes", {"slug": "pages", "num": "pages"}]}}
     documents = Document.objects.bulk_create(make())
     Document.objects.filter(pk=documents[0].pk).delete()
@@ -170,6 +172,9 @@ def test_a_rule_that_reads_rows_drops_a_bulk_update_of_rows_that_are_gone(settin
         Document.counted.bulk_update(documents, ["title"])
     assert (recorded.total("changes"), recorded.total("pages")) == (2, 0)
     assert_metric_recorded(recorded, "app_metrics_dropped", total=2, labels={"reason": FAILED_RULE})
+    assert "bulk_update() changed fewer rows than it was given" in caplog.text
+    assert "or read the rows with select_for_update()" in caplog.text
+    assert "change existing rows with bulk_update()" not in caplog.text
 
 
 @pytest.mark.parametrize(
