@@ -20,7 +20,10 @@ def read_day(text: str) -> date:
 def read_moment(text: str) -> datetime:
     """Return the time in a text such as 2026-11-23T09:00; it is naive without an offset. Raises ValueError."""
     if _NUMBER.match(text):
-        raise ValueError(f"{text!r:.100} is a number; give a time such as 2026-11-23T09:00, not seconds since 1970.")
+        raise ValueError(
+            f"{text!r:.100} is a number; give a time in ISO format, such as 2026-11-23T09:00, not seconds or "
+            "milliseconds since 1970."
+        )
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:

@@ -13,7 +13,8 @@ NUMBERS = ["1790120511230", "1790120511", "1790120511230000", "17901205112300000
 
 @pytest.mark.parametrize("text", NUMBERS)
 def test_a_number_is_no_time_though_python_reads_some_as_one(text):
-    with pytest.raises(ValueError, match="is a number; give a time such as 2026-11-23T09:00, not seconds since 1970"):
+    hint = "give a time in ISO format, such as 2026-11-23T09:00, not seconds or milliseconds since 1970"
+    with pytest.raises(ValueError, match=f"'{text}' is a number; {hint}"):
         read_moment(text)
 
 

@@ -295,7 +295,10 @@ def test_plain_lines_are_counted_with_or_without_a_heading(transactional_databas
         ("2026-11-23,downloads,1,{", "Expecting"),
         ("2026-11-23,downloads,1," + "[" * 100_000, "nested too deeply"),
         ("9999-11-23,downloads,1", "is in the year 9999"),
-        ("1790120511230,downloads,1", "'1790120511230' is a number; give a time such as 2026-11-23T09:00"),
+        (
+            "1790120511230,downloads,1",
+            "'1790120511230' is a number; give a time in ISO format, such as 2026-11-23T09:00",
+        ),
         ("1790-12-05T12:30,downloads,1", "is in the year 1790; APP_METRICS_YEARS allows 1970 to 2100."),
     ],
 )
