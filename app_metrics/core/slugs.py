@@ -13,7 +13,10 @@ def slugs_for(name: str) -> Iterator[str]:
     """
     base = slugify(name)[:MAX_SLUG_LENGTH]
     if not base:
-        raise ValueError(f"No slug can be made from the name {brief(name)}; give a slug.")
+        raise ValueError(
+            f"No slug can be made from the name {brief(name)}, because it has no letter from a to z and no digit; "
+            "give a slug."
+        )
     yield base
     number = 2
     while True:

@@ -50,6 +50,16 @@ def slugs(client, **query):
     return [each.slug for each in rows(client, "metric", **query)]
 
 
+@pytest.mark.parametrize("slug", ["", "日本"])
+def test_a_name_that_makes_no_slug_needs_one_in_the_form(slug, client):
+    values = {"name": "日本", "kind": "counter"}
+    response = client.post(page("metric", "add"), {**values, "slug": slug})
+    assert response.status_code == 200
+    assert response.context["adminform"].form.errors.keys() == {"slug"}
+    assert client.post(page("metric", "add"), {**values, "slug": "japan"}).status_code == 302
+    assert Metric.objects.get().slug == "japan"
+
+
 @pytest.fixture
 def catalogue(client):
     """Three metrics, two of them recorded today and earlier this month, aggregated and pending."""

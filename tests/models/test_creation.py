@@ -1,5 +1,6 @@
 """Creating metrics and metric sets from code: repeating a call is harmless, and no call leaves partial rows."""
 
+import re
 from contextlib import contextmanager
 from functools import partial
 
@@ -82,6 +83,7 @@ def test_a_numbered_slug_stays_within_its_length(database):
         (("Name", ""), "is not a slug"),
         (("Name", "x", "histogram"), "is not a kind of metric; choose one of counter, gauge, timer"),
         (("???",), "No slug can be made from the name"),
+        (("日本",), "from the name '日本', because it has no letter from a to z and no digit; give a slug"),
         (("",), "No slug can be made from the name"),
     ],
 )
@@ -238,7 +240,11 @@ def test_a_metric_that_is_saved_without_a_slug_gets_one_from_its_name(database):
     assert [Metric.objects.create(name="foo bar").slug for _ in range(3)] == ["foo-bar", "foo-bar-2", "foo-bar-3"]
 
 
-def test_a_metric_whose_name_makes_no_slug_is_not_saved_without_one(database):
-    with pytest.raises(ValueError, match="give a slug"):
-        Metric.objects.create(name="???")
+@pytest.mark.parametrize("name", ["???", "日本", ""])
+def test_a_metric_whose_name_makes_no_slug_is_not_saved_without_one(name, database):
+    with pytest.raises(
+        ValueError, match=f"from the name '{re.escape(name)}', because it has no letter from a to z and no digit"
+    ):
+        Metric.objects.create(name=name)
     assert not Metric.objects.exists()
+    assert Metric.objects.create(name=name, slug="visits").slug == "visits"
