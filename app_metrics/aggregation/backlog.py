@@ -9,16 +9,22 @@ from uuid import UUID
 from ..core.batch import milliseconds_of
 from ..core.validation import LAST_SECOND
 from ..models import Item
-from ..models.pending import pending_batches
+from ..models.pending import NOTHING, PendingBatches, pending_batches
 from ..models.primary import primary
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The number of pending items, and when the oldest was recorded."""
+    """The number of pending items, when the oldest was recorded, and what of them is pending outside the database."""
 
     items: int
     oldest: datetime | None
+    elsewhere: PendingBatches = NOTHING
+
+    @property
+    def stored(self) -> int:
+        """The number of pending items in the database."""
+        return self.items - self.elsewhere.summaries
 
     @property
     def age(self) -> float:
@@ -36,7 +42,7 @@ def backlog(rows: Any = None) -> Backlog:
     first = rows.order_by("pk").values_list("pk", flat=True).first()
     # An id of another version was made up, because the true one is damaged.
     ids = [*([] if first is None else [first]), *(batch.id for batch in elsewhere.batches if batch.id.version == 7)]
-    return Backlog(rows.count() + elsewhere.summaries, _made_at(min(ids)) if ids else None)
+    return Backlog(rows.count() + elsewhere.summaries, _made_at(min(ids)) if ids else None, elsewhere)
 
 
 def _made_at(item_id: UUID) -> datetime:

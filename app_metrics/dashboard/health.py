@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.db.models import Count, Q
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ..aggregation.backlog import Backlog, backlog
+from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..contrib.rules import Rule
 from ..core.calendar import today
@@ -43,10 +45,11 @@ from ..models import (
     Schedule,
     Total,
 )
-from ..models.pending import PendingBatches, pending_batches
+from ..models.pending import PendingBatches
 from ..models.queries import QuerySources, all_time, fold
 from ..models.reports import FAILED, UNDECIDED
 from ..notifications.future_marks import FutureMarks, future_marks
+from ..storage.journal import journal_of
 from ..transport import spool
 from ..transport.loading import get_backend
 from ..transport.spool import Pending
@@ -107,10 +110,14 @@ class Dropped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Aggregating:
-    """The pending items and batches, the latest run, and the number of quarantined items."""
+    """The pending items, the latest run, and the number of quarantined items.
+
+    `journal` and `destination` are the batches pending in SQLite's journal and at the backend's destination.
+    """
 
     backlog: Backlog
-    pending: PendingBatches
+    journal: PendingBatches
+    destination: PendingBatches
     run: AggregationRun | None
     quarantined: int
 
@@ -171,9 +178,7 @@ def examine() -> Health:
     """Return the state of everything, in a constant number of queries."""
     rules, mistakes = configured_rules()
     return Health(
-        Aggregating(
-            backlog(Item.objects), pending_batches(), AggregationRun.objects.first(), QuarantinedItem.objects.count()
-        ),
+        _aggregating(),
         _dropped(),
         list(Metric.objects.filter(pk__in=_overflown_metrics())),
         list(Metric.objects.exclude(second_kind="")),
@@ -184,6 +189,19 @@ def examine() -> Health:
         future_marks(Schedule.objects, Alert.objects),
         _never_recorded(rules),
         mistakes,
+    )
+
+
+def _aggregating() -> Aggregating:
+    pending = backlog(Item.objects)
+    journal, batches = journal_of(connections[settings.APP_METRICS_DATABASE]), pending.elsewhere.batches
+    ids = journal.ids() if journal and batches else set()
+    return Aggregating(
+        pending,
+        PendingBatches([batch for batch in batches if batch.id in ids]),
+        PendingBatches([batch for batch in batches if batch.id not in ids]),
+        AggregationRun.objects.first(),
+        QuarantinedItem.objects.count(),
     )
 
 

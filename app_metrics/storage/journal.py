@@ -77,6 +77,10 @@ class Journal(Segments):
         self._known = current = {name: reading for name, reading in found.items() if reading}
         return [Batch(reading.summaries, UUID(name)) for name, reading in current.items() if reading.summaries]
 
+    def ids(self) -> set[UUID]:
+        """Return the ids of the batches that the segments count as. Raises OSError."""
+        return {UUID(name) for name in self._names()}
+
     def drain(self, connection: Any) -> None:
         """Move all segments to the item log, each exactly once, in transactions of about a MiB.
 

@@ -41,6 +41,8 @@ def test_health_says_how_much_waits_elsewhere(destination, admin_client):
     page = admin_client.get(reverse("admin:app_metrics_dashboard_health")).content.decode()
     assert "<dt>Pending summaries at the backend&#x27;s destination</dt><dd>2</dd>" in page.replace("'", "&#x27;")
     assert "<dt>Pending batches at the backend&#x27;s destination</dt><dd>2</dd>" in page.replace("'", "&#x27;")
+    assert "<dt>Pending items in the database</dt><dd>0</dd>" in page
+    assert "journal" not in page
 
 
 @override_settings(ROOT_URLCONF="tests.support.api_urls")

@@ -1,6 +1,7 @@
 """The journal beside a SQLite database: recording makes no transaction of the site fail, and each batch counts once."""
 
 import fcntl
+import html
 import os
 import threading
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from app_metrics import flush, metric
 from app_metrics.aggregation.backlog import backlog
@@ -88,6 +90,33 @@ def test_a_counted_request_makes_no_transaction_fail_that_has_read_before(journa
         create_metric("Orders", "orders")
     assert pending_batches().summaries == 10
     assert not Item.objects.exists()
+
+
+def test_the_health_page_says_what_is_in_the_journal_and_links_the_list_only_to_what_it_shows(admin_client):
+    write(batch_of("orders", "visits"))
+    page = health_page(admin_client)
+    assert "Pending items</dt><dd>2</dd>" in page
+    assert "Pending items in the database</dt><dd>0</dd>" in page
+    assert "Pending items in SQLite's journal</dt><dd>2</dd>" in page
+    assert (
+        "The list of pending items shows only those in the database; the next aggregation counts the others, too."
+        in page
+    )
+    assert "at the backend" not in page
+    with transaction.atomic():
+        write(batch_of("logins"))
+    page = health_page(admin_client)
+    assert "Pending items</dt><dd>3</dd>" in page
+    assert (
+        f'Pending items in the database</dt><dd><a href="{reverse("admin:app_metrics_item_changelist")}">1</a></dd>'
+        in page
+    )
+    aggregate()
+    assert "in the database" not in health_page(admin_client)
+
+
+def health_page(client):
+    return html.unescape(client.get(reverse("admin:app_metrics_dashboard_health")).content.decode())
 
 
 def test_what_is_recorded_is_seen_at_once_everywhere_and_counted_by_the_next_aggregation(directory):

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from ...aggregation.backlog import backlog
 from ...aggregation.intake import gather_from
 from ...aggregation.run import Aggregation, aggregate, checked_chunk_size
-from ...models.pending import is_complete, pending_batches
+from ...models.pending import is_complete
 from ...transport import spool
 from ..base import MetricsCommand, end
 from ..notifications import evaluate_alerts, mail_notices
@@ -55,7 +55,7 @@ class Command(MetricsCommand):
         age = f", the oldest for {pending.age:.0f} s" if pending.items else ""
         verb = "is" if pending.items == 1 else "are"
         self.stdout.write(f"{counted(pending.items, 'item')} {verb} pending{age}. Nothing was changed.")
-        if elsewhere := pending_batches().summaries:
+        if elsewhere := pending.elsewhere.summaries:
             self.stdout.write(f"{elsewhere} of them {'is' if elsewhere == 1 else 'are'} not in the database yet.")
         if not is_complete():
             self.stderr.write(
