@@ -3,12 +3,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.migrations.loader import MigrationLoader
 
+from ..conf import settings
 from ..core.plain_text import one_line
 
 
 class MetricsCommand(BaseCommand):
-    """Reads an option that `call_command()` gives as text like one on the command line."""
+    """Reads an option that `call_command()` gives as text like one on the command line.
+
+    An error of the database ends it with CommandError; if migrations are missing, it says so.
+    """
 
     # An invalid rule must not stop a command.
     requires_system_checks = ()
@@ -18,7 +24,15 @@ class MetricsCommand(BaseCommand):
         for action in parser._actions:
             if isinstance(options.get(action.dest), str):
                 options[action.dest] = _read(parser, action, options[action.dest])
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except (CommandError, DatabaseError) as error:
+            failed = error if isinstance(error, DatabaseError) else error.__cause__
+            if isinstance(failed, DatabaseError) and _lacks_migrations():
+                raise CommandError(f"The database lacks tables of app_metrics; run {_migrate()}.") from error
+            if isinstance(error, CommandError):
+                raise
+            raise CommandError(f"The database failed: {error}") from error
 
     def complain(self, problems: Iterable[str]) -> None:
         """Write a line per problem to stderr."""
@@ -41,6 +55,21 @@ def end(*said: str, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
         problems.append(f"Mails that failed or are undecided: {mails}. The next run retries the failed ones.")
     if problems:
         raise CommandError(" ".join(problems))
+
+
+def _lacks_migrations() -> bool:
+    """Return whether migrations of app_metrics are not applied; False if the database does not answer."""
+    try:
+        loader = MigrationLoader(connections[settings.APP_METRICS_DATABASE])
+    except DatabaseError:
+        return False
+    return any(latest not in loader.applied_migrations for latest in loader.graph.leaf_nodes("app_metrics"))
+
+
+def _migrate() -> str:
+    """Return the command that applies them."""
+    alias = settings.APP_METRICS_DATABASE
+    return "manage.py migrate" + ("" if alias == DEFAULT_DB_ALIAS else f" --database {alias}")
 
 
 def _read(parser: ArgumentParser, action: Action, text: str) -> Any:

@@ -1,0 +1,62 @@
+"""Commands that run before `manage.py migrate`, or meet another failure of the database."""
+
+import pytest
+from django.core.management import CommandError, call_command, get_commands
+from django.db import OperationalError, connections
+
+SIGNUPS = ["signups", "--model=auth.User", "--field=date_joined"]
+COMMANDS = [
+    ["metrics_aggregate"],
+    ["metrics_aggregate", "--dry-run"],
+    ["metrics_aggregate", "--then-alerts"],
+    ["metrics_backfill", *SIGNUPS],
+    ["metrics_check_alerts"],
+    ["metrics_export"],
+    ["metrics_import", __file__],
+    ["metrics_prune"],
+    ["metrics_prune", "--dry-run"],
+    ["metrics_send_mail"],
+    ["metrics_send_mail", "--dry-run"],
+    ["metrics_send_mail", "--preview", "Shop"],
+    ["metrics_show", "signups"],
+    ["metrics_verify", *SIGNUPS],
+]
+
+
+@pytest.fixture
+def empty(django_db_blocker, tmp_path, monkeypatch):
+    """A database without any table."""
+    connection = connections["default"]
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "empty.sqlite3")
+    with django_db_blocker.unblock():
+        yield
+        connection.close()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_says_to_run_migrate(command, empty):
+    with pytest.raises(CommandError, match=r"^The database lacks tables of app_metrics; run manage\.py migrate\.$"):
+        call_command(*command)
+
+
+@pytest.mark.parametrize("retention", [{}, {"hour": 60}])
+def test_pruning_says_so_whatever_is_to_be_pruned(retention, empty, settings):
+    settings.APP_METRICS_RETENTION = retention
+    with pytest.raises(CommandError, match=r"run manage\.py migrate"):
+        call_command("metrics_prune")
+
+
+def test_another_failure_of_the_database_is_shown_as_it_is_and_no_traceback(database):
+    def fail(execute, sql, *arguments):
+        if "app_metrics_metric" in sql:
+            raise OperationalError("gone")
+        return execute(sql, *arguments)
+
+    with connections[database].execute_wrapper(fail), pytest.raises(CommandError, match=r"^The database failed: gone$"):
+        call_command("metrics_show", "signups")
+
+
+def test_these_are_all_commands():
+    ours = {name for name, app in get_commands().items() if app == "app_metrics"}
+    assert {name for name, *_ in COMMANDS} == ours
