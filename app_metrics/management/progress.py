@@ -1,4 +1,7 @@
-"""Show the progress of a command: a bar on a terminal if tqdm is installed, otherwise plain lines."""
+"""Show the progress of a command on a terminal: a bar if tqdm is installed, otherwise plain lines.
+
+Elsewhere there are lines only with `--verbosity 2`: cron would mail them.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,16 +11,23 @@ from .output import counted
 
 
 @contextmanager
-def progress(stream: Any, total: int, thing: str, done: str) -> Iterator[Callable[[int], None]]:
+def progress(
+    stream: Any, verbosity: int, total: Callable[[], int], thing: str, done: str
+) -> Iterator[Callable[[int], None]]:
     """Yield a function to call with the number of things done since the last call.
 
-    `thing` is a noun in the singular, such as "item"; `done` says what happens to the things, such as "aggregated".
+    `total` is called only if the progress is shown. `thing` is a noun in the singular, such as "item"; `done` says what
+    happens to the things, such as "aggregated".
     """
-    if stream.isatty() and (bar := _bar(stream, total, f"{thing}s")) is not None:
+    if not verbosity or (verbosity == 1 and not stream.isatty()):
+        yield lambda number: None
+        return
+    number = total()
+    if stream.isatty() and (bar := _bar(stream, number, f"{thing}s")) is not None:
         with bar:
             yield bar.update
     else:
-        yield _lines(stream, total, f"{counted(total, thing)} {done}")
+        yield _lines(stream, number, f"{counted(number, thing)} {done}")
 
 
 def _lines(stream: Any, total: int, text: str) -> Callable[[int], None]:

@@ -52,7 +52,7 @@ def sums():
 def test_totals_older_than_their_limit_are_deleted(history, settings):
     settings.APP_METRICS_RETENTION = {"hour": 60, "day": 90}
     before = sums()
-    assert prune() == [
+    assert prune("--verbosity=2") == [
         "39 of 78 totals by hour deleted",
         "78 of 78 totals by hour deleted",
         "Deleted 78 totals by hour from before 2026-09-24.",

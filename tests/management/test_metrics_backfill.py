@@ -125,7 +125,7 @@ def test_progress_counts_rows(orders, monkeypatch):
     before(*(NOON - number * 30 * HOURS for number in range(1, 101)))
     err = StringIO()
     with freeze_time(NOON):
-        call_command("metrics_backfill", "orders", stdout=StringIO(), stderr=err)
+        call_command("metrics_backfill", "orders", verbosity=2, stdout=StringIO(), stderr=err)
     assert err.getvalue().splitlines()[-1] == "100 of 100 rows read"
 
 
@@ -252,7 +252,7 @@ def test_progress_of_beginning_again_counts_all_rows(orders):
     fill("orders")
     err = StringIO()
     with freeze_time(NOON):
-        call_command("metrics_backfill", "orders", "--again", stdout=StringIO(), stderr=err)
+        call_command("metrics_backfill", "orders", "--again", verbosity=2, stdout=StringIO(), stderr=err)
     assert err.getvalue().splitlines()[-1] == "2 of 2 rows read"
 
 

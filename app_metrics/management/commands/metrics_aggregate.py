@@ -86,7 +86,7 @@ class Command(MetricsCommand):
         if pending <= chunk_size:
             yield None
         else:
-            with progress(self.stdout, pending, "item", "aggregated") as advance:
+            with progress(self.stdout, verbosity, lambda: pending, "item", "aggregated") as advance:
                 yield advance
 
 

@@ -1,5 +1,6 @@
 from argparse import ArgumentParser
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -48,9 +49,7 @@ class Command(MetricsCommand):
             self._say(done, undated, source.slug)
 
     def _backfill(self, source: MetricSource, verbosity: int, *, again: bool) -> Filled:
-        if not verbosity:
-            return backfill(source, again=again)
-        with progress(self.stderr, remaining(source, again=again), "row", "read") as advance:
+        with progress(self.stderr, verbosity, partial(remaining, source, again=again), "row", "read") as advance:
             return backfill(source, again=again, on_progress=advance)
 
     def _say(self, done: Filled, undated: int, slug: str) -> None:

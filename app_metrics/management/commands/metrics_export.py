@@ -1,5 +1,6 @@
 from argparse import ArgumentParser
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,9 @@ class Command(MetricsCommand):
         with (
             target as stream,
             closing(exported),
-            progress(self.stderr, count_rows(since), "total", "written") as advance,
+            progress(self.stderr, options["verbosity"], partial(count_rows, since), "total", "written") as advance,
         ):
-            write(stream, exported, advance if options["verbosity"] else lambda number: None)
+            write(stream, exported, advance)
         if since and options["verbosity"] and (since.month, since.day) != (1, 1):
             self.stderr.write(
                 f"The export leaves out all periods that began before {since}, including the year {since.year}. After "

@@ -76,9 +76,7 @@ class Command(MetricsCommand):
             raise
 
     def _import(self, checked: Checked, verbosity: int, *, may_add: bool) -> int:
-        if not verbosity:
-            return import_file(checked, may_add=may_add)
-        with progress(self.stderr, checked.lines, "line", "imported") as advance:
+        with progress(self.stderr, verbosity, lambda: checked.lines, "line", "imported") as advance:
             return import_file(checked, may_add=may_add, on_progress=advance)
 
 

@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -35,14 +36,12 @@ class Command(MetricsCommand):
             self.stdout.write(f"{rows} of batches that were written more than {KEPT_DAYS} days ago {end}.")
 
     def _prune(self, limit: Limit, dry_run: bool, verbosity: int) -> None:
-        count = expired(limit)
         what = f"by {limit.period} from before {limit.before}"
         if dry_run:
-            self.stdout.write(f"{counted(count, 'total')} {what} would be deleted.")
+            self.stdout.write(f"{counted(expired(limit), 'total')} {what} would be deleted.")
             return
-        if not verbosity:
-            prune(limit)
-            return
-        with progress(self.stdout, count, "total", f"by {limit.period} deleted") as advance:
+        done = f"by {limit.period} deleted"
+        with progress(self.stdout, verbosity, partial(expired, limit), "total", done) as advance:
             deleted = prune(limit, on_progress=advance)
-        self.stdout.write(f"Deleted {counted(deleted, 'total')} {what}.")
+        if verbosity:
+            self.stdout.write(f"Deleted {counted(deleted, 'total')} {what}.")

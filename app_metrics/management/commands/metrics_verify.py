@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -53,8 +54,7 @@ class Command(MetricsCommand):
             rows += number
             show(number)
 
-        with progress(self.stderr, count(source), "row", "read") as bar:
-            show = bar if verbosity else lambda number: None
+        with progress(self.stderr, verbosity, partial(count, source), "row", "read") as show:
             for difference in verify(source, on_progress=advance):
                 differ += 1
                 if differ <= SHOWN_LINES or verbosity > 1:
