@@ -33,7 +33,7 @@ from ..storage.transactions import retried
 from ..storage.turns import Turns
 from . import imported_files
 from .csv_export import COLUMNS
-from .csv_lines import PLAIN_COLUMNS, ImportedTotal, is_export, lines, read_entry, read_total
+from .csv_lines import PLAIN_COLUMNS, ImportedTotal, is_export, lines, read
 
 MAX_NAME_LENGTH = 200
 # Lines that are folded and written at once, at most.
@@ -45,10 +45,10 @@ Advance = Callable[[int], None]
 
 
 class Rejected(NamedTuple):
-    """A line that cannot be counted: its number in the file, its cells, the reason, and the heading of its columns."""
+    """A line that cannot be counted: its number in the file, its text, the reason, and the heading of its columns."""
 
     number: int
-    cells: Sequence[str]
+    text: str
     reason: str
     columns: Sequence[str]
 
@@ -75,7 +75,7 @@ class Checked:
         return self.path.name[:MAX_NAME_LENGTH]
 
     def read(self, cells: Sequence[str]) -> Entry | ImportedTotal:
-        return read_total(cells) if self.is_export else read_entry(cells)
+        return read(cells, exported=self.is_export)
 
 
 class Part(NamedTuple):
@@ -98,7 +98,7 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
     """
     checked = Checked(path, _version(path), _digest(path), is_export=is_export(path))
     columns = COLUMNS if checked.is_export else PLAIN_COLUMNS
-    for number, cells in lines(path, exported=checked.is_export):
+    for number, text, cells in lines(path, exported=checked.is_export):
         checked.lines += 1
         try:
             slug, kind, *_ = checked.read(cells)
@@ -106,7 +106,7 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
             checked.last = number
         except (TypeError, ValueError, ArithmeticError) as error:
             checked.bad.add(number)
-            on_rejected(Rejected(number, cells, str(error) or type(error).__name__, columns))
+            on_rejected(Rejected(number, text, str(error) or type(error).__name__, columns))
     return checked
 
 
@@ -188,7 +188,7 @@ def _refuse_racing(checked: Checked) -> bool:
 
 def _entries(checked: Checked, start: int) -> Iterator[tuple[int, Any]]:
     """Yield number and contents of each good line after line `start`."""
-    for number, cells in lines(checked.path, exported=checked.is_export):
+    for number, _, cells in lines(checked.path, exported=checked.is_export):
         if number > start and number not in checked.bad:
             yield number, checked.read(cells)
 

@@ -1,7 +1,7 @@
 """Read the lines of a CSV file: totals that `csv_export` wrote, or plain events."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,8 +20,13 @@ from .csv_export import COLUMNS
 # The optional heading of a file with plain events.
 PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
 
-# The number of a line in its file, and its cells.
-Line = tuple[int, list[str]]
+
+class Line(NamedTuple):
+    """A line that is not empty: its number in the file, its text, and its cells, none if one of them is too long."""
+
+    number: int
+    text: str
+    cells: Sequence[str]
 
 
 class ImportedTotal(NamedTuple):
@@ -37,18 +42,26 @@ class ImportedTotal(NamedTuple):
 
 
 def is_export(path: Path) -> bool:
-    return next((cells for _, cells in _rows(path)), []) == list(COLUMNS)
+    return next((line.cells for line in _rows(path)), []) == list(COLUMNS)
 
 
 def lines(path: Path, *, exported: bool) -> Iterator[Line]:
     """Yield the lines of a file that are not empty, without its heading."""
-    for index, (number, cells) in enumerate(_rows(path)):
-        is_heading = index == 0 and (exported or tuple(cells) == PLAIN_COLUMNS[: len(cells)])
+    for index, line in enumerate(_rows(path)):
+        names = PLAIN_COLUMNS[: len(line.cells)]
+        is_heading = index == 0 and (exported or (names and tuple(line.cells) == names))
         if not is_heading:
-            yield number, cells
+            yield line
 
 
-def read_entry(cells: Sequence[str]) -> Entry:
+def read(cells: Sequence[str], *, exported: bool) -> Entry | ImportedTotal:
+    """Return what a line says. Raises TypeError, ValueError or ArithmeticError if it cannot be counted."""
+    if not cells:
+        raise ValueError(f"A cell has more than {csv.field_size_limit():,} characters.")
+    return _read_total(cells) if exported else _read_entry(cells)
+
+
+def _read_entry(cells: Sequence[str]) -> Entry:
     """Return the event of a line "timestamp,slug,num[,labels]"."""
     if len(cells) not in (3, 4):
         raise ValueError(f"The line has {len(cells)} cells; give timestamp,slug,num[,labels].")
@@ -57,7 +70,7 @@ def read_entry(cells: Sequence[str]) -> Entry:
     return _slug(slug), COUNTER, _labels(labels[0] if labels else ""), checked, check_time(read_moment(at))
 
 
-def read_total(cells: Sequence[str]) -> ImportedTotal:
+def _read_total(cells: Sequence[str]) -> ImportedTotal:
     """Return the total of a line that `csv_export` wrote."""
     if len(cells) != len(COLUMNS):
         raise ValueError(f"The line has {len(cells)} cells; a line of an export has {len(COLUMNS)}.")
@@ -70,13 +83,37 @@ def read_total(cells: Sequence[str]) -> ImportedTotal:
 
 def _rows(path: Path) -> Iterator[Line]:
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream)
-        try:
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, cells
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"Line {reader.line_num + 1} is not CSV in UTF-8: {error}") from error
+        taken: list[str] = []
+        reader = csv.reader(_noted(stream, taken))
+        while True:
+            taken.clear()
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except UnicodeDecodeError as error:
+                raise ValueError(f"Line {reader.line_num + 1} is not in UTF-8: {error}") from error
+            except csv.Error:  # a cell is too long; the reader goes on with the next line of the stream
+                _refuse_unclosed(reader.line_num, taken)
+                cells = []
+            if text := "".join(taken).rstrip("\r\n"):
+                yield Line(reader.line_num, text, cells)
+
+
+def _noted(stream: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """Yield the lines of a stream, and add each to a list."""
+    for line in stream:
+        taken.append(line)
+        yield line
+
+
+def _refuse_unclosed(last: int, taken: Sequence[str]) -> None:
+    """Raise ValueError if a quote is open after a cell that is too long: nobody knows which lines belong to it."""
+    if sum(line.count('"') for line in taken) % 2:
+        raise ValueError(
+            f"Line {last - len(taken) + 1} begins a cell of several lines with more than {csv.field_size_limit():,} "
+            "characters; check its quotes."
+        )
 
 
 def _start(period: Period, text: str) -> tuple[date, int]:

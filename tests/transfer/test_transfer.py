@@ -294,6 +294,8 @@ def test_plain_lines_are_counted_with_or_without_a_heading(transactional_databas
         ("2026-11-23,downloads,1,[]", "Labels must be a mapping"),
         ("2026-11-23,downloads,1,{", "Expecting"),
         ("2026-11-23,downloads,1," + "[" * 100_000, "nested too deeply"),
+        ("2026-11-23,downloads,1," + "x" * 200_000, "A cell has more than 131,072 characters."),
+        ("x" * 200_000, "A cell has more than 131,072 characters."),
         ("9999-11-23,downloads,1", "is in the year 9999"),
         (
             "1790120511230,downloads,1",
@@ -309,6 +311,39 @@ def test_a_bad_line_is_rejected_by_number_and_the_others_count(line, reason, tra
     assert err.startswith("Line 2: ")
     assert reason in err
     assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 3
+
+
+def test_a_line_with_a_cell_that_is_too_long_is_rejected_as_it_is(transactional_database, tmp_path):
+    lines = (
+        f'timestamp,slug,num,labels\n2026-11-23,downloads,1,"{{""plan"": ""{"x" * 200_000}""}}"\n2026-11-23,downloads,2'
+    )
+    load(saved(tmp_path, lines))
+    heading, long, _ = lines.splitlines()
+    assert (tmp_path / "file.csv.rejected").read_text().splitlines() == [heading, long]
+    assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '2026-11-23,downloads,1,"' + "2026-11-23,downloads,1\n" * 10_000,
+        '"' + "2026-11-23,downloads,1\n" * 10_000,
+        '2026-11-23,downloads,1,"' + "x" * 200_000 + '\n2026-11-23,downloads,1\n"\n',
+    ],
+    ids=["of many lines", "of the heading", "of two lines"],
+)
+def test_a_file_is_refused_if_nobody_knows_where_a_cell_that_is_too_long_ends(text, transactional_database, tmp_path):
+    path = saved(tmp_path, text)
+    reason = "Line 1 begins a cell of several lines with more than 131,072 characters; check its quotes."
+    assert load(path)[2] == f"Nothing was imported: {reason}"
+    assert list(tmp_path.iterdir()) == [path]
+    assert not Item.objects.exists()
+
+
+def test_the_longest_cell_of_an_export_has_3000_characters_at_most(transactional_database, tmp_path):
+    metric("orders", labels={"0" + ";" * 99: ";" * 100, "1" + ";" * 99: ";" * 100, ";": ";" * 75})
+    path = saved(tmp_path, export())
+    assert 2800 < max(len(cell) for row in csv.reader(io.StringIO(path.read_text())) for cell in row) <= 3000
 
 
 def test_rejected_lines_can_be_fixed_and_imported(transactional_database, tmp_path):

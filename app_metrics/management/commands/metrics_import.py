@@ -1,4 +1,3 @@
-import csv
 from argparse import ArgumentParser
 from contextlib import ExitStack
 from pathlib import Path
@@ -100,12 +99,15 @@ class Rejects:
     def add(self, rejected: Rejected) -> None:
         if not self.count:
             self.path, stream = create(self.path)
-            self._writer = csv.writer(self._opened.enter_context(stream))
-            self._writer.writerow(rejected.columns)
+            self._file = self._opened.enter_context(stream)
+            self._write(",".join(rejected.columns))
         self.count += 1
-        self._writer.writerow(rejected.cells)
+        self._write(rejected.text)
         if self.count <= SHOWN_LINES:
             self._stderr.write(f"Line {rejected.number}: {brief(rejected.reason, show=str)}")
+
+    def _write(self, line: str) -> None:
+        self._file.write(f"{line}\r\n")
 
     def discard(self) -> None:
         if self.count:
