@@ -175,7 +175,7 @@ def test_an_export_can_be_imported(site: None, tmp_path: Path) -> None:
     first(Metric).delete()
 
     assert "Imported 5 of 5 lines" in run("metrics_import", str(path))
-    assert "imported before" in run("metrics_import", str(path))
+    assert "nothing was changed" in run("metrics_import", str(path))
     assert stored() == before
 
 

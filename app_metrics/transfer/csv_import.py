@@ -24,7 +24,7 @@ from ..conf import max_label_sets, settings, time_zone
 from ..core.batch import Batch, Entry, Fold
 from ..core.periods import LONGEST
 from ..core.summary import Summary, merge_into
-from ..models import Metric, Total
+from ..models import ImportedFile, Metric, Total
 from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
@@ -110,9 +110,9 @@ def check_file(path: Path, on_rejected: Callable[[Rejected], None]) -> Checked:
     return checked
 
 
-def was_imported(path: Path) -> bool:
-    """Return whether a file with the same content was imported before. Raises OSError or ValueError."""
-    return imported_files.is_complete(_digest(path))
+def former_import(path: Path) -> ImportedFile | None:
+    """Return the import of a file with the same content; None if there was none. Raises OSError or ValueError."""
+    return imported_files.complete(_digest(path))
 
 
 def import_file(checked: Checked, *, may_add: bool = False, on_progress: Advance | None = None) -> int:
@@ -181,7 +181,7 @@ def _part(checked: Checked, start: int, entries: Sequence[Any]) -> Part:
 
 def _refuse_racing(checked: Checked) -> bool:
     """Return False if another process has imported the file; raise Incomplete if it is still at it."""
-    if imported_files.is_complete(checked.digest):
+    if imported_files.complete(checked.digest):
         return False
     raise Incomplete(f"Another process imports {checked.path.name}, and counts its other lines.")
 

@@ -10,8 +10,9 @@ from ..models import ImportedFile
 from ..models.primary import primary
 
 
-def is_complete(digest: str) -> bool:
-    found: bool = _rows(digest).filter(counted_until=None).exists()
+def complete(digest: str) -> ImportedFile | None:
+    """Return the import of a file whose lines are all counted; None if there is none."""
+    found: ImportedFile | None = _rows(digest).filter(counted_until=None).first()
     return found
 
 

@@ -1,5 +1,6 @@
 """Import files by the command, and compare what is stored."""
 
+import re
 from io import StringIO
 
 from django.core.management import CommandError, call_command
@@ -10,6 +11,10 @@ from app_metrics.models import Total
 STORED = (
     "metric__slug", "metric__kind", "period", "start", "hour", "labels", *Summary._fields,
 )  # fmt: skip
+
+IMPORTED_BEFORE = re.compile(
+    r"This file was imported on \d{4}-\d\d-\d\d at \d\d:\d\d as file\.csv; nothing was changed\.\n"
+)
 
 
 def stored():

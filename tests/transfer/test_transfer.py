@@ -31,7 +31,7 @@ from app_metrics.transfer.source_tables import configured_source
 from tests.support.processes import start
 from tests.support.scope import full_length
 from tests.support.threads import at_once
-from tests.support.transferring import load, saved, stored
+from tests.support.transferring import IMPORTED_BEFORE, load, saved, stored
 from tests.testapp.models import Order
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -102,7 +102,7 @@ def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
     load(path)
     once = stored()
     other = path.rename(tmp_path / "renamed.csv")
-    assert load(other)[0] == "This file was imported before; nothing was changed.\n"
+    assert IMPORTED_BEFORE.fullmatch(load(other)[0])
     assert stored() == once
 
 
@@ -117,6 +117,19 @@ def test_an_export_adds_to_existing_totals_only_with_add(history, tmp_path):
     assert Metric.objects.get(slug="-orders").total("year", NOON.date()) == 2 * sum(
         Decimal("-1.25") * n for n in range(60)
     )
+
+
+def test_the_same_file_is_not_added_again_and_the_command_says_when_it_was_imported(transactional_database, tmp_path):
+    path = saved(tmp_path, "2026-11-23,downloads,1\n")
+    with freeze_time(NOON):
+        load(path)
+    said = "This file was imported on 2026-11-23 at 12:00 as file.csv; nothing was changed."
+    assert load(path) == (f"{said}\n", "", None)
+    how = "To count its lines again, import a copy with another content: add an empty line at the end."
+    assert load(path, "--add") == (f"{said} {how}\n", "", None)
+    assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 1
+    load(saved(tmp_path, path.read_text() + "\n", "copy.csv"), "--add")
+    assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 2
 
 
 @pytest.mark.every_database
@@ -375,7 +388,9 @@ def test_importing_the_same_file_keeps_a_fixed_file_of_rejected_lines(transactio
     rejected = tmp_path / "file.csv.rejected"
     mended = rejected.read_text().replace("x", "5")
     rejected.write_text(mended)
-    assert load(path) == ("This file was imported before; nothing was changed.\n", "", None)
+    out, err, error = load(path)
+    assert IMPORTED_BEFORE.fullmatch(out)
+    assert (err, error) == ("", None)
     assert rejected.read_text() == mended
 
 

@@ -7,8 +7,11 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.run import aggregate
-from ...core.plain_text import brief
-from ...transfer.csv_import import Checked, Incomplete, Rejected, check_file, import_file, was_imported
+from ...conf import time_zone
+from ...core.calendar import aware
+from ...core.plain_text import brief, one_line
+from ...models import ImportedFile
+from ...transfer.csv_import import Checked, Incomplete, Rejected, check_file, former_import, import_file
 from ..base import MetricsCommand, end
 from ..files import create
 from ..output import counted, fitting
@@ -28,14 +31,14 @@ class Command(MetricsCommand):
         parser.add_argument(
             "--add",
             action="store_true",
-            help="Add the totals of an export even to metrics that already have totals.",
+            help="Add the totals of an export even to metrics that already have totals, but the same file only once.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         rejects = Rejects(options["file"], self.stderr)
         try:
-            if was_imported(options["file"]):
-                self._say(options["verbosity"], "This file was imported before; nothing was changed.")
+            if former := former_import(options["file"]):
+                self._say(options["verbosity"], _was_imported(former, may_add=options["add"]))
                 return
             checked, count = self._count(options, rejects)
         except Incomplete as error:
@@ -52,7 +55,7 @@ class Command(MetricsCommand):
 
     def _say(self, verbosity: int, text: str) -> None:
         if verbosity:
-            self.stdout.write(text)
+            self.stdout.write(fitting(self.stdout, text))
 
     def _aggregate(self) -> int:
         """Aggregate; return the number of failures to drain pending batches."""
@@ -112,6 +115,14 @@ class Rejects:
     def discard(self) -> None:
         if self.count:
             self.path.unlink(missing_ok=True)
+
+
+def _was_imported(former: ImportedFile, *, may_add: bool) -> str:
+    at = aware(former.imported_at).astimezone(time_zone())
+    text = f"This file was imported on {at:%Y-%m-%d} at {at:%H:%M} as {one_line(former.name)}; nothing was changed."
+    if may_add:
+        text += " To count its lines again, import a copy with another content: add an empty line at the end."
+    return text
 
 
 def _lines_were(number: int) -> str:
