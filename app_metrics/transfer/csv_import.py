@@ -115,8 +115,8 @@ def former_import(path: Path) -> ImportedFile | None:
     return imported_files.complete(_digest(path))
 
 
-def import_file(checked: Checked, *, may_add: bool = False, on_progress: Advance | None = None) -> int:
-    """Count the good lines of a file; return their number, or 0 if the same file was imported before.
+def import_file(checked: Checked, *, may_add: bool = False, on_progress: Advance | None = None) -> int | None:
+    """Count the good lines of a file; return their number, or None if the same file was imported before.
 
     Plain events become items, which the next aggregation adds to the totals. `on_progress` gets the number of lines in
     each chunk. Raises database errors, and ValueError if the file has changed since, or if metrics of an export already
@@ -129,7 +129,7 @@ def import_file(checked: Checked, *, may_add: bool = False, on_progress: Advance
     count = partial(_count, checked, may_add, on_progress or (lambda lines: None))
     queues = dialect_for(connections[settings.APP_METRICS_DATABASE]).queues
     counted = retried(partial(_at_once, checked, count)) if queues else _in_parts(checked, count)
-    return checked.lines - len(checked.bad) if counted else 0
+    return checked.lines - len(checked.bad) if counted else None
 
 
 def _digest(path: Path) -> str:

@@ -23,7 +23,7 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.management.commands import metrics_export
+from app_metrics.management.commands import metrics_export, metrics_import
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
 from app_metrics.transfer import backfill, csv_export, csv_import
 from app_metrics.transfer.csv_export import COLUMNS
@@ -153,6 +153,19 @@ def test_one_of_two_overlapping_simultaneous_imports_is_refused(metrics_exist, h
     assert counted == len(before)
     assert refused.startswith("These metrics already have totals: -orders, queue.")
     assert stored() == before
+
+
+@pytest.mark.every_database
+def test_one_of_two_simultaneous_imports_of_a_file_says_that_the_other_counted_it(
+    transactional_database, tmp_path, monkeypatch
+):
+    path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n")
+    wait_for_each_other(monkeypatch, (metrics_import, "check_file"))
+    (out, _, error), (other_out, _, other_error) = sorted(at_once(2, lambda: load(path)))
+    assert (out, error) == ("Another process has imported this file meanwhile; each line is counted once.\n", None)
+    (rejected,) = tmp_path.glob("file.csv.rejected*")
+    assert (other_out, other_error) == ("Imported 1 of 2 lines.\n", f"1 line was rejected. Fix and import {rejected}.")
+    assert Metric.objects.get(slug="downloads").total("day", NOON.date()) == 1
 
 
 @pytest.mark.every_database

@@ -49,6 +49,11 @@ class Command(MetricsCommand):
             raise CommandError("Interrupted. Import the same file again to continue; do not change it.") from error
         except DatabaseError as error:
             raise CommandError(f"The import stopped; run it again: {error}") from error
+        if count is None:
+            self._say(
+                options["verbosity"], "Another process has imported this file meanwhile; each line is counted once."
+            )
+            return
         self._say(options["verbosity"], f"Imported {count} of {counted(checked.lines, 'line')}.")
         said = [f"{_lines_were(rejects.count)} rejected. Fix and import {rejects.path}."] if rejects.count else []
         end(*said, failures=self._aggregate())
@@ -67,17 +72,22 @@ class Command(MetricsCommand):
         self.complain(failures)
         return len(failures)
 
-    def _count(self, options: dict[str, Any], rejects: "Rejects") -> tuple[Checked, int]:
-        """Check a file and count its good lines; return what was found, and how many were counted."""
+    def _count(self, options: dict[str, Any], rejects: "Rejects") -> tuple[Checked, int | None]:
+        """Check a file and count its good lines; return what was found, and how many were counted.
+
+        The number is None if another process has imported the file.
+        """
+        count = None
         try:
             with rejects:
                 checked = check_file(options["file"], rejects.add)
-            return checked, self._import(checked, options["verbosity"], may_add=options["add"])
-        except BaseException:
-            rejects.discard()  # the file is not imported, so the next import finds the lines again
-            raise
+            count = self._import(checked, options["verbosity"], may_add=options["add"])
+        finally:
+            if count is None:
+                rejects.discard()  # the next import finds the lines again, or the other process has found them
+        return checked, count
 
-    def _import(self, checked: Checked, verbosity: int, *, may_add: bool) -> int:
+    def _import(self, checked: Checked, verbosity: int, *, may_add: bool) -> int | None:
         with progress(self.stderr, verbosity, lambda: checked.lines, "line", "imported") as advance:
             return import_file(checked, may_add=may_add, on_progress=advance)
 
