@@ -83,7 +83,7 @@ class Rule:
         for event in events:
             try:
                 number, more = _event(event)
-                record_event(self.slug, self.kind, number, {**labels, **more} or None)
+                record_event(self.slug, self.kind, number, fit_labels({**labels, **more}) or None)
             except Exception as error:  # the others count
                 drop(FAILED_RULE, f"{self.origin}: {brief(error)}", source=self.origin)
 

@@ -247,6 +247,15 @@ def test_a_bad_event_is_dropped_alone(bad, strict, settings, recorded):
     assert recorded.total("app_metrics_dropped") == 1
 
 
+def test_labels_of_an_event_that_are_too_long_are_cut_and_the_event_counts(settings, recorded):
+    """A visitor may send them; each control character takes six characters as JSON."""
+    strange = {"labels": {"sent": "\x01" * 84}}
+    labels = {"method": "request.method"}
+    settings.APP_METRICS_URLS = {"page": {"slug": "imported", "labels": labels, "events": lambda *sent: [strange, 2]}}
+    Client().get("/page/")
+    assert (recorded.total("imported"), recorded.count("app_metrics_dropped")) == (3, 0)
+
+
 def test_events_that_fail_midway_keep_those_before(settings, recorded):
     def failing(request, response):
         yield 1
