@@ -17,7 +17,7 @@ from ..core.batch import Batch
 from ..core.logs import log
 from ..core.plain_text import brief
 from ..core.serialization import encode_batch
-from ..storage.connections import commits_at_once
+from ..storage.connections import closed_as_before, commits_at_once
 from ..storage.ledger import write_once
 from ..transport import base
 from ..transport.circuit_breaker import Breaker
@@ -43,7 +43,8 @@ class MetricsBackend(base.MetricsBackend):
         database errors.
         """
         if not self._published(batch):
-            write_once(batch, tries=1)  # no retries, because a request is waiting and the caller retries later
+            with closed_as_before(connections[settings.APP_METRICS_DATABASE]):
+                write_once(batch, tries=1)  # no retries, because a request is waiting and the caller retries later
 
     def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])

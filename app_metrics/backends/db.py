@@ -9,7 +9,7 @@ from django.db import DatabaseError, connections, transaction
 from ..conf import settings
 from ..core.batch import Batch
 from ..storage import journal
-from ..storage.connections import commits_at_once
+from ..storage.connections import closed_as_before, commits_at_once
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, item_rows
 from ..storage.items import append_apart
@@ -33,19 +33,16 @@ class MetricsBackend(base.MetricsBackend):
         if journal.append(connection, batch):
             return
         rows = item_rows(batch)
-        was_open = connection.connection is not None
-        try:
-            with _guarded(connection):
-                dialect_for(connection).insert_items(connection, rows)
-        except BAD_DATA:
-            append_apart(rows)
-        except DatabaseError:
-            if self.is_durable():
-                connection.close_if_unusable_or_obsolete()  # so that the caller's next query gets a new one
-            raise
-        if not was_open:
-            # Outside a request Django closes nothing: each thread of a pool that only counts would keep a connection.
-            connection.close_if_unusable_or_obsolete()
+        with closed_as_before(connection):
+            try:
+                with _guarded(connection):
+                    dialect_for(connection).insert_items(connection, rows)
+            except BAD_DATA:
+                append_apart(rows)
+            except DatabaseError:
+                if self.is_durable():
+                    connection.close_if_unusable_or_obsolete()  # so that the caller's next query gets a new one
+                raise
 
     def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])

@@ -1,6 +1,7 @@
-"""Whether a write on a connection commits at once, whether the connection is lost, and callbacks on commit."""
+"""Whether a write on a connection commits at once, who closes it, whether it is lost, and callbacks on commit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,20 @@ from django.db import InterfaceError, OperationalError
 def commits_at_once(connection: Any) -> bool:
     """Return whether a write on a connection is committed at once. Does not connect to the database."""
     return connection.connection is None or bool(connection.autocommit)
+
+
+@contextmanager
+def closed_as_before(connection: Any) -> Iterator[None]:
+    """Close a connection that the block opened, unless CONN_MAX_AGE keeps it.
+
+    Outside a request Django closes nothing: each thread of a pool that only counts would keep a connection.
+    """
+    was_open = connection.connection is not None
+    try:
+        yield
+    finally:
+        if not was_open:
+            connection.close_if_unusable_or_obsolete()
 
 
 def is_lost(connection: Any, error: Exception) -> bool:

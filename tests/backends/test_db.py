@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from celery import Celery
 from django.db import DatabaseError, connections, transaction
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
@@ -117,15 +118,26 @@ def test_a_write_is_rolled_back_with_its_transaction(transactional_database):
     assert Item.objects.count() == 0
 
 
+@pytest.fixture
+def without_broker(monkeypatch):
+    """The Celery backend writes to the database itself."""
+    app = Celery("tests.backends", set_as_current=False, fixups=[])
+    app.conf.task_always_eager = True
+    monkeypatch.setattr("celery._state.default_app", app)
+    monkeypatch.setattr("celery._state._tls.current_app", None)
+
+
 @pytest.mark.parametrize("age", [0, None])
+@pytest.mark.parametrize("backend", ["db", "celery"])
+@pytest.mark.usefixtures("without_broker")
 def test_a_thread_that_only_counts_closes_its_connection_after_its_maximum_age(
-    age, transactional_database, monkeypatch
+    backend, age, transactional_database, monkeypatch
 ):
     monkeypatch.setitem(connections[transactional_database].settings_dict, "CONN_MAX_AGE", age)
     opened = []
 
     def count():
-        write(batch_of("a"))
+        load_backend(f"app_metrics.backends.{backend}").write(batch_of("a"))
         opened.append(connections[transactional_database].connection is not None)
         connections[transactional_database].close()
 
