@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 
 from ..conf import settings
+from ..core.logs import log
 from ..core.plain_text import brief
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
@@ -55,8 +56,9 @@ def _drained(backend: RetryingBackend) -> list[str]:
     try:
         backend.drain()
     except Exception as error:
-        logger.exception("The backend's pending batches could not be drained")
-        return [f"The backend's pending batches could not be drained: {brief(error)}"]
+        failure = f"The backend's pending batches could not be drained: {brief(error)}"
+        log(logging.ERROR, "%s", failure, exc_info=True)
+        return [failure]
     return []
 
 

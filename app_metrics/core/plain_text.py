@@ -46,6 +46,11 @@ def brief(value: Any, limit: int = 200, show: Callable[[Any], str] = repr) -> st
         return f"<{type(value).__name__}>"
 
 
+def has_address(text: str) -> bool:
+    """Return whether a text has a part that `brief()` leaves out."""
+    return _ADDRESS.search(text) is not None
+
+
 def has_cut_address(address: Any) -> bool:
     """Return whether an address is cut short by a "/", "?" or "#" in its password.
 
