@@ -160,6 +160,35 @@ def test_the_admins_own_switch_decides_against_the_system(browser: Browser, site
     assert axes(browser) == expected
 
 
+# As themes of the admin do, which have neither Django's stylesheets nor its variables.
+OTHER_THEME = """
+const [colour, background] = arguments;
+for (const each of document.querySelectorAll("link[rel=stylesheet]")) {
+    if (!each.href.includes("/app_metrics/")) {
+        each.remove();
+    }
+}
+Object.assign(document.body.style, {color: colour, background: background});
+for (const each of document.querySelectorAll("#content :is(a, input, select, button)")) {
+    Object.assign(each.style, {color: "inherit", background: "transparent"});
+}
+"""
+
+
+@every_page
+@pytest.mark.parametrize("colours", [("#ffffff", "#343a40"), ("#212529", "#f8f9fa")], ids=["dark", "light"])
+def test_a_page_is_readable_under_a_theme_without_the_styles_of_the_admin(
+    browser: Browser, site: Site, page: str, colours: tuple[str, str]
+) -> None:
+    browser.be(scheme="light" if colours[0] == "#ffffff" else "dark")  # against the page
+    browser.open(site.url(PAGES[page]))
+    browser.run(OTHER_THEME, *colours)
+    assert_readable(browser)
+    assert browser.find("#content h1").is_displayed()
+    paddings = browser.run("return [...document.querySelectorAll('#content td')].map(e => getComputedStyle(e).padding)")
+    assert set(paddings) <= {"8px"}
+
+
 @pytest.fixture
 def arabic(browser: Browser, site: Site, tmp_path) -> Iterator[Site]:
     """The same site in a right-to-left language."""
