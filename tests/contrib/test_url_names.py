@@ -66,6 +66,13 @@ def test_a_rule_on_the_first_name_counts_requests_of_both_names(settings, record
     assert recorded.slugs == ["views"]
 
 
+def test_a_pattern_labels_requests_of_both_names_with_the_first(settings, recorded):
+    settings.APP_METRICS_URLS = {"*": "requests"}
+    Client().post("/items/")
+    assert_metric_recorded(recorded, "requests", total=1, labels={"url": "list_items"})
+    assert check_rules() == []
+
+
 @pytest.mark.django_db
 def test_the_unused_page_omits_names_that_never_resolve(settings):
     settings.APP_METRICS_URLS = {"*": "requests"}
