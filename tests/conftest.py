@@ -19,6 +19,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 from django.test import TransactionTestCase
+from django.utils.timezone import get_default_timezone
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -159,6 +160,7 @@ def no_time_zones(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setitem(sys.modules, "tzdata", None)
     zoneinfo.reset_tzpath(to=())
     zoneinfo.ZoneInfo.clear_cache()
+    get_default_timezone.cache_clear()
     settings.APP_METRICS_TIME_ZONE = "Asia/Kathmandu"  # forgets the zone that was read before
     yield
     zoneinfo.reset_tzpath()

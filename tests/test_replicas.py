@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core import mail
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connections
 from django.test import Client
@@ -109,6 +110,11 @@ def test_an_aggregation_reads_from_the_primary(site: None, settings: Any) -> Non
     named = {("orders", '{"plan":"a"}'): 1, ("orders", '{"plan":"b"}'): 1, ("orders", '{"overflow":"true"}'): 1}
     assert stored() == named
     assert run("metrics_aggregate", "--dry-run").startswith("0 items are pending")
+
+
+def test_the_checks_find_nothing(site: None) -> None:
+    metric("orders")
+    assert run_checks(databases=["default"]) == []
 
 
 def test_a_metric_that_is_saved_without_a_slug_gets_a_free_one(site: None) -> None:

@@ -69,6 +69,14 @@ class TestWriteBatch:
         assert "bad_message" in caplog.text
 
     @pytest.mark.every_database
+    def test_a_batch_that_is_delivered_twice_counts_once_without_use_tz(self, database, settings):
+        settings.USE_TZ = False
+        message = encode_batch(batch_of("orders"))
+        for _ in range(2):
+            tasks.write_batch(message)
+        assert list(Item.objects.values_list("slug", "count")) == [("orders", 1)]
+
+    @pytest.mark.every_database
     @pytest.mark.parametrize(
         "batch_id", ["ffffffff-ffff-ffff-ffff-ffffffffffff", "ffffffff-ffff-7fff-bfff-ffffffff0000"]
     )

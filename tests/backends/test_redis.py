@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from redis import exceptions
 
 from app_metrics import collect, metric, timing
+from app_metrics.aggregation.backlog import backlog
 from app_metrics.aggregation.run import aggregate
 from app_metrics.backends.redis import codec, scripts
 from app_metrics.backends.redis.codec import VALUE, limbs
@@ -447,6 +448,16 @@ def test_memory_stays_flat_under_label_values_without_end(backend, in_redis, set
 def test_nothing_that_is_not_drained_expires(backend, in_redis):
     backend.write(batch_of("orders"))
     assert [in_redis.client.ttl(key) for key in in_redis.names()] == [-1] * 3
+
+
+@pytest.mark.every_database
+def test_what_is_pending_is_read_and_counted_without_use_tz(database, backend, settings):
+    settings.USE_TZ = False
+    backend.write(batch_of("orders", number=3))
+    orders = create_metric("Orders", "orders")
+    assert (orders.total("day", DAY), backlog().items) == (3, 1)
+    assert aggregate().failures == []
+    assert (orders.total("day", DAY), Item.objects.count()) == (3, 0)
 
 
 # Damaged data

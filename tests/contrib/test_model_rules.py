@@ -3,6 +3,7 @@
 import gc
 import logging
 from decimal import Decimal
+from unittest.mock import patch
 
 import pytest
 from django.apps import apps
@@ -10,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, models, transaction
 from django.test import override_settings
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from app_metrics import collect
 from app_metrics.contrib import model_rules
@@ -172,6 +173,26 @@ def test_num_is_the_assigned_value_converted_by_its_field(amount, total, setting
     settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "events", "num": "amount"}}}
     with committed():
         Order.objects.create(amount=amount)
+    assert_metric_recorded(recorded, "events", total=total, count=1)
+
+
+@isolate_apps("tests.testapp")
+@pytest.mark.parametrize(("weight", "total"), [(2.5, Decimal("2.5")), ("0.1", Decimal("0.1")), (3, 3)])
+def test_a_num_may_be_a_field_of_floats(weight, total, recorded):
+    class Parcel(models.Model):
+        weight = models.FloatField()
+
+        class Meta:
+            app_label = "testapp"
+
+        def __str__(self):
+            return f"{self.weight}"
+
+    with patch.object(model_rules.apps, "get_model", return_value=Parcel):
+        rules = {"testapp.Parcel": {"created": {"slug": "events", "num": "weight"}}}
+        ((_, _, (rule,)),), errors = model_rules.compile_models(rules)
+    assert errors == []
+    rule.fire(Parcel(weight=weight))
     assert_metric_recorded(recorded, "events", total=total, count=1)
 
 

@@ -153,6 +153,16 @@ def test_behind_a_composite_backend_and_merged_for_many_requests_it_is_the_same(
     assert counted() == {"orders": 5}
 
 
+def test_what_is_pending_is_read_and_counted_without_use_tz(directory, settings):
+    settings.USE_TZ = False
+    metric("orders", 3)
+    orders = create_metric("Orders", "orders")
+    assert suffixes(directory) == {SEGMENT: 1}
+    assert (orders.total("day"), backlog().items) == (3, 1)
+    assert aggregate().failures == []
+    assert (orders.total("day"), backlog().items) == (3, 0)
+
+
 def test_every_kind_of_summary_is_stored_as_it_was():
     write(Batch(VARIED))
     (pending,) = pending_batches().batches
