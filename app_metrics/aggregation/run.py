@@ -15,6 +15,7 @@ from ..notifications import milestones
 from ..storage.dialects.base import BAD_DATA
 from ..storage.transactions import retried
 from ..storage.turns import Turns
+from ..transport.aside import writing
 from .chunks import ChunkRunner
 from .intake import gather
 
@@ -55,7 +56,8 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     size = turns.fitting(usual)
     while True:
         try:
-            taken, quarantined, keys = chunks.take(size)
+            with writing():  # a project's count of its SQL statements would be new items in each transaction, for ever
+                taken, quarantined, keys = chunks.take(size)
         except BAD_DATA:
             if size == 1:  # it cannot even be quarantined
                 raise

@@ -1,5 +1,6 @@
 """What is recorded while a batch is being written, or before Django is ready, comes with the next batch."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from django.db import connections
 
 from app_metrics import collect, flush, metric
+from app_metrics.aggregation.run import aggregate
 from app_metrics.backends import locmem
 from app_metrics.core.batch import Batch
 from app_metrics.models import Item
@@ -69,6 +71,22 @@ def test_a_project_that_counts_its_statements_counts_ours_once(transactional_dat
     assert sum(Item.objects.filter(slug="statements").values_list("count", flat=True)) == 9
     flush()
     assert Item.objects.count() == 10 + 9 + 1
+
+
+def test_an_aggregation_ends_that_is_counted_statement_by_statement(transactional_database):
+    statements = itertools.count(1)
+
+    def count(execute, sql, params, many, context):
+        assert next(statements) < 1000
+        metric("statements")
+        return execute(sql, params, many, context)
+
+    for number in range(3):
+        metric(f"visits-{number}")
+    with connections[transactional_database].execute_wrapper(count):
+        assert aggregate(chunk_size=1).items >= 3
+    flush()
+    assert set(Item.objects.values_list("slug", flat=True)) == {"statements"}
 
 
 def test_the_events_recorded_by_a_write_are_bounded(settings, outbox, monkeypatch):
