@@ -167,7 +167,13 @@ def test_num_is_a_number_a_path_or_a_callable(num, total, settings, recorded, co
 
 @pytest.mark.parametrize(
     ("amount", "total"),
-    [("3.50", Decimal("3.50")), (2.5, Decimal("2.5")), (Decimal("0.10"), Decimal("0.10")), (7, 7)],
+    [
+        ("3.50", Decimal("3.50")),
+        (" 3.50", Decimal("3.50")),
+        (2.5, Decimal("2.5")),
+        (Decimal("0.10"), Decimal("0.10")),
+        (7, 7),
+    ],
 )
 def test_num_is_the_assigned_value_converted_by_its_field(amount, total, settings, recorded, committed):
     settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "events", "num": "amount"}}}
