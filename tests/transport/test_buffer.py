@@ -158,6 +158,19 @@ def test_a_signal_handler_that_flushes_in_the_middle_of_a_flush_does_not_wait_fo
     assert summed(buffered) == 1
 
 
+def test_a_signal_handler_that_flushes_between_the_writes_of_a_flush_does_not_wait_for_it(buffered, monkeypatch):
+    write = buffering._write
+
+    def interrupted(batch):
+        flush()
+        write(batch)
+
+    monkeypatch.setattr(buffering, "_write", interrupted)
+    metric("orders")
+    assert takes_less(buffering.LONGEST_WAIT, flush, tries=1)
+    assert summed(buffered) == 1
+
+
 def test_a_write_that_records_causes_one_more_write_at_most(buffered, settings):
     settings.APP_METRICS_BACKEND = "tests.transport.test_aside.Recording"
     for _ in range(40):
