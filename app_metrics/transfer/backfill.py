@@ -17,11 +17,13 @@ from django.utils import timezone
 
 from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
+from ..core.calendar import today
 from ..core.periods import DAY, HOUR, WHOLE_DAYS, Period, hour_start
 from ..core.summary import COUNTER, Summary, merge_all, merge_into, subtract
 from ..models import Backfill, Metric
 from ..models.primary import primary
 from ..notifications import milestones
+from ..notifications.future_marks import SKEW_OF_DATES
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
 from ..storage.transactions import retried
@@ -48,7 +50,8 @@ class Filled:
 
     `until` is None if there are no rows. `events` is the number of events added. `was_finished` is the state before the
     run, `is_finished` the state after it. If the history is not finished, `again_at` is when the rest can be filled, or
-    None if nothing was counted live yet.
+    None if nothing was counted live yet. `ahead` is a date in the future up to which a wrong clock had filled; this run
+    then started over.
     """
 
     until: datetime | None = None
@@ -58,6 +61,7 @@ class Filled:
     was_finished: bool = False
     is_finished: bool = False
     again_at: datetime | None = None
+    ahead: date | None = None
 
 
 def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable[[int], None] | None = None) -> Filled:
@@ -70,7 +74,8 @@ def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable
     """
     if settings.APP_METRICS_DISABLED:
         raise UnusableSource("APP_METRICS_DISABLED is True, so nothing is counted. Set it to False first.")
-    done = Filled()
+    done = Filled(ahead=_ahead(source))
+    again = again or done.ahead is not None
     milestones.remember()
     state = _restarted(source) if again else _state(source)
     if state is None:
@@ -90,7 +95,7 @@ def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable
 
 def remaining(source: MetricSource, *, again: bool = False) -> int:
     """Return about how many rows a run would read now."""
-    state = None if again else primary(Backfill.objects).filter(metric__slug=source.slug).first()
+    state = None if again or _ahead(source) else _stored(source)
     first = state.until_day if state else source.first_day()
     last = days_before(_target(source, state) if state else source.settled())
     return source.count(first, last) if first is not None and first < last else 0
@@ -105,12 +110,23 @@ def find_counter(slug: str) -> Metric:
     return metric
 
 
+def _stored(source: MetricSource) -> Backfill | None:
+    state: Backfill | None = primary(Backfill.objects).filter(metric__slug=source.slug).first()
+    return state
+
+
+def _ahead(source: MetricSource) -> date | None:
+    """Return up to when a metric is filled if that is in the future, because a clock was wrong; else None."""
+    state = _stored(source)
+    return state.until_day if state and state.until_day > today() + SKEW_OF_DATES else None
+
+
 def _state(source: MetricSource) -> Backfill | None:
     """Return how far a metric is filled, and the end of filling if it is known; None if there are no rows.
 
     The state is stored before anything is filled, so that filled events are never mistaken for live ones.
     """
-    state: Backfill | None = primary(Backfill.objects).filter(metric__slug=source.slug).first()
+    state = _stored(source)
     if state is None:
         first = source.first_day()
         if first is None:

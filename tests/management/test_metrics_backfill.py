@@ -111,6 +111,18 @@ def test_skipped_rows_are_reported_with_the_reason(orders, settings):
     ]
 
 
+def test_a_date_that_a_wrong_clock_noted_in_the_future_is_named_once(orders, capsys):
+    before(NOON - 2 * HOURS)
+    run("metrics_backfill", "orders", at=NOON + timedelta(days=365))
+    named = []
+    for hours in (1, 2):
+        with freeze_time(NOON + hours * HOURS):
+            call_command("metrics_backfill", "orders", verbosity=0)
+        named.append(capsys.readouterr().err)
+    start = "orders was filled up to 2027-11-23, which is in the future and counts as unknown; check the clocks"
+    assert [text.startswith(start) for text in named] == [True, False]
+
+
 def test_an_empty_table_is_no_error(orders):
     assert fill("orders") == (["There are no rows to fill 'orders' from."], None)
 

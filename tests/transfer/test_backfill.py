@@ -20,7 +20,7 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.core.periods import DAY, HOUR, PERIODS, bucket
 from app_metrics.models import Backfill, HighWaterMark, Item, Metric, Milestone, Total
 from app_metrics.transfer import source_tables
-from app_metrics.transfer.backfill import backfill
+from app_metrics.transfer.backfill import backfill, remaining
 from app_metrics.transfer.source_tables import UnusableSource, configured_source, given_source
 from app_metrics.transfer.verify import verify
 from tests.support.threads import at_once
@@ -754,3 +754,18 @@ def test_metric_by_hand_before_live_counting_ends_the_history(orders):
     with freeze_time(NOON):
         metric("orders", at=NOON - 5 * HOURS - timedelta(minutes=1))
     assert fill(NOON + HOURS).until == NOON - 5 * HOURS
+
+
+def test_after_a_run_with_the_clock_a_year_ahead_later_rows_are_filled_in(orders):
+    before(NOON - 4 * HOURS)
+    fill(NOON + timedelta(days=365))
+    before(NOON + HOURS)
+    with freeze_time(NOON + 3 * HOURS):
+        assert remaining(configured_source("orders")) == 2
+    first, second = fill(NOON + 3 * HOURS), fill(NOON + 4 * HOURS)
+    live(NOON + 6 * HOURS)
+    last = fill(NOON + 8 * HOURS)
+    said = [(each.ahead is not None, each.events) for each in (first, second, last)]
+    assert said == [(True, 1), (False, 0), (False, 0)]
+    assert last.is_finished
+    assert sum(count for count, _ in stored(DAY).values()) == 3

@@ -45,6 +45,9 @@ class Command(MetricsCommand):
             raise CommandError("Interrupted. Run the command again to continue.") from error
         except DatabaseError as error:
             raise CommandError(f"Filling stopped; run the command again to continue: {error}") from error
+        if done.ahead:
+            ahead = f"{source.slug} was filled up to {done.ahead}, which is in the future and counts as unknown; "
+            self.stderr.write(f"{ahead}check the clocks of the machines that run commands.")
         if options["verbosity"]:
             self._say(done, undated, source.slug)
 
