@@ -139,7 +139,9 @@ def test_every_page_and_endpoint_answers(metric_set: MetricSet, settings: Any) -
         f"/admin/app_metrics/{each._meta.model_name}/{each.objects.earliest('pk').pk}/change/"
         for each in (Alert, Delivery, Metric, MetricSet, Milestone, Notice)
     ]
-    dashboard = [f"{lists[3]}{each}" for each in ("health/", "unused/", "metric/orders/", "metric/orders/?period=hour")]
+    hours = "metric/orders/?period=hour&start=2026-08-01&end=2026-08-02"
+    pages = ("health/", "unused/", "metric/orders/", "metric/orders/?format=csv", hours, f"{hours}&format=json")
+    dashboard = [f"{lists[3]}{each}" for each in pages]
     apis = [f"/metrics/{each}" for each in ("prometheus/", "api/metrics/", "api/metrics/orders/series/?period=hour")]
     for page in (*lists, *reports, *(f"{each}mail/" for each in reports), *forms, *dashboard, *apis):
         assert browser.get(page).status_code == 200, page
