@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Dashboard
+from ..models.fields import unicode_text
 from ..models.primary import primary
 
 
@@ -25,6 +26,20 @@ class PrimaryOnPost(BaseModelAdmin):  # type: ignore[type-arg]
         if request.method == "POST":
             options["using"] = router.db_for_write(db_field.remote_field.model)
         return super().formfield_for_manytomany(db_field, request, **options)
+
+
+class SearchableAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Search for any text, also in tables that MariaDB made under latin1."""
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return list(self._texts())
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        searched = queryset.alias(**self._texts()) if search_term else queryset
+        return super().get_search_results(request, searched, search_term)
+
+    def _texts(self) -> dict[str, Any]:
+        return {f"text_of_{name.replace('__', '_')}": unicode_text(name) for name in self.search_fields}
 
 
 @cache
@@ -42,7 +57,7 @@ def plain_column(model: Any, name: str) -> Any:
     return column
 
 
-class ReadOnlyAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(SearchableAdmin):
     """Show objects that only app_metrics itself writes."""
 
     def get_list_display(self, request: HttpRequest) -> Any:
@@ -65,7 +80,7 @@ class ReadOnlyAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-class OffMenu(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
+class OffMenu(SearchableAdmin):
     """Leave a model off the menu of users who may view the health page, which links to the model's list."""
 
     def is_on_menu(self, request: HttpRequest) -> bool:

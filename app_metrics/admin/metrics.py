@@ -11,11 +11,11 @@ from ..core.periods import DAY, MONTH
 from ..core.summary import SHOWN
 from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
 from ..models.primary import primary
-from .base import OffMenu, PrimaryOnPost, ReadOnlyAdmin
+from .base import OffMenu, ReadOnlyAdmin, SearchableAdmin
 
 
 @admin.register(Metric)
-class MetricAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
+class MetricAdmin(SearchableAdmin):
     list_display = ("name", "slug", "kind", "unit", "today", "this_month", "is_capped", "second_kind")
     list_filter = ("kind", "sets")
     search_fields = ("name", "slug", "description")

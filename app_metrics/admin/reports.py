@@ -26,7 +26,7 @@ from ..reports.content import Report
 from ..reports.planning import earliest_due
 from ..reports.recipients import address_of
 from ..reports.sending import next_report, rendered, send_test
-from .base import OffMenu, OutgoingMailAdmin, PrimaryOnPost, ReadOnlyAdmin
+from .base import OffMenu, OutgoingMailAdmin, PrimaryOnPost, ReadOnlyAdmin, SearchableAdmin
 
 # The mail may use its own inline styles; nothing else in it may run or load.
 MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
@@ -45,7 +45,7 @@ class UnsubscriptionInline(PrimaryOnPost, admin.TabularInline):  # type: ignore[
 
 
 @admin.register(MetricSet)
-class MetricSetAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
+class MetricSetAdmin(SearchableAdmin):
     list_display = ("name", "send_daily", "send_weekly", "send_monthly", "declared")
     list_filter = ("send_daily", "send_weekly", "send_monthly", "declared")
     search_fields = ("name",)

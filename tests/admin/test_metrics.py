@@ -20,6 +20,7 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import Summary, single
 from app_metrics.models import Item, Metric, MetricSet, QuarantinedItem, Total
 from app_metrics.models.creation import create_metric, create_metric_set
+from tests.support.latin1 import latin1_columns
 
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
 MODELS = ("metric", "metricset", "total", "item", "quarantineditem", "aggregationrun")
@@ -239,6 +240,18 @@ def test_lists_and_pages_show_numbers_without_empty_decimals(client):
     for text in shown:
         assert re.search(r">(1234\.5|1,234\.5|0)<", text)
         assert not re.search(r"\.\d*0<", text)
+
+
+@pytest.mark.every_database
+def test_lists_of_tables_made_under_latin1_are_searched_for_any_character(transactional_database):
+    metric("orders")
+    aggregate()
+    create_metric_set("Orders", Metric.objects.all())
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("ada", "ada@example.com", "secret"))
+    with latin1_columns(connections[transactional_database]):
+        for model, found in (("metric", 1), ("metricset", 1), ("total", 5)):
+            assert [len(rows(browser, model, q=text)) for text in ("１", "ORD")] == [0, found]
 
 
 def test_totals_are_searched_filtered_and_say_when_they_start(client, catalogue):

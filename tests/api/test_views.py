@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -31,6 +30,7 @@ from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.models import Item, Metric, Total
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.recording.metrics import record
+from tests.support.latin1 import latin1_columns
 
 pytestmark = pytest.mark.urls("tests.support.api_urls")
 
@@ -349,24 +349,6 @@ def test_tables_made_under_latin1_are_searched_for_any_character(transactional_d
         assert get(LIST, search="１")["results"] == []
         assert [each["slug"] for each in get(LIST, search="ORD")["results"]] == ["orders"]
         assert "There is no metric set" in get(LIST, 400, set="１")["error"]
-
-
-@contextmanager
-def latin1_columns(connection):
-    """Give the columns of names the charset of an old database; only MariaDB has charsets for columns."""
-    columns = [("app_metrics_metric", "name"), ("app_metrics_metricset", "name")]
-    columns = columns if connection.vendor == "mysql" else []
-
-    def convert(charset):
-        with connection.cursor() as cursor:
-            for table, column in columns:
-                cursor.execute(f"ALTER TABLE {table} MODIFY {column} varchar(200) CHARACTER SET {charset} NOT NULL")
-
-    convert("latin1")
-    try:
-        yield
-    finally:
-        convert("utf8mb4")
 
 
 # Series
