@@ -11,7 +11,7 @@ from ..core.dropped import FAILED_RULE, drop, warn_once
 from ..core.numbers import Number, exact
 from ..core.plain_text import brief
 from ..core.summary import COUNTER
-from ..core.validation import MAX_LABEL_LENGTH, check_number, fit_labels
+from ..core.validation import check_number, fit_labels, fit_text
 from ..recording.metrics import record
 from .paths import Getter, RuleSource
 
@@ -122,4 +122,4 @@ def _number(value: Any) -> Number:
 
 def _text(value: Any) -> str:
     """Return the text of a label's value, which may come from a visitor, without characters that databases refuse."""
-    return "" if value is None else str(value).replace("\0", "").encode(errors="replace").decode()[:MAX_LABEL_LENGTH]
+    return "" if value is None else fit_text(str(value))

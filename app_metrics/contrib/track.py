@@ -13,7 +13,7 @@ from ..conf import is_strict
 from ..core.dropped import FAILED_RULE, drop
 from ..core.plain_text import brief
 from ..core.summary import TIMER
-from ..core.validation import check_slug
+from ..core.validation import check_slug, fit_texts
 from ..recording.metrics import metric, record
 
 OUTCOMES = ("success", "error", "always")
@@ -65,7 +65,7 @@ class _Tracked:
         if conf.disabled or self.when not in (outcome, "always"):
             return
         try:
-            labels = self.labels(*args, **kwargs) if callable(self.labels) else self.labels
+            labels = fit_texts(self.labels(*args, **kwargs)) if callable(self.labels) else self.labels
             metric(self.slug, self._amount(outcome, result), labels=labels, on_commit=self.on_commit)
             if self.timing:
                 record(f"{self.slug}_seconds", TIMER, seconds, labels, on_commit=self.on_commit)

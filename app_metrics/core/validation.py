@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, Inexact
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
 from ..conf import time_zone
 from .dates import check_year
@@ -71,6 +72,18 @@ def check_labels(labels: Mapping[str, str] | None) -> str:
         good_labels.clear()
     good_labels[pairs] = text
     return text
+
+
+def fit_text(text: str) -> str:
+    """Return a text, which may come from a visitor, cut, and without characters that databases refuse."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:MAX_LABEL_LENGTH]
+
+
+def fit_texts(labels: Any) -> Any:
+    """Return a label set whose texts may come from a visitor so that it fits; anything else stays as it is."""
+    if type(labels) is not dict or not all(type(each) is str for each in chain(labels, labels.values())):
+        return labels
+    return fit_labels({name: fit_text(value) for name, value in labels.items()})
 
 
 def fit_labels(labels: dict[str, str]) -> dict[str, str]:

@@ -188,6 +188,15 @@ def test_labels_may_be_made_of_the_arguments(recorded):
     assert_metric_recorded(recorded, "calls", labels={"plan": "pro", "country": "DK"})
 
 
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("sent", ["\x01" * 84, "x" * 300, "a\0b\ud800"])
+def test_a_visitor_cannot_make_a_call_uncounted_or_fail_by_a_text_that_is_no_label(sent, strict, settings, recorded):
+    settings.APP_METRICS_STRICT = strict
+    tracked = track("calls", timing=True, labels=lambda plan: {"plan": plan, "kind": "page"})(lambda plan: plan)
+    assert tracked(sent) == sent
+    assert (recorded.count("calls"), recorded.count("calls_seconds")) == (1, 1)
+
+
 @PAIRS
 def test_timing_records_seconds_of_the_calls_that_count_under_the_same_labels(succeeding, failing, recorded):
     options = {"when": "error", "timing": True, "labels": {"plan": "pro"}}
