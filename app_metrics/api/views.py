@@ -145,7 +145,7 @@ def prometheus(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     if not (complete and is_complete()):
         # Incomplete totals may be lower. Prometheus takes a counter that falls for one that restarted at 0, and would
         # then count all of its next value as new.
-        message = "The backend's destination does not answer, so totals would be incomplete. Check that it is running."
+        message = "Some pending batches could not be read, so totals would be incomplete; the log says why."
         return respond_text(503, message)
     return HttpResponse(content, content_type=content_type)
 

@@ -40,8 +40,16 @@ class MetricsBackend(base.MetricsBackend):
         if failures:
             raise ExceptionGroup("Some destinations could not be drained", failures)
 
-    def pending(self) -> Sequence[Batch]:
-        return [batch for destination in self.destinations for batch in destination.pending()]
+    def pending(self) -> Iterator[Batch]:
+        """Yield what is pending at every destination. Raises ExceptionGroup at the end if some failed."""
+        failures = []
+        for destination in self.destinations:
+            try:
+                yield from destination.pending()
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise ExceptionGroup("Some destinations could not be read", failures)
 
     def check_destination(self) -> Sequence[CheckMessage]:
         return [message for destination in self.destinations for message in destination.check_destination()]

@@ -1,6 +1,6 @@
 """Append a batch to the item log of the project's own database; on SQLite, to the journal beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -52,7 +52,7 @@ class MetricsBackend(base.MetricsBackend):
         if found := journal.journal_of(connection):
             found.drain(connection)
 
-    def pending(self) -> Sequence[Batch]:
+    def pending(self) -> Iterable[Batch]:
         found = journal.journal_of(connections[settings.APP_METRICS_DATABASE])
         return found.pending() if found else ()
 

@@ -1,26 +1,25 @@
 """Batches that are pending outside the database, at the backend's destination, for queries to include."""
 
-import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BigIntegerField, Case, Value, When
 
 from ..core.batch import Batch, Key
+from ..core.dropped import warn_once
 from ..core.plain_text import brief
 from ..core.summary import FIELDS, NUMBER, Summary
 from ..transport.loading import get_backend, load_backend, other_paths
 from .aggregates import fetched
 from .ledger import LedgerRow
 
-logger = logging.getLogger("app_metrics")
-
 # Seconds for which a process caches the backend's answer, so that a page asks only once.
 CACHE_SECONDS = 1.0
-# Seconds for which a destination that did not answer is not asked again.
+# Seconds for which a destination that did not answer is not asked again, if asking takes time.
 RETRY_AFTER = 10.0
 
 _NUMBERS = [field.name for field in FIELDS if field.holds == NUMBER]
@@ -103,7 +102,7 @@ def pending_batches(slugs: Collection[str] | None = None) -> PendingBatches:
 
 
 def is_complete() -> bool:
-    """Return whether queries include everything pending; False if the destination does not answer in time."""
+    """Return whether queries include everything pending; False if some of it could not be read in time."""
     return _answer().is_complete
 
 
@@ -125,10 +124,13 @@ def _answer() -> Answer:
 
 
 def _ask(backend: Any) -> Answer:
-    try:
-        asked = [backend, *map(load_backend, other_paths())]
-        batches = {batch.id: batch for each in asked for batch in each.pending()}.values()
-    except Exception as error:
-        logger.warning("The backend's pending batches could not be read, so readings are incomplete: %s", brief(error))
-        return Answer(backend, time.monotonic() + RETRY_AFTER, (), False)
-    return Answer(backend, time.monotonic() + CACHE_SECONDS * backend.caches_pending, batches, True)
+    batches: dict[UUID, Batch] = {}
+    is_complete = True
+    for each in (backend, *map(load_backend, other_paths())):
+        try:
+            batches.update((batch.id, batch) for batch in each.pending())
+        except Exception as error:
+            is_complete = False
+            warn_once(f"Some pending batches could not be read, so readings are incomplete: {brief(error)}")
+    kept = CACHE_SECONDS if is_complete else RETRY_AFTER
+    return Answer(backend, time.monotonic() + kept * backend.caches_pending, batches.values(), is_complete)

@@ -68,14 +68,20 @@ class Journal(Segments):
         self._known: dict[str, Reading] = {}
         self._places: Places = {}
 
-    def pending(self) -> list[Batch]:
-        """Return what is in the segments; only what was added since the last call is read. Raises OSError."""
+    def pending(self) -> Iterator[Batch]:
+        """Yield what is in the segments; only what was added since the last call is read.
+
+        Raises OSError at the end if some cannot be read.
+        """
         known, names = self._known, self._names()
         if known.keys() - set(names):
             self._places = {key: place for key, place in list(self._places.items()) if place[0] in names}
-        found = {name: self._read(name, known.get(name, Reading())) for name in names}
+        failures: list[str] = []
+        found = {name: self._read_or_note(name, known.get(name, Reading()), failures) for name in names}
         self._known = current = {name: reading for name, reading in found.items() if reading}
-        return [Batch(reading.summaries, UUID(name)) for name, reading in current.items() if reading.summaries]
+        yield from (Batch(reading.summaries, UUID(name)) for name, reading in current.items() if reading.summaries)
+        if failures:
+            raise OSError(f"{len(failures)} files of the journal could not be read: {'; '.join(failures)}")
 
     def ids(self) -> set[UUID]:
         """Return the ids of the batches that the segments count as. Raises OSError."""
@@ -108,6 +114,14 @@ class Journal(Segments):
         with suppress(FileNotFoundError, NotADirectoryError):
             return sorted({found[1] for each in os.listdir(self.directory) if (found := NAME.fullmatch(each))})
         return []
+
+    def _read_or_note(self, name: str, known: Reading, failures: list[str]) -> Reading | None:
+        """Return the contents of a segment, or what is known of one that cannot be read; note the failure."""
+        try:
+            return self._read(name, known)
+        except OSError as error:
+            failures.append(str(error))
+            return known
 
     def _read(self, name: str, known: Reading) -> Reading | None:
         """Return the contents of a segment, those known included; None if it is stored and deleted."""

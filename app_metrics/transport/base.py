@@ -1,6 +1,6 @@
 """The contract of a backend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage
@@ -45,11 +45,11 @@ class MetricsBackend:
         continues with the stored items and reports the failure.
         """
 
-    def pending(self) -> Sequence[Batch]:
+    def pending(self) -> Iterable[Batch]:
         """Return what is pending at the destination, under the ids with which `drain` will store it. Defaults to none.
 
         Readers add it to the stored numbers. Answer fast, because a page is waiting. May raise any exception: the page
-        then says that numbers are missing.
+        then says that numbers are missing. A generator may yield some batches and then raise: readers count those.
         """
         return ()
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from django.core.checks import CheckMessage
@@ -58,8 +58,8 @@ class RetryingBackend(base.MetricsBackend):
     def drain(self) -> None:
         self.backend.drain()
 
-    def pending(self) -> Sequence[Batch]:
-        return list(self.backend.pending())
+    def pending(self) -> Iterable[Batch]:
+        return self.backend.pending()
 
     def check_destination(self) -> Sequence[CheckMessage]:
         return list(self.backend.check_destination())

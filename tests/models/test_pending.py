@@ -21,7 +21,8 @@ from app_metrics.models.queries import QuerySources
 from app_metrics.storage.ledger import write_once
 from app_metrics.transfer.stored_totals import first_stored_day, live_end
 from app_metrics.transport.base import MetricsBackend
-from app_metrics.transport.loading import replaced_backend
+from app_metrics.transport.loading import load_backend, replaced_backend
+from app_metrics.transport.retrying import RetryingBackend
 
 pytestmark = pytest.mark.every_database
 
@@ -194,6 +195,26 @@ def test_without_an_answer_of_the_backend_readings_are_incomplete(destination, o
     monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
     assert orders.total(DAY, DATE) == 5
     assert is_complete()
+
+
+@pytest.mark.only_sqlite
+def test_a_destination_that_does_not_answer_hides_no_other(destination, orders, settings, caplog):
+    lost, partial = Destination(batch(1)), Destination(batch(2))
+    lost.is_down = True
+    partial.pending = lambda: failing_at_the_end(partial.batches)
+    destination.batches.append(batch(4))
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.dummy"]
+    composite = load_backend("app_metrics.backends.composite")
+    composite.destinations = [RetryingBackend(each) for each in (lost, partial, destination)]
+    with replaced_backend(composite):
+        assert orders.total(DAY, DATE) == 6
+        assert not is_complete()
+    assert "no route" in caplog.text
+
+
+def failing_at_the_end(batches):
+    yield from batches
+    raise OSError("no route to the rest")
 
 
 def test_without_a_backend_nothing_is_missing(settings):

@@ -25,7 +25,7 @@ from app_metrics.dashboard.health import examine
 from app_metrics.dashboard.last_seen import first_recorded, last_recorded
 from app_metrics.models import Item, Metric, QuarantinedItem, Total
 from app_metrics.models.creation import create_metric
-from app_metrics.models.pending import pending_batches
+from app_metrics.models.pending import is_complete, pending_batches
 from app_metrics.models.queries import QuerySources, all_time
 from app_metrics.storage import journal
 from app_metrics.storage.journal import SEALED, Journal, journal_of
@@ -526,6 +526,34 @@ def test_a_file_that_cannot_be_moved_is_reported_and_delays_no_other(directory, 
     assert str(bad) in failure
     assert counted() == {"second": 1}
     assert read() == {"first": 1, "second": 1}
+
+
+def test_a_file_that_cannot_be_read_hides_no_other_from_readings(directory, monkeypatch, caplog):
+    orders = create_metric("Orders", "orders")
+    write(batch_of("orders"))
+    assert read() == {"orders": 1}
+    (known,) = directory.iterdir()
+    with segments.claim(known):
+        write(batch_of("unknown"))
+    (bad,) = set(directory.iterdir()) - {known}
+    open_path = Path.open
+
+    def refuse(self, *args, **options):
+        if self in (known, bad):
+            raise PermissionError(13, "Permission denied", str(self))
+        return open_path(self, *args, **options)
+
+    with segments.claim(known), segments.claim(bad), monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        for number in (1, 2):
+            write(batch_of("orders"))
+            assert orders.total("year", DAY) == 1 + number
+        assert Metric.objects.with_total("year", DAY).get().period_total == 3
+        assert (backlog().items, examine().aggregating.backlog.items) == (2, 2)
+        assert not is_complete()
+    assert "Permission denied" in caplog.text
+    assert read() == {"orders": 3, "unknown": 1}
+    assert is_complete()
 
 
 def test_a_database_that_is_locked_leaves_the_journal_as_it_is(directory, monkeypatch):

@@ -59,7 +59,7 @@ class Command(MetricsCommand):
             self.stdout.write(f"{elsewhere} of them {'is' if elsewhere == 1 else 'are'} not in the database yet.")
         if not is_complete():
             self.stderr.write(
-                "The backend's destination does not answer, so its pending items are unknown. Check that it is running."
+                "Some pending batches could not be read, so their items are missing in this number; the log says why."
             )
         spooled = spool.pending()
         if spooled and spooled.segments:
