@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from django.db import transaction
@@ -165,8 +166,17 @@ def journal_of(connection: Any) -> Journal | None:
     """Return the journal beside a database; None if it is not a SQLite file, or if the system has no file locks."""
     if connection.vendor != "sqlite" or connection.is_in_memory_db() or not CAN_LOCK:
         return None
+    path = _path(connection)
+    return _journal(os.path.realpath(path)) if path else None
+
+
+def _path(connection: Any) -> str:
+    """Return the path of the file that a connection has opened, or would open now; "" if there is none."""
+    if connection.connection is not None:
+        with suppress(connection.Database.Error):  # the path is not UTF-8
+            return str(connection.connection.execute("PRAGMA database_list").fetchone()[2])
     name = os.fsdecode(connection.settings_dict["NAME"])
-    return None if name.startswith("file:") else _journal(os.path.realpath(name))
+    return unquote(urlsplit(name).path, errors="surrogateescape") if name.startswith("file:") else name
 
 
 @cache

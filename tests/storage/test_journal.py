@@ -5,11 +5,12 @@ import html
 import os
 import threading
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
+from urllib.parse import quote
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -68,6 +69,17 @@ def counted():
 
 def read():
     return Counter({slug: int(summary.total) for (slug, _), summary in all_time(QuerySources.everything()).items()})
+
+
+@contextmanager
+def named(name):
+    """Give the database another name, under which it is opened anew."""
+    connection.close()
+    try:
+        with patch.dict(connection.settings_dict, NAME=name):
+            yield
+    finally:
+        connection.close()
 
 
 @pytest.fixture(params=["delete", "wal"])
@@ -198,10 +210,12 @@ def test_in_tests_of_a_project_everything_goes_into_their_database(directory, mo
     assert Item.objects.count() == 1
 
 
-@pytest.mark.parametrize("name", [":memory:", "file:memorydb?mode=memory&cache=shared", "file:/tmp/site.sqlite3"])
-def test_a_database_without_a_file_of_a_known_path_has_no_journal(name, monkeypatch):
-    monkeypatch.setitem(connection.settings_dict, "NAME", name)
-    assert journal_of(connection) is None
+@pytest.mark.parametrize("name", [":memory:", "file:memorydb?mode=memory&cache=shared", "file:?cache=private"])
+def test_a_database_without_a_file_has_no_journal(name):
+    with named(name):
+        assert journal_of(connection) is None
+        connection.ensure_connection()
+        assert journal_of(connection) is None
 
 
 def test_a_system_without_file_locks_has_no_journal(monkeypatch):
@@ -210,10 +224,38 @@ def test_a_system_without_file_locks_has_no_journal(monkeypatch):
     assert Item.objects.count() == 1
 
 
-def test_two_paths_of_a_database_have_one_journal(tmp_path, monkeypatch, directory):
-    (tmp_path / "link.sqlite3").symlink_to(connection.settings_dict["NAME"])
-    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "link.sqlite3")
-    assert journal_of(connection).directory == directory
+@pytest.mark.parametrize(
+    "name",
+    ["{path}", "{path.name}", "file:{path}", "file://localhost{path}?mode=rw#top", "file:{path.name}?mode=rwc"],
+    ids=["path", "name", "URI", "URI with all parts", "URI of a name"],
+)
+def test_all_names_of_a_database_have_one_journal(name, tmp_path, monkeypatch, directory):
+    link = tmp_path / "a link é.sqlite3"
+    link.symlink_to(connection.settings_dict["NAME"])
+    path = Path(quote(str(link))) if name.startswith("file:") else link
+    monkeypatch.chdir(tmp_path)
+    with named(name.format(path=path)):
+        assert journal_of(connection).directory == directory
+        connection.ensure_connection()
+        assert journal_of(connection).directory == directory
+
+
+def test_the_journal_stays_beside_the_file_that_a_connection_has_opened(tmp_path, monkeypatch, directory):
+    database = Path(connection.settings_dict["NAME"])
+    monkeypatch.chdir(database.parent)
+    with named(database.name):
+        connection.ensure_connection()
+        monkeypatch.chdir(tmp_path)
+        write(batch_of("orders"))
+        assert suffixes(directory) == {SEGMENT: 1}
+        assert (aggregate().failures, counted()) == ([], {"orders": 1})
+
+
+def test_a_path_that_is_not_utf_8_has_a_journal(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.sqlite3")
+    with named(path):
+        connection.ensure_connection()
+        assert journal_of(connection).directory == Path(f"{path}-metrics")
 
 
 def test_where_no_journal_can_be_made_rows_are_written_and_the_log_says_why(directory, caplog):
