@@ -32,6 +32,7 @@ from .notifications.alert_rules import compile_alerts
 from .notifications.milestones import compile_milestones
 from .reports.declared_sets import compile_sets
 from .reports.recipients import UNSUBSCRIBE
+from .storage.dialects import dialect_for
 from .transport import spool
 from .transport.databases import is_per_tenant
 from .transport.loading import get_backend
@@ -103,8 +104,10 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
     alias = settings.APP_METRICS_DATABASE
     if not databases or alias not in databases or alias not in connections.settings:
         return []
+    connection = connections[alias]
     try:
-        return [*_unsupported(connections[alias]), *_old_backlog(), *_at_destination()]
+        about_it = list(_unsupported(connection)) or _narrow_encoding(connection)
+        return [*about_it, *_old_backlog(), *_at_destination()]
     except DatabaseError:  # not migrated, or not reachable: Django reports that
         return []
 
@@ -265,6 +268,16 @@ def _unsupported(connection: Any) -> Iterator[CheckMessage]:
         hint="Set APP_METRICS_DATABASE to an alias of PostgreSQL, MariaDB 10.6 or later, or SQLite 3.35 or later.",
         id="app_metrics.E015",
     )
+
+
+def _narrow_encoding(connection: Any) -> Iterator[CheckMessage]:
+    if encoding := dialect_for(connection).narrow_encoding(connection):
+        yield CheckWarning(
+            f"The encoding of the database is {encoding}, so it cannot store every label, name and mail.",
+            hint="Set APP_METRICS_DATABASE to an alias of a database with the encoding UTF8 (PostgreSQL) or utf8mb4 "
+            "(MariaDB).",
+            id="app_metrics.W018",
+        )
 
 
 def _at_destination() -> Sequence[CheckMessage]:

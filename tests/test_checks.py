@@ -345,6 +345,27 @@ def test_databases_that_cannot_run_here_get_an_error_too(connection):
     assert "MariaDB" in message.hint
 
 
+@pytest.mark.every_database
+def test_a_database_that_stores_all_characters_gets_no_warning(database):
+    assert messages(databases=[database]) == []
+
+
+@pytest.mark.every_database
+def test_w018_warns_of_tables_of_mariadb_that_lack_characters(transactional_database):
+    connection = connections[transactional_database]
+    if connection.vendor != "mysql":
+        pytest.skip("its tables have no encodings")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE app_metrics_narrow (name varchar(9) CHARACTER SET latin1)")
+        try:
+            (message,) = messages(databases=[transactional_database])
+        finally:
+            cursor.execute("DROP TABLE app_metrics_narrow")
+    assert message.id == "app_metrics.W018"
+    assert "latin1" in message.msg
+    assert "utf8mb4" in message.hint
+
+
 @pytest.mark.django_db
 def test_a_database_that_is_not_migrated_yet_gets_no_message():
     connections["default"].cursor().execute("DROP TABLE app_metrics_item")

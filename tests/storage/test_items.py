@@ -12,6 +12,7 @@ from django.db import DataError, connections, transaction
 
 from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.checks import check_database
 from app_metrics.models import Item, LedgerRow, Metric, QuarantinedItem, Total
 from app_metrics.storage.dialects.vendors import dialect_for
 from app_metrics.storage.ledger import write_once
@@ -110,7 +111,8 @@ def narrow_site():
     write_once(batch())
     aggregate()
     totals = {each.slug: int(each.total("day")) for each in Metric.objects.filter(slug__startswith="slug-")}
-    print(json.dumps([totals, quarantined(), Total.objects.filter(labels__contains="mood").count()]))
+    warnings = [message.id for message in check_database(databases=["default"])]
+    print(json.dumps([totals, quarantined(), Total.objects.filter(labels__contains="mood").count(), warnings]))
 
 
 def test_an_emoji_on_a_latin1_database_is_set_aside_alone():
@@ -125,7 +127,8 @@ def test_an_emoji_on_a_latin1_database_is_set_aside_alone():
             capture_output=True,
             text=True,
         )
-    totals, aside, labelled = json.loads(answer.stdout.splitlines()[-1])
+    totals, aside, labelled, warnings = json.loads(answer.stdout.splitlines()[-1])
     assert totals == {f"slug-{number}": 30 for number in range(5)}
     assert aside == ["slug-0"] * 3 + ["slug-1"] * 3
     assert labelled == 0
+    assert warnings == ["app_metrics.W018"]

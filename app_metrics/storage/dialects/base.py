@@ -68,6 +68,10 @@ class Dialect:
         """Return the driver's code of an error."""
         raise NotImplementedError
 
+    def narrow_encoding(self, connection: Any) -> str | None:
+        """Return the encoding of our tables if it lacks characters of Unicode; None if it has all."""
+        return None
+
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         """Insert rows of `item_rows` in one statement; a row whose id exists already is skipped."""
         few = len(rows) <= self.few

@@ -38,6 +38,16 @@ class Dialect(base.Dialect):
     def error_code(self, error: Any) -> Any:
         return error.args[0] if error is not None and error.args else None
 
+    def narrow_encoding(self, connection: Any) -> str | None:
+        with connection.cursor() as cursor:
+            # Columns of the type char hold ids.
+            cursor.execute(
+                "SELECT min(character_set_name) FROM information_schema.columns WHERE table_schema = DATABASE() "
+                "AND table_name LIKE 'app\\_metrics\\_%' AND data_type <> 'char' AND character_set_name <> 'utf8mb4'"
+            )
+            encoding: str | None = cursor.fetchone()[0]
+        return encoding
+
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         # Not INSERT IGNORE, which turns every error into a warning.
         self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "id = id")

@@ -45,6 +45,12 @@ class Dialect(base.Dialect):
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
+    def narrow_encoding(self, connection: Any) -> str | None:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_encoding")
+            encoding: str = cursor.fetchone()[0]
+        return None if encoding == "UTF8" else encoding
+
     def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
         sql = f"""
             INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)})
