@@ -18,7 +18,7 @@ from ..models.primary import primary
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
 from ..storage.items import quarantine
-from ..storage.transactions import retried
+from ..storage.transactions import between_others, retried
 from .grouping import COLUMNS, Group, grouped
 
 # Transactions after which a run looks for the oldest item again, because it may have been committed late.
@@ -59,7 +59,7 @@ class ChunkRunner:
             raise
 
     def _chunk(self, size: int) -> tuple[int, int, int]:
-        with transaction.atomic(using=self._alias):
+        with between_others():
             claim = self._dialect.claim(self._connection, size, self._bound)
             keys = self._add(claim)
         self._bound = claim.bound
@@ -67,7 +67,7 @@ class ChunkRunner:
 
     def _one(self, size: int) -> tuple[int, int, int]:
         """Add one item to its totals, or quarantine it if it does not fit into them."""
-        with transaction.atomic(using=self._alias):
+        with between_others():
             claim = self._dialect.claim(self._connection, size, self._bound)
             try:
                 with transaction.atomic(using=self._alias):

@@ -4,13 +4,14 @@ import logging
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, transaction
+from django.db import connections
 
 from ..conf import settings
 from ..core.logs import log
 from ..core.plain_text import brief
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
+from ..storage.transactions import between_others
 from ..storage.turns import Turns
 from ..transport import segments, spool
 from ..transport.loading import get_backend, load_backend, other_paths
@@ -101,7 +102,7 @@ def _replay(segment: Path) -> list[str]:
 
 def _write_all(records: list[bytes], segment: Path, turns: Turns) -> list[bytes]:
     """Count the batches of some records in one durable transaction; return the records that cannot be counted."""
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
+    with between_others(durable=True):
         damaged = [record for record in records if not _write(record, segment)]
     turns.let_others_write()
     return damaged

@@ -13,7 +13,7 @@ from ..models import AggregationRun, QuarantinedItem
 from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects.base import BAD_DATA
-from ..storage.transactions import retried
+from ..storage.transactions import between_others, retried
 from ..storage.turns import Turns
 from ..transport.aside import writing
 from .chunks import ChunkRunner
@@ -97,5 +97,6 @@ def _note(done: Aggregation) -> None:
         "quarantined": done.quarantined,
     }
     # Not update_or_create: it reads before it writes, which SQLite refuses beside another writer.
-    if not AggregationRun.objects.filter(pk=1).update(**run):
-        AggregationRun.objects.bulk_create([AggregationRun(pk=1, **run)], ignore_conflicts=True)
+    with between_others(savepoint=False):
+        if not AggregationRun.objects.filter(pk=1).update(**run):
+            AggregationRun.objects.bulk_create([AggregationRun(pk=1, **run)], ignore_conflicts=True)

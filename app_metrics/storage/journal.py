@@ -14,9 +14,6 @@ from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from django.db import transaction
-
-from ..conf import settings
 from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
@@ -26,7 +23,7 @@ from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decode, rec
 from .connections import commits_at_once
 from .dialects.base import BAD_DATA
 from .ledger import write_once
-from .transactions import retried
+from .transactions import between_others, retried
 from .turns import Turns
 
 # A segment that an aggregation has taken: nobody appends to it any more.
@@ -218,7 +215,7 @@ def _groups(found: Iterable[Sealed]) -> Iterator[list[Sealed]]:
 
 def _store(group: Sequence[Sealed]) -> None:
     """Store segments; if the process is killed before it deletes them, the ledger knows them in the next run."""
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE, durable=True):
+    with between_others(durable=True):
         for path, reading, damaged in group:
             if reading.summaries or damaged:
                 write_once(Batch(reading.summaries, UUID(path.stem)), damaged, tries=1)

@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from ..conf import settings
@@ -19,7 +19,7 @@ from ..models import LedgerRow, QuarantinedItem
 from ..models.primary import primary
 from .dialects.base import BAD_DATA, Row, item_rows
 from .items import append, append_apart, ascii_only
-from .transactions import TRIES, retried
+from .transactions import TRIES, between_others, retried
 from .turns import Turns
 
 # Days for which a repeated batch is recognised. By default, brokers redeliver within an hour.
@@ -75,8 +75,7 @@ def _write_at_once_or_apart(batch: Batch, damaged: Mapping[str, str], tries: int
 
 
 def _write(store: Store, batch: Batch, damaged: Mapping[str, str], durable: bool) -> None:
-    alias = settings.APP_METRICS_DATABASE
-    with transaction.atomic(using=alias, durable=durable):
+    with between_others(durable=durable):
         try:
             # First, so that another process that writes the same batch waits here.
             LedgerRow.objects.create(id=batch.id, written_at=timezone.now())

@@ -1,17 +1,22 @@
-"""Retry transactions after transient errors, such as a deadlock."""
+"""Retry transactions after transient errors, such as a deadlock; begin them on SQLite when they disturb nobody."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from random import uniform
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db import IntegrityError, OperationalError, connections
+from django.db import IntegrityError, OperationalError, connections, transaction
 
 from ..conf import settings
+from .connections import commits_at_once
 from .dialects import dialect_for
 
 # Tries of a transaction that fails because of a lock, or because a metric was deleted meanwhile.
 TRIES = 8
+# Seconds for which a transaction waits until no other one is open, and seconds between two looks.
+PATIENCE = 1.0
+LOOK = 0.01
 
 Result = TypeVar("Result")
 
@@ -32,3 +37,43 @@ def retried(transact: Callable[[], Result], tries: int = TRIES) -> Result:
                 raise
             time.sleep(uniform(0, 0.05 * 2**tried))  # noqa: S311 - apart, not secret
     raise AssertionError("unreachable: the last try raises")
+
+
+@contextmanager
+def between_others(**options: Any) -> Iterator[None]:
+    """Enter an atomic block of APP_METRICS_DATABASE; on SQLite, if possible, while no other transaction is open.
+
+    SQLite refuses the first write of a transaction that has read before another one wrote. So this waits for up to a
+    second until none is open, and then keeps others waiting. In WAL mode it sees only those that write, and waits for
+    no others.
+    """
+    connection = connections[settings.APP_METRICS_DATABASE]
+    with ExitStack() as block:
+        if not (_takes_locks_late(connection) and _entered_alone(connection, block, options)):
+            block.enter_context(transaction.atomic(using=connection.alias, **options))
+        yield
+
+
+def _takes_locks_late(connection: Any) -> bool:
+    if connection.vendor != "sqlite" or not commits_at_once(connection):
+        return False
+    connection.ensure_connection()
+    return connection.transaction_mode in (None, "DEFERRED")
+
+
+def _entered_alone(connection: Any, block: ExitStack, options: Any) -> bool:
+    """Enter an atomic block with a lock that excludes all others; return False if somebody always holds one."""
+    raw, mode, until = connection.connection, connection.transaction_mode, time.monotonic() + PATIENCE
+    timeout = raw.execute("PRAGMA busy_timeout").fetchone()[0]
+    raw.execute("PRAGMA busy_timeout = 0")
+    connection.transaction_mode = "EXCLUSIVE"
+    try:
+        while time.monotonic() < until:
+            with suppress(OperationalError):
+                block.enter_context(transaction.atomic(using=connection.alias, **options))
+                return True
+            time.sleep(LOOK)
+        return False
+    finally:
+        connection.transaction_mode = mode
+        raw.execute(f"PRAGMA busy_timeout = {timeout}")

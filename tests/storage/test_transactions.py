@@ -1,7 +1,10 @@
-"""A transaction that fails for a passing reason is tried again; any other failure is raised."""
+"""A transaction that fails for a passing reason is tried again; any other failure is raised. On SQLite it waits."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
@@ -10,8 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.models import Item, Metric
-from app_metrics.storage.transactions import retried
+from app_metrics.models.creation import create_metric
+from app_metrics.storage import transactions
+from app_metrics.storage.transactions import between_others, retried
 from tests.support.sessions import other_session, run, waiting
+from tests.support.threads import in_thread
 from tests.support.totals import year_counts
 from tests.support.waiting import wait_until
 
@@ -147,3 +153,64 @@ def test_a_failure_that_will_not_pass_raises_at_once_and_loses_nothing(transacti
     assert Item.objects.count() == 1
     assert aggregate().items == 1
     assert year_counts() == {"orders": 1}
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """An event: a transaction has looked whether others are open, and waits."""
+    event = threading.Event()
+
+    def sleep(seconds):
+        event.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr(transactions, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    return event
+
+
+@pytest.mark.only_sqlite
+def test_an_aggregation_lets_an_open_transaction_write_that_has_read_before(
+    transactional_database, looked, monkeypatch
+):
+    monkeypatch.setattr(transactions, "PATIENCE", 600)
+    metric("orders")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(transactional_database):
+            Metric.objects.count()
+            aggregating = pool.submit(in_thread, aggregate)
+            assert looked.wait(60)
+            create_metric("Visits", "visits")
+        assert aggregating.result().items == 1
+    assert sorted(Metric.objects.values_list("slug", flat=True)) == ["orders", "visits"]
+
+
+@pytest.mark.only_sqlite
+def test_a_transaction_begins_after_a_while_though_others_are_open(transactional_database, looked, monkeypatch):
+    monkeypatch.setattr(transactions, "PATIENCE", 0.001)
+    entered = []
+
+    def enter():
+        with between_others():
+            entered.append(Metric.objects.count())
+
+    with transaction.atomic(transactional_database):
+        Metric.objects.count()
+        in_thread(enter)
+    assert (entered, looked.is_set()) == ([0], True)
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize(
+    ("mode", "begun"), [(None, "EXCLUSIVE"), ("DEFERRED", "EXCLUSIVE"), ("IMMEDIATE", "IMMEDIATE")]
+)
+def test_a_site_whose_transactions_take_the_lock_at_once_may_read_meanwhile(
+    mode, begun, transactional_database, monkeypatch
+):
+    connection = connections[transactional_database]
+    connection.ensure_connection()
+    monkeypatch.setattr(connection, "transaction_mode", mode)
+    timeout = run(connection, "PRAGMA busy_timeout")
+    with CaptureQueriesContext(connection) as queries, between_others():
+        pass
+    assert queries[0]["sql"] == f"BEGIN {begun}"
+    assert (connection.transaction_mode, run(connection, "PRAGMA busy_timeout")) == (mode, timeout)
