@@ -82,8 +82,8 @@ class Journal(Segments):
             raise OSError(f"{len(failures)} files of the journal could not be read: {'; '.join(failures)}")
 
     def ids(self) -> set[UUID]:
-        """Return the ids of the batches that the segments count as. Raises OSError."""
-        return {UUID(name) for name in self._names()}
+        """Return the ids of the batches that `pending()` found last."""
+        return {UUID(name) for name in self._known}
 
     def drain(self, connection: Any) -> None:
         """Move all segments to the item log, each exactly once, in transactions of about a MiB.
