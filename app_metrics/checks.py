@@ -58,7 +58,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_unknown_settings(),
         *_bad_values(),
         *_spelled_twice(),
-        *_missing_middleware(),
+        *_middleware_not_once(),
         *_missing_auth(),
         *_missing_urls(),
         *_ignored_for_tenants(),
@@ -195,11 +195,20 @@ def _spelled_twice() -> Iterator[CheckMessage]:
         )
 
 
-def _missing_middleware() -> Iterator[CheckMessage]:
-    if settings.APP_METRICS_URLS and MIDDLEWARE not in settings.MIDDLEWARE:
+def _middleware_not_once() -> Iterator[CheckMessage]:
+    if not settings.APP_METRICS_URLS:
+        return
+    times = list(settings.MIDDLEWARE).count(MIDDLEWARE)
+    if times == 0:
         yield Error(
             "APP_METRICS_URLS counts nothing without the middleware.",
             hint=f'Put "{MIDDLEWARE}" first in MIDDLEWARE.',
+            id="app_metrics.E013",
+        )
+    elif times > 1:
+        yield Error(
+            f"APP_METRICS_URLS counts each response {times} times: as often as MIDDLEWARE has the middleware.",
+            hint=f'Keep only the first "{MIDDLEWARE}".',
             id="app_metrics.E013",
         )
 

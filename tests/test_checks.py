@@ -192,6 +192,11 @@ MISTAKES = [
     ),
     ("E013", {URLS: {"page": "views"}, "MIDDLEWARE": []}, 'Put "app_metrics.middleware.MetricsMiddleware" first'),
     (
+        "E013",
+        {URLS: {"page": "views"}, "MIDDLEWARE": ["app_metrics.middleware.MetricsMiddleware"] * 2},
+        'Keep only the first "app_metrics.middleware.MetricsMiddleware"',
+    ),
+    (
         "E014",
         {"APP_METRICS_AUTH": True, "INSTALLED_APPS": ["django.contrib.contenttypes", "app_metrics"]},
         'Add "django.contrib.auth" to INSTALLED_APPS',
