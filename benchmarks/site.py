@@ -14,6 +14,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = None
 if INSTRUMENTATION != "app_metrics":
     MIDDLEWARE = MIDDLEWARE[1:]
     APP_METRICS_URLS = APP_METRICS_MODELS = APP_METRICS_SIGNALS = {}
+    APP_METRICS_AUTH = False
 if INSTRUMENTATION == "django-prometheus":
     INSTALLED_APPS = [*INSTALLED_APPS, "django_prometheus"]
     MIDDLEWARE = [

@@ -94,7 +94,8 @@ APP_METRICS_URLS = {
             "labels": {"guide": "request.resolver_match.kwargs.name"},
         },
     ],
-    "shop:search": "searches",
+    # Opening the page is no search.
+    "shop:search": {"slug": "searches", "when": "request.GET.q"},
     "shop:checkout": {
         "slug": "checkouts",
         "methods": ["POST"],
@@ -104,16 +105,28 @@ APP_METRICS_URLS = {
         "labels": {"method": "request.method"},
         "timing": "checkout_seconds",
     },
-    "shop:recommendations": {"slug": "failures", "status": ["5xx"]},
-    "accounts:signup": {"slug": "failures", "methods": ["POST"], "status": ["5xx"]},
-    # Count every page by its URL name, so that the dashboard can show pages that get no visits.
-    "*": {"slug": "requests", "exclude": ["admin:*"]},
+    # Each row that a delivery brought is an event.
+    "shop:delivery": {
+        "slug": "delivered_copies",
+        "methods": ["POST"],
+        "events": "example_project.shop.delivery.delivered_copies",
+    },
+    "accounts:*": {"slug": "account_forms", "methods": ["POST"], "exclude": ["accounts:logout"]},
+    "*": [
+        # Count every page by its URL name, so that the dashboard can show pages that get no visits.
+        {"slug": "requests", "exclude": ["admin:*"]},
+        {"slug": "failures", "status": ["5xx"]},
+    ],
     # Addresses that no URL resolves.
     "-": {"slug": "not_found", "status": [404], "labels": {"method": "request.method"}},
 }
 
 APP_METRICS_MODELS = {
-    "auth.User": {"created": "new_user_signup"},
+    "shop.Book": {
+        "post_save": {"slug": "stock", "gauge": "stock", "labels": {"title": "title"}},
+        # One by one and, as the manager is a CountedQuerySet, many at once.
+        "updated": "book_changes",
+    },
     "shop.Order": {
         "created": [
             "orders",
@@ -122,12 +135,17 @@ APP_METRICS_MODELS = {
             {"slug": "large_orders", "when": {"quantity__gte": 4}},
         ],
     },
+    "shop.Payment": {"created": {"slug": "payment_seconds", "timing": {"from": "order.created_at", "to": "paid_at"}}},
 }
 
 APP_METRICS_SIGNALS = {
-    "django.contrib.auth.signals.user_logged_in": "logins",
-    "django.contrib.auth.signals.user_login_failed": "failed_logins",
+    # Counts at once, although the order is rolled back.
+    "example_project.shop.payment.refused": {"slug": "refused_payments", "num": "amount"},
+    # Counts when the account is committed, and not if the newsletter service fails.
+    "example_project.accounts.newsletter.subscribing": {"slug": "newsletter_subscribers", "on_commit": True},
 }
+
+APP_METRICS_AUTH = {"events": ["signups", "logins", "failed_logins"], "exclude": ["staff"]}
 
 if os.environ.get("EXAMPLE_METRICS_BACKEND"):
     APP_METRICS_BACKEND = f"app_metrics.backends.{os.environ['EXAMPLE_METRICS_BACKEND']}"
@@ -146,7 +164,7 @@ APP_METRICS_FLUSH_INTERVAL = float(os.environ.get("EXAMPLE_FLUSH_INTERVAL", "0")
 
 APP_METRICS_SETS = {
     "Growth": {
-        "metrics": ["orders", "items_sold", "revenue", "new_user_signup", "downloads", "searches", "checkout_seconds"],
+        "metrics": ["orders", "items_sold", "revenue", "signups", "downloads", "searches", "checkout_seconds"],
         "recipients": ["books@example.com"],
         "send": ["weekly"],
     },
@@ -154,7 +172,7 @@ APP_METRICS_SETS = {
 
 APP_METRICS_BASE_URL = os.environ.get("EXAMPLE_BASE_URL", "http://127.0.0.1:8000")
 
-APP_METRICS_MILESTONES = {"items_sold": {"every": 50_000}, "new_user_signup": [1000, 5000]}
+APP_METRICS_MILESTONES = {"items_sold": {"every": 50_000}, "signups": [1000, 5000]}
 
 APP_METRICS_ALERTS = {
     "No orders": {"metric": "orders", "period": "day", "below": 1},

@@ -22,14 +22,13 @@ from pathlib import Path
 
 from comparison import Counts, Row, compare, growth, print_table
 from environment import prepare
-from server import ROOT, ServerError, log_end, manage, serve, work
-from visitor import Client, Expected, VisitError, visit
+from server import ROOT, ServerError, create_database, log_end, manage, serve, work
+from visitor import KEEPER, Client, Expected, VisitError, visit
 
 SERVER = os.environ.get("SERVER", "gunicorn")
 DAYS = os.environ.get("DAYS", "400")
 REQUESTS = int(os.environ.get("REQUESTS", "2000"))
 CONCURRENCY = 8
-NAME = PASSWORD = "admin"
 # Counts arrive after the response, perhaps from a worker. After this long without a new one, all have arrived.
 SETTLE_SECONDS = 10
 BAR_WIDTH = 30
@@ -55,9 +54,6 @@ class Site:
             "EXAMPLE_DATABASE": "sqlite",
             "EXAMPLE_DB_NAME": str(folder / "db.sqlite3"),
             "EXAMPLE_FAST_HASHER": "1",
-            "DJANGO_SUPERUSER_USERNAME": NAME,
-            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-            "DJANGO_SUPERUSER_EMAIL": "admin@example.org",
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -86,8 +82,7 @@ def main() -> int:
         site = Site(folder)
         place = folder.relative_to(ROOT)
         print(f"Packages are in .venvs/demo, the database is {place}/db.sqlite3.")
-        site.show("migrate", "--verbosity=0")
-        site.fill("createsuperuser", "--noinput", "--verbosity=0")
+        create_database(site.python, site.environment, KEEPER)
         step(2, f"{DAYS} days of history (demo data)")
         site.fill("seed_history", f"--days={DAYS}")
         site.show("metrics_aggregate")
@@ -188,7 +183,7 @@ def open_dashboard(site: Site, address: str) -> None:
     counted = Decimal(manage(site.python, site.environment, "shell", "-c", COUNTED_TODAY).split()[-1])
     if Decimal(shown[-1] or 0) != counted:
         raise ServerError(f"The dashboard shows {shown[-1]} {SHOWN_METRIC} of today, but {counted} were counted.")
-    print(f"The dashboard  {address}{DASHBOARD}  (log in as {NAME}, password {PASSWORD})")
+    print(f"The dashboard  {address}{DASHBOARD}  (log in as {KEEPER.name}, password {KEEPER.password})")
     print(
         f"               It opens, and shows what was counted: "
         f"{counted.normalize():f} {SHOWN_METRIC} today, {shown[-2]} yesterday."
@@ -200,7 +195,7 @@ def shown_days(address: str) -> list[str | None]:
     client = Client(address, requests=len(DASHBOARD_PAGES) + 3, stop=threading.Event(), done=lambda: None)
     login = f"/admin/login/?next={DASHBOARD}"
     client.get(login)
-    client.post(login, username=NAME, password=PASSWORD)
+    client.post(login, username=KEEPER.name, password=KEEPER.password)
     for page in DASHBOARD_PAGES:
         client.get(DASHBOARD + page)
     chart = json.loads(client.get(f"{DASHBOARD}metric/{SHOWN_METRIC}/?range=2d&period=day&format=json").body)

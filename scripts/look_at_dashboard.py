@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from browser import Browser, missing_program, open_browser
-from server import manage, serve
-from visitor import visit
+from server import create_database, manage, serve
+from visitor import KEEPER, visit
 
-NAME = PASSWORD = "admin"
 DASHBOARD = "/admin/app_metrics/dashboard/"
 PAGES = {
     "overview": DASHBOARD,
@@ -42,7 +41,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     with site(options) as address, open_browser() as browser:
         browser.open(f"{address}{DASHBOARD}")
-        browser.log_in(NAME, PASSWORD)
+        browser.log_in(*KEEPER)
         for name, page in PAGES.items():
             for width in WIDTHS:
                 for scheme in SCHEMES:
@@ -60,12 +59,9 @@ def site(options: argparse.Namespace) -> Iterator[str]:
             "EXAMPLE_DB_NAME": f"{folder}/db.sqlite3",
             "EXAMPLE_FAST_HASHER": "1",
             "EXAMPLE_LANGUAGE": options.language,
-            "DJANGO_SUPERUSER_USERNAME": NAME,
-            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-            "DJANGO_SUPERUSER_EMAIL": "admin@example.org",
         }
-        for command in (["migrate"], ["createsuperuser", "--noinput"], ["seed_history", f"--days={options.days}"]):
-            manage(sys.executable, environment, *command, "--verbosity=0")
+        create_database(sys.executable, environment, KEEPER)
+        manage(sys.executable, environment, "seed_history", f"--days={options.days}", "--verbosity=0")
         with serve("gunicorn", environment, Path(folder, "server.log")) as (address, _):
             visit(address, options.requests)
             manage(sys.executable, environment, "metrics_aggregate")

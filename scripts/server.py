@@ -49,6 +49,15 @@ def manage(python: str, environment: Mapping[str, str], *arguments: str, **optio
     return subprocess.run(command, cwd=ROOT, env=surroundings(environment), **options).stdout  # type: ignore[call-overload]
 
 
+def create_database(python: str, environment: Mapping[str, str], login: Sequence[str]) -> None:
+    """Migrate the database of the example site, and create a superuser with this name and password."""
+    name, password = login
+    manage(python, environment, "migrate", "--verbosity=0")
+    with_password = {**environment, "DJANGO_SUPERUSER_PASSWORD": password}
+    options = ("--noinput", "--verbosity=0", f"--username={name}", "--email=admin@example.org")
+    manage(python, with_password, "createsuperuser", *options)
+
+
 def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **environment, "DJANGO_SETTINGS_MODULE": "example_project.settings"}
 

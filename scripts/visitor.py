@@ -6,6 +6,7 @@ They count only from the responses, so that the result can be compared with what
 import contextlib
 import http.client
 import random
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,10 @@ GUIDES = ("moby-dick.txt", "middlemarch.txt", "frankenstein.txt")
 WORDS = ("sea", "jane", "eliot", "the", "dick", "wuthering", "é", "nothing like this")
 TIMEOUT_SECONDS = 60
 EXPORT_BLOCK = 16
+TITLES = ("Dracula", "Emma", "Kim")
+# In the tables of the page for deliveries, and of the admin's list of books.
+STOCK = re.compile(r'<td>(.+?)</td><td class="number">(\d+)</td>')
+BOOK_KEY = re.compile(r'name="_selected_action" value="(\d+)"')
 
 
 class Sum(NamedTuple):
@@ -31,6 +36,15 @@ class Sum(NamedTuple):
 
 
 Expected = dict[str, Sum]
+
+
+class Login(NamedTuple):
+    name: str
+    password: str
+
+
+# The member of staff whom the visits need.
+KEEPER = Login("admin", "admin")
 
 
 class VisitError(Exception):
@@ -83,7 +97,7 @@ class Client:
         self._stop = stop
         self._done = done
         self.cookies: dict[str, str] = {}
-        self.pages = 0  # pages that a URL rule without options counts
+        self.pages = 0  # pages that a URL rule without options counts, without the admin's
 
     def get(self, path: str, *, status: int = 200) -> Answer:
         return self._request("GET", path, None, status)
@@ -94,7 +108,8 @@ class Client:
     def post(self, path: str, *, status: int = 302, **form: object) -> Answer:
         """Submit a form with the token from the cookie, which any page with a form sets."""
         token = self.cookies.get("csrftoken", "")
-        return self._request("POST", path, urlencode({"csrfmiddlewaretoken": token, **form}), status)
+        body = urlencode({"csrfmiddlewaretoken": token, **form}, doseq=True)
+        return self._request("POST", path, body, status)
 
     def forget(self) -> None:
         """Act as a different visitor from now on."""
@@ -120,7 +135,7 @@ class Client:
             text = answer.body[:300].decode(errors="replace")
             raise VisitError(f"{method} {path} answered {answer.status} instead of {status}: {text}")
         self._keep_cookies(answer.headers.get_all("Set-Cookie", []))
-        self.pages += method != "HEAD" and status < 400
+        self.pages += method != "HEAD" and status < 400 and not path.startswith("/admin/")
         self._done()
         return answer
 
@@ -165,7 +180,7 @@ class Visitor:
         self.sign_up(name)
         if self._happens(0.2):
             self.mistype_password(name)
-        self._client.post("/accounts/login/", username=name, password=PASSWORD)
+        self.log_in(Login(name, PASSWORD))
         self.tally.add("logins")
         for _ in range(self._chance.randint(10, 30)):
             self._chance.choices(*ACTIONS)[0](self)
@@ -174,20 +189,30 @@ class Visitor:
     def _happens(self, probability: float) -> bool:
         return self._chance.random() < probability
 
+    def log_in(self, login: Login) -> None:
+        self._client.post("/accounts/login/", username=login.name, password=login.password)
+        self.tally.add("account_forms", url="accounts:login")
+
     def sign_up(self, name: str) -> None:
-        self._client.post("/accounts/sign-up/", **sign_up_form(name, f"{name}@example.org"))
-        self.tally.add("new_user_signup")
+        subscribes = self._happens(0.5)
+        newsletter = {"newsletter": "on"} if subscribes else {}
+        self._client.post("/accounts/sign-up/", **sign_up_form(name, f"{name}@example.org"), **newsletter)
+        self.tally.add("signups")
+        self.tally.add("account_forms", url="accounts:signup")
+        if subscribes:
+            self.tally.add("newsletter_subscribers")
 
     def sign_up_in_vain(self) -> None:
-        """The account is saved, then the newsletter fails: this counts a failure, and no new account."""
+        """The account is saved, then the newsletter fails: this counts a failure, but no account and no subscriber."""
         name = f"{self._name}-{secrets.token_hex(4)}"
         form = sign_up_form(name, f"{name}@unreachable.example")
         self._client.post("/accounts/sign-up/", status=500, newsletter="on", **form)
-        self.tally.add("failures")
+        self.tally.add("failures", url="accounts:signup")
 
     def mistype_password(self, name: str) -> None:
         self._client.post("/accounts/login/", status=200, username=name, password="wrong")
         self.tally.add("failed_logins")
+        self.tally.add("account_forms", url="accounts:login")
 
     def download(self) -> None:
         guide = self._chance.choice(GUIDES)
@@ -207,6 +232,9 @@ class Visitor:
         self._client.get(f"/search/?{urlencode({'q': self._chance.choice(WORDS)})}")
         self.tally.add("searches")
 
+    def look_at_search(self) -> None:
+        self._client.get("/search/")
+
     def order(self) -> None:
         plan, quantity = self._chance.choice(list(PRICES)), self._chance.randint(1, 5)
         self._client.post("/checkout/", plan=plan, quantity=quantity, card="4000 1234 5678 9010")
@@ -217,11 +245,13 @@ class Visitor:
             self.tally.add("large_orders")
         self.tally.add("checkouts", method="POST")
         self.tally.add_time("checkout_seconds")
+        self.tally.add_time("payment_seconds")
 
     def order_with_refused_card(self) -> None:
-        """The refused card rolls the saved order back."""
+        """The refused card rolls the saved order back: this counts the refusal, and no order."""
         form = {"plan": "single", "quantity": 1, "card": "4000 1234 5678 0000"}
         self._client.post("/checkout/", status=402, **form)
+        self.tally.add("refused_payments", PRICES["single"])
 
     def order_too_much(self) -> None:
         self._client.post("/checkout/", status=200, plan="single", quantity=1000, card="4000")
@@ -247,7 +277,7 @@ class Visitor:
 
     def open_broken_page(self) -> None:
         self._client.get("/recommendations/", status=500)
-        self.tally.add("failures")
+        self.tally.add("failures", url="shop:recommendations")
 
     def follow_dead_link(self) -> None:
         self._client.get(f"/old-shop/{secrets.token_hex(4)}/", status=404)
@@ -256,6 +286,44 @@ class Visitor:
     def open_home_page(self) -> None:
         self._client.get("/")
 
+    def deliver_as_customer(self) -> None:
+        """This redirects like a delivery, but to the login page."""
+        answer = self._client.post("/delivery/", rows=f"{TITLES[0]}: 1")
+        if not answer.headers["Location"].startswith("/admin/login/"):
+            raise VisitError("A customer could deliver books.")
+
+
+class Keeper(Visitor):
+    """The keeper of the shop, whose logins and whose pages in the admin do not count."""
+
+    def __init__(self, client: Client, login: Login, chance: random.Random) -> None:
+        super().__init__(client, login.name, chance)
+        self._login = login
+
+    def come(self) -> None:
+        """Log in, put delivered books on the shelf and some into the next box, leave."""
+        self._client.forget()
+        self._client.get("/accounts/login/")
+        self.log_in(self._login)
+        self.deliver()
+        self.put_into_next_box()
+        self._client.post("/accounts/logout/")
+
+    def deliver(self) -> None:
+        stock = dict(STOCK.findall(self._client.get("/delivery/").body.decode()))
+        copies = {title: self._chance.randint(1, 20) for title in self._chance.sample(TITLES, 2)}
+        self._client.post("/delivery/", rows="\n".join(f"{title}: {number}" for title, number in copies.items()))
+        for title, number in copies.items():
+            self.tally.add("delivered_copies", number, title=title)
+            self.tally.add("stock", int(stock.get(title, 0)) + number, title=title)
+            self.tally.add("book_changes")
+
+    def put_into_next_box(self) -> None:
+        keys = BOOK_KEY.findall(self._client.get("/admin/shop/book/").body.decode())
+        chosen = self._chance.sample(keys, 5)
+        self._client.post("/admin/shop/book/", action="put_into_next_box", index=0, _selected_action=chosen)
+        self.tally.add("book_changes", len(chosen))
+
 
 ACTIONS: tuple[list[Callable[[Visitor], None]], list[int]] = (
     [
@@ -263,6 +331,7 @@ ACTIONS: tuple[list[Callable[[Visitor], None]], list[int]] = (
         Visitor.ask_for_headers,
         Visitor.download_nothing,
         Visitor.search,
+        Visitor.look_at_search,
         Visitor.order,
         Visitor.order_with_refused_card,
         Visitor.order_too_much,
@@ -273,8 +342,9 @@ ACTIONS: tuple[list[Callable[[Visitor], None]], list[int]] = (
         Visitor.sign_up_in_vain,
         Visitor.follow_dead_link,
         Visitor.open_home_page,
+        Visitor.deliver_as_customer,
     ],
-    [18, 3, 3, 18, 16, 3, 2, 3, 8, 8, 4, 4, 3, 6],
+    [18, 3, 3, 18, 2, 16, 3, 2, 3, 8, 8, 4, 4, 3, 6, 2],
 )
 
 
@@ -288,8 +358,11 @@ def visit(
     concurrency: int = 8,
     progress: Callable[[int], None] | None = None,
     seed: int = 0,
+    keeper: Login = KEEPER,
 ) -> Expected:
     """Make this many requests with this many concurrent visitors, and return what should be counted.
+
+    The first of them is the keeper of the shop.
 
     The keys are `slug` and `slug{name=value}`. The seed determines what the visitors do.
     `progress` is called with the number of requests made so far. Raises VisitError for any
@@ -305,8 +378,9 @@ def visit(
         share = requests // concurrency + (number < requests % concurrency)
         client = Client(base_url, share, stop, counter.step)
         chance = random.Random(f"{seed} {number}")
+        person = Visitor(client, f"visitor-{run}-{number}", chance) if number else Keeper(client, keeper, chance)
         with stopping_others(stop):
-            return Visitor(client, f"visitor-{run}-{number}", chance).run()
+            return person.run()
 
     with ThreadPoolExecutor(concurrency) as pool, stopping_others(stop):
         for sums in pool.map(one, range(concurrency)):

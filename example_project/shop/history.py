@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import NamedTuple
 
-from app_metrics.core.summary import COUNTER, TIMER
+from app_metrics.core.summary import COUNTER, GAUGE, TIMER
 
 from .models import Plan
 
@@ -21,7 +21,7 @@ HOURS = (1, 0, 0, 0, 0, 1, 3, 6, 9, 11, 12, 12, 14, 11, 10, 10, 11, 13, 16, 19, 
 # Events on an average day at the start of the history; the shop grows from there, so that the day of a demo does not
 # dwarf all others.
 PER_DAY = {
-    "new_user_signup": 6,
+    "signups": 6,
     "logins": 30,
     "failed_logins": 3,
     "downloads": 70,
@@ -40,6 +40,9 @@ QUANTITIES = (1, 2, 3, 5, 10)
 QUANTITY_SHARES = (72, 17, 6, 4, 1)
 CATALOGUE_ROWS = 46
 CHECKOUT_SECONDS = 0.008
+PAYMENT_SHARE = 0.2
+TITLES = ("Dracula", "Emma", "Kim")
+MOST_COPIES = 40
 
 
 class Event(NamedTuple):
@@ -63,6 +66,13 @@ def day_events(day: date, progress: float, zone: tzinfo) -> Iterator[Event]:
             expected += 60
         for _ in range(round(chance.gauss(expected, math.sqrt(expected)))):
             yield from _happening(slug, _moment(day, zone, chance), chance)
+    yield from _stock(datetime.combine(day, time(8), zone))
+
+
+def _stock(at: datetime) -> Iterator[Event]:
+    chance = random.Random(f"{SEED} {at}")
+    for title in TITLES:
+        yield Event("stock", chance.randint(1, MOST_COPIES), {"title": title}, at, GAUGE)
 
 
 def _checkout_seconds(at: datetime) -> float:
@@ -92,6 +102,8 @@ def _happening(slug: str, at: datetime, chance: random.Random) -> Iterator[Event
         [plan] = chance.choices(PLANS, PLAN_SHARES)
         [quantity] = chance.choices(QUANTITIES, QUANTITY_SHARES)
         yield Event("checkouts", 1, {"method": "POST"}, at)
-        yield Event("checkout_seconds", _checkout_seconds(at), {}, at, TIMER)
+        seconds = _checkout_seconds(at)
+        yield Event("checkout_seconds", seconds, {}, at, TIMER)
+        yield Event("payment_seconds", seconds * PAYMENT_SHARE, {}, at, TIMER)
         yield Event("items_sold", quantity, {"plan": plan.value}, at)
         yield Event("revenue", plan.price * quantity, {"plan": plan.value}, at)

@@ -4,11 +4,18 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+from app_metrics.contrib.querysets import CountedQuerySet
+
 
 class Book(models.Model):
     title = models.CharField(max_length=200)
     author = models.CharField(max_length=100)
     year = models.PositiveSmallIntegerField()
+    stock = models.PositiveIntegerField(default=0)
+    in_next_box = models.BooleanField(default=False)
+
+    # Its update() counts, too.
+    objects = CountedQuerySet.as_manager()
 
     class Meta:
         ordering = ["author", "year"]
@@ -48,3 +55,11 @@ class Order(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("shop:thanks", args=[self.pk])
+
+
+class Payment(models.Model):
+    order = models.OneToOneField(Order, on_delete=models.CASCADE)
+    paid_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Payment of order {self.order_id}"

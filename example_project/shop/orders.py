@@ -5,7 +5,7 @@ from django.utils import timezone
 from app_metrics import track
 
 from . import payment
-from .models import Order, Plan
+from .models import Order, Payment, Plan
 
 
 def place_order(customer: User, *, plan: str, quantity: int, card: str) -> Order:
@@ -17,6 +17,7 @@ def place_order(customer: User, *, plan: str, quantity: int, card: str) -> Order
     with transaction.atomic():
         order = Order.objects.create(customer=customer, plan=plan, quantity=quantity, amount=amount)
         payment.charge(card, amount)
+        Payment.objects.create(order=order)
     return order
 
 

@@ -11,4 +11,5 @@ urlpatterns = [
     path("checkout/", views.checkout, name="checkout"),
     path("thanks/<int:pk>/", views.thanks, name="thanks"),
     path("statement/", views.statement, name="statement"),
+    path("delivery/", views.delivery, name="delivery"),
 ]

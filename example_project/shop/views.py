@@ -1,4 +1,5 @@
 from asgiref.sync import sync_to_async
+from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.db.models import Q
@@ -8,7 +9,8 @@ from django.views.decorators.http import require_safe
 
 from . import orders
 from .catalogue import csv_lines
-from .forms import CheckoutForm
+from .delivery import put_on_shelf
+from .forms import CheckoutForm, DeliveryForm
 from .models import Book, Plan
 from .payment import PaymentRefusedError
 from .recommendations import recommend
@@ -61,3 +63,13 @@ def thanks(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def statement(request: HttpRequest) -> HttpResponse:
     return HttpResponse(orders.statement(request.user), content_type="text/plain; charset=utf-8")
+
+
+@staff_member_required
+def delivery(request: HttpRequest) -> HttpResponse:
+    form = DeliveryForm(request.POST or None)
+    if form.is_valid():
+        request.delivery = form.cleaned_data["rows"]
+        put_on_shelf(request.delivery)
+        return redirect("shop:delivery")
+    return render(request, "shop/delivery.html", {"form": form, "books": Book.objects.exclude(stock=0)})

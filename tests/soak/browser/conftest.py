@@ -8,7 +8,7 @@ import pytest
 
 from scripts.browser import Browser, missing_program, open_browser
 from scripts.server import manage, serve
-from scripts.visitor import visit
+from scripts.visitor import Login, visit
 from tests.soak.browser.inserting import ADMIN, INSERT_HOSTILE, INSERT_PEOPLE, PASSWORD
 from tests.support import scope
 
@@ -42,7 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     manage(sys.executable, environment, "seed_history", f"--days={DAYS}")
     manage(sys.executable, environment, "shell", "-c", INSERT_PEOPLE + INSERT_HOSTILE)
     with serve("gunicorn", environment, folder / "server.log") as (address, _):
-        visit(address, REQUESTS, concurrency=2)
+        visit(address, REQUESTS, concurrency=2, keeper=Login(ADMIN, PASSWORD))
         manage(sys.executable, environment, "metrics_aggregate")
         yield Site(address, environment)
 

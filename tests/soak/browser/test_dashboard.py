@@ -106,7 +106,7 @@ def test_the_overview_finds_metrics_by_a_word_and_by_their_kind(browser: Browser
     browser.open(site.url(OVERVIEW))
     Select(browser.find("[name=kind]")).select_by_value("timer")
     browser.leave_by(browser.find(".app-metrics-form button").click)
-    assert browser.texts(NAMES) == ["Duration of a checkout"]
+    assert browser.texts(NAMES) == ["Duration of a checkout", "Time from an order to its payment"]
 
 
 def test_the_overview_is_sorted_by_the_head_of_a_column(browser: Browser, site: Site) -> None:

@@ -8,16 +8,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from app_metrics import collect
-from app_metrics.core.summary import COUNTER, TIMER
+from app_metrics.core.summary import COUNTER, GAUGE, TIMER
 from app_metrics.recording.metrics import record
 from app_metrics.transfer.stored_totals import first_stored_day
 from app_metrics.utils import create_metric, create_metric_set
 from example_project.shop.history import day_events
 
 NAMES = {
-    "new_user_signup": "New accounts",
+    "signups": "New accounts",
     "logins": "Logins",
     "failed_logins": "Failed logins",
+    "account_forms": "Sign-up and login forms",
+    "newsletter_subscribers": "Newsletter subscribers",
     "downloads": "Downloaded reading guides",
     "downloaded_bytes": "Bytes of downloaded reading guides",
     "searches": "Searches",
@@ -27,13 +29,18 @@ NAMES = {
     "items_sold": "Boxes sold",
     "revenue": "Revenue in €",
     "large_orders": "Orders of four boxes or more",
+    "payment_seconds": "Time from an order to its payment",
+    "refused_payments": "Refused payments in €",
+    "stock": "Copies on the shelf",
+    "delivered_copies": "Delivered copies",
+    "book_changes": "Changes of books",
     "statements": "Statements",
     "exported_rows": "Exported catalogue rows",
     "failures": "Failed pages",
     "requests": "Pages by URL",
     "not_found": "Addresses that do not exist",
 }
-TIMERS = {"checkout_seconds"}
+KINDS = {"checkout_seconds": TIMER, "payment_seconds": TIMER, "stock": GAUGE}
 DAYS_BETWEEN_LINES = 100
 
 
@@ -83,8 +90,7 @@ def has_history() -> bool:
 
 
 def name_metrics() -> None:
-    kinds = {slug: TIMER if slug in TIMERS else COUNTER for slug in NAMES}
-    metrics = [create_metric(name=name, slug=slug, kind=kinds[slug]) for slug, name in NAMES.items()]
+    metrics = [create_metric(name=name, slug=slug, kind=KINDS.get(slug, COUNTER)) for slug, name in NAMES.items()]
     staff = get_user_model().objects.filter(is_staff=True)
     create_metric_set(name="Harbour Books", metrics=metrics, email_recipients=list(staff))
 
