@@ -37,6 +37,11 @@ from .transport import spool
 from .transport.databases import is_per_tenant
 from .transport.loading import get_backend
 
+# What to do if something cannot work with tables in the schema of each tenant.
+SHARE = 'list "app_metrics" in SHARED_APPS and not in TENANT_APPS'
+# The backends that keep batches outside the database, whatever the tenant.
+MIXING = ("app_metrics.backends.redis", "app_metrics.backends.celery")
+
 
 @register("app_metrics")
 def check_rules(**kwargs: Any) -> list[CheckMessage]:
@@ -62,6 +67,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_missing_auth(),
         *_missing_urls(),
         *_ignored_for_tenants(),
+        *_mixed_for_tenants(),
         *_missing_zones(),
         *spool.check(),
     ]
@@ -244,12 +250,22 @@ def _missing_urls() -> Iterator[CheckMessage]:
 
 
 def _ignored_for_tenants() -> Iterator[CheckMessage]:
-    for name in ("APP_METRICS_FLUSH_INTERVAL", "APP_METRICS_SPOOL_DIR"):
-        if getattr(settings, name) and is_per_tenant():
-            yield CheckWarning(
-                f"{name} has no effect, because each tenant has its own app_metrics tables.",
-                hint='Remove it, or list "app_metrics" in SHARED_APPS and not in TENANT_APPS.',
-                id="app_metrics.W016",
+    if settings.APP_METRICS_SPOOL_DIR and is_per_tenant():
+        yield CheckWarning(
+            "APP_METRICS_SPOOL_DIR has no effect, because each tenant has its own app_metrics tables.",
+            hint=f"Remove it, or {SHARE}.",
+            id="app_metrics.W016",
+        )
+
+
+def _mixed_for_tenants() -> Iterator[CheckMessage]:
+    """Report backends that keep the batches of all tenants in one place, from which one tenant would get them all."""
+    for path in (backend_path(), *usable("COMPOSITE_BACKENDS")):
+        if path in MIXING and is_per_tenant():
+            yield Error(
+                f"{path} mixes the events of all tenants, but each tenant has its own app_metrics tables.",
+                hint=f'Set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}", or {SHARE}.',
+                id="app_metrics.E027",
             )
 
 

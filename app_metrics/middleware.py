@@ -35,7 +35,7 @@ class MetricsMiddleware:
         return self._acall(request) if self._is_async else self._call(request)
 
     def _call(self, request: HttpRequest) -> Any:
-        scope = begin()
+        scope = begin(request)
         _close_with(request, scope)
         token = enter(scope)
         try:
@@ -48,7 +48,7 @@ class MetricsMiddleware:
         return _scoped(response, scope)
 
     async def _acall(self, request: HttpRequest) -> Any:
-        scope = begin()
+        scope = begin(request)
         _close_with(request, scope)
         token = enter(scope)
         try:

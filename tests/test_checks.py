@@ -221,8 +221,13 @@ MISTAKES = [
     ),
     (
         "W016",
-        {"APP_METRICS_FLUSH_INTERVAL": 5, "TENANT_APPS": ["app_metrics"]},
+        {"APP_METRICS_SPOOL_DIR": "/tmp", "TENANT_APPS": ["app_metrics"]},
         'list "app_metrics" in SHARED_APPS and not in TENANT_APPS.',
+    ),
+    (
+        "E027",
+        {"APP_METRICS_BACKEND": "app_metrics.backends.redis", "TENANT_APPS": ["app_metrics"]},
+        'Set APP_METRICS_BACKEND = "app_metrics.backends.db", or list "app_metrics" in SHARED_APPS',
     ),
     ("W004", {"APP_METRICS_BASE_URL": "https://example.com"}, 'Add path("metrics/", include("app_metrics.urls"))'),
 ]

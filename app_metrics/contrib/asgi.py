@@ -11,7 +11,7 @@ from .. import conf
 from ..core.summary import COUNTER, TIMER
 from ..recording import streams
 from ..recording.metrics import record
-from ..recording.scope import Scope, activated
+from ..recording.scope import activated, new_scope
 from ..transport.buffer import flush
 from .rules import RECEIVED, SENT, TIMING, Rule
 from .websocket_rules import rules_of_connection
@@ -71,7 +71,7 @@ class _Connection:
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._gathered = Scope()
+        self._gathered = new_scope()
         # The rules that count this connection, with the labels that they read when it was accepted.
         self._counting: Sequence[tuple[Rule, dict[str, str]]] = ()
         self._opened: float | None = None

@@ -9,8 +9,8 @@ from django.db import close_old_connections
 from ..conf import settings
 from ..core.summary import COUNTER, TIMER
 from ..core.validation import MAX_LABEL_LENGTH
+from ..recording.collecting import collect
 from ..recording.metrics import record
-from ..recording.scope import collect
 from ..transport.buffer import flush
 
 TASKS = "celery_tasks"

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.tasks.signals import task_finished, task_started
 
-from ..recording.scope import collect
+from ..recording.collecting import collect
 
 # By the id of the run's result, because a task may run others within itself.
 _scopes: dict[str, collect] = {}

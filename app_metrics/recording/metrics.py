@@ -112,6 +112,7 @@ def _add_on_commit(scope: Scope, entries: list[Entry], using: str | None) -> Non
             ValueError(f"using={brief(using)} is not the alias of a database; use one from DATABASES."), entries[0][0]
         )
         return
+    scope = scope.here()  # before the commit, at which another tenant may be current
     if connection.in_atomic_block:
         # A lambda, because Django 5.2 logs the qualified name of a callback that fails, and a partial has none.
         call_on_commit(connection, lambda: scope.add(*entries))

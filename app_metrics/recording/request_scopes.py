@@ -9,8 +9,9 @@ from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.db import close_old_connections
+from django.http import HttpRequest
 
-from .scope import Scope, activated, current_scope, scope_aside
+from .scope import Scope, activated, current_scope, new_scope, scope_aside
 
 # Scopes by the context of their request: Django's handler opens one for each request that it serves on an event loop.
 _scopes: WeakKeyDictionary[ThreadSensitiveContext, list[Scope]] = WeakKeyDictionary()
@@ -21,9 +22,9 @@ _stay_open = False
 _ending: ContextVar[Scope | None] = ContextVar("app_metrics_ending_scope", default=None)
 
 
-def begin() -> Scope:
+def begin(request: HttpRequest) -> Scope:
     """Return a new scope for a request."""
-    scope = Scope()
+    scope = new_scope(request=request)
     context = SyncToAsync.thread_sensitive_context.get(None)
     if context is not None:
         _scopes.setdefault(context, []).append(scope)

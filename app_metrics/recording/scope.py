@@ -5,26 +5,23 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator, contextmanager, suppress
-from contextvars import ContextVar, Token
-from functools import wraps
-from types import TracebackType
-from typing import Any, Self
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
 from weakref import ref
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 
 from ..conf import max_label_sets, time_zone
 from ..core.batch import Batch, Entry, Fold
 from ..core.dropped import take_entries
 from ..core.forking import after_fork
 from ..transport import buffer
-from ..transport.dispatch import hand_over, hand_over_soon, keep
+from ..transport.databases import current_database, in_schema, is_per_tenant
+from ..transport.dispatch import hand_over, hand_over_soon, is_on_event_loop, keep
 
 # Unfolded entries of a scope at most: this bounds memory, and most requests never fold before their end.
 BLOCK = 1024
-# Summaries at which a `collect()` scope writes a batch before its end, because a script may run for days.
-MAX_SUMMARIES = 10_000
 
 # Weak references, so that a scope lives no longer than what uses it.
 _scopes: set[Any] = set()
@@ -61,6 +58,10 @@ class Scope:
     @property
     def is_empty(self) -> bool:
         return not self.entries and not self._folds
+
+    def here(self) -> "Scope":
+        """Return the scope for what is recorded on this thread now: this one, or its part for the current tenant."""
+        return self
 
     def add(self, *entries: Entry) -> None:
         """Add entries; once the scope is closed, they are written at once, as one batch."""
@@ -142,6 +143,82 @@ class Scope:
             return None
 
 
+class Part(Scope):
+    """What one tenant recorded in a scope; written to that tenant's schema, whatever schema is current by then."""
+
+    def __init__(self, schema: str | None, max_summaries: float) -> None:
+        super().__init__(max_summaries)
+        self._schema = schema
+
+    def send(self, use: Callable[[Batch], None] = hand_over) -> None:
+        with in_schema(self._schema):
+            super().send(use)
+
+
+class ScopeByTenant(Scope):
+    """A scope with a part for each tenant, for tables in each tenant's schema.
+
+    What is recorded belongs to the schema of the connection. On an event loop it belongs to the tenant of the request,
+    because the connection of the loop's thread is not the request's.
+    """
+
+    def __init__(self, max_summaries: float = math.inf, request: Any = None) -> None:
+        self._max_summaries = max_summaries
+        self._request = None if request is None else ref(request)
+        self._parts: dict[str | None, Scope] = {}
+        self.is_closed = False
+        _scopes.add(ref(self, _scopes.discard))
+
+    def here(self) -> Scope:
+        schema = self._schema()
+        part = self._parts.get(schema)
+        if part is None:
+            part = self._parts.setdefault(schema, Part(schema, self._max_summaries))
+            if self.is_closed:
+                part.write_at_once()
+        return part
+
+    def _schema(self) -> str | None:
+        if self._request is None or not is_on_event_loop():
+            return current_database().schema
+        return getattr(getattr(self._request(), "tenant", None), "schema_name", None)
+
+    @property
+    def entries(self) -> deque[Entry]:  # type: ignore[override]  # only read
+        return self.here().entries
+
+    @property
+    def capacity(self) -> int:  # type: ignore[override]
+        return self.here().capacity
+
+    @property
+    def is_empty(self) -> bool:
+        return all(part.is_empty for part in list(self._parts.values()))
+
+    def add(self, *entries: Entry) -> None:
+        self.here().add(*entries)
+
+    def make_room(self) -> None:
+        self.here().make_room()
+
+    def write_at_once(self) -> None:
+        self.is_closed = True
+        for part in list(self._parts.values()):
+            part.write_at_once()
+
+    def leave_to_parent(self) -> None:
+        self.write_at_once()  # the parts are scopes, too, and leave what they have
+
+    def send(self, use: Callable[[Batch], None] = hand_over) -> None:
+        for part in list(self._parts.values()) or [self.here()]:
+            part.send(use)
+
+
+def new_scope(max_summaries: float = math.inf, request: Any = None) -> Scope:
+    """Return a new scope, of a request if there is one."""
+    return ScopeByTenant(max_summaries, request) if is_per_tenant() else Scope(max_summaries)
+
+
 _current: ContextVar[Scope | None] = ContextVar("app_metrics_scope", default=None)
 
 current_scope = _current.get
@@ -185,7 +262,7 @@ def scope_aside() -> Scope:
 
 def ended_scope() -> Scope:
     """Return a scope that writes every entry at once, inside the caller's transaction."""
-    scope = Scope()
+    scope = new_scope()
     scope.write_at_once()
     return scope
 
@@ -198,51 +275,3 @@ def activated(scope: Scope | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-
-
-class collect(ContextDecorator):  # noqa: N801 - reads as a verb where it is used
-    """Gather what a script, a command or a job records, and write it as one batch at the end.
-
-    Use it as `with collect():`, as `async with collect():` or as a decorator. The batch is written even if the block
-    raises. A nested scope writes its own batch. An instance serves one thread or task at a time.
-    """
-
-    def __init__(self) -> None:
-        self._scopes: list[tuple[Scope, Token[Scope | None]]] = []
-
-    def __call__(self, function: Any) -> Any:
-        if not iscoroutinefunction(function):
-            return super().__call__(function)
-
-        @wraps(function)
-        async def scoped(*args: Any, **kwargs: Any) -> Any:
-            async with type(self)():
-                return await function(*args, **kwargs)
-
-        return scoped
-
-    def _recreate_cm(self) -> Self:
-        return type(self)()
-
-    def __enter__(self) -> Scope:
-        scope = Scope(MAX_SUMMARIES)
-        self._scopes.append((scope, _current.set(scope)))
-        return scope
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._leave().close()
-
-    async def __aenter__(self) -> Scope:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._leave().aclose()
-
-    def _leave(self) -> Scope:
-        scope, token = self._scopes.pop()
-        _current.reset(token)
-        return scope

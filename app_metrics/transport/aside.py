@@ -5,7 +5,7 @@ caused another write at once, writes would never end. Before Django is ready, th
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -16,7 +16,7 @@ from ..conf import max_label_sets, time_zone
 from ..core.batch import Batch, Fold
 from ..core.dropped import NO_BACKEND, drop_batch
 from ..core.forking import after_fork
-from .databases import ByDatabase
+from .databases import ByDatabase, in_schema
 from .merging import MAX_SUMMARIES, Merging
 
 _is_writing: ContextVar[bool] = ContextVar("app_metrics_is_writing", default=False)
@@ -64,6 +64,14 @@ def joined(batch: Batch) -> Batch:
 def take() -> list[Batch]:
     """Take out what was put aside for the current database."""
     return _aside.here().take()
+
+
+def move(add: Callable[[Batch], None]) -> None:
+    """Pass on what was put aside, each batch while what it is added to belongs to its schema."""
+    for schema, store in _aside.in_all_schemas():
+        with in_schema(schema):
+            for batch in store.take():
+                add(batch)
 
 
 def drop() -> None:

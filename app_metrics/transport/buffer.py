@@ -22,8 +22,8 @@ from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch, warn_once
 from ..core.forking import after_fork
 from ..core.logs import log
-from . import aside
-from .databases import ByDatabase, has_only_one
+from . import aside, databases
+from .databases import ByDatabase, in_schema
 from .loading import configured_backend, get_backend, is_replaced
 from .merging import MAX_SUMMARIES, Merging
 
@@ -60,7 +60,9 @@ class Buffer:
         """
         is_mine = self._flushing.acquire(timeout=min(LONGEST_WAIT, max(until - time.monotonic(), 0)))
         try:
-            self._write_all(deque(self.merging.here().take()), until)
+            for schema, merging in self.merging.in_all_schemas():
+                with in_schema(schema):
+                    self._write_all(deque(merging.take()), until)
         finally:
             if is_mine:
                 self._flushing.release()
@@ -130,7 +132,7 @@ def before_flush(source: Callable[[float], None]) -> Callable[[float], None]:
 
 def is_used() -> bool:
     """Return whether to buffer batches; after the last flush of an exiting process they would be lost."""
-    return bool(flush_interval()) and _buffer.ends_at is None and has_only_one()
+    return bool(flush_interval()) and _buffer.ends_at is None and not databases.in_tests()
 
 
 def flush() -> None:
@@ -160,8 +162,7 @@ def _flush(until: float) -> None:
 
 
 def _write_buffered(until: float) -> None:
-    for batch in aside.take():
-        _buffer.merging.here().add(batch)
+    aside.move(lambda batch: _buffer.merging.here().add(batch))
     _buffer.flush(until)
 
 
@@ -210,5 +211,6 @@ def _flush_at_exit() -> None:
 
 def _report_loss() -> None:
     with suppress(ImproperlyConfigured):
-        if lost := configured_backend().kept + len(_buffer.merging.here()):
+        unwritten = sum(len(merging) for _, merging in _buffer.merging.in_all_schemas())
+        if lost := configured_backend().kept + unwritten:
             warn_once(f"The process ends before all metrics are written: {lost} batches are lost.")

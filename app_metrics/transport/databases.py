@@ -1,13 +1,16 @@
 """Which database a batch was recorded for, and what a test runner does to it.
 
 A test runner gives the database alias another database for a while, and with a schema per tenant (django-tenants) each
-tenant may have tables of its own. A batch that is kept for a retry must not be written to another database.
+tenant may have tables of its own. A batch that is written later, or by another thread, must not be written to another
+database or schema.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from traceback import walk_tb
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import connections
 
@@ -26,26 +29,78 @@ class Database(NamedTuple):
     schema: str | None = None
 
 
+# The schema that what runs now writes to, whatever the schema of the connection.
+_schema: ContextVar[str | None] = ContextVar("app_metrics_schema", default=None)
+
+
 @cached
 def is_per_tenant() -> bool:
     """Return whether the tables are in the schema of each tenant, as the settings of django-tenants say."""
-    shared = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
     kinds = getattr(settings, "TENANT_TYPES", {})
-    apps = [
-        *getattr(settings, "TENANT_APPS", ()),
-        *(app for kind in {*kinds} - {shared} for app in kinds[kind]["APPS"]),
-    ]
+    others = (kinds[kind]["APPS"] for kind in {*kinds} - {_public_schema()})
+    return any(map(_has_ours, (getattr(settings, "TENANT_APPS", ()), *others)))
+
+
+@cached
+def is_only_per_tenant() -> bool:
+    """Return whether the public schema has none of the tables that each tenant's schema has."""
+    public = getattr(settings, "TENANT_TYPES", {}).get(_public_schema(), {})
+    return is_per_tenant() and not any(map(_has_ours, (getattr(settings, "SHARED_APPS", ()), public.get("APPS", ()))))
+
+
+def _has_ours(apps: Any) -> bool:
     return any(app.split(".")[0] == "app_metrics" for app in apps)
+
+
+def _public_schema() -> str:
+    name: str = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
+    return name
 
 
 def current_database() -> Database:
     """Return the database that a write on this thread would reach now. Does not connect to it."""
     try:
-        connection = connections[settings.APP_METRICS_DATABASE]
-        name = str(connection.settings_dict["NAME"])
-        return Database(name, getattr(connection, "schema_name", None) if is_per_tenant() else None)
+        name = str(connections[settings.APP_METRICS_DATABASE].settings_dict["NAME"])
+        return Database(name, current_schema())
     except Exception:  # an alias or a driver that does not exist: `check` reports it, and a write raises it
         return Database("")
+
+
+def current_schema() -> str | None:
+    """Return the schema that a write on this thread would reach now; None if all tenants share the tables."""
+    if not is_per_tenant():
+        return None
+    return _schema.get() or getattr(connections[settings.APP_METRICS_DATABASE], "schema_name", None)
+
+
+def lacks_tables() -> bool:
+    """Return whether a write on this thread would reach the public schema, and that has no tables."""
+    return is_only_per_tenant() and current_schema() == _public_schema()
+
+
+@contextmanager
+def in_schema(schema: str | None) -> Iterator[None]:
+    """Write what the block hands over to a schema, now or later; None leaves it to the connection."""
+    token = _schema.set(schema)
+    try:
+        yield
+    finally:
+        _schema.reset(token)
+
+
+def in_own_schema(write: Callable[[Any], None], batch: Any) -> None:
+    """Write a batch while the connection uses the schema that the batch belongs to."""
+    schema = _schema.get()
+    connection: Any = None if schema is None else connections[settings.APP_METRICS_DATABASE]
+    if connection is None or connection.schema_name == schema:
+        write(batch)
+        return
+    before = connection.tenant, connection.include_public_schema
+    connection.set_schema(schema, include_public=False)
+    try:
+        write(batch)
+    finally:
+        connection.set_tenant(*before)
 
 
 class ByDatabase(Generic[Store]):
@@ -68,13 +123,13 @@ class ByDatabase(Generic[Store]):
     def clear(self) -> None:
         self._stores.clear()
 
-    def in_all_schemas(self) -> list[Store]:
-        """Return the stores of the current database, whatever their schema."""
+    def in_all_schemas(self) -> list[tuple[str | None, Store]]:
+        """Return the stores of the current database, each with its schema."""
         name = current_database().name
-        return [store for database, store in list(self._stores.items()) if database.name == name]
+        return [(database.schema, store) for database, store in list(self._stores.items()) if database.name == name]
 
 
-def has_only_one() -> bool:
+def can_be_spooled() -> bool:
     """Return whether all batches of this process go to one database: not in tests, nor with a schema per tenant."""
     return not in_tests() and not is_per_tenant()
 

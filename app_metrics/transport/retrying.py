@@ -39,13 +39,13 @@ class RetryingBackend(base.MetricsBackend):
             self.keep_unseen(batch)
         elif not self._attempt(batch):
             self.keep(batch)
-        elif self._queues and self._queues.here() and self.is_durable():
+        elif self._queues and any(queue for _, queue in self._queues.in_all_schemas()) and self.is_durable():
             self.retry(time.monotonic() + timeout(), most_failures=1)
 
     @property
     def kept(self) -> int:
         """How many batches this process keeps for the next try, including those kept for `destinations`."""
-        return sum(map(len, self._queues.in_all_schemas())) + sum(
+        return sum(len(queue) for _, queue in self._queues.in_all_schemas()) + sum(
             int(destination.kept) for destination in self.backend.destinations
         )
 
@@ -70,24 +70,28 @@ class RetryingBackend(base.MetricsBackend):
     def retry(self, until: float = math.inf, most_failures: int = FAILURES) -> None:
         """Write what is kept now, until so many writes in a row fail or `time.monotonic()` exceeds `until`.
 
-        A batch that fails goes to the end of the queue, so that it does not block the others.
+        Each tenant's queue has its own such row of failures.
         """
+        for schema, queue in self._queues.in_all_schemas():
+            with databases.in_schema(schema):
+                self._retry(queue, until, most_failures)
+        for destination in self.backend.destinations:
+            destination.retry(until, most_failures)
+
+    def _retry(self, queue: RetryQueue, until: float, most_failures: int) -> None:
+        """Write a queue again. A batch that fails goes to its end, so that it does not block the others."""
+        failures = 0
         if time.monotonic() > until:
             return
-        failures = 0
-        for queued in self._queues.here().take_each():
+        for queued in queue.take_each():
             was_well = not self._is_failing
             if self._attempt(queued.batch):
                 failures = 0
             else:
                 failures += 1
                 self._keep_again(queued, was_well)
-            if time.monotonic() > until:
+            if failures == most_failures or time.monotonic() > until:
                 return
-            if failures == most_failures:
-                break
-        for destination in self.backend.destinations:
-            destination.retry(until, most_failures)
 
     def keep(self, batch: Batch) -> None:
         """Keep a batch that may have been written: in the spool if there is one, else in the retry queue."""
@@ -105,7 +109,7 @@ class RetryingBackend(base.MetricsBackend):
         They reach the totals of whatever database the next aggregation has, so tests and tenants have no spool.
         """
         is_for_totals = self.feeds_totals and not self.backend.destinations
-        return is_for_totals and databases.has_only_one() and spool.append(batch)
+        return is_for_totals and databases.can_be_spooled() and spool.append(batch)
 
     def _keep_again(self, queued: QueuedBatch, was_well: bool) -> None:
         """Keep a batch that failed again; drop it if it failed too often while other batches succeeded."""
@@ -133,7 +137,7 @@ class RetryingBackend(base.MetricsBackend):
         """Return whether a batch needs no other try."""
         token = aside.begin_write()
         try:
-            self.backend.write(batch)
+            databases.in_own_schema(self.backend.write, batch)
         except Exception as error:
             return self._failed(batch, error)
         except BaseException:

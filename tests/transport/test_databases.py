@@ -3,9 +3,8 @@
 import pytest
 from django.db import connections
 
-from app_metrics import metric
 from app_metrics.transport import databases
-from app_metrics.transport.databases import current_database, has_only_one, in_tests, is_forbidden
+from app_metrics.transport.databases import can_be_spooled, current_database, in_tests, is_forbidden
 from app_metrics.transport.retrying import RetryingBackend
 from tests.support.contract import batch_of
 from tests.transport.test_retrying import Picky
@@ -26,24 +25,17 @@ def rename(monkeypatch):
     return to
 
 
-@pytest.fixture(params=["database", "schema"])
-def move(request, rename, settings):
-    """Switch to the database, or to the schema of a tenant, with a name."""
-    settings.TENANT_APPS = ["app_metrics"] if request.param == "schema" else []
-    return (lambda name: rename(schema=name)) if request.param == "schema" else (lambda name: rename(name=name))
-
-
 @pytest.mark.parametrize("is_open", [False, True], ids=["failed", "never offered"])
-def test_kept_batches_are_written_only_to_their_database(move, is_open):
+def test_kept_batches_are_written_only_to_their_database(rename, is_open):
     backend = Picky()
     retrying = RetryingBackend(backend)
-    move("first")
+    rename("first")
     (retrying.keep_unseen if is_open else retrying.keep)(batch_of("first"))
-    move("second")
+    rename("second")
     retrying.write(batch_of("second"))
     retrying.retry()
     assert backend.taken == ["second"]
-    move("first")
+    rename("first")
     retrying.write(batch_of("next"))
     assert backend.taken == ["second", "next", "first"]
     assert retrying.kept == 0
@@ -72,16 +64,7 @@ def test_a_tenants_schema_is_used_if_it_has_the_tables(rename, settings, chosen,
         setattr(settings, name, value)
     rename(schema="first")
     assert current_database().schema == ("first" if is_per_tenant else None)
-    assert has_only_one() is not is_per_tenant
-
-
-@pytest.mark.django_db(transaction=True)
-def test_with_a_schema_per_tenant_nothing_is_buffered(rename, settings, django_assert_num_queries):
-    settings.APP_METRICS_FLUSH_INTERVAL = 600
-    settings.TENANT_APPS = ["app_metrics"]
-    rename(schema="first")
-    with django_assert_num_queries(1):
-        metric("orders")
+    assert can_be_spooled() is not is_per_tenant
 
 
 def test_an_unknown_alias_raises_no_error(settings):

@@ -13,7 +13,7 @@ from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.backends.celery import MetricsBackend
 from app_metrics.models import LedgerRow, Metric
-from app_metrics.recording.scope import collect
+from app_metrics.recording.collecting import collect
 from tests.conftest import every_database
 from tests.soak.brokers.conftest import KINDS, sharing, waiting
 from tests.soak.brokers.tasks import count, fail, nest, retry

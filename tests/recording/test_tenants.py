@@ -1,0 +1,201 @@
+"""With a schema per tenant, what is recorded for a tenant is written to the schema of that tenant."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.handlers.asgi import ASGIRequest
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from app_metrics import collect, flush, metric
+from app_metrics.recording import streams
+from app_metrics.recording.scope import current_scope, new_scope
+from app_metrics.transport.circuit_breaker import FAILURES
+from app_metrics.transport.loading import configured_backend, replaced_backend
+from tests.support.serving import METRICS, asgi_get, wsgi_get
+from tests.support.tenants import Schemas, Tenant, imitate, schema_context
+from tests.support.threads import in_thread
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+
+
+class Tenants:
+    """Serve each request for the tenant that its path names, as the middleware of django-tenants does."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        request.tenant = Tenant(request.path.split("/")[1])
+        connections["default"].set_tenant(request.tenant)  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+
+def page(request: HttpRequest, tenant: str) -> HttpResponse:
+    metric("visits")
+    return HttpResponse("a page")
+
+
+async def apage(request: HttpRequest, tenant: str) -> HttpResponse:
+    metric("visits")
+    return HttpResponse("a page")
+
+
+def invites(request: HttpRequest, tenant: str) -> HttpResponse:
+    metric("visits")
+    with schema_context("other"):
+        metric("invitations")
+    return HttpResponse("invited")
+
+
+def stream(request: HttpRequest, tenant: str) -> StreamingHttpResponse:
+    def parts() -> Iterator[str]:
+        metric("parts")
+        yield "a part"
+        wait_until(lambda: not current_scope() or current_scope().is_empty)  # type: ignore[union-attr]
+
+    async def aparts() -> Any:
+        metric("parts")
+        yield "a part"
+        while not current_scope().is_empty:  # type: ignore[union-attr]
+            await asyncio.sleep(0.01)
+
+    return StreamingHttpResponse(aparts() if isinstance(request, ASGIRequest) else parts())
+
+
+urlpatterns = [
+    path("<tenant>/page/", page),
+    path("<tenant>/apage/", apage),
+    path("<tenant>/invites/", invites),
+    path("<tenant>/stream/", stream),
+]
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.TENANT_APPS = ["app_metrics"]
+    settings.SHARED_APPS = ["app_metrics"]
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = [METRICS, f"{__name__}.Tenants"]
+    imitate(monkeypatch)
+
+
+@pytest.fixture
+def backend() -> Iterator[Schemas]:
+    with replaced_backend(backend := Schemas()):
+        yield backend
+
+
+def test_what_a_request_does_for_another_tenant_counts_for_that_tenant(backend: Schemas) -> None:
+    wsgi_get("/first/invites/", [])
+    assert backend.written == {("first", "visits"): 1, ("other", "invitations"): 1}
+    assert connections["default"].schema_name == "first"  # type: ignore[attr-defined]  # as before the write
+
+
+@pytest.mark.parametrize("view", ["page", "apage"])
+def test_each_request_under_asgi_counts_for_its_tenant(backend: Schemas, view: str) -> None:
+    async def visit() -> None:
+        await asyncio.gather(*(asgi_get(f"/{tenant}/{view}/", []) for tenant in ("first", "second") * 5))
+
+    asyncio.run(visit())
+    assert backend.written == {("first", "visits"): 5, ("second", "visits"): 5}
+
+
+@pytest.mark.parametrize("get", [wsgi_get, lambda *args: asyncio.run(asgi_get(*args))], ids=["WSGI", "ASGI"])
+def test_what_a_thread_writes_of_a_stream_counts_for_its_tenant(
+    backend: Schemas, get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PAUSE", 0.05)
+    get("/first/stream/", [])  # ends once the thread has written the part
+    assert backend.written == {("first", "parts"): 1}
+
+
+def test_a_scope_writes_what_each_tenant_recorded_to_its_schema(backend: Schemas) -> None:
+    with collect():
+        for tenant in ("first", "second", "first"):
+            with schema_context(tenant):
+                metric("orders")
+    assert backend.written == {("first", "orders"): 2, ("second", "orders"): 1}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("within", [collect, lambda: schema_context("public")], ids=["in a scope", "without a scope"])
+def test_what_waits_for_a_commit_counts_for_the_tenant_who_recorded_it(backend: Schemas, within: Any) -> None:
+    with within(), transaction.atomic(), schema_context("first"):
+        metric("orders", on_commit=True)
+    assert backend.written == {("first", "orders"): 1}
+
+
+def test_a_flush_in_one_tenants_request_writes_open_scopes_of_other_tenants_to_their_schemas(backend: Schemas) -> None:
+    with collect():
+        with schema_context("first"):
+            metric("orders")
+        with schema_context("second"):
+            in_thread(flush)
+    assert backend.written == {("first", "orders"): 1}
+
+
+@pytest.fixture(params=[0])
+def configured(request: pytest.FixtureRequest, settings: Any) -> Schemas:
+    """The same backend, named by the settings, so that batches may be buffered, for that many seconds, and kept."""
+    settings.APP_METRICS_FLUSH_INTERVAL = request.param
+    settings.APP_METRICS_BACKEND = "tests.support.tenants.Schemas"
+    found = configured_backend().backend
+    assert isinstance(found, Schemas)
+    return found
+
+
+def test_a_scope_that_nobody_closes_is_written_to_its_tenants_schema(configured: Schemas) -> None:
+    unclosed = new_scope()
+    with schema_context("first"):
+        unclosed.add(("orders", "counter", "{}", 1, time.time()))
+        del unclosed
+    wait_until(lambda: configured.written)
+    assert configured.written == {("first", "orders"): 1}
+
+
+@pytest.mark.parametrize("failures", [1, FAILURES + 1], ids=["failed", "never offered"])
+def test_kept_batches_are_written_to_their_tenants_schemas(configured: Schemas, failures: int) -> None:
+    configured.down = True
+    for tenant in ["first"] * failures + ["second"]:
+        with schema_context(tenant):
+            metric("orders")
+    configured.down = False
+    flush()
+    assert configured.written == {("first", "orders"): failures, ("second", "orders"): 1}
+
+
+def test_an_idle_tenants_kept_batches_are_written_with_the_next_batch_of_another(configured: Schemas) -> None:
+    configured.down = True
+    with schema_context("first"):
+        metric("orders")
+    configured.down = False
+    with schema_context("second"):
+        metric("orders")
+    assert configured.written == {("first", "orders"): 1, ("second", "orders"): 1}
+
+
+@pytest.mark.parametrize("configured", [600], indirect=True)
+def test_buffered_batches_are_written_to_their_tenants_schemas(configured: Schemas) -> None:
+    for tenant in ("first", "second", "first"):
+        with schema_context(tenant):
+            metric("orders")
+    assert configured.written == {}
+    flush()
+    assert configured.written == {("first", "orders"): 2, ("second", "orders"): 1}
+
+
+def test_what_happens_in_a_public_schema_without_tables_is_not_counted(
+    configured: Schemas, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SHARED_APPS = ["django.contrib.auth"]
+    metric("visits")
+    with schema_context("first"):
+        metric("visits")
+    assert configured.written == {("first", "visits"): 1}
+    assert 'List "app_metrics" in SHARED_APPS, too.' in caplog.text

@@ -1,0 +1,67 @@
+"""Imitate connections of django-tenants, and note the schema of each write."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from app_metrics.core.batch import Batch
+from app_metrics.transport.base import MetricsBackend
+
+
+class Tenant(NamedTuple):
+    schema_name: str
+
+
+PUBLIC = Tenant("public")
+
+
+def imitate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every connection the attributes and methods of django-tenants; each begins in the public schema."""
+
+    def set_tenant(connection: Any, tenant: Tenant, include_public: bool = True) -> None:
+        connection.tenant, connection.schema_name = tenant, tenant.schema_name
+        connection.include_public_schema = include_public
+
+    def set_schema(connection: Any, name: str, include_public: bool = True) -> None:
+        set_tenant(connection, Tenant(name), include_public)
+
+    added = {"tenant": PUBLIC, "schema_name": "public", "include_public_schema": True}
+    for name, value in {**added, "set_tenant": set_tenant, "set_schema": set_schema}.items():
+        monkeypatch.setattr(BaseDatabaseWrapper, name, value, raising=False)
+    for name in added:
+        monkeypatch.delitem(vars(connections["default"]), name, raising=False)
+
+
+@contextmanager
+def schema_context(name: str) -> Iterator[None]:
+    """Do what the block does in a tenant's schema."""
+    connection: Any = connections["default"]
+    before = connection.tenant
+    connection.set_schema(name)
+    try:
+        yield
+    finally:
+        connection.set_tenant(before)
+
+
+class Schemas(MetricsBackend):
+    """A backend that counts events by schema and slug, and fails while it is `down`."""
+
+    def __init__(self) -> None:
+        self.written: Counter[tuple[str, str]] = Counter()
+        self.down = False
+        self._lock = threading.Lock()
+
+    def write(self, batch: Batch) -> None:
+        if self.down:
+            raise OSError("no")
+        connection: Any = connections["default"]
+        with self._lock:
+            for key, summary in batch.summaries.items():
+                self.written[connection.schema_name, key.slug] += summary.count
