@@ -60,22 +60,17 @@ def _public_schema() -> str:
 def current_database() -> Database:
     """Return the database that a write on this thread would reach now. Does not connect to it."""
     try:
-        name = str(connections[settings.APP_METRICS_DATABASE].settings_dict["NAME"])
-        return Database(name, current_schema())
+        connection = connections[settings.APP_METRICS_DATABASE]
+        name = str(connection.settings_dict["NAME"])
+        schema = _schema.get() or getattr(connection, "schema_name", None) if is_per_tenant() else None
+        return Database(name, schema)
     except Exception:  # an alias or a driver that does not exist: `check` reports it, and a write raises it
         return Database("")
 
 
-def current_schema() -> str | None:
-    """Return the schema that a write on this thread would reach now; None if all tenants share the tables."""
-    if not is_per_tenant():
-        return None
-    return _schema.get() or getattr(connections[settings.APP_METRICS_DATABASE], "schema_name", None)
-
-
 def lacks_tables() -> bool:
     """Return whether a write on this thread would reach the public schema, and that has no tables."""
-    return is_only_per_tenant() and current_schema() == _public_schema()
+    return is_only_per_tenant() and current_database().schema == _public_schema()
 
 
 @contextmanager

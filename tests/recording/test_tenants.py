@@ -199,3 +199,11 @@ def test_what_happens_in_a_public_schema_without_tables_is_not_counted(
         metric("visits")
     assert configured.written == {("first", "visits"): 1}
     assert 'List "app_metrics" in SHARED_APPS, too.' in caplog.text
+
+
+def test_an_unknown_alias_raises_no_error(configured: Schemas, settings: Any) -> None:
+    settings.SHARED_APPS = []
+    settings.APP_METRICS_DATABASE = "nowhere"
+    with collect():
+        metric("visits")
+    metric("visits")
