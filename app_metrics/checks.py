@@ -165,7 +165,8 @@ def _unknown_urls() -> Iterator[SettingError]:
         entry = SettingReader("E002", URLS).entry(key)
         if key in shadowed:
             message = f"counts nothing, because {shadowed[key]!r} comes first and has the same route"
-            yield entry.error(message, f"Name {shadowed[key]!r} instead, or give one of the URLs another route.")
+            instead = f'{shadowed[key]!r} instead, with "methods" if their methods differ'
+            yield entry.error(message, f"Name {instead}, or give one of the URLs another route.")
         elif key not in (EVERY, UNRESOLVED):
             yield from _unknown_name(entry, key, known, "is")
         for excluded in {each for rule in found for each in rule.options.get(EXCLUDE, ())}:

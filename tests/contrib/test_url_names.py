@@ -56,7 +56,7 @@ def test_the_check_names_the_first_url_name_if_a_rule_uses_a_later_one(name, fir
     (message,) = check_rules()
     assert message.id == "app_metrics.E002"
     assert f"because {first!r} comes first" in message.msg
-    assert f"Name {first!r} instead" in message.hint
+    assert f'Name {first!r} instead, with "methods"' in message.hint
 
 
 def test_a_rule_on_the_first_name_counts_requests_of_both_names(settings, recorded):
