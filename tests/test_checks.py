@@ -350,7 +350,7 @@ def test_a_sqlite_that_is_too_old_gets_an_error(monkeypatch):
     ids=lambda connection: connection.vendor,
 )
 def test_databases_that_cannot_run_here_get_an_error_too(connection):
-    (message,) = checks._unsupported(connection)
+    (message,) = checks.databases._unsupported(connection)
     assert message.id == "app_metrics.E015"
     assert "MariaDB" in message.hint
 

@@ -1,0 +1,59 @@
+"""Check the rules in the settings, and the names of URLs that they use."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, register
+from django.urls import get_resolver
+
+from ..aggregation.retention import compile_retention
+from ..api.access import compile_tokens
+from ..conf import settings
+from ..contrib.configured import configured_rules
+from ..contrib.url_keys import EXCLUDE, UNRESOLVED
+from ..contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
+from ..contrib.url_rules import SETTING as URLS
+from ..contrib.url_rules import rules_by_key
+from ..core.setting_rules import SettingError, SettingReader, suggest
+from ..notifications.alert_rules import compile_alerts
+from ..notifications.milestones import compile_milestones
+from ..reports.declared_sets import compile_sets
+
+
+@register("app_metrics")
+def check_rules(**kwargs: Any) -> list[CheckMessage]:
+    mistakes = [
+        *configured_rules()[1],
+        *_unknown_urls(),
+        *compile_milestones(settings.APP_METRICS_MILESTONES)[1],
+        *compile_alerts(settings.APP_METRICS_ALERTS)[1],
+        *compile_retention(settings.APP_METRICS_RETENTION)[1],
+        *compile_sets(settings.APP_METRICS_SETS)[1],
+        *compile_tokens(settings.APP_METRICS_API_TOKENS)[1],
+    ]
+    return [mistake.as_check() for mistake in mistakes]
+
+
+def _unknown_urls() -> Iterator[SettingError]:
+    rules = rules_by_key()
+    if not rules or not getattr(settings, "ROOT_URLCONF", None):
+        return
+    names = list(url_names(get_resolver()))
+    shadowed = shadowed_names(names)
+    known = sorted({each.name for each in names} - shadowed.keys())
+    for key, found in rules.items():
+        entry = SettingReader("E002", URLS).entry(key)
+        if key in shadowed:
+            message = f"counts nothing, because {shadowed[key]!r} comes first and has the same route"
+            instead = f'{shadowed[key]!r} instead, with "methods" if their methods differ'
+            yield entry.error(message, f"Name {instead}, or give one of the URLs another route.")
+        elif key not in (EVERY, UNRESOLVED):
+            yield from _unknown_name(entry, key, known, "is")
+        for excluded in {each for rule in found for each in rule.options.get(EXCLUDE, ())}:
+            yield from _unknown_name(entry, excluded, known, f"excludes {excluded!r}, which is")
+
+
+def _unknown_name(entry: SettingReader, name: str, known: Sequence[str], verb: str) -> Iterator[SettingError]:
+    if not any(matches(name, each) for each in known):
+        what = "a pattern of no URL name" if is_pattern(name) else "not a URL name"
+        yield entry.error(f"{verb} {what}", suggest(name, known))
