@@ -19,6 +19,7 @@ from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
 from ..storage.items import quarantine
 from ..storage.transactions import between_others, retried
+from ..storage.turns import Turns
 from .grouping import COLUMNS, Group, grouped
 
 # Transactions after which a run looks for the oldest item again, because it may have been committed late.
@@ -28,7 +29,8 @@ LOOK_BACK = 100
 class ChunkRunner:
     """Runs the transactions of an aggregation; remembers metrics and label sets between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self._alias = settings.APP_METRICS_DATABASE
         self._connection = connections[self._alias]
         self._dialect = dialect_for(self._connection)
@@ -60,6 +62,7 @@ class ChunkRunner:
 
     def _chunk(self, size: int) -> tuple[int, int, int]:
         with between_others():
+            self._turns.begin()  # waiting for this moment says nothing about the rows
             claim = self._dialect.claim(self._connection, size, self._bound)
             keys = self._add(claim)
         self._bound = claim.bound
@@ -68,6 +71,7 @@ class ChunkRunner:
     def _one(self, size: int) -> tuple[int, int, int]:
         """Add one item to its totals, or quarantine it if it does not fit into them."""
         with between_others():
+            self._turns.begin()
             claim = self._dialect.claim(self._connection, size, self._bound)
             try:
                 with transaction.atomic(using=self._alias):

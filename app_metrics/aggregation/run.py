@@ -51,7 +51,8 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     done = Aggregation(failures=gather())
     done.quarantined = max(0, _quarantined() - before)  # less than zero: somebody deletes some just now
     milestones.remember()
-    chunks, turns = ChunkRunner(), Turns(connections[settings.APP_METRICS_DATABASE])
+    turns = Turns(connections[settings.APP_METRICS_DATABASE])
+    chunks = ChunkRunner(turns)
     usual = min(limit, USUAL_CHUNK_SIZE)
     size = turns.fitting(usual)
     while True:

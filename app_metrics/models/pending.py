@@ -131,6 +131,7 @@ def _ask(backend: Any) -> Answer:
             batches.update((batch.id, batch) for batch in each.pending())
         except Exception as error:
             is_complete = False
-            warn_once(f"Some pending batches could not be read, so readings are incomplete: {brief(error)}")
+            cause = f"Some pending batches could not be read, so readings are incomplete: {brief(error)}"
+            warn_once(cause, source="pending")  # of their own: causes that name files must not hide others
     kept = CACHE_SECONDS if is_complete else RETRY_AFTER
     return Answer(backend, time.monotonic() + kept * backend.caches_pending, batches.values(), is_complete)

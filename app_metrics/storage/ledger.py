@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from django.db import IntegrityError, connections
+from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from ..conf import settings
@@ -48,6 +48,8 @@ def write_once(
     try:
         _write_at_once_or_apart(batch, damaged, tries, durable)
     except Repeated:
+        # What comes again may come once more, such as a file that cannot be deleted.
+        LedgerRow.objects.filter(pk=batch.id).update(written_at=timezone.now())
         return False
     return True
 
@@ -75,7 +77,8 @@ def _write_at_once_or_apart(batch: Batch, damaged: Mapping[str, str], tries: int
 
 
 def _write(store: Store, batch: Batch, damaged: Mapping[str, str], durable: bool) -> None:
-    with between_others(durable=durable):
+    # A durable write is one of a drain; others may have a request that waits.
+    with between_others(durable=True) if durable else transaction.atomic(using=settings.APP_METRICS_DATABASE):
         try:
             # First, so that another process that writes the same batch waits here.
             LedgerRow.objects.create(id=batch.id, written_at=timezone.now())

@@ -1,6 +1,7 @@
 """Read the lines of a CSV file: totals that `csv_export` wrote, or plain events."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,10 @@ from .csv_export import COLUMNS
 
 # The optional heading of a file with plain events.
 PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
+
+# A quote at the beginning of a cell, where it has a meaning, and a cell that also ends with one.
+_QUOTE = re.compile(r'(?<![^,\r\n])"')
+_QUOTED = re.compile(_QUOTE.pattern + r'(?:[^"]|"")*"(?!")')
 
 
 class Line(NamedTuple):
@@ -109,7 +114,7 @@ def _noted(stream: Iterable[str], taken: list[str]) -> Iterator[str]:
 
 def _refuse_unclosed(last: int, taken: Sequence[str]) -> None:
     """Raise ValueError if a quote is open after a cell that is too long: nobody knows which lines belong to it."""
-    if sum(line.count('"') for line in taken) % 2:
+    if _QUOTE.search(_QUOTED.sub("", "".join(taken))):
         raise ValueError(
             f"Line {last - len(taken) + 1} begins a cell of several lines with more than {csv.field_size_limit():,} "
             "characters; check its quotes."

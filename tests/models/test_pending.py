@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pytest
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from app_metrics.aggregation.backlog import backlog
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.batch import Batch, Key, new_batch_id
+from app_metrics.core.dropped import warn_once
 from app_metrics.core.periods import DAY, HOUR
 from app_metrics.core.summary import MICROSECONDS, Summary, single
 from app_metrics.dashboard.last_seen import first_recorded, last_recorded
@@ -197,15 +199,29 @@ def test_without_an_answer_of_the_backend_readings_are_incomplete(destination, o
     assert is_complete()
 
 
+def test_many_causes_of_incomplete_readings_hide_no_other_warning(destination, orders, monkeypatch, caplog):
+    for number in range(20):
+        monkeypatch.setattr(destination, "pending", partial(fail, f"no file {number}"))
+        monkeypatch.setattr(pending, "_latest", pending._latest._replace(until=0))
+        assert orders.total(DAY, DATE) == 0
+    assert "no file 1" in caplog.text
+    warn_once("The process ends before all metrics are written.")
+    assert "The process ends" in caplog.text
+
+
+def fail(text):
+    raise OSError(text)
+
+
 @pytest.mark.only_sqlite
 def test_a_destination_that_does_not_answer_hides_no_other(destination, orders, settings, caplog):
-    lost, partial = Destination(batch(1)), Destination(batch(2))
+    lost, broken = Destination(batch(1)), Destination(batch(2))
     lost.is_down = True
-    partial.pending = lambda: failing_at_the_end(partial.batches)
+    broken.pending = lambda: failing_at_the_end(broken.batches)
     destination.batches.append(batch(4))
     settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.dummy"]
     composite = load_backend("app_metrics.backends.composite")
-    composite.destinations = [RetryingBackend(each) for each in (lost, partial, destination)]
+    composite.destinations = [RetryingBackend(each) for each in (lost, broken, destination)]
     with replaced_backend(composite):
         assert orders.total(DAY, DATE) == 6
         assert not is_complete()

@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +12,14 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from django.test.utils import CaptureQueriesContext
 
 from app_metrics import metric
+from app_metrics.aggregation import chunks
 from app_metrics.aggregation.run import aggregate
 from app_metrics.models import Item, Metric
 from app_metrics.models.creation import create_metric
-from app_metrics.storage import transactions
+from app_metrics.storage import transactions, turns
+from app_metrics.storage.ledger import write_once
 from app_metrics.storage.transactions import between_others, retried
+from tests.support.contract import batch_of
 from tests.support.sessions import other_session, run, waiting
 from tests.support.threads import in_thread
 from tests.support.totals import year_counts
@@ -214,3 +218,33 @@ def test_a_site_whose_transactions_take_the_lock_at_once_may_read_meanwhile(
         pass
     assert queries[0]["sql"] == f"BEGIN {begun}"
     assert (connection.transaction_mode, run(connection, "PRAGMA busy_timeout")) == (mode, timeout)
+
+
+@pytest.mark.only_sqlite
+def test_only_a_drain_writes_a_batch_when_no_transaction_is_open(transactional_database, monkeypatch):
+    looks = []
+    monkeypatch.setattr(transactions, "_entered_alone", lambda *arguments: looks.append(arguments))
+    write_once(batch_of("orders"))
+    assert len(looks) == 0
+    write_once(batch_of("visits"), durable=True)
+    assert len(looks) == 1
+
+
+@pytest.mark.only_sqlite
+def test_the_wait_for_such_a_moment_makes_no_chunk_smaller(transactional_database, monkeypatch):
+    clock = count(step=60)
+    monkeypatch.setattr(turns, "FEWEST", 1)
+    sizes = []
+    for _ in range(12):
+        metric("orders")
+
+    @contextmanager
+    def after_a_minute():
+        now = next(clock)
+        monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: now, sleep=lambda pause: None))
+        with transaction.atomic(transactional_database):
+            yield
+
+    monkeypatch.setattr(chunks, "between_others", after_a_minute)
+    aggregate(on_progress=sizes.append)
+    assert sizes == [1, 9, 2]

@@ -355,8 +355,9 @@ def test_a_line_with_a_cell_that_is_too_long_is_rejected_as_it_is(transactional_
         '2026-11-23,downloads,1,"' + "2026-11-23,downloads,1\n" * 10_000,
         '"' + "2026-11-23,downloads,1\n" * 10_000,
         '2026-11-23,downloads,1,"' + "x" * 200_000 + '\n2026-11-23,downloads,1\n"\n',
+        '2026-11-23,down"loads,1,"' + "2026-11-23,downloads,1\n" * 10_000,
     ],
-    ids=["of many lines", "of the heading", "of two lines"],
+    ids=["of many lines", "of the heading", "of two lines", "after a quote without a meaning"],
 )
 def test_a_file_is_refused_if_nobody_knows_where_a_cell_that_is_too_long_ends(text, transactional_database, tmp_path):
     path = saved(tmp_path, text)
