@@ -77,7 +77,8 @@ def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable
     done = Filled(ahead=_ahead(source))
     again = again or done.ahead is not None
     milestones.remember()
-    state = _restarted(source) if again else _state(source)
+    # On MariaDB it may deadlock with another run that fills.
+    state = retried(partial(_restarted if again else _state, source))
     if state is None:
         return done
     done.was_finished = state.is_finished and not again
