@@ -7,7 +7,7 @@ database or schema.
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from traceback import walk_tb
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -96,6 +96,17 @@ def in_own_schema(write: Callable[[Any], None], batch: Any) -> None:
         write(batch)
     finally:
         connection.set_tenant(*before)
+        _send_schema(connection)
+
+
+def _send_schema(connection: Any) -> None:
+    """Tell the database the schema of a connection; django-tenants tells it only when a cursor is opened.
+
+    Otherwise a cursor that the caller has open would continue in the schema of the write.
+    """
+    if connection.connection is not None:
+        with suppress(Exception):  # a broken transaction or connection, or a test that may not use the database
+            connection.cursor().close()
 
 
 class ByDatabase(Generic[Store]):

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from app_metrics import collect, flush, metric
+from app_metrics.models import Item
 from app_metrics.recording import streams
 from app_metrics.recording.scope import current_scope, new_scope
 from app_metrics.transport.circuit_breaker import FAILURES
@@ -95,6 +96,18 @@ def test_what_a_request_does_for_another_tenant_counts_for_that_tenant(backend: 
     wsgi_get("/first/invites/", [])
     assert backend.written == {("first", "visits"): 1, ("other", "invitations"): 1}
     assert connections["default"].schema_name == "first"  # type: ignore[attr-defined]  # as before the write
+
+
+@pytest.mark.django_db
+def test_a_cursor_that_is_open_during_a_write_for_another_tenant_stays_in_its_schema() -> None:
+    connection: Any = connections["default"]
+    scope = new_scope()
+    with schema_context("other"):
+        scope.add(("orders", "counter", "{}", 1, time.time()))
+    with schema_context("first"), connection.cursor():
+        scope.close()
+        assert connection.search_path == "first"
+    assert Item.objects.count() == 1
 
 
 @pytest.mark.parametrize("view", ["page", "apage"])

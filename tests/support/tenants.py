@@ -22,7 +22,10 @@ PUBLIC = Tenant("public")
 
 
 def imitate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every connection the attributes and methods of django-tenants; each begins in the public schema."""
+    """Give every connection the attributes and methods of django-tenants; each begins in the public schema.
+
+    `search_path` is the schema that the database uses: django-tenants tells it each time a cursor is opened.
+    """
 
     def set_tenant(connection: Any, tenant: Tenant, include_public: bool = True) -> None:
         connection.tenant, connection.schema_name = tenant, tenant.schema_name
@@ -31,8 +34,14 @@ def imitate(monkeypatch: pytest.MonkeyPatch) -> None:
     def set_schema(connection: Any, name: str, include_public: bool = True) -> None:
         set_tenant(connection, Tenant(name), include_public)
 
-    added = {"tenant": PUBLIC, "schema_name": "public", "include_public_schema": True}
-    for name, value in {**added, "set_tenant": set_tenant, "set_schema": set_schema}.items():
+    def open_cursor(connection: Any, *args: Any) -> Any:
+        connection.search_path = connection.schema_name
+        return django_cursor(connection, *args)
+
+    django_cursor = BaseDatabaseWrapper._cursor  # type: ignore[attr-defined]
+    added = {"tenant": PUBLIC, "schema_name": "public", "include_public_schema": True, "search_path": None}
+    methods = {"set_tenant": set_tenant, "set_schema": set_schema, "_cursor": open_cursor}
+    for name, value in {**added, **methods}.items():
         monkeypatch.setattr(BaseDatabaseWrapper, name, value, raising=False)
     for name in added:
         monkeypatch.delitem(vars(connections["default"]), name, raising=False)
