@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from traceback import walk_tb
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import connections
+from django.db import ProgrammingError, connections
 
 from ..conf import cached, settings
 
@@ -107,6 +107,11 @@ def _send_schema(connection: Any) -> None:
     if connection.connection is not None:
         with suppress(Exception):  # a broken transaction or connection, or a test that may not use the database
             connection.cursor().close()
+
+
+def concerns_one_tenant(error: BaseException) -> bool:
+    """Return whether an error says that a tenant's schema lacks tables or columns, while the database answers."""
+    return is_per_tenant() and isinstance(error, ProgrammingError)
 
 
 class ByDatabase(Generic[Store]):

@@ -34,13 +34,16 @@ class RetryingBackend(base.MetricsBackend):
         self._is_failing = False
 
     def write(self, batch: Batch) -> None:
-        """Write a batch, then kept batches for up to `APP_METRICS_TIMEOUT`. Never raises an Exception."""
+        """Write a batch, then kept batches of the same tenant for up to `APP_METRICS_TIMEOUT`.
+
+        Never raises an Exception.
+        """
         if self._breaker.is_open and not self._is_back():
             self.keep_unseen(batch)
         elif not self._attempt(batch):
             self.keep(batch)
-        elif self._queues and any(queue for _, queue in self._queues.in_all_schemas()) and self.is_durable():
-            self.retry(time.monotonic() + timeout(), most_failures=1)
+        elif self._queues and (queue := self._queues.here()) and self.is_durable():
+            self._retry(queue, time.monotonic() + timeout(), most_failures=1)
 
     @property
     def kept(self) -> int:
@@ -70,11 +73,14 @@ class RetryingBackend(base.MetricsBackend):
     def retry(self, until: float = math.inf, most_failures: int = FAILURES) -> None:
         """Write what is kept now, until so many writes in a row fail or `time.monotonic()` exceeds `until`.
 
-        Each tenant's queue has its own such row of failures.
+        Each tenant's queue has its own such row of failures, unless the destination is down.
         """
         for schema, queue in self._queues.in_all_schemas():
-            with databases.in_schema(schema):
-                self._retry(queue, until, most_failures)
+            if queue:
+                with databases.in_schema(schema):
+                    self._retry(queue, until, most_failures)
+                if self._breaker.is_open:
+                    break
         for destination in self.backend.destinations:
             destination.retry(until, most_failures)
 
@@ -155,7 +161,9 @@ class RetryingBackend(base.MetricsBackend):
             log(logging.INFO, "The current test may not use the database, so metrics batch %s is dropped", batch.id)
             return True
         if self.is_durable():  # otherwise the caller's transaction may be the broken part
-            self._breaker.failed()
+            # A tenant without tables says that the database answers, and the others may have theirs.
+            is_up = databases.concerns_one_tenant(error)
+            self._breaker.succeeded() if is_up else self._breaker.failed()
         # Only the first of several failures in a row is logged with a traceback.
         is_first, self._is_failing = not self._is_failing, True
         message = "Could not write metrics batch %s; it is kept for the next try: %s"

@@ -17,6 +17,7 @@ from app_metrics.recording import streams
 from app_metrics.recording.scope import current_scope, new_scope
 from app_metrics.transport.circuit_breaker import FAILURES
 from app_metrics.transport.loading import configured_backend, replaced_backend
+from tests.support.contract import batch_of
 from tests.support.serving import METRICS, asgi_get, wsgi_get
 from tests.support.tenants import Schemas, Tenant, imitate, schema_context
 from tests.support.threads import in_thread
@@ -183,14 +184,51 @@ def test_kept_batches_are_written_to_their_tenants_schemas(configured: Schemas, 
     assert configured.written == {("first", "orders"): failures, ("second", "orders"): 1}
 
 
-def test_an_idle_tenants_kept_batches_are_written_with_the_next_batch_of_another(configured: Schemas) -> None:
+def test_an_idle_tenants_kept_batches_wait_for_its_next_batch_or_a_flush(configured: Schemas) -> None:
     configured.down = True
     with schema_context("first"):
         metric("orders")
     configured.down = False
     with schema_context("second"):
         metric("orders")
+    assert configured.written == {("second", "orders"): 1}
+    flush()
     assert configured.written == {("first", "orders"): 1, ("second", "orders"): 1}
+
+
+def test_tenants_whose_tables_are_missing_do_not_stop_the_others(configured: Schemas) -> None:
+    broken = [str(number) for number in range(FAILURES + 1)]
+    configured.without_tables = {*broken}
+    for tenant in [*broken, "healthy"]:
+        with schema_context(tenant):
+            metric("orders")
+    assert configured.written == {("healthy", "orders"): 1}
+    configured.without_tables = set()
+    flush()
+    assert configured.written == {("healthy", "orders"): 1, **{(tenant, "orders"): 1 for tenant in broken}}
+
+
+def test_a_flush_after_an_outage_passes_tenants_whose_tables_are_missing(configured: Schemas) -> None:
+    configured.down = True
+    for tenant in ["broken"] * (FAILURES + 1) + ["healthy"]:
+        with schema_context(tenant):
+            metric("orders")
+    configured.down, configured.without_tables = False, {"broken"}
+    flush()
+    assert configured.written == {("healthy", "orders"): 1}
+
+
+@pytest.mark.parametrize("repeats", [1, FAILURES], ids=["a batch each", "several batches each"])
+def test_a_flush_gives_up_after_three_tries_in_an_outage_however_many_tenants_there_are(
+    configured: Schemas, repeats: int
+) -> None:
+    for tenant in [str(number) for number in range(10) for _ in range(repeats)]:
+        with schema_context(tenant):
+            configured_backend().keep(batch_of(tenant))
+    configured.down = True
+    flush()
+    assert configured.tries == FAILURES
+    assert configured_backend().kept == 10 * repeats
 
 
 @pytest.mark.parametrize("configured", [600], indirect=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from django.db import connections
+from django.db import ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from app_metrics.core.batch import Batch
@@ -60,17 +60,22 @@ def schema_context(name: str) -> Iterator[None]:
 
 
 class Schemas(MetricsBackend):
-    """A backend that counts events by schema and slug, and fails while it is `down`."""
+    """A backend that counts events by schema and slug, and fails while it is `down`, and in some schemas."""
 
     def __init__(self) -> None:
         self.written: Counter[tuple[str, str]] = Counter()
+        self.tries = 0
         self.down = False
+        self.without_tables: set[str] = set()
         self._lock = threading.Lock()
 
     def write(self, batch: Batch) -> None:
+        self.tries += 1
+        connection: Any = connections["default"]
         if self.down:
             raise OSError("no")
-        connection: Any = connections["default"]
+        if connection.schema_name in self.without_tables:
+            raise ProgrammingError("no such table")
         with self._lock:
             for key, summary in batch.summaries.items():
                 self.written[connection.schema_name, key.slug] += summary.count
