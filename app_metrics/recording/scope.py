@@ -17,7 +17,7 @@ from ..core.batch import Batch, Entry, Fold
 from ..core.dropped import take_entries
 from ..core.forking import after_fork
 from ..transport import buffer
-from ..transport.databases import current_database, in_schema, is_per_tenant
+from ..transport.databases import current_database, in_schema, is_per_tenant, lacks_tables
 from ..transport.dispatch import hand_over, hand_over_soon, is_on_event_loop, keep
 
 # Unfolded entries of a scope at most: this bounds memory, and most requests never fold before their end.
@@ -102,9 +102,7 @@ class Scope:
 
     def send(self, use: Callable[[Batch], None] = hand_over) -> None:
         """Write what was gathered so far, and what was put aside; an open scope goes on with the next batch."""
-        self.entries.extend(take_entries())
-        if _aside.entries and self is not _aside:
-            self._take_entries_of(_aside)
+        self._take_along()
         if self.is_empty:
             return  # the usual case: most requests record nothing
         self._fold_entries()
@@ -113,6 +111,12 @@ class Scope:
             fold.merge(other.summaries, math.inf)
         if fold is not None and fold.summaries:
             use(Batch(fold.summaries))
+
+    def _take_along(self) -> None:
+        """Take the counts of dropped events, and what was put aside."""
+        self.entries.extend(take_entries())
+        if _aside.entries and self is not _aside:
+            self._take_entries_of(_aside)
 
     def _fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
@@ -152,6 +156,21 @@ class Part(Scope):
 
     def send(self, use: Callable[[Batch], None] = hand_over) -> None:
         with in_schema(self._schema):
+            super().send(use)
+
+    def _take_along(self) -> None:
+        if not lacks_tables():  # otherwise they would be lost
+            super()._take_along()
+
+
+class Aside(Scope):
+    """Entries that the next batch takes along, whatever its tenant; a full block of them is a batch of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(max_summaries=0)
+
+    def send(self, use: Callable[[Batch], None] = hand_over) -> None:
+        if not lacks_tables():
             super().send(use)
 
 
@@ -222,8 +241,7 @@ def new_scope(max_summaries: float = math.inf, request: Any = None) -> Scope:
 _current: ContextVar[Scope | None] = ContextVar("app_metrics_scope", default=None)
 
 current_scope = _current.get
-# Entries that the next batch takes along. A full block of them is a batch of its own.
-_aside = Scope(max_summaries=0)
+_aside = Aside()
 
 # For the middleware, where a context manager would cost time in every request.
 enter, leave = _current.set, _current.reset
@@ -234,7 +252,7 @@ def _start_afresh() -> None:
     global _process, _aside
     for scope in _living():
         scope.leave_to_parent()
-    _process, _aside = os.getpid(), Scope(0)
+    _process, _aside = os.getpid(), Aside()
 
 
 after_fork(_start_afresh)

@@ -8,15 +8,11 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
 from ..core.batch import Batch
-from ..core.dropped import NO_BACKEND, drop_batch, warn_once
-from . import aside, buffer, databases
+from ..core.dropped import NO_BACKEND, drop_batch
+from . import aside, buffer
 from .loading import get_backend, is_replaced
 from .retrying import RetryingBackend
 
-NO_TABLES = (
-    "What happens in the public schema is not counted, because only the schemas of tenants have the tables of "
-    'app_metrics. List "app_metrics" in SHARED_APPS, too.'
-)
 # The event loop holds only weak references to its tasks.
 _tasks: set[asyncio.Task[None]] = set()
 
@@ -71,9 +67,6 @@ def keep(batch: Batch) -> None:
 
 def _backend_for(batch: Batch) -> RetryingBackend | None:
     """Return the backend that takes a batch now; None if the batch was put aside or dropped instead."""
-    if databases.lacks_tables():
-        warn_once(NO_TABLES)
-        return None
     if aside.is_needed():
         aside.put(batch)
         return None

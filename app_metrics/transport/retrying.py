@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage
 
 from ..conf import timeout
 from ..core.batch import Batch
-from ..core.dropped import REFUSED, drop_batch
+from ..core.dropped import REFUSED, drop_batch, warn_once
 from ..core.logs import log
 from ..core.plain_text import brief
 from . import aside, base, databases, spool
@@ -20,6 +20,10 @@ from .retry_queue import QueuedBatch, RetryQueue
 
 # Failures right after a successful write of another batch, until a batch is considered bad and dropped.
 MAX_REFUSALS = 10
+NO_TABLES = (
+    "What happens in the public schema is not counted, because only the schemas of tenants have the tables of "
+    'app_metrics. List "app_metrics" in SHARED_APPS, too.'
+)
 
 
 class RetryingBackend(base.MetricsBackend):
@@ -38,6 +42,8 @@ class RetryingBackend(base.MetricsBackend):
 
         Never raises an Exception.
         """
+        if self._lacks_tables():
+            return
         if self._breaker.is_open and not self._is_back():
             self.keep_unseen(batch)
         elif not self._attempt(batch):
@@ -106,16 +112,27 @@ class RetryingBackend(base.MetricsBackend):
 
     def keep_unseen(self, batch: Batch) -> None:
         """Keep a batch that the backend never received: in the spool if there is one, else merged into the queue."""
-        if not self._spool(batch):
+        if not self._lacks_tables() and not self._spool(batch):
             self._queues.here().add(batch)
+
+    def _lacks_tables(self) -> bool:
+        """Return whether batches need tables that the current schema lacks; log that they are not counted."""
+        lacks_tables = self._is_for_totals and databases.lacks_tables()
+        if lacks_tables:
+            warn_once(NO_TABLES)
+        return lacks_tables
+
+    @property
+    def _is_for_totals(self) -> bool:
+        """Whether this backend itself feeds the totals, rather than one of its destinations."""
+        return self.feeds_totals and not self.backend.destinations
 
     def _spool(self, batch: Batch) -> bool:
         """Spool a batch if it only has to reach the totals, because spooled batches reach nothing else.
 
         They reach the totals of whatever database the next aggregation has, so tests and tenants have no spool.
         """
-        is_for_totals = self.feeds_totals and not self.backend.destinations
-        return is_for_totals and databases.can_be_spooled() and spool.append(batch)
+        return self._is_for_totals and databases.can_be_spooled() and spool.append(batch)
 
     def _keep_again(self, queued: QueuedBatch, was_well: bool) -> None:
         """Keep a batch that failed again; drop it if it failed too often while other batches succeeded."""

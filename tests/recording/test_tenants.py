@@ -12,9 +12,11 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from app_metrics import collect, flush, metric
+from app_metrics.core.dropped import BAD_ARGUMENT, drop
 from app_metrics.models import Item
 from app_metrics.recording import streams
-from app_metrics.recording.scope import current_scope, new_scope
+from app_metrics.recording.scope import current_scope, new_scope, scope_aside
+from app_metrics.testing import capture_metrics
 from app_metrics.transport.circuit_breaker import FAILURES
 from app_metrics.transport.loading import configured_backend, replaced_backend
 from tests.support.contract import batch_of
@@ -241,15 +243,65 @@ def test_buffered_batches_are_written_to_their_tenants_schemas(configured: Schem
     assert configured.written == {("first", "orders"): 2, ("second", "orders"): 1}
 
 
-def test_what_happens_in_a_public_schema_without_tables_is_not_counted(
-    configured: Schemas, settings: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def only_tenants(settings: Any) -> None:
+    """Only the schemas of tenants have the tables."""
     settings.SHARED_APPS = ["django.contrib.auth"]
+
+
+NO_TABLES = 'List "app_metrics" in SHARED_APPS, too.'
+
+
+@pytest.mark.usefixtures("only_tenants")
+@pytest.mark.parametrize("interval", [0, 600], ids=["at once", "buffered"])
+def test_what_happens_in_a_public_schema_without_tables_is_not_counted(
+    settings: Any, caplog: pytest.LogCaptureFixture, interval: int
+) -> None:
+    settings.APP_METRICS_FLUSH_INTERVAL = interval
+    settings.APP_METRICS_BACKEND = "tests.support.tenants.SchemasWithTables"
     metric("visits")
     with schema_context("first"):
         metric("visits")
-    assert configured.written == {("first", "visits"): 1}
-    assert 'List "app_metrics" in SHARED_APPS, too.' in caplog.text
+    flush()
+    assert configured_backend().backend.written == {("first", "visits"): 1}  # type: ignore[attr-defined]
+    assert NO_TABLES in caplog.text
+
+
+@pytest.mark.usefixtures("only_tenants")
+def test_a_backend_that_needs_no_tables_gets_what_happens_in_the_public_schema(
+    configured: Schemas, caplog: pytest.LogCaptureFixture
+) -> None:
+    metric("visits")
+    assert configured.written == {("public", "visits"): 1}
+    assert NO_TABLES not in caplog.text
+
+
+@pytest.mark.usefixtures("only_tenants")
+def test_each_destination_of_a_composite_backend_decides_whether_it_needs_tables(settings: Any) -> None:
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.db", "tests.support.tenants.Schemas"]
+    metric("visits")
+    database, other = configured_backend().backend.destinations
+    assert other.backend.written == {("public", "visits"): 1}
+    assert (database.kept, other.kept) == (0, 0)
+
+
+@pytest.mark.usefixtures("only_tenants")
+def test_what_a_project_captures_in_its_tests_needs_no_tables() -> None:
+    with capture_metrics() as recording:
+        metric("visits")
+    assert recording.slugs == ["visits"]
+
+
+@pytest.mark.usefixtures("only_tenants")
+def test_dropped_events_and_those_put_aside_wait_for_a_schema_with_tables(backend: Schemas) -> None:
+    drop(BAD_ARGUMENT, "a test")
+    scope_aside().add(("slow", "counter", "{}", 1, time.time()))
+    scope_aside().send()  # as a request without the middleware does at its end
+    metric("visits")
+    with schema_context("first"):
+        metric("visits")
+    assert {slug for schema, slug in backend.written if schema == "first"} == {"app_metrics_dropped", "slow", "visits"}
 
 
 def test_an_unknown_alias_raises_no_error(configured: Schemas, settings: Any) -> None:

@@ -79,3 +79,9 @@ class Schemas(MetricsBackend):
         with self._lock:
             for key, summary in batch.summaries.items():
                 self.written[connection.schema_name, key.slug] += summary.count
+
+
+class SchemasWithTables(Schemas):
+    """The same for a backend that needs our tables."""
+
+    feeds_totals = True
