@@ -11,7 +11,8 @@ from .. import conf
 from ..core.summary import COUNTER, TIMER
 from ..recording import streams
 from ..recording.metrics import record
-from ..recording.scope import activated, new_scope
+from ..recording.scope import activated
+from ..recording.tenants import new_scope
 from ..transport.buffer import flush
 from .rules import RECEIVED, SENT, TIMING, Rule
 from .websocket_rules import rules_of_connection

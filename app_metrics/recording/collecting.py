@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from asgiref.sync import iscoroutinefunction
 
-from .scope import Scope, enter, leave, new_scope
+from .scope import Scope, enter, leave
+from .tenants import new_scope
 
 # Summaries at which a scope writes a batch before its end, because a script may run for days.
 MAX_SUMMARIES = 10_000

@@ -22,7 +22,8 @@ from ..core.plain_text import brief
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import ONE, check_labels, check_number, check_slug, check_time, good_slugs, known_labels
 from ..storage.connections import call_on_commit
-from .scope import Scope, current_scope, ended_scope
+from .scope import Scope, current_scope
+from .tenants import ended_scope
 
 Labels = Mapping[str, str] | None
 

@@ -11,7 +11,8 @@ from django.core.signals import request_finished
 from django.db import close_old_connections
 from django.http import HttpRequest
 
-from .scope import Scope, activated, current_scope, new_scope, scope_aside
+from .scope import Scope, activated, current_scope, scope_aside
+from .tenants import new_scope
 
 # Scopes by the context of their request: Django's handler opens one for each request that it serves on an event loop.
 _scopes: WeakKeyDictionary[ThreadSensitiveContext, list[Scope]] = WeakKeyDictionary()

@@ -17,8 +17,8 @@ from ..core.batch import Batch, Entry, Fold
 from ..core.dropped import take_entries
 from ..core.forking import after_fork
 from ..transport import buffer
-from ..transport.databases import current_database, in_schema, is_per_tenant, lacks_tables
-from ..transport.dispatch import hand_over, hand_over_soon, is_on_event_loop, keep
+from ..transport.databases import lacks_tables
+from ..transport.dispatch import hand_over, hand_over_soon, keep
 
 # Unfolded entries of a scope at most: this bounds memory, and most requests never fold before their end.
 BLOCK = 1024
@@ -26,6 +26,11 @@ BLOCK = 1024
 # Weak references, so that a scope lives no longer than what uses it.
 _scopes: set[Any] = set()
 _process = os.getpid()
+
+
+def register(scope: Any) -> None:
+    """Let `flush()` write what a scope holds."""
+    _scopes.add(ref(scope, _scopes.discard))
 
 
 class Scope:
@@ -47,7 +52,7 @@ class Scope:
         # The number of entries at which `make_room` is called; a closed scope has 0, so every entry is written at once.
         # The hot path reads only this attribute.
         self.capacity = BLOCK
-        _scopes.add(ref(self, _scopes.discard))
+        register(self)
 
     def __del__(self) -> None:
         """Write the entries of a scope that was never closed, as when a server never closes the response."""
@@ -97,7 +102,7 @@ class Scope:
     def make_room(self) -> None:
         """Fold a full block of entries, or write the entries that follow the end of the scope."""
         # Folded first: the scope may be closed meanwhile, and its end then misses this fold.
-        if self._fold_entries() >= self._max_summaries or self.is_closed:
+        if self.fold_entries() >= self._max_summaries or self.is_closed:
             self.send()
 
     def send(self, use: Callable[[Batch], None] = hand_over) -> None:
@@ -105,20 +110,14 @@ class Scope:
         self._take_along()
         if self.is_empty:
             return  # the usual case: most requests record nothing
-        self._fold_entries()
+        self.fold_entries()
         fold = self._taken_fold()
         while fold is not None and (other := self._taken_fold()) is not None:
             fold.merge(other.summaries, math.inf)
         if fold is not None and fold.summaries:
             use(Batch(fold.summaries))
 
-    def _take_along(self) -> None:
-        """Take the counts of dropped events, and what was put aside."""
-        self.entries.extend(take_entries())
-        if _aside.entries and self is not _aside:
-            self._take_entries_of(_aside)
-
-    def _fold_entries(self) -> int:
+    def fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
         fold = self._taken_fold() or Fold(time_zone(), max_label_sets())
         entries = self.entries
@@ -132,6 +131,12 @@ class Scope:
             return len(fold.summaries)
         finally:
             self._folds.append(fold)
+
+    def _take_along(self) -> None:
+        """Take the counts of dropped events, and what was put aside."""
+        self.entries.extend(take_entries())
+        if _aside.entries and self is not _aside:
+            self._take_entries_of(_aside)
 
     def _take_entries_of(self, other: "Scope") -> None:
         with suppress(IndexError):  # another thread took the last one
@@ -147,22 +152,6 @@ class Scope:
             return None
 
 
-class Part(Scope):
-    """What one tenant recorded in a scope; written to that tenant's schema, whatever schema is current by then."""
-
-    def __init__(self, schema: str | None, max_summaries: float) -> None:
-        super().__init__(max_summaries)
-        self._schema = schema
-
-    def send(self, use: Callable[[Batch], None] = hand_over) -> None:
-        with in_schema(self._schema):
-            super().send(use)
-
-    def _take_along(self) -> None:
-        if not lacks_tables():  # otherwise they would be lost
-            super()._take_along()
-
-
 class Aside(Scope):
     """Entries that the next batch takes along, whatever its tenant; a full block of them is a batch of its own."""
 
@@ -172,70 +161,6 @@ class Aside(Scope):
     def send(self, use: Callable[[Batch], None] = hand_over) -> None:
         if not lacks_tables():
             super().send(use)
-
-
-class ScopeByTenant(Scope):
-    """A scope with a part for each tenant, for tables in each tenant's schema.
-
-    What is recorded belongs to the schema of the connection. On an event loop it belongs to the tenant of the request,
-    because the connection of the loop's thread is not the request's.
-    """
-
-    def __init__(self, max_summaries: float = math.inf, request: Any = None) -> None:
-        self._max_summaries = max_summaries
-        self._request = None if request is None else ref(request)
-        self._parts: dict[str | None, Scope] = {}
-        self.is_closed = False
-        _scopes.add(ref(self, _scopes.discard))
-
-    def here(self) -> Scope:
-        schema = self._schema()
-        part = self._parts.get(schema)
-        if part is None:
-            part = self._parts.setdefault(schema, Part(schema, self._max_summaries))
-            if self.is_closed:
-                part.write_at_once()
-        return part
-
-    def _schema(self) -> str | None:
-        if self._request is None or not is_on_event_loop():
-            return current_database().schema
-        return getattr(getattr(self._request(), "tenant", None), "schema_name", None)
-
-    @property
-    def entries(self) -> deque[Entry]:  # type: ignore[override]  # only read
-        return self.here().entries
-
-    @property
-    def capacity(self) -> int:  # type: ignore[override]
-        return self.here().capacity
-
-    @property
-    def is_empty(self) -> bool:
-        return all(part.is_empty for part in list(self._parts.values()))
-
-    def add(self, *entries: Entry) -> None:
-        self.here().add(*entries)
-
-    def make_room(self) -> None:
-        self.here().make_room()
-
-    def write_at_once(self) -> None:
-        self.is_closed = True
-        for part in list(self._parts.values()):
-            part.write_at_once()
-
-    def leave_to_parent(self) -> None:
-        self.write_at_once()  # the parts are scopes, too, and leave what they have
-
-    def send(self, use: Callable[[Batch], None] = hand_over) -> None:
-        for part in list(self._parts.values()) or [self.here()]:
-            part.send(use)
-
-
-def new_scope(max_summaries: float = math.inf, request: Any = None) -> Scope:
-    """Return a new scope, of a request if there is one."""
-    return ScopeByTenant(max_summaries, request) if is_per_tenant() else Scope(max_summaries)
 
 
 _current: ContextVar[Scope | None] = ContextVar("app_metrics_scope", default=None)
@@ -276,13 +201,6 @@ def _living() -> list[Scope]:
 def scope_aside() -> Scope:
     """Return the scope for what should not cost a write of its own: the next batch of this process takes it along."""
     return _aside
-
-
-def ended_scope() -> Scope:
-    """Return a scope that writes every entry at once, inside the caller's transaction."""
-    scope = new_scope()
-    scope.write_at_once()
-    return scope
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from django.urls import path
 from app_metrics import collect, flush, metric
 from app_metrics.core.dropped import BAD_ARGUMENT, drop
 from app_metrics.models import Item
-from app_metrics.recording import streams
-from app_metrics.recording.scope import current_scope, new_scope, scope_aside
+from app_metrics.recording import collecting, streams
+from app_metrics.recording.scope import current_scope, scope_aside
+from app_metrics.recording.tenants import new_scope
 from app_metrics.testing import capture_metrics
 from app_metrics.transport.circuit_breaker import FAILURES
 from app_metrics.transport.loading import configured_backend, replaced_backend
@@ -137,6 +138,30 @@ def test_a_scope_writes_what_each_tenant_recorded_to_its_schema(backend: Schemas
             with schema_context(tenant):
                 metric("orders")
     assert backend.written == {("first", "orders"): 2, ("second", "orders"): 1}
+
+
+def test_a_script_for_many_tenants_holds_no_more_summaries_than_for_one(
+    backend: Schemas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MAX_SUMMARIES", 10)
+    with collect():
+        for number in range(35):
+            with schema_context(str(number)):
+                metric("orders")
+        assert len(backend.written) == 30
+    assert len(backend.written) == 35
+
+
+def test_a_script_that_alternates_between_tenants_writes_one_batch_for_each(
+    backend: Schemas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MAX_SUMMARIES", 10)
+    with collect():
+        for tenant in ["first", "second", "third"] * 20:
+            with schema_context(tenant):
+                metric("orders")
+        assert backend.tries == 0
+    assert backend.tries == 3
 
 
 @pytest.mark.django_db(transaction=True)
