@@ -11,6 +11,7 @@ from django.db import connections
 from freezegun import freeze_time
 
 from app_metrics import checks, metric
+from app_metrics.backends import redis
 from app_metrics.contrib import asgi
 from app_metrics.transport.base import MetricsBackend
 from tests.testapp.models import Document
@@ -25,6 +26,10 @@ LOGGED_IN = "django.contrib.auth.signals.user_logged_in"
 class Elsewhere:
     def db_for_write(self, model, **hints):
         return "elsewhere"
+
+
+class OwnRedis(redis.MetricsBackend):
+    pass
 
 
 class Unwilling(MetricsBackend):
@@ -231,6 +236,24 @@ MISTAKES = [
     ),
     ("W004", {"APP_METRICS_BASE_URL": "https://example.com"}, 'Add path("metrics/", include("app_metrics.urls"))'),
 ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "destinations", "mixes"),
+    [
+        ("app_metrics.backends.redis.MetricsBackend", [], True),
+        ("tests.test_checks.OwnRedis", [], True),
+        ("app_metrics.backends.composite", ["app_metrics.backends.statsd", "app_metrics.backends.redis"], True),
+        ("app_metrics.backends.db", ["app_metrics.backends.redis"], False),
+        ("app_metrics.backends.composite", ["app_metrics.backends.db", "app_metrics.backends.statsd"], False),
+    ],
+)
+def test_the_backends_in_use_must_not_mix_tenants(backend, destinations, mixes, settings):
+    settings.TENANT_APPS = ["app_metrics"]
+    settings.APP_METRICS_BACKEND = backend
+    settings.APP_METRICS_COMPOSITE_BACKENDS = destinations
+    found = [message.msg for message in messages(tags=["app_metrics"]) if message.id == "app_metrics.E027"]
+    assert len(found) == mixes
 
 
 @pytest.mark.parametrize(("code", "mistake", "hint"), MISTAKES)

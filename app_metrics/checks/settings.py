@@ -19,8 +19,9 @@ from ..core.plain_text import brief
 from ..core.setting_rules import check_setting, suggest
 from ..reports.recipients import UNSUBSCRIBE
 from ..transport import spool
+from ..transport.base import MetricsBackend
 from ..transport.databases import is_per_tenant
-from ..transport.loading import get_backend
+from ..transport.loading import configured_backend, get_backend
 
 # What to do if something cannot work with tables in the schema of each tenant.
 SHARE = 'list "app_metrics" in SHARED_APPS and not in TENANT_APPS'
@@ -146,13 +147,21 @@ def _ignored_for_tenants() -> Iterator[CheckMessage]:
 
 def _mixed_for_tenants() -> Iterator[CheckMessage]:
     """Report backends that keep the batches of all tenants in one place, from which one tenant would get them all."""
-    for path in (backend_path(), *usable("COMPOSITE_BACKENDS")):
-        if path in MIXING and is_per_tenant():
+    for each in _used_backends() if is_per_tenant() else ():
+        if any(kind.__module__.startswith(MIXING) for kind in type(each).__mro__):
             yield Error(
-                f"{path} mixes the events of all tenants, but each tenant has its own app_metrics tables.",
+                f"{each.__module__} mixes the events of all tenants, but each tenant has its own app_metrics tables.",
                 hint=f'Set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}", or {SHARE}.',
                 id="app_metrics.E027",
             )
+
+
+def _used_backends() -> list[MetricsBackend]:
+    try:
+        backend = configured_backend().backend
+    except ImproperlyConfigured:  # `check_backend` reports it
+        return []
+    return [destination.backend for destination in backend.destinations] or [backend]
 
 
 def _missing_zones() -> Iterator[CheckMessage]:
