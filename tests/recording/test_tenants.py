@@ -173,12 +173,15 @@ def test_what_waits_for_a_commit_counts_for_the_tenant_who_recorded_it(backend: 
 
 
 def test_a_flush_in_one_tenants_request_writes_open_scopes_of_other_tenants_to_their_schemas(backend: Schemas) -> None:
+    def visit_second() -> None:
+        with schema_context("second"):
+            flush()
+
     with collect():
         with schema_context("first"):
             metric("orders")
-        with schema_context("second"):
-            in_thread(flush)
-    assert backend.written == {("first", "orders"): 1}
+        in_thread(visit_second)
+        assert backend.written == {("first", "orders"): 1}
 
 
 @pytest.fixture(params=[0])
@@ -195,7 +198,7 @@ def test_a_scope_that_nobody_closes_is_written_to_its_tenants_schema(configured:
     unclosed = new_scope()
     with schema_context("first"):
         unclosed.add(("orders", "counter", "{}", 1, time.time()))
-        del unclosed
+    del unclosed
     wait_until(lambda: configured.written)
     assert configured.written == {("first", "orders"): 1}
 
