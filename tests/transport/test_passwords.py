@@ -1,5 +1,7 @@
 """Neither a check, nor a page, nor the log quotes the address of a server, because it may hold a password."""
 
+import re
+
 import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
@@ -13,6 +15,8 @@ from app_metrics.transport.loading import get_backend
 from app_metrics.transport.retrying import RetryingBackend
 
 PARTS = ("hunter2", "word3", "4711")
+# Ids of batches and addresses in memory have any digits.
+DIGITS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|0x[0-9a-f]+")
 # A password with a character that must be encoded, which cuts the address short; and other mistakes.
 ADDRESSES = [
     "redis://:hunter2/word3@127.0.0.1:1/0",
@@ -75,6 +79,11 @@ def said():
     return [*lines, *gather()]
 
 
+def parts_in(text):
+    rest = DIGITS.sub("", text)
+    return [part for part in PARTS if part in rest]
+
+
 @pytest.mark.parametrize(
     ("name", "address"),
     [
@@ -90,7 +99,7 @@ def test_no_message_quotes_an_address(name, address, database, settings, monkeyp
     lines = said()
     metric("x")
     text = "\n".join([*lines, *(caplog.messages if address in HOSTS else [caplog.text])])
-    assert [part for part in PARTS if part in text] == []
+    assert parts_in(text) == []
 
 
 def test_a_database_that_is_named_by_an_address_is_not_quoted(settings):
@@ -99,7 +108,7 @@ def test_a_database_that_is_named_by_an_address_is_not_quoted(settings):
         patch.setattr(RetryingBackend, "check", list)
         text = "\n".join(f"{message} {message.hint}" for message in run_checks())
     assert "APP_METRICS_DATABASE names" in text
-    assert [part for part in PARTS if part in text] == []
+    assert parts_in(text) == []
 
 
 @pytest.mark.parametrize(
