@@ -48,8 +48,6 @@ def write_once(
     try:
         _write_at_once_or_apart(batch, damaged, tries, durable)
     except Repeated:
-        # What comes again may come once more, such as a file that cannot be deleted.
-        LedgerRow.objects.filter(pk=batch.id).update(written_at=timezone.now())
         return False
     return True
 

@@ -72,15 +72,6 @@ def test_a_batch_written_by_several_processes_counts_once(transactional_database
     assert Item.objects.count() == 20
 
 
-def test_a_batch_that_keeps_coming_is_not_forgotten(database):
-    batch = batch_of("orders")
-    write_once(batch)
-    LedgerRow.objects.update(written_at=timezone.now() - timedelta(days=KEPT_DAYS, minutes=1))
-    assert not write_once(batch)
-    assert forget_old() == 0
-    assert not write_once(batch)
-
-
 def test_rows_are_forgotten_after_a_week_and_not_before(database, monkeypatch):
     monkeypatch.setattr(ledger, "PRUNED_AT_ONCE", 2)
     now = timezone.now()
