@@ -1,6 +1,5 @@
 """Open one scope per request, and write its batch after the response body was passed to the server."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import partial
 from time import perf_counter
@@ -15,6 +14,7 @@ from .contrib.url_rules import arecord_response, record_response
 from .recording.request_scopes import begin, end
 from .recording.scope import Scope, activated, enter, leave
 from .recording.streams import are_ending, watched
+from .transport.dispatch import is_on_event_loop
 
 
 class MetricsMiddleware:
@@ -131,9 +131,7 @@ def _close_stream(stream: AsyncGenerator[Any]) -> None:
     async def aclose() -> None:
         await stream.aclose()
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not is_on_event_loop():
         async_to_sync(aclose)()
 
 

@@ -204,11 +204,13 @@ def append(connection: Any, batch: Batch) -> bool:
 def _groups(found: Iterable[Sealed]) -> Iterator[list[Sealed]]:
     """Yield what fits into one transaction; each transaction may make a request fail."""
     group: list[Sealed] = []
+    size = 0
     for each in found:
         group.append(each)
-        if sum(sealed.reading.size for sealed in group) >= MAX_SEGMENT:
+        size += each.reading.size
+        if size >= MAX_SEGMENT:
             yield group
-            group = []
+            group, size = [], 0
     if group:
         yield group
 

@@ -30,11 +30,7 @@ def hand_over(batch: Batch) -> None:
         batch = aside.joined(batch)
         if buffer.is_used():
             return buffer.add(batch)
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return backend.write(batch)
-    return _write_soon(loop, backend, batch) if backend.blocks else backend.write(batch)
+    return _write_soon(backend, batch) if backend.blocks and is_on_event_loop() else backend.write(batch)
 
 
 def hand_over_soon(batch: Batch) -> None:
@@ -51,6 +47,7 @@ def hand_over_soon(batch: Batch) -> None:
 
 
 def is_on_event_loop() -> bool:
+    """Return whether an event loop runs on this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -77,11 +74,11 @@ def _backend_for(batch: Batch) -> RetryingBackend | None:
         return None
 
 
-def _write_soon(loop: asyncio.AbstractEventLoop, backend: RetryingBackend, batch: Batch) -> None:
+def _write_soon(backend: RetryingBackend, batch: Batch) -> None:
     """Write a batch from a thread; keep it if the task ends before that thread has taken the batch."""
     untaken = [batch]
     # Thread-sensitive: the thread that owns the database connection, and its transaction, writes.
-    task = loop.create_task(sync_to_async(_take, thread_sensitive=True)(untaken, backend.write))
+    task = asyncio.create_task(sync_to_async(_take, thread_sensitive=True)(untaken, backend.write))
     _tasks.add(task)
     task.add_done_callback(partial(_keep_untaken, untaken, backend))
 

@@ -178,9 +178,10 @@ class RetryingBackend(base.MetricsBackend):
             log(logging.INFO, "The current test may not use the database, so metrics batch %s is dropped", batch.id)
             return True
         if self.is_durable():  # otherwise the caller's transaction may be the broken part
-            # A tenant without tables says that the database answers, and the others may have theirs.
-            is_up = databases.concerns_one_tenant(error)
-            self._breaker.succeeded() if is_up else self._breaker.failed()
+            if databases.concerns_one_tenant(error):
+                self._breaker.succeeded()  # the database answers, and other tenants may have their tables
+            else:
+                self._breaker.failed()
         # Only the first of several failures in a row is logged with a traceback.
         is_first, self._is_failing = not self._is_failing, True
         message = "Could not write metrics batch %s; it is kept for the next try: %s"
