@@ -89,6 +89,26 @@ STOPPING = {**SERVERS, "uvicorn": (*UVICORN, "--timeout-graceful-shutdown=1")}
 WAITS_FOR_STREAMS = pytest.mark.skipif(sys.version_info >= (3, 12, 1), reason="Hypercorn waits for streams to end")
 
 
+@contextlib.contextmanager
+def stopped_amid_streams(command, database, tmp_path):
+    """Ask a server to stop while visitors receive streams; yield it, and the parts that they have received.
+
+    The block ends the server or waits for its end.
+    """
+    variables, received, log = environment(sqlite(database)), [], tmp_path / "log"
+    with (
+        ThreadPoolExecutor(3) as pool,  # ends after the server, which ends the streams
+        served(command, variables, log) as (address, process),
+        streams(address, 3) as visitors,
+    ):
+        receiving = [pool.submit(count_parts, each, received) for each in visitors]
+        wait_until(lambda: len(received) > 30, 60)
+        process.send_signal(signal.SIGTERM)
+        yield process, received
+        for each in receiving:
+            each.result(60)
+
+
 @pytest.mark.parametrize(
     "server",
     [
@@ -99,18 +119,8 @@ WAITS_FOR_STREAMS = pytest.mark.skipif(sys.version_info >= (3, 12, 1), reason="H
 )
 def test_all_that_streams_counted_is_written_when_the_server_stops(database, tmp_path, server):
     pytest.importorskip(server)
-    variables, received, log = environment(sqlite(database)), [], tmp_path / "log"
-    with (
-        ThreadPoolExecutor(3) as pool,  # ends after the server, which ends the streams
-        served(STOPPING[server], variables, log) as (address, process),
-        streams(address, 3) as visitors,
-    ):
-        receiving = [pool.submit(count_parts, each, received) for each in visitors]
-        wait_until(lambda: len(received) > 30, 60)
-        process.send_signal(signal.SIGTERM)
+    with stopped_amid_streams(STOPPING[server], database, tmp_path) as (process, received):
         process.wait(60)
-        for each in receiving:
-            each.result(60)
     assert found(database)["openings"] == 3
     assert found(database)["parts"] >= len(received)
 
@@ -118,20 +128,10 @@ def test_all_that_streams_counted_is_written_when_the_server_stops(database, tmp
 @pytest.mark.parametrize("server", ["uvicorn", pytest.param("hypercorn", marks=pytest.mark.slow)])
 def test_streams_that_a_stopping_server_waits_for_are_written_until_it_is_killed(database, tmp_path, server):
     pytest.importorskip(server)
-    variables, received, log = environment(sqlite(database)), [], tmp_path / "log"
-    with (
-        ThreadPoolExecutor(3) as pool,  # ends after the server, which ends the streams
-        served(SERVERS[server], variables, log) as (address, process),
-        streams(address, 3) as visitors,
-    ):
-        receiving = [pool.submit(count_parts, each, received) for each in visitors]
-        wait_until(lambda: len(received) > 30, 60)
-        process.send_signal(signal.SIGTERM)
+    with stopped_amid_streams(SERVERS[server], database, tmp_path) as (process, received):
         known = len(received)
         wait_until(lambda: found(database).get("parts", 0) >= known, 60)
         os.killpg(process.pid, signal.SIGKILL)
-        for each in receiving:
-            each.result(60)
     assert found(database)["openings"] == 3
     assert known <= found(database)["parts"] <= len(received) + 3  # each stream may have a part that was never sent
 
