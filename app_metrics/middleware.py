@@ -11,9 +11,10 @@ from django.http import HttpRequest
 
 from . import conf
 from .contrib.url_rules import arecord_response, record_response
-from .recording.request_scopes import begin, end
+from .recording.request_scopes import answered, end
 from .recording.scope import Scope, activated, enter, leave
 from .recording.streams import are_ending, watched
+from .recording.tenants import new_scope
 from .transport.dispatch import is_on_event_loop
 
 
@@ -35,7 +36,7 @@ class MetricsMiddleware:
         return self._acall(request) if self._is_async else self._call(request)
 
     def _call(self, request: HttpRequest) -> Any:
-        scope = begin(request)
+        scope = new_scope(request=request)
         _close_with(request, scope)
         token = enter(scope)
         try:
@@ -45,10 +46,11 @@ class MetricsMiddleware:
             raise
         finally:
             leave(token)
+        answered(scope)
         return _scoped(response, scope)
 
     async def _acall(self, request: HttpRequest) -> Any:
-        scope = begin(request)
+        scope = new_scope(request=request)
         _close_with(request, scope)
         token = enter(scope)
         try:
@@ -58,6 +60,7 @@ class MetricsMiddleware:
             raise
         finally:
             leave(token)
+        answered(scope)
         return _scoped(response, scope)
 
     def _answer(self, request: HttpRequest) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, TestCase, override_settings
@@ -281,6 +281,43 @@ def test_many_requests_at_once_share_nothing(written: Journal) -> None:
     asyncio.run(visit())
     counts = [{key.slug: summary.count for key, summary in batch.summaries.items()} for batch in written.batches]
     assert counts == [{"page": 1, "part": 2, "closed": 1}] * 20
+
+
+@async_only_middleware
+def waits_for_another(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    async def middleware(request: HttpRequest) -> Any:
+        response = await get_response(request)
+        if request.path == "/aplain/":
+            request.scope["hanging"].set()
+            await request.scope["another"].wait()
+            metric("late")
+        return response
+
+    return middleware
+
+
+@pytest.mark.parametrize("before", ["/astream/", "/missing/", "/hangs/"])
+def test_a_request_in_the_context_of_the_one_before_is_one_batch(written: Journal, settings: Any, before: str) -> None:
+    """asyncio may run the requests of a connection in one context (https://github.com/python/cpython/issues/140947)."""
+    settings.MIDDLEWARE = [METRICS, HERE + "waits_for_another"]
+    handler = ASGIHandler()
+
+    async def visit() -> None:
+        another, waits = asyncio.Event(), asyncio.Event()
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await handler(scope | {"another": another, "hanging": waits}, receive, send)
+
+        async with ThreadSensitiveContext():
+            waiting = asyncio.create_task(asgi_get("/aplain/", [], application=application))
+            await waits.wait()
+            await asgi_get(before, [])
+            another.set()
+            await waiting
+
+    asyncio.run(visit())
+    assert written.events == [WRITE, WRITE]
+    assert "late" in {key.slug for key in written.batches[1].summaries}
 
 
 def test_the_middleware_takes_no_thread_and_django_adapts_nothing(

@@ -9,12 +9,12 @@ from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.db import close_old_connections
-from django.http import HttpRequest
 
 from .scope import Scope, activated, current_scope, scope_aside
-from .tenants import new_scope
 
-# Scopes by the context of their request: Django's handler opens one for each request that it serves on an event loop.
+# Scopes of made responses by the context of their request. Django's handler opens a context for each request that it
+# serves on an event loop, but asyncio may run later requests of the same connection in the first one's context, too
+# (https://github.com/python/cpython/issues/140947), and the next of them may begin before this one is finished.
 _scopes: WeakKeyDictionary[ThreadSensitiveContext, list[Scope]] = WeakKeyDictionary()
 
 # Whether rules count when a request has finished, and scopes must stay open until then.
@@ -23,21 +23,18 @@ _stay_open = False
 _ending: ContextVar[Scope | None] = ContextVar("app_metrics_ending_scope", default=None)
 
 
-def begin(request: HttpRequest) -> Scope:
-    """Return a new scope for a request."""
-    scope = new_scope(request=request)
-    context = SyncToAsync.thread_sensitive_context.get(None)
+def answered(scope: Scope) -> None:
+    """Let a scope end with its request even if Django drops the response that was made."""
+    context = _context()
     if context is not None:
         _scopes.setdefault(context, []).append(scope)
-    return scope
 
 
 def end(scope: Scope) -> None:
     """Close the scope of a closed response, now or when Django has finished the request."""
-    if _stay_open:
-        _end_waiting()  # its signal never came
-        _ending.set(scope)
-    else:
+    _end_waiting()  # its signal never came
+    _ending.set(scope)
+    if not _stay_open:
         _close(scope)
 
 
@@ -58,28 +55,42 @@ def connect(stay_open: bool) -> None:
 
 
 def _finish(sender: Any, **kwargs: Any) -> None:
-    """Close the scopes of a finished request that are still open.
+    """Close the scope of a finished request if it is still open.
 
     If a visitor left while a thread made the response, Django drops that response unclosed. This signal comes after the
     thread's work, on the same thread.
     """
-    has_ended = _end_waiting()
-    context = SyncToAsync.thread_sensitive_context.get(None)
-    if context is not None and isinstance(sender, type) and issubclass(sender, ASGIHandler):
-        for scope in _scopes.pop(context, ()):
-            has_ended = True
-            scope.close()
+    has_ended = _end_waiting() or _end_dropped(sender)
     if _stay_open and not has_ended and current_scope() is None:  # a request without the middleware
         scope_aside().send()
 
 
 def _end_waiting() -> bool:
+    """Close the scope of the response that was just closed; return whether there is one."""
     scope = _ending.get()
     if scope is None:
         return False
     _ending.set(None)
+    context = _context()
+    if context is not None and scope in (scopes := _scopes.get(context, [])):
+        scopes.remove(scope)
     _close(scope)
     return True
+
+
+def _end_dropped(sender: Any) -> bool:
+    """Close the scopes of the responses that were dropped in this context; return whether there are any."""
+    context = _context()
+    if context is None or not (isinstance(sender, type) and issubclass(sender, ASGIHandler)):
+        return False
+    scopes = _scopes.pop(context, [])
+    for scope in scopes:
+        scope.close()
+    return bool(scopes)
+
+
+def _context() -> ThreadSensitiveContext | None:
+    return SyncToAsync.thread_sensitive_context.get(None)
 
 
 def _close(scope: Scope) -> None:
