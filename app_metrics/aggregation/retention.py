@@ -13,6 +13,7 @@ from ..core.periods import LONGEST, Period
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..models import Metric, Total
 from ..models.primary import primary
+from ..storage.transactions import between_others
 from ..storage.turns import Turns
 
 SETTING = "APP_METRICS_RETENTION"
@@ -79,4 +80,6 @@ def prune(limit: Limit, *, on_progress: Callable[[int], None] | None = None) -> 
 def _chunks(metric: Metric, limit: Limit) -> Iterator[int]:
     totals = primary(Total.objects).filter(metric=metric, period=limit.period, start__lt=limit.before)
     while chunk := list(totals.order_by("start").values_list("pk", flat=True)[:CHUNK_SIZE]):
-        yield Total.objects.filter(pk__in=chunk).delete()[0]
+        with between_others():
+            deleted, _ = Total.objects.filter(pk__in=chunk).delete()
+        yield deleted

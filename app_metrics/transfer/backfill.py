@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -26,7 +26,7 @@ from ..notifications import milestones
 from ..notifications.future_marks import SKEW_OF_DATES
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
-from ..storage.transactions import retried
+from ..storage.transactions import between_others, retried
 from . import imported_files
 from .source_tables import History, MetricSource, UnusableSource
 from .stored_totals import (
@@ -225,7 +225,7 @@ def _fill_chunk(source: MetricSource, state: Backfill, target: Hour) -> tuple[in
 
 def _fill(state: Backfill, until: Hour, last: date, history: History, label_sets: LabelSets) -> int:
     connection = connections[settings.APP_METRICS_DATABASE]
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+    with between_others():
         # The first statement writes, and so locks out other runs. If it changes no row, another run filled the chunk.
         moved = {"until_day": until[0], "until_hour": until[1], "updated_at": timezone.now()}
         if not Backfill.objects.filter(_at(state)).update(**moved):

@@ -16,7 +16,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, NamedTuple
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import Exists, OuterRef
 
 from ..backends.db import MetricsBackend
@@ -29,7 +29,7 @@ from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey
-from ..storage.transactions import retried
+from ..storage.transactions import between_others, retried
 from ..storage.turns import Turns
 from . import imported_files
 from .csv_export import COLUMNS
@@ -195,7 +195,7 @@ def _entries(checked: Checked, start: int) -> Iterator[tuple[int, Any]]:
 
 def _count(checked: Checked, may_add: bool, advance: Advance, part: Part) -> bool:
     """Count the lines of a part in one transaction; return False if another process has counted them."""
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+    with between_others():
         about = {"name": checked.name, "lines": checked.lines - len(checked.bad)}
         # The first statement writes: after a read, SQLite refuses the write if there is another writer.
         if not imported_files.move(checked.digest, part.start, part.end, **about):

@@ -1,12 +1,15 @@
 """On SQLite a long run lets others write between its transactions, and none of these takes long."""
 
+import re
 import time
 from datetime import date, timedelta
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from django.core.management import call_command
 from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from app_metrics import metric
@@ -17,8 +20,11 @@ from app_metrics.core.periods import DAY
 from app_metrics.models import LedgerRow
 from app_metrics.storage import ledger, turns
 from app_metrics.storage.turns import Turns
+from app_metrics.transfer.csv_export import COLUMNS
 from app_metrics.transport import spool
 from tests.support.contract import batch_of
+from tests.support.transferring import load, saved
+from tests.testapp.models import Order
 
 pytestmark = pytest.mark.only_sqlite
 
@@ -55,6 +61,45 @@ def spooled_batches(monkeypatch, settings, tmp_path):
     for number in range(SIZE):
         assert spool.append(batch_of("orders", number=number))
     return intake.replay
+
+
+def events_in_a_file(monkeypatch, settings, tmp_path):
+    return partial(load, saved(tmp_path, "timestamp,slug,num,labels\n2026-01-01,orders,1,\n"))
+
+
+def totals_in_a_file(monkeypatch, settings, tmp_path):
+    header, line = ",".join(COLUMNS), "orders,counter,day,2026-01-01,{},1,1,1,1,1,0"
+    return partial(load, saved(tmp_path, f"{header}\r\n{line}\r\n"))
+
+
+def rows_of_a_table(monkeypatch, settings, tmp_path):
+    rule = {"slug": "orders", "backfill": "placed_at"}
+    settings.APP_METRICS_MODELS = {"testapp.Order": {"created": rule}}
+    Order.objects.bulk_create([Order(placed_at=timezone.now() - timedelta(days=1))])
+    return partial(call_command, "metrics_backfill", "orders", verbosity=0)
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [old_totals, old_ledger_rows, spooled_batches, events_in_a_file, totals_in_a_file, rows_of_a_table],
+)
+def test_a_run_writes_much_only_while_no_transaction_is_open(
+    prepare, transactional_database, monkeypatch, settings, tmp_path
+):
+    run = prepare(monkeypatch, settings, tmp_path)
+    with CaptureQueriesContext(connections[transactional_database]) as queries:
+        run()
+    assert set(transactions_of_writes(query["sql"] for query in queries)) == {"BEGIN EXCLUSIVE"}
+
+
+def transactions_of_writes(statements):
+    """Yield how the transaction began of each statement that writes items, totals, or rows of the ledger."""
+    begun = None
+    for sql in statements:
+        if sql.startswith(("BEGIN", "COMMIT")):
+            begun = sql
+        elif re.match('(INSERT INTO|DELETE FROM) "?app_metrics_(item|total|ledgerrow)', sql.strip()):
+            yield begun
 
 
 @pytest.mark.parametrize("prepare", [old_totals, old_ledger_rows, spooled_batches])
