@@ -210,7 +210,7 @@ def test_an_admin_without_users_passes_the_checks_and_offers_a_plain_list(client
     registered = admin.site._registry[User]
     admin.site.unregister(User)
     try:
-        assert [message for message in run_checks() if message.id.startswith("admin.")] == []
+        assert run_checks(tags=["admin"]) == []
         content = client.get(page("metricset", "add")).content
     finally:
         admin.site.register(User, type(registered))

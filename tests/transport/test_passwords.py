@@ -68,7 +68,7 @@ SETTINGS = {
 
 def said():
     """Return what the checks and the health page say, and what the destination does."""
-    lines = [f"{message} {message.hint}" for message in run_checks()]
+    lines = [f"{message} {message.hint}" for message in run_checks(tags=["app_metrics"])]
     lines.append(repr(examine()))
     try:
         backend = get_backend()
@@ -106,7 +106,7 @@ def test_a_database_that_is_named_by_an_address_is_not_quoted(settings):
     settings.APP_METRICS_DATABASE = "postgres://me:hunter2@db/word3"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RetryingBackend, "check", list)
-        text = "\n".join(f"{message} {message.hint}" for message in run_checks())
+        text = "\n".join(f"{message} {message.hint}" for message in run_checks(tags=["app_metrics"]))
     assert "APP_METRICS_DATABASE names" in text
     assert parts_in(text) == []
 
