@@ -104,6 +104,8 @@ def main() -> int:
             open_dashboard(site, address)
             if os.environ.get("SERVE", "1") != "0":
                 keep_serving(address, process)
+            else:
+                print("               With SERVE=0 the server has stopped now; without it, it keeps serving.")
     return 0
 
 

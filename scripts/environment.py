@@ -9,6 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+if sys.version_info < (3, 11):  # noqa: UP036 - pip hides its own message, and may take minutes
+    sys.exit(f"app_metrics needs Python 3.11 or later; this is {sys.version.split()[0]}. Use make PYTHON=python3.11.")
+
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 

@@ -19,6 +19,9 @@ from .validation import MAX_ADDRESS_LENGTH, MAX_SLUG_LENGTH, check_number, check
 
 Compiled = TypeVar("Compiled")
 
+# Names in a hint, at most.
+MOST_NAMES = 30
+
 
 class SettingError(Exception):
     """A mistake in a setting, with a hint to fix it; `code` is the id of its check message.
@@ -178,7 +181,9 @@ class SettingReader:
 def suggest(name: Any, known: Sequence[str]) -> str:
     """Return a hint: the known name most similar to a wrong one, or else up to 30 known names."""
     close = get_close_matches(str(name), known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(sorted(known)[:30])}."
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Choose one of {', '.join(sorted(known)[:MOST_NAMES])}{' and others' * (len(known) > MOST_NAMES)}."
 
 
 def _like(example: str) -> str:

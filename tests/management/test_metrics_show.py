@@ -12,6 +12,7 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.setting_rules import suggest
 from app_metrics.models import Metric
 from tests.support.clock import noon_of_yesterday
 from tests.support.processes import start
@@ -80,12 +81,20 @@ def test_thirty_days_are_shown_by_default(history):
 
 
 def test_a_slug_that_is_not_known_is_answered_with_those_that_are(history):
-    with pytest.raises(CommandError, match="'order'; choose one of orders, queue"):
+    with pytest.raises(CommandError, match=r"'order'\. Did you mean 'orders'\?"):
         show("order")
+    with pytest.raises(CommandError, match=r"'visits'\. Choose one of orders, queue\."):
+        show("visits")
+
+
+def test_a_hint_says_that_it_leaves_out_names():
+    names = [f"name-{number:02}" for number in range(31)]
+    assert suggest("visits", names[:30]).endswith("name-28, name-29.")
+    assert suggest("visits", names).endswith("name-28, name-29 and others.")
 
 
 def test_before_anything_was_aggregated_it_says_so(database):
-    with pytest.raises(CommandError, match="'orders'; nothing was aggregated yet, so run metrics_aggregate first"):
+    with pytest.raises(CommandError, match=r"'orders'\. Nothing was aggregated yet: run metrics_aggregate first\."):
         show("orders")
 
 

@@ -11,6 +11,7 @@ from ...core.calendar import start_of, today
 from ...core.formatting import shown
 from ...core.periods import DAY, HOUR, PERIODS, Period
 from ...core.plain_text import aligned, one_line, sparkline
+from ...core.setting_rules import suggest
 from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
 from ...models.primary import primary
@@ -32,7 +33,7 @@ class Command(MetricsCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         metric = primary(Metric.objects).filter(slug=options["slug"]).first()
         if metric is None:
-            raise CommandError(f"There is no metric {options['slug']!r}{_known()}.")
+            raise CommandError(f"There is no metric {options['slug']!r}. {_known(options['slug'])}")
         if not 1 <= options["last"] <= MOST:
             raise CommandError(f"--last is {options['last']}; give a number from 1 to {MOST}.")
         with suppress(BrokenPipeError):
@@ -52,13 +53,9 @@ class Command(MetricsCommand):
         self.stdout.write(fitting(self.stdout, text))
 
 
-def _known() -> str:
-    slugs = primary(Metric.objects).order_by("slug").values_list("slug", flat=True)[:30]
-    return (
-        f"; choose one of {', '.join(slugs)}"
-        if slugs
-        else "; nothing was aggregated yet, so run metrics_aggregate first"
-    )
+def _known(slug: str) -> str:
+    slugs = list(primary(Metric.objects).values_list("slug", flat=True))
+    return suggest(slug, slugs) if slugs else "Nothing was aggregated yet: run metrics_aggregate first."
 
 
 def _latest(metric: Metric, period: Period, count: int) -> list[Point]:
