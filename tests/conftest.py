@@ -23,7 +23,7 @@ from django.utils.timezone import get_default_timezone
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from app_metrics.core import dropped
+from app_metrics.core import dropped, test_runs
 from app_metrics.recording.scope import scope_aside
 from app_metrics.storage.journal import journal_of
 from app_metrics.transport import aside, databases
@@ -118,7 +118,8 @@ def _in_one_hour() -> None:
 @pytest.fixture(autouse=True)
 def _as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffer and spool as a site does, which the tests of a project do not."""
-    monkeypatch.setattr(databases, "in_tests", lambda: False)
+    monkeypatch.setattr(test_runs, "in_tests", lambda: False)
+    monkeypatch.setattr(test_runs, "have_ended", lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -130,7 +130,7 @@ def test_streams_that_a_stopping_server_waits_for_are_written_until_it_is_killed
     pytest.importorskip(server)
     with stopped_amid_streams(SERVERS[server], database, tmp_path) as (process, received):
         known = len(received)
-        wait_until(lambda: found(database).get("parts", 0) >= known, 60)
+        wait_until(lambda: found(database).get("parts", 0) >= known and found(database)["openings"] == 3, 60)
         os.killpg(process.pid, signal.SIGKILL)
     assert found(database)["openings"] == 3
     assert known <= found(database)["parts"] <= len(received) + 3  # each stream may have a part that was never sent

@@ -10,6 +10,7 @@ from .labels import encode_labels
 from .logs import log
 from .plain_text import cut
 from .summary import COUNTER
+from .test_runs import in_tests
 
 # The metric that counts dropped events, labelled with the reason.
 DROPPED_SLUG = "app_metrics_dropped"
@@ -50,6 +51,7 @@ after_fork(_start_afresh)
 
 def drop(reason: str, cause: str, amount: int = 1, *, source: str = "") -> None:
     """Count `amount` lost events under a reason; log the cause as `warn_once` does, apart from other reasons."""
+    in_tests()  # so that it is known at the end of the tests, when only drops may be pending
     _pending.append((reason, amount))
     if len(_pending) >= _BLOCK:
         _pending.extend(_take().items())

@@ -16,6 +16,7 @@ from ..conf import max_label_sets, time_zone
 from ..core.batch import Batch, Entry, Fold
 from ..core.dropped import take_entries
 from ..core.forking import after_fork
+from ..core.test_runs import in_tests
 from ..transport import buffer
 from ..transport.databases import lacks_tables
 from ..transport.dispatch import hand_over, hand_over_soon, keep
@@ -29,7 +30,8 @@ _process = os.getpid()
 
 
 def register(scope: Any) -> None:
-    """Let `flush()` write what a scope holds."""
+    """Let `flush()` write what a scope holds, unless tests that opened it have ended by then."""
+    in_tests()
     _scopes.add(ref(scope, _scopes.discard))
 
 

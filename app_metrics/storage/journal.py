@@ -18,7 +18,7 @@ from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
 from ..core.summary import Summary, merge_into
-from ..transport.databases import in_tests
+from ..core.test_runs import in_tests
 from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decode, records
 from .connections import commits_at_once
 from .dialects.base import BAD_DATA

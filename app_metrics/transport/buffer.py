@@ -18,11 +18,12 @@ from django.db import connections
 from django.dispatch import receiver
 
 from ..conf import flush_interval, settings
+from ..core import test_runs
 from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch, warn_once
 from ..core.forking import after_fork
 from ..core.logs import log
-from . import aside, databases
+from . import aside
 from .databases import ByDatabase, in_schema
 from .loading import configured_backend, get_backend, is_replaced
 from .merging import MAX_SUMMARIES, Merging
@@ -132,7 +133,7 @@ def before_flush(source: Callable[[float], None]) -> Callable[[float], None]:
 
 def is_used() -> bool:
     """Return whether to buffer batches; after the last flush of an exiting process they would be lost."""
-    return bool(flush_interval()) and _buffer.ends_at is None and not databases.in_tests()
+    return bool(flush_interval()) and _buffer.ends_at is None and not test_runs.in_tests()
 
 
 def flush() -> None:
@@ -201,6 +202,8 @@ def _wake(*, setting: str, **kwargs: Any) -> None:
 def _flush_at_exit() -> None:
     """Write everything, for up to five seconds over all calls; a write that hangs is not interrupted."""
     until = _buffer.ends_at = _buffer.ends_at or time.monotonic() + LONGEST_END
+    if test_runs.have_ended():
+        return
     if not apps.ready:
         aside.drop()
     _flush(until)

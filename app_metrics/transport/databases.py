@@ -5,7 +5,6 @@ tenant may have tables of its own. A batch that is written later, or by another 
 database or schema.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.db import ProgrammingError, connections
 
 from ..conf import cached, settings
+from ..core import test_runs
 
 Store = TypeVar("Store")
 
@@ -142,12 +142,7 @@ class ByDatabase(Generic[Store]):
 
 def can_be_spooled() -> bool:
     """Return whether all batches of this process go to one database: not in tests, nor with a schema per tenant."""
-    return not in_tests() and not is_per_tenant()
-
-
-def in_tests() -> bool:
-    """Return whether a test runner has called Django's `setup_test_environment()`, as pytest-django does, too."""
-    return hasattr(getattr(sys.modules.get("django.test.utils"), "_TestState", None), "saved_data")
+    return not test_runs.in_tests() and not is_per_tenant()
 
 
 def is_forbidden(error: BaseException) -> bool:

@@ -1,14 +1,17 @@
 """Pass batches to the configured backend from any thread or event loop, without ever raising."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
+from ..core import test_runs
 from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
+from ..core.logs import log
 from . import aside, buffer
 from .loading import get_backend, is_replaced
 from .retrying import RetryingBackend
@@ -64,6 +67,9 @@ def keep(batch: Batch) -> None:
 
 def _backend_for(batch: Batch) -> RetryingBackend | None:
     """Return the backend that takes a batch now; None if the batch was put aside or dropped instead."""
+    if test_runs.have_ended():
+        log(logging.INFO, "The tests have ended, so metrics batch %s is dropped", batch.id)
+        return None
     if aside.is_needed():
         aside.put(batch)
         return None

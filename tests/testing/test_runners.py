@@ -29,7 +29,7 @@ globals().update(json.loads(os.environ["MORE"]))
 
 URLS = """
 import threading
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 from app_metrics import metric
 
@@ -43,7 +43,17 @@ def page(request):
     return HttpResponse("a page")
 
 
-urlpatterns = [path("", page)]
+def stream(request):
+    metric("openings")
+    return StreamingHttpResponse(parts())
+
+
+def parts():
+    metric("parts")
+    yield b"a part"
+
+
+urlpatterns = [path("", page), path("stream/", stream)]
 """
 
 # Django runs TestCases first, and these classes by their names.
@@ -51,6 +61,7 @@ TESTS = """
 from unittest import mock
 from django.db import connection
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
+from app_metrics import metric
 from app_metrics.models import Item
 from app_metrics.backends.db import MetricsBackend
 
@@ -67,14 +78,30 @@ class BareTests(SimpleTestCase):
             assert self.client.get("/?thread").content == b"a page"
 
 
+class StreamTests(SimpleTestCase):
+    def test_a_stream_that_is_not_read(self):
+        self.client.get("/stream/")
+
+    def test_a_stream_that_is_read_in_part(self):
+        self.response = self.client.get("/stream/")
+        assert next(iter(self.response.streaming_content)) == b"a part"
+
+    def test_a_number_that_cannot_be_recorded(self):
+        metric("no slug!")
+
+
 class CommittedTests(TransactionTestCase):
+    def test_a_stream_that_is_not_read(self):
+        self.client.get("/stream/")
+
+
     def test_a_page(self):
         self.client.get("/")
-        assert list(Item.objects.values_list("slug", "count")) == [("visits", 1)]
+        assert list(Item.objects.filter(slug="visits").values_list("count", flat=True)) == [1]
 
     def test_another_page(self):
         self.client.get("/")
-        assert list(Item.objects.values_list("slug", "count")) == [("visits", 1)]
+        assert list(Item.objects.filter(slug="visits").values_list("count", flat=True)) == [1]
 
 
 class FailingTests(TransactionTestCase):
@@ -133,14 +160,16 @@ def run(project, module, *arguments, more=None):
 def test_tests_of_a_project_count_only_in_the_test_database(migrated, tmp_path, runner, more):
     project = shutil.copytree(migrated, tmp_path / "project")
     said = run(project, *RUNNERS[runner], more=more)
-    assert ("Ran 5 tests" if runner == "manage.py" else "6 passed") in said
+    assert ("Ran 9 tests" if runner == "manage.py" else "10 passed") in said
     assert_untouched(project)
 
 
-def test_tests_without_a_database_leave_the_real_one_alone(migrated, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"APP_METRICS_FLUSH_INTERVAL": 0.01}], ids=str)
+@pytest.mark.parametrize("chosen", ["BareTests", "StreamTests", "StreamTests.test_a_number_that_cannot_be_recorded"])
+def test_tests_without_a_database_leave_the_real_one_alone(migrated, tmp_path, chosen, more):
     project = shutil.copytree(migrated, tmp_path / "project")
-    said = run(project, "django", "test", "test_unittest.BareTests", more={"APP_METRICS_FLUSH_INTERVAL": 0.01})
-    assert "Ran 1 test" in said
+    said = run(project, "django", "test", f"test_unittest.{chosen}", more=more)
+    assert "\nOK" in said
     assert "test database" not in said
     assert_untouched(project)
 

@@ -3,8 +3,9 @@
 import pytest
 from django.db import connections
 
+from app_metrics.core.test_runs import in_tests
 from app_metrics.transport import databases
-from app_metrics.transport.databases import can_be_spooled, current_database, in_tests, is_forbidden
+from app_metrics.transport.databases import can_be_spooled, current_database, is_forbidden
 from app_metrics.transport.retrying import RetryingBackend
 from tests.support.contract import batch_of
 from tests.transport.test_retrying import Picky

@@ -1,0 +1,22 @@
+"""Whether a test runner runs, or has ended in this process."""
+
+import sys
+
+_noticed = False
+
+
+def in_tests() -> bool:
+    """Return whether a test runner has called Django's `setup_test_environment()`, as pytest-django does, too."""
+    global _noticed
+    if not hasattr(getattr(sys.modules.get("django.test.utils"), "_TestState", None), "saved_data"):
+        return False
+    _noticed = True
+    return True
+
+
+def have_ended() -> bool:
+    """Return whether `in_tests()` was true, but no longer is.
+
+    The runner has then given the project its real database back, in which nothing that the tests recorded may count.
+    """
+    return _noticed and not in_tests()
