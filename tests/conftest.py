@@ -116,6 +116,13 @@ def _in_one_hour() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_connections_of_other_tests(request: pytest.FixtureRequest) -> None:
+    """Close what another test left open before a test without a database, which may not even look at it."""
+    if not {"db", "django_db_setup"} & set(request.fixturenames) and not request.node.get_closest_marker("django_db"):
+        connections.close_all()
+
+
+@pytest.fixture(autouse=True)
 def _as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffer and spool as a site does, which the tests of a project do not."""
     monkeypatch.setattr(test_runs, "in_tests", lambda: False)
