@@ -118,7 +118,8 @@ def _in_one_hour() -> None:
 @pytest.fixture(autouse=True)
 def _no_connections_of_other_tests(request: pytest.FixtureRequest) -> None:
     """Close what another test left open before a test without a database, which may not even look at it."""
-    if not {"db", "django_db_setup"} & set(request.fixturenames) and not request.node.get_closest_marker("django_db"):
+    uses_database = "db" in request.fixturenames or request.node.get_closest_marker("django_db")
+    if not uses_database and not issubclass(request.cls or object, TransactionTestCase):
         connections.close_all()
 
 

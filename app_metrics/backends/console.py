@@ -3,7 +3,8 @@
 import sys
 
 from ..core.batch import Batch, Key
-from ..core.summary import FIELDS, SHOWN, Summary, to_values
+from ..core.numbers import plain
+from ..core.summary import FIELDS, SHOWN, Summary
 from ..transport import base
 
 
@@ -16,6 +17,6 @@ class MetricsBackend(base.MetricsBackend):
 
 
 def _line(key: Key, summary: Summary) -> str:
-    values = zip(FIELDS, to_values(summary), strict=True)
-    numbers = ", ".join(f"{field.name} {value}" for field, value in values if field in SHOWN)
+    values = zip(FIELDS, summary, strict=True)
+    numbers = ", ".join(f"{field.name} {plain(value)}" for field, value in values if field in SHOWN)
     return f"  {key.kind} {key.slug} {key.labels} {key.day} {key.hour:02}h: {numbers}\n"

@@ -84,6 +84,7 @@ def record(
         if number is not ONE and (type(number) is not int or not -LARGEST < number < LARGEST):
             number = check_number(number, kind)
         seconds = now() if at is None else check_time(at)
+        on_commit = on_commit is not False and bool(on_commit)
     except Exception as error:  # the methods of an argument may raise anything
         refuse(_mistake(slug, labels) or error, slug)
         return

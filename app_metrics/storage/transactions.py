@@ -14,8 +14,9 @@ from .dialects import dialect_for
 
 # Tries of a transaction that fails because of a lock, or because a metric was deleted meanwhile.
 TRIES = 8
-# Seconds for which a transaction waits until no other one is open, and seconds between two looks.
-PATIENCE = 1.0
+# Seconds for which a transaction waits until no other one is open, and seconds between two looks. Longer than one of
+# another command takes, such as an import beside an aggregation.
+PATIENCE = 5.0
 LOOK = 0.01
 
 Result = TypeVar("Result")
@@ -43,11 +44,13 @@ def retried(transact: Callable[[], Result], tries: int = TRIES) -> Result:
 def between_others(**options: Any) -> Iterator[None]:
     """Enter an atomic block of APP_METRICS_DATABASE; on SQLite, if possible, while no other transaction is open.
 
-    SQLite refuses the first write of a transaction that has read before another one wrote. So this waits for up to a
-    second until none is open, and then keeps others waiting. In WAL mode it sees only those that write, and waits for
-    no others.
+    SQLite refuses the first write of a transaction that has read before another one wrote. So this waits for up to
+    five seconds until none is open, and then keeps others waiting. In WAL mode it sees only those that write, and waits
+    for no others. With `durable=True`, raises RuntimeError inside a transaction, also one without an atomic block.
     """
     connection = connections[settings.APP_METRICS_DATABASE]
+    if options.get("durable") and not connection.in_atomic_block and not connection.get_autocommit():
+        raise RuntimeError("autocommit is off, so what is written may be rolled back")
     with ExitStack() as block:
         if not (_takes_locks_late(connection) and _entered_alone(connection, block, options)):
             block.enter_context(transaction.atomic(using=connection.alias, **options))
@@ -55,7 +58,8 @@ def between_others(**options: Any) -> Iterator[None]:
 
 
 def _takes_locks_late(connection: Any) -> bool:
-    if connection.vendor != "sqlite" or not commits_at_once(connection):
+    # Threads that share a database in memory do not wait for each other: they would fail.
+    if connection.vendor != "sqlite" or connection.is_in_memory_db() or not commits_at_once(connection):
         return False
     connection.ensure_connection()
     return connection.transaction_mode in (None, "DEFERRED")
@@ -65,9 +69,9 @@ def _entered_alone(connection: Any, block: ExitStack, options: Any) -> bool:
     """Enter an atomic block with a lock that excludes all others; return False if somebody always holds one."""
     raw, mode, until = connection.connection, connection.transaction_mode, time.monotonic() + PATIENCE
     timeout = raw.execute("PRAGMA busy_timeout").fetchone()[0]
-    raw.execute("PRAGMA busy_timeout = 0")
-    connection.transaction_mode = "EXCLUSIVE"
     try:
+        raw.execute("PRAGMA busy_timeout = 0")
+        connection.transaction_mode = "EXCLUSIVE"
         while time.monotonic() < until:
             with suppress(OperationalError):
                 block.enter_context(transaction.atomic(using=connection.alias, **options))

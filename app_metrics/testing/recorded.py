@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 
 from django.db import connections
 
 from ..conf import settings
 from ..core.batch import Batch
 from ..core.labels import NO_LABELS, encode_labels
-from ..core.numbers import Number
+from ..core.numbers import Number, trimmed
 from ..core.summary import Summary, merge_all
 from ..recording.scope import activated
 from ..transport.base import MetricsBackend
@@ -34,12 +35,13 @@ class Recording(MetricsBackend):
     def summary(self, slug: str, labels: Mapping[str, str] | None = None) -> Summary | None:
         """Return the summary of a metric, over all label sets or the given one; None if it was not recorded."""
         text = None if labels is None else encode_labels(labels)
-        return merge_all(
+        merged = merge_all(
             summary
             for batch in self.batches
             for key, summary in batch.summaries.items()
             if key.slug == slug and text in (None, key.labels)
         )
+        return merged and Summary._make(trimmed(each) if isinstance(each, Decimal) else each for each in merged)
 
     def count(self, slug: str, labels: Mapping[str, str] | None = None) -> int:
         """Return how many times a metric was recorded."""

@@ -69,16 +69,24 @@ class Buffer:
                 self._flushing.release()
 
     def _write_all(self, batches: deque[Batch], until: float) -> None:
+        self.unwritten += len(batches)
         try:
             while batches and time.monotonic() <= until:
-                _write(batches.popleft())
+                batch = batches.popleft()
+                try:
+                    _write(batch)
+                finally:
+                    self.unwritten -= 1
         finally:
+            self.unwritten -= len(batches)
             for batch in batches:  # perhaps a BaseException, such as one of a signal handler, ended the loop
                 self.merging.here().add(batch)
 
     def _start_afresh(self) -> None:
         """Begin empty and without a thread, also in a forked process: the parent writes what it gathered."""
         self.merging = ByDatabase(partial(Merging, ROOM))
+        # The number of batches that flushes have taken, and not written yet; a write may hang.
+        self.unwritten = 0
         # The `time.monotonic()` after which the exiting process begins no further write; None until it exits.
         self.ends_at: float | None = None
         self._thread: threading.Thread | None = None
@@ -214,6 +222,6 @@ def _flush_at_exit() -> None:
 
 def _report_loss() -> None:
     with suppress(ImproperlyConfigured):
-        unwritten = sum(len(merging) for _, merging in _buffer.merging.in_all_schemas())
+        unwritten = _buffer.unwritten + sum(len(merging) for _, merging in _buffer.merging.in_all_schemas())
         if lost := configured_backend().kept + unwritten:
             warn_once(f"The process ends before all metrics are written: {lost} batches are lost.")

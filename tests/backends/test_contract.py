@@ -53,6 +53,10 @@ class TestConsole(WithoutDatabase):
         assert list(printed) == [field.name for field in SHOWN]
         assert printed["total"] == "0.000000001"
 
+    def test_it_prints_no_trailing_zeros(self, capsys):
+        load_backend(self.path).write(batch_of("orders", number=Decimal("3.500000000")))
+        assert "total 3.5," in capsys.readouterr().out
+
 
 class TestDummy(WithoutDatabase):
     path = "app_metrics.backends.dummy"

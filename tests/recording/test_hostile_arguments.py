@@ -162,7 +162,8 @@ def in_scope(call):
 @pytest.mark.django_db
 def test_an_object_whose_methods_all_raise_never_breaks_the_caller(settings):
     settings.APP_METRICS_STRICT = False
-    calls = list(enumerate(each_call()))
+    # A true `on_commit` counts at a commit, so the next test cannot take it.
+    calls = list(enumerate([*each_call(), *(partial(metric, "x", on_commit=value) for value in VALUES)]))
     breaking = [number for number, call in calls if raises(call) or raises(partial(in_scope, call))]
     assert breaking == []
     assert len(calls) > 200

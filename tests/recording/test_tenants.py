@@ -128,8 +128,8 @@ def test_what_a_thread_writes_of_a_stream_counts_for_its_tenant(
     backend: Schemas, get: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "PAUSE", 0.05)
-    get("/first/stream/", [])  # ends once the thread has written the part
-    assert backend.written == {("first", "parts"): 1}
+    get("/first/stream/", [])  # ends once the thread has taken the part
+    wait_until(lambda: backend.written == {("first", "parts"): 1})
 
 
 def test_a_scope_writes_what_each_tenant_recorded_to_its_schema(backend: Schemas) -> None:

@@ -56,6 +56,17 @@ def test_a_batch_whose_items_cannot_be_written_can_be_written_again(transactiona
     assert write_once(batch)
 
 
+def test_a_durable_write_is_refused_where_nothing_commits_it(transactional_database):
+    connections[transactional_database].set_autocommit(False)
+    try:
+        with pytest.raises(RuntimeError, match="autocommit is off"):
+            write_once(batch_of("orders"), durable=True)
+    finally:
+        connections[transactional_database].rollback()
+        connections[transactional_database].set_autocommit(True)
+    assert (Item.objects.count(), LedgerRow.objects.count()) == (0, 0)
+
+
 def test_a_repeat_leaves_the_transaction_of_the_caller_usable(transactional_database):
     with transaction.atomic(using=transactional_database):
         assert write_once(batch_of("first"))

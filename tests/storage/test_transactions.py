@@ -221,6 +221,15 @@ def test_a_site_whose_transactions_take_the_lock_at_once_may_read_meanwhile(
 
 
 @pytest.mark.only_sqlite
+def test_a_transaction_locks_no_other_threads_out_of_a_database_in_memory(transactional_database, monkeypatch):
+    connection = connections[transactional_database]
+    monkeypatch.setattr(connection, "is_in_memory_db", lambda: True)
+    with CaptureQueriesContext(connection) as queries, between_others():
+        pass
+    assert queries[0]["sql"] == "BEGIN"
+
+
+@pytest.mark.only_sqlite
 def test_only_a_drain_writes_a_batch_when_no_transaction_is_open(transactional_database, monkeypatch):
     looks = []
     monkeypatch.setattr(transactions, "_entered_alone", lambda *arguments: looks.append(arguments))

@@ -35,6 +35,14 @@ def test_captured_metrics_are_visible_at_once_without_a_database():
     assert recorded.summary("stock").last == 17
 
 
+def test_captured_numbers_have_no_trailing_zeros():
+    with capture_metrics() as recording:
+        gauge("queue", 2.5)
+        gauge("empty", 0.0)
+    assert [str(recording.total(slug)) for slug in ("queue", "empty")] == ["2.5", "0"]
+    assert str(recording.summary("queue").last) == "2.5"
+
+
 def test_an_unrecorded_metric_is_zero():
     with capture_metrics() as recorded:
         pass

@@ -220,6 +220,30 @@ def test_the_end_of_a_process_takes_bounded_time_and_logs_lost_batches():
     assert lost == f"The process ends before all metrics are written: {50 - len(written)} batches are lost."
 
 
+HANGING = """
+import threading
+import django
+django.setup()
+from app_metrics.conf import settings
+from app_metrics import metric
+from app_metrics.transport import buffer
+from tests.transport.test_aside import Printing
+settings.APP_METRICS_FLUSH_INTERVAL = 0.01
+hanging = threading.Event()
+def hang(self, batch):
+    hanging.set()
+    time.sleep(60)
+Printing.write = hang
+buffer.LONGEST_END = buffer.LONGEST_WAIT = 0.1
+metric("slow")
+assert hanging.wait(60)
+"""
+
+
+def test_the_end_of_a_process_logs_a_batch_whose_write_hangs():
+    assert run(HANGING) == ["The process ends before all metrics are written: 1 batches are lost."]
+
+
 def test_the_end_of_a_process_takes_bounded_time_for_scopes_that_are_open():
     *written, lost = run(SLOW + OPEN)
     assert 1 <= len(written) <= 10
