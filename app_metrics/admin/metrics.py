@@ -108,6 +108,6 @@ class ImportedFileAdmin(OffMenu, ReadOnlyAdmin):
     ordering = ("-pk",)
 
     def has_delete_permission(self, request: HttpRequest, obj: ImportedFile | None = None) -> bool:
-        # Until then, other imports and backfills are refused, also if the file is lost.
+        # An incomplete import blocks other imports and backfills. If its file is lost, only deleting it ends that.
         is_incomplete = obj is not None and obj.counted_until is not None
         return is_incomplete and admin.ModelAdmin.has_delete_permission(self, request, obj)

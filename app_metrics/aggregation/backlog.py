@@ -15,7 +15,7 @@ from ..models.primary import primary
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The number of pending items, when the oldest was recorded, and what of them is pending outside the database."""
+    """The number of pending items, when the oldest was recorded, and those that are pending outside the database."""
 
     items: int
     oldest: datetime | None
@@ -40,7 +40,7 @@ def backlog(rows: Any = None) -> Backlog:
     rows = primary(Item.objects) if rows is None else rows
     elsewhere = pending_batches()
     first = rows.order_by("pk").values_list("pk", flat=True).first()
-    # An id of another version was made up, because the true one is damaged.
+    # Only version 7 holds a time. Another version stands in for an id that is damaged.
     ids = [*([] if first is None else [first]), *(batch.id for batch in elsewhere.batches if batch.id.version == 7)]
     return Backlog(rows.count() + elsewhere.summaries, _made_at(min(ids)) if ids else None, elsewhere)
 

@@ -95,7 +95,7 @@ class _Connection:
 
     async def _send_counted(self, message: Any) -> None:
         if message["type"] == "websocket.accept" and not self._counting:
-            await self._open()  # first: once the visitor knows, messages come
+            await self._open()  # before the visitor knows, and sends messages
         await self._send(message)
         if message["type"] == "websocket.send":
             self._record(SENT)

@@ -34,10 +34,11 @@ class AuthRules:
     exclude: Sequence[Callable[[Any], Any]] = ()
 
     def counts(self, user: Any) -> bool:
+        """Return whether an event of a user, or of nobody, counts."""
         return user is None or not any(excludes(user) for excludes in self.exclude)
 
     def counts_sent(self, *, user: Any = None, **sent: Any) -> bool:
-        """Do the same for the arguments of a signal. A failed login has no user."""
+        """Return whether a signal with these arguments counts. A failed login has no user."""
         return self.counts(user)
 
 

@@ -63,7 +63,7 @@ class Key(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What a rule records: a kind of metric, and a getter of the number or of several events; no getter counts 1."""
+    """What a rule records: a kind of metric, and a getter of its number or of several events, None to count 1."""
 
     kind: str
     get: Getter | None

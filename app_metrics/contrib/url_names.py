@@ -44,7 +44,7 @@ def shadowed_names(names: Iterable[UrlName]) -> dict[str, str]:
 
 
 def _extended(route: tuple[str, ...], pattern: Any) -> tuple[str, ...]:
-    """Append a pattern to a route, which is a regular expression without group names, and its converters."""
+    """Append a pattern to a route: a regular expression without names of groups, followed by its converters."""
     text = re.sub(r"\?P<\w+>", "", pattern.regex.pattern.removeprefix("^"))
     return (route[0] + text, *route[1:], *(str(type(each)) for each in pattern.converters.values()))
 

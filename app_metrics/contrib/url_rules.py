@@ -59,7 +59,7 @@ def record_response(request: HttpRequest, response: HttpResponseBase | None, sec
 
 
 async def arecord_response(request: HttpRequest, response: HttpResponseBase | None, seconds: float) -> None:
-    """Do the same from an event loop. A rule that reads values may query the database, so it fires in a thread."""
+    """Fire the rules of a response on an event loop; in a thread if they read values, which may query the database."""
     rules, source = _matching(request, response), {"request": request, "response": response}
     if any(rule.reads for rule in rules):
         await sync_to_async(_fire)(rules, source, seconds)

@@ -12,7 +12,7 @@ from .periods import HOUR, Period, Start, bucket, hour_start, hours_in, local_da
 
 
 class Moment(NamedTuple):
-    """A moment in full hours: `hours` hours of the date `end` have passed. `today` is the date that counts as today."""
+    """A moment in full hours: `hours` hours of the date `end` have passed; `today` is the date of the moment."""
 
     today: date
     end: date

@@ -117,7 +117,10 @@ class SettingReader:
         return compiled
 
     def read_list(self, value: Any, hint: str, read: Callable[["SettingReader", Any], Compiled]) -> list[Compiled]:
-        """Do the same for a list or tuple. The mistakes never contain a value, which may be secret."""
+        """Return the valid elements of a list or tuple, converted by `read`; add the others' mistakes to `errors`.
+
+        The mistakes never contain a value, which may be secret.
+        """
         compiled: list[Compiled] = []
         with self.catch():
             if not isinstance(value, (list, tuple)):

@@ -74,7 +74,7 @@ def _named(totals: Any) -> Any:
 
 
 def _label_sets(totals: Any, items: Any) -> Any:
-    """Return the slug and label set of each stored series with None, and of each pending one with its first time."""
+    """Return slug, label set and first time of each pending series, and of each stored one with None as the time."""
     stored = _named(totals).annotate(of=F("metric__slug"), text=F("labels"), at=Cast(Value(None), BigIntegerField()))
     fresh = items.exclude(labels__in=UNCAPPED).order_by().annotate(of=F("slug"), text=F("labels"))
     pending = fresh.values("of", "text").annotate(at=Min("last_at")).values_list("of", "text", "at")

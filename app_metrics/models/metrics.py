@@ -23,7 +23,7 @@ from .natural_keys import NaturalKeyManager, NaturalKeyModel
 from .pending import pending_batches
 from .totals import Item, Total
 
-# Who has it may see the dashboard and read the API.
+# The permission to see the dashboard and to read the API.
 VIEW_PERMISSION = "app_metrics.view_metric"
 KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
 

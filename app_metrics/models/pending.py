@@ -132,6 +132,6 @@ def _ask(backend: Any) -> Answer:
         except Exception as error:
             is_complete = False
             cause = f"Some pending batches could not be read, so readings are incomplete: {brief(error)}"
-            warn_once(cause, source="pending")  # of their own: causes that name files must not hide others
+            warn_once(cause, source="pending")  # its causes name files, and share no limit with others
     kept = CACHE_SECONDS if is_complete else RETRY_AFTER
     return Answer(backend, time.monotonic() + kept * backend.caches_pending, batches.values(), is_complete)

@@ -239,7 +239,7 @@ def _within(period: Period, days: set[date]) -> dict[str, Any]:
 
 
 def _hours(holders: Holders) -> int | None:
-    """Return how many hours, from 0 on, each date needs for the same spans; None if the dates differ."""
+    """Return how many hours of a date are needed, counted from midnight; None if the dates need different ones."""
     by_date: dict[date, dict[int, list[Hashable]]] = defaultdict(dict)
     for (period, start, hour), names in holders.items():
         if period == HOUR:
@@ -265,7 +265,7 @@ def _capped(
     sources: QuerySources, found: dict[tuple[Any, ...], Summary], waiting: Mapping[tuple[Any, ...], Summary]
 ) -> dict[tuple[Any, ...], Summary]:
     """Merge pending summaries into those of totals, under the label sets under which an aggregation will do it."""
-    # Read after the summaries: by then a label set that was aggregated in between has its series or its overflow.
+    # Read after the summaries, so that it knows the label sets that an aggregation has added in between.
     cap = sources.label_cap() if any(text not in UNCAPPED for _, text, *_ in waiting) else UNLABELLED
     for (slug, text, *rest), summary in waiting.items():
         merge_into(found, (slug, cap.name(slug, text), *rest), summary)

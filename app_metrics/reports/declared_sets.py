@@ -83,7 +83,7 @@ def declare_after_migrating(*, using: str, **kwargs: Any) -> None:
 
 
 def _removed(names: list[Any]) -> Any:
-    """Return the declared sets that are no longer in the settings, which name these."""
+    """Return the sets that were declared in the settings once, but are not among the names there now."""
     return primary(MetricSet.objects).filter(declared=True).exclude(name__in=names)
 
 
