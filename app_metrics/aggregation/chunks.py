@@ -1,12 +1,12 @@
 """One transaction of an aggregation: move a chunk of items from the log into the totals."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 
 from ..conf import first_weekday, max_label_sets, settings
 from ..core.labels import NO_LABELS, cap_labels
@@ -124,6 +124,7 @@ class ChunkRunner:
             if new:
                 Metric.objects.bulk_create(new, ignore_conflicts=True)
                 known = self._query_metrics(missing)
+                _refuse_old_snapshot(missing, known)
             self._metrics |= known
         for slug in sorted(kinds):
             self._note_second_kind(self._metrics[slug], kinds[slug])
@@ -145,6 +146,15 @@ class ChunkRunner:
         self._label_sets.update({metric_id: set() for metric_id in unknown})
         for metric_id, labels in known_label_sets(primary(Total.objects).filter(metric__in=unknown)):
             self._label_sets[metric_id].add(labels)
+
+
+def _refuse_old_snapshot(slugs: Iterable[str], known: Collection[str]) -> None:
+    """Raise IntegrityError, so that the transaction is tried again, if it cannot see a metric that exists.
+
+    With REPEATABLE READ, MariaDB and MySQL show the metrics as they were at the first read of the transaction.
+    """
+    if unseen := [slug for slug in slugs if slug not in known]:
+        raise IntegrityError(f"another transaction created the metric {unseen[0]}")
 
 
 def spread(

@@ -8,9 +8,12 @@ from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from app_metrics import gauge, metric
+from app_metrics.aggregation.chunks import ChunkRunner
 from app_metrics.aggregation.run import aggregate
 from app_metrics.models import Item, Metric
-from tests.support.threads import at_once
+from app_metrics.utils import create_metric
+from tests.support.sessions import run
+from tests.support.threads import at_once, in_thread
 from tests.support.totals import year_counts
 
 pytestmark = pytest.mark.every_database
@@ -66,6 +69,38 @@ def test_on_sqlite_a_transaction_writes_before_it_reads_so_that_it_waits_for_oth
     assert set(firsts) <= {"INSERT", "UPDATE"}
 
 
+@pytest.fixture
+def repeatable_reads(transactional_database):
+    """A connection whose transactions keep the snapshot of their first read; those of SQLite do anyway."""
+    connection = connections[transactional_database]
+    characteristics = "CHARACTERISTICS AS" if connection.vendor == "postgresql" else ""
+    if connection.vendor != "sqlite":
+        run(connection, f"SET SESSION {characteristics} TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("level", ["default", "repeatable reads"])
+def test_a_metric_that_another_session_creates_in_between_is_found(level, transactional_database, request, monkeypatch):
+    if connections[transactional_database].vendor == "sqlite":
+        pytest.skip("it has one writer at a time")
+    if level != "default":
+        request.getfixturevalue("repeatable_reads")
+    metric("orders")
+    query = ChunkRunner._query_metrics
+
+    def create_after_the_first_query(self, slugs):
+        found = query(self, slugs)
+        monkeypatch.setattr(ChunkRunner, "_query_metrics", query)
+        in_thread(lambda: create_metric("Orders", "orders"))
+        return found
+
+    monkeypatch.setattr(ChunkRunner, "_query_metrics", create_after_the_first_query)
+    assert aggregate().items == 1
+    assert year_counts() == {"orders": 1}
+    assert Metric.objects.get().name == "Orders"
+
+
 @pytest.mark.parametrize("second", [metric, gauge], ids=["same kind", "second kind"])
 def test_a_metric_deleted_between_two_transactions_is_created_again(transactional_database, second):
     metric("orders", 1)
@@ -100,7 +135,7 @@ def test_items_of_a_transaction_that_is_still_open_are_counted_when_it_commits(t
     metric("late")
     waiting = threading.Thread(target=lambda: (aggregate(), connections.close_all()))
     waiting.start()
-    if alias == "postgresql":
+    if alias in ("postgresql", "mysql"):  # they skip locked rows
         waiting.join(20)
         assert year_counts() == {"late": 1}
     may_commit.set()
