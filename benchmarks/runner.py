@@ -27,7 +27,7 @@ from . import RESULTS
 from .machine import machine, versions
 from .page import text, verdict
 
-DATABASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
+DATABASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb", "mysql": "mysql"}
 
 
 class Scale(IntEnum):

@@ -1,4 +1,4 @@
-"""The site's database, selected by environment variables, so that the same site runs on all three."""
+"""The site's database, selected by environment variables, so that the same site runs on all of them."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,13 @@ HERE = Path(__file__).resolve().parent
 
 
 def database() -> dict[str, Any]:
-    """Return the database that `EXAMPLE_DATABASE` names: sqlite, postgresql or mariadb.
+    """Return the database that `EXAMPLE_DATABASE` names: sqlite, postgresql, mariadb or mysql.
 
-    `EXAMPLE_DB_NAME` is the file of a SQLite database. The other two also read `EXAMPLE_DB_HOST`
+    `EXAMPLE_DB_NAME` is the file of a SQLite database. The others also read `EXAMPLE_DB_HOST`
     (a host, or the path of a socket), `EXAMPLE_DB_PORT`, `EXAMPLE_DB_USER` and
     `EXAMPLE_DB_PASSWORD`.
     """
-    kinds = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb}
+    kinds = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mysql, "mysql": _mysql}
     kind = os.environ.get("EXAMPLE_DATABASE", "sqlite")
     if kind not in kinds:
         raise ValueError(f"EXAMPLE_DATABASE is {kind!r}; choose one of {', '.join(kinds)}.")
@@ -40,7 +40,7 @@ def _postgresql() -> dict[str, Any]:
     return {"ENGINE": "django.db.backends.postgresql", **_server()}
 
 
-def _mariadb() -> dict[str, Any]:
+def _mysql() -> dict[str, Any]:
     return {"ENGINE": "django.db.backends.mysql", "OPTIONS": {"charset": "utf8mb4"}, **_server()}
 
 

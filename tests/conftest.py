@@ -52,6 +52,8 @@ SOAK = ROOT / "tests" / "soak"
 LEFT_OUT = pytest.StashKey[int]()
 
 ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
+if "mysql" in django_settings.DATABASES:
+    ALIASES["mysql"] = "mysql"
 
 
 def every_database(**options: Any) -> Iterator[Any]:

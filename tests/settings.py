@@ -85,3 +85,10 @@ if "APP_METRICS_TEST_MARIADB" in os.environ:
         "TEST": {"NAME": "test_app_metrics", "CHARSET": "utf8mb4", "COLLATION": "utf8mb4_general_ci"},
         "OPTIONS": {"charset": "utf8mb4"},
     }
+if "APP_METRICS_TEST_MYSQL" in os.environ:
+    DATABASES["mysql"] = {
+        "ENGINE": "django.db.backends.mysql",
+        **json.loads(os.environ["APP_METRICS_TEST_MYSQL"]),
+        "TEST": {"NAME": "test_app_metrics"},
+        "OPTIONS": {"charset": "utf8mb4"},
+    }

@@ -367,10 +367,11 @@ def test_a_sqlite_that_is_too_old_gets_an_error(monkeypatch):
 @pytest.mark.parametrize(
     "connection",
     [
-        SimpleNamespace(vendor="mysql", mysql_is_mariadb=False),
+        SimpleNamespace(vendor="mysql", mysql_is_mariadb=False, mysql_version=(8, 3), display_name="MySQL"),
+        SimpleNamespace(vendor="mysql", mysql_is_mariadb=True, mysql_version=(10, 5, 9), display_name="MariaDB"),
         SimpleNamespace(vendor="oracle", display_name="Oracle"),
     ],
-    ids=lambda connection: connection.vendor,
+    ids=lambda connection: connection.display_name,
 )
 def test_databases_that_cannot_run_here_get_an_error_too(connection):
     (message,) = checks.databases._unsupported(connection)
@@ -397,6 +398,20 @@ def test_w018_warns_of_tables_of_mariadb_that_lack_characters(transactional_data
     assert message.id == "app_metrics.W018"
     assert "latin1" in message.msg
     assert "utf8mb4" in message.hint
+
+
+@pytest.mark.every_database
+def test_w019_warns_of_an_isolation_level_that_keeps_snapshots(transactional_database):
+    connection = connections[transactional_database]
+    if connection.vendor != "mysql":
+        pytest.skip("its default level is the one that is tested")
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        (message,) = messages(databases=[transactional_database])
+        connection.close()
+    assert message.id == "app_metrics.W019"
+    assert "REPEATABLE-READ" in message.msg
+    assert "read committed" in message.hint
 
 
 @pytest.mark.django_db

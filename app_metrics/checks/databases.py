@@ -15,7 +15,7 @@ from ..core.plain_text import brief
 from ..core.setting_rules import suggest
 from ..dashboard.health import OLD_BACKLOG
 from ..models import Item
-from ..storage.dialects import dialect_for
+from ..storage.dialects import VENDORS, dialect_for
 from ..transport.loading import get_backend
 
 
@@ -38,7 +38,7 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
         return []
     connection = connections[alias]
     try:
-        about_it = list(_unsupported(connection)) or _narrow_encoding(connection)
+        about_it = list(_unsupported(connection)) or [*_narrow_encoding(connection), *_snapshots(connection)]
         return [*about_it, *_old_backlog(), *_at_destination()]
     except DatabaseError:  # not migrated, or not reachable: Django reports that
         return []
@@ -81,19 +81,13 @@ def _late_locks(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _unsupported(connection: Any) -> Iterator[CheckMessage]:
-    if connection.vendor == "mysql" and not connection.mysql_is_mariadb:
-        found = "MySQL, which has no DELETE … RETURNING"
-    elif connection.vendor == "sqlite" and connection.Database.sqlite_version_info < (3, 35):
-        found = f"SQLite {connection.Database.sqlite_version}, which has no RETURNING"
-    elif connection.vendor not in ("sqlite", "postgresql", "mysql"):
-        found = connection.display_name
-    else:
-        return
-    yield Error(
-        f"app_metrics cannot aggregate on {found}.",
-        hint="Set APP_METRICS_DATABASE to an alias of PostgreSQL, MariaDB 10.6 or later, or SQLite 3.35 or later.",
-        id="app_metrics.E015",
-    )
+    known = connection.vendor in VENDORS
+    if found := dialect_for(connection).unsupported(connection) if known else connection.display_name:
+        yield Error(
+            f"app_metrics cannot aggregate on {found}.",
+            hint="Set APP_METRICS_DATABASE to an alias of PostgreSQL, MariaDB 10.6, MySQL 8.4, SQLite 3.35, or later.",
+            id="app_metrics.E015",
+        )
 
 
 def _narrow_encoding(connection: Any) -> Iterator[CheckMessage]:
@@ -101,8 +95,19 @@ def _narrow_encoding(connection: Any) -> Iterator[CheckMessage]:
         yield CheckWarning(
             f"The encoding of the database is {encoding}, so it cannot store every label, name and mail.",
             hint="Set APP_METRICS_DATABASE to an alias of a database with the encoding UTF8 (PostgreSQL) or utf8mb4 "
-            "(MariaDB).",
+            "(MariaDB, MySQL).",
             id="app_metrics.W018",
+        )
+
+
+def _snapshots(connection: Any) -> Iterator[CheckMessage]:
+    level = dialect_for(connection).isolation_level(connection)
+    if level not in (None, "READ-COMMITTED"):
+        yield CheckWarning(
+            f"The isolation level of the database {connection.alias!r} is {level}, so an aggregation locks out writers "
+            "that insert items, and is tried again if another process creates a metric.",
+            hint=f'Set DATABASES["{connection.alias}"]["OPTIONS"]["isolation_level"] = "read committed".',
+            id="app_metrics.W019",
         )
 
 

@@ -167,7 +167,7 @@ class Migration(migrations.Migration):
                     app_metrics.models.fields.ExactDecimalField(decimal_places=9, max_digits=38, verbose_name="last"),
                 ),
                 ("last_at", models.BigIntegerField(verbose_name="last recorded")),
-                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("id", app_metrics.models.fields.ExactUUIDField(primary_key=True, serialize=False)),
                 ("slug", app_metrics.models.fields.ExactCharField(max_length=100, verbose_name="slug")),
                 ("kind", models.CharField(max_length=10, verbose_name="kind")),
                 ("day", models.DateField(verbose_name="day")),
@@ -180,7 +180,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="LedgerRow",
             fields=[
-                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("id", app_metrics.models.fields.ExactUUIDField(primary_key=True, serialize=False)),
                 ("written_at", models.DateTimeField(db_index=True, verbose_name="written at")),
             ],
             options={

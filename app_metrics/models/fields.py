@@ -9,21 +9,21 @@ from django.db.models.functions import Cast
 from ..core.numbers import QUANTUM, ROUNDING, trimmed
 
 # Not utf8mb4_bin, which ignores trailing spaces: "login" would equal "login ".
-MARIADB_EXACT_COLLATION = "utf8mb4_nopad_bin"
+EXACT_COLLATIONS = {"MariaDB": "utf8mb4_nopad_bin", "MySQL": "utf8mb4_0900_bin"}
 
 
 def unicode_text(column: str) -> Cast:
-    """Return a text column that compares with any text; MariaDB refuses text that the charset of a column lacks."""
+    """Return a text column that compares with any text; MariaDB and MySQL refuse text that its charset lacks."""
     return Cast(column, models.CharField())
 
 
 class ExactTextMixin:
-    """Compare case, accents and trailing spaces, which MariaDB's default collations ignore."""
+    """Compare case, accents and trailing spaces, which the default collations of MariaDB and MySQL ignore."""
 
     def db_parameters(self, connection: Any) -> dict[str, Any]:
         parameters: dict[str, Any] = super().db_parameters(connection)  # type: ignore[misc]
         if connection.vendor == "mysql":
-            parameters["collation"] = MARIADB_EXACT_COLLATION
+            parameters["collation"] = EXACT_COLLATIONS[connection.display_name]
         return parameters
 
 
@@ -33,6 +33,16 @@ class ExactCharField(ExactTextMixin, models.CharField):  # type: ignore[type-arg
 
 class ExactSlugField(ExactTextMixin, models.SlugField):  # type: ignore[type-arg]
     pass
+
+
+class ExactUUIDField(models.UUIDField):  # type: ignore[type-arg]
+    """A UUID; without a type for it, it is text whose bytes are compared, which takes a fraction of the time."""
+
+    def db_parameters(self, connection: Any) -> dict[str, Any]:
+        parameters: dict[str, Any] = super().db_parameters(connection)
+        if connection.vendor == "mysql" and not connection.features.has_native_uuid_field:
+            parameters["collation"] = "ascii_bin"
+        return parameters
 
 
 class PlainDecimalField(models.DecimalField):  # type: ignore[type-arg]

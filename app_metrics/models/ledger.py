@@ -3,11 +3,13 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .fields import ExactUUIDField
+
 
 class LedgerRow(models.Model):
     """A batch that was counted and may be delivered again."""
 
-    id = models.UUIDField(primary_key=True)
+    id = ExactUUIDField(primary_key=True)
     written_at = models.DateTimeField(_("written at"), db_index=True)
 
     class Meta:

@@ -32,8 +32,8 @@ class MetricQuerySet(models.QuerySet[Any]):
     def with_total(self, period: str, day: date | None = None, name: str = "period_total") -> "MetricQuerySet":
         """Annotate each metric with its sum over the period that contains `day` (default: today).
 
-        Pending items are included. The database computes the sum: exactly on PostgreSQL and MariaDB, to 15 digits on
-        SQLite; `Metric.total()` is exact everywhere. Raises ValueError for "hour" or an unknown period.
+        Pending items are included. The database computes the sum: exactly on PostgreSQL, MariaDB and MySQL, to 15
+        digits on SQLite; `Metric.total()` is exact everywhere. Raises ValueError for "hour" or an unknown period.
         """
         if period == HOUR:
             raise ValueError("with_total() does not support hours; use Metric.total() instead.")

@@ -11,7 +11,7 @@ from ..core import calendar
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import Period
 from ..core.validation import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
-from .fields import ExactCharField, ExactDecimalField
+from .fields import ExactCharField, ExactDecimalField, ExactUUIDField
 from .natural_keys import NaturalKeyModel
 
 
@@ -48,7 +48,7 @@ class Item(StoredSummary):
     the batch's id, so that a batch that is written twice is recognised.
     """
 
-    id = models.UUIDField(primary_key=True)
+    id = ExactUUIDField(primary_key=True)
     slug = ExactCharField(_("slug"), max_length=MAX_SLUG_LENGTH)
     kind = models.CharField(_("kind"), max_length=10)
     day = models.DateField(_("day"))

@@ -30,7 +30,7 @@ def store_raw(alias, number, column, value):
     """Store an item with a value in one column that Django would refuse."""
     item = store(number)
     with connections[alias].cursor() as cursor:
-        prepared = item.pk.hex if connections[alias].vendor == "sqlite" else item.pk
+        prepared = Item._meta.pk.get_db_prep_value(item.pk, connections[alias])
         cursor.execute(f"UPDATE app_metrics_item SET {column} = %s WHERE id = %s", [value, prepared])
 
 

@@ -16,7 +16,7 @@ from app_metrics.core.numbers import LARGEST, plain
 from app_metrics.core.summary import Summary, headline, single
 from app_metrics.models import Alert, Item, Metric, Milestone, Total
 from app_metrics.models.creation import create_metric, create_metric_set
-from app_metrics.models.fields import MARIADB_EXACT_COLLATION
+from app_metrics.models.fields import EXACT_COLLATIONS
 from app_metrics.models.queries import point_headline
 from app_metrics.notifications.alerts import check_alerts
 from app_metrics.recording.metrics import record
@@ -34,7 +34,7 @@ TEXTS = [
     "login", "Login", "LOGIN", "lögin", "LÖGIN", "lo\u0308gin", "login ", " login", "login  ", "login\t", "log\u200bin",
     "login\u200b", "log\u00adin", "ｌｏｇｉｎ", "logın", "", " ", "ß", "ss", "\N{GRINNING FACE}", "\N{CRYING FACE}",
 ]  # fmt: skip
-MARIADB = [parameters for parameters in every_database() if parameters.id == "mariadb"]
+MYSQLS = [parameters for parameters in every_database() if parameters.id in ("mariadb", "mysql")]
 
 
 def day_totals():
@@ -206,7 +206,7 @@ def test_deleting_a_metric_deletes_its_totals(database):
     assert not Total.objects.exists()
 
 
-@pytest.mark.parametrize("database", MARIADB, indirect=True)
+@pytest.mark.parametrize("database", MYSQLS, indirect=True)
 @pytest.mark.parametrize(
     ("table", "column"),
     [
@@ -216,16 +216,17 @@ def test_deleting_a_metric_deletes_its_totals(database):
         ("app_metrics_total", "labels"),
     ],
 )
-def test_the_migration_gives_mariadb_an_exact_collation_in_a_database_that_ignores_case(database, table, column):
-    with connections[database].cursor() as cursor:
+def test_the_migration_gives_an_exact_collation_in_a_database_that_ignores_case(database, table, column):
+    connection = connections[database]
+    with connection.cursor() as cursor:
         cursor.execute("SELECT @@collation_database")
-        assert cursor.fetchone() == ("utf8mb4_general_ci",)
+        assert "_ci" in cursor.fetchone()[0]
         cursor.execute(
             "SELECT collation_name FROM information_schema.columns"
             " WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s",
             [table, column],
         )
-        assert cursor.fetchone() == (MARIADB_EXACT_COLLATION,)
+        assert cursor.fetchone() == (EXACT_COLLATIONS[connection.display_name],)
 
 
 # Label sets past the cap

@@ -4,6 +4,7 @@ from django.db import connections
 
 from app_metrics.core.batch import Key, new_batch_id
 from app_metrics.core.summary import Summary, single
+from app_metrics.storage.dialects import vendor_of
 
 COLUMNS = ", ".join(("id", *Key._fields, *Summary._fields))
 VALUES = f"'counter', '{{}}', '2026-05-31', 22, {', '.join(map(str, single(1, at=1_780_257_600)))}"
@@ -14,9 +15,14 @@ STATEMENTS = {
         SELECT (%s || lpad(to_hex(number), 12, '0'))::uuid, 'slug-' || number %% 10,
                {VALUES.replace("'2026-05-31'", "date '2026-05-31'")}
         FROM generate_series(1, %s) AS number""",
-    "mysql": f"""
+    "mariadb": f"""
         SELECT CONCAT(%s, LPAD(HEX(seq), 12, '0')), CONCAT('slug-', seq %% 10), {VALUES}
         FROM seq_1_to_100000000 LIMIT %s""",
+    "mysql": f"""
+        WITH RECURSIVE series AS (SELECT 1 AS number UNION ALL SELECT number + 1 FROM series LIMIT 100000000)
+        SELECT /*+ SET_VAR(cte_max_recursion_depth = 100000000) */
+               CONCAT(%s, LPAD(HEX(number), 12, '0')), CONCAT('slug-', number %% 10), {VALUES}
+        FROM series LIMIT %s""",
     "sqlite": f"""
         WITH RECURSIVE series(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM series)
         SELECT %s || printf('%%012x', number), 'slug-' || number %% 10, {VALUES} FROM series LIMIT %s""",
@@ -27,5 +33,5 @@ def fill(alias, items):
     """Insert items of ten metrics, each with count and total 1, in the hour from 22:00 on 31 May 2026."""
     connection = connections[alias]
     with connection.cursor() as cursor:
-        statement = f"INSERT INTO app_metrics_item ({COLUMNS}) {STATEMENTS[connection.vendor]}"
+        statement = f"INSERT INTO app_metrics_item ({COLUMNS}) {STATEMENTS[vendor_of(connection)]}"
         cursor.execute(statement, [new_batch_id().hex[:20], items])

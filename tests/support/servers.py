@@ -212,6 +212,47 @@ class MariaDB(Server):
         return {"HOST": f"{self.directory}/socket", "PORT": "", "USER": "root", "NAME": "mysql"}
 
 
+class MySQL(Server):
+    name = "mysql"
+    program = "mysqld"
+    driver = "MySQLdb"
+    account = "mysql"
+
+    def initialise(self) -> None:
+        self.run(*self._mysqld(), "--initialize-insecure")
+
+    def command(self) -> Sequence[str]:
+        return [
+            *self._mysqld(),
+            f"--socket={self.directory}/socket",
+            f"--pid-file={self.directory}/pid",
+            "--skip-networking",
+            "--skip-log-bin",
+            "--mysqlx=OFF",
+            "--max-connections=100",
+            f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
+            f"--innodb-flush-method={'fsync' if self.durable else 'nosync'}",
+        ]
+
+    def ping(self) -> Sequence[str]:
+        return [find("mysqladmin"), "--no-defaults", "--user=root", f"--socket={self.directory}/socket", "ping"]
+
+    def coordinates(self) -> dict[str, str]:
+        return {"HOST": f"{self.directory}/socket", "PORT": "", "USER": "root", "NAME": "mysql"}
+
+    def _mysqld(self) -> Sequence[str]:
+        program = Path(find("mysqld")).resolve()
+        if program.name != "mysqld":  # MariaDB has a link of this name
+            raise Unavailable("the program mysqld is MariaDB's")
+        return [
+            str(program),
+            "--no-defaults",
+            f"--basedir={program.parents[1]}",
+            f"--datadir={self.directory}/data",
+            "--secure-file-priv=NULL",
+        ]
+
+
 class Redis(Server):
     name = "redis"
     program = "redis-server"
@@ -296,7 +337,9 @@ broker.recv(1)[0]
 # The variables that `rabbitmqctl` needs to find a node.
 CONTROL = ("HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME")
 
-SERVERS = {server.name: server for server in (PostgreSQL, MariaDB, Redis)}
+SERVERS = {server.name: server for server in (PostgreSQL, MariaDB, MySQL, Redis)}
+# Only a run of everything starts them, and no run requires them: Debian's stable release lacks them.
+ONLY_WITH_EVERYTHING = {MySQL.name}
 # Started only when a test demands them: they take seconds and memory that most runs do not need.
 ON_DEMAND = {server.name: server for server in (RabbitMQ,)}
 

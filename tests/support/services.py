@@ -20,7 +20,7 @@ import pytest
 from scripts.browser import missing_program
 from tests.support import scope
 from tests.support.paths import ROOT
-from tests.support.servers import ON_DEMAND, SERVERS, Unavailable, find
+from tests.support.servers import ON_DEMAND, ONLY_WITH_EVERYTHING, SERVERS, Unavailable, find
 from tests.support.supervisor import SOCKET
 
 # The servers, or the browser, that this run lacks, with the reasons. Tests that need them are skipped with the reason.
@@ -75,7 +75,8 @@ class Supervisor:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     if "tests.settings" in sys.modules:
         raise pytest.UsageError("Django's settings were read before the servers ran")
-    wanted = [name for name in SERVERS if variable(name) not in os.environ and name not in missing]
+    chosen = [name for name in SERVERS if scope.everything or name not in ONLY_WITH_EVERYTHING]
+    wanted = [name for name in chosen if variable(name) not in os.environ and name not in missing]
     option = early_config.known_args_namespace
     if wanted and not (option.help or option.version):
         supervisor = Supervisor(wanted)
@@ -126,7 +127,7 @@ def report() -> None:
         Path(os.environ["APP_METRICS_TEST_REPORT"]).write_text(json.dumps(missing))
     required = os.environ.get("CI") == "true" or os.environ.get("APP_METRICS_REQUIRE_SERVERS") == "1"
     # By default, no test needs the servers that start on demand.
-    needed = missing if scope.everything else missing.keys() - ON_DEMAND.keys()
+    needed = missing.keys() - ONLY_WITH_EVERYTHING - (set() if scope.everything else ON_DEMAND.keys())
     if required and needed:
         raise pytest.UsageError("\n".join(["These programs are required and missing:", *lines()]))
 

@@ -68,6 +68,14 @@ class Dialect:
         """Return the driver's code of an error."""
         raise NotImplementedError
 
+    def unsupported(self, connection: Any) -> str | None:
+        """Return the name and version of a server or library that is too old; None if it is supported."""
+        return None
+
+    def isolation_level(self, connection: Any) -> str | None:
+        """Return the isolation level of a connection as the server names it; None if any will do."""
+        return None
+
     def narrow_encoding(self, connection: Any) -> str | None:
         """Return the encoding of our tables if it lacks characters of Unicode; None if it has all."""
         return None

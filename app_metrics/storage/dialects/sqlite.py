@@ -67,6 +67,11 @@ class Dialect(base.Dialect):
     queues = False
     few = 999 // len(ITEM_COLUMNS)  # every version allows 999 parameters
 
+    def unsupported(self, connection: Any) -> str | None:
+        if connection.Database.sqlite_version_info >= (3, 35):
+            return None
+        return f"SQLite {connection.Database.sqlite_version}"
+
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlite_errorname", None)
 

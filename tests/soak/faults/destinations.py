@@ -62,6 +62,8 @@ class Destination:
     server: str | None = None
     # Faults that do not apply to it, and why.
     excepted: Mapping[str, str] = {}
+    # Whether only `make faults` tries it.
+    only_in_long_form = False
     # Whether it recognises a batch that is written again after a lost reply even if the first copy is aggregated.
     has_ledger = False
     # Whether it recognises any batch that is delivered again unchanged, even an acknowledged one.
@@ -149,29 +151,39 @@ class PostgreSQL(Destination):
         return {"database": {"HOST": ADDRESS, "PORT": str(port)}}
 
 
-# For MariaDB's client.
-OPTIONS = {"charset": "utf8mb4", "connect_timeout": 1}
-
-
 class MariaDB(Destination):
     name = "db, MariaDB"
     needs = ("mariadb",)
     server = "mariadb"
+    # For the client.
+    options: Mapping[str, Any] = {"charset": "utf8mb4", "connect_timeout": 1}
 
     def database(self, directory: Path) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.mysql",
-            **self.servers["mariadb"],
+            **self.servers[self.needs[0]],
             "NAME": directory.name,
             "TEST": {"NAME": directory.name, "CHARSET": "utf8mb4", "COLLATION": "utf8mb4_general_ci"},
-            "OPTIONS": OPTIONS,
+            "OPTIONS": dict(self.options),
         }
 
     def socket(self) -> str:
-        return str(self.servers["mariadb"]["HOST"])
+        return str(self.servers[self.needs[0]]["HOST"])
 
     def through(self, port: int) -> dict[str, Any]:
-        return {"database": {"HOST": ADDRESS, "PORT": port, "OPTIONS": {**OPTIONS, "read_timeout": 2}}}
+        return {"database": {"HOST": ADDRESS, "PORT": port, "OPTIONS": {**self.options, "read_timeout": 2}}}
+
+
+class MySQL(MariaDB):
+    name = "db, MySQL"
+    needs = ("mysql",)
+    server = "mysql"
+
+
+class MySQLWithSnapshots(MySQL):
+    name = "db, MySQL, snapshots"
+    options = {**MySQL.options, "isolation_level": "repeatable read"}
+    only_in_long_form = True
 
 
 class Redis(PostgreSQL):
@@ -282,7 +294,18 @@ class Buffered(PostgreSQL):
         return {**SETTINGS, "APP_METRICS_FLUSH_INTERVAL": 0.2}
 
 
-DESTINATIONS = (Sqlite, PostgreSQL, MariaDB, Redis, CeleryOverRedis, CeleryOverRabbitMQ, Spooled, Buffered)
+DESTINATIONS = (
+    Sqlite,
+    PostgreSQL,
+    MariaDB,
+    MySQL,
+    MySQLWithSnapshots,
+    Redis,
+    CeleryOverRedis,
+    CeleryOverRabbitMQ,
+    Spooled,
+    Buffered,
+)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tests.soak.faults import crashes, machines, networks, projects, rows, visitors
 from tests.soak.faults.cell import Cell, Impossible
 from tests.soak.faults.checker import Verdict
-from tests.soak.faults.destinations import DESTINATIONS, Destination, MariaDB, PostgreSQL, Sqlite
+from tests.soak.faults.destinations import DESTINATIONS, Destination, MariaDB, MySQL, PostgreSQL, Sqlite
 from tests.soak.faults.site import Site
 
 
@@ -33,7 +33,7 @@ def needs_spool(destination: type[Destination]) -> str:
 
 
 def needs_plain_database(destination: type[Destination]) -> str:
-    is_plain = destination in (Sqlite, PostgreSQL, MariaDB)
+    is_plain = destination in (Sqlite, PostgreSQL, MariaDB, MySQL)
     return "" if is_plain else "an import writes totals, past the backend: as with db, PostgreSQL"
 
 

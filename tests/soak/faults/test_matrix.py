@@ -33,7 +33,8 @@ def sites():
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"), [pytest.param(fault, kind, id=f"{fault}, {kind.name}") for fault, kind in cells()]
+    ("fault", "kind"),
+    [pytest.param(fault, kind, id=f"{fault}, {kind.name}") for fault, kind in cells() if not kind.only_in_long_form],
 )
 def test_no_fault_loses_or_doubles_anything(fault, kind, sites):
     if (missing := kind.missing()) is not None:

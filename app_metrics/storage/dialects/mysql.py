@@ -1,0 +1,109 @@
+"""MySQL, which has no RETURNING: items are locked and read, then deleted by their ids."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...core.numbers import DECIMAL_PLACES, MAX_DIGITS
+from ...core.summary import FIELDS, LATEST, MAX, MIN, NUMBER, SUM, Summary
+from . import base
+from .base import (
+    ITEM_COLUMNS,
+    KEY_COLUMNS,
+    SUMMARY_COLUMNS,
+    TOTAL_COLUMNS,
+    Claim,
+    Row,
+    TotalKey,
+    columns,
+)
+
+# Totals per statement, which keeps it far below max_allowed_packet, 16 MiB by default.
+TOTALS_PER_STATEMENT = 2_000
+
+# Read as text, because the driver would create an object for each value, though a chunk has few distinct ones.
+AS_TEXT = {"day", *(field.name for field in FIELDS if field.holds == NUMBER)}
+CLAIMED = columns(f"CAST({name} AS CHAR)" if name in AS_TEXT else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS))
+
+
+def merging(stored: str, new: str) -> str:
+    """Return the assignments that merge a new total into the stored one; `{0}` in both is the column."""
+    return base.assignments({
+        # Integers are added as decimals, too, because Django raises an integer overflow as an IntegrityError.
+        SUM: f"CAST({stored} AS DECIMAL({MAX_DIGITS}, {DECIMAL_PLACES})) + {new}",
+        MIN: f"LEAST({stored}, {new})",
+        MAX: f"GREATEST({stored}, {new})",
+        LATEST: f"IF({new.format('last_at')} >= {stored.format('last_at')}, {new}, {stored})",
+    })  # fmt: skip
+
+
+class Dialect(base.Dialect):
+    transient = frozenset({1205, 1213})
+    oldest = (8, 4)
+    # The alias of the new row in an upsert, and the assignments that merge it.
+    alias = "AS fresh"
+    merge = merging(f"{base.Dialect.total_table}.{{0}}", "fresh.{0}")
+
+    def error_code(self, error: Any) -> Any:
+        return error.args[0] if error is not None and error.args else None
+
+    def unsupported(self, connection: Any) -> str | None:
+        if connection.mysql_version >= self.oldest:
+            return None
+        return f"{connection.display_name} {'.'.join(map(str, connection.mysql_version))}"
+
+    def isolation_level(self, connection: Any) -> str | None:
+        with connection.cursor() as cursor:
+            # The second name is that of MariaDB before 11.1.
+            cursor.execute("SHOW VARIABLES WHERE variable_name IN ('transaction_isolation', 'tx_isolation')")
+            level: str = cursor.fetchone()[1]
+        return level
+
+    def narrow_encoding(self, connection: Any) -> str | None:
+        with connection.cursor() as cursor:
+            # Columns of the type char hold ids.
+            cursor.execute(
+                "SELECT min(character_set_name) FROM information_schema.columns WHERE table_schema = DATABASE() "
+                "AND table_name LIKE 'app\\_metrics\\_%' AND data_type <> 'char' AND character_set_name <> 'utf8mb4'"
+            )
+            encoding: str | None = cursor.fetchone()[0]
+        return encoding
+
+    def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
+        # Not INSERT IGNORE, which turns every error into a warning.
+        self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "ON DUPLICATE KEY UPDATE id = id")
+
+    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {CLAIMED}, id FROM {self.item_table} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED", [size]
+            )
+            rows = cursor.fetchall()
+            if rows:
+                # A range of ids would include items that were committed late. With IN, many ids exceed
+                # range_optimizer_max_mem_size, and MySQL scans, and so locks, the whole table.
+                cursor.execute(
+                    f"""DELETE item
+                    FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+                        id char(32) CHARACTER SET ascii COLLATE ascii_bin PATH '$'
+                    )) AS claimed STRAIGHT_JOIN {self.item_table} AS item USING (id)""",
+                    [json.dumps([row[-1] for row in rows])],
+                )
+        return Claim(len(rows), [row[:-1] for row in rows])
+
+    def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
+        rows = [base.flat(key, summary) for key, summary in totals]
+        merge = f"{self.alias} ON DUPLICATE KEY UPDATE {self.merge}"
+        for part in _parts(rows):
+            self._insert(connection, self.total_table, TOTAL_COLUMNS, part, merge)
+
+    def _insert(self, connection: Any, table: str, names: Sequence[str], rows: Sequence[Row], conflict: str) -> None:
+        row = f"({', '.join(['%s'] * len(names))})"
+        sql = f"INSERT INTO {table} ({columns(names)}) VALUES {', '.join([row] * len(rows))} {conflict}"
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [value for row in rows for value in row])
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    for first in range(0, len(rows), TOTALS_PER_STATEMENT):
+        yield rows[first : first + TOTALS_PER_STATEMENT]
