@@ -56,6 +56,7 @@ def run_pytest(session: nox.Session, env: dict[str, str]) -> None:
     Not with pytest-cov, which starts measuring after the project's own pytest plugin has imported the package.
     """
     measured = os.environ.get("APP_METRICS_TEST_SCOPE") == "all" and session.python == next(iter(DJANGO))
+    env["PATH"] = path_to_servers(session)
     env["COVERAGE_FILE"] = str(Path(".coverage").absolute())
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
     pytest = ["pytest", f"--numprocesses={processes}", *session.posargs]
@@ -102,7 +103,14 @@ def bench(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Make servers, networks and processes fail while others record; the arguments go to tests.soak.faults."""
     install(session, "-e", ".[test,mariadb]")
-    session.run("python", "-m", "tests.soak.faults", *session.posargs, interrupt_timeout=None)
+    env = {"PATH": path_to_servers(session)}
+    session.run("python", "-m", "tests.soak.faults", *session.posargs, env=env, interrupt_timeout=None)
+
+
+def path_to_servers(session: nox.Session) -> str:
+    """Return PATH with the servers that scripts/newer.py has fetched; they come before those of the system."""
+    fetched = sorted(map(str, Path(".venvs/newer").absolute().glob("*/bin")))
+    return os.pathsep.join([session.bin, *fetched, os.environ["PATH"]])
 
 
 def install(session: nox.Session, *requirements: str) -> None:
