@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial, wraps
 from time import perf_counter
+from types import MethodType
 from typing import Any, TypeVar
 
 from .. import conf
@@ -92,13 +93,16 @@ def _decorate(call: _Tracked, decorated: Any) -> Any:
 
 
 def _check_attributes(decorated: Any) -> None:
-    """Raise TypeError if the wrapper, a function, would lack attributes of the decorated object."""
-    kept = getattr(decorated, "__dict__", {})
+    """Raise TypeError if the wrapper, a function, would lack attributes of the decorated object.
+
+    Only those of a function are copied: an object's own may change later, such as a number of calls.
+    """
+    kept = vars(decorated) if inspect.isfunction(decorated) else {}
     lost = [name for name in dir(decorated) if not name.startswith("_") and name not in kept]
-    if lost and not isinstance(decorated, partial):
+    if lost and not isinstance(decorated, (partial, MethodType)):
         raise TypeError(
             f"@track would hide .{lost[0]} and other attributes of {decorated!r}; "
-            "put @track below the other decorator, directly above the function."
+            "put @track directly above the function or the method __call__, below other decorators."
         )
 
 

@@ -31,6 +31,14 @@ async def coroutine(first, /, second: int = 2, *rest, key: str = "k", **more) ->
     return first + second
 
 
+class CountedCalls:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+
+
 class Service:
     @TRACKED
     def method(self, first, second=2):
@@ -301,8 +309,9 @@ def test_disabled_tracking_counts_nothing_and_asks_nothing(settings, recorded):
         ("calls", {}, property(succeed), "@track can decorate functions, methods and View classes"),
         ("calls", {}, Service, "has no dispatch"),
         (succeed, {}, None, "A slug must be a str"),
-        ("calls", {}, cache(succeed), "@track would hide .cache_clear and other .* below the other decorator"),
-        ("calls", {}, Celery(set_as_current=False).task(succeed), "@track would hide .*, directly above the function"),
+        ("calls", {}, cache(succeed), "@track would hide .cache_clear and other .*, below other decorators"),
+        ("calls", {}, Celery(set_as_current=False).task(succeed), "@track would hide .* directly above the function"),
+        ("calls", {}, CountedCalls(), r"@track would hide \.calls .* the method __call__"),
     ],
 )
 def test_a_mistake_raises_at_decoration(slug, options, decorated, message):
