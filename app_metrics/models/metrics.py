@@ -1,7 +1,7 @@
 """Metrics, and the records of aggregations and imports."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -45,6 +45,15 @@ class MetricQuerySet(models.QuerySet[Any]):
         annotated: MetricQuerySet = self.annotate(**{name: total})
         return annotated
 
+    def bulk_create(self, objs: Iterable["Metric"], *args: Any, **options: Any) -> list["Metric"]:
+        """Save metrics as Django does; those without a slug get a free one from their name, as in `save()`."""
+        metrics = list(objs)
+        taken = {metric.slug for metric in metrics}
+        for metric in metrics:
+            metric.slug = metric.slug or _free_slug(metric.name, self.using(self.db), taken)
+            taken.add(metric.slug)
+        return super().bulk_create(metrics, *args, **options)
+
     def lock(self) -> None:
         """Lock the metrics until the transaction ends, so that only one import or backfill at a time fills them.
 
@@ -52,6 +61,11 @@ class MetricQuerySet(models.QuerySet[Any]):
         aggregations go on adding totals.
         """
         self.update(name=models.F("name"))
+
+
+def _free_slug(name: str, metrics: models.QuerySet[Any], taken: Container[str] = ()) -> str:
+    slugs = (each for each in slugs_for(name) if each not in taken)
+    return next(each for each in slugs if not metrics.filter(slug=each).exists())
 
 
 def _number() -> PlainDecimalField:
@@ -116,8 +130,7 @@ class Metric(NaturalKeyModel):
         """
         if not self.slug:
             alias = options.get("using") or router.db_for_write(Metric, instance=self)
-            metrics = Metric.objects.using(alias)
-            self.slug = next(each for each in slugs_for(self.name) if not metrics.filter(slug=each).exists())
+            self.slug = _free_slug(self.name, Metric.objects.using(alias))
         super().save(*args, **options)
 
     def summary(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Summary | None:

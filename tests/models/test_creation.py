@@ -240,6 +240,14 @@ def test_a_metric_that_is_saved_without_a_slug_gets_one_from_its_name(database):
     assert [Metric.objects.create(name="foo bar").slug for _ in range(3)] == ["foo-bar", "foo-bar-2", "foo-bar-3"]
 
 
+def test_metrics_that_are_created_in_bulk_without_slugs_get_them_from_their_names(database):
+    Metric.objects.create(name="foo bar")
+    metrics = [Metric(name="foo bar"), Metric(name="foo", slug="foo-bar-2"), Metric(name="foo bar")]
+    Metric.objects.bulk_create(metrics)
+    slugs = sorted(Metric.objects.values_list("slug", flat=True))
+    assert slugs == ["foo-bar", "foo-bar-2", "foo-bar-3", "foo-bar-4"]
+
+
 @pytest.mark.parametrize("name", ["???", "日本", ""])
 def test_a_metric_whose_name_makes_no_slug_is_not_saved_without_one(name, database):
     with pytest.raises(

@@ -482,8 +482,10 @@ def test_a_binary_file_imports_nothing(transactional_database, tmp_path):
     assert not Item.objects.exists()
 
 
-def test_a_file_that_is_missing_is_an_error_and_no_traceback(transactional_database, tmp_path):
-    assert load(tmp_path / "none.csv")[2].startswith("Nothing was imported: ")
+@pytest.mark.parametrize("name", ["none.csv", "", "/"])
+def test_a_name_without_a_file_is_an_error_and_no_traceback(name, transactional_database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load(name)[2].startswith("Nothing was imported: ")
 
 
 def test_a_pipe_is_refused_with_a_hint_because_it_can_be_read_only_once(transactional_database, tmp_path):

@@ -96,7 +96,7 @@ class Rejects:
     """The new file for the bad lines of an imported file, in the same folder; created with the first bad line."""
 
     def __init__(self, path: Path, stderr: Any) -> None:
-        self.path = path.with_name(f"{path.name}.rejected")
+        self.path = path.parent / f"{path.name}.rejected"
         self.count = 0
         self._stderr = stderr
         self._opened = ExitStack()
