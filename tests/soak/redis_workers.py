@@ -16,12 +16,12 @@ from pathlib import Path
 from select import select
 
 from tests.soak.workers import (
-    AGGREGATORS,
     SHARED,
     SHARED_PER_BATCH,
     UNIQUE_PER_BATCH,
     exists,
     fork_aggregator,
+    forked_aggregators,
     kill,
 )
 from tests.support.processes import configure
@@ -57,16 +57,14 @@ def kill_drainers(alias, kills):
 
     While none of them gets to drain anything, let them live longer and longer.
     """
-    running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
     killed, pause = 0, LONGEST_PAUSE
-    while killed < kills or (pause < PATIENCE and not has_brought()):
-        time.sleep(random.uniform(0, pause))
-        pause *= 1 if killed < kills else 1.5
-        kill(running.pop(0))
-        running.append(fork_aggregator(alias))
-        killed += 1
-    for drainer in running:
-        kill(drainer)
+    with forked_aggregators(alias) as running:
+        while killed < kills or (pause < PATIENCE and not has_brought()):
+            time.sleep(random.uniform(0, pause))
+            pause *= 1 if killed < kills else 1.5
+            kill(running.pop(0))
+            running.append(fork_aggregator(alias))
+            killed += 1
 
 
 def has_brought():

@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -127,18 +128,28 @@ def kill_aggregators(alias, seconds, has_done_enough=has_totals):
     If the machine is too busy for them to do enough, let them live longer and longer.
     """
     deadline, least = time.monotonic() + float(seconds), float(seconds) * KILLS_A_SECOND
-    running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
     kills, pause = 0, SECONDS_BETWEEN_KILLS
-    while goes_on(deadline, lambda kills=kills: kills >= least and has_done_enough()):
-        time.sleep(pause)
-        if kills >= least and time.monotonic() > deadline:
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-        kill(running.pop(random.randrange(AGGREGATORS)))
-        running.append(fork_aggregator(alias))
-        kills += 1
-    for aggregator in running:
-        kill(aggregator)
+    with forked_aggregators(alias) as running:
+        while goes_on(deadline, lambda kills=kills: kills >= least and has_done_enough()):
+            time.sleep(pause)
+            if kills >= least and time.monotonic() > deadline:
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+            kill(running.pop(random.randrange(AGGREGATORS)))
+            running.append(fork_aggregator(alias))
+            kills += 1
     print(kills + AGGREGATORS)
+
+
+@contextmanager
+def forked_aggregators(alias):
+    """Fork aggregators; kill all at the end, even if one ended by itself: the others hold the pipe to the test."""
+    running = [fork_aggregator(alias) for _ in range(AGGREGATORS)]
+    try:
+        yield running
+    finally:
+        with ExitStack() as kills:
+            for aggregator in running:
+                kills.callback(kill, aggregator)
 
 
 def fork_aggregator(alias):
