@@ -53,7 +53,12 @@ def _excluded(reader: RuleReader, value: Any) -> tuple[str, ...]:
 
 
 def read_timing(reader: RuleReader, value: Any) -> Any:
-    return read_duration(reader, value) if isinstance(value, Mapping) else read_slug(reader, value)
+    if isinstance(value, str):
+        return read_slug(reader, value)
+    if isinstance(value, Mapping):
+        return read_duration(reader, value)
+    hint = 'Give the slug of a timer, such as "page_seconds", or two dates: {"from": …, "to": …}.'
+    raise reader.entry.error(f"has {TIMING}={value!r}", hint)
 
 
 URL_KEYS = {

@@ -144,7 +144,8 @@ class SettingReader:
         try:
             return check_slug(value)
         except (TypeError, ValueError) as error:
-            hint = f"Use a slug such as {slugify(value)[:MAX_SLUG_LENGTH] or 'new_user_signup'!r}."
+            similar = slugify(value)[:MAX_SLUG_LENGTH] if isinstance(value, str) else ""
+            hint = f"Use a slug such as {similar or 'new_user_signup'!r}."
             raise self.error(f"has a bad slug: {str(error).rstrip('.')}", hint, code) from error
 
     def choice(self, name: str, value: Any, known: Sequence[str]) -> str:
