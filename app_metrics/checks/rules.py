@@ -11,7 +11,7 @@ from ..api.access import compile_tokens
 from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..contrib.url_keys import EXCLUDE, UNRESOLVED
-from ..contrib.url_names import EVERY, is_pattern, matches, shadowed_names, url_names
+from ..contrib.url_names import EVERY, is_pattern, matches, patterns_of, shadowed_names, url_names
 from ..contrib.url_rules import SETTING as URLS
 from ..contrib.url_rules import rules_by_key
 from ..core.setting_rules import SettingError, SettingReader, suggest
@@ -55,5 +55,8 @@ def _unknown_urls() -> Iterator[SettingError]:
 
 def _unknown_name(entry: SettingReader, name: str, known: Sequence[str], verb: str) -> Iterator[SettingError]:
     if not any(matches(name, each) for each in known):
-        what = "a pattern of no URL name" if is_pattern(name) else "not a URL name"
-        yield entry.error(f"{verb} {what}", suggest(name, known))
+        if is_pattern(name):
+            patterns = {pattern for each in known for pattern in patterns_of(each)}
+            yield entry.error(f"{verb} a pattern of no URL name", suggest(name, sorted(patterns) or known))
+        else:
+            yield entry.error(f"{verb} not a URL name", suggest(name, known))

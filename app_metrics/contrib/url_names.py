@@ -53,6 +53,11 @@ def is_pattern(name: str) -> bool:
     return EVERY in name
 
 
+def patterns_of(name: str) -> list[str]:
+    """Return the patterns that a URL name suggests: its beginnings that end with ":", "_" or "-"."""
+    return [f"{name[: separator.end()]}{EVERY}" for separator in re.finditer("[:_-]", name)]
+
+
 def matches(pattern: str, name: str) -> bool:
     """Return whether a URL name, or a pattern such as "admin:*", stands for a URL name."""
     return pattern == name or (is_pattern(pattern) and _expression(pattern).fullmatch(name) is not None)
