@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from ..core.calendar import comparable
@@ -12,6 +13,11 @@ from ..core.setting_rules import SettingError, SettingReader, suggest
 from .paths import Getter, RuleSource
 
 EXAMPLE = '{"status": "paid", "amount__gte": 100}'
+
+# How similar to a lookup word the end of a path must be to be taken for a misspelt one: "gtt" and "startwith" are.
+SIMILAR = 0.75
+# A name that no attribute has.
+NO_NAME = "-"
 
 
 class Wanted(NamedTuple):
@@ -118,14 +124,28 @@ def _split(key: str) -> tuple[str, str]:
 
 
 def _getter(entry: SettingReader, path: str, key: str, getter: Callable[[str], Getter]) -> Getter:
-    try:
+    name, _, word = key.rpartition("__")
+    if not name or word in LOOKUPS:
         return getter(path)
+    message = f"has {key!r} in 'when', which ends neither with a lookup nor with an attribute"
+    try:
+        found = getter(path)
     except SettingError as error:
-        name, _, word = key.rpartition("__")
-        if not name:
-            raise
-        message = f"has {key!r} in 'when', which ends neither with a lookup nor with an attribute"
         raise entry.error(message, suggest(word, [*LOOKUPS]), code="E008") from error
+    close = get_close_matches(word, LOOKUPS, n=1, cutoff=SIMILAR)
+    if close and _accepts_any_name(path.rpartition(".")[0], getter):
+        hint = f"Did you mean {close[0]!r}? Write {path!r} if it is an attribute or a key."
+        raise entry.error(message, hint, code="E008")
+    return found
+
+
+def _accepts_any_name(path: str, getter: Callable[[str], Getter]) -> bool:
+    """Return whether nothing is known about the names that may follow a path."""
+    try:
+        getter(f"{path}.{NO_NAME}")
+    except SettingError:
+        return False
+    return True
 
 
 def _converted(kind: Wanted, wanted: Any, convert: Callable[[Any], Any] | None) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Field, Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.request import HttpHeaders
+from django.http.response import ResponseHeaders
 from django.urls import ResolverMatch
 
 from ..core.setting_rules import SettingReader, suggest
@@ -15,6 +17,9 @@ from .paths import READ_ONLY, alters_data
 
 # Types whose attributes are all known, and whose methods are safe to call on a sample.
 VALUES = (str, bytes, bool, int, float, Decimal, date, datetime, time, timedelta, UUID)
+
+# Mappings of a request and a response whose values are texts.
+TEXTS = (QueryDict, HttpHeaders, ResponseHeaders)
 
 # The internal type of a field of Django → a sample of its values.
 SAMPLES: Mapping[str, Any] = {
@@ -58,6 +63,9 @@ def check_model_path(entry: SettingReader, model: type[Model], names: Sequence[s
 def check_value_path(entry: SettingReader, sample: Any, names: Sequence[str]) -> None:
     """Raise SettingError for a path that no value of a sample's type resolves; accept what is not known."""
     for name in names:
+        if isinstance(sample, TEXTS) and not hasattr(sample, name):
+            sample = ""
+            continue
         if sample is None or (type(sample) not in VALUES and not hasattr(sample, name)):
             if isinstance(sample, ResolverMatch):
                 raise _missing(entry, sample, name)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..core.setting_rules import SettingError, SettingReader
+from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import check_labels, check_number
 from .conditions import read_condition
@@ -134,9 +134,31 @@ def _when(reader: RuleReader, value: Any) -> Getter:
 
     def getter(path: str) -> Getter:
         root, _, name = path.partition(".")
-        return _text_of(labels[name]) if root == "labels" and name in labels else reader.getter(path)
+        if root == "labels" and name in labels:
+            return _text_of(labels[name])
+        try:
+            return reader.getter(path)
+        except SettingError as error:
+            hint = _label_hint(path, labels)
+            if not hint:
+                raise
+            message = f"has {path!r} in 'when', which is neither a label of the rule nor a path"
+            raise reader.entry.error(message, hint, code="E008") from error
 
     return read_condition(reader.entry, value, getter)
+
+
+def _label_hint(path: str, labels: Mapping[str, Getter]) -> str:
+    """Return the hint for a path that may be meant as a label; "" if it has nothing to do with labels."""
+    root, _, rest = path.partition(".")
+    last = path.rpartition(".")[2]
+    if last in labels:
+        return f"Did you mean 'labels.{last}'?"
+    if root != "labels":
+        return ""
+    if not labels:
+        return f'Add the label to the rule: "labels": {{"{rest or "plan"}": …}}.'
+    return suggest(path, [f"labels.{name}" for name in labels])
 
 
 def _text_of(label: Getter) -> Getter:

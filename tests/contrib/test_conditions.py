@@ -145,7 +145,9 @@ def test_every_word_of_django_does_the_same_to_rows(word, db):
         ("E001", {}, 'Write it like this: {"status": "paid", "amount__gte": 100}.'),
         ("E001", {5: 1}, 'Write it like this: {"status": "paid", "amount__gte": 100}.'),
         ("E008", {"titel": "a"}, "Did you mean 'title'?"),
+        ("E008", {"titel__in": ["a"]}, "Did you mean 'title'?"),
         ("E008", {"pages__gtee": 1}, "Did you mean 'gte'?"),
+        ("E008", {"owner__get_username__startwith": "a"}, "Did you mean 'startswith'?"),
         ("E008", {"save": 1}, "Give a path or a callable that only reads."),
         ("E001", {"plan__in": "pro"}, "Give a list of such values."),
         ("E001", {"pages__range": [1]}, "Give a list of two such values."),
@@ -161,6 +163,88 @@ def test_the_check_suggests_a_correct_condition(code, when, hint, settings):
     (message,) = check_rules()
     assert message.id == f"app_metrics.{code}"
     assert hint in message.hint
+
+
+USER = "django.contrib.auth.signals.user_logged_in"
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "hint"),
+    [
+        ("APP_METRICS_URLS", "request.GET.page__gtt", "Did you mean 'gt'?"),
+        ("APP_METRICS_URLS", "request.GET.page__above", "Choose one of contains, endswith, exact,"),
+        ("APP_METRICS_URLS", "request.POST__page__gtt", "Did you mean 'gt'?"),
+        ("APP_METRICS_URLS", "request.headers.Accept__contain", "Did you mean 'contains'?"),
+        ("APP_METRICS_URLS", "response.headers.Age__gtt", "Did you mean 'gt'?"),
+        ("APP_METRICS_URLS", "request.method__startwith", "Did you mean 'startswith'?"),
+        (
+            "APP_METRICS_URLS",
+            "request.user.age__gtt",
+            "Did you mean 'gt'? Write 'request.user.age.gtt' if it is an attribute or a key.",
+        ),
+        ("APP_METRICS_URLS", "request.session__size__gtt", "Write 'request.session.size.gtt' if it is"),
+        ("APP_METRICS_URLS", "labels.kind__startwith", "Did you mean 'startswith'?"),
+        ("APP_METRICS_MODELS", "pk__gtt", "Write 'pk.gtt' if it is an attribute or a key."),
+        ("APP_METRICS_SIGNALS", "user__age__gtt", "Write 'user.age.gtt' if it is an attribute or a key."),
+        ("APP_METRICS_WEBSOCKETS", "scope.path__startwith", "Did you mean 'startswith'?"),
+    ],
+)
+def test_check_refuses_a_word_that_resembles_a_lookup(setting, key, hint, settings):
+    rule = {"slug": "events", "when": {key: 3}, "labels": {"kind": lambda *sent, **named: "a"}}
+    entries = {
+        "APP_METRICS_URLS": {"page": rule},
+        "APP_METRICS_MODELS": {"testapp.Document": {"created": rule}},
+        "APP_METRICS_SIGNALS": {USER: rule},
+        "APP_METRICS_WEBSOCKETS": {"ws/": rule},
+    }
+    setattr(settings, setting, entries[setting])
+    (message,) = check_rules()
+    assert message.id == "app_metrics.E008"
+    assert hint in message.hint
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "request.GET__page__upper",
+        "request.user__profile__plan",
+        "request.user.order.late",
+        "request.META.HTTP_X__HASH",
+        "request.resolver_match.kwargs__pk",
+    ],
+)
+def test_check_accepts_a_name_that_resembles_no_lookup(key, settings):
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "when": {key: "x"}}}
+    assert check_rules() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "labels", "hint"),
+    [
+        ("labels.pln", {"plan": "request.method"}, "Did you mean 'labels.plan'?"),
+        ("labels.pln__in", {"plan": "request.method"}, "Did you mean 'labels.plan'?"),
+        ("label.plan", {"plan": "request.method"}, "Did you mean 'labels.plan'?"),
+        ("lables__plan__in", {"plan": "request.method"}, "Did you mean 'labels.plan'?"),
+        ("plan", {"plan": "request.method"}, "Did you mean 'labels.plan'?"),
+        ("labels.plan", {}, 'Add the label to the rule: "labels": {"plan": …}.'),
+        ("labels.plan", {"kind": "request.method"}, "Did you mean 'labels.kind'?"),
+        ("labels", {"kind": "request.method"}, "Did you mean 'labels.kind'?"),
+        ("user.plan", {"kind": "request.method"}, 'Give a path that begins with "request."'),
+    ],
+)
+def test_check_suggests_a_label_where_one_is_meant(key, labels, hint, settings):
+    wanted = ["x"] if key.endswith("__in") else "x"
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "when": {key: wanted}, "labels": labels}}
+    (message,) = check_rules()
+    assert message.id == "app_metrics.E008"
+    assert hint in message.hint
+
+
+def test_check_suggests_a_label_of_a_model_rule(settings):
+    rule = {"slug": "events", "when": {"label.kind": "x"}, "labels": {"kind": "plan"}}
+    settings.APP_METRICS_MODELS = {"testapp.Document": {"created": rule}}
+    (message,) = check_rules()
+    assert message.hint == "Did you mean 'labels.kind'?"
 
 
 def test_decimals_and_floats_compare():
