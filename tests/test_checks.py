@@ -56,6 +56,10 @@ def model_rule(event="created", label="testapp.Document", **rule):
     return {MODELS: {label: {event: {"slug": "events", **rule}}}}
 
 
+def order_rule(**rule):
+    return model_rule(label="testapp.Order", **rule)
+
+
 def signal_rule(path=LOGGED_IN, **rule):
     return {SIGNALS: {path: {"slug": "events", **rule}}}
 
@@ -78,6 +82,14 @@ MISTAKES = [
     ("E008", url_rule(events=5), "Give a dotted path or a callable."),
     ("E001", model_rule(num=1, events="tags.all"), "Keep one of them."),
     ("E001", model_rule(num="pages", gauge="pages"), "Keep one of them."),
+    ("E008", order_rule(num="is_test"), "Give a field of numbers, or a callable that returns a number."),
+    ("E008", order_rule(num="placed_at"), "Give a field of numbers, or a callable that returns a number."),
+    ("E008", order_rule(gauge="day"), "Give a field of numbers, or a callable that returns a number."),
+    ("E008", order_rule(num="document"), "Give a field of numbers, or a callable that returns a number."),
+    ("E008", order_rule(num="document.owner.is_staff"), "Give a field of numbers, or a callable that returns"),
+    ("E008", model_rule(num="tags"), "Give a field of numbers, or a callable that returns a number."),
+    ("E008", order_rule(timing={"from": "plan", "to": "placed_at"}), "Give a date field, or a callable that returns"),
+    ("E008", order_rule(timing={"from": "placed_at", "to": "amount"}), "Give a date field, or a callable that returns"),
     ("E001", model_rule(label="testapp.Order", backfill="day", gauge="amount"), "Keep one of them: it counts rows."),
     ("E008", model_rule(timing={"from": "owner.date_joind", "to": "owner.last_login"}), "Did you mean 'date_joined'?"),
     ("E001", url_rule(labels=["request.method"]), 'Map names to paths: {"plan": "plan"}.'),
@@ -264,6 +276,30 @@ def test_the_backends_in_use_must_not_mix_tenants(backend, destinations, mixes, 
     settings.APP_METRICS_COMPOSITE_BACKENDS = destinations
     found = [message.msg for message in messages(tags=["app_metrics"]) if message.id == "app_metrics.E027"]
     assert len(found) == mixes
+
+
+@pytest.mark.parametrize("rule", [{"num": "plan"}, {"gauge": "plan"}, {"num": "document.title"}])
+def test_w020_warns_of_numbers_that_are_read_from_a_text_field(rule, settings):
+    settings.APP_METRICS_MODELS = order_rule(**rule)[MODELS]
+    (message,) = messages(tags=["app_metrics"])
+    assert message.id == "app_metrics.W020"
+    assert message.msg.startswith("APP_METRICS_MODELS['testapp.Order']['created'] reads a number from the text field ")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"num": "amount"},
+        {"gauge": "document.pages"},
+        {"num": "pk"},
+        {"num": "document_id"},
+        {"num": "document.title.__len__"},
+        {"timing": {"from": "document.owner.date_joined", "to": "placed_at"}},
+    ],
+)
+def test_fields_of_numbers_and_dates_get_no_message(rule, settings):
+    settings.APP_METRICS_MODELS = order_rule(**rule)[MODELS]
+    assert messages(tags=["app_metrics"]) == []
 
 
 @pytest.mark.parametrize(("code", "mistake", "hint"), MISTAKES)

@@ -1,15 +1,18 @@
 """Check the rules in the settings, and the names of URLs that they use."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, register
+from django.core.checks import Warning as CheckWarning
 from django.urls import get_resolver
 
 from ..aggregation.retention import compile_retention
 from ..api.access import compile_tokens
 from ..conf import settings
 from ..contrib.configured import configured_rules
+from ..contrib.path_checks import is_text
+from ..contrib.rules import Rule
 from ..contrib.url_keys import EXCLUDE, UNRESOLVED
 from ..contrib.url_names import EVERY, is_pattern, matches, patterns_of, shadowed_names, url_names
 from ..contrib.url_rules import SETTING as URLS
@@ -22,8 +25,9 @@ from ..reports.declared_sets import compile_sets
 
 @register("app_metrics")
 def check_rules(**kwargs: Any) -> list[CheckMessage]:
+    rules, mistakes = configured_rules()
     mistakes = [
-        *configured_rules()[1],
+        *mistakes,
         *_unknown_urls(),
         *compile_milestones(settings.APP_METRICS_MILESTONES)[1],
         *compile_alerts(settings.APP_METRICS_ALERTS)[1],
@@ -31,7 +35,16 @@ def check_rules(**kwargs: Any) -> list[CheckMessage]:
         *compile_sets(settings.APP_METRICS_SETS)[1],
         *compile_tokens(settings.APP_METRICS_API_TOKENS)[1],
     ]
-    return [mistake.as_check() for mistake in mistakes]
+    return [*(mistake.as_check() for mistake in mistakes), *_text_numbers(rules)]
+
+
+def _text_numbers(rules: Iterable[Rule]) -> Iterator[CheckMessage]:
+    for rule in rules:
+        field = getattr(rule.num, "field", None)
+        if is_text(field) and not rule.several:
+            hint = "Give a field of numbers, or a callable that returns a number."
+            message = f"{rule.origin} reads a number from the text field {field}."
+            yield CheckWarning(message, hint=hint, id="app_metrics.W020")
 
 
 def _unknown_urls() -> Iterator[SettingError]:

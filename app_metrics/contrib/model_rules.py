@@ -218,20 +218,25 @@ def _record(
 class InstancePath:
     """A path from an instance.
 
-    `relations` has the part of it that select_related() can follow, if any. `convert` returns a value as the field at
-    the end of the path holds it; it is None if the path ends elsewhere.
+    `relations` has the part of it that select_related() can follow, if any. `field` is the field at the end of the
+    path, which may be a relation; it is None if the path ends elsewhere.
     """
 
     get: Getter
     relations: tuple[str, ...]
-    convert: Callable[[Any], Any] | None
+    field: Any
+
+    @property
+    def convert(self) -> Callable[[Any], Any] | None:
+        """Return a function that returns a value as the field holds it; None if no value is at the end of the path."""
+        return None if self.field is None or self.field.is_relation else self.field.to_python
 
     def __call__(self, instance: Model) -> Any:
-        value = self.get(instance)
-        if self.convert is None:
+        value, convert = self.get(instance), self.convert
+        if convert is None:
             return value
         try:
-            return self.convert(value)  # an instance has what was assigned, such as "3.50"
+            return convert(value)  # an instance has what was assigned, such as "3.50"
         except Exception:  # not a value, but an expression such as F("stock") - 1
             return value
 
@@ -242,19 +247,19 @@ def _reference(model: type[Model], entry: SettingReader, value: Any) -> Getter:
     names = value.split(".")
     if len(names) > 1 and not hasattr(model, names[0]):
         return imported(entry, value, f"an attribute path of {model._meta.label}")
-    relations, field = check_model_path(entry, model, names), _field(model, names)
+    relations = check_model_path(entry, model, names)
     path = ("__".join(relations),) if relations else ()
-    return InstancePath(attribute_path(names), path, None if field is None else field.to_python)
+    return InstancePath(attribute_path(names), path, _field(model, names))
 
 
 def _field(model: type[Model], names: Sequence[str]) -> Any:
-    """Return the field at the end of a path; None if it ends elsewhere, or at a relation."""
+    """Return the field at the end of a path, which may be a relation; None if it ends elsewhere."""
     name, *rest = names
     field: Any = {field.name: field for field in model._meta.get_fields()}.get(name)
     if rest:
         related = getattr(field, "related_model", None)
         return _field(related, rest) if isinstance(related, type) else None
-    return None if field is None or field.is_relation else field
+    return field
 
 
 @receiver(setting_changed)

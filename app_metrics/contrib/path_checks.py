@@ -1,12 +1,12 @@
 """Find paths that can never resolve, such as "title.upper.nothing", as far as types are known beforehand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Field, Model
+from django.db.models import BinaryField, Field, FileField, Model
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.request import HttpHeaders
 from django.http.response import ResponseHeaders
@@ -36,6 +36,10 @@ SAMPLES: Mapping[str, Any] = {
     "TimeField": time(1),
     "UUIDField": UUID(int=1),
 }
+
+# What a number, and what a date of a duration, may be read from. A text may hold digits.
+NUMBERS = (int, float, Decimal, str)
+DATES = (date, datetime, timedelta)
 
 
 def check_model_path(entry: SettingReader, model: type[Model], names: Sequence[str]) -> list[str]:
@@ -77,6 +81,27 @@ def check_value_path(entry: SettingReader, sample: Any, names: Sequence[str]) ->
         sample = _read(entry, sample, name)
 
 
+def check_field(entry: SettingReader, key: str, path: Any, field: Any, types: Collection[type]) -> None:
+    """Raise SettingError if a field can never hold a value of these types; `field` is None if it is not known."""
+    if field is None or _may_hold(field, types):
+        return
+    wanted = ("date field", "date") if types is DATES else ("field of numbers", "number")
+    message = f"has {key}={path!r}, and {field} never holds a {wanted[1]}"
+    raise entry.error(message, f"Give a {wanted[0]}, or a callable that returns a {wanted[1]}.", code="E008")
+
+
+def _may_hold(field: Any, types: Collection[type]) -> bool:
+    if field.is_relation or isinstance(field, (BinaryField, FileField)):
+        return False
+    value = _value(field)
+    return value is None or type(value) in types
+
+
+def is_text(field: Any) -> bool:
+    """Return whether a field is one of Django's for texts."""
+    return isinstance(_value(field), str)
+
+
 def request_sample() -> HttpRequest:
     request = HttpRequest()
     request.method = "GET"
@@ -91,9 +116,14 @@ def response_sample() -> HttpResponse:
 def _sample(field: Any) -> Any:
     """Return a sample of what a field of Django holds; None if it may hold anything.
 
-    Fields of other packages may, and fields with choices: their values may be members of an enumeration.
+    Fields with choices may: their values may be members of an enumeration.
     """
-    is_known = isinstance(field, Field) and type(field).__module__ == "django.db.models.fields" and not field.choices
+    return None if getattr(field, "choices", None) else _value(field)
+
+
+def _value(field: Any) -> Any:
+    """Return a sample of the values of a field of Django; None for one of another package, which may hold anything."""
+    is_known = isinstance(field, Field) and type(field).__module__ == "django.db.models.fields"
     return SAMPLES.get(field.get_internal_type()) if is_known else None
 
 

@@ -1,6 +1,6 @@
 """The keys of a rule: how each is read, and what it means."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from ..core.setting_rules import SettingError, SettingReader, suggest
@@ -8,6 +8,7 @@ from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import check_labels, check_number
 from .conditions import read_condition
 from .durations import EXAMPLE, Duration
+from .path_checks import DATES, NUMBERS, check_field
 from .paths import READ_ONLY, Getter, RuleSource, alters_data
 from .rules import Rule
 
@@ -103,7 +104,7 @@ def _gauge(reader: RuleReader, value: Any) -> Measure:
 
 def _measure(reader: RuleReader, name: str, value: Any, kind: str, wanted: str) -> Measure:
     if isinstance(value, str) or callable(value):
-        return Measure(kind, reader.getter(value))
+        return Measure(kind, _getter_of(reader, name, value, NUMBERS))
     try:
         number = check_number(value, kind)
     except (TypeError, ValueError) as error:
@@ -114,7 +115,15 @@ def _measure(reader: RuleReader, name: str, value: Any, kind: str, wanted: str) 
 def read_duration(reader: RuleReader, value: Any) -> Measure:
     if not isinstance(value, Mapping) or set(value) != {"from", "to"}:
         raise reader.entry.error(f"has timing={value!r}", f"Write it like this: {EXAMPLE}.")
-    return Measure(TIMER, Duration(reader.getter(value["from"]), reader.getter(value["to"])))
+    begin, end = (_getter_of(reader, name, value[name], DATES) for name in ("from", "to"))
+    return Measure(TIMER, Duration(begin, end))
+
+
+def _getter_of(reader: RuleReader, name: str, value: Any, types: Collection[type]) -> Getter:
+    """Return a getter. Raises SettingError if its value can never be of one of these types."""
+    getter = reader.getter(value)
+    check_field(reader.entry, name, value, getattr(getter, "field", None), types)
+    return getter
 
 
 def _labels(reader: RuleReader, value: Any) -> dict[str, Getter]:
