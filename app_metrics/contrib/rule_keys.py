@@ -138,7 +138,7 @@ def _labels(reader: RuleReader, value: Any) -> dict[str, Getter]:
 
 def _when(reader: RuleReader, value: Any) -> Getter:
     if not isinstance(value, Mapping):
-        return reader.getter(value)
+        return _condition(reader, value)
     labels = _labels(reader, reader.mapping.get("labels", {}))
 
     def getter(path: str) -> Getter:
@@ -155,6 +155,15 @@ def _when(reader: RuleReader, value: Any) -> Getter:
             raise reader.entry.error(message, hint, code="E008") from error
 
     return read_condition(reader.entry, value, getter)
+
+
+def _condition(reader: RuleReader, value: Any) -> Getter:
+    try:
+        return reader.getter(value)
+    except SettingError as error:
+        if str(value).startswith("labels."):
+            error.hint = f'Compare the label with a value: {{"{value}": …}}.'
+        raise
 
 
 def _label_hint(path: str, labels: Mapping[str, Getter]) -> str:

@@ -240,6 +240,13 @@ def test_check_suggests_a_label_where_one_is_meant(key, labels, hint, settings):
     assert hint in message.hint
 
 
+@pytest.mark.parametrize("labels", [{"plan": "request.method"}, {}])
+def test_check_suggests_a_comparison_if_the_condition_is_a_label_alone(labels, settings):
+    settings.APP_METRICS_URLS = {"page": {"slug": "views", "when": "labels.plan", "labels": labels}}
+    (message,) = check_rules()
+    assert message.hint == 'Compare the label with a value: {"labels.plan": …}.'
+
+
 def test_check_suggests_a_label_of_a_model_rule(settings):
     rule = {"slug": "events", "when": {"label.kind": "x"}, "labels": {"kind": "plan"}}
     settings.APP_METRICS_MODELS = {"testapp.Document": {"created": rule}}
