@@ -117,7 +117,7 @@ def stopped_amid_streams(command, database, tmp_path):
         pytest.param("hypercorn", marks=[pytest.mark.slow, WAITS_FOR_STREAMS]),
     ],
 )
-def test_all_that_streams_counted_is_written_when_the_server_stops(database, tmp_path, server):
+def test_a_server_that_stops_writes_the_events_of_open_streams(database, tmp_path, server):
     pytest.importorskip(server)
     with stopped_amid_streams(STOPPING[server], database, tmp_path) as (process, received):
         process.wait(60)

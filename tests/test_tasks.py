@@ -113,7 +113,7 @@ class TestWriteBatch:
         with pytest.raises(Retry):
             tasks.write_batch.run(encode_batch(batch_of("orders")))
 
-    def test_with_the_broker_away_as_well_the_message_stays(self, monkeypatch, request_of_a_worker):
+    def test_a_message_is_requeued_if_both_the_database_and_the_broker_fail(self, monkeypatch, request_of_a_worker):
         monkeypatch.setattr(tasks, "write_once", failing(OperationalError("away")))
         monkeypatch.setattr("celery.canvas.Signature.apply_async", failing(OSError("away")))
         request_of_a_worker(retries=0)
@@ -162,7 +162,7 @@ class TestCommands:
         task()
 
 
-def test_an_item_from_a_clock_that_is_far_ahead_breaks_no_backlog(database):
+def test_an_item_with_a_time_far_in_the_future_does_not_break_the_backlog(database):
     write_once(Batch(VARIED, UUID("ffffffff-ffff-7fff-bfff-ffffffff0000")))
     assert backlog().items == len(VARIED)
     assert backlog().age == 0

@@ -48,7 +48,7 @@ def test_a_late_commit_of_earlier_items_is_counted_by_the_same_run(transactional
     assert sum(seen) == 7
 
 
-def test_a_value_recorded_first_is_not_the_last_of_its_moment(transactional_database):
+def test_at_equal_times_a_late_commit_does_not_replace_the_last_value(transactional_database):
     moment = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
     with collect():
         metric("first")

@@ -120,7 +120,7 @@ def content_type(address):
 @pytest.mark.parametrize(
     "who", ["anonymous", "without permission", "inactive", "wrong token", "wrong token, good user"]
 )
-def test_a_refusal_is_the_same_at_every_endpoint_whether_the_metric_exists_or_not(who, site, client):
+def test_every_endpoint_refuses_existing_and_missing_metrics_alike(who, site, client):
     headers = WRONG if who.startswith("wrong") else {}
     if who not in ("anonymous", "wrong token"):
         client.force_login(user(permitted=who != "without permission", is_active=who != "inactive"))
@@ -460,7 +460,7 @@ def test_the_widest_range_has_no_more_than_a_thousand_points_and_reads_no_more(p
     st.integers(0, 2000),
     st.sampled_from([1, 7]),
 )
-def test_starts_are_counted_and_reached_as_the_calendar_goes_through_them(period, start, days, weekday):
+def test_steps_and_shift_agree_with_the_starts_of_the_calendar(period, start, days, weekday):
     starts = list(period.starts_between(start, start + timedelta(days=days), weekday))
     assert period.steps(starts[0], starts[-1]) == len(starts) - 1
     assert [period.shift(starts[0], steps) for steps in range(len(starts))] == starts
@@ -497,7 +497,7 @@ def test_totals_are_the_whole_and_each_label_set(orders, get):
         ({"period": "hour", "date": "2026-11-22T13:59:00+02:00"}, "2026-11-22T12:00:00+01:00", "5"),
     ],
 )
-def test_totals_are_those_of_the_period_that_holds_the_date(parameters, start, total, orders, get):
+def test_a_date_selects_the_totals_of_the_period_that_contains_it(parameters, start, total, orders, get):
     answer = get(TOTALS, **parameters)
     assert (answer["start"], answer["summary"]["total"]) == (start, total)
 

@@ -310,7 +310,7 @@ def test_a_batch_that_waited_for_days_is_recognised_when_it_comes_again_after_a_
     assert Item.objects.count() == 1
 
 
-def test_a_try_that_arrives_after_the_one_that_succeeded_is_not_counted(database, backend, monkeypatch):
+def test_a_late_attempt_of_a_batch_that_a_retry_wrote_is_not_counted(database, backend, monkeypatch):
     """A server or router that froze may later handle abandoned connections, in any order."""
     batch, late = batch_of("orders"), []
 
@@ -342,7 +342,7 @@ def test_several_drains_at_once_bring_everything_once(transactional_database, ba
     assert sum(Item.objects.values_list("count", flat=True)) == 20 + 4 * 5
 
 
-def test_the_hours_of_a_batch_have_ids_of_their_own_with_room_for_those_of_items(backend):
+def test_each_hour_of_a_batch_gets_an_id_with_room_for_item_ids(backend):
     backend.write(Batch(VARIED))
     ids = {batch.id for batch in backend.pending()}
     assert len(ids) == len(VARIED)
@@ -782,7 +782,9 @@ def test_beside_a_cluster_that_is_away_from_the_start_other_destinations_count(d
     assert Item.objects.count() == 1
 
 
-def test_a_part_of_a_cluster_that_is_away_does_not_keep_the_others(database, in_redis, settings, monkeypatch):
+def test_a_cluster_shard_that_is_down_does_not_stop_the_drain_of_other_shards(
+    database, in_redis, settings, monkeypatch
+):
     from redis.exceptions import SlotNotCoveredError
 
     settings.APP_METRICS_REDIS_SHARDS = 2
@@ -839,7 +841,7 @@ def test_only_the_check_of_the_destination_contacts_the_server(settings):
 
 
 @pytest.mark.django_db
-def test_the_checks_of_a_database_ask_redis_and_the_others_do_not(settings):
+def test_only_checks_of_databases_contact_redis(settings):
     pytest.importorskip("redis")
     settings.APP_METRICS_BACKEND = REDIS
     settings.APP_METRICS_REDIS_URL = f"redis://127.0.0.1:{redis_server.free_port()}"

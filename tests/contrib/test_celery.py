@@ -83,7 +83,7 @@ def test_every_try_of_a_task_is_a_batch(recording):
 
 
 @pytest.mark.parametrize("reject", [True, False])
-def test_a_task_that_leaves_is_a_batch(recording, reject):
+def test_a_task_that_ends_with_ignore_or_reject_is_one_batch(recording, reject):
     leave.apply((reject,))
     assert slugs(recording) == [["left"]]
 
@@ -113,7 +113,7 @@ class TestCounting:
         assert recording.count("celery_task_seconds", {"task": name}) == 1
         assert len(recording.batches) == 1
 
-    def test_a_try_that_is_followed_by_another_is_a_retry(self, recording):
+    def test_an_attempt_that_is_repeated_counts_as_a_retry(self, recording):
         retry.apply()
         labels = {"task": "project.retry"}
         assert recording.total("celery_tasks", labels | {"outcome": "retry"}) == 2

@@ -123,7 +123,7 @@ def test_a_comparison_that_fails_names_its_rule(settings, recorded, caplog):
 
 
 @pytest.mark.parametrize("word", LOOKUPS)
-def test_every_word_of_django_does_the_same_to_rows(word, db):
+def test_every_lookup_matches_the_rows_that_djangos_filter_finds(word, db):
     wanted = {"in": ["Abc", "x"], "range": ["A", "B"], "isnull": False}.get(word, "aB")
     if word in ("startswith", "contains", "regex"):
         wanted = "Ab"

@@ -126,7 +126,7 @@ def test_rows_of_a_proxy_or_a_child_count_for_their_model(recorded, committed):
 
 
 @pytest.mark.usefixtures("rules")
-def test_the_events_named_like_signals_count_saves_alone(settings, recorded, committed):
+def test_rules_of_pre_save_and_post_save_do_not_count_bulk_operations(settings, recorded, committed):
     settings.APP_METRICS_MODELS = {"testapp.Document": {"post_save": "saves", "pre_save": "saves"}}
     with committed():
         Document.counted.bulk_create(make())

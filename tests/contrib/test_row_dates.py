@@ -125,7 +125,7 @@ def test_a_mistake_is_found_by_check_with_a_hint(rules, code, message, hint, set
     assert (error.id, error.msg, error.hint) == (f"app_metrics.{code}", message, hint)
 
 
-def test_a_column_of_a_parent_is_a_date_of_the_child():
+def test_backfill_accepts_a_date_field_of_the_parent_model():
     rules, errors = compile_models({"testapp.Subscription": {"created": {"slug": "new", "backfill": "placed_at"}}})
     assert (len(rules), errors) == (1, [])
 

@@ -82,7 +82,7 @@ def test_a_gauge_of_a_response_reads_the_number_in_a_text(settings, recorded):
     assert kinds(recorded) == {("size", GAUGE), ("sizes", COUNTER)}
 
 
-def test_a_gauge_without_a_value_is_not_recorded_but_the_timer_of_its_rule_is(settings, recorded):
+def test_a_rule_records_its_timer_even_if_its_gauge_has_no_value(settings, recorded):
     settings.APP_METRICS_URLS = {"page": {"slug": "size", "gauge": "request.GET.size", "timing": "seconds"}}
     Client().get("/page/")
     assert recorded.slugs == ["seconds"]
@@ -231,7 +231,7 @@ def test_events_of_a_model_count_at_the_commit(settings, recorded, committed):
 
 
 @pytest.mark.parametrize("nothing", [None, [], ()])
-def test_no_events_are_nothing(nothing, settings, recorded):
+def test_a_rule_whose_events_are_empty_records_nothing(nothing, settings, recorded):
     settings.APP_METRICS_URLS = {"page": {"slug": "imported", "events": lambda request, response: nothing}}
     Client().get("/page/")
     assert recorded.slugs == []

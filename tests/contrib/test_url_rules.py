@@ -49,7 +49,7 @@ def test_a_rule_counts_the_url_that_its_key_names(name, address, client, setting
     assert_metric_recorded(recorded, "views", total=1)
 
 
-def test_one_instance_of_a_namespace_is_not_the_other(client, settings, recorded):
+def test_a_rule_for_one_instance_of_a_namespace_does_not_count_another(client, settings, recorded):
     settings.APP_METRICS_URLS = {"regions:eu:item": "views"}
     client.get("/shops/us/item/")
     assert recorded.slugs == []
@@ -215,7 +215,7 @@ def test_the_timing_option_records_seconds_under_the_same_labels(client, setting
     assert 0 < recorded.total("view_seconds") < 5
 
 
-def test_a_text_that_no_database_takes_becomes_one_that_they_take(client, settings, recorded):
+def test_characters_that_databases_refuse_are_removed_from_labels(client, settings, recorded):
     name = "a\0b\ud800" + "c" * 200
     settings.APP_METRICS_URLS = {"page": {"slug": "views", "labels": {"name": lambda request, response: name}}}
     client.get("/page/")
@@ -371,13 +371,13 @@ def test_a_star_takes_every_option(client, settings, recorded):
     assert_metric_recorded(recorded, "seconds", count=1, labels=labels)
 
 
-def test_a_star_that_names_the_url_itself_is_left_to_do_so(client, settings, recorded):
+def test_a_star_rule_may_define_the_label_url_itself(client, settings, recorded):
     settings.APP_METRICS_URLS = {"*": {"slug": "requests", "labels": {"url": "request.path"}}}
     client.get("/page/")
     assert_metric_recorded(recorded, "requests", total=1, labels={"url": "/page/"})
 
 
-def test_a_star_with_as_many_labels_as_there_may_be_has_no_room_for_its_own(client, settings, recorded):
+def test_a_star_rule_with_the_maximum_number_of_labels_is_refused(client, settings, recorded):
     labels = {f"label_{number}": "request.method" for number in range(MAX_LABELS)}
     settings.APP_METRICS_URLS = {"*": [{"slug": "requests", "labels": labels}, "others"]}
     client.get("/page/")

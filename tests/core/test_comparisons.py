@@ -64,7 +64,7 @@ def test_a_moment_is_taken_in_the_metrics_time_zone(settings):
         (YEAR, [BEFORE]),
     ],
 )
-def test_a_period_is_compared_with_these(period, names):
+def test_each_period_has_its_earlier_periods_to_compare_with(period, names):
     assert [*comparable_starts(period, date(2024, 1, 1))] == names
 
 

@@ -213,7 +213,7 @@ def test_hours_days_months_and_years_hold_the_same_sum(moments, zone, week):
         (datetime(2026, 5, 31, 22), date(2026, 5, 31)),  # noqa: DTZ001
     ],
 )
-def test_a_datetime_has_the_date_it_is_in_the_zone_and_a_naive_one_is_there(moment, day):
+def test_local_date_converts_an_aware_datetime_and_keeps_a_naive_one(moment, day):
     found = local_date(moment, ZoneInfo("Europe/Berlin"))
     assert (found, type(found)) == (day, date)
 
@@ -222,7 +222,7 @@ longer = st.sampled_from(WHOLE_DAYS)
 
 
 @given(dates, week_starts, longer)
-def test_after_the_period_before_comes_this_one(day, week, period):
+def test_the_next_of_the_previous_period_is_the_period_itself(day, week, period):
     start = period.start_of(day, week)
     before = period.previous(start)
     assert period.next(before) == start
@@ -230,7 +230,7 @@ def test_after_the_period_before_comes_this_one(day, week, period):
 
 
 @given(dates, week_starts, longer, st.integers(-500, 500))
-def test_steps_are_how_far_a_period_was_shifted(day, week, period, number):
+def test_steps_counts_the_periods_between_two_starts(day, week, period, number):
     start = period.start_of(day, week)
     shifted = period.shift(start, number)
     assert period.steps(start, shifted) == number
@@ -258,7 +258,7 @@ def test_the_latest_periods_follow_each_other_up_to_this_one(day, week, period, 
         (YEAR, date(2028, 1, 1), date(2027, 1, 1)),
     ],
 )
-def test_before_a_period_comes_the_previous(period, start, before):
+def test_previous_returns_the_start_of_the_period_before(period, start, before):
     assert period.previous(start) == before
 
 
@@ -379,7 +379,7 @@ def test_the_same_part_lies_within_the_other_period(day, offset, hours, period, 
         (DAY, date(2026, 3, 31), date(2026, 3, 31), date(2025, 4, 1), (date(2025, 4, 1), 9)),
     ],
 )
-def test_the_same_part_of_another_period_ends_here(period, start, end, base, part):
+def test_same_part_returns_where_the_elapsed_part_of_another_period_ends(period, start, end, base, part):
     assert same_part(period, start, end, 9, base) == part
 
 

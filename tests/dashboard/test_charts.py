@@ -210,7 +210,7 @@ def test_periods_that_have_not_begun_are_left_out(orders):
 
 
 @freeze_time(at(2026, 6, 2, 9, 30))
-def test_the_hour_that_runs_is_the_last_one(orders):
+def test_the_last_hour_of_a_chart_is_the_current_one(orders):
     selection = Selection(HOUR, date(2026, 6, 1), date(2026, 6, 3))
     chart = build_chart(orders, selection)
     assert [chart.starts[0], chart.starts[-1]] == [at(2026, 6, 1), at(2026, 6, 2, 9)]
@@ -228,7 +228,7 @@ def test_a_range_that_has_not_begun_is_empty(orders):
 
 
 @freeze_time(at(2026, 6, 20))
-def test_a_range_that_is_over_does_not_run(orders):
+def test_a_range_in_the_past_has_no_running_period(orders):
     metric("orders", 3, at=at(2026, 6, 3))
     metric("orders", 2, at=at(2026, 5, 29))
     chart = days(orders)
@@ -246,7 +246,7 @@ def test_nothing_is_compared_while_no_period_is_over(orders):
 
 @freeze_time(at(2026, 6, 20))
 @pytest.mark.every_database
-def test_nothing_recorded_is_not_the_same_as_zero(database):
+def test_a_chart_distinguishes_no_value_from_zero(database):
     queue = create_metric("Queue", "queue", "gauge")
     assert days(queue).is_empty
     assert days(queue, split="plan").is_empty

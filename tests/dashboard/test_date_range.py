@@ -130,7 +130,7 @@ def test_a_range_that_cannot_be_shown_is_refused_with_the_reason(arguments, said
         (HOUR, MONDAY, MONDAY + timedelta(15)),
     ],
 )
-def test_the_last_that_can_be_shown_is_shown(arguments):
+def test_ranges_up_to_each_limit_are_accepted(arguments):
     assert Selection(*arguments).starts()
 
 

@@ -108,7 +108,7 @@ def test_other_metrics_have_their_own_best_day(orders):
     assert facts_of(orders).best == (date(2026, 6, 1), 1)
 
 
-def test_the_latest_milestones_come_first_and_those_of_other_metrics_not_at_all(orders):
+def test_milestones_of_a_metric_are_listed_with_the_latest_first(orders):
     start = datetime(2026, 6, 1, tzinfo=UTC)
     for number in range(8):
         reached = start + timedelta(days=number // 2)

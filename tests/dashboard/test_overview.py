@@ -56,7 +56,7 @@ def test_every_number_of_the_overview_equals_the_reading_of_its_metric(history):
         assert row.yesterday == headline(row.metric.kind, row.metric.summary(DAY, yesterday))
 
 
-def test_the_change_compares_the_full_hours_of_today_with_those_of_a_week_ago(history):
+def test_the_change_compares_the_full_hours_of_today_with_the_same_hours_a_week_ago(history):
     metrics, now = history
     week_ago = now.date() - timedelta(7)
     midnight = datetime.combine(now.date(), datetime.min.time(), BERLIN)

@@ -41,7 +41,7 @@ def test_a_command_says_to_run_migrate(command, empty):
 
 
 @pytest.mark.parametrize("retention", [{}, {"hour": 60}])
-def test_pruning_says_so_whatever_is_to_be_pruned(retention, empty, settings):
+def test_pruning_says_to_run_migrate_with_any_retention_setting(retention, empty, settings):
     settings.APP_METRICS_RETENTION = retention
     with pytest.raises(CommandError, match=r"run manage\.py migrate"):
         call_command("metrics_prune")
@@ -57,6 +57,6 @@ def test_another_failure_of_the_database_is_shown_as_it_is_and_no_traceback(data
         call_command("metrics_show", "signups")
 
 
-def test_these_are_all_commands():
+def test_the_list_of_commands_is_complete():
     ours = {name for name, app in get_commands().items() if app == "app_metrics"}
     assert {name for name, *_ in COMMANDS} == ours

@@ -174,7 +174,7 @@ def test_a_mistake_on_the_command_line_is_an_error_with_a_hint(command, argument
     assert not Backfill.objects.exists()
 
 
-def test_an_interruption_says_how_to_go_on_and_the_next_run_does(orders, monkeypatch):
+def test_an_interrupted_backfill_says_how_to_continue_and_the_next_run_continues(orders, monkeypatch):
     monkeypatch.setattr(source_tables, "CHUNK_DAYS", 1)
     before(*(NOON - number * 30 * HOURS for number in range(1, 21)))
     chunks = iter(range(5))
@@ -268,14 +268,14 @@ def test_progress_of_beginning_again_counts_all_rows(orders):
     assert err.getvalue().splitlines()[-1] == "2 of 2 rows read"
 
 
-def test_no_row_is_deleted_by_a_number_that_would_do_so(orders):
+def test_a_num_that_would_delete_rows_is_refused(orders):
     before(NOON - HOURS)
     given = ("--model=testapp.Order", "--field=placed_at", "--num=delete")
     assert "refers to 'delete' of testapp.Order, which changes data." in fill("sales", *given)[1]
     assert Order.objects.count() == 1
 
 
-def test_differences_are_printed_in_an_encoding_without_these_signs(orders, settings):
+def test_differences_are_printed_in_an_encoding_that_lacks_characters(orders, settings):
     """The subprocess uses the real clock."""
     now = datetime.now(BERLIN)
     before(*(now - number * timedelta(days=1) for number in range(2, 110)), plan="fr\u00e9\u20ac")
@@ -371,7 +371,7 @@ def test_a_later_run_continues_a_killed_one(transactional_database):
 
 
 @pytest.mark.skipif(not full_length, reason="500,000 users: run by `make soak`")
-def test_half_a_million_users_and_those_counted_live_are_exact_in_bounded_memory(transactional_database, settings):
+def test_a_killed_backfill_of_half_a_million_rows_continues_exactly_in_bounded_memory(transactional_database, settings):
     settings.APP_METRICS_MODELS = SIGNUPS
     now = datetime.now(BERLIN)
     users(USERS, now - timedelta(days=3650), now - timedelta(hours=3))

@@ -100,7 +100,7 @@ def test_with_verbosity_0_it_writes_only_failures(command, database, settings):
 
 
 @every_command
-def test_without_alerts_it_says_so_and_is_content(command, database, settings):
+def test_without_alerts_the_command_evaluates_none_and_succeeds(command, database, settings):
     settings.APP_METRICS_ALERTS = {}
     assert run(*command) == (["Evaluated 0 alerts, 0 fired, 0 recovered, 0 failed."], [], None)
 

@@ -157,7 +157,7 @@ def test_it_sends_the_named_sets_alone(metric_set):
 
 @pytest.mark.parametrize("arguments", [("--set", "Mine", "--set", "mine"), ("--preview", "mine"), ("--preview", "")])
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
-def test_an_unknown_set_is_an_error_that_names_those_there_are(arguments, dry, metric_set):
+def test_an_unknown_set_is_an_error_that_names_the_existing_sets(arguments, dry, metric_set):
     create_metric_set("Other", [])
     assert fail(*arguments, *dry)[2] == f"There is no metric set {arguments[-1]!r}; choose one of 'Mine', 'Other'."
     assert mail.outbox == []

@@ -63,7 +63,7 @@ def test_a_gauge_shows_its_last_value_and_range_and_gaps_as_gaps(history):
     ]
 
 
-def test_hours_end_with_the_one_that_runs(history):
+def test_the_last_hour_shown_is_the_current_one(history):
     assert show("orders", "--period=hour", "--last=2")[2:] == [
         "2026-11-23 11:00      0       0",
         "2026-11-23 12:00  1,234       2",
@@ -80,14 +80,14 @@ def test_thirty_days_are_shown_by_default(history):
     assert len(show("orders")) == 33
 
 
-def test_a_slug_that_is_not_known_is_answered_with_those_that_are(history):
+def test_an_unknown_slug_is_an_error_that_suggests_known_slugs(history):
     with pytest.raises(CommandError, match=r"'order'\. Did you mean 'orders'\?"):
         show("order")
     with pytest.raises(CommandError, match=r"'visits'\. Choose one of orders, queue\."):
         show("visits")
 
 
-def test_a_hint_says_that_it_leaves_out_names():
+def test_a_hint_of_more_than_30_names_ends_with_and_others():
     names = [f"name-{number:02}" for number in range(31)]
     assert suggest("visits", names[:30]).endswith("name-28, name-29.")
     assert suggest("visits", names).endswith("name-28, name-29 and others.")
@@ -107,7 +107,7 @@ def test_a_number_of_periods_beyond_the_limits_is_refused(history, last):
 @pytest.mark.parametrize(
     ("encoding", "name"), [("latin-1", "Umsatz in ? \u00e9"), ("utf-8", "Umsatz in \u20ac \u00e9")]
 )
-def test_an_encoding_without_these_signs_gets_plain_ones_and_no_sparkline(encoding, name, transactional_database):
+def test_an_encoding_that_lacks_characters_gets_replacements_and_no_sparkline(encoding, name, transactional_database):
     """The subprocess uses the real clock."""
     gauge("turnover", -5, at=noon_of_yesterday())
     aggregate()
@@ -132,7 +132,7 @@ def test_a_name_with_line_breaks_stays_on_one_line(history):
     assert show("orders", "--last=1")[0] == "Or ders [2J (orders), by day"
 
 
-def test_a_reader_that_wants_no_more_is_no_error(transactional_database):
+def test_closing_the_output_early_is_no_error(transactional_database):
     """The subprocess uses the real clock."""
     metric("orders")
     aggregate()

@@ -49,7 +49,7 @@ def run(tmp_path):
         ("metrics_import", "Imported 1 of 1 line."),
     ],
 )
-def test_the_work_is_done_and_the_command_fails(name, done, undrained, run):
+def test_a_command_does_its_work_and_fails_if_batches_cannot_be_drained(name, done, undrained, run):
     metric("signups")
     out, errors, failed = run(name)
     assert done in out
@@ -59,7 +59,7 @@ def test_the_work_is_done_and_the_command_fails(name, done, undrained, run):
     assert run(name)[2] is None
 
 
-def test_nothing_is_filled_into_hours_that_only_look_empty(undrained, run, settings):
+def test_a_backfill_fills_nothing_if_pending_batches_cannot_be_drained(undrained, run, settings):
     settings.APP_METRICS_MODELS = {"auth.User": {"created": {"slug": "signups", "backfill": "date_joined"}}}
     assert run("metrics_backfill")[2].startswith(f"Nothing was filled. {undrained} could not be drained")
 

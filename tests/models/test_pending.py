@@ -63,7 +63,7 @@ def orders(database):
     return create_metric("Orders", "orders")
 
 
-def test_totals_summaries_and_series_include_it(destination, orders):
+def test_totals_summaries_and_series_include_pending_batches(destination, orders):
     write_once(batch(1))
     aggregate()
     write_once(batch(Decimal("0.5")))
@@ -75,13 +75,13 @@ def test_totals_summaries_and_series_include_it(destination, orders):
     assert orders.summary(DAY, DATE).count == 3
 
 
-def test_a_label_set_is_read_apart(destination, orders):
+def test_a_label_set_of_pending_batches_can_be_read_alone(destination, orders):
     destination.batches += [batch(4, labels='{"plan":"pro"}'), batch(1)]
     assert orders.total(DAY, DATE, {"plan": "pro"}) == 4
     assert orders.total(DAY, DATE) == 5
 
 
-def test_all_ways_of_folding_include_it(destination, orders):
+def test_every_fold_includes_pending_batches(destination, orders):
     destination.batches += [batch(4, labels='{"plan":"pro"}'), batch(1), batch(2, hour=10)]
     sources = QuerySources.everything()
     spans = {"day": [(DAY, DATE, 0)], "hour": [(HOUR, DATE, 9)]}
@@ -111,7 +111,7 @@ def test_batches_drained_during_a_reading_are_seen_once(destination, orders):
         assert (summary.total, summary.count) == (5, 2)
 
 
-def test_a_sum_of_the_database_includes_it_once(destination, orders):
+def test_with_total_includes_a_pending_batch_once(destination, orders):
     brought, tomorrow = batch(4), date(2026, 6, 1)
     write_once(batch(1))
     destination.batches += [brought, batch(Decimal("0.5")), batch(100, slug="other"), batch(7, day=tomorrow)]
@@ -127,7 +127,7 @@ def test_a_sum_of_the_database_includes_very_many_batches(destination, orders):
     assert Metric.objects.with_total(DAY, DATE).get(slug="orders").period_total == 200
 
 
-def test_it_is_part_of_the_backlog(destination, database):
+def test_the_backlog_includes_pending_batches(destination, database):
     write_once(batch(1))
     old = Batch(batch(4).summaries, UUID(int=new_batch_id().int - (3_600_000 << 80)))
     destination.batches += [old, Batch(batch(5).summaries, uuid5(NAMESPACE_OID, "a damaged id"))]
@@ -135,7 +135,7 @@ def test_it_is_part_of_the_backlog(destination, database):
     assert backlog().age == pytest.approx(3600, abs=60)
 
 
-def test_the_first_day_may_be_pending_there(destination, orders):
+def test_the_first_day_of_a_metric_may_be_in_a_pending_batch(destination, orders):
     write_once(batch(1, day=date(2026, 6, 1)))
     destination.batches += [batch(1), batch(1, slug="visits", labels='{"url":"home"}', hour=3)]
     assert first_stored_day("orders") == DATE
@@ -144,7 +144,7 @@ def test_the_first_day_may_be_pending_there(destination, orders):
     assert first_recorded(["visits"], '"url"') == DATE
 
 
-def test_no_item_is_mistaken_for_the_mark_of_a_batch(destination, orders):
+def test_an_item_with_a_negative_count_is_not_taken_for_the_marker_of_a_batch(destination, orders):
     destination.batches.append(batch(4))
     poison = Summary(*single(100, 0))._replace(count=-1)
     Item.objects.create(id=uuid4(), slug="orders", kind="counter", labels="{}", day=DATE, hour=9, **poison._asdict())

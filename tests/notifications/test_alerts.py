@@ -126,7 +126,7 @@ CLOSED = [
 
 
 @pytest.mark.parametrize(("period", "before", "first", "last", "after"), CLOSED)
-def test_the_latest_closed_period_is_looked_at(period, before, first, last, after, database, settings):
+def test_an_alert_evaluates_the_latest_closed_period(period, before, first, last, after, database, settings):
     configure(settings, period, above=0)
     for moment, number in ((before, 1000), (first, 1), (last, 10), (after, 100)):
         count(datetime.fromisoformat(moment).replace(tzinfo=BERLIN), number)
@@ -154,7 +154,7 @@ def test_alerts_follow_the_first_day_of_the_week(database, settings):
     assert Alert.objects.get().value == 11
 
 
-def test_yesterday_is_the_metrics_time_zone_s(database, settings):
+def test_a_daily_alert_looks_at_yesterday_in_the_metrics_time_zone(database, settings):
     settings.APP_METRICS_TIME_ZONE = "Asia/Tokyo"
     configure(settings, above=0)
     count(datetime(2026, 6, 9, 14, 59, tzinfo=UTC), 1)
@@ -234,7 +234,7 @@ def test_an_hour_is_counted_from_midnight_over_a_clock_change(database, settings
     assert (Alert.objects.get().value, Alert.objects.get().base) == (1, 8)
 
 
-def test_the_hour_before_a_change_of_clocks_is_the_one_that_passed(database, settings):
+def test_an_hourly_alert_evaluates_both_hours_that_clocks_show_twice(database, settings):
     """Clocks went back on 25 October at 3:00, so 2:30 came twice."""
     configure(settings, "hour", above=0)
     count(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), 1)
@@ -441,7 +441,7 @@ def test_mails_are_written_in_the_site_s_language(database, settings):
     assert "1.000.000" in Notice.objects.get().text
 
 
-def test_an_alert_that_fails_says_so_and_the_others_go_on(database, settings, heard, caplog):
+def test_a_failed_alert_is_reported_and_does_not_stop_other_alerts(database, settings, heard, caplog):
     rule = {"metric": "signups", "period": "day", "below": 1}
     settings.APP_METRICS_ALERTS = {"Mistaken": {**rule, "period": "year"}, "Good": rule}
     with caplog.at_level(logging.ERROR, logger="app_metrics"):

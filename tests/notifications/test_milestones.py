@@ -195,7 +195,7 @@ def test_decimals_are_exact(database, settings, heard):
     assert [milestone for _, milestone, _ in heard[2:]] == [Decimal("0.1"), Decimal("0.2"), Decimal("0.3")]
 
 
-def test_a_milestone_that_is_spelled_differently_is_the_same(database, settings, heard):
+def test_a_milestone_written_in_another_number_format_is_not_announced_again(database, settings, heard):
     configure(settings, orders=[10])
     count("orders", 10)
     HighWaterMark.objects.update(total=5)
@@ -243,7 +243,7 @@ def test_a_timer_counts_in_seconds_and_a_gauge_not_at_all(database, settings, he
     assert heard == [("seconds", 60, 61)]
 
 
-def test_a_receiver_that_raises_is_logged_and_the_others_are_called(database, settings, connect, caplog):
+def test_a_receiver_that_raises_is_logged_and_does_not_stop_other_receivers(database, settings, connect, caplog):
     configure(settings, orders=[1, 2])
     calls = []
 
@@ -428,7 +428,9 @@ def test_two_runs_that_see_the_same_milestone_send_one_signal(database, settings
     assert heard == [("orders", 10, 10)]
 
 
-def test_a_mark_set_meanwhile_by_another_aggregation_stays(database, settings, heard, monkeypatch):
+def test_an_aggregation_keeps_a_high_water_mark_that_another_one_stored_meanwhile(
+    database, settings, heard, monkeypatch
+):
     configure(settings, orders=[10])
     count("orders", 5)
     HighWaterMark.objects.all().delete()
@@ -443,7 +445,7 @@ def test_a_mark_set_meanwhile_by_another_aggregation_stays(database, settings, h
     assert HighWaterMark.objects.get().total == 3
 
 
-def test_a_mark_that_was_deleted_announces_nothing_twice(database, settings, heard):
+def test_a_deleted_high_water_mark_makes_no_milestone_announced_twice(database, settings, heard):
     configure(settings, orders={"at": [10, 20], "recipients": ["team@example.com"]})
     count("orders", 12, -5)
     HighWaterMark.objects.all().delete()

@@ -84,7 +84,7 @@ def test_ten_mistakes_get_ten_messages_with_hints(run):
     assert "identified 10 issues" in done.stderr
 
 
-def test_no_page_fails_because_of_them_and_the_good_rules_count(run):
+def test_with_mistaken_settings_pages_work_and_good_rules_count(run):
     done = run("-c", VISIT)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout.splitlines()[-1])

@@ -64,7 +64,7 @@ def translations(entry):
 
 
 @each_language
-def test_every_text_is_translated_and_nothing_else_is_in_the_catalogue(language):
+def test_the_catalogue_translates_every_text_and_holds_no_unused_one(language):
     found = catalogue(language)
     assert len(found) > 130
     assert [entry.msgid for entry in found if not entry.translated() or entry.obsolete or entry.fuzzy] == []

@@ -176,7 +176,7 @@ def test_an_object_whose_methods_all_raise_is_counted_or_dropped(settings):
     assert set(events) == {1}
 
 
-def test_a_text_that_turns_hostile_once_recorded_spoils_no_other_count(settings, monkeypatch):
+def test_a_text_whose_methods_fail_after_recording_affects_no_other_count(settings, monkeypatch):
     settings.APP_METRICS_STRICT = False
 
     def record():

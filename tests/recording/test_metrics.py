@@ -70,7 +70,7 @@ def test_a_call_outside_any_scope_is_one_item_in_one_statement(database, call, k
     assert (item.total, item.minimum, item.maximum, item.last) == (total,) * 4
 
 
-def test_outside_transactions_a_call_is_one_insert_and_nothing_else(transactional_database, django_assert_num_queries):
+def test_outside_transactions_a_call_executes_a_single_insert(transactional_database, django_assert_num_queries):
     with django_assert_num_queries(1, connection=connections[transactional_database]) as captured:
         metric("x")
     assert captured[0]["sql"].split()[0] == "INSERT"
@@ -103,7 +103,7 @@ def test_a_count_belongs_to_the_local_date_and_hour_of_its_moment(database, at, 
     assert (item.day, item.hour) == (day, hour)
 
 
-def test_without_time_zone_support_days_are_those_of_the_time_zone_all_the_same(database, settings):
+def test_without_use_tz_days_follow_the_metrics_time_zone(database, settings):
     settings.USE_TZ = False
     settings.TIME_ZONE = "America/New_York"
     with freeze_time("2026-06-01 02:00:00"):

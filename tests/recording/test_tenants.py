@@ -132,7 +132,7 @@ def test_what_a_thread_writes_of_a_stream_counts_for_its_tenant(
     wait_until(lambda: backend.written == {("first", "parts"): 1})
 
 
-def test_a_scope_writes_what_each_tenant_recorded_to_its_schema(backend: Schemas) -> None:
+def test_a_scope_writes_the_events_of_each_tenant_to_the_tenants_schema(backend: Schemas) -> None:
     with collect():
         for tenant in ("first", "second", "first"):
             with schema_context(tenant):
@@ -315,14 +315,14 @@ def test_each_destination_of_a_composite_backend_decides_whether_it_needs_tables
 
 
 @pytest.mark.usefixtures("only_tenants")
-def test_what_a_project_captures_in_its_tests_needs_no_tables() -> None:
+def test_capture_metrics_needs_no_tables() -> None:
     with capture_metrics() as recording:
         metric("visits")
     assert recording.slugs == ["visits"]
 
 
 @pytest.mark.usefixtures("only_tenants")
-def test_dropped_events_and_those_put_aside_wait_for_a_schema_with_tables(backend: Schemas) -> None:
+def test_without_tables_dropped_and_deferred_events_wait_for_a_schema_that_has_them(backend: Schemas) -> None:
     drop(BAD_ARGUMENT, "a test")
     scope_aside().add(("slow", "counter", "{}", 1, time.time()))
     scope_aside().send()  # as a request without the middleware does at its end

@@ -85,7 +85,7 @@ def test_a_mistake_in_one_entry_leaves_the_others_right():
     ]
 
 
-def test_a_set_may_have_metrics_alone_and_any_collection_will_do():
+def test_a_declared_set_needs_only_metrics_in_any_collection():
     sets, errors = compile_sets(
         {"A": {"metrics": {"signups"}}, "B": {**GROWTH, "metrics": ("signups",), "send": ("daily",)}}
     )
@@ -121,7 +121,7 @@ def test_a_declared_set_is_created(metrics, settings):
     assert shown() == {"Growth": (True, addresses, ["day", "week"], ["orders", "signups"])}
 
 
-def test_doing_it_again_changes_nothing(metrics, settings):
+def test_declaring_the_same_sets_again_changes_nothing(metrics, settings):
     settings.APP_METRICS_SETS = growth()
     declare()
     before = shown(), MetricSet.objects.get().pk, list(MetricSet.metrics.through.objects.values_list("pk", flat=True))
@@ -151,7 +151,7 @@ def test_sets_of_the_admin_are_left_alone(metrics, settings):
     assert list(mine.email_recipients.all()) == [user]
 
 
-def test_a_set_of_the_admin_that_the_settings_name_becomes_theirs(metrics, settings):
+def test_a_set_of_the_admin_with_the_name_of_a_declared_set_becomes_declared(metrics, settings):
     user = User.objects.create(username="ann", email="ann@example.com")
     mine = create_metric_set("Growth", metrics[:1], [user, "me@example.com"], send_monthly=True)
     settings.APP_METRICS_SETS = growth()
@@ -300,7 +300,7 @@ def test_an_error_in_between_leaves_the_set_as_it_was(metrics, settings):
     assert shown() == before
 
 
-def test_threads_that_do_it_at_once_make_each_set_once(transactional_database, settings):
+def test_threads_that_declare_sets_at_once_create_each_set_once(transactional_database, settings):
     for slug in GROWTH["metrics"]:
         create_metric(slug, slug)
     names = [f"Set {number}" for number in range(5)]

@@ -119,7 +119,7 @@ def test_the_text_says_every_figure_of_the_report():
     assert len(paragraphs) == 7
 
 
-def test_the_page_says_the_same_and_absolute_changes():
+def test_the_html_shows_the_figures_of_the_text_and_absolute_changes():
     checkout = line(
         "Checkout",
         summary(Decimal("1.2"), 3, Decimal("0.371"), Decimal("1.947")),

@@ -333,7 +333,7 @@ def test_only_the_sets_that_are_named_are_sent(make_set):
     assert [str(each.metric_set) for each in Delivery.objects.order_by("pk")] == ["Two", "One"]
 
 
-def test_a_name_that_no_set_has_is_refused_with_those_there_are(make_set):
+def test_an_unknown_set_name_raises_an_error_that_names_the_existing_sets(make_set):
     make_set("daily", name="One")
     with pytest.raises(ValueError, match="no metric set 'Tow'; choose one of 'One'"):
         run("2026-11-24 06:00", sets=["One", "Tow"])
@@ -682,7 +682,7 @@ def test_a_report_that_failed_names_the_same_milestones_when_it_is_sent(make_set
     ]
 
 
-def test_a_forced_report_names_its_own_milestones_and_not_those_of_the_next(make_set, milestones, reports):
+def test_a_forced_report_names_only_the_milestones_of_its_period(make_set, milestones, reports):
     made = make_set("daily")
     run("2026-11-20 07:00")
     reach("2026-11-20 12:00", 10)
@@ -762,7 +762,7 @@ def test_a_milestone_reached_by_a_wrong_clock_is_in_the_next_report(make_set, mi
     assert [values for _, _, values in reports] == [[], [10], []]
 
 
-def test_a_clock_that_differs_by_less_than_a_day_is_waited_for_without_a_word(make_set):
+def test_a_schedule_less_than_a_day_ahead_gives_no_warning(make_set):
     make_set("daily")
     run("2026-11-20 00:10")
     assert command("2026-11-19 23:50")[1] == ""

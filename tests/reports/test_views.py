@@ -110,7 +110,7 @@ def test_other_methods_are_refused(method, browser, metric_set):
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize("kind", ["cut", "changed", "foreign", "old", "nonsense", "long", "gone"])
-def test_a_link_that_is_not_ours_is_a_page_that_says_so(kind, method, browser, metric_set, settings):
+def test_an_invalid_unsubscribe_link_shows_a_page_that_explains_it(kind, method, browser, metric_set, settings):
     good, foreign = link(metric_set), link(metric_set, salt="of another app")
     if kind == "old":
         settings.SECRET_KEY = "a new one"
@@ -132,7 +132,7 @@ def test_a_link_that_is_not_ours_is_a_page_that_says_so(kind, method, browser, m
 
 
 @pytest.mark.parametrize("kind", ["asked", "stopped", "unknown", "refused"])
-def test_nothing_of_it_is_cached(kind, browser, metric_set):
+def test_no_answer_of_the_unsubscribe_page_is_cached(kind, browser, metric_set):
     address = link(metric_set)
     response = {
         "asked": lambda: browser.get(address),

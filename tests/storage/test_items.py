@@ -66,7 +66,7 @@ def test_a_scope_stores_all_items_but_refused_ones(transactional_database, narro
     assert get_backend().kept == 0
 
 
-def test_inside_a_transaction_of_the_caller_it_is_the_same(database, narrow):
+def test_a_write_inside_the_callers_transaction_stores_all_items_but_refused_ones(database, narrow):
     with transaction.atomic(using=database):
         get_backend().write(batch())
     assert Item.objects.count() == 5

@@ -104,7 +104,7 @@ def test_a_counted_request_makes_no_transaction_fail_that_has_read_before(journa
     assert not Item.objects.exists()
 
 
-def test_the_health_page_says_what_is_in_the_journal_and_links_the_list_only_to_what_it_shows(admin_client):
+def test_the_health_page_counts_the_journal_and_links_to_items_in_the_database(admin_client):
     write(batch_of("orders", "visits"))
     page = health_page(admin_client)
     assert "Pending items</dt><dd>2</dd>" in page
@@ -149,7 +149,7 @@ def test_what_is_recorded_is_seen_at_once_everywhere_and_counted_by_the_next_agg
     assert (backlog().items, read()) == (0, {"orders": 3, "visits": 3})
 
 
-def test_behind_a_composite_backend_and_merged_for_many_requests_it_is_the_same(settings):
+def test_a_composite_backend_and_a_flush_interval_also_write_to_the_journal(settings):
     settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.db", "app_metrics.backends.dummy"]
     settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
     for number in (1, 2):
@@ -258,7 +258,7 @@ def test_a_path_that_is_not_utf_8_has_a_journal(tmp_path):
         assert journal_of(connection).directory == Path(f"{path}-metrics")
 
 
-def test_where_no_journal_can_be_made_rows_are_written_and_the_log_says_why(directory, caplog):
+def test_without_a_journal_items_are_written_and_the_reason_is_logged(directory, caplog):
     directory.write_text("a file is in the way")
     metric("orders")
     directory.unlink()
@@ -266,7 +266,7 @@ def test_where_no_journal_can_be_made_rows_are_written_and_the_log_says_why(dire
     assert Item.objects.count() == 1
 
 
-def test_a_database_that_is_mounted_alone_has_no_journal_that_others_would_not_see(directory, monkeypatch):
+def test_a_database_mounted_as_a_single_file_has_no_journal(directory, monkeypatch):
     monkeypatch.setattr(Path, "stat", lambda self, **kw: os.stat(self) if self == directory else os.stat("/proc"))
     metric("orders")
     monkeypatch.undo()
@@ -288,7 +288,7 @@ def test_a_full_journal_takes_nothing_until_the_next_aggregation(monkeypatch):
     assert not Item.objects.exists()
 
 
-def test_all_who_use_the_database_use_the_journal(directory):
+def test_a_segment_has_the_permissions_of_the_database_file(directory):
     database = Path(connection.settings_dict["NAME"])
     before = database.stat().st_mode
     database.chmod(0o664)
@@ -377,7 +377,7 @@ def test_a_batch_that_is_written_again_counts_once_while_it_is_pending(directory
     assert counted() == {"orders": 1}
 
 
-def test_what_was_read_before_it_was_stored_is_seen_once():
+def test_a_reading_counts_a_batch_once_before_and_after_it_is_stored():
     write(batch_of("orders"))
     sources = QuerySources.everything()
     for step in (lambda: None, get_backend().drain, aggregate):
@@ -386,7 +386,7 @@ def test_what_was_read_before_it_was_stored_is_seen_once():
         assert summary.total == 1
 
 
-def test_a_reading_beside_writers_and_an_aggregation_never_falls_nor_exceeds_what_was_recorded():
+def test_during_writes_and_an_aggregation_readings_never_fall_or_exceed_the_recorded_total():
     seen = []
 
     def record():
@@ -413,7 +413,7 @@ def test_two_aggregations_and_writers_at_once_count_everything_once(directory):
     assert list(directory.iterdir()) == []
 
 
-def test_who_had_opened_a_segment_before_it_was_taken_does_not_append_to_it(directory):
+def test_a_writer_does_not_append_to_a_segment_that_an_aggregation_took(directory):
     write(batch_of("first"))
     (segment,) = directory.iterdir()
     descriptor = os.open(segment, os.O_WRONLY)
@@ -424,7 +424,7 @@ def test_who_had_opened_a_segment_before_it_was_taken_does_not_append_to_it(dire
     assert suffixes(directory) == {SEGMENT: 1, SEALED: 1}
 
 
-def test_an_aggregation_waits_for_the_thread_that_is_appending_but_not_for_one_that_hangs(directory, monkeypatch):
+def test_an_aggregation_waits_for_an_appending_thread_unless_it_hangs(directory, monkeypatch):
     monkeypatch.setattr(journal, "PATIENCE", 30)
     write(batch_of("orders"))
     (segment,) = directory.iterdir()

@@ -103,7 +103,7 @@ def transactions_of_writes(statements):
 
 
 @pytest.mark.parametrize("prepare", [old_totals, old_ledger_rows, spooled_batches])
-def test_others_get_to_write_between_the_transactions_of_a_run(prepare, given, monkeypatch, settings, tmp_path):
+def test_on_sqlite_a_long_run_pauses_after_each_of_its_transactions(prepare, given, monkeypatch, settings, tmp_path):
     run = prepare(monkeypatch, settings, tmp_path)
     given.clear()
     run()
@@ -130,6 +130,6 @@ def test_a_run_begins_with_a_small_transaction(transactional_database):
     assert Turns(connections[transactional_database]).fitting(10) == 10
 
 
-def test_within_a_callers_transaction_which_keeps_the_lock_anyway_all_have_the_usual_size(transactional_database):
+def test_on_sqlite_a_run_in_a_callers_transaction_does_not_shrink_its_chunks(transactional_database):
     with transaction.atomic(transactional_database):
         assert Turns(connections[transactional_database]).fitting(10_000) == 10_000

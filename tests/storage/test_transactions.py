@@ -189,7 +189,7 @@ def test_an_aggregation_lets_an_open_transaction_write_that_has_read_before(
 
 
 @pytest.mark.only_sqlite
-def test_a_transaction_begins_after_a_while_though_others_are_open(transactional_database, looked, monkeypatch):
+def test_a_transaction_begins_after_a_limited_wait_for_open_transactions(transactional_database, looked, monkeypatch):
     monkeypatch.setattr(transactions, "PATIENCE", 0.001)
     entered = []
 
@@ -240,7 +240,7 @@ def test_only_a_drain_writes_a_batch_when_no_transaction_is_open(transactional_d
 
 
 @pytest.mark.only_sqlite
-def test_the_wait_for_such_a_moment_makes_no_chunk_smaller(transactional_database, monkeypatch):
+def test_waiting_for_open_transactions_does_not_shrink_chunks(transactional_database, monkeypatch):
     clock = count(step=60)
     monkeypatch.setattr(turns, "FEWEST", 1)
     sizes = []

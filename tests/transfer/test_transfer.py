@@ -156,7 +156,7 @@ def test_one_of_two_overlapping_simultaneous_imports_is_refused(metrics_exist, h
 
 
 @pytest.mark.every_database
-def test_one_of_two_simultaneous_imports_of_a_file_says_that_the_other_counted_it(
+def test_an_import_says_if_another_process_imported_the_same_file_meanwhile(
     transactional_database, tmp_path, monkeypatch
 ):
     path = saved(tmp_path, "2026-11-23,downloads,1\n2026-11-23,downloads,x\n")
@@ -188,7 +188,7 @@ def test_an_import_beside_a_backfill_of_the_same_history_counts_it_once(
     assert stored() == before
 
 
-def test_an_export_of_other_metrics_than_those_there_needs_no_option(history, tmp_path):
+def test_importing_metrics_without_totals_needs_no_option(history, tmp_path):
     path = saved(tmp_path, export())
     empty()
     metric("others")

@@ -298,7 +298,7 @@ def slow() -> Iterator[Slow]:
         yield backend
 
 
-def test_a_write_that_goes_on_when_its_loop_has_ended_is_not_kept_as_well(slow: Slow) -> None:
+def test_a_write_that_outlives_its_event_loop_is_counted_once(slow: Slow) -> None:
     slow.down = False
     slow.may_end.set()
     wait_until(lambda: slow.slugs)

@@ -323,7 +323,7 @@ class TestCheck:
         use("memory://").conf.accept_content = ["pickle"]
         assert [message.id for message in MetricsBackend().check()] == ["app_metrics.E022"]
 
-    def test_a_project_with_a_broker_is_left_in_peace(self, use):
+    def test_the_check_accepts_a_project_with_a_broker(self, use):
         use("memory://")
         assert list(MetricsBackend().check()) == []
 
