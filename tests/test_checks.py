@@ -148,6 +148,7 @@ MISTAKES = [
     ("E007", {URLS: {"page": "Seitenaufrufe für alle"}}, "Use a slug such as 'seitenaufrufe-fur-alle'."),
     ("E007", model_rule(slug=""), "Use a slug such as 'new_user_signup'."),
     ("E007", url_rule(slug=True), "Use a slug such as 'new_user_signup'."),
+    ("E007", url_rule(slug=False), "Use a slug such as 'new_user_signup'."),
     ("E007", url_rule(timing="view seconds"), "Use a slug such as 'view-seconds'."),
     ("E008", url_rule(when="user.is_staff"), 'Give a path that begins with "request." or "response.", or the dotted'),
     ("E008", url_rule(when="app_metrics.apps.conf"), "or the dotted path of a callable."),

@@ -144,7 +144,7 @@ class SettingReader:
         try:
             return check_slug(value)
         except (TypeError, ValueError) as error:
-            similar = slugify(value)[:MAX_SLUG_LENGTH] if isinstance(value, str) else ""
+            similar = "" if isinstance(value, bool | None) else slugify(value)[:MAX_SLUG_LENGTH]
             hint = f"Use a slug such as {similar or 'new_user_signup'!r}."
             raise self.error(f"has a bad slug: {str(error).rstrip('.')}", hint, code) from error
 

@@ -246,7 +246,7 @@ def test_verifying_says_how_many_rows_have_no_date(orders):
 def test_again_adds_the_events_of_a_corrected_rule(orders):
     given = ("--model=testapp.Order", "--field=placed_at")
     before(NOON - 30 * HOURS, NOON - 9 * HOURS, amount=7)
-    assert "added 0 events" in fill("sales", *given, "--num=is_test")[0][1]
+    assert "added 0 events" in fill("sales", *given, "--num=plan")[0][1]
     assert fill("sales", *given, "--num=amount")[0][0].startswith("Read 0 rows")
     again = fill("sales", *given, "--num=amount", "--again")
     assert again == (
