@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from .core.calendar import Moment, latest_closed, moment_of
 from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, running, week_of, whole
+from .core.errors import MetricError
 from .core.numbers import Number
 from .core.periods import DAY, MONTH, WEEK, WHOLE_DAYS, YEAR, Period, Piece
 from .core.summary import Summary, headline
@@ -19,6 +20,10 @@ CLASSIC = {
     MONTH: ("month", "previous_month", "previous_month_year"),
     YEAR: ("year", "previous_year"),
 }
+
+
+class InvalidMetric(MetricError, TypeError):
+    """`trending_for_metric()` was not given a Metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +85,10 @@ def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, N
     year are compared with the same part of the earlier ones, in full hours. A number is a counter's total, a gauge's
     last value or a timer's mean in seconds; 0 if nothing was recorded.
 
-    Raises TypeError if `metric` is not a Metric.
+    Raises InvalidMetric if `metric` is not a Metric.
     """
     if not isinstance(metric, Metric):
-        raise TypeError(f"trending_for_metric() takes a Metric, not {type(metric).__name__}.")
+        raise InvalidMetric(f"trending_for_metric() takes a Metric, not {type(metric).__name__}.")
     spans = _classic_spans(moment_of(date))
     found = fold_together(QuerySources.of([metric]), spans)
     numbers = {name: headline(metric.kind, found.get((metric.slug, name))) or 0 for name in spans}

@@ -5,7 +5,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, Inexact
+from decimal import Decimal, Inexact, InvalidOperation
 from itertools import chain, islice
 from typing import Any
 
@@ -126,6 +126,17 @@ def _check_label(text: str) -> str:
     if has_refused(text):
         raise ValueError(f"The label {text!r} contains NUL or a lone surrogate, which databases refuse; remove it.")
     return text
+
+
+def check_given(number: Number | float | str, kind: str) -> Number | float:
+    """Check a number from a caller, who may give it as text, such as "30". Raises TypeError or ValueError."""
+    if not isinstance(number, str):
+        return check_number(number, kind)
+    text = exact_str(number)
+    try:
+        return check_number(Decimal(text), kind)
+    except InvalidOperation:
+        raise ValueError(f"{brief(text)} is not a number.") from None
 
 
 def check_number(number: Number | float, kind: str) -> Number | float:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from time import perf_counter
 from time import time as now
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from django.db import transaction
 
@@ -16,11 +16,12 @@ from .. import conf
 from ..conf import is_strict
 from ..core.batch import Entry
 from ..core.dropped import BAD_ARGUMENT, MAX_CAUSE_LENGTH, drop
+from ..core.errors import TimerError
 from ..core.labels import NO_LABELS
 from ..core.numbers import LARGEST, Number
 from ..core.plain_text import brief
 from ..core.summary import COUNTER, GAUGE, TIMER
-from ..core.validation import ONE, check_labels, check_number, check_slug, check_time, good_slugs, known_labels
+from ..core.validation import ONE, check_given, check_labels, check_slug, check_time, good_slugs, known_labels
 from ..storage.connections import call_on_commit
 from .scope import Scope, current_scope
 from .tenants import ended_scope
@@ -29,18 +30,20 @@ Labels = Mapping[str, str] | None
 
 # What a block of `on_commit_together()` has recorded.
 _held: ContextVar[list[Entry] | None] = ContextVar("app_metrics_held", default=None)
+# The slug of a timer that gets one only when it stores. Not None, which a project may pass by mistake.
+_LATER: Any = object()
 
 
 def metric(
     slug: str,
-    num: int | Decimal = 1,
+    num: int | Decimal | str = 1,
     *,
     labels: Labels = None,
     at: datetime | None = None,
     on_commit: bool = False,
     using: str | None = None,
 ) -> None:
-    """Add `num` (default: 1) to a metric, in the metric's own unit.
+    """Add `num` (default: 1) to a metric, in the metric's own unit; a text such as "4" is read as a number.
 
     It counts at once, whether or not a transaction commits. With `on_commit` it counts only if the transaction that is
     open on the database alias `using` (default: "default") commits; if none is open, it counts at once. `at` is when it
@@ -52,7 +55,7 @@ def metric(
     record(slug, COUNTER, num, labels, at, on_commit, using)
 
 
-def gauge(slug: str, value: float | Decimal, *, labels: Labels = None, at: datetime | None = None) -> None:
+def gauge(slug: str, value: float | Decimal | str, *, labels: Labels = None, at: datetime | None = None) -> None:
     """Record the current value of something, such as the length of a queue; see `metric()` for the arguments.
 
     A float is rounded to nine decimal places.
@@ -63,7 +66,7 @@ def gauge(slug: str, value: float | Decimal, *, labels: Labels = None, at: datet
 def record(
     slug: str,
     kind: str,
-    number: Number | float,
+    number: Number | float | str,
     labels: Labels = None,
     at: datetime | None = None,
     on_commit: bool = False,
@@ -82,7 +85,7 @@ def record(
         if labels is not None:
             text = (type(labels) is dict and known_labels(tuple(labels.items()))) or check_labels(labels)
         if number is not ONE and (type(number) is not int or not -LARGEST < number < LARGEST):
-            number = check_number(number, kind)
+            number = check_given(number, kind)
         seconds = now() if at is None else check_time(at)
         on_commit = on_commit is not False and bool(on_commit)
     except Exception as error:  # the methods of an argument may raise anything
@@ -139,29 +142,48 @@ class Timer:
     """Record how long a block takes, in seconds of a monotonic clock: `with timer:`, or `start()` and `stop()`.
 
     A timer can be reused, and nested in itself, by one thread or task at a time. A block that raises is recorded, too.
+    Without a slug, `stop()` records nothing, and `store()` does; such a timer takes no block, and is not nested.
     Raises TypeError or ValueError for a bad slug or label if APP_METRICS_STRICT is true.
     """
 
-    def __init__(self, slug: str, *, labels: Labels = None) -> None:
-        is_known = labels is None and type(slug) is str and slug in good_slugs
+    def __init__(self, slug: str = _LATER, *, labels: Labels = None) -> None:
+        is_known = labels is None and (slug is _LATER or (type(slug) is str and slug in good_slugs))
         if not is_known and is_strict() and not conf.disabled:  # fail before the block, not after it
-            check_slug(slug)
+            if slug is not _LATER:
+                check_slug(slug)
             check_labels(labels)
         self._slug, self._labels = slug, labels
         self._starts: list[float] = []
+        self._seconds: float | None = None
 
     def start(self) -> None:
+        """Start. Raises TimerError if a timer without a slug is running already."""
+        if self._starts and self._slug is _LATER:
+            raise TimerError("Timer.start() was called twice; call stop() first.")
         self._starts.append(perf_counter())
 
     def stop(self) -> float:
-        """Record and return the seconds since the latest `start()`. Raises RuntimeError if there was none."""
+        """Record and return the seconds since the latest `start()`. Raises TimerError if there was none."""
         if not self._starts:
-            raise RuntimeError("Timer.stop() was called without start(); call start() first.")
-        seconds = perf_counter() - self._starts.pop()
-        record(self._slug, TIMER, seconds, self._labels)
+            raise TimerError("Timer.stop() was called without start(); call start() first.")
+        self._seconds = seconds = perf_counter() - self._starts.pop()
+        if self._slug is not _LATER:
+            record(self._slug, TIMER, seconds, self._labels)
         return seconds
 
+    def elapsed(self) -> float:
+        """Return the seconds of the latest `stop()`. Raises TimerError if there was none."""
+        if self._seconds is None:
+            raise TimerError("The timer has not been stopped; call stop() first.")
+        return self._seconds
+
+    def store(self, slug: str) -> None:
+        """Record the seconds of the latest `stop()` under a slug. Raises TimerError if there was none."""
+        record(slug, TIMER, self.elapsed(), self._labels)
+
     def __enter__(self) -> Self:
+        if self._slug is _LATER:
+            raise TimerError('A block would record nothing, because the timer has no slug: write timing("…").')
         self.start()
         return self
 

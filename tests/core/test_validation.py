@@ -48,7 +48,11 @@ BAD_NUMBERS = {
     "True": (True, TypeError),
     "False": (False, TypeError),
     "None": (None, TypeError),
-    "text": ("4", TypeError),
+    "word": ("four", ValueError),
+    "empty text": ("", ValueError),
+    "NaN as text": ("NaN", ValueError),
+    "10^18 as text": ("1e18", ValueError),
+    "bytes": (b"4", TypeError),
     "complex": (1j, TypeError),
     "float": (1.5, TypeError),
 }
@@ -126,6 +130,16 @@ def test_without_strict_a_bad_argument_is_dropped_logged_and_counted(call, error
     assert [(each.name, each.levelno) for each in caplog.records] == [("app_metrics", logging.WARNING)]
     assert recording.slugs == ["app_metrics_dropped", "good"]
     assert recording.total("app_metrics_dropped", {"reason": "bad_argument"}) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("30", 30), ("3.14", Decimal("3.14")), (" -4 ", -4), (TextChoices("Four", {"A": "4"}).A, 4)]
+)
+@pytest.mark.parametrize("record", [metric, gauge])
+def test_a_number_may_be_given_as_text(record, text, number):
+    with capture_metrics() as recording:
+        record("fuel", text)
+    assert recording.total("fuel") == number
 
 
 def test_bad_arguments_never_reach_the_database(database, settings):

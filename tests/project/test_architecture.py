@@ -27,6 +27,7 @@ FLOORS = (
         "admin",
         "apps",
         "checks",
+        "exceptions",
         "management",
         "middleware",
         "tasks",

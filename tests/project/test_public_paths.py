@@ -25,6 +25,7 @@ NAMES = {
     "app_metrics.core.batch": ["Batch", "Key"],
     "app_metrics.core.labels": ["decode_labels"],
     "app_metrics.core.summary": ["Summary", "merge"],
+    "app_metrics.exceptions": ["AppMetricsError", "InvalidMetricsBackend", "MetricError", "TimerError"],
     "app_metrics.middleware": ["MetricsMiddleware"],
     "app_metrics.models": [
         "KIND_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark", "ImportedFile",
@@ -41,7 +42,7 @@ NAMES = {
     "app_metrics.testing": ["Recording", "assert_metric_recorded", "capture_metrics"],
     "app_metrics.testing.pytest_plugin": ["capture_metrics"],
     "app_metrics.transport.retrying": ["RetryingBackend"],
-    "app_metrics.trending": ["trending_for_metric", "trends"],
+    "app_metrics.trending": ["InvalidMetric", "trending_for_metric", "trends"],
     "app_metrics.urls": ["urlpatterns"],
     "app_metrics.utils": [
         "Timer", "collect", "create_metric", "create_metric_set", "gauge", "get_or_create_metric", "metric", "timing",

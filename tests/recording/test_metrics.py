@@ -14,6 +14,7 @@ from freezegun import freeze_time
 from app_metrics import Timer, collect, gauge, metric, timing
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import COUNTER, GAUGE, TIMER
+from app_metrics.exceptions import TimerError
 from app_metrics.models import Item, Metric, Total
 from app_metrics.storage.dialects.base import Dialect
 from app_metrics.testing.recorded import capture_metrics
@@ -338,9 +339,51 @@ def test_a_timer_starts_and_stops_by_hand_and_says_how_long_it_took():
 
 
 def test_a_timer_that_was_not_started_cannot_be_stopped():
-    with capture_metrics() as recording, pytest.raises(RuntimeError, match="without start"):
+    with capture_metrics() as recording, pytest.raises(TimerError, match="without start"):
         Timer("export").stop()
     assert recording.slugs == []
+
+
+def test_a_timer_without_a_slug_records_when_it_is_told_where(monkeypatch):
+    monkeypatch.setattr("app_metrics.recording.metrics.perf_counter", iter([0, 3]).__next__)
+    timer = Timer(labels={"format": "csv"})
+    with capture_metrics() as recording:
+        timer.start()
+        assert timer.stop() == 3
+        assert recording.slugs == []
+        timer.store("export")
+    assert timer.elapsed() == recording.total("export", {"format": "csv"}) == 3
+
+
+def test_a_timer_knows_how_long_it_ran_the_last_time(monkeypatch):
+    monkeypatch.setattr("app_metrics.recording.metrics.perf_counter", iter([0, 3, 10, 11]).__next__)
+    timer = Timer("export")
+    for seconds in (3, 1):
+        with capture_metrics(), timer:
+            pass
+        assert timer.elapsed() == seconds
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda timer: timer.elapsed(), "call stop"),
+        (lambda timer: timer.store("export"), "call stop"),
+        (lambda timer: (timer.start(), timer.start()), "call stop"),
+        (lambda timer: (timer.start(), timer.elapsed()), "call stop"),
+        (lambda timer: timer.__enter__(), 'write timing("…")'),
+    ],
+)
+def test_a_timer_without_a_slug_says_what_is_missing(use, message):
+    with pytest.raises(TimerError) as caught:
+        use(Timer())
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("slug", [None, ""])
+def test_a_timer_whose_slug_is_missing_by_mistake_is_refused(slug):
+    with override_settings(APP_METRICS_STRICT=True), pytest.raises((TypeError, ValueError)):
+        Timer(slug)
 
 
 def test_on_commit_of_a_database_that_does_not_exist_says_so():
