@@ -49,15 +49,23 @@ def create_metric_set(
     name: str,
     metrics: Iterable[Metric],
     email_recipients: Iterable[Any] = (),
+    *more: object,
+    no_email: bool = False,
     send_daily: bool = True,
     send_weekly: bool = False,
     send_monthly: bool = False,
 ) -> MetricSet:
     """Create a metric set with its metrics and recipients (users or e-mail addresses), or nothing in case of an error.
 
-    Raises TypeError for anything but a name, saved metrics, saved users and addresses, and ValueError if the name is
-    taken or cannot be stored, or an address is invalid.
+    With `no_email` it is never sent, whatever the `send_…` options say. Raises TypeError for anything but a name, saved
+    metrics, saved users and addresses, and ValueError if the name is taken or cannot be stored, or an address is
+    invalid.
     """
+    if more:  # the fourth was `no_email` in the first django-app-metrics
+        raise TypeError(
+            f"create_metric_set() takes three positional arguments, not {3 + len(more)}; give the others by name: "
+            "no_email, send_daily, send_weekly and send_monthly."
+        )
     name = _storable(MetricSet, "name", name)
     if isinstance(email_recipients, str):
         raise TypeError(f"email_recipients is a str; give a list: email_recipients=[{brief(email_recipients)}].")
@@ -73,9 +81,9 @@ def create_metric_set(
             metric_set = MetricSet.objects.create(
                 name=name,
                 email_addresses="\n".join(addresses),
-                send_daily=send_daily,
-                send_weekly=send_weekly,
-                send_monthly=send_monthly,
+                send_daily=send_daily and not no_email,
+                send_weekly=send_weekly and not no_email,
+                send_monthly=send_monthly and not no_email,
             )
             metric_set.metrics.set(metrics)
             if recipients:  # users may live in another database

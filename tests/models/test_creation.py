@@ -124,6 +124,20 @@ def test_a_metric_set_is_sent_daily_unless_it_says_otherwise(metrics):
     assert made.email_recipients.count() == 0
 
 
+@pytest.mark.parametrize("more", [(False,), (True, True, False, True)])
+def test_the_arguments_after_the_third_have_names(users, metrics, more):
+    with pytest.raises(TypeError, match=r"give the others by name: no_email, send_daily, send_weekly and send_monthly"):
+        create_metric_set("My Set", metrics, users, *more)
+    assert not MetricSet.objects.exists()
+
+
+@pytest.mark.parametrize("no_email", [True, False])
+def test_a_set_without_email_is_never_sent(users, metrics, no_email):
+    made = create_metric_set("My Set", metrics, users, no_email=no_email, send_weekly=True, send_monthly=True)
+    assert [str(period) for period in made.periods] == ([] if no_email else ["day", "week", "month"])
+    assert made.email_recipients.count() == 2
+
+
 def test_the_user_of_a_request_may_be_a_recipient(users, metrics):
     made = create_metric_set("My Set", metrics, [SimpleLazyObject(lambda: users[0])])
     assert made.email_recipients.get() == users[0]
