@@ -45,7 +45,8 @@ NAMES = {
     "app_metrics.trending": ["InvalidMetric", "trending_for_metric", "trends"],
     "app_metrics.urls": ["urlpatterns"],
     "app_metrics.utils": [
-        "Timer", "collect", "create_metric", "create_metric_set", "gauge", "get_or_create_metric", "metric", "timing",
+        "Timer", "collect", "collection_disabled", "create_metric", "create_metric_set", "gauge",
+        "get_or_create_metric", "metric", "timing",
     ],
 }  # fmt: skip
 BACKENDS = ["celery", "composite", "console", "db", "dummy", "locmem", "otel", "redis", "statsd"]
