@@ -6,14 +6,17 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from django.core.checks import run_checks
+from django.core.checks import ERROR, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from freezegun import freeze_time
 
 from app_metrics import checks, metric
 from app_metrics.backends import redis
 from app_metrics.contrib import asgi
+from app_metrics.core.batch import Batch
 from app_metrics.transport.base import MetricsBackend
+from app_metrics.transport.loading import load_backend
 from tests.testapp.models import Document
 
 pytestmark = pytest.mark.urls("tests.support.rule_urls")
@@ -243,6 +246,15 @@ MISTAKES = [
     ),
     ("W001", {"APP_METRICS_URL": {}}, "Did you mean 'APP_METRICS_URLS'?"),
     (
+        "W001",
+        {"APP_METRICS_REDIS_HOST": "redis.example.com"},
+        "Write host, port and database into APP_METRICS_REDIS_URL",
+    ),
+    ("W001", {"APP_METRICS_STATSD_PORT": 8126}, "Write host and port into APP_METRICS_STATSD_URL"),
+    ("W001", {"APP_METRICS_STATSD_SAMPLE_RATE": 0.5}, "remove the setting."),
+    ("W001", {"APP_METRICS_MIXPANEL_TOKEN": "secret"}, "Mixpanel is not supported; remove the setting."),
+    ("W001", {"APP_METRICS_LIBRATO_USER": "ann"}, "Librato is not supported; remove the setting."),
+    (
         "W002",
         {"APP_METRICS_BACKEND": "app_metrics.backends.dummy", "APP_METRIC_BACKEND": "app_metrics.backends.db"},
         "Remove one of them.",
@@ -301,6 +313,35 @@ def test_w020_warns_of_numbers_that_are_read_from_a_text_field(rule, settings):
 def test_fields_of_numbers_and_dates_get_no_message(rule, settings):
     settings.APP_METRICS_MODELS = order_rule(**rule)[MODELS]
     assert messages(tags=["app_metrics"]) == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "old", "code", "new"),
+    [
+        ("redis", {"REDIS_HOST": "redis.example.com"}, "E009", {"REDIS_URL": "redis://redis.example.com:6379/0"}),
+        ("redis", {"REDIS_PORT": 6380, "REDIS_DB": 2}, "E009", {"REDIS_URL": "redis://localhost:6380/2"}),
+        ("redis", {"REDIS_DB": 2}, "E009", {"REDIS_CLIENT": "tests.test_checks.messages"}),
+        ("statsd", {"STATSD_HOST": "stats.example.com"}, "E026", {"STATSD_URL": "udp://stats.example.com:8125"}),
+    ],
+)
+def test_an_old_address_is_refused_until_the_new_setting_holds_it(backend, old, code, new, settings):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.db", f"app_metrics.backends.{backend}"]
+    for name, value in old.items():
+        setattr(settings, f"APP_METRICS_{name}", value)
+    (error,) = [each for each in messages(tags=["app_metrics"]) if each.is_serious(ERROR)]
+    assert error.id == f"app_metrics.{code}"
+    assert f"APP_METRICS_{next(iter(old))} is not read" in error.msg
+    assert f"APP_METRICS_{backend.upper()}_URL" in f"{error.msg} {error.hint}"
+    for name, value in new.items():
+        setattr(settings, f"APP_METRICS_{name}", value)
+    assert {each.id for each in messages(tags=["app_metrics"])} <= {"app_metrics.W001", "app_metrics.W007"}
+
+
+def test_nothing_goes_to_the_default_server_if_an_old_setting_names_another(settings):
+    settings.APP_METRICS_STATSD_HOST = "stats.example.com"
+    with pytest.raises(ImproperlyConfigured, match="APP_METRICS_STATSD_HOST is not read"):
+        load_backend("app_metrics.backends.statsd").write(Batch({}))
 
 
 @pytest.mark.parametrize(("code", "mistake", "hint"), MISTAKES)

@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from ..conf import BAD_VALUE, DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone, usable
 from ..contrib import asgi
 from ..contrib.url_rules import MIDDLEWARE
+from ..core.old_settings import OLD_SETTINGS
 from ..core.plain_text import brief
 from ..core.setting_rules import check_setting, suggest
 from ..reports.recipients import UNSUBSCRIBE
@@ -69,7 +70,8 @@ def _unknown_settings() -> Iterator[CheckMessage]:
     known = [*(f"APP_METRICS_{name}" for name in SETTINGS), "APP_METRIC_BACKEND"]
     for name in dir(settings):
         if name.startswith("APP_METRIC") and name not in known:
-            yield CheckWarning(f"There is no setting {name}.", hint=suggest(name, known), id="app_metrics.W001")
+            hint = OLD_SETTINGS.get(name.removeprefix("APP_METRICS_")) or suggest(name, known)
+            yield CheckWarning(f"There is no setting {name}.", hint=hint, id="app_metrics.W001")
 
 
 def _bad_values() -> Iterator[CheckMessage]:

@@ -13,6 +13,7 @@ from django.utils.text import slugify
 
 from ..conf import SETTINGS, settings
 from .numbers import EXACT, QUANTUM, Number, exact
+from .old_settings import OLD_SETTINGS, replaced_by
 from .plain_text import brief
 from .summary import GAUGE
 from .validation import MAX_ADDRESS_LENGTH, MAX_SLUG_LENGTH, check_number, check_slug
@@ -40,7 +41,12 @@ class SettingError(Exception):
 
 
 def check_setting(name: str) -> SettingError | None:
-    """Return the mistake if a setting has a value that the table in `conf` does not allow."""
+    """Return the mistake if a setting has a value that the table in `conf` does not allow.
+
+    Its default is a mistake if the project has set what the setting replaces, such as the host of a server.
+    """
+    for old in replaced_by(name):
+        return SettingError(SETTINGS[name].code, f"APP_METRICS_{old}", old, "is not read", OLD_SETTINGS[old])
     return None if SETTINGS[name].is_valid(_value(name)) else _mistake(name)
 
 
@@ -49,8 +55,8 @@ def required(name: str) -> Any:
 
     For settings whose default cannot replace a bad value, because it may belong to another site.
     """
-    if check_setting(name):
-        raise refusal(name)
+    if mistake := check_setting(name):
+        raise ImproperlyConfigured(f"{mistake} {mistake.hint}")
     return _value(name)
 
 
