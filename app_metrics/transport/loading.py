@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,6 +13,7 @@ from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from ..conf import DEFAULT_BACKEND, backend_path
+from ..core.errors import InvalidMetricsBackend
 from ..core.plain_text import brief
 from .base import MetricsBackend
 from .retrying import RetryingBackend
@@ -19,19 +21,23 @@ from .retrying import RetryingBackend
 CLASS_NAME = "MetricsBackend"
 PREFIX = "app_metrics.backends."
 BASE_PATH = PREFIX + CLASS_NAME
+# The functions that a backend of the first django-app-metrics was made of.
+OLD_FUNCTIONS = ("metric", "timing", "gauge")
+# Its backends that are gone.
+UNSUPPORTED = {f"{PREFIX}{name}" for name in ("librato", "librato_backend", "mixpanel")}
 
 _replacement: RetryingBackend | None = None
 
 
 def get_backend() -> RetryingBackend:
-    """Return the retrying backend that batches go to. Raises ImproperlyConfigured if the settings name none."""
+    """Return the retrying backend that batches go to. Raises InvalidMetricsBackend if the settings name none."""
     return _replacement or configured_backend()
 
 
 def configured_backend() -> RetryingBackend:
     """Return the retrying backend that `APP_METRICS_BACKEND` names, even while another one replaces it.
 
-    Raises ImproperlyConfigured if the setting names none.
+    Raises InvalidMetricsBackend if the setting names none.
     """
     return _load(_checked(backend_path()))
 
@@ -54,7 +60,7 @@ def replaced_backend(backend: MetricsBackend) -> Iterator[None]:
 def load_backend(path: Any) -> MetricsBackend:
     """Return the backend at the path of a module or a class; the same path always gives the same object.
 
-    Raises ImproperlyConfigured if there is none.
+    Raises InvalidMetricsBackend if there is none, and ImproperlyConfigured if its settings are bad.
     """
     return _load(_checked(path)).backend
 
@@ -66,7 +72,7 @@ def other_paths() -> list[str]:
 
 def _checked(path: Any) -> str:
     if not isinstance(path, str):
-        raise ImproperlyConfigured(f"{brief(path)} is not the path of a metrics backend.")
+        raise InvalidMetricsBackend(f"{brief(path)} is not the path of a metrics backend.")
     return path
 
 
@@ -77,20 +83,32 @@ def _load(path: str) -> RetryingBackend:
     except ImproperlyConfigured:
         raise
     except Exception as error:
-        raise ImproperlyConfigured(
+        raise InvalidMetricsBackend(
             f"The metrics backend {brief(path)} cannot be imported: {brief(error, show=str)}. {_remedy(path, error)}"
         ) from error
     backend = getattr(found, CLASS_NAME, found)
     if not _is_backend(backend):
-        raise ImproperlyConfigured(
-            f"The metrics backend {brief(path)} is neither a class derived from {BASE_PATH} nor a module with such a "
-            f"class named {CLASS_NAME}. Derive it from {BASE_PATH}."
-        )
+        raise InvalidMetricsBackend(f"The metrics backend {brief(path)} is {_flaw(backend)}")
     return RetryingBackend(_created(backend, path))
 
 
 def _is_backend(found: Any) -> bool:
     return isinstance(found, type) and issubclass(found, MetricsBackend) and found is not MetricsBackend
+
+
+def _flaw(found: Any) -> str:
+    """Return why something is no backend, and what to do."""
+    functions = [name for name in OLD_FUNCTIONS if callable(getattr(found, name, None))]
+    if isinstance(found, ModuleType) and functions:
+        return (
+            "a module of functions, as the first django-app-metrics took. Write a class "
+            f"{CLASS_NAME}({BASE_PATH}) in it, with a method write(batch) that does for each key and summary of "
+            f"batch.summaries what {' and '.join(f'{name}()' for name in functions)} did for one call."
+        )
+    return (
+        f"neither a class derived from {BASE_PATH} nor a module with such a class named {CLASS_NAME}. "
+        f"Derive it from {BASE_PATH}."
+    )
 
 
 def _created(backend: type[MetricsBackend], path: str) -> MetricsBackend:
@@ -99,7 +117,7 @@ def _created(backend: type[MetricsBackend], path: str) -> MetricsBackend:
     except ImproperlyConfigured:
         raise
     except Exception as error:
-        raise ImproperlyConfigured(f"The metrics backend {brief(path)} cannot be created: {brief(error)}.") from error
+        raise InvalidMetricsBackend(f"The metrics backend {brief(path)} cannot be created: {brief(error)}.") from error
 
 
 def _imported(path: str) -> Any:
@@ -113,6 +131,8 @@ def _imported(path: str) -> Any:
 
 def _remedy(path: str, error: Exception) -> str:
     """Return a hint; a backend of this package that lacks a dependency has an extra of the same name."""
+    if path in UNSUPPORTED:
+        return f'This service is not supported; name "{PREFIX}db", or write a backend that sends there.'
     missing = error.name if isinstance(error, ImportError) else None
     if path.startswith(PREFIX) and missing and not missing.startswith(PREFIX):
         extra = path.removeprefix(PREFIX).partition(".")[0]

@@ -5,6 +5,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from app_metrics import backends
 from app_metrics.backends import dummy, locmem
+from app_metrics.exceptions import InvalidMetricsBackend
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import get_backend, load_backend, replaced_backend
 
@@ -73,6 +74,26 @@ def test_an_invalid_backend_is_refused_with_its_name(path, complaint):
     with pytest.raises(ImproperlyConfigured, match=complaint) as refusal:
         load_backend(path)
     assert str(path) in str(refusal.value)
+
+
+def test_a_backend_that_does_not_exist_is_reported_under_its_classic_name():
+    with pytest.raises(InvalidMetricsBackend):
+        load_backend("nowhere")
+
+
+@pytest.mark.parametrize("name", ["librato", "librato_backend", "mixpanel"])
+def test_a_service_that_is_gone_is_called_unsupported(name):
+    with pytest.raises(ImproperlyConfigured, match=f"backends.{name}.*This service is not supported"):
+        load_backend(f"app_metrics.backends.{name}")
+
+
+def test_a_module_of_functions_hears_how_to_become_a_backend(monkeypatch, tmp_path):
+    (tmp_path / "function_backend.py").write_text("def metric(slug, num=1): ...\ndef gauge(slug, value): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImproperlyConfigured, match=r"function_backend.*Write a class MetricsBackend") as refusal:
+        load_backend("function_backend")
+    assert "write(batch)" in str(refusal.value)
+    assert str(refusal.value).endswith("what metric() and gauge() did for one call.")
 
 
 @pytest.mark.parametrize("path", ["app_metrics.backends.{}", "app_metrics.backends.{}.MetricsBackend"])
