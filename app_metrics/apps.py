@@ -11,6 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from . import conf  # noqa: F401
 from .transport.loading import get_backend
 
+# Forks of the first django-app-metrics have a package with our name.
+OVERWRITTEN = (
+    "Another package has overwritten files of app_metrics. Run: pip uninstall pivotal-app-metrics django-app-metrics. "
+    "Then install this package again."
+)
+
 
 class AppMetricsConfig(AppConfig):
     name = "app_metrics"
@@ -18,6 +24,8 @@ class AppMetricsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        if not hasattr(self.module, "track"):
+            raise ImproperlyConfigured(OVERWRITTEN)
         from . import checks  # noqa: F401
         from .contrib import model_rules, signal_rules
         from .reports.declared_sets import declare_after_migrating
