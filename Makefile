@@ -6,7 +6,7 @@ MINUTES ?= 30
 FULL ?= 0
 NOX = $(PYTHON) scripts/environment.py
 
-.PHONY: help test test-all soak faults demo lint bench docs clean
+.PHONY: help test test-all soak faults demo lint bench docs dist clean
 
 help:
 	@echo "make test      run the tests on this Python, in about five minutes  (PYTHON=python3.12, ARGS=\"-k name\")"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint      check format, style, types, import floors and missing migrations"
 	@echo "make bench     measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
 	@echo "make docs      build the documentation into docs/_build/html"
+	@echo "make dist      build the sdist and the wheel of the last commit into dist/, and try the wheel on each Python found"
 	@echo "make clean     remove the private environments and everything that was built"
 
 test: export APP_METRICS_TEST_SCOPE = default
@@ -43,6 +44,9 @@ demo:
 
 lint docs:
 	@$(NOX) --session $@
+
+dist:
+	@$(NOX) --stop-on-first-error --session dist wheel
 
 bench:
 	@$(PYTHON) scripts/debian.py $@

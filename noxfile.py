@@ -92,6 +92,23 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def dist(session: nox.Session) -> None:
+    """Build the sdist and the wheel of the last commit into dist/, and check them."""
+    session.install("--require-hashes", "-r", "requirements/release.txt")
+    session.run("python", "scripts/dist.py")
+
+
+@nox.session(python=list(DJANGO), reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Install the wheel from dist/ into an empty environment, and count a request in a fresh project."""
+    built = list(Path("dist").glob("*.whl"))
+    if len(built) != 1:
+        session.error("dist/ needs one wheel; run `make dist`")
+    session.install(str(built[0]))
+    session.run("python", "scripts/fresh_project.py")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks with their peers installed; the arguments go to the benchmarks."""
     install(session, "-e", ".[bench]")
