@@ -1,6 +1,8 @@
 """The sdist and the wheel: what they hold, and that the wheel counts in an empty environment."""
 
+import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +106,14 @@ def test_links_on_the_page_of_the_index_lead_into_the_repository(tmp_path: Path)
         "[a](https://forge.example/us/it/blob/v1.0.0/docs/a.md#b)"
         " ![two\nlines](https://forge.example/us/it/raw/v1.0.0/c.png) [d](#d) [e](https://e.example/e)"
     )
+
+
+def test_the_release_tries_the_wheel_on_every_supported_python() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    supported = re.findall(r"Python :: (\d\.\d+)$", setup["metadata"]["classifiers"], re.MULTILINE)
+    [matrix] = re.findall(r"python: \[(.*)\]", (ROOT / ".github" / "workflows" / "release.yml").read_text())
+    assert set(supported) <= set(re.findall(r"\d\.\d+", matrix))
 
 
 def test_an_installed_package_leaves_pytest_alone_in_a_project_without_django(tmp_path: Path) -> None:
