@@ -1,6 +1,7 @@
 """README.md and docs/ agree with the package."""
 
 import ast
+import configparser
 import re
 from importlib import import_module
 
@@ -97,6 +98,16 @@ def test_every_check_is_explained_and_no_other():
     sources = "".join(path.read_text() for path in (ROOT / "app_metrics").rglob("*.py"))
     explained = CHECK_ID.findall((ROOT / "docs" / "operations.md").read_text())
     assert sorted(explained) == sorted(set(re.findall(r'"(?:app_metrics\.)?([EIW]\d{3})"', sources)))
+
+
+def test_the_end_of_support_is_given_for_every_version():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    supported = re.findall(r"(Python|Django) :: (\d\.\d+)$", setup["metadata"]["classifiers"], re.MULTILINE)
+    page = (ROOT / "docs" / "support.md").read_text()
+    dated = re.findall(r"^\| (Python|Django) (\S+)(?: LTS)? \| \w+ \d{4} \|$", page, re.MULTILINE)
+    assert supported
+    assert set(supported) <= set(dated)
 
 
 def test_every_hook_of_a_backend_is_explained():
