@@ -116,6 +116,13 @@ def test_the_release_tries_the_wheel_on_every_supported_python() -> None:
     assert set(supported) <= set(re.findall(r"\d\.\d+", matrix))
 
 
+def test_the_newest_version_in_the_changelog_is_that_of_the_package() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (\d\S*)", changelog, re.MULTILINE)[0] == setup["metadata"]["version"]
+
+
 def test_an_installed_package_leaves_pytest_alone_in_a_project_without_django(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
     assert "1 passed" in run(sys.executable, "-m", "pytest", "--quiet", str(tmp_path), cwd=tmp_path)
