@@ -6,35 +6,50 @@ MINUTES ?= 30
 FULL ?= 0
 NOX = $(PYTHON) scripts/environment.py
 
-.PHONY: help test test-all soak faults demo lint bench docs dist clean
+.PHONY: help test test-newest test-all soak newer faults demo lint bench docs dist clean
 
 help:
-	@echo "make test      run the tests on this Python, in about five minutes  (PYTHON=python3.12, ARGS=\"-k name\")"
-	@echo "make test-all  run every test on every database and every supported Python"
-	@echo "make soak      run the long tests: processes killed under load, brokers, the browser"
-	@echo "make faults    make servers, networks and processes fail, and check that each event counts once  (MINUTES=2)"
-	@echo "make demo      try the example site on a real server  (SERVE=0: do not keep serving)"
-	@echo "make lint      check format, style, types, import floors and missing migrations"
-	@echo "make bench     measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
-	@echo "make docs      build the documentation into docs/_build/html"
-	@echo "make dist      build the sdist and the wheel of the last commit into dist/, and try the wheel on each Python found"
-	@echo "make clean     remove the private environments and everything that was built"
+	@echo "make test         run the tests on this Python, in about five minutes  (PYTHON=python3.12, ARGS=\"-k name\")"
+	@echo "make test-newest  run the same on the newest Python and servers, fetched from Debian's archive"
+	@echo "make test-all     run every test on every database and every supported Python"
+	@echo "make soak         run the long tests: processes killed under load, brokers, the browser"
+	@echo "make newer        fetch newer Pythons and servers from Debian's archive, without installing them"
+	@echo "make faults       make servers, networks and processes fail; check that each event counts once  (MINUTES=2)"
+	@echo "make demo         try the example site on a real server  (SERVE=0: do not keep serving)"
+	@echo "make lint         check format, style, types, import floors and missing migrations"
+	@echo "make bench        measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
+	@echo "make docs         build the documentation into docs/_build/html"
+	@echo "make dist         build the sdist and the wheel of the last commit, and try the wheel on each Python found"
+	@echo "make clean        remove the private environments and everything that was built"
 
 test: export APP_METRICS_TEST_SCOPE = default
 test: PLAN = The suite on SQLite, tests marked every_database also on PostgreSQL and MariaDB, Redis, and five pages in a browser. About five minutes on two cores.
+test-newest: export APP_METRICS_TEST_SCOPE = default
+test-newest: PLAN = As make test, on the newest Python, PostgreSQL, MariaDB, MySQL, Redis and Valkey. About eight minutes on two cores, and a minute to fetch them once.
 test-all: export APP_METRICS_TEST_SCOPE = all
 test-all: PLAN = Every test on every database and every supported Python found. About half an hour for each on two cores.
 soak: export APP_METRICS_TEST_SCOPE = soak
 soak: PLAN = The long tests at full length: processes killed under load, brokers, the browser.
 test soak: SESSION = tests-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+test-newest: SESSION = tests-3.15
 test-all: SESSION = tests
-# A session that names a Python must not be skipped where that Python is missing; `tests` takes every Python found.
+# A session that names a Python must not be skipped where that Python is missing; `tests` takes every Python found, and
+# the newest one may be impossible to fetch.
 MISSING = $(if $(filter tests-%,$(SESSION)),--error-on-missing-interpreters)
+test-newest: MISSING = --no-error-on-missing-interpreters
+# These sessions run on what scripts/newer.py fetches.
+test-newest test-all: NEWER = $(if $(filter tests tests-3.14 tests-3.15,$(SESSION)),$(PYTHON) scripts/newer.py)
 
-test test-all soak:
+test test-newest test-all soak:
 	@echo "$(PLAN)"
+	@$(PYTHON) scripts/tested.py --begin
 	@$(PYTHON) scripts/debian.py $@
-	@$(NOX) $(MISSING) --session $(SESSION) -- $(ARGS)
+	@$(NEWER)
+	@$(NOX) $(MISSING) --report .venvs/tested/nox.json --session $(SESSION) -- $(ARGS); status=$$?; \
+	    $(PYTHON) scripts/tested.py; exit $$status
+
+newer:
+	@$(PYTHON) scripts/newer.py
 
 faults:
 	@$(NOX) --session faults -- --minutes $(MINUTES)

@@ -27,6 +27,7 @@ TESTS = {**SERVERS, "xgettext": "gettext", "chromium": "chromium", "chromedriver
 LONG_TESTS = {**TESTS, "rabbitmq-server": "rabbitmq-server"}
 PROGRAMS = {
     "test": TESTS,
+    "test-newest": TESTS,
     "test-all": LONG_TESTS,
     "soak": LONG_TESTS,
     "bench": {**SERVERS, "wrk": "wrk"},

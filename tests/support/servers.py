@@ -65,8 +65,21 @@ class Server:
         """Return extra environment variables for the server. Defaults to none."""
         return {}
 
+    @classmethod
+    def require_program(cls) -> None:
+        """Raise Unavailable if the program is not installed."""
+        find(cls.program)
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        try:
+            cls.require_program()
+        except Unavailable:
+            return False
+        return True
+
     def start(self) -> dict[str, str]:
-        find(self.program)
+        self.require_program()
         if self.driver:
             require_driver(self.driver)
         self.directory.mkdir()
@@ -179,6 +192,7 @@ class MariaDB(Server):
     name = "mariadb"
     program = "mariadbd"
     admin = "mariadb-admin"
+    extra_options: Sequence[str] = ()
     driver = "MySQLdb"
     account = "mysql"
 
@@ -187,16 +201,19 @@ class MariaDB(Server):
         return {"TMPDIR": str(self.directory)}
 
     def initialise(self) -> None:
-        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        data = f"--datadir={self.directory}/data"
-        self.run(find("mariadb-install-db"), "--no-defaults", *options, data, "--loose-innodb-flush-method=nosync")
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db", "--loose-innodb-flush-method=nosync"]
+        self.run(find("mariadb-install-db"), *self.places(), *options)
 
-    def start_of_command(self) -> Sequence[str]:
-        return [find(self.program), "--no-defaults", f"--datadir={self.directory}/data"]
+    def places(self) -> Sequence[str]:
+        """Return where the data is, and the files that belong to the program, which need not be the system's."""
+        installed = Path(find(self.program)).resolve().parents[1]
+        return ["--no-defaults", f"--datadir={self.directory}/data", f"--basedir={installed}"]
 
     def command(self) -> Sequence[str]:
         return [
-            *self.start_of_command(),
+            find(self.program),
+            *self.places(),
+            *self.extra_options,
             f"--socket={self.directory}/socket",
             f"--pid-file={self.directory}/pid",
             "--skip-networking",
@@ -218,16 +235,15 @@ class MySQL(MariaDB):
     name = "mysql"
     program = "mysqld"
     admin = "mysqladmin"
+    extra_options = ("--secure-file-priv=NULL", "--mysqlx=OFF")
+
+    @classmethod
+    def require_program(cls) -> None:
+        if Path(find(cls.program)).resolve().name != cls.program:  # MariaDB has a link of this name
+            raise Unavailable(f"the program {cls.program} is MariaDB's")
 
     def initialise(self) -> None:
-        self.run(*self.start_of_command(), "--initialize-insecure")
-
-    def start_of_command(self) -> Sequence[str]:
-        program = Path(find(self.program)).resolve()
-        if program.name != self.program:  # MariaDB has a link of this name
-            raise Unavailable(f"the program {self.program} is MariaDB's")
-        options = [f"--basedir={program.parents[1]}", "--secure-file-priv=NULL", "--mysqlx=OFF"]
-        return [*super().start_of_command(), *options]
+        self.run(find(self.program), *self.places(), *self.extra_options, "--initialize-insecure")
 
 
 class Redis(Server):
@@ -315,8 +331,8 @@ broker.recv(1)[0]
 CONTROL = ("HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME")
 
 SERVERS = {server.name: server for server in (PostgreSQL, MariaDB, MySQL, Redis)}
-# Only a run of everything starts them, and no run requires them: Debian's stable release lacks them.
-ONLY_WITH_EVERYTHING = {MySQL.name}
+# No run requires them: Debian's stable release lacks them. A run of everything names them if they are missing.
+OPTIONAL = {MySQL.name}
 # Started only when a test demands them: they take seconds and memory that most runs do not need.
 ON_DEMAND = {server.name: server for server in (RabbitMQ,)}
 

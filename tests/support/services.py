@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ import pytest
 from scripts.browser import missing_program
 from tests.support import scope
 from tests.support.paths import ROOT
-from tests.support.servers import ON_DEMAND, ONLY_WITH_EVERYTHING, SERVERS, Unavailable, find
+from tests.support.servers import ON_DEMAND, OPTIONAL, SERVERS, Unavailable, find
 from tests.support.supervisor import SOCKET
 
 # The servers, or the browser, that this run lacks, with the reasons. Tests that need them are skipped with the reason.
@@ -75,7 +74,7 @@ class Supervisor:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     if "tests.settings" in sys.modules:
         raise pytest.UsageError("Django's settings were read before the servers ran")
-    chosen = [name for name in SERVERS if scope.everything or name not in ONLY_WITH_EVERYTHING]
+    chosen = [name for name in SERVERS if scope.everything or name not in OPTIONAL or SERVERS[name].is_installed()]
     wanted = [name for name in chosen if variable(name) not in os.environ and name not in missing]
     option = early_config.known_args_namespace
     if wanted and not (option.help or option.version):
@@ -84,7 +83,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         supervisor.publish()
     note_browser()
     note_on_demand()
-    report()
+    require()
     return (yield)
 
 
@@ -121,13 +120,11 @@ def demand(name: str) -> dict[str, str]:
     return found
 
 
-def report() -> None:
-    """Report what is missing to the file that the environment names; under CI, raise an error."""
-    if "APP_METRICS_TEST_REPORT" in os.environ:
-        Path(os.environ["APP_METRICS_TEST_REPORT"]).write_text(json.dumps(missing))
-    required = os.environ.get("CI") == "true" or os.environ.get("APP_METRICS_REQUIRE_SERVERS") == "1"
+def require() -> None:
+    """Raise an error if a program is missing that must not be: under CI, unless APP_METRICS_REQUIRE_SERVERS is 0."""
+    required = os.environ.get("APP_METRICS_REQUIRE_SERVERS", str(int(os.environ.get("CI") == "true"))) == "1"
     # By default, no test needs the servers that start on demand.
-    needed = missing.keys() - ONLY_WITH_EVERYTHING - (set() if scope.everything else ON_DEMAND.keys())
+    needed = missing.keys() - OPTIONAL - (set() if scope.everything else ON_DEMAND.keys())
     if required and needed:
         raise pytest.UsageError("\n".join(["These programs are required and missing:", *lines()]))
 
