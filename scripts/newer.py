@@ -95,7 +95,7 @@ def recipe(name: str) -> str:
 
 def fetch_all(names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Fetch each one, and yield the names of those that failed, with the reasons."""
-    for suite in {FETCHED[name].suite for name in names}:
+    for suite in sorted({FETCHED[name].suite for name in names}):
         group = [name for name in names if FETCHED[name].suite == suite]
         try:
             apt = Apt(suite)
@@ -212,7 +212,7 @@ def patch(root: Path, programs: list[Path]) -> None:
 
 
 def run(*command: str) -> str:
-    """Return the output of a command; raise Failed with the last line of its errors."""
+    """Return the output of a command; raise Failed with the first line of its errors."""
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     done = subprocess.run(
         command,
@@ -224,7 +224,7 @@ def run(*command: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise Failed(f"{Path(command[0]).name}: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
+        raise Failed(f"{Path(command[0]).name}: {(done.stderr.strip() or 'it failed').splitlines()[0]}")
     return done.stdout
 
 
