@@ -1,6 +1,7 @@
 """Aggregation runs that fail, wait for locks or overlap lose nothing and count nothing twice."""
 
 import threading
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,8 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from app_metrics import gauge, metric
 from app_metrics.aggregation.chunks import ChunkRunner
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.batch import Batch, new_batch_id
 from app_metrics.models import Item, Metric
+from app_metrics.transport.loading import load_backend
 from app_metrics.utils import create_metric
+from tests.support.contract import batch_of
 from tests.support.sessions import run
 from tests.support.threads import at_once, in_thread
 from tests.support.totals import year_counts
@@ -143,6 +147,29 @@ def test_items_of_a_transaction_that_is_still_open_are_counted_when_it_commits(t
     waiting.join()
     aggregate()
     assert year_counts() == {"early": 1, "late": 1}
+
+
+def test_an_item_written_among_those_that_are_being_taken_is_counted(transactional_database):
+    connection = connections[transactional_database]
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    ids = sorted(new_batch_id() for _ in range(3))
+    first, between, last = (Batch(batch_of("orders").summaries, each) for each in ids)
+    backend = load_backend("app_metrics.backends.db")
+    late = [between]
+
+    def write_late(execute, sql, params, many, context):
+        if "DELETE" in sql and late:
+            in_thread(partial(backend.write, late.pop()))
+        return execute(sql, params, many, context)
+
+    backend.write(first)
+    backend.write(last)
+    with connection.execute_wrapper(write_late):
+        aggregate()
+    aggregate()
+    assert late == []
+    assert year_counts() == {"orders": 3}
 
 
 def test_two_aggregations_at_once_share_the_work(transactional_database):

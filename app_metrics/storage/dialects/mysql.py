@@ -1,8 +1,11 @@
-"""MySQL, which has no RETURNING: items are locked and read, then deleted by their ids."""
+"""MySQL, which has no RETURNING: items are locked and read, then deleted by their first and last id, or by all ids."""
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
+
+from django.db import OperationalError, transaction
 
 from ...core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ...core.summary import FIELDS, LATEST, MAX, MIN, NUMBER, SUM, Summary
@@ -18,6 +21,8 @@ from .base import (
     columns,
 )
 
+# The error of NOWAIT.
+LOCKED = 3572
 # Totals per statement, which keeps it far below max_allowed_packet, 16 MiB by default.
 TOTALS_PER_STATEMENT = 2_000
 
@@ -35,6 +40,10 @@ def merging(stored: str, new: str) -> str:
         MAX: f"GREATEST({stored}, {new})",
         LATEST: f"IF({new.format('last_at')} >= {stored.format('last_at')}, {new}, {stored})",
     })  # fmt: skip
+
+
+class _Mixed(Exception):
+    """Between the oldest items are some that another transaction has locked, or has just written."""
 
 
 class Dialect(base.Dialect):
@@ -75,21 +84,43 @@ class Dialect(base.Dialect):
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         with connection.cursor() as cursor:
+            with suppress(_Mixed), transaction.atomic(using=connection.alias):
+                return self._claim_range(cursor, size)
+            return self._claim_each(cursor, size)
+
+    def _claim_range(self, cursor: Any, size: int) -> Claim:
+        """Claim the oldest items with one range of ids, which is fast; raise _Mixed if others are among them."""
+        try:
+            rows = self._locked(cursor, size, "NOWAIT")
+        except OperationalError as error:
+            if self.error_code(error.__cause__) != LOCKED:
+                raise
+            raise _Mixed from error
+        if rows:
+            ids = [rows[0][-1], rows[-1][-1]]
+            cursor.execute(f"DELETE FROM {self.item_table} WHERE id BETWEEN %s AND %s", ids)
+            if cursor.rowcount != len(rows):  # others were written meanwhile
+                raise _Mixed
+        return _claim(rows)
+
+    def _claim_each(self, cursor: Any, size: int) -> Claim:
+        """Claim the oldest items that nobody has locked."""
+        rows = self._locked(cursor, size, "SKIP LOCKED")
+        if rows:
+            # With IN, many ids exceed range_optimizer_max_mem_size, and MySQL scans, and so locks, the whole table.
             cursor.execute(
-                f"SELECT {CLAIMED}, id FROM {self.item_table} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED", [size]
+                f"""DELETE item
+                FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+                    id char(32) CHARACTER SET ascii COLLATE ascii_bin PATH '$'
+                )) AS claimed STRAIGHT_JOIN {self.item_table} AS item USING (id)""",
+                [json.dumps([row[-1] for row in rows])],
             )
-            rows = cursor.fetchall()
-            if rows:
-                # A range of ids would include items that were committed late. With IN, many ids exceed
-                # range_optimizer_max_mem_size, and MySQL scans, and so locks, the whole table.
-                cursor.execute(
-                    f"""DELETE item
-                    FROM JSON_TABLE(%s, '$[*]' COLUMNS (
-                        id char(32) CHARACTER SET ascii COLLATE ascii_bin PATH '$'
-                    )) AS claimed STRAIGHT_JOIN {self.item_table} AS item USING (id)""",
-                    [json.dumps([row[-1] for row in rows])],
-                )
-        return Claim(len(rows), [row[:-1] for row in rows])
+        return _claim(rows)
+
+    def _locked(self, cursor: Any, size: int, others: str) -> Sequence[Row]:
+        cursor.execute(f"SELECT {CLAIMED}, id FROM {self.item_table} ORDER BY id LIMIT %s FOR UPDATE {others}", [size])
+        rows: Sequence[Row] = cursor.fetchall()
+        return rows
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
         rows = [base.flat(key, summary) for key, summary in totals]
@@ -102,6 +133,10 @@ class Dialect(base.Dialect):
         sql = f"INSERT INTO {table} ({columns(names)}) VALUES {', '.join([row] * len(rows))} {conflict}"
         with connection.cursor() as cursor:
             cursor.execute(sql, [value for row in rows for value in row])
+
+
+def _claim(rows: Sequence[Row]) -> Claim:
+    return Claim(len(rows), [row[:-1] for row in rows])
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
