@@ -132,7 +132,8 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks with their peers installed; the arguments go to the benchmarks."""
     install(session, "-e", ".[bench]")
     install_mysqlclient(session)
-    session.run("python", "-m", "benchmarks", *session.posargs, interrupt_timeout=None)
+    env = {"PATH": path_to_servers(session)}
+    session.run("python", "-m", "benchmarks", *session.posargs, env=env, interrupt_timeout=None)
 
 
 @nox.session

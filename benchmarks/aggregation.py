@@ -3,10 +3,8 @@
 Each aggregation runs in its own process, to measure its memory. The sums of both must match the inserted items.
 """
 
-import json
 import math
 import statistics
-import subprocess
 import time
 from functools import partial
 
@@ -15,10 +13,9 @@ from django.db.models import Sum
 from app_metrics.core.periods import HOUR, PERIODS
 from app_metrics.models import Item, Metric, Total
 from app_metrics.transport.loading import load_backend
-from tests.support import processes
 
-from . import items, process, runner
-from .runner import Case, Scale, expect, fact, number
+from . import items, runner, work
+from .runner import Case, Limit, Scale, Subject, expect, fact, number
 
 # The ratio to hold by series and hours per series, that is for 10 and 10,000 keys.
 LIMITS = {(10, 1): 1.5, (1_000, 10): 3}
@@ -33,21 +30,21 @@ def tables(scale):
     sizes = scale.of([10_000], [10_000, 100_000], [10_000, 100_000, MILLION, 10 * MILLION])
     judged = scale.of(10_000, 100_000, MILLION)
     measured, growth, beside = [], [], []
-    for kind in ("sqlite", *runner.available("postgresql", "mariadb")):
+    for kind in ("sqlite", *runner.available("postgresql", "mariadb", "mysql")):
         with runner.database(kind) as alias:
             for shape in map(items.Shape._make, LIMITS):
                 items.prepare(alias, shape)
-                found = [each for size in sizes for each in aggregated(kind, alias, shape, size, size == judged, scale)]
+                found = [each for size in sizes for each in aggregated(alias, shape, size, size == judged, scale)]
                 measured += found
                 if scale is Scale.FULL:
                     growth.append(grown(*[each for each in found if each.reference == BY_HAND][-2:]))
             if scale is Scale.FULL:
-                cases = [Case(f"{kind}, {when}", partial(waits, alias, when)) for when in ("alone", "beside")]
-                beside += runner.measure(cases, 1, warm=0)
+                whens = [Case(f"{kind}, {when}", Subject(partial(waits, alias, when))) for when in ("alone", "beside")]
+                beside += runner.measure(whens, 1, warm=0)
     yield aggregations(measured, growth)
     if beside:
         columns = [runner.name("writers"), number("writes", "writes")]
-        columns += [number(f"{key}, ms", key, unit=1e3, digits=1) for key in ("median", "p99", "longest")]
+        columns += [number(f"{key}, ms", key) for key in ("median", "p99", "longest")]
         title = f"What {WRITERS} writers wait, alone and beside an aggregation of {MILLION:,} items"
         yield runner.Table(title, columns, beside)
 
@@ -57,9 +54,9 @@ def aggregations(measured, growth):
     with_last = {each.case.name: each for each in measured if each.reference == WITH_LAST}
     title, verdict = runner.AT_MOST
     columns = [
-        *(fact("database"), fact("items", text="{:,}"), fact("keys", text="{:,}"), number("s", digits=2)),
+        *(fact("database"), fact("items", text="{:,}"), fact("keys", text="{:,}"), number("s")),
         ("items/s", lambda each: f"{each.case.facts['items'] / each.median():,.0f}"),
-        *(runner.reference("by hand, s", digits=2), *runner.ratio()),
+        *(runner.reference("by hand, s"), *runner.ratio()),
         ("with last", lambda each: f"{with_last[each.case.name].ratio[1]:.2f}×" if each.case.name in with_last else ""),
         (title, lambda each: verdict(with_last.get(each.case.name, each))),
         *(number("statements", "statements"), number("MiB", "memory")),
@@ -68,26 +65,30 @@ def aggregations(measured, growth):
     return runner.Table("An aggregation, and by hand", columns, rows, measured + growth)
 
 
-def aggregated(kind, alias, shape, size, is_judged, scale):
+def aggregated(alias, shape, size, is_judged, scale):
     """Fill the log and aggregate it, then fill it again and drain it by hand."""
-    sums = items.expected(shape, size)
+    kind, sums = "sqlite" if alias == "default" else alias, items.expected(shape, size)
     last = is_judged and alias in items.LAST
-    limit = runner.at_most(LIMITS[shape], against=f"GROUP BY{' with last' if last else ''} and DELETE by hand")
-    references = {BY_HAND: partial(by_hand, alias, shape, size, sums, last=False)}
-    if last:
-        references[WITH_LAST] = partial(by_hand, alias, shape, size, sums, last=True)
-    case = Case(
-        f"aggregating {size:,} items of {shape.keys:,} keys, {kind}", partial(aggregate, alias, shape, size, sums),
-        references, limits={WITH_LAST if last else BY_HAND: limit} if is_judged else {},
-        facts={"database": kind, "items": size, "keys": shape.keys},
+    limit = runner.at_most(
+        LIMITS[shape], against=f"GROUP BY{' with last' if last else ''} and DELETE by hand",
+        reference=WITH_LAST if last else BY_HAND,
     )  # fmt: skip
+    references = {BY_HAND: False, **({WITH_LAST: True} if last else {})}
+    case = Case(
+        f"aggregating {size:,} items of {shape.keys:,} keys, {kind}",
+        Subject(partial(aggregate, alias, shape, size, sums)),
+        {name: Subject(partial(by_hand, alias, shape, size, sums, last=each)) for name, each in references.items()},
+        limit if is_judged else None,
+        facts={"database": kind, "items": size, "keys": shape.keys},
+    )
     return runner.measure([case], scale.of(1, 3, max(1, min(3, 3 * MILLION // size))), warm=0)
 
 
 def aggregate(alias, shape, size, sums):
     """Return a process's measurements; raise AssertionError unless the totals match the inserted items."""
     items.fill(alias, shape, size)
-    report = finish(start("aggregate", alias))
+    with work.processes(alias) as pool:
+        report = pool.submit(work.aggregate, alias).result()
     expect(f"{alias}, aggregated items", (report["items"], Item.objects.count()), (size, 0))
     expect(f"{alias}, hours", Total.objects.filter(period=HOUR).count(), shape.keys)
     for period in PERIODS:
@@ -114,8 +115,8 @@ def grown(small, large):
     """Compare the time and memory for ten million items with those for one million."""
     longer, more = large.median() / small.median(), large.median("memory") - small.median("memory")
     text, met = f"{longer:.1f}× as long, {more:+.0f} MiB", longer <= LONGER and more <= GROWN
-    limit = runner.Limit(f"{LONGER}×, +{GROWN} MiB", lambda _: text, lambda _: met, against=f"{MILLION:,} items")
-    return runner.Measured(large.case._replace(limits={"": limit}), "", {})
+    limit = Limit(f"{LONGER}×, +{GROWN} MiB", lambda _: text, lambda _: met, against=f"{MILLION:,} items")
+    return runner.Measured(large.case._replace(limit=limit, references={}), "", {})
 
 
 def waits(alias, when, size=MILLION, seconds=20):
@@ -123,12 +124,15 @@ def waits(alias, when, size=MILLION, seconds=20):
     shape = items.Shape(*next(iter(LIMITS)))
     items.prepare(alias, shape)
     items.fill(alias, shape, size)
-    running = [start("write", alias, seconds) for _ in range(WRITERS)]
-    time.sleep(min(2, seconds / 2))  # let the writers get under way
-    report = finish(start("aggregate", alias)) if when == "beside" else {"begun": 0, "ended": math.inf}
-    writes = [each for writer in running for each in finish(writer)]
+    with work.processes(alias) as pool:
+        running = [pool.submit(work.write, seconds) for _ in range(WRITERS)]
+        time.sleep(min(2, seconds / 2))  # let the writers get under way
+        report = {"begun": 0, "ended": math.inf}
+        if when == "beside":
+            report = pool.submit(work.aggregate, alias).result()
+        writes = [each for writer in running for each in writer.result()]
     check_events(alias, items.DAY, sum(row[0] for row in items.expected(shape, size).values()))
-    check_events(alias, process.DAY, len(writes) * process.SLUGS * process.EVENTS)
+    check_events(alias, work.DAY, len(writes) * work.SLUGS * work.EVENTS)
     forget()
     found = sorted(wait for begun, wait in writes if report["begun"] <= begun <= report["ended"])
     numbers = {"median": statistics.median(found), "p99": found[int(len(found) * 0.99)], "longest": found[-1]}
@@ -145,11 +149,3 @@ def check_events(alias, day, expected):
 def forget():
     Total.objects.all().delete()
     Metric.objects.all().delete()
-
-
-def start(role, alias, *arguments):
-    return processes.start("benchmarks.process", alias, role, *arguments, stdout=subprocess.PIPE)
-
-
-def finish(process):
-    return json.loads(process.communicate()[0])

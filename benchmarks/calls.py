@@ -14,7 +14,6 @@ from itertools import count, cycle
 from threading import Barrier
 from time import perf_counter
 from timeit import Timer
-from typing import Any, NamedTuple
 
 import prometheus_client as prometheus
 from django.test import override_settings
@@ -23,7 +22,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 import app_metrics
 
 from . import peers, runner
-from .runner import Case, Counted
+from .runner import Case
 
 OURS, PROMETHEUS, OPENTELEMETRY, DATADOG = "django-app-metrics", "prometheus_client", "OpenTelemetry SDK", "datadog"
 RUNS = 1000  # calls in a scope; too few for the scope to fold its entries early
@@ -31,21 +30,19 @@ THREADS = 8
 VARIETY = 100  # how many slugs and label values take turns
 
 
-# How a statement runs: each thread runs it `rounds` times `runs` times, ours in a scope per round if `scoped`. It makes
-# so many `calls`, none of which is counted if `disabled`.
+# How a statement that makes so many `calls` runs: `rounds` times `runs` times in each thread, ours in a scope per round
+# if `scoped`. None is counted if `disabled`.
 HOW = {"calls": 1, "runs": RUNS, "rounds": 1, "threads": 1, "scoped": True, "disabled": False}
 
 
 def case(name, ours, references, most=None, **how):
     """Declare our statement beside those of peers, each with the name under which its calls are counted.
 
-    `most` limits the ratio to prometheus_client. `run` makes the statements callable.
+    `most` limits the ratio to the first peer. `run` makes the statements callable.
     """
-    limits = {}
-    if most is not None:
-        last_line = references[PROMETHEUS][0].rpartition("\n")[2].strip()
-        limits = {PROMETHEUS: runner.at_most(most, against=f"{PROMETHEUS} {last_line}")}
-    return Case(name, ours, references, limits=limits, facts={**HOW, **how})
+    first, (statement, _) = next(iter(references.items()))
+    limit = runner.at_most(most, against=f"{first} {statement.splitlines()[-1].strip()}") if most else None
+    return Case(name, ours, references, limit, facts={**HOW, **how})
 
 
 def in_threads(case):
@@ -126,18 +123,9 @@ def work():
     pass
 
 
-class World(NamedTuple):
-    """The names that statements use, and counters keyed by the prefix of a peer's name."""
-
-    names: dict[str, Any]
-    counters: dict[str, Any]
-
-    def counted(self, who, name):
-        return next((each.counted(name) for prefix, each in self.counters.items() if who.startswith(prefix)), 0)
-
-
 @contextmanager
 def world():
+    """Yield the names that statements use, and a function that returns how many calls a peer counted under a name."""
     prometheus_client, opentelemetry = peers.Prometheus(), peers.OpenTelemetry()
     counter, gauge, histogram, summary = (
         partial(kind, documentation="", registry=prometheus_client.registry)
@@ -171,20 +159,24 @@ def world():
     }
     with peers.datadog() as datadog:
         counters = {OURS: peers.Ours(), PROMETHEUS: prometheus_client, OPENTELEMETRY: opentelemetry, DATADOG: datadog}
-        yield World({**names, "statsd": datadog.client}, counters)
+
+        def counted(who, name):
+            return next((each.counted(name) for prefix, each in counters.items() if who.startswith(prefix)), 0)
+
+        yield {**names, "statsd": datadog.client}, counted
 
 
 def tables(scale):
     repeats = scale.of(1, 31, 101)
-    with world() as there:
-        measured = [each for case in CASES for each in run(case, there, repeats)]
+    with world() as (names, counted):
+        measured = [each for case in CASES for each in run(case, names, counted, repeats)]
     title = f"A call in a scope, median of {repeats}, of {repeats // 4} with {THREADS} threads where so named"
-    columns = [runner.name("call"), runner.number("ns", unit=1e9), ("beside", lambda each: each.reference)]
-    columns += [runner.reference("ns", unit=1e9), *runner.ratio(), runner.AT_MOST]
+    columns = [runner.name("call"), runner.number("ns"), ("beside", lambda each: each.reference)]
+    columns += [runner.reference("ns"), *runner.ratio(), runner.AT_MOST]
     yield runner.Table(title, columns, measured)
 
 
-def run(case, there, repeats):
+def run(case, names, counted, repeats):
     """Measure ours beside each peer; rounds in threads are many and vary less, so they need fewer repeats."""
     how = case.facts
     total = how["calls"] * how["runs"] * how["rounds"] * how["threads"]
@@ -193,9 +185,11 @@ def run(case, there, repeats):
 
         def subject(who, statement, name):
             scope = app_metrics.collect if who == OURS and how["scoped"] else nullcontext
-            seconds = partial(timed, statement, there.names, scope, how, pool)
-            counted = partial(there.counted, who, name)
-            return Counted(lambda: seconds() / total, counted, 0 if how["disabled"] else total)
+            seconds = partial(timed, statement, names, scope, how, pool)
+            each = 0 if how["disabled"] else total
+            return runner.counting(
+                f"{who} in {case.name}", lambda: seconds() / total, partial(counted, who, name), each
+            )
 
         references = {who: subject(who, *each) for who, each in case.references.items()}
         measured = case._replace(subject=subject(OURS, *case.subject), references=references)

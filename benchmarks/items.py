@@ -12,17 +12,19 @@ from django.db import connections, transaction
 
 from app_metrics.core.batch import new_batch_id
 from app_metrics.core.labels import encode_labels
-from app_metrics.core.summary import Summary, merge
+from app_metrics.core.summary import Summary, merge_into
 from app_metrics.models import Total
+from tests.support.summaries import summary_of
 
 PATTERN = 10_000  # distinct rows, which the log repeats
 DAY, BEGIN = date(2026, 5, 31), 1_780_221_600_000_000
-COLUMNS = ("slug", "kind", "labels", "count", "total", "minimum", "maximum", "last")
+KEYS = "slug, kind, labels"
+COLUMNS = f"{KEYS}, count, total, minimum, maximum, last"
+TEXTS = "slug varchar(100), kind varchar(10), labels varchar(500)"
+NUMBERS = "count bigint, total {0}, minimum {0}, maximum {0}, last {0}"
 IDS = {"postgresql": "(%s || suffix)::uuid", "mysql": "CONCAT(%s, suffix)", "sqlite": "%s || suffix"}
-# The types of the reference's numbers and of the pattern's. SQLite stores numbers as text, and MIN compares text by
-# characters.
-NUMBERS = {"sqlite": ("numeric", "text"), **dict.fromkeys(("postgresql", "mysql"), ("numeric(38, 9)",) * 2)}
-NUMBER = {"postgresql": "{}", "mysql": "{}", "sqlite": "CAST({} AS numeric)"}
+# SQLite stores numbers as text, and MIN compares text by characters.
+AS_NUMBER = {"sqlite": "CAST({} AS numeric)"}
 # Only PostgreSQL can find the latest value with an aggregate function.
 LAST = {"postgresql": "(array_agg(last ORDER BY last_at DESC))[1]"}
 
@@ -39,42 +41,41 @@ class Shape(NamedTuple):
 
 
 def pattern(series):
+    """Yield the slug, kind, labels and numbers of each row."""
     for number in range(PATTERN):
         metric, part = number % series % 50, number % series // 50
         labels = encode_labels({"plan": f"plan-{part}"}) if metric % 2 else "{}" if not part else f'{{"n":"{part}"}}'
-        if metric % 10 == 9:
-            first, second = Decimal(number * 1_234_567 + 1) / 10**9, Decimal(number * 89 + 2) / 10**9
-            numbers = (2, first + second, second, first, second)
-        elif metric % 10 == 8:
-            numbers = (1, *[Decimal(number % 97)] * 4)
-        else:
-            count = 1 if number % 3 else 3
-            numbers = (count, Decimal(2 * count - 1), Decimal(1), Decimal(min(2, count)), Decimal(1))
         kind = {9: "timer", 8: "gauge"}.get(metric % 10, "counter")
-        yield (f"slug-{metric}", kind, labels, *numbers)
+        if kind == "timer":
+            numbers = (Decimal(number * 1_234_567 + 1) / 10**9, Decimal(number * 89 + 2) / 10**9)
+        elif kind == "gauge":
+            numbers = (Decimal(number % 97),)
+        else:
+            numbers = (1,) if number % 3 else (1, 2, 1)
+        yield f"slug-{metric}", kind, labels, summary_of(*numbers)
 
 
 def prepare(alias, shape):
     """Create the reference's table, and one with the pattern of the log."""
-    number, stored = NUMBERS[connections[alias].vendor]
-    texts = "slug varchar(100), kind varchar(10), labels varchar(500)"
-    numbers = "count bigint, total {0}, minimum {0}, maximum {0}, last {0}".format
+    sqlite = connections[alias].vendor == "sqlite"
+    number, stored = ("numeric", "text") if sqlite else ("numeric(38, 9)",) * 2
     rows = [
-        (place, f"{place:012x}", *(f"{value:f}" if isinstance(value, Decimal) else value for value in row))
-        for place, row in enumerate(pattern(shape.series))
+        (place, f"{place:012x}", *texts, summary.count, *(f"{value:f}" for value in map(Decimal, summary[1:5])))
+        for place, (*texts, summary) in enumerate(pattern(shape.series))
     ]
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
-        for table in ("by_hand", "pattern"):
+        for table, before, number_type, after in [
+            ("by_hand", "day date, hour smallint", number, "last_at bigint"),
+            ("pattern", "place integer, suffix char(12)", stored, "PRIMARY KEY (place)"),
+        ]:
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
-        cursor.execute(f"CREATE TABLE by_hand ({texts}, day date, hour smallint, {numbers(number)}, last_at bigint)")
-        cursor.execute(f"CREATE TABLE pattern (place integer PRIMARY KEY, suffix char(12), {texts}, {numbers(stored)})")
+            cursor.execute(f"CREATE TABLE {table} ({before}, {TEXTS}, {NUMBERS.format(number_type)}, {after})")
         cursor.executemany(f"INSERT INTO pattern VALUES ({', '.join(['%s'] * len(rows[0]))})", rows)
 
 
 def fill(alias, shape, items):
     """Fill the log with a multiple of PATTERN, in fresh tables, so that no run pays for the one before."""
-    vendor = connections[alias].vendor
-    names, step = ", ".join(COLUMNS), min(PATTERN, items // shape.hours)
+    vendor, step = connections[alias].vendor, min(PATTERN, items // shape.hours)
     with connections[alias].cursor() as cursor:
         for table in ("app_metrics_item", "by_hand"):
             cursor.execute(f"{'DELETE FROM' if vendor == 'sqlite' else 'TRUNCATE'} {table}")
@@ -84,8 +85,8 @@ def fill(alias, shape, items):
                 if not place:
                     prefix = new_batch_id().hex[:20]
                 cursor.execute(
-                    f"""INSERT INTO app_metrics_item (id, day, hour, last_at, {names})
-                    SELECT {IDS[vendor]}, DATE(%s), %s, %s + place, {names} FROM pattern
+                    f"""INSERT INTO app_metrics_item (id, day, hour, last_at, {COLUMNS})
+                    SELECT {IDS[vendor]}, DATE(%s), %s, %s + place, {COLUMNS} FROM pattern
                     WHERE place >= %s AND place < %s ORDER BY place""",
                     [prefix, DAY.isoformat(), hour, BEGIN + first - place, place, place + step],
                 )
@@ -96,9 +97,9 @@ def fill(alias, shape, items):
 
 def expected(shape, items):
     """Return a log's count, total, minimum, maximum and last value, by slug and labels."""
-    rows = (((slug, labels), Summary(*numbers, 0)) for slug, _, labels, *numbers in pattern(shape.series))
     times = items // PATTERN
-    return {key: (count * times, total * times, *others) for key, (count, total, *others) in folded(rows).items()}
+    sums = folded(((slug, labels), summary) for slug, _, labels, summary in pattern(shape.series))
+    return {key: (count * times, total * times, *others) for key, (count, total, *others) in sums.items()}
 
 
 def found(period):
@@ -111,7 +112,7 @@ def found(period):
 def folded(rows):
     summaries = {}
     for key, summary in rows:
-        summaries[key] = merge(summaries[key], summary) if key in summaries else summary
+        merge_into(summaries, key, summary)
     return {key: summary[:5] for key, summary in summaries.items()}
 
 
@@ -121,14 +122,14 @@ def drain_by_hand(alias, *, last=False):
     This makes no totals for days and longer periods, looks up no metrics, and checks nothing. It finds the `last`
     values only on request, on PostgreSQL. On SQLite it adds floats.
     """
-    vendor, keys = connections[alias].vendor, "slug, kind, labels, day, hour"
-    number = NUMBER[vendor].format
+    vendor = connections[alias].vendor
+    total, least, most = (AS_NUMBER.get(vendor, "{}").format(name) for name in ("total", "minimum", "maximum"))
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         cursor.execute(f"""
             INSERT INTO by_hand
-            SELECT {keys}, sum(count), sum({number("total")}), min({number("minimum")}), max({number("maximum")}),
+            SELECT day, hour, {KEYS}, sum(count), sum({total}), min({least}), max({most}),
                 {LAST[vendor] if last else "NULL"}, max(last_at)
-            FROM app_metrics_item GROUP BY {keys}""")
+            FROM app_metrics_item GROUP BY {KEYS}, day, hour""")
         cursor.execute("DELETE FROM app_metrics_item")
 
 

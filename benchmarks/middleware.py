@@ -6,6 +6,7 @@ same page without instrumentation; the median is compared with what django-prome
 
 import asyncio
 import gc
+import re
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +29,7 @@ from app_metrics.transport.loading import load_backend
 from tests.testapp.models import Document
 
 from . import peers, runner
-from .runner import Case, Table, expect, number, spread
+from .runner import Case, Subject, Table, expect, number, spread
 
 REQUESTS = 40
 BODY = b"body"
@@ -43,58 +44,39 @@ PLAIN, SAVING, REFERENCE = "no instrumentation", "one save, no instrumentation",
 JUDGED = "middleware, a URL rule and five calls"
 
 
-def quiet(request):
-    return HttpResponse(BODY)
-
-
-def five(request):
-    for slug in CALLS:
-        metric(slug)
-    return HttpResponse(BODY)
-
-
-def five_inc(request):
-    for counter in COUNTERS:
-        counter.inc()
-    return HttpResponse(BODY)
-
-
-def saving(request):
-    Document.objects.create(title="Title")
-    return HttpResponse(BODY)
-
-
 class Site(NamedTuple):
-    """Middlewares and a page, the URL name of the page, the slugs that a request counts, and settings."""
+    """Middlewares, what the page calls, the slugs that a request counts, and settings.
+
+    The URL has the name of the first slug. `less` names the same page without instrumentation.
+    """
 
     middlewares: list[str]
-    view: Callable = quiet
-    url: str = "quiet"
+    calls: list[Callable] = []
     slugs: list[str] = []
     settings: dict[str, Any] = {}
     less: str = PLAIN
 
 
+FIVE = [partial(metric, slug) for slug in CALLS]
+SAVE = [partial(Document.objects.create, title="Title")]
 ITEMS = "app_metrics.backends.db"
-MODEL_RULES = {"testapp.Document": {"created": "documents"}}
+RULES = {"ruled": "ruled", "five": "five"}
+MODEL_RULES = {"APP_METRICS_MODELS": {"testapp.Document": {"created": "documents"}}}
 SITES = {
     PLAIN: Site([], less=""),
     "middleware": Site(OURS),
-    "middleware and a URL rule": Site(OURS, quiet, "ruled", ["ruled"]),
-    JUDGED: Site(OURS, five, "five", ["five", *CALLS]),
+    "middleware and a URL rule": Site(OURS, slugs=["ruled"]),
+    JUDGED: Site(OURS, FIVE, ["five", *CALLS]),
     # A request's write slows down the next one, and no peer writes: this row shows by how much.
     "the same, with nothing written after": Site(
-        OURS, five, "five", ["five", *CALLS], {"APP_METRICS_BACKEND": "benchmarks.peers"}
+        OURS, FIVE, ["five", *CALLS], {"APP_METRICS_BACKEND": "benchmarks.peers"}
     ),
-    REFERENCE: Site(PROMETHEUS, quiet, "by_prometheus"),
-    "django-prometheus and five inc()": Site(PROMETHEUS, five_inc, "five_inc"),
+    REFERENCE: Site(PROMETHEUS),
+    "django-prometheus and five inc()": Site(PROMETHEUS, [counter.inc for counter in COUNTERS]),
     "OpenTelemetry": Site(OPENTELEMETRY),
-    SAVING: Site([], saving, less=""),
-    "middleware and a model rule, one save": Site(
-        OURS, saving, slugs=["documents"], settings={"APP_METRICS_MODELS": MODEL_RULES}, less=SAVING
-    ),
-}  # fmt: skip
-RULES = {"ruled": "ruled", "five": "five"}
+    SAVING: Site([], SAVE, less=""),
+    "middleware and a model rule, one save": Site(OURS, SAVE, ["documents"], MODEL_RULES, SAVING),
+}
 
 
 def by_wsgi(handler):
@@ -132,15 +114,23 @@ class Bench:
     def __init__(self, name, server, opentelemetry):
         self.site, self._name, self._opentelemetry = SITES[name], f"{name}, {server}", opentelemetry
         self._ours, self._prometheus = peers.Ours(), peers.Prometheus(prometheus_client.REGISTRY)
-        self._is_async = server == "ASGI"
-        view = awaitable(self.site.view) if self._is_async else self.site.view
+        self._is_async, self._url = server == "ASGI", next(iter(self.site.slugs), re.sub(r"\W", "_", name))
         # The only URL pattern: trying others first would take time.
-        urls = (path("page/", view, name=self.site.url),)
+        urls = (path("page/", self._aview if self._is_async else self._view, name=self._url),)
         self.settings = {"ROOT_URLCONF": urls, "APP_METRICS_BACKEND": ITEMS, "APP_METRICS_URLS": RULES}
         self.settings |= self.site.settings
         self.served, self._before = 0, self._counted()
         with override_settings(MIDDLEWARE=self.site.middlewares):
             self._handler = ASGIHandler() if self._is_async else WSGIHandler()
+
+    def _view(self, request):
+        for call in self.site.calls:
+            call()
+        return HttpResponse(BODY)
+
+    async def _aview(self, request):
+        """Run in a thread only what uses the database."""
+        return await sync_to_async(self._view)(request) if self.site.calls is SAVE else self._view(request)
 
     def serve(self, requests):
         self.served += requests
@@ -161,16 +151,17 @@ class Bench:
             return len(runner.statements(partial(self.serve, 1)))
 
     def check(self, runs=0):
-        """Raise AssertionError unless every request since the last check was counted."""
+        """Raise AssertionError unless every request was counted."""
         for who, counted in self._counted().items():
             expect(f"{self._name}, {who}", counted - self._before[who], self.served)
 
     def _counted(self):
+        """Return how often each counter has counted."""
         if self.site.middlewares == PROMETHEUS:
             sample = "django_http_requests_total_by_view_transport_method_total"
-            calls = {"inc": "benchmark_call_4_total"} if self.site.view is five_inc else {}
-            found = {"requests": self._prometheus.counted(sample, view=self.site.url)}
-            return found | {who: self._prometheus.counted(each) for who, each in calls.items()}
+            calls = {"benchmark_call_4_total": {}} if self.site.calls else {}
+            samples = {sample: {"view": self._url}, **calls}
+            return {each: self._prometheus.counted(each, **labels) for each, labels in samples.items()}
         if self.site.middlewares == OPENTELEMETRY:
             return {"requests": self._opentelemetry.counted("http.server.duration")}
         if "APP_METRICS_BACKEND" in self.site.settings:
@@ -178,15 +169,6 @@ class Bench:
         load_backend("app_metrics.backends.db").drain()  # SQLite's journal
         items = dict(Item.objects.values_list("slug").annotate(Sum("count")))
         return {slug: items.get(slug, 0) for slug in self.site.slugs}
-
-
-def awaitable(view):
-    """Return the view for ASGI; run it in a thread only if it uses the database."""
-
-    async def aview(request):
-        return await sync_to_async(view)(request) if view is saving else view(request)
-
-    return aview
 
 
 def tables(scale):
@@ -203,38 +185,38 @@ def tables(scale):
 def added(server, names, opentelemetry, scale):
     """Measure what sites add to their plain versions; ratios are shown only if the reference is among the names."""
     repeats, requests = scale.of(1, 41, 101), scale.of(2, REQUESTS, REQUESTS)
-    statements = {name: Bench(name, "WSGI", opentelemetry).statements() for name in names}
+    facts = {name: {"statements": Bench(name, "WSGI", opentelemetry).statements()} for name in names}
     sites = {name: Bench(name, server, opentelemetry) for name in names}
-    runs = {name: partial(site.medians, requests) for name, site in sites.items()}
-    plain = {name: runs.pop(name) for name in (PLAIN, SAVING)}
-    references = {name: {} if name == REFERENCE else {REFERENCE: runs[REFERENCE]} for name in runs if REFERENCE in runs}
-    what = f"{JUDGED}, {server}, before the body is out"
-    limit = runner.at_most(0.25, what=what, against="what django-prometheus' two middlewares add")
+    subjects = {name: Subject(partial(site.medians, requests), site.check) for name, site in sites.items()}
+    beside = {REFERENCE: subjects[REFERENCE]} if REFERENCE in names else {}
+    limit = runner.at_most(
+        0.25,
+        what=f"{JUDGED}, {server}, before the body is out",
+        against="what django-prometheus' two middlewares add",
+    )
     cases = [
         Case(
-            name, run, references.get(name, {}), sites[name].check,
-            {REFERENCE: limit} if name == JUDGED else {}, "before",
-            {name: sites[name].site.less, REFERENCE: PLAIN}, {"statements": statements[name]},
+            name, subjects[name], {} if name == REFERENCE else beside, limit if beside and name == JUDGED else None,
+            "before", {name: sites[name].site.less, REFERENCE: PLAIN}, facts[name],
         )
-        for name, run in runs.items()
+        for name in names if sites[name].site.less
     ]  # fmt: skip
-    measured = runner.measure(cases, repeats, beside=plain)
-    took = measured[0].median("before", PLAIN) * 1e6
+    measured = runner.measure(cases, repeats, beside={name: subjects[name] for name in (PLAIN, SAVING)})
     title = (
-        f"Added to a request of {took:.0f} µs through {server}, before its body is out and after it, "
-        f"beside {REFERENCE}; median of {repeats} times {requests}"
+        f"Added to a request of {measured[0].median('before', PLAIN) * 1e6:.0f} µs through {server}, before its body "
+        f"is out and after it, beside {REFERENCE}; median of {repeats} times {requests}"
     )
-    before, after = ([number(f"{key}, µs", key, unit=1e6), spread(key, unit=1e6)] for key in ("before", "after"))
+    before, after = ([number(f"{key}, µs", key), spread("µs", key)] for key in ("before", "after"))
     columns = [runner.name(), *before, *runner.ratio(), runner.AT_MOST, *after, runner.fact("statements")]
     return Table(title, columns, measured)
 
 
 def memory(names, opentelemetry, scale):
-    requests = scale.of(1, 1_000, 10_000)
-    sites = {name: Bench(name, "WSGI", opentelemetry) for name in names}
-    cases = [Case(name, partial(memory_of, site, requests), check=site.check) for name, site in sites.items()]
-    titles = {"peak": "most during a request, KiB", "kept": f"kept after {requests:,} requests, KiB"}
-    columns = [number(title, key, unit=1 / 1024, digits=1) for key, title in titles.items()]
+    requests, cases = scale.of(1, 1_000, 10_000), []
+    for name in names:
+        site = Bench(name, "WSGI", opentelemetry)
+        cases.append(Case(name, Subject(partial(memory_of, site, requests), site.check)))
+    columns = [number("most during a request, KiB", "peak"), number(f"kept after {requests:,} requests, KiB", "kept")]
     return Table("Memory, by tracemalloc, through WSGI", [runner.name(), *columns], runner.measure(cases, 1, warm=0))
 
 

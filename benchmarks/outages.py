@@ -21,7 +21,7 @@ from tests.soak.brokers.faults import Silent
 from tests.support.contract import batch_of
 
 from . import runner
-from .runner import Case, Counted, Table, clock, expect
+from .runner import Case, Subject, Table, clock, expect
 
 BROKERS = {"Redis": "redis://127.0.0.1:{}/0", "AMQP": "amqp://guest:guest@127.0.0.1:{}//"}
 CONTROL = "a write without a broker"
@@ -34,8 +34,8 @@ def tables(scale):
         measured = [each for name, url in BROKERS.items() for each in silent(name, url, rounds, after)]
     title = f"Added to a write by a broker that never answers, {rounds} times 3 first ones and {after} after them"
     longest = ("longest", lambda each: f"{max(each.values()) * 1e3:.1f}")
-    times = [runner.number("ms", unit=1e3, digits=1), runner.spread(unit=1e3, digits=1)]
-    yield Table(title, [runner.name(), *times, longest, runner.fact("at most")], measured)
+    columns = [runner.name(), runner.number("ms"), runner.spread("ms"), longest, runner.fact("at most")]
+    yield Table(title, columns, measured)
 
 
 def silent(name, url, rounds, after):
@@ -49,10 +49,10 @@ def silent(name, url, rounds, after):
                 backends.append(Backend())
             return backends[-1].seconds()
 
-        found = added(name, "the first three requests", write, rounds * FAILURES, max, 250)
+        found = added(f"{name}, the first three requests", write, rounds * FAILURES, max, 250)
         tried = len(broker.accepted)
         expect(f"{name}: whether each write tried the broker", tried >= rounds * FAILURES, True)
-        found += added(name, "once it is left alone", backends[-1].seconds, after, statistics.median, 5)
+        found += added(f"{name}, once it is left alone", backends[-1].seconds, after, statistics.median, 5)
         expect("Connections to a broker that is left alone", len(broker.accepted) - tried, 0)
         return found
 
@@ -82,21 +82,17 @@ class Backend:
         return clock(self._backend.write, batch_of("orders"))
 
 
-def added(name, when, write, repeats, judge, most):
+def added(name, write, repeats, judge, most):
     """Limit what a broker adds to at most this many milliseconds, by the longest or the median time."""
-    title = f"{name}, {when}"
-    counted = Counted(write, LedgerRow.objects.count, 2)  # the batch, and that of the control
-
-    def control():
-        return clock(partial(write_once, batch_of("orders"), tries=1))
 
     def found(measured):
         return judge(measured.values()) * 1000
 
+    what = "a broker that never answers ({}), {}".format(*name.split(", "))
     limit = runner.Limit(
-        f"+{most} ms", lambda each: f"{found(each):+.1f} ms", lambda each: found(each) <= most,
-        f"a broker that never answers ({name}), {when}", CONTROL,
-    )  # fmt: skip
-    facts = {"at most": str(most)}
-    case = Case(title, counted, limits={"": limit}, less={title: CONTROL}, facts=facts)
+        f"+{most} ms", lambda each: f"{found(each):+.1f} ms", lambda each: found(each) <= most, what, CONTROL
+    )
+    control = Subject(lambda: clock(partial(write_once, batch_of("orders"), tries=1)))
+    subject = runner.counting("the ledger", write, LedgerRow.objects.count, 2)  # the batch, and that of the control
+    case = Case(name, subject, limit=limit, less={name: CONTROL}, facts={"at most": str(most)})
     return runner.measure([case], repeats, beside={CONTROL: control}, warm=0)

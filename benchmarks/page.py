@@ -1,4 +1,4 @@
-"""Render tables as text and Markdown, and update docs/performance.md: `python -m benchmarks.page` fills in the results.
+"""Show tables as text and Markdown, and update docs/performance.md: `python -m benchmarks.page` fills in the results.
 
 Each benchmark has a block from `<!-- results: NAME -->` to `<!-- end of results -->`. The block `limits` holds all
 limits, and `facts` the machine and the versions. All benchmarks must have run with the same facts.
@@ -7,23 +7,24 @@ limits, and `facts` the machine and the versions. All benchmarks must have run w
 import json
 import re
 import sys
-from pathlib import Path
+
+from tests.support.paths import ROOT
 
 from . import BENCHMARKS, RESULTS
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "performance.md"
 BLOCK = re.compile(r"(?<=<!-- results: )(\w+)( -->\n).*?(?=<!-- end of results -->)", re.DOTALL)
 
 
 def main():
     files = [RESULTS / f"{name}.json" for name in BENCHMARKS]
     results = {file.stem: json.loads(file.read_text()) for file in files if file.exists()}
-    facts = {facts_text(each) for each in results.values()}
+    facts = {each["facts"] for each in results.values()}
     if len(results) < len(files) or len(facts) != 1:
         print("Results are missing, or come from different machines or versions: run `make bench` first.")
         return 1
-    blocks = {"limits": markdown(**limits_table(results.values())), "facts": facts.pop()}
-    blocks |= {name: results_text(name, each) for name, each in results.items()}
+    blocks = {name: results_text(name, each) for name, each in results.items()}
+    blocks |= {"limits": markdown(**limits_table(results.values())), "facts": facts.pop() + "\n"}
     PAGE.write_text(filled(PAGE.read_text(), blocks))
     return 0
 
@@ -41,18 +42,12 @@ def results_text(name, results):
 
 def limits_table(results):
     limits = [limit for each in results for limit in each["limits"]]
-    rows = [[each["what"], each["against"], each["found"], each["limit"], verdict(each)] for each in limits]
+    rows = [[limit[key] for key in ("what", "against", "found", "limit")] + [verdict(limit)] for limit in limits]
     return {"title": "Numbers to hold", "columns": ["what", "against", "found", "at most", ""], "rows": rows}
 
 
 def verdict(limit):
     return "met" if limit["met"] else "not met"
-
-
-def facts_text(results):
-    machine, versions = results["machine"], results["versions"]
-    programs = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}; {programs}.\n"
 
 
 def text(title, columns, rows):

@@ -1,10 +1,12 @@
 """Our counter and its peers, each with a method that returns what it counted."""
 
-import multiprocessing
 import socket
+import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
 from functools import wraps
+from multiprocessing import get_context
+from multiprocessing.managers import BaseManager
 from typing import NamedTuple
 
 from datadog.dogstatsd.base import DogStatsd
@@ -70,24 +72,63 @@ class OpenTelemetry:
         return sum(point.count if hasattr(point, "count") else point.value for point in points)
 
 
-class Receiver:
-    """Statsd clients' packets, which another process receives."""
+class StatsdServer:
+    """Adds up the lines of statsd clients, such as `signups:3|c|#plan:pro`."""
 
-    def __init__(self, address, questions):
-        self.host, self.port = address
-        self._questions = questions
+    def __init__(self):
+        self._counted, self._silent = Counter(), threading.Event()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for option in (socket.SO_RCVBUF, SO_RCVBUFFORCE):
+            with suppress(OSError):  # then it is as large as the system allows
+                self._socket.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(SILENCE)
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def port(self):
+        return self._socket.getsockname()[1]
 
     def counted(self, name):
         """Return the sum of a counter, the number of timings or the last value of a gauge."""
-        self._questions.send(name)
-        return self._questions.recv()
+        self._silent.clear()
+        self._silent.wait()
+        return self._counted[name]
+
+    def _receive(self):
+        while True:
+            try:
+                for line in self._socket.recv(2**16).decode().splitlines():
+                    self._add(*line.split("|"))
+            except TimeoutError:
+                self._silent.set()
+
+    def _add(self, series, kind, *_):
+        name, *values = series.split(":")
+        if kind == "g":
+            self._counted[name] = float(values[-1])
+        else:
+            self._counted[name] += sum(map(float, values)) if kind == "c" else len(values)
+
+
+class Process(BaseManager):
+    """Another process, so that receiving takes no time from the threads of this one."""
+
+
+Process.register("StatsdServer", StatsdServer)
+
+
+@contextmanager
+def receiving():
+    # Spawn, not fork: clients and Django have threads and locks.
+    with Process(ctx=get_context("spawn")) as process:
+        yield process.StatsdServer()
 
 
 class Datadog(NamedTuple):
     """The client with aggregation on."""
 
     client: DogStatsd
-    receiver: Receiver
+    receiver: StatsdServer
 
     def counted(self, name):
         self.client.flush_aggregated_metrics()
@@ -96,51 +137,13 @@ class Datadog(NamedTuple):
 
 
 @contextmanager
-def receiving():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        for option in (socket.SO_RCVBUF, SO_RCVBUFFORCE):
-            with suppress(OSError):  # then it is as large as the system allows
-                server.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
-        server.bind(("127.0.0.1", 0))
-        here, there = multiprocessing.Pipe()
-        # Spawn, not fork: clients and Django have threads and locks.
-        process = multiprocessing.get_context("spawn").Process(target=receive, args=(server, there), daemon=True)
-        process.start()
-        try:
-            yield Receiver(server.getsockname(), here)
-        finally:
-            process.terminate()
-            process.join()
-
-
-@contextmanager
 def datadog():
     with receiving() as receiver:
-        client = DogStatsd(receiver.host, receiver.port, disable_aggregation=False, disable_buffering=False)
+        client = DogStatsd("127.0.0.1", receiver.port(), disable_aggregation=False, disable_buffering=False)
         try:
             yield Datadog(client, receiver)
         finally:
             client.stop()
-
-
-def receive(server, questions):
-    """Add up lines such as `signups:3|c|#plan:pro`, and answer questions once nothing more arrives."""
-    counted = Counter()
-    server.settimeout(SILENCE)
-    while True:
-        try:
-            packet = server.recv(2**16)
-        except TimeoutError:
-            if questions.poll():
-                questions.send(counted[questions.recv()])
-            continue
-        for line in packet.decode().splitlines():
-            series, kind, *_ = line.split("|")
-            name, *values = series.split(":")
-            if kind == "g":
-                counted[name] = float(values[-1])
-            else:
-                counted[name] += sum(map(float, values)) if kind == "c" else len(values)
 
 
 def counting(function, counter):

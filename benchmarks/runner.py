@@ -24,10 +24,8 @@ from freezegun import api as freezegun
 from tests.support import services
 
 from . import RESULTS
-from .machine import machine, versions
+from .machine import facts
 from .page import text, verdict
-
-DATABASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb", "mysql": "mysql"}
 
 
 class Scale(IntEnum):
@@ -39,49 +37,56 @@ class Scale(IntEnum):
         return (tiny, short, full)[self]
 
 
+class Subject(NamedTuple):
+    """Work to measure: `run` returns its seconds, or several named numbers.
+
+    `check` gets the number of runs, and raises AssertionError unless they did all their work.
+    """
+
+    run: Callable
+    check: Callable = lambda runs: None
+
+
+def counting(name, run, counted, each):
+    """Return a subject of which each run must add `each` to the number that `counted` returns."""
+    before = counted()
+    return Subject(run, lambda runs: expect(f"what {name} counted", counted() - before, each * runs))
+
+
 class Limit(NamedTuple):
-    """A limit: its text, and functions of `Measured` that return the measured value and whether that meets it."""
+    """A limit: its text, and functions of `Measured` that return the measured value and whether that meets it.
+
+    It applies beside one reference, by default the first.
+    """
 
     text: str
     found: Callable
     met: Callable
     what: str = ""
     against: str = ""
+    reference: str = ""
 
 
-def at_most(ratio, **names):
+def at_most(ratio, **options):
     """Limit the median ratio to the reference."""
-    return Limit(f"{ratio:g}×", ratio_text, lambda each: each.ratio[1] <= ratio, **names)
+    return Limit(f"{ratio:g}×", ratio_text, lambda each: each.ratio[1] <= ratio, **options)
 
 
 def ratio_text(measured, form="{:.2f}", sign="×"):
     return f"{form.format(measured.ratio[1])}{sign} ({span(measured.ratio, form)})"
 
 
-class Counted(NamedTuple):
-    """A subject or reference that counts: each run must add `each` to the number that `counted` returns."""
-
-    run: Callable
-    counted: Callable
-    each: float
-
-    def __call__(self):
-        return self.run()
-
-
 class Case(NamedTuple):
-    """One subject beside its references; each returns its seconds, or several named numbers.
+    """One subject beside its references.
 
-    `check` gets the number of runs, and raises AssertionError unless they did all their work; those that are `Counted`
-    are checked without it. `limits` are keyed by reference, "" for a limit without one. `key` is the number that ratios
-    compare. `less` maps a subject or reference to the one whose numbers are subtracted from its own in each repeat.
+    `key` is the number that ratios compare. `less` maps a subject or reference to the one whose numbers are subtracted
+    from its own in each repeat.
     """
 
     name: str
-    subject: Callable
-    references: Mapping[str, Callable] = {}
-    check: Callable = lambda runs: None
-    limits: Mapping[str, Limit] = {}
+    subject: Subject
+    references: Mapping[str, Subject] = {}
+    limit: Limit | None = None
     key: str = "seconds"
     less: Mapping[str, str] = {}
     facts: Mapping[str, Any] = {}
@@ -119,13 +124,15 @@ class Measured:
             return (math.nan,) * 3
         return min(low / least, low / most), median / reference, max(high / least, high / most)
 
-    def limits(self):
-        if self.reference not in self.case.limits:
-            return []
-        limit = self.case.limits[self.reference]
+    @property
+    def limit(self):
+        """What was found beside the limit that applies to this reference; None if none does."""
+        limit = self.case.limit
+        if limit is None or self.reference != (limit.reference or next(iter(self.case.references), "")):
+            return None
         what, against = limit.what or self.case.name, limit.against or self.reference or "-"
         met = bool(limit.met(self))
-        return [{"what": what, "against": against, "found": limit.found(self), "limit": limit.text, "met": met}]
+        return {"what": what, "against": against, "found": limit.found(self), "limit": limit.text, "met": met}
 
 
 def middle(values):
@@ -144,18 +151,14 @@ def measure(cases, repeats, *, beside=None, warm=1):
     subjects = dict(beside or {})
     for case in cases:
         subjects |= {case.name: case.subject, **case.references}
-    before = {name: each.counted() for name, each in subjects.items() if isinstance(each, Counted)}
     samples = {name: [] for name in subjects}
     random = Random(1)
     for _ in range(warm + repeats):
         for name in random.sample(list(subjects), len(subjects)):
-            found = subjects[name]()
+            found = subjects[name].run()
             samples[name].append(found if isinstance(found, Mapping) else {"seconds": found})
-    for name, number in before.items():
-        added = subjects[name].counted() - number
-        expect(f"{cases[0].name}: what {name} counted", added, subjects[name].each * (warm + repeats))
-    for case in cases:
-        case.check(warm + repeats)
+    for subject in subjects.values():
+        subject.check(warm + repeats)
     kept = {name: each[warm:] for name, each in samples.items()}
     return [Measured(case, reference, kept) for case in cases for reference in case.references or [""]]
 
@@ -176,8 +179,11 @@ class Table(NamedTuple):
         return {"title": self.title, "columns": [title for title, _ in self.columns], "rows": rows}
 
     def limits(self):
-        judged = self.measured if self.judged is None else self.judged
-        return [limit for each in judged for limit in each.limits()]
+        return [each.limit for each in self.judged or self.measured if each.limit]
+
+
+# By the unit at the end of a column's title: what numbers are multiplied by, and their decimal places.
+UNITS = {"ns": (1e9, 0), "µs": (1e6, 0), "ms": (1e3, 1), "s": (1, 2), "seconds": (1, 2), "KiB": (1 / 1024, 1)}
 
 
 def name(title=""):
@@ -188,20 +194,23 @@ def fact(title, key="", text="{}"):
     return title, lambda measured: text.format(measured.case.facts.get(key or title, ""))
 
 
-def number(title, key="seconds", *, unit=1, digits=0):
-    return title, lambda measured: f"{measured.median(key) * unit:,.{digits}f}"
+def number(title, key="seconds", *, who=lambda measured: "", digits=None):
+    factor, places = UNITS.get(title.split()[-1], (1, 0))
+    form = f"{{:,.{places if digits is None else digits}f}}"
+    return title, lambda measured: form.format(measured.median(key, who(measured)) * factor)
 
 
-def spread(key="seconds", *, unit=1, digits=0):
-    return "spread", lambda each: span([value * unit for value in middle(each.values(key))], f"{{:.{digits}f}}")
+def spread(unit="", key="seconds"):
+    factor, places = UNITS.get(unit, (1, 0))
+    return "spread", lambda each: span([value * factor for value in middle(each.values(key))], f"{{:.{places}f}}")
 
 
 def span(bounds, form):
     return f"{form.format(bounds[0])}–{form.format(bounds[2])}"
 
 
-def reference(title, *, unit=1, digits=0):
-    return title, compared(lambda each: f"{each.median(each.case.key, each.reference) * unit:,.{digits}f}")
+def reference(title):
+    return title, compared(number(title, who=lambda measured: measured.reference)[1])
 
 
 def ratio(form="{:.2f}", sign="×", title="ratio"):
@@ -214,20 +223,20 @@ def compared(cell):
     return lambda measured: cell(measured) if measured.reference else ""
 
 
-AT_MOST = "at most", lambda each: "".join(f"{limit['limit']} {verdict(limit)}" for limit in each.limits())
+AT_MOST = "at most", lambda each: f"{each.limit['limit']} {verdict(each.limit)}" if each.limit else ""
 
 
 @contextmanager
 def database(kind):
     """Create a test database, point the whole site to it, and yield its alias."""
-    alias = DATABASES[kind]
+    alias = "default" if kind == "sqlite" else kind
     connections[alias].creation.create_test_db(verbosity=0, autoclobber=True)
     with override_settings(APP_METRICS_DATABASE=alias, TEST_SITE_DATABASE=alias):
         yield alias
 
 
 def available(*servers):
-    """Return the servers that run, and print why the others do not; SQLite is no server."""
+    """Return the servers that run, and print why the others do not."""
     for server in services.missing.keys() & set(servers):
         print(f"{server}: not measured, {services.missing[server]}")
     return [server for server in servers if server not in services.missing]
@@ -253,13 +262,13 @@ def expect(what, found, expected):
 
 
 def run(benchmark, scale):
-    """Run a benchmark, print its tables, and write them with the machine and the versions as JSON."""
+    """Run a benchmark, print its tables, and write them with the facts that they depend on as JSON."""
     tables, limits = [], []
     for table in import_module(f"benchmarks.{benchmark}").tables(scale):
         tables.append(table.cells())
         limits += table.limits()
         print(text(**tables[-1]), flush=True)
-    facts = {"date": datetime.now(UTC).date().isoformat(), "scale": scale.name, "versions": versions()}
-    results = {**facts, "machine": machine(), "tables": tables, "limits": limits}
+    date = datetime.now(UTC).date().isoformat()
+    results = {"date": date, "scale": scale.name, "facts": facts(), "tables": tables, "limits": limits}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{benchmark}.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")

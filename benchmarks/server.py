@@ -11,8 +11,6 @@ that nothing hides the cost of counting.
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,18 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
+import psutil
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from redis import Redis
 
-from tests.support import services
-from tests.support.paths import ROOT
+from scripts.server import manage
+from tests.support import example_site, services
 from tests.support.servers import Unavailable, find
 from tests.support.small_server import served
 
 from . import peers, runner, server_pids
-from .machine import cpu_seconds
+from .runner import Case, Limit, Subject
 
 CONNECTIONS = 16
 COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "benchmarks.site_wsgi"]
@@ -44,8 +42,8 @@ BASELINE, BY_HAND = "uninstrumented", "an INSERT by hand"
 
 def totals(site):
     """Return how many requests are in the totals, after an aggregation."""
-    manage(site.environment, "metrics_aggregate")
-    return int(json.loads(manage(site.environment, "show_totals")).get("requests", [0])[0])
+    manage(sys.executable, site.environment, "metrics_aggregate")
+    return int(json.loads(manage(sys.executable, site.environment, "show_totals")).get("requests", [0])[0])
 
 
 def prometheus_requests(site):
@@ -82,7 +80,7 @@ VARIANTS = {
     "celery": Variant(
         environment={BACKEND: "celery", "EXAMPLE_BROKER_URL": BROKER},
         # One message for each request, as no worker takes any.
-        counted=lambda site: Redis(unix_socket_path=place("redis")["HOST"], db=1).llen("celery"),
+        counted=lambda site: Redis(unix_socket_path=place_of_redis()["HOST"], db=1).llen("celery"),
     ),
     "statsd": Variant(
         environment={BACKEND: "statsd", "EXAMPLE_STATSD_URL": "udp://127.0.0.1:{port}"},
@@ -111,49 +109,56 @@ def tables(scale):
 
 
 def requests(what, kind, page, names, folder, rounds, seconds):
-    copy = {"sqlite": sqlite, "postgresql": postgresql}[kind](folder)
     if "redis" in names:
-        Redis.from_url(place("redis")["URL"]).flushall()
+        Redis.from_url(place_of_redis()["URL"]).flushall()
     with ExitStack() as running:
-        receiver = running.enter_context(peers.receiving())
-        sites = {
-            name: Site(name, copy(number), folder / str(number), receiver, running) for number, name in enumerate(names)
-        }
-        loads = {name: partial(site.load, page, seconds) for name, site in sites.items()}
-        references = {name: loads[name] for name in (BASELINE, BY_HAND)}
-        limits = {name: kept(what, name) if kind == "postgresql" else {} for name in names}
-        cases = [runner.Case(name, loads[name], references, sites[name].check, limits[name], "rate") for name in names]
+        receiver, subjects = running.enter_context(peers.receiving()), {}
+        for number, name in enumerate(names):
+            database = running.enter_context(getattr(example_site, kind)(f"variant_{number}", folder))
+            site = Site(name, database, folder / f"{number}", receiver, running)
+            subjects[name] = Subject(partial(site.load, page, seconds), site.check)
+        references = {name: subjects[name] for name in (BASELINE, BY_HAND)}
+        cases = [
+            Case(name, subject, references, kept(what, name) if kind == "postgresql" else None, "rate")
+            for name, subject in subjects.items()
+        ]
         measured = runner.measure(cases, rounds)
     times = {"p50, ms": "p50", "p99, ms": "p99", "CPU, ms": "site", "servers' CPU, ms": "servers"}
-    columns = [runner.name("counted by"), runner.number("a second", "rate"), runner.spread("rate")]
-    columns += [runner.number(title, key, unit=1e3, digits=2) for title, key in times.items()]
-    columns += runner.ratio("{:.0%}", "", "kept")
+    columns = [runner.name("counted by"), runner.number("a second", "rate"), runner.spread(key="rate")]
+    columns += [runner.number(title, key, digits=2) for title, key in times.items()]
     title = f"Requests per second of {what}, median of {rounds} times {seconds} s"
-    return runner.Table(title, columns, [each for each in measured if each.reference == BASELINE], measured)
+    rows = [each for each in measured if each.reference == BASELINE]
+    return runner.Table(title, [*columns, *runner.ratio("{:.0%}", "", "kept")], rows, measured)
 
 
 def kept(what, name):
     """Limit how much of the rate is kept."""
     if name not in LEAST:
-        return {}
+        return None
     against, least = LEAST[name]
     found = partial(runner.ratio_text, form="{:.0%}", sign="")
     what = f"requests per second that are kept, {what}, {name}"
-    return {against: runner.Limit(f"at least {least:.0%}", found, lambda each: each.ratio[1] >= least, what)}
+    return Limit(f"at least {least:.0%}", found, lambda each: each.ratio[1] >= least, what, reference=against)
 
 
 class Site:
     """A served variant, which wrk loads and which reports its count in the end."""
 
-    def __init__(self, name, environment, folder, receiver, running):
+    def __init__(self, name, database, folder, receiver, running):
         self._name, self._variant, self.folder, self.receiver = name, VARIANTS[name], folder / "counts", receiver
         self.folder.mkdir(parents=True)
-        self.environment = {**environment, "BENCHMARK_INSTRUMENTATION": self._variant.instrumentation}
-        for key, value in self._variant.environment.items():
-            self.environment[key] = value.format(folder=self.folder, port=receiver.port, redis=place("redis"))
+        names = {"folder": self.folder, "port": receiver.port(), "redis": place_of_redis()}
+        variables = {key: value.format(**names) for key, value in self._variant.environment.items()}
+        self.environment = {**os.environ, **database, **variables}
+        manage(sys.executable, self.environment, "migrate", "--verbosity=0")
+        measured = {
+            "DJANGO_SETTINGS_MODULE": "benchmarks.site",
+            "BENCHMARK_INSTRUMENTATION": self._variant.instrumentation,
+        }
         self._running = running.enter_context(ExitStack())
-        serving = served(COMMAND, self.environment, folder / "log")
-        self._address, self._process = self._running.enter_context(serving)
+        self._address, self._process = self._running.enter_context(
+            served(COMMAND, {**self.environment, **measured}, folder / "log")
+        )
         self._answered, self._loads = 0, 0
 
     def load(self, page, seconds):
@@ -186,42 +191,12 @@ def check(name, counted, answered, loads):
         raise AssertionError(f"{name} counted {counted} requests where {answered} were answered.")
 
 
-def sqlite(folder):
-    """Migrate a database, and return a function that copies it and returns the environment of the numbered copy."""
-
-    def environment(path):
-        return site_environment(EXAMPLE_DATABASE="sqlite", EXAMPLE_DB_NAME=str(path))
-
-    original = folder / "original.sqlite3"
-    manage(environment(original), "migrate", "--verbosity=0")
-    return lambda number: environment(shutil.copy(original, folder / f"{number}.sqlite3"))
+def cpu_seconds(*pids):
+    """Return the processor time that processes and their descendants have used."""
+    roots = map(psutil.Process, pids)
+    return sum(sum(each.cpu_times()[:4]) for root in roots for each in [root, *root.children(recursive=True)])
 
 
-def postgresql(folder):
-    """Do the same as for SQLite."""
-    server, prefix = place("postgresql"), re.sub(r"\W", "_", folder.name).lower()
-
-    def create(name, template):
-        login = {"host": server["HOST"], "user": server["USER"], "dbname": server["NAME"]}
-        with psycopg.connect(**login, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {prefix}_{name} TEMPLATE {template}")
-        coordinates = {f"EXAMPLE_DB_{key}": value for key, value in {**server, "NAME": f"{prefix}_{name}"}.items()}
-        return site_environment(EXAMPLE_DATABASE="postgresql", **coordinates)
-
-    manage(create("original", "template1"), "migrate", "--verbosity=0")
-    return lambda number: create(number, f"{prefix}_original")
-
-
-def site_environment(**database):
-    site = {"DJANGO_SETTINGS_MODULE": "benchmarks.site", "BENCHMARK_INSTRUMENTATION": "app_metrics"}
-    return {**os.environ, **site, **database}
-
-
-def manage(environment, *arguments):
-    command = [sys.executable, "-m", "django", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def place(server):
-    """Return the coordinates of a server, if it runs."""
-    return json.loads(os.environ.get(services.variable(server), "{}"))
+def place_of_redis():
+    """Return the coordinates of Redis, if it runs."""
+    return json.loads(os.environ.get(services.variable("redis"), "{}"))

@@ -28,12 +28,15 @@ from tests.support.summaries import summary_of
 
 from . import runner
 from .outages import current
-from .process import DAY, EVENTS, summaries
-from .runner import Case, Counted, Table, expect, fact, number
+from .runner import Case, Subject, Table, expect, fact, number
+from .work import DAY, EVENTS, SLUGS, summaries
 
-SLUGS = 10  # in a batch, unless the size matters
 BY_INSERT = runner.at_most(1.25, against="one INSERT by hand on the same connection")
-LIMITS = {**dict.fromkeys(runner.DATABASES, BY_INSERT), "redis": runner.at_most(1.5, against="one bare round trip")}
+# For batches of SLUGS slugs.
+LIMITS = {
+    **dict.fromkeys(["sqlite", "postgresql", "mariadb", "mysql"], BY_INSERT),
+    "redis": runner.at_most(1.5, against="one bare round trip"),
+}
 
 
 def tables(scale):
@@ -41,19 +44,19 @@ def tables(scale):
     sizes = scale.of([1, 10], [1, 10, 100], [1, 10, 100])
     to, measured = Writing(repeats, writes), []
     with_redis = runner.available("redis")
-    for kind in ("sqlite", *runner.available("postgresql", "mariadb")):
+    for kind in ("sqlite", *runner.available("postgresql", "mariadb", "mysql")):
         with runner.database(kind) as alias:
-            measured += [each for slugs in sizes for each in to.database(kind, alias, slugs)]
+            measured += [each for slugs in sizes for each in to.database(alias, slugs)]
     if with_redis:
         measured += [each for slugs in sizes for each in to.redis(slugs)] + to.celery()
     measured += to.buffer()
-    columns = [fact("destination"), fact("slugs"), number("µs", unit=1e6), runner.reference("reference, µs", unit=1e6)]
+    columns = [fact("destination"), fact("slugs"), number("µs"), runner.reference("reference, µs")]
     title = f"The write of a batch, median of {repeats} times {writes}"
     yield Table(title, [*columns, *runner.ratio(), runner.AT_MOST], measured)
     if with_redis:
         rate = ("a second", lambda each: f"{series / each.median():,.0f}")
-        brought = runner.measure([Case(f"{series:,}", partial(bring, series))], 1, warm=0)
-        columns = [runner.name("series"), number("seconds", digits=2), rate]
+        brought = runner.measure([Case(f"{series:,}", Subject(partial(bring, series)))], 1, warm=0)
+        columns = [runner.name("series"), number("seconds"), rate]
         yield Table("Bringing series from Redis to the totals", columns, brought)
 
 
@@ -63,29 +66,28 @@ class Writing(NamedTuple):
     repeats: int
     writes: int
 
-    def database(self, kind, alias, slugs):
-        connection = connections[alias]
+    def database(self, alias, slugs):
+        kind, connection = "sqlite" if alias == "default" else alias, connections[alias]
+        Item.objects.all().delete()
         subjects = {kind: self.rows(writing(load_backend("app_metrics.backends.db").write, slugs), "slug", slugs)}
         if slugs > 1:
             one_by_one = partial(many, insert(connection, 1, "call"), slugs)
             subjects[f"{kind}, one INSERT per call"] = self.rows(one_by_one, "call", slugs)
-        Item.objects.all().delete()
         return self.measure(subjects, {"INSERT": self.rows(insert(connection, slugs, "hand"), "hand", slugs)}, slugs)
 
     def redis(self, slugs):
         with redis_backend("app_metrics.backends.redis") as (backend, client):
             subjects = {
-                "a script that does nothing": partial(self.seconds, nothing(backend, client, slugs)),
-                "redis": self.counted(writing(backend.write, slugs), lambda: counts(backend.pending()), slugs),
+                "a script that does nothing": self.times(nothing(backend, client, slugs)),
+                "redis": self.times(writing(backend.write, slugs), "redis", lambda: counts(backend.pending()), slugs),
             }
-            return self.measure(subjects, {"PING": partial(self.seconds, client.ping)}, slugs)
+            return self.measure(subjects, {"PING": self.times(client.ping)}, slugs)
 
     def celery(self):
-        socket = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["HOST"]
-        app = Celery("benchmark", broker=f"redis+socket://{socket}", set_as_current=False)
+        app = Celery("benchmark", broker=f"redis+socket://{place_of_redis()['HOST']}", set_as_current=False)
         with current(app), redis_backend("app_metrics.backends.celery") as (backend, client):
-            messages = self.counted(writing(backend.write, SLUGS), partial(client.llen, "celery"), 1)
-            return self.measure({"celery, by Redis": messages}, {"PING": partial(self.seconds, client.ping)}, SLUGS)
+            messages = self.times(writing(backend.write, SLUGS), "celery", partial(client.llen, "celery"), 1)
+            return self.measure({"celery, by Redis": messages}, {"PING": self.times(client.ping)}, SLUGS)
 
     def buffer(self):
         """Measure what the buffered mode adds to a request, beside the INSERT that it saves."""
@@ -94,33 +96,30 @@ class Writing(NamedTuple):
             buffer.flush()
             return counts(locmem.outbox)
 
-        locmem.outbox.clear()
         by_hand = self.rows(insert(connection, SLUGS, "hand"), "hand", SLUGS)
         with override_settings(APP_METRICS_BACKEND="app_metrics.backends.locmem", APP_METRICS_FLUSH_INTERVAL=3600):
-            buffered = self.counted(writing(buffer.add, SLUGS), counted, SLUGS)
+            buffered = self.times(writing(buffer.add, SLUGS), "the buffer", counted, SLUGS)
             return self.measure({"buffered mode": buffered}, {"INSERT": by_hand}, SLUGS)
 
     def rows(self, write, who, slugs):
-        """Measure a write of summaries whose slugs begin with a name."""
-        return self.counted(write, partial(arrived, f"{who}-"), slugs)
+        """Time the write of summaries whose slugs begin with a name."""
+        return self.times(write, who, partial(arrived, f"{who}-"), slugs)
 
-    def counted(self, write, counted, each):
-        """Measure a write; `counted` returns the number of rows, summaries or messages that arrived."""
-        return Counted(partial(self.seconds, write), counted, each * self.writes)
+    def times(self, write, who="nothing", counted=lambda: 0, each=0):
+        """Average many writes; each must add so many rows, summaries or messages to those that arrived."""
+
+        def seconds():
+            return runner.clock(many, write, self.writes) / self.writes
+
+        return runner.counting(who, seconds, counted, each * self.writes)
 
     def measure(self, subjects, references, slugs):
         cases = []
         for name, subject in subjects.items():
-            limits, what = {}, f"the write of a batch of {SLUGS} slugs, {name}"
-            if name in LIMITS and slugs == SLUGS:
-                limits = dict.fromkeys(references, LIMITS[name]._replace(what=what))
-            facts = {"destination": name, "slugs": slugs}
-            cases.append(Case(name, subject, references, limits=limits, facts=facts))
+            limit = LIMITS[name] if slugs == SLUGS and name in LIMITS else None
+            limit = limit and limit._replace(what=f"the write of a batch of {SLUGS} slugs, {name}")
+            cases.append(Case(name, subject, references, limit, facts={"destination": name, "slugs": slugs}))
         return runner.measure(cases, self.repeats)
-
-    def seconds(self, write):
-        """Return the seconds per write, averaged over many writes."""
-        return runner.clock(many, write, self.writes) / self.writes
 
 
 def many(write, times):
@@ -162,10 +161,14 @@ def insert(connection, slugs, who):
     return write
 
 
+def place_of_redis():
+    return json.loads(os.environ["APP_METRICS_TEST_REDIS"])
+
+
 @contextmanager
 def redis_backend(path):
     """Yield a backend, and a client of its empty Redis."""
-    url = json.loads(os.environ["APP_METRICS_TEST_REDIS"])["URL"]
+    url = place_of_redis()["URL"]
     with override_settings(APP_METRICS_REDIS_URL=url, APP_METRICS_TIMEOUT=5):
         client = Redis.from_url(url)
         client.flushdb()

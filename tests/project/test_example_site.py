@@ -1,6 +1,5 @@
 """The example site on real servers: the totals match the visitors' own counts."""
 
-import contextlib
 import json
 import os
 import re
@@ -18,7 +17,8 @@ from scripts.comparison import Counts, Row, compare
 from scripts.server import create_database, manage, serve, work
 from scripts.visitor import KEEPER, Expected, visit
 from tests.soak.brokers.conftest import KINDS, sharing, waiting
-from tests.support import redis_server, services
+from tests.support import redis_server
+from tests.support.example_site import mariadb, mysql, postgresql, sqlite
 from tests.support.receiving import StatsdServer
 from tests.support.scope import full_length
 from tests.support.small_server import found
@@ -43,55 +43,11 @@ SIGNAL_RULES = {"signups", "logins", "failed_logins", "refused_payments", "newsl
 BY_TRACK_AND_BY_HAND = {"statements", "exported_rows"}
 
 
-@contextlib.contextmanager
-def sqlite(name: str, folder: Path) -> Iterator[dict[str, str]]:
-    yield {"EXAMPLE_DATABASE": "sqlite", "EXAMPLE_DB_NAME": str(folder / "db.sqlite3")}
-
-
-@contextlib.contextmanager
-def postgresql(name: str, folder: Path) -> Iterator[dict[str, str]]:
-    server = coordinates("postgresql")
-    import psycopg
-
-    place = {"host": server["HOST"], "port": server["PORT"] or None, "user": server["USER"]}
-    with psycopg.connect(dbname=server["NAME"], autocommit=True, **place) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        try:
-            yield example_environment("postgresql", name, server)
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextlib.contextmanager
-def mariadb(name: str, folder: Path) -> Iterator[dict[str, str]]:
-    server = coordinates("mariadb")
-    import MySQLdb
-
-    place = {"unix_socket" if server["HOST"].startswith("/") else "host": server["HOST"]}
-    with contextlib.closing(MySQLdb.connect(user=server["USER"], **place)) as connection:
-        connection.cursor().execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        try:
-            yield example_environment("mariadb", name, server)
-        finally:
-            connection.cursor().execute(f"DROP DATABASE {name}")
-
-
-def coordinates(name: str) -> dict[str, str]:
-    if services.variable(name) not in os.environ:
-        pytest.skip(f"{name}: {services.missing.get(name, 'no server was started')}")
-    return json.loads(os.environ[services.variable(name)])
-
-
-def example_environment(kind: str, name: str, server: dict[str, str]) -> dict[str, str]:
-    place = {f"EXAMPLE_DB_{key}": server.get(key, "") for key in ("HOST", "PORT", "USER", "PASSWORD")}
-    return {"EXAMPLE_DATABASE": kind, "EXAMPLE_DB_NAME": name, **place}
-
-
 SLOW = pytest.mark.slow
 
 
 @pytest.fixture(
-    params=[sqlite, pytest.param(postgresql, marks=SLOW), pytest.param(mariadb, marks=SLOW)],
+    params=[sqlite, *(pytest.param(server, marks=SLOW) for server in (postgresql, mariadb, mysql))],
     ids=lambda database: database.__name__,
 )
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
@@ -110,7 +66,7 @@ def counted(environment: dict[str, str]) -> Counts:
 
 def shop(folder: Path, **variables: str) -> dict[str, str]:
     """Return the environment of an example site with a migrated SQLite database and these variables."""
-    with sqlite("", folder) as database:
+    with sqlite("shop", folder) as database:
         environment = {**database, "EXAMPLE_FAST_HASHER": "1", **variables}
     create_database(sys.executable, environment, KEEPER)
     return environment
@@ -196,7 +152,7 @@ def test_totals_equal_the_requests_beside_exporters(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_demo_data_are_created_only_once(tmp_path: Path) -> None:
     """One call creates the demo data, and a second call fails without doubling it."""
-    with sqlite("", tmp_path) as site:
+    with sqlite("shop", tmp_path) as site:
         manage(sys.executable, site, "migrate", "--verbosity=0")
         printed = manage(sys.executable, site, "seed_history", "--days=3")
         assert "demo data, made up" in printed

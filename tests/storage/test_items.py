@@ -18,7 +18,7 @@ from app_metrics.storage.dialects.vendors import dialect_for
 from app_metrics.storage.ledger import write_once
 from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport.loading import get_backend
-from tests.project.test_example_site import coordinates
+from tests.support.example_site import coordinates
 from tests.support.paths import ROOT
 from tests.support.small_server import environment
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from scripts.server import HOST
-from tests.project.test_example_site import coordinates
+from tests.support.example_site import coordinates
 from tests.support.small_server import environment, manage, served, visit
 from tests.support.waiting import wait_until
 
