@@ -4,7 +4,6 @@ import socket
 import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
-from functools import wraps
 from multiprocessing import get_context
 from multiprocessing.managers import BaseManager
 from typing import NamedTuple
@@ -144,15 +143,3 @@ def datadog():
             yield Datadog(client, receiver)
         finally:
             client.stop()
-
-
-def counting(function, counter):
-    """Return the function with a hand-written count of the calls that returned."""
-
-    @wraps(function)
-    def wrapper():
-        result = function()
-        counter.inc()
-        return result
-
-    return wrapper

@@ -26,7 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from redis import Redis
 
 from scripts.server import manage
-from tests.support import example_site, services
+from tests.support import example_site
 from tests.support.servers import Unavailable, find
 from tests.support.small_server import served
 
@@ -80,7 +80,7 @@ VARIANTS = {
     "celery": Variant(
         environment={BACKEND: "celery", "EXAMPLE_BROKER_URL": BROKER},
         # One message for each request, as no worker takes any.
-        counted=lambda site: Redis(unix_socket_path=place_of_redis()["HOST"], db=1).llen("celery"),
+        counted=lambda site: Redis(unix_socket_path=example_site.coordinates("redis")["HOST"], db=1).llen("celery"),
     ),
     "statsd": Variant(
         environment={BACKEND: "statsd", "EXAMPLE_STATSD_URL": "udp://127.0.0.1:{port}"},
@@ -109,13 +109,14 @@ def tables(scale):
 
 
 def requests(what, kind, page, names, folder, rounds, seconds):
-    if "redis" in names:
-        Redis.from_url(place_of_redis()["URL"]).flushall()
+    redis = example_site.coordinates("redis") if "redis" in names else {}
+    if redis:
+        Redis.from_url(redis["URL"]).flushall()
     with ExitStack() as running:
         receiver, subjects = running.enter_context(peers.receiving()), {}
         for number, name in enumerate(names):
             database = running.enter_context(getattr(example_site, kind)(f"variant_{number}", folder))
-            site = Site(name, database, folder / f"{number}", receiver, running)
+            site = Site(name, database, folder / f"{number}", receiver, redis, running)
             subjects[name] = Subject(partial(site.load, page, seconds), site.check)
         references = {name: subjects[name] for name in (BASELINE, BY_HAND)}
         cases = [
@@ -144,10 +145,10 @@ def kept(what, name):
 class Site:
     """A served variant, which wrk loads and which reports its count in the end."""
 
-    def __init__(self, name, database, folder, receiver, running):
+    def __init__(self, name, database, folder, receiver, redis, running):
         self._name, self._variant, self.folder, self.receiver = name, VARIANTS[name], folder / "counts", receiver
         self.folder.mkdir(parents=True)
-        names = {"folder": self.folder, "port": receiver.port(), "redis": place_of_redis()}
+        names = {"folder": self.folder, "port": receiver.port(), "redis": redis}
         variables = {key: value.format(**names) for key, value in self._variant.environment.items()}
         self.environment = {**os.environ, **database, **variables}
         manage(sys.executable, self.environment, "migrate", "--verbosity=0")
@@ -195,8 +196,3 @@ def cpu_seconds(*pids):
     """Return the processor time that processes and their descendants have used."""
     roots = map(psutil.Process, pids)
     return sum(sum(each.cpu_times()[:4]) for root in roots for each in [root, *root.children(recursive=True)])
-
-
-def place_of_redis():
-    """Return the coordinates of Redis, if it runs."""
-    return json.loads(os.environ.get(services.variable("redis"), "{}"))

@@ -4,8 +4,6 @@ The reference is one hand-written INSERT of as many rows on the same connection,
 rows show one INSERT per call, and what Redis and its client need for a script that does nothing.
 """
 
-import json
-import os
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -24,6 +22,7 @@ from app_metrics.models import Item, Metric
 from app_metrics.storage.dialects.base import ITEM_COLUMNS, item_rows
 from app_metrics.transport import buffer
 from app_metrics.transport.loading import load_backend
+from tests.support.example_site import coordinates
 from tests.support.summaries import summary_of
 
 from . import runner
@@ -84,7 +83,7 @@ class Writing(NamedTuple):
             return self.measure(subjects, {"PING": self.times(client.ping)}, slugs)
 
     def celery(self):
-        app = Celery("benchmark", broker=f"redis+socket://{place_of_redis()['HOST']}", set_as_current=False)
+        app = Celery("benchmark", broker=f"redis+socket://{coordinates('redis')['HOST']}", set_as_current=False)
         with current(app), redis_backend("app_metrics.backends.celery") as (backend, client):
             messages = self.times(writing(backend.write, SLUGS), "celery", partial(client.llen, "celery"), 1)
             return self.measure({"celery, by Redis": messages}, {"PING": self.times(client.ping)}, SLUGS)
@@ -161,14 +160,10 @@ def insert(connection, slugs, who):
     return write
 
 
-def place_of_redis():
-    return json.loads(os.environ["APP_METRICS_TEST_REDIS"])
-
-
 @contextmanager
 def redis_backend(path):
     """Yield a backend, and a client of its empty Redis."""
-    url = place_of_redis()["URL"]
+    url = coordinates("redis")["URL"]
     with override_settings(APP_METRICS_REDIS_URL=url, APP_METRICS_TIMEOUT=5):
         client = Redis.from_url(url)
         client.flushdb()
