@@ -26,6 +26,8 @@ def check_routing(**kwargs: Any) -> list[CheckMessage]:
         return [_unknown_alias(alias)]
     if not connections.settings[alias].get("AUTOCOMMIT", True):
         return [_without_autocommit(alias)]
+    if connections.settings[alias]["ENGINE"].startswith("mysql.connector"):
+        return [_unsupported_driver(alias)]
     if router.db_for_write(Item) != alias:
         return [_routed_elsewhere(alias)]
     return list(_late_locks(alias, connections.settings[alias]))
@@ -57,6 +59,15 @@ def _without_autocommit(alias: str) -> Error:
         f"The database {alias!r} has AUTOCOMMIT off, so nothing commits the events of a request.",
         hint="Set APP_METRICS_DATABASE to an alias of the same database with AUTOCOMMIT on.",
         id="app_metrics.E016",
+    )
+
+
+def _unsupported_driver(alias: str) -> Error:
+    return Error(
+        f"The database {alias!r} uses the driver mysql.connector. It raises deadlocks and lock timeouts as errors "
+        "that are not recognised, so these transactions would not be tried again.",
+        hint=f'Install mysqlclient, and set DATABASES["{alias}"]["ENGINE"] = "django.db.backends.mysql".',
+        id="app_metrics.E029",
     )
 
 
