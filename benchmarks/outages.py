@@ -34,7 +34,7 @@ def tables(scale):
         measured = [each for name, url in BROKERS.items() for each in silent(name, url, rounds, after)]
     title = f"Added to a write by a broker that never answers, {rounds} times 3 first ones and {after} after them"
     longest = ("longest", lambda each: f"{max(each.values()) * 1e3:.1f}")
-    columns = [runner.name(), runner.number("ms"), runner.spread("ms"), longest, runner.fact("at most")]
+    columns = [runner.name(), runner.number("ms"), runner.spread("ms"), longest, runner.AT_MOST]
     yield Table(title, columns, measured)
 
 
@@ -94,5 +94,5 @@ def added(name, write, repeats, judge, most):
     )
     control = Subject(lambda: clock(partial(write_once, batch_of("orders"), tries=1)))
     subject = runner.counting("the ledger", write, LedgerRow.objects.count, 2)  # the batch, and that of the control
-    case = Case(name, subject, limit=limit, less={name: CONTROL}, facts={"at most": str(most)})
+    case = Case(name, subject, limit=limit, less={name: CONTROL})
     return runner.measure([case], repeats, beside={CONTROL: control}, warm=0)

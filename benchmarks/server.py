@@ -151,7 +151,7 @@ class Site:
         names = {"folder": self.folder, "port": receiver.port(), "redis": redis}
         variables = {key: value.format(**names) for key, value in self._variant.environment.items()}
         self.environment = {**os.environ, **database, **variables}
-        manage(sys.executable, self.environment, "migrate", "--verbosity=0")
+        manage(sys.executable, database, "migrate", "--verbosity=0")
         measured = {
             "DJANGO_SETTINGS_MODULE": "benchmarks.site",
             "BENCHMARK_INSTRUMENTATION": self._variant.instrumentation,
