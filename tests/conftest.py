@@ -51,6 +51,7 @@ TransactionTestCase._fixture_teardown = emptying.empty_tables
 SOAK = ROOT / "tests" / "soak"
 LEFT_OUT = pytest.StashKey[int]()
 
+DATABASE_FIXTURES = ("database", "transactional_database", "old_database")
 ALIASES = {"sqlite": "default", "postgresql": "postgresql", "mariadb": "mariadb"}
 if "mysql" in django_settings.DATABASES:
     ALIASES["mysql"] = "mysql"
@@ -85,7 +86,7 @@ def _is_left_out(item: pytest.Item) -> bool:
 def _other_databases(item: pytest.Item) -> set[Any]:
     """Return the aliases of the servers that a test runs on, SQLite left out."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return {parameters.get(fixture) for fixture in ("database", "transactional_database")} - {None, "default"}
+    return {parameters.get(fixture) for fixture in DATABASE_FIXTURES} - {None, "default"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

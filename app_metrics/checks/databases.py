@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.utils import DatabaseError
 
+from ..adoption.old_tables import PROGRESS, to_adopt
 from ..aggregation.backlog import backlog
 from ..conf import settings
 from ..core.plain_text import brief
@@ -44,6 +45,33 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
         return [*about_it, *_old_backlog(), *_at_destination()]
     except DatabaseError:  # not migrated, or not reachable: Django reports that
         return []
+
+
+@register(Tags.database)
+def check_adoption(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Stop `migrate` at the tables of the predecessor: it would fail halfway, or take them for ours."""
+    alias = settings.APP_METRICS_DATABASE
+    if not databases or alias not in databases or alias not in connections.settings:
+        return []
+    try:
+        found = to_adopt(connections[alias])
+    except DatabaseError:  # not reachable: Django reports that
+        return []
+    return [_unadopted(found)] if found else []
+
+
+def _unadopted(found: Sequence[str]) -> Error:
+    if PROGRESS in found:
+        return Error(
+            "The adoption of the old tables is not finished.",
+            hint="Run `manage.py metrics_adopt` again; it continues.",
+            id="app_metrics.E028",
+        )
+    return Error(
+        f"The database has tables of django-app-metrics 0.9 or a fork of it: {', '.join(found)}.",
+        hint="Back up the database, and run `manage.py metrics_adopt --dry-run`, then `manage.py metrics_adopt`.",
+        id="app_metrics.E028",
+    )
 
 
 def _unknown_alias(alias: str) -> Error:

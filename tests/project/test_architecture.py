@@ -21,7 +21,7 @@ FLOORS = (
     {"contrib"},
     {"notifications"},
     {"aggregation"},
-    {"reports", "dashboard", "api", "transfer"},
+    {"reports", "dashboard", "api", "transfer", "adoption"},
     {
         "",
         "admin",

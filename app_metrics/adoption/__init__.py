@@ -1,0 +1,1 @@
+"""Take over the database of the predecessor, django-app-metrics 0.9 and its forks."""

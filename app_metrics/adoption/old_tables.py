@@ -1,0 +1,167 @@
+"""The tables of the predecessor: their names, how to recognise them, and how to read their rows.
+
+Two of them have the name of a table of ours. The others have names of their own, so that one look at the names of all
+tables tells an old database from a new one.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.db import models
+from django.db.migrations.state import ModelState, ProjectState
+from django.utils import timezone
+
+from ..core.periods import DAY, MONTH, WEEK, YEAR, Period
+
+APP = "app_metrics"
+METRIC, SET = "app_metrics_metric", "app_metrics_metricset"
+# Tables that stay, although the adoption changes them.
+KEPT = (METRIC, SET)
+ITEM, GAUGE = "app_metrics_metricitem", "app_metrics_gauge"
+OF_PERIODS = {
+    DAY: "app_metrics_metricday",
+    WEEK: "app_metrics_metricweek",
+    MONTH: "app_metrics_metricmonth",
+    YEAR: "app_metrics_metricyear",
+}
+# Tables that only the predecessor has.
+OLD = (ITEM, *OF_PERIODS.values(), GAUGE)
+# The table that holds how far an adoption has come; it exists until the adoption is finished.
+PROGRESS = "app_metrics_adoption"
+
+
+class OldMetric(NamedTuple):
+    """A row of the old table of metrics."""
+
+    pk: int
+    name: str
+    slug: str
+
+
+class OldSet(NamedTuple):
+    """A row of the old table of metric sets."""
+
+    pk: int
+    name: str
+    no_email: bool
+    send_daily: bool
+    send_weekly: bool
+    send_monthly: bool
+
+
+class OldGauge(NamedTuple):
+    """A row of the old table of gauges."""
+
+    name: str
+    slug: str
+    value: Decimal
+    updated: datetime
+
+
+def aside(table: str) -> str:
+    """Return the name under which the rows of an old table are kept: "app_metrics_old_metricday"."""
+    return table.replace("app_metrics_", "app_metrics_old_", 1)
+
+
+def tables_of(connection: Any) -> set[str]:
+    return set(connection.introspection.table_names())
+
+
+def to_adopt(connection: Any) -> list[str]:
+    """Return the tables that show that a database is to be adopted, or that its adoption is not finished."""
+    return sorted({PROGRESS, *OLD} & tables_of(connection))
+
+
+def kept_aside(connection: Any) -> list[str]:
+    """Return the tables with the old rows, which an adoption leaves."""
+    return sorted({aside(table) for table in (*KEPT, *OLD)} & tables_of(connection))
+
+
+class OldRows:
+    """Read the old rows, which are still in their tables, or aside already."""
+
+    def __init__(self, connection: Any) -> None:
+        self._alias = connection.alias
+        self._tables = tables_of(connection)
+        state = ProjectState()
+        for name, fields in _MODELS.items():
+            options = {"db_table": self._found(f"{APP}_{name}")}
+            rows = [("id", models.BigAutoField(primary_key=True)), *((key, make()) for key, make in fields.items())]
+            state.add_model(ModelState(APP, name, rows, options))
+        self._models = state.apps
+
+    def metrics(self) -> list[OldMetric]:
+        return [OldMetric(*row) for row in self._rows(METRIC, "id", "name", "slug").order_by("id")]
+
+    def sets(self) -> list[OldSet]:
+        return [OldSet(*row) for row in self._rows(SET, "id", *OldSet._fields[1:]).order_by("id")]
+
+    def gauges(self) -> list[OldGauge]:
+        """Return the gauges; versions before 0.8 had none."""
+        if not self._exists(GAUGE):
+            return []
+        rows = self._rows(GAUGE, "name", "slug", "current_value", "updated").order_by("id")
+        return [OldGauge(name, slug, value, _aware(updated)) for name, slug, value, updated in rows]
+
+    def totals(self, metric: int, period: Period) -> Iterator[tuple[date, int]]:
+        """Yield date and number of each row of a metric."""
+        yield from self._of(metric, OF_PERIODS[period]).iterator()
+
+    def items(self, metric: int) -> Iterator[tuple[datetime, int]]:
+        """Yield time and number of each waiting item of a metric."""
+        for created, number in self._of(metric, ITEM).iterator():
+            yield _aware(created), number
+
+    def strays(self, metrics: Iterable[int]) -> int:
+        """Return the number of rows whose metric does not exist; SQLite and MyISAM did not always refuse them."""
+        known = set(metrics)
+        found = 0
+        for table in (ITEM, *OF_PERIODS.values()):
+            if self._exists(table):
+                rows = self._rows(table, "metric_id").annotate(rows=models.Count("id")).order_by()
+                found += sum(number for metric, number in rows if metric not in known)
+        return found
+
+    def _of(self, metric: int, table: str) -> Any:
+        rows = self._rows(table, "created", "num")
+        return rows.filter(metric_id=metric).order_by("id") if self._exists(table) else rows.none()
+
+    def _rows(self, table: str, *columns: str) -> Any:
+        model = self._models.get_model(APP, table.removeprefix(f"{APP}_"))
+        return model._base_manager.using(self._alias).values_list(*columns)
+
+    def _exists(self, table: str) -> bool:
+        return self._found(table) in self._tables
+
+    def _found(self, table: str) -> str:
+        return aside(table) if aside(table) in self._tables else table
+
+
+def _aware(moment: date) -> datetime:
+    """Return a time as it was meant: the predecessor used the time zone of the project; early versions, dates only."""
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - made aware below
+    return moment if moment.tzinfo else timezone.make_aware(moment, timezone.get_default_timezone())
+
+
+_flag = partial(models.BooleanField, default=False)
+_number = partial(models.BigIntegerField, default=0)
+_total = {"metric_id": _number, "num": _number, "created": models.DateField}
+_MODELS: dict[str, dict[str, Any]] = {
+    "metric": {"name": models.TextField, "slug": models.TextField},
+    "metricset": {
+        "name": models.TextField,
+        **dict.fromkeys(("no_email", "send_daily", "send_weekly", "send_monthly"), _flag),
+    },
+    "metricitem": {"metric_id": _number, "num": _number, "created": models.DateTimeField},
+    **{table.removeprefix(f"{APP}_"): _total for table in OF_PERIODS.values()},
+    "gauge": {
+        "name": models.TextField,
+        "slug": models.TextField,
+        "current_value": partial(models.DecimalField, max_digits=38, decimal_places=6),
+        "updated": models.DateTimeField,
+    },
+}
