@@ -18,6 +18,7 @@ from django.dispatch import receiver
 from .setting_values import (
     MAX_YEAR,
     MIN_YEAR,
+    are_aliases,
     are_destinations,
     are_years,
     is_path,
@@ -131,6 +132,12 @@ SETTINGS = {
     "WEEK_START": Setting("monday", lambda value: value in ("monday", "sunday"), 'Give "monday" or "sunday".'),
     # The first and the last year that a date may be in: others are mistakes, such as milliseconds read as a date.
     "YEARS": Setting((1970, 2100), are_years, f"Give two years, such as (1970, 2100), from {MIN_YEAR} to {MAX_YEAR}."),
+    # Text that is no slug → slug: what `metric()` and its like count instead, for the code of a site that was adopted.
+    "ALIASES": Setting(
+        {},
+        are_aliases,
+        'Map texts that are no slugs to slugs, such as {"api.calls": "api-calls"}; a slug needs no alias.',
+    ),
     # URL name → rule: what a response counts.
     "URLS": Setting({}),
     # Model label → event → rule: what saving and deleting counts.
@@ -272,6 +279,7 @@ def _reader(name: str) -> Callable[[], Any]:
     return cached(partial(usable, name))
 
 
+aliases: Callable[[], Mapping[str, str]] = _reader("ALIASES")
 catch_up: Callable[[], int] = _reader("CATCH_UP")
 flush_interval: Callable[[], float] = _reader("FLUSH_INTERVAL")
 max_label_sets: Callable[[], int] = _reader("MAX_LABEL_SETS")

@@ -2,12 +2,28 @@
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 # MariaDB stores dates from the year 1000; Python's calendar ends with 9999. A year between leaves room for time zones.
 MIN_YEAR, MAX_YEAR = 1001, 9997
+
+MAX_SLUG_LENGTH = 100
+_SLUG = re.compile(r"[-a-zA-Z0-9_]+")
+
+
+def is_slug(text: str) -> bool:
+    return len(text) <= MAX_SLUG_LENGTH and bool(_SLUG.fullmatch(text))
+
+
+def are_aliases(value: Any) -> bool:
+    """Tell whether a value maps texts that are no slugs to slugs."""
+    return isinstance(value, Mapping) and all(
+        isinstance(old, str) and not is_slug(old) and isinstance(new, str) and is_slug(new)
+        for old, new in value.items()
+    )
 
 
 def is_seconds(value: Any, largest: float) -> bool:

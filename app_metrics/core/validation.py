@@ -1,6 +1,5 @@
 """Check slugs, labels, numbers and times that are to be recorded."""
 
-import re
 import time
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -9,7 +8,9 @@ from decimal import Decimal, Inexact, InvalidOperation
 from itertools import chain, islice
 from typing import Any
 
-from ..conf import time_zone
+from ..conf import aliases, time_zone
+from ..setting_values import MAX_SLUG_LENGTH as MAX_SLUG_LENGTH
+from ..setting_values import is_slug
 from .dates import check_year
 from .labels import NO_LABELS, decode_labels, encode_labels
 from .numbers import DECIMAL_PLACES, EXACT, LARGEST, QUANTUM, Number
@@ -17,7 +18,6 @@ from .periods import FIRST_YEAR, LAST_YEAR
 from .plain_text import brief
 from .summary import COUNTER, KINDS
 
-MAX_SLUG_LENGTH = 100
 MAX_LABELS = 8
 MAX_LABEL_LENGTH = 100
 # MariaDB indexes at most 3,072 bytes and PostgreSQL about 2,700: 500 characters of four bytes fit both.
@@ -27,7 +27,6 @@ MAX_ADDRESS_LENGTH = 320
 # In the middle of a year, because a time zone may move a time into another year.
 FIRST_SECOND, LAST_SECOND = (datetime(year, 6, 1, tzinfo=UTC).timestamp() for year in (FIRST_YEAR, LAST_YEAR))
 
-_SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 # Slugs and label sets that passed the check: most calls only look them up here.
 good_slugs: set[str] = set()
 good_labels: dict[tuple[tuple[str, str], ...], str] = {}
@@ -44,7 +43,7 @@ def check_slug(slug: str) -> str:
     slug = exact_str(slug)
     if slug in good_slugs:
         return slug
-    if not _SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_LENGTH:
+    if not is_slug(slug):
         raise ValueError(
             f"{slug[:200]!r} is not a slug: use ASCII letters, digits, hyphens and underscores, "
             f"at most {MAX_SLUG_LENGTH}."
@@ -53,6 +52,11 @@ def check_slug(slug: str) -> str:
         good_slugs.clear()
     good_slugs.add(slug)
     return slug
+
+
+def recorded_slug(slug: str) -> str:
+    """Return the valid slug that APP_METRICS_ALIASES names for a text, or the slug. Raises TypeError or ValueError."""
+    return check_slug(aliases().get(exact_str(slug), slug) if isinstance(slug, str) else slug)
 
 
 def check_labels(labels: Mapping[str, str] | None) -> str:

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from ..core.plain_text import brief
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, KINDS
-from ..core.validation import check_slug, exact_str, has_refused
+from ..core.validation import exact_str, has_refused, recorded_slug
 from . import Metric, MetricSet
 from .primary import primary
 
@@ -32,7 +32,7 @@ def create_metric(
         raise ValueError(f"{values['kind']!r} is not a kind of metric; choose one of {', '.join(KINDS)}.")
     name = values["name"]
     if slug is not None:
-        return _created(check_slug(slug), values)
+        return _created(recorded_slug(slug), values)
     for candidate in slugs_for(name):
         metric = _created(candidate, values)
         if metric.name == name:

@@ -21,7 +21,7 @@ from ..core.labels import NO_LABELS
 from ..core.numbers import LARGEST, Number
 from ..core.plain_text import brief
 from ..core.summary import COUNTER, GAUGE, TIMER
-from ..core.validation import ONE, check_given, check_labels, check_slug, check_time, good_slugs, known_labels
+from ..core.validation import ONE, check_given, check_labels, check_time, good_slugs, known_labels, recorded_slug
 from ..storage.connections import call_on_commit
 from .scope import Scope, current_scope
 from .tenants import ended_scope
@@ -80,7 +80,7 @@ def record(
         return
     try:
         if type(slug) is not str or slug not in good_slugs:
-            slug = check_slug(slug)
+            slug = recorded_slug(slug)
         text = NO_LABELS
         if labels is not None:
             text = (type(labels) is dict and known_labels(tuple(labels.items()))) or check_labels(labels)
@@ -150,7 +150,7 @@ class Timer:
         is_known = labels is None and (slug is _LATER or (type(slug) is str and slug in good_slugs))
         if not is_known and is_strict() and not conf.disabled:  # fail before the block, not after it
             if slug is not _LATER:
-                check_slug(slug)
+                recorded_slug(slug)
             check_labels(labels)
         self._slug, self._labels = slug, labels
         self._starts: list[float] = []
@@ -199,7 +199,7 @@ timing = Timer
 def _mistake(slug: str, labels: Labels) -> Exception | None:
     """Return the error in a slug or labels: clearer than Python's own, which may only say "unhashable type"."""
     try:
-        check_slug(slug)
+        recorded_slug(slug)
         check_labels(labels)
     except Exception as error:
         return error
