@@ -3,22 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
-from ..core.validation import check_slug
+from ..setting_values import is_slug
 from .old_tables import OldGauge, OldMetric, OldSet
 
 # The new texts must fit into the old columns, because the rows are renamed before the columns are widened.
 OLD_SLUG_LENGTH, OLD_NAME_LENGTH = 60, 50
 _NOT_IN_SLUGS = re.compile(r"[^-a-zA-Z0-9_]+")
-
-
-def is_slug(text: str) -> bool:
-    try:
-        check_slug(text)
-    except ValueError:
-        return False
-    return True
 
 
 def metric_slugs(metrics: Iterable[OldMetric]) -> dict[int, str]:
@@ -29,8 +20,10 @@ def metric_slugs(metrics: Iterable[OldMetric]) -> dict[int, str]:
 def gauge_slugs(gauges: Iterable[OldGauge], taken: Iterable[str]) -> dict[int, str]:
     """Return the slug of each gauge by its place; the predecessor let a metric and a gauge share one."""
     old = dict(enumerate(each.slug for each in gauges))
-    suffixed = {key: f"{slug}-gauge" if slug in set(taken) else slug for key, slug in old.items()}
-    return _unique(suffixed, _slugs, is_good=is_slug, taken=taken)
+    used = set(taken)
+    apart = {key: f"{slug}-gauge" if slug in used else slug for key, slug in old.items()}
+    new = _unique(apart, _slugs, is_good=is_slug, taken=used)
+    return {key: new[key] for key in old}
 
 
 def set_names(sets: Iterable[OldSet], vendor: str) -> dict[int, str]:
@@ -52,9 +45,11 @@ def _unique(
         if is_good(text) and same(text) not in used:
             used.add(same(text))
             new[key] = text
+    # Unlike any other even without case, which the old columns of MariaDB and MySQL ignore.
+    folded = {_folded(each) for each in (*new.values(), *taken)}
     for key in [each for each in old if each not in new]:
-        new[key] = next(each for each in candidates(old[key]) if same(each) not in used)
-        used.add(same(new[key]))
+        new[key] = next(each for each in candidates(old[key]) if _folded(each) not in folded)
+        folded.add(_folded(new[key]))
     return new
 
 
@@ -76,7 +71,7 @@ def _numbered(base: str, suffix: str, length: int) -> Iterator[str]:
         number += 1
 
 
-def _folded(text: str) -> Any:
+def _folded(text: str) -> str:
     """Return a text so that names which MariaDB and MySQL take for equal are equal: without case and accents."""
     letters = unicodedata.normalize("NFKD", text)
     return "".join(each for each in letters if not unicodedata.combining(each)).casefold().rstrip()

@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from tests.conftest import every_database
-from tests.support.old_site import OldSite, drop_everything
+from tests.support.old_site import FORK, SOUTH, OldSite, drop_everything
 
 OTHER_APPS = ("contenttypes", "auth", "admin", "sessions", "testapp")
 _prepared: set[str] = set()
@@ -47,7 +47,7 @@ def old_database(
         connection.settings_dict["NAME"] = usual
 
 
-@pytest.fixture(params=("south", "fork"))
+@pytest.fixture(params=(SOUTH, FORK))
 def old_site(request: pytest.FixtureRequest, old_database: Any) -> OldSite:
     """A small old database in each shape."""
     return OldSite(old_database.alias, request.param, small=True).build()

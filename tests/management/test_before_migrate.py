@@ -57,6 +57,11 @@ def test_another_failure_of_the_database_is_shown_as_it_is_and_no_traceback(data
         call_command("metrics_show", "signups")
 
 
+def test_the_adoption_comes_before_migrate(empty):
+    with pytest.raises(CommandError, match=r"^There is nothing to adopt"):
+        call_command("metrics_adopt")
+
+
 def test_the_list_of_commands_is_complete():
     ours = {name for name, app in get_commands().items() if app == "app_metrics"}
-    assert {name for name, *_ in COMMANDS} == ours
+    assert {name for name, *_ in COMMANDS} == ours - {"metrics_adopt"}

@@ -51,7 +51,18 @@ NAMES = {
 }  # fmt: skip
 BACKENDS = ["celery", "composite", "console", "db", "dummy", "locmem", "otel", "redis", "statsd"]
 TASKS = ["aggregate", "check_alerts", "prune", "send_reports", "write_batch"]
-COMMANDS = ["aggregate", "backfill", "check_alerts", "export", "import", "prune", "send_mail", "show", "verify"]
+COMMANDS = [
+    "adopt",
+    "aggregate",
+    "backfill",
+    "check_alerts",
+    "export",
+    "import",
+    "prune",
+    "send_mail",
+    "show",
+    "verify",
+]
 
 
 @pytest.mark.parametrize("path", NAMES)

@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
-SOUTH, FORK = SHAPES = ("south", "fork")
+# The usual shapes, and that of a fork whose metrics belong to companies.
+SOUTH, FORK, COMPANIES = SHAPES = ("south", "fork", "companies")
 ZONE = ZoneInfo("Europe/Berlin")
 FIRST, LAST = date(2021, 1, 1), date(2023, 12, 31)
 SLUGS = [f"metric-{number}" for number in range(1, 14)] + ["api.calls", "api-calls", "signups", "orders paid"]
@@ -45,6 +46,8 @@ class OldSite:
     def __init__(self, alias: str, shape: str, small: bool = False) -> None:
         self.connection = connections[alias]
         self.shape = shape
+        # The type of columns that refer to a key.
+        self.ref = "bigint" if shape == COMPANIES else "integer"
         self.first = date(2023, 11, 20) if small else FIRST
         self.last = date(2024, 1, 10) if small else LAST
         self.slugs = SLUGS[-4:] if small else SLUGS
@@ -55,10 +58,10 @@ class OldSite:
         self.rows: dict[str, list[tuple[int, int, Any]]] = {}
 
     def build(self) -> "OldSite":
-        with self.connection.cursor() as cursor:
+        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
             self._create(cursor)
             self._fill(cursor)
-        self._record()
+            self._record()
         return self
 
     def sum(self, slug: str, table: str) -> int:
@@ -67,8 +70,13 @@ class OldSite:
     def _create(self, cursor: Any) -> None:
         key, time, flag = TYPES[self.connection.vendor]
         fork = self.shape == FORK
-        extra = ", points integer NOT NULL" if fork else ""
-        self._table(cursor, "metric", f"id {key}, name varchar(50) NOT NULL, slug varchar(60) NOT NULL UNIQUE{extra}")
+        if self.shape == COMPANIES:
+            key = key.replace("integer AUTO", "bigint AUTO").replace("serial", "bigserial")
+            self._create_metrics_of_companies(cursor, key)
+        else:
+            extra = ", points integer NOT NULL" if fork else ""
+            columns = f"id {key}, name varchar(50) NOT NULL, slug varchar(60) NOT NULL UNIQUE{extra}"
+            self._table(cursor, "metric", columns)
         flags = ", ".join(
             f"{name} {flag} NOT NULL" for name in ("no_email", "send_daily", "send_weekly", "send_monthly")
         )
@@ -77,13 +85,14 @@ class OldSite:
         self._table(
             cursor,
             "metricset_metrics",
-            f"id {key}, metricset_id integer NOT NULL, metric_id integer NOT NULL, UNIQUE (metricset_id, metric_id), "
+            f"id {key}, metricset_id {self.ref} NOT NULL, metric_id {self.ref} NOT NULL, "
+            "UNIQUE (metricset_id, metric_id), "
             f"{own('metricset_id', 'app_metrics_metricset')}, {own('metric_id', 'app_metrics_metric')}",
         )
         self._table(
             cursor,
             "metricset_email_recipients",
-            f"id {key}, metricset_id integer NOT NULL, user_id integer NOT NULL, UNIQUE (metricset_id, user_id), "
+            f"id {key}, metricset_id {self.ref} NOT NULL, user_id integer NOT NULL, UNIQUE (metricset_id, user_id), "
             f"{own('metricset_id', 'app_metrics_metricset')}, {own('user_id', 'auth_user')}",
         )
         by = f", user_id integer, {own('user_id', 'auth_user')}" if fork else ""
@@ -92,14 +101,14 @@ class OldSite:
         self._table(
             cursor,
             "metricitem",
-            f"id {key}, metric_id integer NOT NULL, num integer NOT NULL, created {time} NOT NULL{by_column}, "
+            f"id {key}, metric_id {self.ref} NOT NULL, num integer NOT NULL, created {time} NOT NULL{by_column}, "
             f"{own('metric_id', 'app_metrics_metric')}{by_key}",
         )
         for table in PERIOD_TABLES:
             self._table(
                 cursor,
                 table,
-                f"id {key}, metric_id integer NOT NULL, num bigint NOT NULL, created date NOT NULL, "
+                f"id {key}, metric_id {self.ref} NOT NULL, num bigint NOT NULL, created date NOT NULL, "
                 f"{own('metric_id', 'app_metrics_metric')}",
             )
             cursor.execute(f"CREATE INDEX app_metrics_{table}_metric_id ON app_metrics_{table} (metric_id)")
@@ -110,8 +119,17 @@ class OldSite:
             f"current_value numeric(15, 6) NOT NULL, created {time} NOT NULL, updated {time} NOT NULL",
         )
         cursor.execute(
-            f"CREATE TABLE shop_goal (id {key}, title varchar(20) NOT NULL, metric_id integer, "
+            f"CREATE TABLE shop_goal (id {key}, title varchar(20) NOT NULL, metric_id {self.ref}, "
             f"{own('metric_id', 'app_metrics_metric')})"
+        )
+
+    def _create_metrics_of_companies(self, cursor: Any, key: str) -> None:
+        cursor.execute(f"CREATE TABLE shop_company (id {key}, name varchar(20) NOT NULL)")
+        self._table(
+            cursor,
+            "metric",
+            f"id {key}, name varchar(128) NOT NULL, slug varchar(128) NOT NULL, company_id bigint, "
+            f"UNIQUE (slug, company_id), {self._foreign_key('company_id', 'shop_company')}",
         )
 
     def _table(self, cursor: Any, name: str, columns: str) -> None:
@@ -127,6 +145,10 @@ class OldSite:
         columns = ("id", "name", "slug", *extra)
         rows = [(pk, slug.title(), slug, *(7 for _ in extra)) for slug, pk in self.ids.items()]
         self._insert(cursor, "app_metrics_metric", columns, rows)
+        if self.shape == COMPANIES:
+            self._insert(cursor, "shop_company", ("id", "name"), [(1, "One"), (2, "Two")])
+            more = [(90, "Signups", "signups", 2), (91, "Long", "x" * 120, 1)]
+            self._insert(cursor, "app_metrics_metric", ("id", "name", "slug", "company_id"), more)
         sets = [
             (1, "Growth", False, True, False, False),
             (2, "Growth", False, False, True, False),
@@ -210,7 +232,7 @@ class OldSite:
         cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})", rows)
 
     def _record(self) -> None:
-        if self.shape == FORK:
+        if self.shape != SOUTH:
             MigrationRecorder(self.connection).record_applied("app_metrics", "0001_initial")
         else:
             with self.connection.cursor() as cursor:
@@ -226,7 +248,8 @@ def drop_everything(connection: Any) -> None:
         if each.startswith(("app_metrics_", "shop_", "south_", "new__"))
     ]
     quoted = [connection.ops.quote_name(table) for table in tables]
-    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+    atomic = transaction.atomic(using=connection.alias)
+    with connection.constraint_checks_disabled(), atomic, connection.cursor() as cursor:
         for table in quoted:
             cursor.execute(f"DROP TABLE {table}{' CASCADE' if connection.vendor == 'postgresql' else ''}")
         cursor.execute("DELETE FROM auth_user")

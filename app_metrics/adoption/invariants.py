@@ -1,0 +1,77 @@
+"""Compare what was written for a metric with its old rows."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ..core.numbers import add, plain
+from ..core.periods import DAY, YEAR, Period
+from ..models import Item, Total
+from .history import SUMS, History
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The sums of a metric before and after."""
+
+    slug: str
+    days: int
+    # By period, days included: the sum of what is stored, and the part of it whose days were deleted.
+    stored: dict[Period, Any]
+    older: dict[Period, int]
+    all_time: int
+    lacking: int
+    waiting: int
+    waits: Any
+
+    @classmethod
+    def planned(cls, slug: str, history: History) -> "Checked":
+        """Return the sums that are going to be stored."""
+        stored: dict[Period, Any] = dict.fromkeys((DAY, *SUMS), 0)
+        for (period, _), summary in history.totals.items():
+            stored[period] = add(stored[period], summary.total)
+        return cls._of(slug, history, stored, history.waits)
+
+    @classmethod
+    def _of(cls, slug: str, history: History, stored: dict[Period, Any], waits: Any) -> "Checked":
+        return cls(slug, history.days, stored, history.older, history.all_time, history.lacking, history.waits, waits)
+
+    @property
+    def all_time_after(self) -> Any:
+        return self.stored[YEAR]
+
+    @property
+    def holds(self) -> bool:
+        """Whether days, weeks, months and years agree, and nothing was lost or added."""
+        return (
+            self.stored[DAY] == self.days
+            and all(self.stored[period] - self.older[period] == self.days for period in SUMS)
+            and self.all_time_after == self.all_time + self.lacking
+            and self.waits == self.waiting
+        )
+
+    def __str__(self) -> str:
+        sums = " = ".join(f"{period}s {plain(self._own(period))}" for period in (DAY, *SUMS))
+        older = ", ".join(f"{period}s {number}" for period, number in self.older.items() if number)
+        parts = [sums, f"without days: {older}" if older else "", self._all_time()]
+        parts.append(f"waiting {self.waiting} before, {plain(self.waits)} after")
+        return f"{self.slug}: {'; '.join(each for each in parts if each)}"
+
+    def _own(self, period: Period) -> Any:
+        return self.stored[period] - self.older.get(period, 0)
+
+    def _all_time(self) -> str:
+        lacking = f" ({self.lacking} that the old years lacked)" if self.lacking else ""
+        return f"all-time {self.all_time} before, {plain(self.all_time_after)} after{lacking}"
+
+
+def check(connection: Any, metric: int, slug: str, history: History) -> Checked:
+    """Read what is stored for a metric."""
+    stored: dict[Period, Any] = dict.fromkeys((DAY, *SUMS), Decimal(0))
+    rows = Total.objects.using(connection.alias).filter(metric_id=metric)
+    for period, total in rows.values_list("period", "total").iterator():
+        stored[Period(period)] = add(stored[Period(period)], total)
+    waits = Decimal(0)
+    for total in Item.objects.using(connection.alias).filter(slug=slug).values_list("total", flat=True).iterator():
+        waits = Decimal(add(waits, total))
+    return Checked._of(slug, history, stored, waits)

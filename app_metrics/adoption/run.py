@@ -1,0 +1,221 @@
+"""Adopt a database: plan, change the tables, write the history, and compare it with the old rows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+
+from ..conf import max_label_sets, time_zone
+from ..core.batch import Batch, Entry, Fold
+from ..core.labels import NO_LABELS
+from ..core.summary import GAUGE
+from ..models import Metric
+from ..notifications import milestones
+from ..setting_values import is_slug
+from ..storage.dialects import dialect_for
+from ..storage.dialects.base import TotalKey, item_rows
+from ..storage.items import append
+from . import schema
+from .history import History, history_of
+from .invariants import Checked, check
+from .names import gauge_slugs, metric_slugs, set_names
+from .old_tables import APP, OLD, PROGRESS, OldGauge, OldMetric, OldRows, OldSet, kept_aside, tables_of, to_adopt
+from .progress import Progress
+from .shape import foreign_references, read_shape
+
+CHUNK_SIZE = 10_000
+
+
+class CannotAdopt(Exception):
+    """The database is not one that can be adopted, or the numbers differ; nothing was written then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the adoption gives new names; it follows from the old rows alone."""
+
+    metrics: list[OldMetric]
+    sets: list[OldSet]
+    gauges: list[OldGauge]
+    # New slugs and names, by primary key, and by place for gauges.
+    slugs: dict[int, str]
+    names: dict[int, str]
+    gauge_slugs: dict[int, str]
+    # Columns of a fork by table; they are left out.
+    extra: dict[str, list[str]]
+    # Rows of metrics that do not exist.
+    strays: int
+
+    @property
+    def renamed_metrics(self) -> list[tuple[str, str]]:
+        """The old and the new slug of each metric whose slug changes."""
+        return [(each.slug, new) for each in self.metrics if (new := self.slugs[each.pk]) != each.slug]
+
+    @property
+    def renamed_gauges(self) -> list[tuple[str, str]]:
+        return [
+            (old.slug, new) for old, new in zip(self.gauges, self.gauge_slugs.values(), strict=True) if old.slug != new
+        ]
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """The new slugs of texts that are no slugs any more; a metric's counts if a gauge had the same."""
+        renamed = {**dict(self.renamed_gauges), **dict(self.renamed_metrics)}
+        return {old: new for old, new in renamed.items() if not is_slug(old)}
+
+
+OnMetric = Callable[[Checked], None]
+
+
+def plan(connection: Any) -> Plan:
+    """Return the plan. Raises CannotAdopt."""
+    refuse(connection)
+    rows = OldRows(connection)
+    metrics, sets, gauges = rows.metrics(), rows.sets(), rows.gauges()
+    slugs = metric_slugs(metrics)
+    return Plan(
+        metrics,
+        sets,
+        gauges,
+        slugs,
+        set_names(sets, connection.vendor),
+        gauge_slugs(gauges, slugs.values()),
+        _extra(connection),
+        rows.strays(slugs),
+    )
+
+
+def try_out(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
+    """Compute the history of each metric, and write nothing."""
+    rows = OldRows(connection)
+    for metric in planned.metrics:
+        history = history_of(rows, metric.pk, planned.slugs[metric.pk])
+        on_metric(Checked.planned(planned.slugs[metric.pk], history))
+
+
+def adopt(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
+    """Adopt the database; a run that was killed before is continued. Raises CannotAdopt, and database errors."""
+    with _in_one_transaction(connection):
+        progress = Progress(connection)
+        shape = schema.shape_of(connection, progress)
+        schema.set_aside(connection)
+        if not progress.get("history"):
+            schema.rename(connection, planned.slugs, planned.names)
+            schema.alter(connection, shape, progress)
+            schema.create(connection, progress)
+        with transaction.atomic(using=connection.alias):
+            _write(connection, planned, on_metric, is_written=progress.get("history", False))
+            progress.set("history", True)
+        schema.record(connection)
+        progress.end()
+
+
+def drop(connection: Any) -> list[str]:
+    """Drop the old rows, and return the names of their tables. Raises CannotAdopt before the adoption is finished."""
+    if left := to_adopt(connection):
+        raise CannotAdopt(f"The adoption is not finished: there is {left[0]}. Run metrics_adopt first.")
+    found = kept_aside(connection)
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        for table in found:
+            cursor.execute(f"DROP TABLE {table}")
+    return found
+
+
+def refuse(connection: Any) -> None:
+    """Raise CannotAdopt unless there is something to adopt, or to continue, and nothing in the way."""
+    found = to_adopt(connection)
+    if not found:
+        raise CannotAdopt("There is nothing to adopt: the database has no tables of django-app-metrics 0.9.")
+    if PROGRESS not in found:
+        _refuse_both(connection)
+    if references := foreign_references(connection):
+        named = ", ".join(f"{table}.{column}" for table, column, *_ in references)
+        raise CannotAdopt(f"Foreign keys refer to tables that would be dropped: {named}. Remove them first.")
+    if apps := schema.missing_dependencies(connection):
+        raise CannotAdopt(f"Migrations are missing; run manage.py migrate {apps[0]} --skip-checks first.")
+
+
+def _refuse_both(connection: Any) -> None:
+    own = {model._meta.db_table for model in Metric._meta.apps.get_app_config(APP).get_models()}
+    if both := sorted((own - {*schema.MODELS, *OLD}) & tables_of(connection)):
+        raise CannotAdopt(
+            f"The database has tables of both versions, such as {both[0]}: a migration ran over the old ones. Restore "
+            "the backup from before it."
+        )
+
+
+def _extra(connection: Any) -> dict[str, list[str]]:
+    known = {"no_email"}
+    found = read_shape(connection).extra.items() if PROGRESS not in tables_of(connection) else ()
+    return {table: left for table, names in found if (left := [each for each in names if each not in known])}
+
+
+@contextmanager
+def _in_one_transaction(connection: Any) -> Iterator[None]:
+    """Change tables and rows together where the database can."""
+    if not connection.features.can_rollback_ddl:
+        yield
+        return
+    # SQLite has to stop checking before the transaction begins; Django checks all foreign keys at its end.
+    checks = connection.vendor == "sqlite" and connection.disable_constraint_checking()
+    try:
+        with transaction.atomic(using=connection.alias):
+            yield
+    finally:
+        if checks:
+            connection.enable_constraint_checking()
+
+
+def _write(connection: Any, planned: Plan, on_metric: OnMetric, *, is_written: bool) -> None:
+    """Write the history of each metric, and compare it with the old rows. Raises CannotAdopt if they differ."""
+    rows = OldRows(connection)
+    for metric in planned.metrics:
+        slug = planned.slugs[metric.pk]
+        history = history_of(rows, metric.pk, slug)
+        if not is_written:
+            _write_totals(connection, metric.pk, history)
+            _append(history.waiting)
+        checked = check(connection, metric.pk, slug, history) if not is_written else Checked.planned(slug, history)
+        on_metric(checked)
+        if not checked.holds:
+            raise CannotAdopt(f"The numbers of {slug} would change; please report this with the lines above.")
+    if not is_written:
+        _write_gauges(planned)
+        milestones.remember()
+
+
+def _write_totals(connection: Any, metric: int, history: History) -> None:
+    keyed = sorted(
+        (TotalKey(metric, period, start, 0, NO_LABELS), summary) for (period, start), summary in history.totals.items()
+    )
+    chunks = iter(keyed)
+    for chunk in iter(lambda: list(islice(chunks, CHUNK_SIZE)), []):
+        dialect_for(connection).add_totals(connection, chunk)
+
+
+def _write_gauges(planned: Plan) -> None:
+    entries: list[Entry] = []
+    for place, gauge in enumerate(planned.gauges):
+        slug = planned.gauge_slugs[place]
+        Metric.objects.create(name=gauge.name, slug=slug, kind=GAUGE)
+        entries.append((slug, GAUGE, NO_LABELS, gauge.value, gauge.updated.timestamp()))
+    _append(entries)
+
+
+def _append(entries: list[Entry]) -> None:
+    """Append events to the item log, not to a journal beside the database, which knows no transaction."""
+    fold = Fold(time_zone(), max_label_sets())
+    for entry in entries:
+        fold.add(entry)
+    batches = iter(fold.summaries.items())
+    for part in iter(partial(_part, batches), {}):
+        append(item_rows(Batch(part)))
+
+
+def _part(summaries: Iterator[Any]) -> dict[Any, Any]:
+    # The id of a batch has room for the ids of 2**16 items.
+    return dict(islice(summaries, CHUNK_SIZE))

@@ -1,0 +1,149 @@
+"""`metrics_adopt` takes over an old database: its tables, keys, history and sets."""
+
+from collections import Counter
+from datetime import date
+from io import StringIO
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+
+from app_metrics import gauge, metric
+from app_metrics.models import Item, Metric, MetricSet, Total
+from tests.support.old_site import COMPANIES, PERIOD_TABLES, SHAPES, OldSite, drop_everything, dump
+
+pytestmark = pytest.mark.every_database
+
+
+def run(*arguments):
+    out = StringIO()
+    call_command("metrics_adopt", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def stored(slug, period):
+    return {row.start: row.total for row in Total.objects.filter(metric__slug=slug, period=period)}
+
+
+def test_a_dry_run_changes_nothing_and_shows_the_sums(old_site):
+    before = dump(old_site.connection)
+    text = run("--dry-run")
+    assert dump(old_site.connection) == before
+    days = old_site.sum("signups", "metricday")
+    assert f"signups: days {days} = weeks" in text
+
+
+def test_the_sums_are_those_of_the_old_rows(old_site):
+    run()
+    for slug, pk in old_site.ids.items():
+        new = Metric.objects.get(pk=pk).slug
+        assert stored(new, "day") == old_site.days[slug]
+        years = Counter()
+        for day, number in old_site.days[slug].items():
+            years[date(day.year, 1, 1)] += number
+        assert stored(new, "year") == years
+    waiting = sum(num for _, num, _ in old_site.rows["metricitem"])
+    assert sum(Item.objects.filter(kind="counter").values_list("total", flat=True)) == waiting
+
+
+def test_foreign_keys_of_the_project_stay(old_site):
+    run()
+    with old_site.connection.cursor() as cursor:
+        cursor.execute("SELECT g.metric_id, m.id FROM shop_goal g JOIN app_metrics_metric m ON m.id = g.metric_id")
+        assert len(cursor.fetchall()) == len(old_site.ids)
+        relations = old_site.connection.introspection.get_relations(cursor, "shop_goal")
+    assert relations["metric_id"][:2] == ("id", "app_metrics_metric")
+
+
+def test_migrate_and_the_site_go_on(old_site, settings):
+    run()
+    call_command("migrate", database=old_site.connection.alias, verbosity=0, skip_checks=False)
+    metric("signups", 5)
+    gauge("queue", 3)
+    metric("new-one")
+    call_command("metrics_aggregate", verbosity=0)
+    assert Metric.objects.get(slug="signups").total("year") >= 5
+    assert Metric.objects.get(slug="queue").kind == "gauge"
+    assert Metric.objects.filter(slug="new-one").exists()
+    get_user_model().objects.get(pk=1).delete()
+    Metric.objects.exclude(pk__in=old_site.ids.values()).delete()
+
+
+def test_sets_keep_their_members_and_recipients(old_site):
+    text = run()
+    sets = {each.pk: each for each in MetricSet.objects.all()}
+    assert [sets[1].name, sets[2].name] == ["Growth", "Growth (2)"]
+    assert sets[2].periods == ["week"]
+    assert sets[3].periods == []
+    assert "Growth (2) is not mailed daily any more" in text
+    for each in sets.values():
+        assert each.metrics.count() == 3
+        assert each.email_recipients.count() == 2
+
+
+def test_impossible_slugs_are_mapped_and_told(old_site):
+    text = run()
+    assert {"api-calls", "api-calls-2", "orders-paid", "signups-gauge", "cpu-load"} <= set(
+        Metric.objects.values_list("slug", flat=True)
+    )
+    assert "Metric api.calls becomes api-calls-2." in text
+    assert "    'api.calls': 'api-calls-2'," in text
+
+
+def test_the_old_rows_stay_until_they_are_dropped(old_site):
+    run()
+    names = old_site.connection.introspection.table_names
+    kept = {f"app_metrics_old_{table}" for table in (*PERIOD_TABLES, "metricitem", "gauge", "metric", "metricset")}
+    assert kept <= set(names())
+    assert run("--drop") == "Dropped 8 tables.\n"
+    assert not kept & set(names())
+
+
+def test_a_second_run_finds_nothing(old_site):
+    run()
+    with pytest.raises(CommandError, match="nothing to adopt"):
+        run()
+
+
+def test_metrics_of_companies_get_slugs_of_their_own(old_database):
+    site = OldSite(old_database.alias, COMPANIES, small=True).build()
+    text = run()
+    assert [Metric.objects.get(pk=pk).slug for pk in (site.ids["signups"], 90, 91)] == [
+        "signups",
+        "signups-2",
+        "x" * 60,
+    ]
+    assert "Metric signups becomes signups-2." in text
+    assert "app_metrics_metric that a fork added are left out: company_id." in text
+    assert Metric.objects.create(slug="new").pk > 91
+
+
+def shape_of(connection):
+    """Return columns and constraints of our tables, constraints without their names.
+
+    The tables between metrics, sets and users stay as they are.
+    """
+    return {
+        table: (
+            sorted(column[:2] + column[4:7] for column in columns),
+            sorted(
+                (each["columns"], each["unique"], each["primary_key"], each["foreign_key"] or ())
+                for each in constraints.values()
+                if each["columns"] and (each["unique"] or each["primary_key"] or each["foreign_key"])
+            ),
+        )
+        for table, (columns, constraints, _) in dump(connection).items()
+        if table.startswith("app_metrics_") and not table.startswith(("app_metrics_old_", "app_metrics_metricset_"))
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_tables_are_those_of_a_new_database(old_database, shape):
+    call_command("migrate", "app_metrics", database=old_database.alias, verbosity=0)
+    expected = shape_of(old_database)
+    drop_everything(old_database)
+    OldSite(old_database.alias, shape, small=True).build()
+    run()
+    found = shape_of(old_database)
+    assert found.keys() == expected.keys()
+    assert {table: (found[table], each) for table, each in expected.items() if found[table] != each} == {}

@@ -1,0 +1,95 @@
+"""A killed adoption changes nothing where the database can undo it; elsewhere the next run goes on."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
+
+from app_metrics.models import Item, Metric, MetricSet, Total
+from tests.support import scope
+from tests.support.old_site import FORK, OldSite, drop_everything, dump
+
+pytestmark = pytest.mark.every_database
+# Kills between two of these leave the same behind.
+WRITES = ("CREATE", "ALTER", "DROP", "RENAME", "INSERT", "UPDATE", "DELETE")
+
+
+class Killed(BaseException):
+    pass
+
+
+class Killer:
+    """Raise before the statement that writes with a certain number; count the statements."""
+
+    def __init__(self, at=None):
+        self.at, self.seen = at, 0
+
+    def __call__(self, execute, sql, *arguments):
+        if sql.lstrip().startswith(WRITES):
+            self.seen += 1
+            if self.seen == self.at:
+                raise Killed
+        return execute(sql, *arguments)
+
+
+def adopt():
+    call_command("metrics_adopt", stdout=StringIO())
+
+
+def killed_at(connection, number):
+    with connection.execute_wrapper(Killer(number)), pytest.raises(Killed):
+        adopt()
+    connection.close()
+
+
+def outcome(connection):
+    """Return the tables as they are, and what they hold, without ids that are random."""
+    shape = {
+        table: found[:2] for table, found in dump(connection).items() if table.startswith(("app_metrics_", "shop"))
+    }
+    rows = {
+        model: sorted(map(str, model.objects.values_list(*columns)))
+        for model, columns in (
+            (Metric, ("pk", "slug", "kind")),
+            (MetricSet, ("pk", "name", "send_daily", "send_weekly", "send_monthly")),
+            (Total, ("metric", "period", "start", "count", "total", "last_at")),
+            (Item, ("slug", "day", "hour", "count", "total")),
+        )
+    }
+    return shape, rows
+
+
+def test_a_kill_leaves_a_database_that_can_undo_it_as_it_was(old_site):
+    connection = old_site.connection
+    if not connection.features.can_rollback_ddl:
+        pytest.skip("cannot undo changes of tables")
+    before = dump(connection)
+    for number in (1, 20, 50, 90):
+        killed_at(connection, number)
+        assert dump(connection) == before
+
+
+def test_the_next_run_continues_a_killed_one(old_database):
+    if old_database.features.can_rollback_ddl:
+        pytest.skip("undoes a killed run")
+    OldSite(old_database.alias, FORK, small=True).build()
+    with old_database.execute_wrapper(killer := Killer()):
+        adopt()
+    expected = outcome(old_database)
+    for number in range(1, killer.seen + 1, 1 if scope.everything else 9):
+        drop_everything(old_database)
+        OldSite(old_database.alias, FORK, small=True).build()
+        killed_at(old_database, number)
+        adopt()
+        assert outcome(old_database) == expected, f"killed before statement {number}"
+
+
+def test_migrate_waits_for_a_killed_adoption(old_site):
+    connection = old_site.connection
+    killed_at(connection, 60)
+    with pytest.raises(SystemCheckError, match=r"app_metrics\.E028"):
+        call_command("migrate", database=connection.alias, verbosity=0, skip_checks=False)
+    if not connection.features.can_rollback_ddl:
+        with pytest.raises(CommandError, match="not finished"):
+            call_command("metrics_adopt", "--drop")
