@@ -94,7 +94,7 @@ def try_out(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
     rows = OldRows(connection)
     for metric in planned.metrics:
         history = history_of(rows, metric.pk, planned.slugs[metric.pk])
-        on_metric(Checked.planned(planned.slugs[metric.pk], history))
+        _show(Checked.planned(planned.slugs[metric.pk], history), on_metric)
 
 
 def adopt(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
@@ -180,12 +180,16 @@ def _write(connection: Any, planned: Plan, on_metric: OnMetric, *, is_written: b
             _write_totals(connection, metric.pk, history)
             _append(history.waiting)
         checked = check(connection, metric.pk, slug, history) if not is_written else Checked.planned(slug, history)
-        on_metric(checked)
-        if not checked.holds:
-            raise CannotAdopt(f"The numbers of {slug} would change; please report this with the lines above.")
+        _show(checked, on_metric)
     if not is_written:
         _write_gauges(planned)
         milestones.remember()
+
+
+def _show(checked: Checked, on_metric: OnMetric) -> None:
+    on_metric(checked)
+    if not checked.holds:
+        raise CannotAdopt(f"The numbers of {checked.slug} would change; please report this with the lines above.")
 
 
 def _write_totals(connection: Any, metric: int, history: History) -> None:

@@ -41,7 +41,9 @@ def _copy(connection: Any, table: str, found: set[str]) -> None:
     # A killed run may have left either; the table itself has all rows until it is dropped.
     for left in sorted({_COPYING, copy} & found):
         _execute(connection, f"DROP TABLE {left}")
-    _execute(connection, f"CREATE TABLE {_COPYING} AS SELECT * FROM {_quoted(connection, table)}")  # noqa: S608
+    # Some servers of MySQL refuse a table without a primary key.
+    key = " (PRIMARY KEY (id))" if connection.vendor == "mysql" else ""
+    _execute(connection, f"CREATE TABLE {_COPYING}{key} AS SELECT * FROM {_quoted(connection, table)}")  # noqa: S608
     if "metric_id" in column_names(connection, _COPYING):
         _execute(connection, f"CREATE INDEX {copy}_by_metric ON {_COPYING} (metric_id)")
     _execute(connection, f"ALTER TABLE {_COPYING} RENAME TO {copy}")

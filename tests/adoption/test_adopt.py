@@ -7,10 +7,13 @@ from io import StringIO
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db.migrations.recorder import MigrationRecorder
 
 from app_metrics import gauge, metric
-from app_metrics.models import Item, Metric, MetricSet, Total
-from tests.support.old_site import COMPANIES, PERIOD_TABLES, SHAPES, OldSite, drop_everything, dump
+from app_metrics.adoption import run as run_module
+from app_metrics.checks.databases import check_adoption
+from app_metrics.models import Item, Metric, MetricSet, Milestone, Total
+from tests.support.old_site import COMPANIES, FORK, PERIOD_TABLES, SHAPES, OldSite, drop_everything, dump
 
 pytestmark = pytest.mark.every_database
 
@@ -88,6 +91,64 @@ def test_impossible_slugs_are_mapped_and_told(old_site):
     )
     assert "Metric api.calls becomes api-calls-2." in text
     assert "    'api.calls': 'api-calls-2'," in text
+
+
+def test_a_gauge_has_its_last_reading(old_database):
+    OldSite(old_database.alias, FORK, small=True).build()
+    run()
+    call_command("metrics_aggregate", verbosity=0)
+    assert str(Total.objects.get(metric__slug="queue", period="day").last) == "12.5"
+
+
+def test_milestones_of_the_past_are_not_announced(old_database, settings):
+    settings.APP_METRICS_MILESTONES = {"signups": [100]}
+    site = OldSite(old_database.alias, FORK, small=True).build()
+    run()
+    assert site.sum("signups", "metricyear") > 100
+    call_command("metrics_aggregate", verbosity=0)
+    assert not Milestone.objects.exists()
+
+
+def test_numbers_that_would_change_stop_the_adoption(old_database, monkeypatch):
+    OldSite(old_database.alias, FORK, small=True).build()
+    before = dump(old_database)
+    monkeypatch.setattr(run_module, "_append", lambda entries: None)
+    with pytest.raises(CommandError, match="would change"):
+        run()
+    if old_database.features.can_rollback_ddl:
+        assert dump(old_database) == before
+    assert check_adoption(databases=[old_database.alias])
+
+
+def test_a_foreign_key_to_a_table_that_goes_away_is_named(old_database):
+    OldSite(old_database.alias, FORK, small=True).build()
+    with old_database.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE shop_load (id integer NOT NULL PRIMARY KEY, gauge_id integer, "
+            "FOREIGN KEY (gauge_id) REFERENCES app_metrics_gauge (id))"
+        )
+    with pytest.raises(CommandError, match=r"shop_load\.gauge_id"):
+        run("--dry-run")
+
+
+def test_tables_of_both_versions_are_refused(old_database):
+    call_command("migrate", "app_metrics", database=old_database.alias, verbosity=0)
+    with old_database.cursor() as cursor:
+        cursor.execute("CREATE TABLE app_metrics_metricitem (id integer NOT NULL PRIMARY KEY)")
+    with pytest.raises(CommandError, match="tables of both versions"):
+        run()
+
+
+def test_a_missing_migration_of_another_app_is_named(old_database):
+    OldSite(old_database.alias, FORK, small=True).build()
+    applied = MigrationRecorder(old_database).migration_qs.filter(app="auth")
+    rows = list(applied)
+    applied.delete()
+    try:
+        with pytest.raises(CommandError, match=r"manage\.py migrate auth --skip-checks"):
+            run()
+    finally:
+        MigrationRecorder(old_database).migration_qs.bulk_create(rows)
 
 
 def test_the_old_rows_stay_until_they_are_dropped(old_site):
