@@ -153,14 +153,24 @@ def _to_drop(connection: Any, shape: Shape, table: str) -> list[str]:
 
 
 class _Leave(migrations.RemoveField):
-    """Drop a column, with its foreign key if it has one: the state does not know what it refers to."""
+    """Drop a column, with the constraints it has part in: the state does not know them."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        if schema_editor.connection.vendor == "mysql":
+        if schema_editor.connection.vendor == "mysql":  # PostgreSQL drops them with the column
             model = from_state.apps.get_model(app_label, self.model_name)
-            for name in schema_editor._constraint_names(model, [self.name], foreign_key=True):
-                schema_editor.execute(schema_editor._delete_fk_sql(model, name))
+            self._drop_constraints(schema_editor, model._meta.db_table)
         super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def _drop_constraints(self, schema_editor: Any, table: str) -> None:
+        with schema_editor.connection.cursor() as cursor:
+            found = schema_editor.connection.introspection.get_constraints(cursor, table)
+        mine = {name: each for name, each in found.items() if self.name in each["columns"]}
+        # Foreign keys first, because they need their index.
+        for name in sorted(mine, key=lambda name: not mine[name]["foreign_key"]):
+            if mine[name]["foreign_key"]:
+                schema_editor.execute(f"ALTER TABLE {table} DROP FOREIGN KEY {schema_editor.quote_name(name)}")
+            elif len(mine[name]["columns"]) > 1:
+                schema_editor.execute(f"ALTER TABLE {table} DROP INDEX {schema_editor.quote_name(name)}")
 
 
 class _Unique(migrations.AlterField):

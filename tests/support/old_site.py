@@ -61,6 +61,7 @@ class OldSite:
         with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
             self._create(cursor)
             self._fill(cursor)
+            self._reset_sequences(cursor)
             self._record()
         return self
 
@@ -221,6 +222,11 @@ class OldSite:
             (user, "!", False, f"user{user}", "", "", f"user{user}@example.com", False, True, joined)
             for user in self.users
         ]
+
+    def _reset_sequences(self, cursor: Any) -> None:
+        if self.connection.vendor == "postgresql":
+            for table in ("app_metrics_metric", "app_metrics_metricset", "auth_user"):
+                cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
 
     def _time(self, moment: datetime) -> Any:
         return self.connection.ops.adapt_datetimefield_value(moment)
