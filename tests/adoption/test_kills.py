@@ -14,6 +14,9 @@ pytestmark = pytest.mark.every_database
 # Kills between two of these leave the same behind.
 WRITES = ("CREATE", "ALTER", "DROP", "RENAME", "INSERT", "UPDATE", "DELETE")
 
+# All kills take longer than one test may.
+PARTS = 12
+
 
 class Killed(BaseException):
     pass
@@ -70,19 +73,20 @@ def test_a_kill_leaves_a_database_that_can_undo_it_as_it_was(old_site):
         assert dump(connection) == before
 
 
-def test_the_next_run_continues_a_killed_one(old_database):
+@pytest.mark.parametrize("part", range(PARTS if scope.everything else 1))
+def test_the_next_run_continues_a_killed_one(part, old_database):
     if old_database.features.can_rollback_ddl:
         pytest.skip("undoes a killed run")
     OldSite(old_database.alias, FORK, small=True).build()
     with old_database.execute_wrapper(killer := Killer()):
         adopt()
     expected = outcome(old_database)
-    for number in range(1, killer.seen + 1, 1 if scope.everything else 9):
+    for number in range(part + 1, killer.seen + 1, PARTS):
         drop_everything(old_database)
         OldSite(old_database.alias, FORK, small=True).build()
         killed_at(old_database, number)
         adopt()
-        assert outcome(old_database) == expected, f"killed before statement {number}"
+        assert outcome(old_database) == expected, f"killed before statement {number} of {killer.seen}"
 
 
 def test_migrate_waits_for_a_killed_adoption(old_site):

@@ -54,7 +54,9 @@ class Command(MetricsCommand):
 def _changes(planned: Plan) -> Iterator[str]:
     """Yield a line for each thing that is not kept as it is."""
     for what, renamed in (("Metric", planned.renamed_metrics), ("Gauge", planned.renamed_gauges)):
-        yield from (one_line(f"{what} {old} becomes {new}.") for old, new in renamed)
+        for old, new in renamed:
+            change = "" if old in planned.aliases else " Change the code that records it."
+            yield one_line(f"{what} {old} becomes {new}.{change}")
     for each in planned.sets:
         yield from map(one_line, _changes_of(each, planned.names[each.pk]))
     for table, columns in planned.extra.items():
