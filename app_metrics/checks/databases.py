@@ -65,12 +65,12 @@ def _unadopted(found: Sequence[str]) -> Error:
         return Error(
             "The adoption of the old tables is not finished.",
             hint="Run `manage.py metrics_adopt` again; it continues.",
-            id="app_metrics.E028",
+            id="app_metrics.E029",
         )
     return Error(
         f"The database has tables of django-app-metrics 0.9 or a fork of it: {', '.join(found)}.",
         hint="Back up the database, and run `manage.py metrics_adopt --dry-run`, then `manage.py metrics_adopt`.",
-        id="app_metrics.E028",
+        id="app_metrics.E029",
     )
 
 

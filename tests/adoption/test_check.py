@@ -12,7 +12,7 @@ from tests.support.old_site import dump
 def test_migrate_names_the_command_and_touches_nothing(old_site):
     connection = old_site.connection
     before = dump(connection)
-    with pytest.raises(SystemCheckError, match=r"app_metrics\.E028") as caught:
+    with pytest.raises(SystemCheckError, match=r"app_metrics\.E029") as caught:
         call_command("migrate", database=connection.alias, verbosity=0, skip_checks=False)
     assert "manage.py metrics_adopt" in str(caught.value)
     assert dump(connection) == before
