@@ -529,7 +529,7 @@ def test_e016_finds_a_database_with_autocommit_off(monkeypatch):
 def test_e029_finds_a_driver_whose_deadlocks_are_not_recognised(monkeypatch):
     monkeypatch.setitem(connections.settings["default"], "ENGINE", "mysql.connector.django")
     (message,) = checks.check_routing()
-    assert message.id == "app_metrics.E029"
+    assert message.id == "app_metrics.E030"
     assert "mysqlclient" in message.hint
 
 

@@ -95,7 +95,7 @@ def _unsupported_driver(alias: str) -> Error:
         f"The database {alias!r} uses the driver mysql.connector. It raises deadlocks and lock timeouts as errors "
         "that are not recognised, so these transactions would not be tried again.",
         hint=f'Install mysqlclient, and set DATABASES["{alias}"]["ENGINE"] = "django.db.backends.mysql".',
-        id="app_metrics.E029",
+        id="app_metrics.E030",
     )
 
 
