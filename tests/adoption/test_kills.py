@@ -48,8 +48,11 @@ def killed_at(connection, number):
 
 def outcome(connection):
     """Return the tables as they are, and what they hold, without ids that a killed run has used up."""
+    # Without the width that MariaDB and MySQL report, which is that of the first row.
     shape = {
-        table: found[:2] for table, found in dump(connection).items() if table.startswith(("app_metrics_", "shop"))
+        table: ([column[:2] + column[3:] for column in columns], constraints)
+        for table, (columns, constraints, _) in dump(connection).items()
+        if table.startswith(("app_metrics_", "shop"))
     }
     rows = {
         model: sorted(map(str, model.objects.values_list(*columns)))
@@ -60,7 +63,7 @@ def outcome(connection):
             (Item, ("slug", "day", "hour", "count", "total")),
         )
     }
-    return shape, rows
+    return {**shape, **rows}
 
 
 def test_a_kill_leaves_a_database_that_can_undo_it_as_it_was(old_site):
@@ -86,7 +89,10 @@ def test_the_next_run_continues_a_killed_one(part, old_database):
         OldSite(old_database.alias, FORK, small=True).build()
         killed_at(old_database, number)
         adopt()
-        assert outcome(old_database) == expected, f"killed before statement {number} of {killer.seen}"
+        found = outcome(old_database)
+        different = {name: (found.get(name), each) for name, each in expected.items() if found.get(name) != each}
+        assert different == {}, f"killed before statement {number} of {killer.seen}"
+        assert found.keys() == expected.keys()
 
 
 def test_migrate_waits_for_a_killed_adoption(old_site):
