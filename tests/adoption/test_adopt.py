@@ -13,7 +13,7 @@ from app_metrics import gauge, metric
 from app_metrics.adoption import run as run_module
 from app_metrics.checks.databases import check_adoption
 from app_metrics.models import Item, Metric, MetricSet, Milestone, Total
-from tests.support.old_site import COMPANIES, FORK, PERIOD_TABLES, SHAPES, OldSite, drop_everything, dump
+from tests.support.old_site import COMPANIES, FORK, PERIOD_TABLES, SHAPES, ZONE, OldSite, drop_everything, dump
 
 pytestmark = pytest.mark.every_database
 
@@ -47,6 +47,21 @@ def test_the_sums_are_those_of_the_old_rows(old_site):
         assert stored(new, "year") == years
     waiting = sum(num for _, num, _ in old_site.rows["metricitem"])
     assert sum(Item.objects.filter(kind="counter").values_list("total", flat=True)) == waiting
+
+
+@pytest.mark.parametrize("aware", [True, False])
+def test_waiting_items_keep_their_hours(old_database, settings, aware):
+    settings.USE_TZ = aware
+    site = OldSite(old_database.alias, FORK, small=True).build()
+    run()
+    expected = Counter()
+    for _, num, moment in site.rows["metricitem"]:
+        local = moment.astimezone(ZONE)
+        expected[local.date(), local.hour] += num
+    found = Counter()
+    for item in Item.objects.filter(kind="counter"):
+        found[item.day, item.hour] += item.total
+    assert found == expected
 
 
 def test_foreign_keys_of_the_project_stay(old_site):

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -229,6 +230,8 @@ class OldSite:
                 cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
 
     def _time(self, moment: datetime) -> Any:
+        if not settings.USE_TZ:
+            moment = moment.astimezone(ZONE).replace(tzinfo=None)
         return self.connection.ops.adapt_datetimefield_value(moment)
 
     def _insert(self, cursor: Any, table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
