@@ -55,17 +55,19 @@ def metric(
 
 def gauge(
     slug: str,
-    current_value: float | Decimal | str,
+    value: float | Decimal | str | None = None,
     *,
+    current_value: float | Decimal | str | None = None,
     labels: Labels = None,
     at: datetime | None = None,
     **old: Any,
 ) -> None:
-    """Do what `app_metrics.gauge()` does; see `metric()` for other arguments."""
+    """Do what `app_metrics.gauge()` does, also for `current_value`; see `metric()` for other arguments."""
     if old and not conf.disabled:
         _refuse("gauge", slug, old)
         at = old.get("created") if at is None else at
-    metrics.gauge(slug, current_value, labels=labels, at=at)
+    number: Any = current_value if value is None else value  # none at all is an error like any bad number
+    metrics.gauge(slug, number, labels=labels, at=at)
 
 
 def _refuse(function: str, slug: str, old: dict[str, Any]) -> None:

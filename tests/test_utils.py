@@ -69,6 +69,21 @@ def test_arguments_that_exist_are_passed_on():
     assert {key.day for batch in recording.batches for key in batch.summaries} == {date(2026, 3, 1)}
 
 
+@pytest.mark.parametrize("name", ["value", "current_value"])
+def test_a_gauge_takes_its_value_under_the_old_and_the_new_name(name):
+    with capture_metrics() as recording:
+        gauge("level", **{name: 3})
+    assert recording.summary("level").last == 3
+
+
+def test_a_gauge_without_a_value_raises_only_where_mistakes_do(settings):
+    settings.APP_METRICS_STRICT = False
+    gauge("level")
+    settings.APP_METRICS_STRICT = True
+    with pytest.raises(TypeError, match="None"):
+        gauge("level")
+
+
 @pytest.mark.parametrize("disabled", [True, False])
 def test_collection_disabled_tells_what_the_setting_says(disabled, settings):
     settings.APP_METRICS_DISABLED = disabled
