@@ -25,7 +25,7 @@ from .invariants import Checked, check
 from .names import gauge_slugs, metric_slugs, set_names
 from .old_tables import APP, OLD, PROGRESS, OldGauge, OldMetric, OldRows, OldSet, kept_aside, tables_of, to_adopt
 from .progress import Progress
-from .shape import foreign_references, read_shape
+from .shape import foreign_references, read_shape, without_foreign_keys
 
 CHUNK_SIZE = 10_000
 
@@ -135,6 +135,9 @@ def refuse(connection: Any) -> None:
     if references := foreign_references(connection):
         named = ", ".join(f"{table}.{column}" for table, column, *_ in references)
         raise CannotAdopt(f"Foreign keys refer to tables that would be dropped: {named}. Remove them first.")
+    if tables := without_foreign_keys(connection):
+        statements = " ".join(f"ALTER TABLE {table} ENGINE = InnoDB;" for table in tables)
+        raise CannotAdopt(f"These tables cannot have foreign keys; run this in the database first: {statements}")
     if apps := schema.missing_dependencies(connection):
         raise CannotAdopt(f"Migrations are missing; run manage.py migrate {apps[0]} --skip-checks first.")
 

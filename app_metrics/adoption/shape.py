@@ -54,6 +54,21 @@ def foreign_references(connection: Any) -> list[Reference]:
         return [each for each in _references(connection, cursor) if each.to in OLD]
 
 
+def without_foreign_keys(connection: Any) -> list[str]:
+    """Return the tables that stay and whose storage engine knows no foreign keys: MyISAM, the default until 2010."""
+    if connection.vendor != "mysql":
+        return []
+    with connection.cursor() as cursor:
+        return sorted({*KEPT, MEMBERS, RECIPIENTS} & _of_other_engines(cursor))
+
+
+def _of_other_engines(cursor: Any) -> set[str]:
+    cursor.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND engine <> 'InnoDB'"
+    )
+    return {name for (name,) in cursor.fetchall()}
+
+
 def is_unique(connection: Any, cursor: Any, table: str, column: str) -> bool:
     constraints = connection.introspection.get_constraints(cursor, table).values()
     return any(each["unique"] and each["columns"] == [column] for each in constraints)

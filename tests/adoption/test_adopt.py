@@ -149,6 +149,20 @@ def test_a_foreign_key_to_a_table_that_goes_away_is_named(old_database):
         run("--dry-run")
 
 
+def test_tables_without_foreign_keys_are_named(old_database):
+    if old_database.vendor != "mysql":
+        pytest.skip("has one kind of table")
+    OldSite(old_database.alias, FORK, small=True).build()
+    with old_database.cursor() as cursor:
+        cursor.execute("DROP TABLE app_metrics_metricset_metrics")
+        cursor.execute(
+            "CREATE TABLE app_metrics_metricset_metrics (id integer NOT NULL PRIMARY KEY AUTO_INCREMENT, "
+            "metricset_id integer NOT NULL, metric_id integer NOT NULL) ENGINE = MyISAM"
+        )
+    with pytest.raises(CommandError, match=r"ALTER TABLE app_metrics_metricset_metrics ENGINE = InnoDB;$"):
+        run("--dry-run")
+
+
 def test_tables_of_both_versions_are_refused(old_database):
     call_command("migrate", "app_metrics", database=old_database.alias, verbosity=0)
     with old_database.cursor() as cursor:
