@@ -23,9 +23,13 @@ class AppMetricsConfig(AppConfig):
     verbose_name = _("Metrics")
     default_auto_field = "django.db.models.BigAutoField"
 
-    def ready(self) -> None:
+    def import_models(self) -> None:
+        # Before any app is ready: the admin would import what has been overwritten, and fail there.
         if not hasattr(self.module, "track"):
             raise ImproperlyConfigured(OVERWRITTEN)
+        super().import_models()
+
+    def ready(self) -> None:
         from . import checks  # noqa: F401
         from .contrib import model_rules, signal_rules
         from .reports.declared_sets import declare_after_migrating

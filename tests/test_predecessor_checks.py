@@ -73,7 +73,7 @@ def test_e028_names_the_folder_with_files_of_an_older_package(monkeypatch, tmp_p
 def test_a_package_that_a_fork_has_overwritten_says_so_instead_of_failing_at_an_import(monkeypatch):
     monkeypatch.delattr(app_metrics, "track")
     with pytest.raises(ImproperlyConfigured, match="pip uninstall pivotal-app-metrics django-app-metrics"):
-        apps.get_app_config("app_metrics").ready()
+        apps.get_app_config("app_metrics").import_models()
 
 
 def test_the_package_itself_is_what_is_looked_at():

@@ -62,7 +62,7 @@ def check_backend(**kwargs: Any) -> Sequence[CheckMessage]:
     try:
         return get_backend().check()
     except ImproperlyConfigured as error:
-        hint = f'Fix it, or set APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".'
+        hint = f'Fix it, or count in the database alone: APP_METRICS_BACKEND = "{DEFAULT_BACKEND}".'
         return [Error(str(error), hint=hint, id="app_metrics.E009")]
 
 

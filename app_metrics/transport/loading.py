@@ -136,7 +136,7 @@ def _remedy(path: str, error: Exception) -> str:
     missing = error.name if isinstance(error, ImportError) else None
     if path.startswith(PREFIX) and missing and not missing.startswith(PREFIX):
         extra = path.removeprefix(PREFIX).partition(".")[0]
-        return f'Run: pip install "/path/to/the/checkout[{extra}]"'
+        return f'Run: pip install "django-app-metrics[{extra}]>=1"'
     return f'Name a module or a class, such as "{PREFIX}db".'
 
 

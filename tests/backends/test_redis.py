@@ -718,7 +718,7 @@ load_backend("app_metrics.backends.redis")
 """
     environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith('Run: pip install "/path/to/the/checkout[redis]"')
+    assert done.stderr.splitlines()[-1].endswith('Run: pip install "django-app-metrics[redis]>=1"')
     assert "InvalidMetricsBackend" in done.stderr.splitlines()[-1]
 
 

@@ -100,7 +100,7 @@ def test_a_module_of_functions_hears_how_to_become_a_backend(monkeypatch, tmp_pa
 def test_a_backend_with_a_missing_package_names_its_extra(lacking, path):
     with pytest.raises(ImproperlyConfigured, match="No module named 'no_such_package'") as refusal:
         load_backend(path.format(lacking))
-    assert str(refusal.value).endswith(f'pip install "/path/to/the/checkout[{lacking}]"')
+    assert str(refusal.value).endswith(f'pip install "django-app-metrics[{lacking}]>=1"')
 
 
 @pytest.fixture
