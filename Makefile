@@ -61,6 +61,7 @@ lint docs:
 	@$(NOX) --session $@
 
 dist:
+	@$(PYTHON) scripts/newer.py python3.14 python3.15
 	@$(NOX) --stop-on-first-error --session dist wheel
 
 bench:

@@ -72,8 +72,9 @@ class Failed(Exception):
 def main(*names: str) -> None:
     if unknown := sorted(set(names) - FETCHED.keys()):
         sys.exit(f"Unknown: {', '.join(unknown)}. Choose from {', '.join(FETCHED)}.")
-    wanted = names or [name for name in FETCHED if not (name in PYTHONS and shutil.which(name))]
-    lacking = [name for name in wanted if not is_fetched(name)]
+    lacking = [
+        name for name in names or FETCHED if not is_fetched(name) and not (name in PYTHONS and shutil.which(name))
+    ]
     try:
         failures = dict(fetch_all(lacking))
     finally:

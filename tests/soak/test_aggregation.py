@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections import Counter
 
+import pytest
 from django.db.models import Sum
 
 from app_metrics.aggregation.backlog import backlog
@@ -16,6 +17,7 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.core.labels import encode_labels
 from app_metrics.core.periods import PERIODS
 from app_metrics.models import Total
+from tests.soak import workers
 from tests.soak.workers import KILLS_A_SECOND
 from tests.support.filling import fill
 from tests.support.processes import start
@@ -73,6 +75,18 @@ def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_co
     assert len(expected) > SECONDS * 100
     for period in PERIODS:
         assert counted(period) == expected, period
+
+
+def test_all_aggregators_are_killed_although_one_has_ended_by_itself(monkeypatch):
+    sleeps = [subprocess.Popen(["sleep", seconds]) for seconds in ("60", "0", "60")]
+    os.waitid(os.P_PID, sleeps[1].pid, os.WEXITED | os.WNOWAIT)
+    pids = iter([each.pid for each in sleeps])
+    monkeypatch.setattr(workers, "fork_aggregator", lambda alias: next(pids))
+    with pytest.raises(SystemExit, match="ended by itself"), workers.forked_aggregators("default"):
+        pass
+    for each in sleeps:
+        with pytest.raises(ProcessLookupError):
+            os.kill(each.pid, 0)
 
 
 def test_a_long_backlog_aggregates_in_the_memory_of_a_short_one(transactional_database):
