@@ -3,6 +3,9 @@
 Days are right, and weeks, months and years are their sums. The predecessor's own weeks and months are not: with USE_TZ
 it subtracted days from UTC and stored the local date, so that a part of each lies one day off. They are used only for
 what was deleted from the days.
+
+Limit: where days were deleted in the middle, a month beside the gap may get a few events of the gap, because the old
+months lie one day off. The sum over all months stays right.
 """
 
 from collections import Counter

@@ -63,9 +63,12 @@ class Plan:
 
     @property
     def aliases(self) -> dict[str, str]:
-        """The new slugs of texts that are no slugs any more; a metric's counts if a gauge had the same."""
-        renamed = {**dict(self.renamed_gauges), **dict(self.renamed_metrics)}
-        return {old: new for old, new in renamed.items() if not is_slug(old)}
+        """The new slugs of texts that are no slugs any more; of several rows with one text, the first metric's."""
+        found: dict[str, str] = {}
+        for old, new in (*self.renamed_metrics, *self.renamed_gauges):
+            if not is_slug(old):
+                found.setdefault(old, new)
+        return found
 
 
 OnMetric = Callable[[Checked], None]

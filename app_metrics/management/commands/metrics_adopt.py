@@ -39,7 +39,7 @@ class Command(MetricsCommand):
         except CannotAdopt as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
-            # From None: whoever is told the cause would be sent to `migrate`, which cannot help.
+            # Without a cause, because the base class would see it and name `migrate`, which cannot help.
             raise CommandError(f"The adoption stopped; fix the cause and run it again: {error}") from None
         self._say(*_notes(planned), *_next(dry=options["dry_run"]))
 
@@ -53,16 +53,22 @@ class Command(MetricsCommand):
 
 def _changes(planned: Plan) -> Iterator[str]:
     """Yield a line for each thing that is not kept as it is."""
-    for what, renamed in (("Metric", planned.renamed_metrics), ("Gauge", planned.renamed_gauges)):
-        for old, new in renamed:
-            change = "" if old in planned.aliases else " Change the code that records it."
-            yield one_line(f"{what} {old} becomes {new}.{change}")
+    for what, old, new, has_alias in _renamed(planned):
+        change = "" if has_alias else " Change the code that records it."
+        yield one_line(f"{what} {old} becomes {new}.{change}")
     for each in planned.sets:
         yield from map(one_line, _changes_of(each, planned.names[each.pk]))
     for table, columns in planned.extra.items():
         yield f"The columns of {table} that a fork added are left out: {', '.join(columns)}."
     if planned.strays:
         yield f"{counted(planned.strays, 'row')} of metrics that do not exist are left out."
+
+
+def _renamed(planned: Plan) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield what gets a new slug, the old and the new one, and whether an alias leads there."""
+    aliases = planned.aliases
+    for what, renamed in (("Metric", planned.renamed_metrics), ("Gauge", planned.renamed_gauges)):
+        yield from ((what, old, new, aliases.get(old) == new) for old, new in renamed)
 
 
 def _changes_of(old: OldSet, name: str) -> Iterator[str]:
@@ -80,6 +86,10 @@ def _notes(planned: Plan) -> Iterator[str]:
         yield "APP_METRICS_ALIASES = {"
         yield from (f"    {old!r}: {new!r}," for old, new in aliases.items())
         yield "}"
+    if changed := [each for each in _renamed(planned) if not each[-1]]:
+        yield "Before you start the site, change the code that records these:"
+        yield "otherwise their numbers are added to the metric that has the old slug."
+        yield from (f"    {what.lower()} {one_line(old)}, now {new}" for what, old, new, _ in changed)
 
 
 def _next(*, dry: bool) -> Iterator[str]:
