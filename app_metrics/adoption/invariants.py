@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..core.numbers import add, plain
+from ..core.numbers import add, less, plain
 from ..core.periods import DAY, YEAR, Period
 from ..models import Item, Total
 from .history import SUMS, History
@@ -65,13 +65,26 @@ class Checked:
         return f"all-time {self.all_time} before, {plain(self.all_time_after)} after{lacking}"
 
 
-def check(connection: Any, metric: int, slug: str, history: History) -> Checked:
+class Stored(NamedTuple):
+    """What is stored for a metric: the sum of its totals by period, and that of its waiting items."""
+
+    totals: dict[Period, Any]
+    waits: Any
+
+
+def stored(connection: Any, metric: int, slug: str) -> Stored:
     """Read what is stored for a metric."""
-    stored: dict[Period, Any] = dict.fromkeys((DAY, *SUMS), Decimal(0))
-    rows = Total.objects.using(connection.alias).filter(metric_id=metric)
+    totals: dict[Period, Any] = dict.fromkeys((DAY, *SUMS), Decimal(0))
+    rows = Total.objects.using(connection.alias).filter(metric_id=metric, period__in=totals)
     for period, total in rows.values_list("period", "total").iterator():
-        stored[Period(period)] = add(stored[Period(period)], total)
-    waits = Decimal(0)
+        totals[Period(period)] = add(totals[Period(period)], total)
+    waits: Any = Decimal(0)
     for total in Item.objects.using(connection.alias).filter(slug=slug).values_list("total", flat=True).iterator():
-        waits = Decimal(add(waits, total))
-    return Checked._of(slug, history, stored, waits)
+        waits = add(waits, total)
+    return Stored(totals, waits)
+
+
+def compare(slug: str, history: History, before: Stored, after: Stored) -> Checked:
+    """Return the sums that were added to what the site had counted before, after an earlier run was killed."""
+    added = {period: less(total, before.totals[period]) for period, total in after.totals.items()}
+    return Checked._of(slug, history, added, less(after.waits, before.waits))

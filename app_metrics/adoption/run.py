@@ -21,7 +21,7 @@ from ..storage.dialects.base import TotalKey, item_rows
 from ..storage.items import append
 from . import schema
 from .history import History, history_of
-from .invariants import Checked, check
+from .invariants import Checked, compare, stored
 from .names import gauge_slugs, metric_slugs, set_names
 from .old_tables import APP, OLD, PROGRESS, OldGauge, OldMetric, OldRows, OldSet, kept_aside, tables_of, to_adopt
 from .progress import Progress
@@ -31,7 +31,7 @@ CHUNK_SIZE = 10_000
 
 
 class CannotAdopt(Exception):
-    """The database is not one that can be adopted, or the numbers differ; nothing was written then."""
+    """The database is not one that can be adopted, or the numbers differ; then the history is not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,20 +182,27 @@ def _write(connection: Any, planned: Plan, on_metric: OnMetric, *, is_written: b
     for metric in planned.metrics:
         slug = planned.slugs[metric.pk]
         history = history_of(rows, metric.pk, slug)
-        if not is_written:
-            _write_totals(connection, metric.pk, history)
-            _append(history.waiting)
-        checked = check(connection, metric.pk, slug, history) if not is_written else Checked.planned(slug, history)
+        checked = Checked.planned(slug, history) if is_written else _write_metric(connection, metric.pk, slug, history)
         _show(checked, on_metric)
     if not is_written:
         _write_gauges(planned)
         milestones.remember()
 
 
+def _write_metric(connection: Any, metric: int, slug: str, history: History) -> Checked:
+    before = stored(connection, metric, slug)
+    _write_totals(connection, metric, history)
+    _append(history.waiting)
+    return compare(slug, history, before, stored(connection, metric, slug))
+
+
 def _show(checked: Checked, on_metric: OnMetric) -> None:
     on_metric(checked)
     if not checked.holds:
-        raise CannotAdopt(f"The numbers of {checked.slug} would change; please report this with the lines above.")
+        raise CannotAdopt(
+            f"The numbers of {checked.slug} would change, so the history is not written. If the site is running, stop "
+            "it, and run metrics_adopt again; otherwise please report this with the lines above."
+        )
 
 
 def _write_totals(connection: Any, metric: int, history: History) -> None:
@@ -211,7 +218,8 @@ def _write_gauges(planned: Plan) -> None:
     entries: list[Entry] = []
     for place, gauge in enumerate(planned.gauges):
         slug = planned.gauge_slugs[place]
-        Metric.objects.create(name=gauge.name, slug=slug, kind=GAUGE)
+        # It exists if the site recorded it after an earlier run was killed.
+        Metric.objects.update_or_create(slug=slug, defaults={"name": gauge.name, "kind": GAUGE})
         entries.append((slug, GAUGE, NO_LABELS, gauge.value, gauge.updated.timestamp()))
     _append(entries)
 

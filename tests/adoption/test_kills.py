@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 
+from app_metrics import gauge, metric
 from app_metrics.models import Item, Metric, MetricSet, Total
 from tests.support import scope
 from tests.support.old_site import FORK, OldSite, drop_everything, dump
@@ -103,3 +104,31 @@ def test_migrate_waits_for_a_killed_adoption(old_site):
     if not connection.features.can_rollback_ddl:
         with pytest.raises(CommandError, match="not finished"):
             call_command("metrics_adopt", "--drop")
+
+
+def killed_before_the_history(connection):
+    def killer(execute, sql, *arguments):
+        if sql.startswith("INSERT") and "app_metrics_total" in sql:
+            raise Killed
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(killer), pytest.raises(Killed):
+        adopt()
+    connection.close()
+
+
+@pytest.mark.parametrize("aggregated", [False, True], ids=["waiting", "aggregated"])
+def test_what_the_site_counts_after_a_kill_is_kept(aggregated, old_database):
+    if old_database.features.can_rollback_ddl:
+        pytest.skip("undoes a killed run")
+    site = OldSite(old_database.alias, FORK, small=True).build()
+    killed_before_the_history(old_database)
+    metric("signups", 3)
+    gauge("queue", 7)
+    if aggregated:
+        call_command("metrics_aggregate", verbosity=0)
+    adopt()
+    call_command("metrics_aggregate", verbosity=0)
+    years = Total.objects.filter(metric__slug="signups", period="year").values_list("total", flat=True)
+    assert sum(years) == site.sum("signups", "metricday") + site.sum("signups", "metricitem") + 3
+    assert Metric.objects.get(slug="queue").name == "Queue"
