@@ -7,7 +7,9 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from django.apps import apps
 from django.db import transaction
+from django.db.migrations.exceptions import NodeNotFoundError
 
 from ..conf import max_label_sets, time_zone
 from ..core.batch import Batch, Entry, Fold
@@ -141,17 +143,36 @@ def refuse(connection: Any) -> None:
     if tables := without_foreign_keys(connection):
         statements = " ".join(f"ALTER TABLE {table} ENGINE = InnoDB;" for table in tables)
         raise CannotAdopt(f"These tables cannot have foreign keys; run this in the database first: {statements}")
-    if apps := schema.missing_dependencies(connection):
-        raise CannotAdopt(f"Migrations are missing; run manage.py migrate {apps[0]} --skip-checks first.")
+    _refuse_missing_migrations(connection)
+
+
+def _refuse_missing_migrations(connection: Any) -> None:
+    try:
+        missing = schema.missing_dependencies(connection)
+    except NodeNotFoundError as error:
+        if error.node[0] != APP or not error.origin:
+            raise
+        path = error.origin.__module__.replace(".", "/")
+        raise CannotAdopt(
+            f"A migration of the project depends on one of the old version. In {path}.py, change the dependency "
+            f'("{APP}", "{error.node[1]}") to ("{APP}", "{schema.MIGRATION}").'
+        ) from error
+    if missing:
+        # A database of Django 1.6 has tables, but no record of migrations.
+        fake = " --fake-initial" if _tables_of_app(missing[0]) & tables_of(connection) else ""
+        raise CannotAdopt(f"Migrations are missing; run manage.py migrate {missing[0]}{fake} --skip-checks first.")
 
 
 def _refuse_both(connection: Any) -> None:
-    own = {model._meta.db_table for model in Metric._meta.apps.get_app_config(APP).get_models()}
-    if both := sorted((own - {*schema.MODELS, *OLD}) & tables_of(connection)):
+    if both := sorted((_tables_of_app(APP) - {*schema.MODELS, *OLD}) & tables_of(connection)):
         raise CannotAdopt(
             f"The database has tables of both versions, such as {both[0]}: a migration ran over the old ones. Restore "
             "the backup from before it."
         )
+
+
+def _tables_of_app(label: str) -> set[str]:
+    return {model._meta.db_table for model in apps.get_app_config(label).get_models()}
 
 
 def _extra(connection: Any) -> dict[str, list[str]]:

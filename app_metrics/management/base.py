@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 
+from ..adoption.old_tables import to_adopt
 from ..conf import settings
 from ..core.plain_text import one_line
 
@@ -13,7 +14,7 @@ from ..core.plain_text import one_line
 class MetricsCommand(BaseCommand):
     """Reads an option that `call_command()` gives as text like one on the command line.
 
-    An error of the database ends it with CommandError; if migrations are missing, it says so.
+    An error of the database ends it with CommandError; if migrations or the adoption are missing, it says so.
     """
 
     # An invalid rule must not stop a command.
@@ -28,8 +29,8 @@ class MetricsCommand(BaseCommand):
             return super().execute(*args, **options)
         except (CommandError, DatabaseError) as error:
             failed = error if isinstance(error, DatabaseError) else error.__cause__
-            if isinstance(failed, DatabaseError) and _lacks_migrations():
-                raise CommandError(f"The database lacks tables of app_metrics; run {_migrate()}.") from error
+            if isinstance(failed, DatabaseError) and (cure := _cure()):
+                raise CommandError(cure) from error
             if isinstance(error, CommandError):
                 raise
             raise CommandError(f"The database failed: {error}") from error
@@ -57,12 +58,22 @@ def end(*said: str, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
         raise CommandError(" ".join(problems))
 
 
-def _lacks_migrations() -> bool:
-    """Return whether migrations of app_metrics are not applied; False if the database does not answer."""
+def _cure() -> str:
+    """Return what to do about missing tables; "" if none are missing, or the database does not answer."""
+    connection = connections[settings.APP_METRICS_DATABASE]
     try:
-        loader = MigrationLoader(connections[settings.APP_METRICS_DATABASE])
+        if to_adopt(connection):
+            return "The database has tables of django-app-metrics 0.9 or a fork of it; run manage.py metrics_adopt."
+        if _lacks_migrations(connection):
+            return f"The database lacks tables of app_metrics; run {_migrate()}."
     except DatabaseError:
-        return False
+        pass
+    return ""
+
+
+def _lacks_migrations(connection: Any) -> bool:
+    """Return whether migrations of app_metrics are not applied."""
+    loader = MigrationLoader(connection)
     return any(latest not in loader.applied_migrations for latest in loader.graph.leaf_nodes("app_metrics"))
 
 

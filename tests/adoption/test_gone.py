@@ -56,7 +56,7 @@ def test_days_deleted_in_the_middle_stay_in_their_year():
     assert found == {date(2020, 1, 1): 5, date(2021, 1, 1): 900, JANUARY: 6}
 
 
-def test_years_that_lack_what_the_days_have_are_told():
+def test_years_get_what_only_the_days_have():
     found, history = sums(YEAR, days=[(JANUARY, 6)], years=[(JANUARY, 4)])
     assert found == {JANUARY: 6}
     assert (history.all_time, history.lacking) == (4, 2)

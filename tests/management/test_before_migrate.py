@@ -47,6 +47,13 @@ def test_pruning_says_to_run_migrate_with_any_retention_setting(retention, empty
         call_command("metrics_prune")
 
 
+def test_a_command_says_to_adopt_the_tables_of_the_old_version(empty):
+    with connections["default"].cursor() as cursor:
+        cursor.execute("CREATE TABLE app_metrics_metricitem (id integer)")
+    with pytest.raises(CommandError, match=r"run manage\.py metrics_adopt\.$"):
+        call_command("metrics_aggregate")
+
+
 def test_another_failure_of_the_database_is_shown_as_it_is_and_no_traceback(database):
     def fail(execute, sql, *arguments):
         if "app_metrics_metric" in sql:

@@ -97,4 +97,5 @@ def _next(*, dry: bool) -> Iterator[str]:
         yield "Nothing was changed. Run metrics_adopt without --dry-run to do it."
     else:
         yield "Adopted. Run manage.py migrate, then manage.py metrics_aggregate."
+        yield "If migrate says that a table exists already, run it with --fake-initial."
         yield "The old rows are kept in app_metrics_old_* tables until you run metrics_adopt --drop."
