@@ -58,8 +58,7 @@ def create(connection, key):
     return lambda name: state.apps.get_model(APP, name)._base_manager.using(connection.alias)
 
 
-@pytest.mark.every_database
-@pytest.mark.parametrize("key", [models.AutoField, models.BigAutoField])
+@pytest.mark.parametrize("key", [pytest.param(models.AutoField, marks=pytest.mark.every_database), models.BigAutoField])
 def test_they_become_ours_under_names_that_django_finds_again(old_database, key):
     alias = old_database.alias
     call_command("migrate", APP, database=alias, verbosity=0)
