@@ -37,8 +37,8 @@ def test_of_two_metrics_with_one_text_the_first_gets_the_alias(old_database):
 def test_the_last_lines_say_which_code_must_change_before_the_site_starts(site):
     text = run()
     assert (
-        "Before you start the site, change the code that records these:\n"
-        "otherwise their numbers are added to the metric that has the old slug.\n"
+        "Before you start the site, change the code that records these;\n"
+        "otherwise their numbers are added to the metric that has the old slug:\n"
         "    gauge signups, now signups-gauge\n"
         "Adopted."
     ) in text

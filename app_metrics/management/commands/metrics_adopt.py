@@ -39,7 +39,7 @@ class Command(MetricsCommand):
         except CannotAdopt as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
-            # Without a cause, because the base class would see it and name `migrate`, which cannot help.
+            # Without a cause: the base class would look at it, and name another command.
             raise CommandError(f"The adoption stopped; fix the cause and run it again: {error}") from None
         self._say(*_notes(planned), *_next(dry=options["dry_run"]))
 
@@ -87,8 +87,8 @@ def _notes(planned: Plan) -> Iterator[str]:
         yield from (f"    {old!r}: {new!r}," for old, new in aliases.items())
         yield "}"
     if changed := [each for each in _renamed(planned) if not each[-1]]:
-        yield "Before you start the site, change the code that records these:"
-        yield "otherwise their numbers are added to the metric that has the old slug."
+        yield "Before you start the site, change the code that records these;"
+        yield "otherwise their numbers are added to the metric that has the old slug:"
         yield from (f"    {what.lower()} {one_line(old)}, now {new}" for what, old, new, _ in changed)
 
 
