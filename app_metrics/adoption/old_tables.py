@@ -33,6 +33,10 @@ OLD = (ITEM, *OF_PERIODS.values(), GAUGE)
 PROGRESS = "app_metrics_adoption"
 
 
+class CannotAdopt(Exception):
+    """The database is not one that can be adopted, or the numbers differ; then the history is not written."""
+
+
 class OldMetric(NamedTuple):
     """A row of the old table of metrics."""
 
@@ -73,6 +77,20 @@ def tables_of(connection: Any) -> set[str]:
 def to_adopt(connection: Any) -> list[str]:
     """Return the tables that show that a database is to be adopted, or that its adoption is not finished."""
     return sorted({PROGRESS, *OLD} & tables_of(connection))
+
+
+def missing(connection: Any) -> list[str]:
+    """Return the tables that each old version had and that are neither in their place nor aside."""
+    found = tables_of(connection)
+    return [table for table in (*KEPT, ITEM, *OF_PERIODS.values()) if not {table, aside(table)} & found]
+
+
+def twice(connection: Any) -> list[str]:
+    """Return the tables that an earlier adoption has put aside, and that are in their place again."""
+    found = tables_of(connection)
+    # Those that stay are copied, so a killed run leaves them in both places.
+    candidates = OLD if PROGRESS in found else (*KEPT, *OLD)
+    return [table for table in candidates if {table, aside(table)} <= found]
 
 
 def kept_aside(connection: Any) -> list[str]:
@@ -120,14 +138,12 @@ class OldRows:
         known = set(metrics)
         found = 0
         for table in (ITEM, *OF_PERIODS.values()):
-            if self._exists(table):
-                rows = self._rows(table, "metric_id").annotate(rows=models.Count("id")).order_by()
-                found += sum(number for metric, number in rows if metric not in known)
+            rows = self._rows(table, "metric_id").annotate(rows=models.Count("id")).order_by()
+            found += sum(number for metric, number in rows if metric not in known)
         return found
 
     def _of(self, metric: int, table: str) -> Any:
-        rows = self._rows(table, "created", "num")
-        return rows.filter(metric_id=metric).order_by("id") if self._exists(table) else rows.none()
+        return self._rows(table, "created", "num").filter(metric_id=metric).order_by("id")
 
     def _rows(self, table: str, *columns: str) -> Any:
         model = self._models.get_model(APP, table.removeprefix(f"{APP}_"))

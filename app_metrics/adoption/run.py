@@ -22,18 +22,30 @@ from ..storage.dialects import dialect_for
 from ..storage.dialects.base import TotalKey, item_rows
 from ..storage.items import append
 from . import schema
+from .alone import alone, tables_locked
 from .history import History, history_of
 from .invariants import Checked, compare, stored
 from .names import gauge_slugs, metric_slugs, set_names
-from .old_tables import APP, OLD, PROGRESS, OldGauge, OldMetric, OldRows, OldSet, kept_aside, tables_of, to_adopt
+from .old_tables import (
+    APP,
+    OLD,
+    PROGRESS,
+    CannotAdopt,
+    OldGauge,
+    OldMetric,
+    OldRows,
+    OldSet,
+    aside,
+    kept_aside,
+    missing,
+    tables_of,
+    to_adopt,
+    twice,
+)
 from .progress import Progress
 from .shape import foreign_references, read_shape, without_foreign_keys
 
 CHUNK_SIZE = 10_000
-
-
-class CannotAdopt(Exception):
-    """The database is not one that can be adopted, or the numbers differ; then the history is not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,12 @@ OnMetric = Callable[[Checked], None]
 
 def plan(connection: Any) -> Plan:
     """Return the plan. Raises CannotAdopt."""
-    refuse(connection)
+    with alone(connection):
+        refuse(connection)
+        return _plan(connection)
+
+
+def _plan(connection: Any) -> Plan:
     rows = OldRows(connection)
     metrics, sets, gauges = rows.metrics(), rows.sets(), rows.gauges()
     slugs = metric_slugs(metrics)
@@ -104,10 +121,11 @@ def try_out(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
 
 def adopt(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
     """Adopt the database; a run that was killed before is continued. Raises CannotAdopt, and database errors."""
-    with _in_one_transaction(connection):
+    with _in_one_transaction(connection), alone(connection):
         progress = Progress(connection)
         shape = schema.shape_of(connection, progress)
         schema.set_aside(connection)
+        _refuse_changes(connection, planned)
         if not progress.get("history"):
             schema.rename(connection, planned.slugs, planned.names)
             schema.alter(connection, shape, progress)
@@ -123,7 +141,8 @@ def drop(connection: Any) -> list[str]:
     """Drop the old rows, and return the names of their tables. Raises CannotAdopt before the adoption is finished."""
     if left := to_adopt(connection):
         raise CannotAdopt(f"The adoption is not finished: there is {left[0]}. Run metrics_adopt first.")
-    found = kept_aside(connection)
+    if not (found := kept_aside(connection)):
+        raise CannotAdopt("There is nothing to drop.")
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         for table in found:
             cursor.execute(f"DROP TABLE {table}")
@@ -137,6 +156,13 @@ def refuse(connection: Any) -> None:
         raise CannotAdopt("There is nothing to adopt: the database has no tables of django-app-metrics 0.9.")
     if PROGRESS not in found:
         _refuse_both(connection)
+    if both := twice(connection):
+        raise CannotAdopt(
+            f"There are both {both[0]} and {aside(both[0])}, which an earlier adoption left. Drop or rename the tables "
+            "app_metrics_old_… that you do not need, and the table app_metrics_adoption if you restored a backup."
+        )
+    if tables := missing(connection):
+        raise CannotAdopt(f"The table {tables[0]} is missing. Restore it from a backup.")
     if references := foreign_references(connection):
         named = ", ".join(f"{table}.{column}" for table, column, *_ in references)
         raise CannotAdopt(f"Foreign keys refer to tables that would be dropped: {named}. Remove them first.")
@@ -175,6 +201,12 @@ def _tables_of_app(label: str) -> set[str]:
     return {model._meta.db_table for model in apps.get_app_config(label).get_models()}
 
 
+def _refuse_changes(connection: Any, planned: Plan) -> None:
+    rows = OldRows(connection)
+    if (rows.metrics(), rows.sets(), rows.gauges()) != (planned.metrics, planned.sets, planned.gauges):
+        raise CannotAdopt("The old tables changed while metrics_adopt ran. Stop the site, and run it again.")
+
+
 def _extra(connection: Any) -> dict[str, list[str]]:
     known = {"no_email"}
     found = read_shape(connection).extra.items() if PROGRESS not in tables_of(connection) else ()
@@ -190,7 +222,7 @@ def _in_one_transaction(connection: Any) -> Iterator[None]:
     # SQLite has to stop checking before the transaction begins; Django checks all foreign keys at its end.
     checks = connection.vendor == "sqlite" and connection.disable_constraint_checking()
     try:
-        with transaction.atomic(using=connection.alias):
+        with tables_locked(connection):
             yield
     finally:
         if checks:

@@ -27,20 +27,37 @@ _COPYING = "app_metrics_old_copying"
 
 
 def set_aside(connection: Any) -> None:
-    """Copy the old rows into tables without constraints, so that nothing of ours clashes with their names."""
-    for table in (*KEPT, *OLD):
+    """Put the old rows into tables without foreign keys and, but on MariaDB and MySQL, without other constraints."""
+    # Those that stay come last, so that they have each metric of the events.
+    for table in (*OLD, *KEPT):
         found = tables_of(connection)
-        if table in found and not (table in KEPT and aside(table) in found):
-            _copy(connection, table, found)
-        if table in OLD and table in found:
+        if table not in found or aside(table) in found:
+            continue
+        if table in OLD and connection.vendor == "mysql":
+            _move(connection, table)
+            continue
+        _copy(connection, table, found)
+        if table in OLD:
             _execute(connection, f"DROP TABLE {_quoted(connection, table)}")
+
+
+def _move(connection: Any, table: str) -> None:
+    """Rename a table without its foreign keys. Both wait for transactions that use it, so their rows come along.
+
+    A copy would lack those rows, because nothing can lock the table until it is dropped. PostgreSQL can, and there the
+    names of its constraints and indexes could be in the way of ours.
+    """
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, table)
+    for name in sorted(name for name, each in constraints.items() if each["foreign_key"]):
+        _execute(connection, f"ALTER TABLE {table} DROP FOREIGN KEY {_quoted(connection, name)}")
+    _execute(connection, f"ALTER TABLE {table} RENAME TO {aside(table)}")
 
 
 def _copy(connection: Any, table: str, found: set[str]) -> None:
     copy = aside(table)
-    # A killed run may have left either; the table itself has all rows until it is dropped.
-    for left in sorted({_COPYING, copy} & found):
-        _execute(connection, f"DROP TABLE {left}")
+    if _COPYING in found:  # a killed run left it unfinished
+        _execute(connection, f"DROP TABLE {_COPYING}")
     # Some servers of MySQL refuse a table without a primary key.
     key = " (PRIMARY KEY (id))" if connection.vendor == "mysql" else ""
     _execute(connection, f"CREATE TABLE {_COPYING}{key} AS SELECT * FROM {_quoted(connection, table)}")  # noqa: S608

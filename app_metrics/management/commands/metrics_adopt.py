@@ -6,8 +6,8 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 
 from ...adoption.invariants import Checked
-from ...adoption.old_tables import OldSet
-from ...adoption.run import CannotAdopt, Plan, adopt, drop, plan, try_out
+from ...adoption.old_tables import CannotAdopt, OldSet
+from ...adoption.run import Plan, adopt, drop, plan, try_out
 from ...conf import settings
 from ...core.plain_text import one_line
 from ..base import MetricsCommand
