@@ -26,9 +26,11 @@ def gauge_slugs(gauges: Iterable[OldGauge], taken: Iterable[str]) -> dict[int, s
     return {key: new[key] for key in old}
 
 
-def set_names(sets: Iterable[OldSet], vendor: str) -> dict[int, str]:
-    """Return the name of each set by primary key: the second "Growth" becomes "Growth (2)"."""
-    same = _folded if vendor == "mysql" else str
+def set_names(sets: Iterable[OldSet], same: Callable[[str], str]) -> dict[int, str]:
+    """Return the name of each set by primary key: the second "Growth" becomes "Growth (2)".
+
+    `same` returns equal keys for names that the database takes for equal.
+    """
     return _unique({each.pk: each.name for each in sets}, _names, same=same)
 
 
@@ -48,7 +50,8 @@ def _unique(
     # Unlike any other even without case, which the old columns of MariaDB and MySQL ignore.
     folded = {_folded(each) for each in (*new.values(), *taken)}
     for key in [each for each in old if each not in new]:
-        new[key] = next(each for each in candidates(old[key]) if _folded(each) not in folded)
+        new[key] = next(each for each in candidates(old[key]) if same(each) not in used and _folded(each) not in folded)
+        used.add(same(new[key]))
         folded.add(_folded(new[key]))
     return new
 

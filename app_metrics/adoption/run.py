@@ -30,6 +30,7 @@ from .old_tables import (
     APP,
     OLD,
     PROGRESS,
+    SET,
     CannotAdopt,
     OldGauge,
     OldMetric,
@@ -43,7 +44,7 @@ from .old_tables import (
     twice,
 )
 from .progress import Progress
-from .shape import foreign_references, read_shape, without_foreign_keys
+from .shape import equal_in, foreign_references, read_shape, without_foreign_keys
 
 CHUNK_SIZE = 10_000
 
@@ -104,7 +105,7 @@ def _plan(connection: Any) -> Plan:
         sets,
         gauges,
         slugs,
-        set_names(sets, connection.vendor),
+        set_names(sets, equal_in(connection, SET)),
         gauge_slugs(gauges, slugs.values()),
         _extra(connection),
         rows.strays(slugs),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth import get_user_model
 from django.db import migrations, models
@@ -77,10 +78,12 @@ def shape_of(connection: Any, progress: Progress) -> Shape:
 def rename(connection: Any, slugs: dict[int, str], names: dict[int, str]) -> None:
     """Give metrics and sets the slugs and names that are allowed, and a set without mails no periods."""
     rows = OldRows(connection)
+    renamed = [each.pk for each in rows.metrics() if slugs[each.pk] != each.slug]
     with connection.cursor() as cursor:
-        for metric in rows.metrics():
-            if slugs[metric.pk] != metric.slug:
-                cursor.execute(f"UPDATE {METRIC} SET slug = %s WHERE id = %s", [slugs[metric.pk], metric.pk])  # noqa: S608
+        # First unlike all others, because the column may take a new slug for equal to an old one: "a-x" and "à-x".
+        for new in ({pk: uuid4().hex for pk in renamed}, slugs):
+            for pk in renamed:
+                cursor.execute(f"UPDATE {METRIC} SET slug = %s WHERE id = %s", [new[pk], pk])  # noqa: S608
         for each in rows.sets():
             if names[each.pk] != each.name:
                 cursor.execute(f"UPDATE {SET} SET name = %s WHERE id = %s", [names[each.pk], each.pk])  # noqa: S608

@@ -1,6 +1,7 @@
 """What must be known of the old tables before they change: their keys, their columns, and who refers to them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from .old_tables import KEPT, METRIC, OLD, SET, tables_of
@@ -67,6 +68,30 @@ def _of_other_engines(cursor: Any) -> set[str]:
         "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND engine <> 'InnoDB'"
     )
     return {name for (name,) in cursor.fetchall()}
+
+
+def equal_in(connection: Any, table: str) -> Callable[[str], str]:
+    """Return a function that returns equal keys for texts that a column of this table takes for equal."""
+    if connection.vendor != "mysql":
+        return str
+    with connection.cursor() as cursor:
+        # Altered columns get the collation of the table, not that of the old column.
+        cursor.execute(
+            "SELECT table_collation FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s",
+            [table],
+        )
+        (collation,) = cursor.fetchone()
+    return lru_cache(maxsize=None)(partial(_weights, connection, collation))
+
+
+def _weights(connection: Any, collation: str, text: str) -> str:
+    """Return what the server compares: under some collations, all emoji are equal. Many ignore spaces at the end."""
+    charset = collation.partition("_")[0]
+    with connection.cursor() as cursor:
+        sql = f"SELECT HEX(WEIGHT_STRING(CONVERT(%s USING {charset}) COLLATE {collation}))"
+        cursor.execute(sql, [text.rstrip()])
+        (weights,) = cursor.fetchone()
+    return str(weights)
 
 
 def is_unique(connection: Any, cursor: Any, table: str, column: str) -> bool:
