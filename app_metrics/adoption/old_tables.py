@@ -15,6 +15,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.utils import timezone
 
 from ..core.periods import DAY, MONTH, WEEK, YEAR, Period
+from ..setting_values import MAX_YEAR, MIN_YEAR
 
 APP = "app_metrics"
 METRIC, SET = "app_metrics_metric", "app_metrics_metricset"
@@ -122,15 +123,18 @@ class OldRows:
         if not self._exists(GAUGE):
             return []
         rows = self._rows(GAUGE, "name", "slug", "current_value", "updated").order_by("id")
+        for _, slug, _, updated in rows:
+            if not _is_possible(updated):
+                raise _impossible(f"The gauge {slug} in {self._found(GAUGE)}", updated)
         return [OldGauge(name, slug, value, _aware(updated)) for name, slug, value, updated in rows]
 
     def totals(self, metric: int, period: Period) -> Iterator[tuple[date, int]]:
         """Yield date and number of each row of a metric."""
-        yield from self._of(metric, OF_PERIODS[period]).iterator()
+        yield from self._of(metric, OF_PERIODS[period])
 
     def items(self, metric: int) -> Iterator[tuple[datetime, int]]:
         """Yield time and number of each waiting item of a metric."""
-        for created, number in self._of(metric, ITEM).iterator():
+        for created, number in self._of(metric, ITEM):
             yield _aware(created), number
 
     def strays(self, metrics: Iterable[int]) -> int:
@@ -142,8 +146,13 @@ class OldRows:
             found += sum(number for metric, number in rows if metric not in known)
         return found
 
-    def _of(self, metric: int, table: str) -> Any:
-        return self._rows(table, "created", "num").filter(metric_id=metric).order_by("id")
+    def _of(self, metric: int, table: str) -> Iterator[tuple[Any, int]]:
+        rows = self._rows(table, "id", "created", "num").filter(metric_id=metric).order_by("id")
+        for pk, created, number in rows.iterator():
+            if not _is_possible(created):
+                slug = self._rows(METRIC, "slug").get(id=metric)[0]
+                raise _impossible(f"Row {pk} of {self._found(table)}, of the metric {slug},", created)
+            yield created, number
 
     def _rows(self, table: str, *columns: str) -> Any:
         model = self._models.get_model(APP, table.removeprefix(f"{APP}_"))
@@ -154,6 +163,18 @@ class OldRows:
 
     def _found(self, table: str) -> str:
         return aside(table) if aside(table) in self._tables else table
+
+
+def _is_possible(moment: date | None) -> bool:
+    """Return whether time zones and periods have room; MariaDB and MySQL have a date of zeros, which is None."""
+    return moment is not None and MIN_YEAR <= moment.year <= MAX_YEAR
+
+
+def _impossible(what: str, moment: date | None) -> CannotAdopt:
+    return CannotAdopt(
+        f"{what} has the date {moment or '0000-00-00'}. Correct or delete it: dates are from the years {MIN_YEAR} to "
+        f"{MAX_YEAR}."
+    )
 
 
 def _aware(moment: date) -> datetime:

@@ -12,9 +12,9 @@ from django.db import transaction
 from django.db.migrations.exceptions import NodeNotFoundError
 
 from ..conf import max_label_sets, time_zone
-from ..core.batch import Batch, Entry, Fold
+from ..core.batch import Batch, Entry, Fold, Key
 from ..core.labels import NO_LABELS
-from ..core.summary import GAUGE
+from ..core.summary import GAUGE, Summary
 from ..models import Metric
 from ..notifications import milestones
 from ..setting_values import is_slug
@@ -64,6 +64,8 @@ class Plan:
     extra: dict[str, list[str]]
     # Rows of metrics that do not exist.
     strays: int
+    # What is going to be stored for each metric.
+    sums: list[Checked]
 
     @property
     def renamed_metrics(self) -> list[tuple[str, str]]:
@@ -109,19 +111,27 @@ def _plan(connection: Any) -> Plan:
         gauge_slugs(gauges, slugs.values()),
         _extra(connection),
         rows.strays(slugs),
+        [_planned(rows, pk, slug) for pk, slug in slugs.items()],
     )
 
 
+def _planned(rows: OldRows, metric: int, slug: str) -> Checked:
+    """Do with a metric all that can fail, before anything changes."""
+    history = history_of(rows, metric, slug)
+    _folded(history.waiting)
+    return Checked.planned(slug, history)
+
+
 def try_out(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
-    """Compute the history of each metric, and write nothing."""
-    rows = OldRows(connection)
-    for metric in planned.metrics:
-        history = history_of(rows, metric.pk, planned.slugs[metric.pk])
-        _show(Checked.planned(planned.slugs[metric.pk], history), on_metric)
+    """Show what is going to be stored for each metric, and write nothing."""
+    for checked in planned.sums:
+        _show(checked, on_metric)
 
 
 def adopt(connection: Any, planned: Plan, on_metric: OnMetric) -> None:
     """Adopt the database; a run that was killed before is continued. Raises CannotAdopt, and database errors."""
+    if wrong := [checked for checked in planned.sums if not checked.holds]:
+        _show(wrong[0], on_metric)
     with _in_one_transaction(connection), alone(connection):
         progress = Progress(connection)
         shape = schema.shape_of(connection, progress)
@@ -280,12 +290,16 @@ def _write_gauges(planned: Plan) -> None:
 
 def _append(entries: list[Entry]) -> None:
     """Append events to the item log, not to a journal beside the database, which knows no transaction."""
+    batches = iter(_folded(entries).items())
+    for part in iter(partial(_part, batches), {}):
+        append(item_rows(Batch(part)))
+
+
+def _folded(entries: list[Entry]) -> dict[Key, Summary]:
     fold = Fold(time_zone(), max_label_sets())
     for entry in entries:
         fold.add(entry)
-    batches = iter(fold.summaries.items())
-    for part in iter(partial(_part, batches), {}):
-        append(item_rows(Batch(part)))
+    return fold.summaries
 
 
 def _part(summaries: Iterator[Any]) -> dict[Any, Any]:

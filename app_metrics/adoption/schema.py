@@ -240,8 +240,12 @@ def _old_fields(shape: Shape) -> dict[str, list[tuple[str, Any]]]:
 def _users() -> ModelState:
     """Return the state of the user model with nothing but its key."""
     user = get_user_model()._meta
-    options = {"db_table": user.db_table}
-    return ModelState(user.app_label, str(user.object_name), [(user.pk.name, user.pk.clone())], options)
+    key: Any = user.pk
+    while key.remote_field:  # a model that inherits has a link to its parent as its key
+        key = key.target_field
+    _, _, arguments, options = key.deconstruct()
+    own = type(key)(*arguments, **{**options, "db_column": user.pk.column, "primary_key": True})
+    return ModelState(user.app_label, str(user.object_name), [(user.pk.name, own)], {"db_table": user.db_table})
 
 
 def _changes(connection: Any, shape: Shape) -> Iterator[Operation]:

@@ -50,17 +50,27 @@ def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
 @register(Tags.database)
 def check_adoption(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Stop `migrate` at the tables of the predecessor: it would fail halfway, or take them for ours."""
-    alias = settings.APP_METRICS_DATABASE
-    if not databases or alias not in databases or alias not in connections.settings:
-        return []
+    known = [alias for alias in databases or () if alias in connections.settings]
+    # `migrate` creates the tables in other databases, too.
+    looked_at = [alias for alias in known if router.allow_migrate(alias, Item._meta.app_label)]
+    return [_unadopted(alias, found) for alias in looked_at if (found := _to_adopt(alias))]
+
+
+def _to_adopt(alias: str) -> list[str]:
     try:
-        found = to_adopt(connections[alias])
+        return to_adopt(connections[alias])
     except DatabaseError:  # not reachable: Django reports that
         return []
-    return [_unadopted(found)] if found else []
 
 
-def _unadopted(found: Sequence[str]) -> Error:
+def _unadopted(alias: str, found: Sequence[str]) -> Error:
+    if alias != settings.APP_METRICS_DATABASE:
+        return Error(
+            f"The database {alias!r} has tables of django-app-metrics 0.9 or a fork of it: {', '.join(found)}.",
+            hint=f"Set APP_METRICS_DATABASE to {alias!r} and run `manage.py metrics_adopt`, which works on that "
+            "database only; or drop these tables if you do not need them.",
+            id="app_metrics.E029",
+        )
     if PROGRESS in found:
         return Error(
             "The adoption of the old tables is not finished.",
