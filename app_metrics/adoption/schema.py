@@ -81,7 +81,9 @@ def rename(connection: Any, slugs: dict[int, str], names: dict[int, str]) -> Non
     renamed = [each.pk for each in rows.metrics() if slugs[each.pk] != each.slug]
     with connection.cursor() as cursor:
         # First unlike all others, because the column may take a new slug for equal to an old one: "a-x" and "à-x".
-        for new in ({pk: uuid4().hex for pk in renamed}, slugs):
+        # Not on PostgreSQL, which compares exactly and cannot alter a table after a second update of a row.
+        apart = [{pk: uuid4().hex for pk in renamed}] if connection.vendor == "mysql" else []
+        for new in (*apart, slugs):
             for pk in renamed:
                 cursor.execute(f"UPDATE {METRIC} SET slug = %s WHERE id = %s", [new[pk], pk])  # noqa: S608
         for each in rows.sets():
