@@ -1,4 +1,4 @@
-"""Keep out whoever else would change the old tables: another run, and a site that was not stopped."""
+"""Keep others from changing the old tables: another run, and a site that was not stopped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -11,12 +11,13 @@ from django.urls import reverse
 
 from app_metrics.core.periods import MONTH, WEEK, YEAR
 from app_metrics.models import Metric, Total
-from tests.support.old_site import FORK, PRUNED, OldSite
+from tests.support import scope
+from tests.support.old_site import FORK, PRUNED, SOUTH, OldSite
 
 
-@pytest.fixture
-def three_years(old_database):
-    return OldSite(old_database.alias, FORK).build()
+@pytest.fixture(params=(SOUTH, FORK) if scope.everything else (FORK,))
+def three_years(request, old_database):
+    return OldSite(old_database.alias, request.param).build()
 
 
 def totals(metric, period):

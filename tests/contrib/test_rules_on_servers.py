@@ -53,6 +53,7 @@ RULES = {
             {"slug": "attempts", "on_commit": False},
             {"slug": "payment_seconds", "timing": {"from": "order.placed_at", "to": "paid_at"}},
         ],
+        f"{SHOP}.ordered": "kept_orders",
     },
     "APP_METRICS_AUTH": {"events": ["signups", "logins"], "exclude": ["staff", f"{SHOP}.is_internal"]},
 }
@@ -82,6 +83,7 @@ ASKED = {
     "/nowhere/": 404,
     "/nowhere/else/": 404,
     "/closed/": 503,
+    "/static/site.css": 200,
 }
 # The last number of gauges, and the total of all other metrics.
 COUNTED = {
@@ -104,6 +106,7 @@ COUNTED = {
     ("imported", "kind=pear"): 3,
     ("unresolved", "status=404"): 2,
     ("unresolved", "status=503"): 1,
+    ("unresolved", "status=200"): 1,
     ("large", ""): 1,
     ("stock", ""): 9,
     ("prints", "title=b"): 2,
@@ -111,6 +114,7 @@ COUNTED = {
     ("reprints", ""): 2,
     ("revenue", ""): 399.5,
     ("attempts", ""): 4,
+    ("kept_orders", ""): 3,
     ("payment_seconds", ""): 4 * 90,
     ("signups", ""): 1,
     ("logins", ""): 2,

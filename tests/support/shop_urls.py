@@ -13,6 +13,7 @@ from tests.testapp.models import Document, Order
 PLACED = datetime(2026, 1, 1, tzinfo=UTC)
 
 paid = Signal()
+ordered = Signal()  # sent by the model, about a row
 
 
 def page(request, **kwargs):
@@ -22,6 +23,7 @@ def page(request, **kwargs):
 def order(request):
     """Place an order that is paid 90 seconds later; both are rolled back if the query has "fail"."""
     order = Order.objects.create(placed_at=PLACED, plan=request.GET["plan"], amount=request.GET["amount"])
+    ordered.send(sender=Order, instance=order)
     paid.send(sender=None, order=order, paid_at=PLACED + timedelta(seconds=90))
     if "fail" in request.GET:
         raise RuntimeError("after the order was paid")
@@ -59,8 +61,14 @@ def rows_of(request, response):
 
 
 def closes(get_response):
-    """A middleware that answers some requests itself."""
-    return lambda request: HttpResponse(status=503) if request.path == "/closed/" else get_response(request)
+    """A middleware that answers some requests itself, those of static files among them, as WhiteNoise does."""
+
+    def answer(request):
+        if request.path.startswith("/static/"):
+            return HttpResponse("body {}", content_type="text/css")
+        return HttpResponse(status=503) if request.path == "/closed/" else get_response(request)
+
+    return answer
 
 
 items = ([path("item/", page, name="item")], "items")
