@@ -220,7 +220,7 @@ class MariaDB(Server):
             "--skip-networking",
             "--skip-log-bin",
             "--character-set-server=utf8mb4",
-            "--max-connections=100",
+            "--max-connections=400",
             f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
             f"--loose-innodb-flush-method={'fsync' if self.durable else 'nosync'}",
         ]
