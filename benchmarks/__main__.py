@@ -1,7 +1,7 @@
 """Run all benchmarks, or the named ones, each in its own process: `python -m benchmarks calls`.
 
-FULL=1 in the environment measures at scale. Exits with 1 if a benchmark missed a limit or failed, for example because
-a subject or a reference did not count all its work.
+FULL=1 in the environment measures at scale. Exits with 1 if a benchmark failed, for example because a subject or a
+reference did not count all its work; a missed limit is not a failure, because it depends on the machine.
 """
 
 import json
@@ -24,20 +24,19 @@ from .page import limits_table, text
 
 def main(*names):
     """Run benchmarks one after another, and print how they meet their limits."""
-    chosen, problems, begin = names or tuple(BENCHMARKS), [], time.monotonic()
+    chosen, failed, begin = names or tuple(BENCHMARKS), [], time.monotonic()
     print(facts())
     for name in chosen:
         print(f"\n=== {name} {'=' * 60}", flush=True)
         (RESULTS / f"{name}.json").unlink(missing_ok=True)
         start, command = time.monotonic(), [sys.executable, "-m", "benchmarks", "--run", name]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
-            problems.append(f"{name} failed")
+            failed.append(name)
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
     results = [json.loads(file.read_text()) for name in chosen if (file := RESULTS / f"{name}.json").exists()]
     print(text(**limits_table(results)))
-    problems += [f"not met: {limit['what']}" for each in results for limit in each["limits"] if not limit["met"]]
-    print(f"{time.monotonic() - begin:.0f} s in all.", *problems, sep="\n")
-    return 1 if problems else 0
+    print(f"{time.monotonic() - begin:.0f} s in all.", f"FAILED: {', '.join(failed)}" if failed else "")
+    return 1 if failed else 0
 
 
 def run_here(name):
