@@ -175,3 +175,14 @@ def no_time_zones(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     settings.TIME_ZONE = settings.APP_METRICS_TIME_ZONE = "Asia/Kathmandu"  # forgets the zone that was read before
     yield
     zoneinfo.reset_tzpath()
+
+
+@pytest.fixture
+def empty_database(django_db_blocker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The connection to a database of SQLite without any table."""
+    connection = connections["default"]
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "empty.sqlite3")
+    with django_db_blocker.unblock():
+        yield connection
+        connection.close()

@@ -4,7 +4,7 @@ Metrics and metric sets keep their primary keys, and with them the foreign keys 
 repeated, because MariaDB and MySQL cannot undo those before it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -101,9 +101,8 @@ def alter(connection: Any, shape: Shape, progress: Progress) -> None:
 
 def create(connection: Any, progress: Progress) -> None:
     """Create our other tables, as the migration does."""
-    operations = MigrationLoader(connection).get_migration(APP, MIGRATION).operations
     # Without the functions of the migration: what is pending beside the database belongs to this one.
-    wanted = [each for each in operations if not isinstance(each, migrations.RunPython)]
+    wanted = [each for each in _operations(connection) if not isinstance(each, migrations.RunPython)]
     state = ProjectState()
     state.add_model(_users())
     _apply(connection, state, wanted, progress, "created")
@@ -274,9 +273,13 @@ def _texts(model: str, fields: dict[str, Any], unique: Iterable[str]) -> Iterato
 
 def _target(connection: Any) -> dict[str, dict[str, Any]]:
     """Return the fields of our models in the migration."""
-    operations = MigrationLoader(connection).get_migration(APP, MIGRATION).operations
-    created = [each for each in operations if isinstance(each, migrations.CreateModel)]
+    created = [each for each in _operations(connection) if isinstance(each, migrations.CreateModel)]
     return {each.name: dict(each.fields) for each in created if each.name in MODELS.values()}
+
+
+def _operations(connection: Any) -> Sequence[Operation]:
+    """Return the operations of our migration."""
+    return MigrationLoader(connection).get_migration(APP, MIGRATION).operations
 
 
 def _execute(connection: Any, sql: str) -> None:

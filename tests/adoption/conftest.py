@@ -51,3 +51,9 @@ def old_database(
 def old_site(request: pytest.FixtureRequest, old_database: Any) -> OldSite:
     """A small old database in each shape."""
     return OldSite(old_database.alias, request.param, small=True).build()
+
+
+@pytest.fixture
+def site(old_database: Any) -> OldSite:
+    """A small old database in the shape of a fork."""
+    return OldSite(old_database.alias, FORK, small=True).build()

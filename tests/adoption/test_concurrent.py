@@ -8,7 +8,7 @@ from app_metrics.adoption.alone import alone
 from app_metrics.adoption.old_tables import aside
 from app_metrics.models import Item, Metric
 from tests.adoption.test_adopt import run
-from tests.support.old_site import FORK, OldSite
+from tests.support.old_site import execute
 from tests.support.threads import in_thread, while_another
 from tests.support.waiting import wait_until
 
@@ -17,17 +17,6 @@ WAITING = {
     "postgresql": "SELECT 1 FROM pg_locks WHERE NOT granted",
     "mysql": "SELECT 1 FROM information_schema.processlist WHERE state = 'Waiting for table metadata lock'",
 }
-
-
-@pytest.fixture
-def site(old_database):
-    return OldSite(old_database.alias, FORK, small=True).build()
-
-
-def execute(connection, sql):
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall() if cursor.description else None
 
 
 @pytest.fixture

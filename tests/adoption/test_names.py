@@ -1,21 +1,9 @@
 """What the command says about slugs that change: which get an alias, and where the code of the site must change."""
 
-import pytest
-
 from tests.adoption.test_adopt import run
-from tests.support.old_site import COMPANIES, FORK, OldSite
+from tests.support.old_site import COMPANIES, OldSite, execute
 
 HINT = "Change the code that records it."
-
-
-@pytest.fixture
-def site(old_database):
-    return OldSite(old_database.alias, FORK, small=True).build()
-
-
-def execute(connection, sql):
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 def test_of_a_metric_and_a_gauge_with_one_text_the_metric_gets_the_alias(site):

@@ -1,15 +1,16 @@
-"""What an adoption cannot do, it says before it changes anything; and what looks impossible, but is not."""
+"""What `metrics_adopt` refuses before it changes anything, and what it says to do; and what only looks impossible."""
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import models
 from django.db.migrations.state import ProjectState
 from django.test.utils import isolate_apps
 
 from app_metrics.adoption import schema
 from app_metrics.checks.databases import check_adoption
+from app_metrics.models import Metric
 from tests.adoption.test_adopt import run
-from tests.support.old_site import FORK, OldSite, dump
+from tests.support.old_site import FORK, SOUTH, OldSite, dump, execute
 
 DATES = [
     ("metricitem", "9999-12-31 23:59:59"),
@@ -18,16 +19,6 @@ DATES = [
     ("metricmonth", "9999-12-01"),
     ("metricyear", "9999-12-31"),
 ]
-
-
-@pytest.fixture
-def site(old_database):
-    return OldSite(old_database.alias, FORK, small=True).build()
-
-
-def execute(connection, sql):
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
@@ -82,3 +73,98 @@ def test_migrate_stops_at_old_tables_in_another_database_than_ours(site, setting
 def test_migrate_passes_old_tables_where_it_creates_none_of_ours(site, settings, monkeypatch):
     monkeypatch.setattr("tests.support.routers.EverywhereRouter.allow_migrate", lambda *args, **hints: False)
     assert check_adoption(databases=[site.connection.alias]) == []
+
+
+@pytest.fixture
+def site_of_south(empty_database):
+    """An old site of Django 1.6: its apps have tables, and there is no record of their migrations."""
+    for app in ("contenttypes", "auth", "admin"):
+        call_command("migrate", app, "0001", skip_checks=True, verbosity=0)
+    with empty_database.cursor() as cursor:
+        cursor.execute("DROP TABLE django_migrations")
+    site = OldSite("default", SOUTH, small=True)
+    site.users = ()  # others than those of today's table
+    return site.build()
+
+
+def test_a_foreign_key_to_a_table_that_goes_away_is_named(old_database):
+    OldSite(old_database.alias, FORK, small=True).build()
+    with old_database.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE shop_load (id integer NOT NULL PRIMARY KEY, gauge_id integer, "
+            "FOREIGN KEY (gauge_id) REFERENCES app_metrics_gauge (id))"
+        )
+    with pytest.raises(CommandError, match=r"shop_load\.gauge_id"):
+        run("--dry-run")
+
+
+@pytest.mark.every_database
+def test_tables_without_foreign_keys_are_named(old_database):
+    if old_database.vendor != "mysql":
+        pytest.skip("has one kind of table")
+    OldSite(old_database.alias, FORK, small=True).build()
+    with old_database.cursor() as cursor:
+        cursor.execute("DROP TABLE app_metrics_metricset_metrics")
+        cursor.execute(
+            "CREATE TABLE app_metrics_metricset_metrics (id integer NOT NULL PRIMARY KEY AUTO_INCREMENT, "
+            "metricset_id integer NOT NULL, metric_id integer NOT NULL) ENGINE = MyISAM"
+        )
+    with pytest.raises(CommandError, match=r"ALTER TABLE app_metrics_metricset_metrics ENGINE = InnoDB;$"):
+        run("--dry-run")
+
+
+def test_tables_of_both_versions_are_refused(old_database):
+    call_command("migrate", "app_metrics", database=old_database.alias, verbosity=0)
+    with old_database.cursor() as cursor:
+        cursor.execute("CREATE TABLE app_metrics_metricitem (id integer NOT NULL PRIMARY KEY)")
+    with pytest.raises(CommandError, match="tables of both versions"):
+        run()
+
+
+def test_a_missing_migration_of_another_app_is_named(empty_database):
+    with empty_database.cursor() as cursor:
+        cursor.execute("CREATE TABLE app_metrics_metricitem (id integer)")
+    with pytest.raises(CommandError, match=r"run manage\.py migrate auth --skip-checks first"):
+        run()
+
+
+def test_a_second_run_finds_nothing(old_site):
+    run()
+    with pytest.raises(CommandError, match="nothing to adopt"):
+        run()
+
+
+def test_a_missing_migration_is_to_be_faked_if_its_tables_exist(site_of_south):
+    with pytest.raises(CommandError, match=r"run manage\.py migrate auth --fake-initial --skip-checks first"):
+        run()
+
+
+def test_a_database_of_south_is_adopted_after_what_the_error_says(site_of_south):
+    call_command("migrate", "auth", fake_initial=True, skip_checks=True, verbosity=0)
+    run()
+    call_command("migrate", fake_initial=True, skip_checks=False, verbosity=0)
+    assert Metric.objects.filter(slug="signups").exists()
+
+
+MIGRATION = """
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("app_metrics", "0001_initial")]
+"""
+
+
+def test_a_migration_that_depends_on_one_of_a_fork_is_named(old_database, settings, tmp_path, monkeypatch):
+    OldSite(old_database.alias, FORK, small=True).build()
+    (tmp_path / "depending_on_a_fork").mkdir()
+    (tmp_path / "depending_on_a_fork" / "__init__.py").touch()
+    (tmp_path / "depending_on_a_fork" / "0001_goal.py").write_text(MIGRATION)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.MIGRATION_MODULES = {"testapp": "depending_on_a_fork"}
+    with pytest.raises(CommandError) as caught:
+        run("--dry-run")
+    assert str(caught.value) == (
+        "A migration of the project depends on one of the old version. In depending_on_a_fork/0001_goal.py, change the "
+        'dependency ("app_metrics", "0001_initial") to ("app_metrics", "0001_app_metrics").'
+    )

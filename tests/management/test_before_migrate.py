@@ -23,31 +23,20 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture
-def empty(django_db_blocker, tmp_path, monkeypatch):
-    """A database without any table."""
-    connection = connections["default"]
-    connection.close()
-    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "empty.sqlite3")
-    with django_db_blocker.unblock():
-        yield
-        connection.close()
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_says_to_run_migrate(command, empty):
+def test_a_command_says_to_run_migrate(command, empty_database):
     with pytest.raises(CommandError, match=r"^The database lacks tables of app_metrics; run manage\.py migrate\.$"):
         call_command(*command)
 
 
 @pytest.mark.parametrize("retention", [{}, {"hour": 60}])
-def test_pruning_says_to_run_migrate_with_any_retention_setting(retention, empty, settings):
+def test_pruning_says_to_run_migrate_with_any_retention_setting(retention, empty_database, settings):
     settings.APP_METRICS_RETENTION = retention
     with pytest.raises(CommandError, match=r"run manage\.py migrate"):
         call_command("metrics_prune")
 
 
-def test_a_command_says_to_adopt_the_tables_of_the_old_version(empty):
+def test_a_command_says_to_adopt_the_tables_of_the_old_version(empty_database):
     with connections["default"].cursor() as cursor:
         cursor.execute("CREATE TABLE app_metrics_metricitem (id integer)")
     with pytest.raises(CommandError, match=r"run manage\.py metrics_adopt\.$"):
@@ -64,7 +53,7 @@ def test_another_failure_of_the_database_is_shown_as_it_is_and_no_traceback(data
         call_command("metrics_show", "signups")
 
 
-def test_the_adoption_comes_before_migrate(empty):
+def test_the_adoption_comes_before_migrate(empty_database):
     with pytest.raises(CommandError, match=r"^There is nothing to adopt"):
         call_command("metrics_adopt")
 

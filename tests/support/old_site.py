@@ -249,6 +249,13 @@ class OldSite:
                 cursor.execute("INSERT INTO south_migrationhistory VALUES ('app_metrics', '0003_auto__add_gauge')")
 
 
+def execute(connection: Any, sql: str) -> Any:
+    """Run a statement, and return the rows that it finds; None if it is no query."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else None
+
+
 def drop_everything(connection: Any) -> None:
     """Drop all tables that are not those of Django's own apps, and forget our migrations."""
     tables = [
