@@ -64,7 +64,7 @@ def test_a_user_model_may_inherit_from_another_one(monkeypatch):
 
 def test_migrate_stops_at_old_tables_in_another_database_than_ours(site, settings):
     alias = site.connection.alias
-    settings.APP_METRICS_DATABASE = "postgresql"
+    settings.APP_METRICS_DATABASE = "default" if alias == "postgresql" else "postgresql"
     (error,) = check_adoption(databases=[alias])
     assert error.id == "app_metrics.E029"
     assert f"Set APP_METRICS_DATABASE to '{alias}'" in error.hint
