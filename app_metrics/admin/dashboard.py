@@ -20,6 +20,7 @@ from ..dashboard.chart_files import chart_data, write_chart
 from ..dashboard.charts import Chart, build_chart
 from ..dashboard.configuration import changed_settings, effective, packages
 from ..dashboard.date_range import RANGES
+from ..dashboard.driver import stopped_for
 from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
 from ..dashboard.metric_facts import facts_of
@@ -71,6 +72,7 @@ class DashboardAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show the numbers of all metrics, or of those that match the form."""
+        Metric.objects.discover()
         form = OverviewForm(request.GET, MetricSet.objects.order_by("name").values_list("pk", "name"))
         metrics = list(_found(form))
         sort = form.cleaned_data.get("sort") or "name"
@@ -148,6 +150,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         context = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "shown": page, **context}
         # Must follow all reads, each of which may find that the backend does not answer.
         context["is_complete"] = is_complete()
+        context["stopped_for"] = stopped_for()
         return TemplateResponse(request, f"admin/app_metrics/dashboard/{page}.html", context)
 
 

@@ -27,6 +27,10 @@ class MetricAdmin(SearchableAdmin):
         metrics: Any = super().get_queryset(request)
         return metrics.with_total(DAY, name="today").with_total(MONTH, name="month").annotate(capped=Exists(overflow))
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        Metric.objects.discover()
+        return super().changelist_view(request, extra_context)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # Pending items would create a metric under the old slug again, and so would code that still uses it.
         return (*self.readonly_fields, "slug") if obj else self.readonly_fields

@@ -58,6 +58,9 @@ def families() -> Iterator["Family"]:
     for (slug, labels), summary in all_time(QuerySources.everything()).items():
         found[slug][labels] = summary
     metrics = list(Metric.objects.order_by("pk"))
+    unknown = found.keys() - {metric.slug for metric in metrics}
+    if unknown and Metric.objects.discover(unknown):
+        metrics = list(Metric.objects.order_by("pk"))
     for metric, name in zip(metrics, names(metrics), strict=True):
         summaries = found.get(metric.slug, {})
         if summaries or metric.kind == COUNTER:

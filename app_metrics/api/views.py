@@ -69,6 +69,7 @@ def json_view(answer: Callable[..., Answer]) -> View:
 def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
     """List metrics by slug; `search`, `kind` and `set` filter them."""
     parameters = Parameters(request, "search", "kind", "set", "page", "per_page")
+    Metric.objects.discover()
     metrics = _chosen(parameters)
     count = metrics.count()
     page = _page(request, parameters, count)

@@ -1,26 +1,30 @@
 """Metrics, and the records of aggregations and imports."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import models, router
+from django.db import DatabaseError, models, router, transaction
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ..core import calendar
+from ..core.dropped import warn_once
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import HOUR, Period
+from ..core.plain_text import brief
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_SLUG_LENGTH
 from . import queries
+from .discovery import unknown_kinds
 from .fields import ExactSlugField, PlainDecimalField
 from .ledger import LedgerRow
 from .natural_keys import NaturalKeyManager, NaturalKeyModel
 from .pending import pending_batches
+from .primary import primary
 from .totals import Item, Total
 
 # The permission to see the dashboard and to read the API.
@@ -29,6 +33,41 @@ KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
 
 
 class MetricQuerySet(models.QuerySet[Any]):
+    _discovers = True
+
+    def get(self, *args: Any, **conditions: Any) -> Any:
+        """Return one metric as Django does; if there is none, first create the metrics of pending events."""
+        try:
+            return super().get(*args, **conditions)
+        except self.model.DoesNotExist:
+            if not (self._discovers and self.discover()):
+                raise
+        return super().using(router.db_for_write(self.model)).get(*args, **conditions)
+
+    def get_or_create(self, defaults: Mapping[str, Any] | None = None, **conditions: Any) -> tuple[Any, bool]:
+        """Return one metric, created with the given defaults even if events are pending."""
+        own = self.all()
+        own._discovers = False
+        return super(MetricQuerySet, own).get_or_create(defaults, **conditions)
+
+    def discover(self, slugs: Collection[str] | None = None) -> int:
+        """Create the metrics that events were recorded for and that no aggregation has created yet; return how many.
+
+        A metric gets its slug as its name, and the kind it was first recorded under. With `slugs`, only metrics with
+        one of them are created. If the database refuses, that is logged, and the next aggregation creates them.
+        """
+        try:
+            known = primary(self.model._default_manager)
+            kinds = unknown_kinds(known, slugs)
+            new = [self.model(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())]
+            if new:
+                with transaction.atomic(using=known.db):
+                    super().bulk_create(new, ignore_conflicts=True)
+            return len(new)
+        except DatabaseError as error:
+            warn_once(f"The metrics of pending events could not be created: {brief(error)}", source="discover")
+            return 0
+
     def with_total(self, period: str, day: date | None = None, name: str = "period_total") -> "MetricQuerySet":
         """Annotate each metric with its sum over the period that contains `day` (default: today).
 

@@ -60,11 +60,12 @@ def declare() -> None:
     A set that got a new name is recognised by its metrics and recipients, and keeps its unsubscriptions and schedules.
     Any other new set begins with the periods that are not over yet.
 
-    A set holds only metrics that exist already; others join once they are recorded. An invalid entry changes nothing.
+    A set holds only metrics that were recorded already; the others join later. An invalid entry changes nothing.
     """
     named = settings.APP_METRICS_SETS
     if not isinstance(named, Mapping):  # E017: leave all sets as they are
         return
+    Metric.objects.discover()
     # One transaction per set: none waits for a second lock, so concurrent processes cannot deadlock.
     for each in compile_sets(named)[0]:
         retried(partial(_copy, each, list(named)))

@@ -63,8 +63,16 @@ def metric_sparkline(slug: str, days: int = 30) -> SafeString:
     return sparkline(values, label)
 
 
+def _metric(slug: str) -> Metric | None:
+    try:
+        metric: Metric = Metric.objects.get(slug=slug)
+    except Metric.DoesNotExist:
+        return None
+    return metric
+
+
 def _total(slug: str, period: str) -> tuple[str | None, str, str]:
-    metric = Metric.objects.filter(slug=slug).first()
+    metric = _metric(slug)
     if metric is None:
         warn_once(f"There is no metric {slug!r} yet; {{% metric_total %}} shows 0.", source=slug)
         return "0", "", ""
@@ -72,7 +80,7 @@ def _total(slug: str, period: str) -> tuple[str | None, str, str]:
 
 
 def _series(slug: str, days: int) -> tuple[str, str, str, list[str | None]]:
-    metric = Metric.objects.filter(slug=slug).first()
+    metric = _metric(slug)
     if metric is None:
         return "", "", "", []
     last: date = today()

@@ -93,8 +93,8 @@ def test_a_hint_of_more_than_30_names_ends_with_and_others():
     assert suggest("visits", names).endswith("name-28, name-29 and others.")
 
 
-def test_before_anything_was_aggregated_it_says_so(database):
-    with pytest.raises(CommandError, match=r"'orders'\. Nothing was aggregated yet: run metrics_aggregate first\."):
+def test_before_anything_was_recorded_it_says_so(database):
+    with pytest.raises(CommandError, match=r"'orders'\. Nothing was recorded yet\."):
         show("orders")
 
 

@@ -31,9 +31,10 @@ class Command(MetricsCommand):
         parser.add_argument("--last", type=int, default=30, metavar="N", help="Number of periods (default: 30).")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        metric = primary(Metric.objects).filter(slug=options["slug"]).first()
-        if metric is None:
-            raise CommandError(f"There is no metric {options['slug']!r}. {_known(options['slug'])}")
+        try:
+            metric = primary(Metric.objects).get(slug=options["slug"])
+        except Metric.DoesNotExist as error:
+            raise CommandError(f"There is no metric {options['slug']!r}. {_known(options['slug'])}") from error
         if not 1 <= options["last"] <= MOST:
             raise CommandError(f"--last is {options['last']}; give a number from 1 to {MOST}.")
         with suppress(BrokenPipeError):
@@ -55,7 +56,7 @@ class Command(MetricsCommand):
 
 def _known(slug: str) -> str:
     slugs = list(primary(Metric.objects).values_list("slug", flat=True))
-    return suggest(slug, slugs) if slugs else "Nothing was aggregated yet: run metrics_aggregate first."
+    return suggest(slug, slugs) if slugs else "Nothing was recorded yet."
 
 
 def _latest(metric: Metric, period: Period, count: int) -> list[Point]:
