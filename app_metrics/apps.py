@@ -30,7 +30,7 @@ class AppMetricsConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401
+        from . import autopilot, checks  # noqa: F401
         from .contrib import model_rules, signal_rules
         from .reports.declared_sets import declare_after_migrating
 
@@ -46,6 +46,7 @@ class AppMetricsConfig(AppConfig):
             from .contrib import django_tasks
 
             django_tasks.connect()
+        autopilot.connect()
         self._make_backend()
 
     def _make_backend(self) -> None:

@@ -36,7 +36,7 @@ settings: Any = django_settings
 
 DEFAULT_BACKEND = "app_metrics.backends.db"
 MAX_TIMEOUT = 60
-MAX_FLUSH_INTERVAL = 3600
+MAX_INTERVAL = 3600
 MAX_CATCH_UP = 366
 MAX_CHUNK_SIZE = 30_000
 MAX_SHARDS = 1024
@@ -68,6 +68,11 @@ def _switch(default: bool) -> Setting:
 def _count(default: int, largest: int | None = None, code: str = BAD_VALUE) -> Setting:
     hint = f"Give a number from 1 to {largest}." if largest else "Give a number of at least 1."
     return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint, largest, code)
+
+
+def _seconds(default: float, least: float, largest: float) -> Setting:
+    hint = f"Give a number of seconds from {least} to {largest}."
+    return Setting(default, lambda value: is_seconds(value, largest) and value >= least, hint, largest)
 
 
 SETTINGS = {
@@ -166,12 +171,7 @@ SETTINGS = {
         MAX_TIMEOUT,
     ),
     # Seconds for which a process merges the batches of many requests before a thread writes them; 0 merges none.
-    "FLUSH_INTERVAL": Setting(
-        0,
-        lambda value: is_seconds(value, MAX_FLUSH_INTERVAL),
-        f"Give a number of seconds from 0 to {MAX_FLUSH_INTERVAL}.",
-        MAX_FLUSH_INTERVAL,
-    ),
+    "FLUSH_INTERVAL": _seconds(0, 0, MAX_INTERVAL),
     # The directory where a process keeps failed batches for the next aggregation there; None keeps them in memory.
     "SPOOL_DIR": Setting(
         None,
@@ -179,6 +179,10 @@ SETTINGS = {
         "Create it on a local disk, and let the user that runs the site and the aggregation write to it.",
         code="E024",
     ),
+    # Aggregate, report, watch and prune from a thread of a web process, unless a scheduler does it.
+    "AUTOPILOT": _switch(True),
+    # Seconds between two aggregations of the autopilot.
+    "AUTOPILOT_INTERVAL": _seconds(60, 1, MAX_INTERVAL),
     # The maximum number of items per transaction of the aggregation.
     "CHUNK_SIZE": _count(30_000, MAX_CHUNK_SIZE),
     # Period → days after which `metrics_prune` deletes its totals; by default it deletes none.
@@ -233,6 +237,11 @@ def _clear_caches(**kwargs: Any) -> None:
 
 
 @cached
+def is_on_autopilot() -> bool:
+    return bool(settings.APP_METRICS_AUTOPILOT)
+
+
+@cached
 def backend_path() -> str:
     """Return the configured backend; `APP_METRIC_BACKEND`, the spelling of the first README, works too."""
     path: str = settings.APP_METRICS_BACKEND
@@ -280,6 +289,7 @@ def _reader(name: str) -> Callable[[], Any]:
 
 
 aliases: Callable[[], Mapping[str, str]] = _reader("ALIASES")
+autopilot_interval: Callable[[], float] = _reader("AUTOPILOT_INTERVAL")
 catch_up: Callable[[], int] = _reader("CATCH_UP")
 flush_interval: Callable[[], float] = _reader("FLUSH_INTERVAL")
 max_label_sets: Callable[[], int] = _reader("MAX_LABEL_SETS")

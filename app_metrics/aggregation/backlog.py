@@ -39,10 +39,19 @@ def backlog(rows: Any = None) -> Backlog:
     """
     rows = primary(Item.objects) if rows is None else rows
     elsewhere = pending_batches()
+    return Backlog(rows.count() + elsewhere.summaries, _oldest(rows, elsewhere), elsewhere)
+
+
+def oldest_pending() -> datetime | None:
+    """Return when the oldest pending item was recorded, as an aware moment; None if there is none. One query."""
+    return _oldest(Item.objects.all(), pending_batches())
+
+
+def _oldest(rows: Any, elsewhere: PendingBatches) -> datetime | None:
     first = rows.order_by("pk").values_list("pk", flat=True).first()
     # Only version 7 holds a time. Another version stands in for an id that is damaged.
     ids = [*([] if first is None else [first]), *(batch.id for batch in elsewhere.batches if batch.id.version == 7)]
-    return Backlog(rows.count() + elsewhere.summaries, _made_at(min(ids)) if ids else None, elsewhere)
+    return _made_at(min(ids)) if ids else None
 
 
 def _made_at(item_id: UUID) -> datetime:

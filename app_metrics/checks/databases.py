@@ -165,7 +165,7 @@ def _old_backlog() -> Iterator[CheckMessage]:
     if pending.age > OLD_BACKLOG:
         yield CheckWarning(
             f"{pending.items} items are pending; the oldest is {pending.age / 3600:.0f} hours old.",
-            hint="Run `manage.py metrics_aggregate` regularly, for instance from cron.",
+            hint="Let the autopilot aggregate (APP_METRICS_AUTOPILOT), or run `manage.py metrics_aggregate` regularly.",
             id="app_metrics.W003",
         )
 

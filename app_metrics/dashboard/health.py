@@ -53,6 +53,7 @@ from ..storage.journal import journal_of
 from ..transport import spool
 from ..transport.loading import get_backend
 from ..transport.spool import Pending
+from .driver import Driver, driver
 from .last_seen import last_recorded
 
 # Items pending for more seconds than this mean that no aggregation runs.
@@ -110,7 +111,7 @@ class Dropped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Aggregating:
-    """The pending items, the latest run, and the number of quarantined items.
+    """The pending items, the latest run, the number of quarantined items, and who aggregates.
 
     `journal` and `destination` are the batches pending in SQLite's journal and at the backend's destination.
     """
@@ -120,13 +121,14 @@ class Aggregating:
     destination: PendingBatches
     run: AggregationRun | None
     quarantined: int
+    driver: Driver
 
     @property
     def is_late(self) -> bool:
-        """Whether an item has been pending for more than a day, or items are and the latest run is older than that."""
+        """Whether an item has been pending for too long, or items are and the latest run was more than a day ago."""
         if not self.backlog.items:
             return False
-        if self.backlog.age > OLD_BACKLOG:
+        if self.backlog.age > self.driver.patience:
             return True
         # A run in the future had a wrong clock.
         return self.run is not None and abs(timezone.now() - self.run.finished_at) > timedelta(seconds=OLD_BACKLOG)
@@ -202,6 +204,7 @@ def _aggregating() -> Aggregating:
         PendingBatches([batch for batch in batches if batch.id not in ids]),
         AggregationRun.objects.first(),
         QuarantinedItem.objects.count(),
+        driver(),
     )
 
 

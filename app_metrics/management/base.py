@@ -1,3 +1,4 @@
+import sys
 from argparse import Action, ArgumentError, ArgumentParser, _AppendAction
 from collections.abc import Iterable
 from typing import Any
@@ -7,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 
 from ..adoption.old_tables import to_adopt
+from ..autopilot import lease
 from ..conf import settings
 from ..core.plain_text import one_line
 
@@ -39,6 +41,12 @@ class MetricsCommand(BaseCommand):
         """Write a line per problem to stderr."""
         for problem in problems:
             self.stderr.write(one_line(problem))
+
+
+def note_scheduled(job: str) -> None:
+    """Note that a scheduler has done a job, so that the autopilot leaves it alone; a person at a terminal is none."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        lease.note_scheduled(job)
 
 
 def end(*said: str, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:

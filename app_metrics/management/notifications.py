@@ -3,11 +3,12 @@
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from ..autopilot.jobs import ALERTS
 from ..core.plain_text import one_line
 from ..notifications.alerts import check_alerts
 from ..notifications.future_marks import future_marks
 from ..notifications.outbox import send_notices
-from .base import MetricsCommand
+from .base import MetricsCommand, note_scheduled
 from .output import counted, fitting
 
 
@@ -18,6 +19,7 @@ def evaluate_alerts(command: MetricsCommand, verbosity: int) -> int:
         done = check_alerts()
     except DatabaseError as error:
         raise CommandError(f"The alerts could not be evaluated: {error}") from error
+    note_scheduled(ALERTS)
     for name, reason in done.failed.items():
         command.stderr.write(f"{one_line(name)}: {reason}")
     if verbosity:

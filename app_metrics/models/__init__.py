@@ -2,6 +2,7 @@
 
 from .alerts import Alert, HighWaterMark, Milestone
 from .backfill import Backfill
+from .jobs import RecurringJob
 from .ledger import LedgerRow
 from .metrics import (
     KIND_NAMES,
@@ -26,5 +27,5 @@ from .totals import Item, StoredSummary, Total
 __all__ = [
     "KIND_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark",
     "ImportedFile", "Item", "LedgerRow", "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail",
-    "QuarantinedItem", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
+    "QuarantinedItem", "RecurringJob", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ FLOORS = (
     {"contrib"},
     {"notifications"},
     {"aggregation"},
-    {"reports", "dashboard", "api", "transfer", "adoption"},
+    {"reports", "dashboard", "api", "transfer", "adoption", "autopilot"},
     {
         "",
         "admin",

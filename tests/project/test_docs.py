@@ -58,8 +58,8 @@ def named_in_the_package(page):
 
 def test_the_settings_table_of_the_readme_equals_conf():
     table = README.read_text().partition("<!-- settings table -->")[2].partition("<!-- end of settings table -->")[0]
-    documented = re.findall(r"^\| `APP_METRICS_(\w+)` \| `(.+?)` \|", table, re.MULTILINE)
-    defaults = [(name, getattr(AppMetricsConf, name)) for name in vars(AppMetricsConf) if name.isupper()]
+    documented = re.findall(r"^\| `(APP_METRICS_\w+)` \| `(.+?)` \|", table, re.MULTILINE)
+    defaults = list(AppMetricsConf._meta.defaults.items())
     assert [(name, ast.literal_eval(default)) for name, default in documented] == defaults
 
 

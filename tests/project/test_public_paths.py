@@ -30,7 +30,7 @@ NAMES = {
     "app_metrics.models": [
         "KIND_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark", "ImportedFile",
         "Item", "LedgerRow", "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail",
-        "QuarantinedItem", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
+        "QuarantinedItem", "RecurringJob", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
     ],
     "app_metrics.notifications.alerts": ["check_alerts"],
     "app_metrics.notifications.outbox": ["send_notices"],

@@ -27,6 +27,7 @@ if not settings.configured:
             "ROOT_URLCONF": "tests.support.small_site",
             "SECRET_KEY": "only for tests",
             "USE_TZ": True,
+            "APP_METRICS_AUTOPILOT": False,
             **json.loads(os.environ["SMALL_SITE"]),
         },
     )

@@ -9,9 +9,10 @@ from django.db import DatabaseError
 from ...aggregation.backlog import backlog
 from ...aggregation.intake import gather_from
 from ...aggregation.run import Aggregation, aggregate, checked_chunk_size
+from ...autopilot.jobs import AGGREGATE
 from ...models.pending import is_complete
 from ...transport import spool
-from ..base import MetricsCommand, end
+from ..base import MetricsCommand, end, note_scheduled
 from ..notifications import evaluate_alerts, mail_notices
 from ..output import counted
 from ..progress import progress
@@ -47,6 +48,7 @@ class Command(MetricsCommand):
         except (DatabaseError, ValueError) as error:
             raise CommandError(f"Aggregation failed; items aggregated before stay counted: {error}") from error
         if not options["dry_run"]:
+            note_scheduled(AGGREGATE)
             failed = evaluate_alerts(self, options["verbosity"]) if options["then_alerts"] else 0
             end(failures=failures, alerts=failed, mails=mail_notices(self, options["verbosity"]))
 

@@ -6,8 +6,9 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from ...aggregation.retention import Limit, expired, limits, prune
+from ...autopilot.jobs import PRUNE
 from ...storage.ledger import KEPT_DAYS, forget_old, old_rows
-from ..base import MetricsCommand
+from ..base import MetricsCommand, note_scheduled
 from ..output import counted
 from ..progress import progress
 
@@ -23,6 +24,8 @@ class Command(MetricsCommand):
             for limit in limits():
                 self._prune(limit, options["dry_run"], options["verbosity"])
             self._forget(options["dry_run"], options["verbosity"])
+            if not options["dry_run"]:
+                note_scheduled(PRUNE)
         except ValueError as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils.text import slugify
 
+from ...autopilot.jobs import REPORTS
 from ...core.plain_text import one_line
 from ...models import MetricSet
 from ...models.reports import SENT_PERIODS
@@ -16,7 +17,7 @@ from ...reports.planning import checked_day, chosen_sets, due_deliveries, plan, 
 from ...reports.rendering import Mail
 from ...reports.sending import Writer, next_report, rendered, send_reports
 from ..arguments import parse_date
-from ..base import MetricsCommand, end
+from ..base import MetricsCommand, end, note_scheduled
 from ..files import replacing
 from ..notifications import write_future_marks
 from ..output import counted
@@ -59,6 +60,8 @@ class Command(MetricsCommand):
         write_future_marks(self)
         reports = send_reports(sets=sets, day=day, force=force)
         notices = send_notices()
+        if sets is None and day is None:
+            note_scheduled(REPORTS)
         self.complain([*reports.undrained, *reports.problems, *notices.problems])
         if verbosity:
             self.stdout.write(_summary_line(reports, notices))

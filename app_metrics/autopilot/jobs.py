@@ -1,0 +1,70 @@
+"""The jobs of the autopilot; each does what a command does, and may run beside that command."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from ..aggregation.retention import limits, prune
+from ..aggregation.run import aggregate, checked_chunk_size
+from ..conf import autopilot_interval
+from ..core.calendar import moment_of
+from ..notifications.alerts import check_alerts
+from ..notifications.outbox import send_notices
+from ..reports.sending import send_reports
+from ..storage.ledger import forget_old
+
+# The names of the jobs.
+AGGREGATE, ALERTS, REPORTS, PRUNE = "aggregate", "alerts", "reports", "prune"
+# Items per transaction: few, because Python runs the threads of the process in turn, and visitors wait meanwhile.
+MOST_ITEMS = 2_000
+# Hours after midnight in the metrics time zone, before which no report is sent.
+REPORTS_FROM = 6
+
+Advance = Callable[[int], None]
+
+
+class Job(NamedTuple):
+    """What to do, and how often: `run` gets a function to call after each transaction, and returns the problems.
+
+    The autopilot leaves a job alone for some time after a scheduler did it.
+    """
+
+    name: str
+    seconds: Callable[[], float]
+    left_to_schedulers: timedelta
+    run: Callable[[Advance], list[str]]
+    may_run: Callable[[], bool] = lambda: True
+
+
+def _aggregate(advance: Advance) -> list[str]:
+    done = aggregate(chunk_size=min(checked_chunk_size(None), MOST_ITEMS), on_progress=advance)
+    return [*done.failures, *send_notices().problems]
+
+
+def _check_alerts(advance: Advance) -> list[str]:
+    failed = check_alerts().failed
+    return [*(f"{name}: {reason}" for name, reason in failed.items()), *send_notices().problems]
+
+
+def _send_reports(advance: Advance) -> list[str]:
+    outcome = send_reports()
+    return [*outcome.undrained, *outcome.problems]
+
+
+def _prune(advance: Advance) -> list[str]:
+    for limit in limits():
+        prune(limit, on_progress=advance)
+    forget_old()
+    return []
+
+
+def _is_day() -> bool:
+    return moment_of(None).hours >= REPORTS_FROM
+
+
+JOBS = (
+    Job(AGGREGATE, autopilot_interval, timedelta(minutes=15), _aggregate),
+    Job(ALERTS, lambda: 300, timedelta(hours=1), _check_alerts),
+    Job(REPORTS, lambda: 900, timedelta(days=2), _send_reports, _is_day),
+    Job(PRUNE, lambda: 86_400, timedelta(days=8), _prune),
+)
