@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count, cycle
+from typing import Any
 
 from tests.soak.faults.cell import Cell, Violation, patient
 from tests.soak.faults.checker import Verdict
@@ -24,8 +25,17 @@ SECONDS_UP = 0.7
 
 def web_worker_killed(cell: Cell) -> Verdict:
     """Kill a web worker right after it answers, when its batch may or may not be written."""
+    return _kill_web_workers(cell, {})
+
+
+def web_worker_on_autopilot_killed(cell: Cell) -> Verdict:
+    """Do the same while the threads of the web workers aggregate."""
+    return _kill_web_workers(cell, {"APP_METRICS_AUTOPILOT": True, "APP_METRICS_AUTOPILOT_INTERVAL": 1})
+
+
+def _kill_web_workers(cell: Cell, options: dict[str, Any]) -> Verdict:
     path = str(cell.directory / "web")
-    page = {"options": {"ROOT_URLCONF": "tests.soak.faults.web"}}
+    page = {"options": {"ROOT_URLCONF": "tests.soak.faults.web", **options}}
     arbiter = cell.start("serve", page, path=path, journal=cell.journal(), workers=WORKERS)
     deadline = time.monotonic() + cell.seconds
     while time.monotonic() < deadline or not cell.tally["kills"]:

@@ -46,6 +46,7 @@ class Fault(NamedTuple):
 
 FAULTS = {
     "web worker killed": Fault(crashes.web_worker_killed),
+    "web worker on autopilot killed": Fault(crashes.web_worker_on_autopilot_killed),
     "aggregator killed at every step": Fault(crashes.aggregator_killed_at_every_step),
     "aggregators killed at random": Fault(crashes.aggregators_killed_at_random),
     "Celery worker killed at every step": Fault(crashes.celery_worker_killed_at_every_step, needs_workers),
