@@ -21,6 +21,9 @@ from .round import do_due_jobs
 LONGEST_END = 5.0
 
 
+UWSGI = _("uWSGI runs threads only with enable-threads = true.")
+
+
 class Autopilot:
     """A thread that does the due jobs, waits for the interval, and goes on if there were responses meanwhile."""
 
@@ -74,6 +77,8 @@ _pilot = Autopilot()
 
 def connect() -> None:
     """Start the autopilot with the first response."""
+    if _is_uwsgi_without_threads():  # where no check runs
+        log(logging.WARNING, "The autopilot of app_metrics cannot run: %s Use cron instead.", UWSGI)
     request_finished.connect(_pilot.wake)
     atexit.register(_pilot.stop)
 
@@ -84,13 +89,11 @@ def hindrance() -> str | Promise:
         return _("APP_METRICS_AUTOPILOT is off.")
     if is_per_tenant():
         return _("Each tenant has its own tables, so each needs its own command.")
-    if "uwsgi" in sys.modules and not _uwsgi_runs_threads():
-        return _("uWSGI runs threads only with enable-threads = true.")
-    return ""
+    return UWSGI if _is_uwsgi_without_threads() else ""
 
 
-def _uwsgi_runs_threads() -> bool:
-    options = sys.modules["uwsgi"].opt
-    return bool(
-        {"enable-threads", "threads"} & {str(name, "ascii") if isinstance(name, bytes) else name for name in options}
-    )
+def _is_uwsgi_without_threads() -> bool:
+    if "uwsgi" not in sys.modules:
+        return False
+    options = {name.decode() if isinstance(name, bytes) else name for name in sys.modules["uwsgi"].opt}
+    return options.isdisjoint({"enable-threads", "threads"})

@@ -133,3 +133,9 @@ def test_tenants_need_a_command_each(settings):
 def test_uwsgi_needs_threads(monkeypatch, options, runs):
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options))
     assert (hindrance() == "") == runs
+
+
+def test_uwsgi_without_threads_is_logged(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}))
+    pilot.connect()
+    assert "uWSGI runs threads only with enable-threads = true. Use cron instead." in caplog.text
