@@ -34,7 +34,7 @@ class Autopilot:
     def wake(self, **kwargs: Any) -> None:
         """Have the due jobs done soon. Never waits, and never raises an Exception."""
         self._is_wanted = True
-        if self._thread is None and not conf.disabled and not test_runs.in_tests() and not hindrance():
+        if self._thread is None and conf.is_on_autopilot() and not conf.disabled:
             self._start()
 
     def _start_afresh(self) -> None:
@@ -44,8 +44,10 @@ class Autopilot:
         self._stopping = threading.Event()
 
     def _start(self) -> None:
-        if self._stopping.is_set() or not self._starting.acquire(blocking=False):
+        if self._stopping.is_set() or test_runs.in_tests() or hindrance():
             return
+        if not self._starting.acquire(blocking=False):
+            return  # another thread is starting it
         try:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="app_metrics-autopilot", daemon=True)
