@@ -16,7 +16,7 @@ help:
 	@echo "make newer        fetch newer Pythons and servers from Debian's archive, without installing them"
 	@echo "make faults       make servers, networks and processes fail; check that each event counts once  (MINUTES=2)"
 	@echo "make demo         try the example site on a real server  (SERVE=0: do not keep serving)"
-	@echo "make lint         check format, style, types, import floors and missing migrations"
+	@echo "make lint         check format, style, types, import layers and missing migrations"
 	@echo "make bench        measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make dist         build the sdist and the wheel of the last commit, and try the wheel on each Python found"

@@ -93,7 +93,7 @@ def is_everything() -> bool:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format, style, types, import floors and missing migrations."""
+    """Check format, style, types, import layers and missing migrations."""
     install(session, "-e", ".[lint,test]")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")

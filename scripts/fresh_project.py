@@ -51,8 +51,8 @@ def main() -> None:
 
 def installation() -> str:
     """Return the settings with which README.md installs the package."""
-    section = README.read_text().partition("## Install it in your project")[2]
-    [block] = re.findall(r"^```python\n(.*?)^```", section.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
+    section = README.read_text().partition("## Install\n")[2]
+    block, *_ = re.findall(r"^```python\n(.*?)^```", section.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
     return str(block)
 
 

@@ -26,7 +26,7 @@ from app_metrics.models import Item
 from app_metrics.testing.recorded import capture_metrics
 from app_metrics.transport.loading import get_backend
 
-# The README's table shows these defaults, and a test compares the two.
+# The table in docs/settings.md shows these defaults, and a test compares the two.
 DEFAULTS = AppMetricsConf._meta.defaults
 
 

@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md: floors of packages, no import cycles, no eager imports of optional packages."""
+"""The rules of docs/architecture.md: layers of packages, no import cycles, no eager imports of optional packages."""
 
 import ast
 import re
@@ -9,8 +9,8 @@ from functools import cache
 
 from tests.support.paths import PACKAGE, ROOT
 
-# Lowest first. A module imports from its own floor or a lower one; "" is the package itself.
-FLOORS = (
+# Lowest first. A module imports from its own layer or a lower one; "" is the package itself.
+LAYERS = (
     {"conf", "setting_values", "signals"},
     {"core"},
     {"transport"},
@@ -37,7 +37,7 @@ FLOORS = (
         "utils",
     },
 )
-FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
+LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 
 # Packages that every module may import.
 REQUIRED = {"django", "appconf", "asgiref"}
@@ -152,16 +152,16 @@ def test_no_import_runs_back_up_and_none_hides_in_a_function():
     found = [
         (module, other, function) for module in MODULES for other, _, function in imports(module) if other is not None
     ]
-    higher = [(module, other) for module, other, _ in found if FLOOR[package(other)] > FLOOR[package(module)]]
+    higher = [(module, other) for module, other, _ in found if LAYER[package(other)] > LAYER[package(module)]]
     hidden = {(module, function) for module, _, function in found if function}
     assert higher == []
     assert hidden <= {("apps", "ready")}
 
 
-def test_the_page_lists_the_same_floors_and_every_package():
-    packages, _, floors = PAGE.partition("## Packages")[2].partition("### Floors")
-    listed = re.findall(r"^\| \d+ \| (.+) \|$", floors, re.MULTILINE)
-    assert [set(re.findall(r"`(\w+)`", row)) for row in listed] == [floor - {""} for floor in FLOORS]
+def test_the_page_lists_the_same_layers_and_every_package():
+    packages, _, layers = PAGE.partition("## Packages")[2].partition("### Layers")
+    listed = re.findall(r"^\| \d+ \| (.+) \|$", layers, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in listed] == [layer - {""} for layer in LAYERS]
     # A folder that was moved may still hold compiled files.
     files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     folders = {path.relative_to(PACKAGE).parts[0] for path in files if path.parent != PACKAGE}

@@ -56,8 +56,8 @@ def named_in_the_package(page):
     return names | {name for block in python_blocks(page) for name in imported_names(block)}
 
 
-def test_the_settings_table_of_the_readme_equals_conf():
-    table = README.read_text().partition("<!-- settings table -->")[2].partition("<!-- end of settings table -->")[0]
+def test_the_settings_table_equals_conf():
+    table = (ROOT / "docs" / "settings.md").read_text().partition("<!-- settings table -->")[2].partition("<!-- end of settings table -->")[0]
     documented = re.findall(r"^\| `(APP_METRICS_\w+)` \| `(.+?)` \|", table, re.MULTILINE)
     defaults = list(AppMetricsConf._meta.defaults.items())
     assert [(name, ast.literal_eval(default)) for name, default in documented] == defaults
