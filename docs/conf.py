@@ -28,7 +28,7 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 
 APPS = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "app_metrics"]
-settings.configure(INSTALLED_APPS=APPS, SECRET_KEY="only for the documentation")
+settings.configure(INSTALLED_APPS=APPS)
 django.setup()
 
 

@@ -47,7 +47,7 @@ def metric(
 
     It counts at once, whether or not a transaction commits. With `on_commit` it counts only if the transaction that is
     open on the database alias `using` (default: "default") commits; if none is open, it counts at once. `at` is when it
-    happened (default: now); a naive datetime is in the metrics time zone. The aggregation creates unknown metrics.
+    happened (default: now); a naive datetime is in the metrics time zone. An unknown metric is created later.
 
     Raises TypeError or ValueError for a bad argument if APP_METRICS_STRICT is true; otherwise that is logged, and the
     number is dropped.

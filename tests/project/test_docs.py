@@ -57,7 +57,8 @@ def named_in_the_package(page):
 
 
 def test_the_settings_table_equals_conf():
-    table = (ROOT / "docs" / "settings.md").read_text().partition("<!-- settings table -->")[2].partition("<!-- end of settings table -->")[0]
+    page = (ROOT / "docs" / "settings.md").read_text()
+    table = page.partition("<!-- settings table -->")[2].partition("<!-- end of settings table -->")[0]
     documented = re.findall(r"^\| `(APP_METRICS_\w+)` \| `(.+?)` \|", table, re.MULTILINE)
     defaults = list(AppMetricsConf._meta.defaults.items())
     assert [(name, ast.literal_eval(default)) for name, default in documented] == defaults
