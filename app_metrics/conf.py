@@ -21,6 +21,7 @@ from .setting_values import (
     are_aliases,
     are_destinations,
     are_years,
+    gives_release,
     is_path,
     is_prefix,
     is_redis,
@@ -201,6 +202,13 @@ SETTINGS = {
     "MILESTONES": Setting({}),
     # Name → rule: the numbers to watch, and when to send an alert.
     "ALERTS": Setting({}),
+    # What is deployed, such as a version or a commit: an aggregation annotates each new value.
+    "RELEASE": Setting(
+        None,
+        gives_release,
+        'Give a text of 1 to 100 characters, such as "4.2", a callable that returns one, or the path of either, such '
+        'as "mysite.version.current"; or None.',
+    ),
     # SHA-256 hashes, as hex digits in lower case, of the tokens for the JSON API and the Prometheus endpoint.
     "API_TOKENS": Setting(()),
 }

@@ -7,11 +7,15 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
+from django.utils.module_loading import import_string
+
 # MariaDB stores dates from the year 1000; Python's calendar ends with 9999. A year between leaves room for time zones.
 MIN_YEAR, MAX_YEAR = 1001, 9997
 
 MAX_SLUG_LENGTH = 100
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
+
+MAX_RELEASE_LENGTH = 100
 
 
 def is_slug(text: str) -> bool:
@@ -71,11 +75,14 @@ def _parts(value: Any) -> SplitResult | None:
         return None
 
 
-def is_site(value: Any) -> bool:
-    if value is None:
-        return True
+def is_web_address(value: Any) -> bool:
     parts = _parts(value)
-    return bool(parts and parts.scheme in ("http", "https") and parts.netloc and not parts.query and not parts.fragment)
+    return bool(parts and parts.scheme in ("http", "https") and parts.netloc)
+
+
+def is_site(value: Any) -> bool:
+    parts = _parts(value)
+    return value is None or bool(parts and is_web_address(value) and not parts.query and not parts.fragment)
 
 
 def is_statsd(value: Any) -> bool:
@@ -91,3 +98,23 @@ def are_destinations(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(
         isinstance(path, str) and not path.startswith("app_metrics.backends.composite") for path in value
     )
+
+
+def is_release(value: Any) -> bool:
+    """Tell whether a value is the name of a release; not whether it is the path of one."""
+    return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= len(value) <= MAX_RELEASE_LENGTH
+
+
+def is_dotted_path(value: Any) -> bool:
+    """Tell whether a value looks like the path of a name in a module, as "4.2" does not."""
+    return isinstance(value, str) and "." in value and all(part.isidentifier() for part in value.split("."))
+
+
+def gives_release(value: Any) -> bool:
+    """Tell whether a value is a release, or a callable that returns one, or the path of either."""
+    if is_dotted_path(value):
+        try:
+            value = import_string(value)
+        except Exception:  # whatever the module raises
+            return False
+    return value is None or callable(value) or is_release(value)

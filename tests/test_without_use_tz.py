@@ -6,7 +6,7 @@ The code differs by database: SQLite and MariaDB refuse aware datetimes there, P
 import csv
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from freezegun import freeze_time
 
 from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.models import Alert, Dashboard, Delivery, Metric, MetricSet, Milestone, Notice
+from app_metrics.models import Alert, Annotation, Dashboard, Delivery, Metric, MetricSet, Milestone, Notice
 from app_metrics.models.creation import create_metric_set
 from app_metrics.notifications.alerts import check_alerts
 from app_metrics.signals import alert_fired, milestone_reached
@@ -100,6 +100,17 @@ def test_mail_alerts_and_milestones_work(metric_set: MetricSet, site: Any) -> No
 def test_an_alert_can_be_checked_at_an_aware_moment(metric_set: MetricSet) -> None:
     assert [each.name for each in check_alerts(NOW).fired] == ["few"]
     assert Alert.objects.get().evaluated_at == datetime(2026, 8, 1, 15, 30)  # noqa: DTZ001
+
+
+def test_annotations_lie_in_the_days_of_the_metrics_time_zone(metric_set: MetricSet, settings: Any) -> None:
+    settings.APP_METRICS_RELEASE = "4.2"
+    run("metrics_aggregate")
+    assert run("metrics_annotate", "Sale", "--at=2026-08-02T00:10") == "Annotated 2026-08-02 00:10: Sale\n"
+    run("metrics_annotate", "Fair", "--at=2026-08-01T23:50")
+    sunday = date(2026, 8, 2)
+    found = Annotation.objects.within(sunday, sunday).latest_of([])
+    assert [each.text for each in found] == ["Sale", "Release 4.2"]
+    assert [each.moment for each in found] == [NOW - timedelta(minutes=20), NOW]
 
 
 def test_the_other_commands_work(metric_set: MetricSet, tmp_path: Path) -> None:

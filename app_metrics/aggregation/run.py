@@ -18,6 +18,7 @@ from ..storage.turns import Turns
 from ..transport.aside import writing
 from .chunks import ChunkRunner
 from .intake import gather
+from .releases import annotate_release
 
 # The usual number of items in a chunk. If the previous chunk had a number of keys in KEYS_OF_LONG_CHUNKS, most of its
 # time went into writing totals, and a longer chunk writes hardly more totals. With more keys, a longer chunk would take
@@ -75,6 +76,7 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     done.seconds = time.monotonic() - started
     retried(partial(_note, done))
     milestones.announce()
+    annotate_release()
     return done
 
 

@@ -1,7 +1,7 @@
 from argparse import ArgumentTypeError
-from datetime import date
+from datetime import date, datetime
 
-from ..core.dates import check_year, read_day
+from ..core.dates import check_year, read_day, read_moment
 
 
 def parse_date(text: str) -> date:
@@ -12,3 +12,11 @@ def parse_date(text: str) -> date:
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
     return day
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the time in an option, naive without an offset. Raises ArgumentTypeError."""
+    try:
+        return read_moment(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error

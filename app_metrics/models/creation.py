@@ -1,6 +1,7 @@
-"""Create metrics and metric sets from code."""
+"""Create metrics, metric sets and annotations from code."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -8,11 +9,13 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, router, transaction
 from django.utils.functional import Promise
 
-from ..core.plain_text import brief
+from ..core.calendar import as_stored
+from ..core.plain_text import brief, one_line
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, KINDS
-from ..core.validation import exact_str, has_refused, recorded_slug
-from . import Metric, MetricSet
+from ..core.validation import check_time, exact_str, has_refused, recorded_slug
+from . import Annotation, Metric, MetricSet
+from .annotations import validate_web_address
 from .primary import primary
 
 
@@ -97,6 +100,21 @@ def create_metric_set(
     return metric_set
 
 
+def create_annotation(text: str, at: datetime | None = None, url: str = "") -> Annotation:
+    """Create an annotation of all metrics at a time (default: now); a naive one is in the metrics time zone.
+
+    Raises ValueError for a text that is empty or too long, a time in an impossible year, and a bad address.
+    """
+    text = _storable(Annotation, "text", one_line(text))
+    if not text:
+        raise ValueError('The text is empty; say what happened, such as "Release 4.2".')
+    if url:
+        _require_web_address(_storable(Annotation, "url", url))
+    moment = datetime.fromtimestamp(check_time(at), UTC)
+    annotation: Annotation = Annotation.objects.create(text=text, at=as_stored(moment), url=url)
+    return annotation
+
+
 def _storable(model: Any, field: str, text: str) -> str:
     if isinstance(text, Promise):  # a lazy translation
         text = str(text)
@@ -121,6 +139,13 @@ def _require_address(address: str) -> None:
         validate_email(address)
     except ValidationError as error:
         raise ValueError(f"{brief(address)} is not an e-mail address.") from error
+
+
+def _require_web_address(url: str) -> None:
+    try:
+        validate_web_address(url)
+    except ValidationError as error:
+        raise ValueError(f"{url!r:.100} is not an address of a page; begin it with http:// or https://.") from error
 
 
 def _require_saved(objects: list[Any], model: Any, argument: str) -> None:

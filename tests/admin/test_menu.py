@@ -14,6 +14,7 @@ HEALTH = "admin:app_metrics_dashboard_health"
 OWN_PAGE = "/admin/app_metrics/"
 OFF_MENU = {
     "aggregationrun": "Aggregation runs",
+    "annotation": "Annotations",
     "backfill": "Backfills",
     "delivery": "Deliveries",
     "importedfile": "Imported files",

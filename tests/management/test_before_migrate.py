@@ -9,6 +9,7 @@ COMMANDS = [
     ["metrics_aggregate"],
     ["metrics_aggregate", "--dry-run"],
     ["metrics_aggregate", "--then-alerts"],
+    ["metrics_annotate", "Release 4.2"],
     ["metrics_backfill", *SIGNUPS],
     ["metrics_check_alerts"],
     ["metrics_export"],

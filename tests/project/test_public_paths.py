@@ -28,9 +28,10 @@ NAMES = {
     "app_metrics.exceptions": ["AppMetricsError", "InvalidMetricsBackend", "MetricError", "TimerError"],
     "app_metrics.middleware": ["MetricsMiddleware"],
     "app_metrics.models": [
-        "KIND_NAMES", "AggregationRun", "Alert", "Backfill", "Dashboard", "Delivery", "HighWaterMark", "ImportedFile",
-        "Item", "LedgerRow", "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice", "OutgoingMail",
-        "QuarantinedItem", "RecurringJob", "ReportedMilestone", "Schedule", "StoredSummary", "Total", "Unsubscription",
+        "KIND_NAMES", "AggregationRun", "Alert", "Annotation", "Backfill", "Dashboard", "Delivery", "HighWaterMark",
+        "ImportedFile", "Item", "LedgerRow", "Metric", "MetricQuerySet", "MetricSet", "Milestone", "Notice",
+        "OutgoingMail", "QuarantinedItem", "RecurringJob", "ReportedMilestone", "Schedule", "StoredSummary", "Total",
+        "Unsubscription",
     ],
     "app_metrics.notifications.alerts": ["check_alerts"],
     "app_metrics.notifications.outbox": ["send_notices"],
@@ -54,6 +55,7 @@ TASKS = ["aggregate", "check_alerts", "prune", "send_reports", "write_batch"]
 COMMANDS = [
     "adopt",
     "aggregate",
+    "annotate",
     "backfill",
     "check_alerts",
     "export",

@@ -12,9 +12,11 @@ from django.core.management import call_command
 from django.db import models
 
 from app_metrics import gauge, metric
+from app_metrics.aggregation.releases import annotate_release
 from app_metrics.aggregation.run import aggregate
 from app_metrics.models import (
     Alert,
+    Annotation,
     Backfill,
     Delivery,
     HighWaterMark,
@@ -51,6 +53,7 @@ def site(transactional_database, settings):
         "Shop": {"metrics": ["orders"], "recipients": ["a@example.com"], "send": ["daily"]},
         "Jobs": {"metrics": ["queue"]},
     }
+    settings.APP_METRICS_RELEASE = "4.2"
     return switch
 
 
@@ -77,6 +80,9 @@ def fill():
     Unsubscription.objects.create(metric_set=shop, recipient="b@example.com", address="b@example.com")
     Unsubscription.objects.update(created_at=NOON)
     Alert.objects.create(name="quiet")
+    Annotation.objects.create(text="Sale", at=NOON, metric=orders)
+    annotate_release()
+    Annotation.objects.filter(text="Release 4.2").update(at=NOON)
     HighWaterMark.objects.create(slug="orders", total=21)
     ImportedFile.objects.create(digest="0" * 64, name="file.csv", lines=1, imported_at=NOON)
     QuarantinedItem.objects.create(payload="{}", reason="damaged")
