@@ -27,7 +27,7 @@ from ..dashboard.metric_facts import facts_of
 from ..dashboard.overview import Row, overview, pictures
 from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
-from ..models import Dashboard, Metric, MetricSet
+from ..models import Annotation, Dashboard, Metric, MetricSet
 from ..models.fields import unicode_text
 from ..models.metrics import VIEW_PERMISSION
 from ..models.pending import is_complete
@@ -108,6 +108,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "form": form.shown(),
             "chart": chart,
             "drawing": draw(chart),
+            "annotating": self._annotating(request, metric),
             "range": form.named_range(),
             "ranges": [(name, each.title) for name, each in RANGES.items()],
             "period_name": chart.selection.period.display_name,
@@ -142,6 +143,16 @@ class DashboardAdmin(ReadOnlyAdmin):
                 url = reverse(f"{self.admin_site.name}:app_metrics_{name}_changelist")
                 found[name] = ObjectList(title, url, is_on_menu=bool(registered.get_model_perms(request)))
         return dict(sorted(found.items(), key=lambda item: item[1].title))
+
+    def _annotating(self, request: HttpRequest, metric: Metric) -> dict[str, str]:
+        """Return the addresses at which the user may add an annotation of a metric, and see all annotations."""
+        registered, page = self.admin_site._registry.get(Annotation), f"{self.admin_site.name}:app_metrics_annotation"
+        found = {}
+        if registered and registered.has_add_permission(request):
+            found["add"] = f"{reverse(f'{page}_add')}?metric={metric.pk}"
+        if registered and registered.has_view_permission(request):
+            found["all"] = reverse(f"{page}_changelist")
+        return found
 
     def _response(
         self, request: HttpRequest, page: str, title: str | Promise, context: dict[str, Any]

@@ -38,4 +38,5 @@ def chart_data(chart: Chart) -> dict[str, Any]:
             }
             for column in chart.columns
         ],
+        "annotations": [each.as_data(selection.period) for mark in chart.marks for each in mark.annotations],
     }

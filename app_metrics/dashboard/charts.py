@@ -17,6 +17,7 @@ from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline, merge_all, 
 from ..models import Metric
 from ..models.queries import QuerySources, across_labels, fold, fold_together
 from .date_range import Selection
+from .marks import Mark, marks_of
 
 # This many values of a label have a column of their own; the others share one.
 TOP_VALUES = 8
@@ -48,7 +49,7 @@ class Chart:
     `starts` and `previous` hold the starts of the periods of both ranges. `is_running` is True if the last period is
     not over yet. `whole` is the summary of the range. `comparison` compares the finished periods with the same number
     of periods of the previous range; it is None until one is finished. `since` is the date of the first total, if
-    there is one.
+    there is one. `marks` holds the annotations.
     """
 
     metric: Metric
@@ -60,6 +61,7 @@ class Chart:
     whole: Summary | None
     comparison: Comparison | None
     since: date | None = None
+    marks: Sequence[Mark] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -74,7 +76,7 @@ Values = Mapping[str | None, dict[int, Summary]]
 
 
 def build_chart(metric: Metric, selection: Selection, since: date | None = None) -> Chart:
-    """Return the chart of a metric; one query, or two if it is split and items with labels are pending.
+    """Return the chart of a metric; two queries, or three if it is split and items with labels are pending.
 
     Periods that were over before `since`, the date counting began, have None as their number instead of zero.
     """
@@ -94,6 +96,7 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
         merge_all(now.values()),
         _comparison(metric, selection, starts, previous, now, then, since),
         since,
+        marks_of(metric, selection, starts),
     )
 
 

@@ -66,6 +66,8 @@ def draw(chart: Chart) -> SafeString:
     scale = _add_axes(root, chart)
     for curve in _curves(chart):
         _add_curve(root, scale, curve)
+    if chart.marks:
+        _add_marks(root, scale, chart)
     _add_dots(root, scale, chart)
     _add_slots(root, scale, chart)
     # The serializer escapes all texts and attributes.
@@ -182,14 +184,31 @@ def _add_dot(parent: Element, scale: Scale, chart: Chart, column: Column, index:
     _add(parent, "circle", f"dot {curve_class(column, chart.columns)}", cx=x, cy=y, r=radius)
 
 
+def _add_marks(root: Element, scale: Scale, chart: Chart) -> None:
+    """Draw a line at each period with annotations, and above all lines a number wherever the one before leaves room."""
+    lines, numbers = (SubElement(root, "g", {"class": "annotation"}) for _ in range(2))
+    free = 0.0
+    for mark in chart.marks:
+        x, width = scale.x(mark.index), len(str(mark.number)) * CHARACTER_WIDTH + PADDING
+        _add(lines, "path", "line", d=f"M{x:.1f} {TOP}V{BOTTOM}")
+        if x >= free:
+            left, free = min(x, WIDTH - width), x + width
+            _add(numbers, "rect", "flag", x=left, y=TOP, width=width, height=LINE_HEIGHT)
+            _add(numbers, "text", text=str(mark.number), x=left + width / 2, y=TOP + 13, text_anchor="middle")
+
+
+def _mark_titles(chart: Chart) -> dict[int, list[str]]:
+    return {mark.index: [Truncator(mark.title).chars(MAX_TITLE_LENGTH)] for mark in chart.marks}
+
+
 def _add_slots(root: Element, scale: Scale, chart: Chart) -> None:
     """Add what pointer and keyboard reveal at each point in time: larger dots, and a box with the numbers."""
-    slot = None
+    slot, titles = None, _mark_titles(chart)
     for index in range(len(chart.starts)):
         columns = [column for column in _drawn(chart) if column.numbers[index] is not None]
-        if not columns:
+        if not columns and index not in titles:
             continue
-        x, lines = scale.x(index), _box_lines(chart, columns, index)
+        x, lines = scale.x(index), [*_box_lines(chart, columns, index), *titles.get(index, ())]
         slot = SubElement(root, "g", {"class": "slot", "role": "img", "aria-label": "; ".join(lines)})
         _add(slot, "rect", "target", x=x - scale.step / 2, y=TOP, width=scale.step, height=BOTTOM - TOP)
         marks = SubElement(slot, "g", {"class": "marks"})

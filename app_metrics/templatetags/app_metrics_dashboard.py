@@ -20,7 +20,7 @@ from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
 from ..dashboard.charts import COUNT, Chart, Column
 from ..dashboard.metric_facts import Facts
 from ..dashboard.svg import curve_class, sparkline
-from ..models import KIND_NAMES, Metric, OutgoingMail
+from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
 
 register = template.Library()
 register.filter("change", formatting.shown_change)
@@ -141,6 +141,17 @@ def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
     for index, start in enumerate(chart.starts):
         title = formatting.period_title(chart.selection.period, start)
         yield title, [_cell(column, index, chart.metric) for column in chart.columns]
+
+
+@register.filter
+def note(chart: Chart, index: int) -> str:
+    """Return what was annotated in the period of a row."""
+    return next((mark.title for mark in chart.marks if mark.index == index), "")
+
+
+@register.filter
+def when(annotation: Annotation) -> str:
+    return formatting.period_title(HOUR, annotation.moment)
 
 
 @register.simple_tag

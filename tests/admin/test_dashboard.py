@@ -666,7 +666,7 @@ def test_a_file_has_a_type_a_name_and_a_description(orders, client):
     said = {name: value for name, value in data.json().items() if name not in ("starts", "columns")}
     assert said == {
         "slug": "orders", "kind": "counter", "unit": "EUR", "period": "week", "first": "2025-12-01",
-        "last": "2026-11-23", "split": "plan",
+        "last": "2026-11-23", "split": "plan", "annotations": [],
     }  # fmt: skip
 
 

@@ -1,0 +1,124 @@
+"""Annotations in the admin, and on the page of a metric."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import html5lib
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from freezegun import freeze_time
+
+from app_metrics import metric
+from app_metrics.models import Annotation
+from app_metrics.models.creation import create_annotation, create_metric
+from tests.admin.test_menu import staff_with
+
+NOON = datetime(2026, 11, 23, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+ADD, LIST = (f"admin:app_metrics_annotation_{page}" for page in ("add", "changelist"))
+
+
+@pytest.fixture
+def orders(database):
+    with freeze_time(NOON):
+        metric("orders", 5)
+        yield create_metric("Orders", "orders")
+
+
+@pytest.fixture
+def ada(orders):
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("ada"))
+    return browser
+
+
+def page(browser):
+    response = browser.get(reverse("admin:app_metrics_dashboard_metric", args=["orders"]))
+    assert response.status_code == 200
+    return html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
+
+
+def text(element):
+    return " ".join("".join(element.itertext()).split())
+
+
+def links(root):
+    return {text(each): each.get("href") for each in root.findall(".//*[@id='content-main']//a")}
+
+
+def form(**fields):
+    return {"text": "Sale", "at_0": "2026-11-23", "at_1": "09:00", "url": "", "metric": "", **fields}
+
+
+def test_an_annotation_is_added_changed_and_deleted(ada, orders):
+    assert ada.post(reverse(ADD), form(metric=orders.pk, url="https://example.com/")).status_code == 302
+    made = Annotation.objects.get()
+    assert (made.text, made.metric, made.moment) == ("Sale", orders, NOON.replace(hour=9, minute=0))
+    assert (
+        ada.post(reverse("admin:app_metrics_annotation_change", args=[made.pk]), form(text="Fair")).status_code == 302
+    )
+    made.refresh_from_db()
+    assert (made.text, made.metric) == ("Fair", None)
+    assert "Fair" in ada.get(reverse(LIST), {"q": "fair"}).content.decode()
+    ada.post(reverse("admin:app_metrics_annotation_delete", args=[made.pk]), {"post": "yes"})
+    assert not Annotation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"url": "javascript:alert(1)"}, {"text": " "}, {"text": "x" * 201}, {"at_0": "soon"}]
+)
+def test_the_form_refuses_a_bad_field(fields, ada):
+    response = ada.post(reverse(ADD), form(**fields))
+    assert response.status_code == 200
+    assert "errorlist" in response.content.decode()
+    assert not Annotation.objects.exists()
+
+
+def test_the_page_of_a_metric_lists_its_annotations_with_their_numbers_and_links(ada):
+    create_annotation("Release <4.2>", NOON.replace(hour=9), "https://example.com/?a=1&b=2")
+    create_annotation("Sale", NOON.replace(day=22))
+    root = page(ada)
+    listed = [(each.get("value"), text(each)) for each in root.findall(".//ol[@class='app-metrics-annotations']/li")]
+    assert listed == [
+        ("1", "Sunday, 22 November 2026, 12:30 p.m.: Sale"),
+        ("2", "Monday, 23 November 2026, 9:30 a.m.: Release <4.2>"),
+    ]
+    assert links(root)["Release <4.2>"] == "https://example.com/?a=1&b=2"
+    heads = [text(each) for each in root.findall(".//table/thead/tr/th")]
+    assert heads[-1] == "Annotations"
+    rows = [[text(each) for each in row] for row in root.findall(".//table/tbody/tr")]
+    assert [row[-1] for row in rows[-3:]] == ["", "Sale", "Release <4.2>"]
+
+
+def test_a_script_in_an_address_is_no_link(ada):
+    Annotation.objects.create(text="Click", at=NOON, url="javascript:alert(1)")
+    root = page(ada)
+    assert "Click" in text(root)
+    assert "Click" not in links(root)
+
+
+def test_the_page_of_a_metric_without_annotations_has_neither_list_nor_column(ada):
+    root = page(ada)
+    assert root.findall(".//ol[@class='app-metrics-annotations']") == []
+    assert "Annotations" not in [text(each) for each in root.findall(".//table/thead/tr/th")]
+
+
+def test_the_page_of_a_metric_leads_to_a_form_about_it(ada, orders):
+    address = links(page(ada))["Add an annotation"]
+    root = html5lib.parse(ada.get(address).content.decode(), namespaceHTMLElements=False)
+    (chosen,) = root.findall(".//select[@name='metric']/option[@selected]")
+    assert chosen.get("value") == str(orders.pk)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "shown"),
+    [
+        (["view_metric"], set()),
+        (["view_metric", "add_annotation"], {"Add an annotation"}),
+        (["view_metric", "view_annotation"], {"All annotations"}),
+        (["view_metric", "change_annotation"], {"All annotations"}),
+    ],
+)
+def test_the_page_of_a_metric_links_to_what_the_user_may_do(permissions, shown, orders):
+    assert {"Add an annotation", "All annotations"} & links(page(staff_with(*permissions))).keys() == shown
