@@ -17,9 +17,10 @@ from ..core.serialization import inert_json
 from ..core.setting_rules import suggest
 from ..core.summary import KINDS, NUMBER, SHOWN, Summary, merge_all
 from ..core.validation import check_slug
-from ..models import Metric, MetricSet
+from ..models import Annotation, Metric, MetricSet
 from ..models.fields import unicode_text
 from ..models.pending import is_complete
+from ..models.primary import beside
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
 from .access import View, require_read_access
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
@@ -95,7 +96,9 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     count = period.steps(first, start_of(period, end)) + 1
     page = _page(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
     metric, complete = _metric(slug), is_complete()
-    points = metric.series(period, period.shift(first, page.first), period.shift(first, page.end - 1), labels)
+    start_of_page, last = (period.shift(first, number) for number in (page.first, page.end - 1))
+    points = metric.series(period, start_of_page, last, labels)
+    annotations = beside(metric, Annotation.objects).within(start_of_page, period.last_day(last)).latest_of([metric])
     return {
         **_described(metric),
         "period": period,
@@ -105,6 +108,7 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
         "complete": complete and is_complete(),
         **page.links,
         "results": [{"start": point.start.isoformat(), **_numbers(metric.kind, point)} for point in points],
+        "annotations": [each.as_data(period) for each in annotations],
     }
 
 

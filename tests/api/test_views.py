@@ -27,8 +27,8 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.api import views
 from app_metrics.api.access import compile_tokens
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
-from app_metrics.models import Item, Metric, Total
-from app_metrics.models.creation import create_metric, create_metric_set
+from app_metrics.models import Annotation, Item, Metric, Total
+from app_metrics.models.creation import create_annotation, create_metric, create_metric_set
 from app_metrics.recording.metrics import record
 from tests.support.latin1 import latin1_columns
 
@@ -365,8 +365,25 @@ def test_a_series_has_a_point_for_every_period_and_numbers_as_exact_text(orders,
     assert answer == {
         "slug": "orders", "name": "Orders", "kind": "counter", "unit": "EUR", "description": "What was paid",
         "period": "day", "labels": None, "start": "2026-11-21", "end": "2026-11-23",
-        "complete": True, "next": None, "previous": None,
+        "complete": True, "next": None, "previous": None, "annotations": [],
     }  # fmt: skip
+
+
+def test_a_series_has_the_annotations_of_its_page(orders, get, monkeypatch):
+    monkeypatch.setattr(views, "MAX_RESULTS", 2)
+    create_annotation("Release 4.2", NOON, "https://example.com/4.2")
+    create_annotation("Sale", NOON - timedelta(days=2))
+    Annotation.objects.create(text="of another metric", at=NOON, metric=create_metric("Visits"))
+    asked = {"start": "2026-11-21", "end": "2026-11-23"}
+    assert [each["text"] for each in get(SERIES, **asked)["annotations"]] == ["Sale"]
+    assert get(SERIES, **asked, page="2")["annotations"] == [
+        {
+            "at": "2026-11-23T12:00:00+01:00",
+            "start": "2026-11-23",
+            "text": "Release 4.2",
+            "url": "https://example.com/4.2",
+        }
+    ]
 
 
 def test_a_series_of_one_label_set(orders, get):
@@ -654,7 +671,7 @@ def test_markup_in_a_query_is_returned_escaped(orders, client):
     ("address", "most", "pending"),
     [
         (LIST, 3, 0),
-        (f"{SERIES}?period=hour&start=2020-01-01", 2, 0),
+        (f"{SERIES}?period=hour&start=2020-01-01", 3, 0),  # the metric, its numbers and its annotations
         (f"{TOTALS}?period=year", 2, 1),  # one more finds out which pending label sets are beyond the cap
         (PROMETHEUS, 2, 1),
     ],
