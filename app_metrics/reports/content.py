@@ -7,12 +7,12 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from ..core.calendar import aware, latest_closed, start_of, today
-from ..core.comparisons import Plan, closed, whole
+from ..core.comparisons import BEFORE, Plan, closed, whole
 from ..core.labels import NO_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import DAY, Period, Piece
 from ..core.summary import Summary, headline, merge_into
-from ..models import Metric, MetricSet, Milestone
+from ..models import Annotation, Metric, MetricSet, Milestone
 from ..models.primary import beside
 from ..models.queries import QuerySources, across_labels, fold
 from ..models.reports import SENT_PERIODS
@@ -54,7 +54,7 @@ class Line:
 
     `picture` holds the last 14 days, 12 weeks or 12 months. `best` and `worst` are the days with the highest and the
     lowest number in the reported week or month; in a daily report, the days in `picture`. Both are None if all days
-    are equal. `shares` holds the largest values of each label.
+    are equal. `shares` holds the largest values of each label. `annotations` holds those of this metric alone.
     """
 
     metric: Metric
@@ -63,6 +63,7 @@ class Line:
     best: ReportPoint | None
     worst: ReportPoint | None
     shares: Sequence[Share]
+    annotations: Sequence[Annotation] = ()
 
     @property
     def summary(self) -> Summary | None:
@@ -76,7 +77,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The report of a metric set on the dates from `start` to `end`, both included."""
+    """The report of a metric set on the dates from `start` to `end`, both included.
+
+    `annotations` holds those of all metrics, in the reported period and in the one before: they may explain the change
+    between both.
+    """
 
     metric_set: MetricSet
     period: Period
@@ -84,6 +89,7 @@ class Report:
     end: date
     lines: Sequence[Line]
     milestones: Sequence[Reached]
+    annotations: Sequence[Annotation] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -113,9 +119,10 @@ def build_report(
     days = pictured if reported == DAY else list(DAY.starts_between(start, end))
     spans = spans_of("over", [plan]) | _series("picture", reported, pictured) | _series("days", DAY, days)
     found = fold(QuerySources.of(metrics), spans)
-    builder = _Builder(plan, pictured, days, found)
+    annotations = _annotations(metric_set, plan.bases[BEFORE][0] or start, end)
+    builder = _Builder(plan, pictured, days, found, annotations)
     lines = [builder.line(metric) for metric in metrics]
-    return Report(metric_set, reported, start, end, lines, _reached(metrics, milestones))
+    return Report(metric_set, reported, start, end, lines, _reached(metrics, milestones), annotations.get(None, ()))
 
 
 class _Builder:
@@ -127,8 +134,10 @@ class _Builder:
         pictured: Sequence[date],
         days: Sequence[date],
         found: Mapping[tuple[str, str, Hashable], Summary],
+        annotations: Mapping[int | None, Sequence[Annotation]],
     ) -> None:
         self._plan, self._pictured, self._days = plan, pictured, days
+        self._annotations = annotations
         self._totals = across_labels(found)
         self._label_sets: dict[str, dict[str, Summary]] = defaultdict(dict)
         for (slug, labels, name), summary in found.items():
@@ -144,6 +153,7 @@ class _Builder:
             best,
             worst,
             _shares(metric.kind, self._label_sets[metric.slug]),
+            self._annotations.get(metric.pk, ()),
         )
 
     def _points(self, metric: Metric, name: str, starts: Iterable[date]) -> list[ReportPoint]:
@@ -151,6 +161,15 @@ class _Builder:
             ReportPoint(start, headline(metric.kind, self._totals.get((metric.slug, (name, start)))))
             for start in starts
         ]
+
+
+def _annotations(metric_set: MetricSet, first: date, last: date) -> Mapping[int | None, list[Annotation]]:
+    """Return the annotations on some dates by the primary key of their metric; None for those of all metrics."""
+    found: dict[int | None, list[Annotation]] = defaultdict(list)
+    metrics = beside(metric_set, metric_set.metrics).values("pk")
+    for annotation in beside(metric_set, Annotation.objects).within(first, last).latest_of(metrics):
+        found[annotation.metric_id].append(annotation)
+    return found
 
 
 def _series(name: str, period: Period, starts: Iterable[date]) -> dict[Hashable, list[Piece]]:

@@ -13,7 +13,7 @@ from ..core.comparisons import BEFORE, DOWN, UP, WEEK_BEFORE, YEAR_BEFORE, Compa
 from ..core.numbers import Number
 from ..core.periods import Period
 from ..core.summary import COUNTER, GAUGE, TIMER
-from ..models import Metric
+from ..models import Annotation, Metric
 from ..models.reports import SENT_PERIODS
 from ..reports.content import Line, Report, ReportPoint
 
@@ -23,6 +23,8 @@ register.filter("change", formatting.shown_change)
 register.filter(formatting.day_title)
 
 SEPARATOR = " · "
+# The latest annotations that a mail shows of a metric, and of all metrics.
+MOST_ANNOTATIONS = 5
 # The height in pixels of a chart without bars.
 EMPTY_HEIGHT = 8
 
@@ -110,9 +112,20 @@ def headline_name(metric: Metric) -> str:
 
 
 @register.filter
+def latest_annotations(report: Report) -> Sequence[Annotation]:
+    return report.annotations[-MOST_ANNOTATIONS:]
+
+
+@register.filter
+def earlier_annotations(report: Report) -> int:
+    """Return how many annotations are left out."""
+    return max(0, len(report.annotations) - MOST_ANNOTATIONS)
+
+
+@register.filter
 def facts(line: Line) -> list[Fact]:
     """Return the facts about a metric besides its number and changes."""
-    found = [*_range(line), *_extremes(line)]
+    found = [*map(_annotated, line.annotations[-MOST_ANNOTATIONS:]), *_range(line), *_extremes(line)]
     for label, shares in groupby(line.shares, key=lambda share: share.label):
         values = [
             plain_text.one_line(share.value) + formatting.NO_BREAK + shown(share.number, line.metric)
@@ -169,6 +182,11 @@ def _cells(line: Line) -> list[str]:
     name = plain_text.one_line(line.metric.name)
     changed = map(formatting.shown_change, line.trend.comparisons.values())
     return [name, shown(line.number, line.metric), *changed, sparkline(line.picture)]
+
+
+def _annotated(annotation: Annotation) -> Fact:
+    said = {"day": formatting.day_title(annotation.moment), "text": plain_text.one_line(annotation.text)}
+    return Fact(_("Annotation"), _("%(day)s: %(text)s") % said)
 
 
 def _range(line: Line) -> list[Fact]:

@@ -23,7 +23,7 @@ from django.urls import reverse
 
 from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.models import Delivery, Notice, Unsubscription
+from app_metrics.models import Annotation, Delivery, Notice, Unsubscription
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.notifications.alerts import check_alerts
 from app_metrics.notifications.outbox import STOPPED
@@ -214,6 +214,7 @@ def assert_translated(language, english, translated, least):
 def mails(language):
     """Return report mails that together contain every text a report can have."""
     shares = [Share("plan", "pro", 41), Share("plan", "team", 13)]
+    happened = Annotation(text="4.2", at=NOW)
     full = report(
         line(shares=shares),
         line("Jobs", summary(40, 4, 3, 40, 17), (None, None, None), kind="gauge"),
@@ -222,8 +223,9 @@ def mails(language):
         line("Silent", 0, (0, 0, 0)),
         *(line(f"Volume {number}", Decimal("1234.5")) for number in range(200)),
         milestones=[milestone()] * 12,
+        annotations=[happened] * 8,
     )
-    short = report(line(), milestones=[milestone()] * 11)
+    short = report(line(annotations=[happened]), milestones=[milestone()] * 11, annotations=[happened] * 6)
     long = report(*(line(f"Volume {number}") for number in range(181)))
     weekly = report(line(period="week"), line("Queue", kind="gauge", period="week"), period="week")
     monthly = report(line(period="month"), period="month")
@@ -359,6 +361,8 @@ def metric_set(db, settings):
     User.objects.create_superuser("ada", "ada@example.com", "secret")
     made = create_metric_set("Growth", [create_metric("Signups", "signups")], ["x@example.com"], send_weekly=True)
     metric("signups", 1234)
+    for text in ("4.2", "4.3"):
+        Annotation.objects.create(text=text)
     send_reports(force=True)
     Unsubscription.objects.create(metric_set=made, recipient="y@example.com", address="y@example.com")
     delivery = Delivery.objects.latest("pk")
@@ -397,10 +401,10 @@ def report_page(metric_set, name, period):
 def test_the_admin_s_other_pages_are_in_the_site_s_language(language, settings, browser, metric_set):
     models = (
         "metric", "total", "item", "quarantineditem", "aggregationrun", "metricset", "delivery", "unsubscription",
-        "milestone", "alert", "notice",
+        "milestone", "alert", "notice", "annotation",
     )  # fmt: skip
     addresses = [reverse(f"admin:app_metrics_{model}_changelist") for model in models]
-    addresses += [reverse(f"admin:app_metrics_{model}_add") for model in ("metric", "metricset")]
+    addresses += [reverse(f"admin:app_metrics_{model}_add") for model in ("metric", "metricset", "annotation")]
     addresses.append(reverse("admin:app_metrics_metricset_change", args=[metric_set.pk]))
     addresses += [reverse("admin:app_metrics_delivery_change", args=[each.pk]) for each in Delivery.objects.all()[:1]]
     seen = {each: pages(settings, each, addresses, browser) for each in ("en", language)}

@@ -41,9 +41,9 @@ def line(name="Signups", now=123, thens=(100, 90, 0), *, kind="counter", unit=""
     return Line(metric, Trend(period, start, found[0], comparisons), points, *extremes, said.pop("shares", ()), **said)
 
 
-def report(*lines, name="Shop", period="day", start=DAY, milestones=()):
+def report(*lines, name="Shop", period="day", start=DAY, milestones=(), annotations=()):
     end = Period(period).last_day(start)
-    return Report(MetricSet(name=name), Period(period), start, end, list(lines), list(milestones))
+    return Report(MetricSet(name=name), Period(period), start, end, list(lines), list(milestones), list(annotations))
 
 
 def labelled(number, labels=8, values=5):
