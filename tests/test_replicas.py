@@ -25,7 +25,18 @@ from freezegun import freeze_time
 
 from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.models import Alert, Backfill, Delivery, Metric, MetricSet, Milestone, Notice, Total, Unsubscription
+from app_metrics.models import (
+    Alert,
+    Annotation,
+    Backfill,
+    Delivery,
+    Metric,
+    MetricSet,
+    Milestone,
+    Notice,
+    Total,
+    Unsubscription,
+)
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.models.primary import primary
 from app_metrics.reports.declared_sets import declare
@@ -253,6 +264,13 @@ def test_the_admin_reads_from_the_primary(replica: Any, browser: Client) -> None
     again = {"action": "send_again", "_selected_action": [delivery.pk]}
     post("delivery", again)
     assert first(Delivery).status == "waiting"
+
+    happened = {"text": "Sale", "at_0": "2026-11-23", "at_1": "09:00"}
+    post("annotation/add", happened)
+    post(f"annotation/{first(Annotation).pk}/change", {**happened, "text": "Fair"})
+    assert first(Annotation).text == "Fair"
+    post("metric", {**happened, "action": "annotate", "_selected_action": [orders.pk], "annotated": "1"})
+    assert primary(Annotation.objects).count() == 2
 
     post(f"metricset/{mine.pk}/delete", {"post": "yes"})
     post("metric", {"action": "delete_selected", "_selected_action": [orders.pk], "post": "yes"})

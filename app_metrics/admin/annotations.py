@@ -1,7 +1,14 @@
-from django.contrib import admin
+from collections.abc import Iterable
+from typing import Any
 
-from ..models import Annotation
+from django.contrib import admin
+from django.http import HttpRequest
+
+from ..models import Annotation, Metric
 from .base import OffMenu
+
+# A field of the form for several metrics, by which it is told from the list that the action was chosen in.
+SENT = "annotated"
 
 
 @admin.register(Annotation)
@@ -11,3 +18,19 @@ class AnnotationAdmin(OffMenu):
     list_select_related = ("metric",)
     search_fields = ("text", "url")
     fields = ("text", "at", "url", "metric")
+
+
+def annotation_form(site: admin.AdminSite, request: HttpRequest) -> Any:
+    """Return the form to annotate several metrics, with what the user has sent."""
+    form = AnnotationAdmin(Annotation, site).get_form(request, fields=("text", "at", "url"))
+    return form(request.POST if SENT in request.POST else None)
+
+
+def annotate_each(site: admin.AdminSite, request: HttpRequest, form: Any, metrics: Iterable[Metric]) -> int:
+    """Save a valid form for each of the metrics, and log it as the admin does; return how many there are."""
+    registered = AnnotationAdmin(Annotation, site)
+    made = [Annotation(metric=metric, **form.cleaned_data) for metric in metrics]
+    for annotation in made:
+        annotation.save()
+        registered.log_addition(request, annotation, [{"added": {}}])
+    return len(made)

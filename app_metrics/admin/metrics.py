@@ -1,16 +1,19 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from ..core.formatting import shown
 from ..core.labels import OVERFLOW_LABELS
 from ..core.periods import DAY, MONTH
 from ..core.summary import SHOWN
-from ..models import AggregationRun, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
+from ..models import AggregationRun, Annotation, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
 from ..models.primary import primary
+from .annotations import annotate_each, annotation_form
 from .base import OffMenu, ReadOnlyAdmin, SearchableAdmin
 
 
@@ -21,6 +24,7 @@ class MetricAdmin(SearchableAdmin):
     search_fields = ("name", "slug", "description")
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("second_kind",)
+    actions = ("annotate",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         overflow = Total.objects.filter(metric=OuterRef("pk"), labels=OVERFLOW_LABELS)
@@ -41,8 +45,35 @@ class MetricAdmin(SearchableAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Count the totals that are deleted with metrics instead of listing them: there may be millions."""
         totals = primary(Total.objects).filter(metric__in=objs).count()
-        counts = {Metric._meta.verbose_name_plural: len(objs), Total._meta.verbose_name_plural: totals}
+        annotations = primary(Annotation.objects).filter(metric__in=objs).count()
+        counts = {
+            Metric._meta.verbose_name_plural: len(objs),
+            Total._meta.verbose_name_plural: totals,
+            Annotation._meta.verbose_name_plural: annotations,
+        }
         return [str(metric) for metric in objs], counts, set(), []
+
+    @admin.action(description=_("Annotate the selected metrics"), permissions=["annotate"])
+    def annotate(self, request: HttpRequest, metrics: QuerySet[Metric]) -> TemplateResponse | None:
+        """Ask what happened, and annotate each of the metrics."""
+        form = annotation_form(self.admin_site, request)
+        if form.is_valid():
+            count = annotate_each(self.admin_site, request, form, metrics)
+            text = ngettext("%(count)d metric was annotated.", "%(count)d metrics were annotated.", count)
+            self.message_user(request, text % {"count": count})
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Annotate the selected metrics"),
+            "opts": self.opts,
+            "metrics": metrics,
+            "form": form,
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/app_metrics/metric/annotate.html", context)
+
+    def has_annotate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("app_metrics.add_annotation")
 
     @admin.display(description=_("today"), ordering="today")
     def today(self, metric: Any) -> str:

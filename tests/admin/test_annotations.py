@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import html5lib
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -122,3 +123,51 @@ def test_the_page_of_a_metric_leads_to_a_form_about_it(ada, orders):
 )
 def test_the_page_of_a_metric_links_to_what_the_user_may_do(permissions, shown, orders):
     assert {"Add an annotation", "All annotations"} & links(page(staff_with(*permissions))).keys() == shown
+
+
+# The action of the list of metrics
+
+METRICS = "admin:app_metrics_metric_changelist"
+
+
+def chosen(*metrics, **fields):
+    return {"action": "annotate", "_selected_action": [each.pk for each in metrics], **fields}
+
+
+def sent(root):
+    """Return what the form of a page sends, without the token."""
+    found = {}
+    for each in root.findall(".//*[@id='content-main']//input[@name]"):
+        found.setdefault(each.get("name"), []).append(each.get("value") or "")
+    del found["csrfmiddlewaretoken"]
+    return found
+
+
+def test_the_action_annotates_each_of_the_chosen_metrics(ada, orders):
+    visits = create_metric("Visits")
+    create_metric("Other")
+    response = ada.post(reverse(METRICS), chosen(orders, visits))
+    assert "Orders" in response.content.decode()
+    assert not Annotation.objects.exists()
+    fields = sent(html5lib.parse(response.content.decode(), namespaceHTMLElements=False))
+    assert ada.post(reverse(METRICS), {**fields, "text": "Sale"}).status_code == 302
+    made = [(each.text, each.metric, each.moment) for each in Annotation.objects.order_by("metric__name")]
+    assert made == [("Sale", orders, NOON), ("Sale", visits, NOON)]
+    assert LogEntry.objects.filter(content_type__model="annotation").count() == 2
+
+
+def test_the_action_shows_what_is_wrong_and_annotates_nothing(ada, orders):
+    fields = chosen(orders, annotated="1", text="", at_0="2026-11-23", at_1="09:00", url="x")
+    page = ada.post(reverse(METRICS), fields).content.decode()
+    assert "This field is required." in page
+    assert "begins with http:// or https://" in page
+    assert not Annotation.objects.exists()
+
+
+def test_the_action_needs_the_permission_to_add_annotations(orders):
+    actions = ".//select[@name='action']/option"
+    for permissions, is_offered in ((["change_metric"], False), (["change_metric", "add_annotation"], True)):
+        User.objects.all().delete()
+        response = staff_with(*permissions).get(reverse(METRICS))
+        root = html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
+        assert ("annotate" in [each.get("value") for each in root.findall(actions)]) is is_offered

@@ -18,7 +18,7 @@ from freezegun import freeze_time
 from app_metrics import gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import Summary, single
-from app_metrics.models import Item, Metric, MetricSet, QuarantinedItem, Total
+from app_metrics.models import Annotation, Item, Metric, MetricSet, QuarantinedItem, Total
 from app_metrics.models.creation import create_metric, create_metric_set
 from tests.support.latin1 import latin1_columns
 
@@ -172,12 +172,14 @@ def test_a_metric_recorded_under_a_second_kind_and_one_with_too_many_label_sets_
 def test_deleting_a_metric_counts_its_totals_without_listing_them(client, catalogue, through):
     logins = catalogue["logins"]
     totals = Total.objects.filter(metric=logins).count()
+    Annotation.objects.create(text="Sale", metric=logins)
     if through == "page":
         address, values = page("metric", "delete", logins.pk), {}
     else:
         address, values = page("metric"), {"action": "delete_selected", "_selected_action": logins.pk}
     question = client.post(address, values) if values else client.get(address)
-    assert ("totals", totals) in {(str(name), number) for name, number in question.context["model_count"]}
+    counts = {str(name): number for name, number in question.context["model_count"]}
+    assert (counts["totals"], counts["annotations"]) == (totals, 1)
     assert len(question.content) < 20_000
     assert client.post(address, {**values, "post": "yes"}).status_code == 302
     assert not Metric.objects.filter(slug="logins").exists()
