@@ -1,6 +1,6 @@
 """Every setting in one table: its default, the values it may have, and the hint for a bad one.
 
-A new setting is one entry of `SETTINGS`, and a row of the table in the README.
+A new setting is one entry of `SETTINGS`, and a row of the table in docs/settings.md.
 """
 
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from appconf import AppConf
 from django.conf import settings as django_settings
@@ -18,9 +18,11 @@ from django.dispatch import receiver
 from .setting_values import (
     MAX_YEAR,
     MIN_YEAR,
+    Setting,
     are_aliases,
     are_destinations,
     are_years,
+    count,
     gives_release,
     is_path,
     is_prefix,
@@ -29,6 +31,8 @@ from .setting_values import (
     is_site,
     is_statsd,
     is_zone,
+    seconds,
+    switch,
     zone,
 )
 
@@ -41,40 +45,6 @@ MAX_INTERVAL = 3600
 MAX_CATCH_UP = 366
 MAX_CHUNK_SIZE = 30_000
 MAX_SHARDS = 1024
-# The id of the check message for a bad value.
-BAD_VALUE = "E010"
-
-
-class Setting(NamedTuple):
-    """The default of a setting, the values it may have, and the hint that `manage.py check` gives for any other value.
-
-    By default `is_valid` accepts any value, because the code that reads the setting checks it. A number above `largest`
-    counts as `largest`. `code` is the id of the check message for a bad value; one with another id than `BAD_VALUE` is
-    reported only by the backend or module that reads it. Messages do not quote a value that `is_secret`.
-    """
-
-    default: Any
-    is_valid: Callable[[Any], bool] = lambda value: True
-    hint: str = ""
-    largest: float | None = None
-    code: str = BAD_VALUE
-    is_secret: bool = False
-
-
-def _switch(default: bool) -> Setting:
-    # The package reads a switch by its truth, so that 0 and None mean False although the check reports them.
-    return Setting(default, lambda value: isinstance(value, bool), "Give True or False.")
-
-
-def _count(default: int, largest: int | None = None, code: str = BAD_VALUE) -> Setting:
-    hint = f"Give a number from 1 to {largest}." if largest else "Give a number of at least 1."
-    return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint, largest, code)
-
-
-def _seconds(default: float, least: float, largest: float) -> Setting:
-    hint = f"Give a number of seconds from {least} to {largest}."
-    return Setting(default, lambda value: is_seconds(value, largest) and value >= least, hint, largest)
-
 
 SETTINGS = {
     # Where batches go: the path of a module with a class `MetricsBackend`, or of a class.
@@ -97,7 +67,7 @@ SETTINGS = {
     # The prefix of names in statsd, such as "mysite".
     "STATSD_PREFIX": Setting("", is_prefix, 'Give letters, digits, "_", "-" and ".", such as "mysite", or "".'),
     # Whether that server understands DogStatsD tags; labels are left out if it does not.
-    "STATSD_TAGS": _switch(False),
+    "STATSD_TAGS": switch(False),
     # The Redis of `app_metrics.backends.redis`: `rediss://` for TLS, user and password before the host.
     "REDIS_URL": Setting(
         "redis://localhost:6379/0",
@@ -123,11 +93,11 @@ SETTINGS = {
         code="E009",
     ),
     # The number of parts that the data in Redis is split into; each part is on one node of a cluster.
-    "REDIS_SHARDS": _count(1, MAX_SHARDS, code="E009"),
+    "REDIS_SHARDS": count(1, MAX_SHARDS, code="E009"),
     # The database alias that holds metrics, items and totals.
     "DATABASE": Setting("default"),
     # Turn all recording into a no-op.
-    "DISABLED": _switch(False),
+    "DISABLED": switch(False),
     # Raise an error for a bad argument (True), or log and drop it (False); None follows DEBUG.
     "STRICT": Setting(
         None, lambda value: value is None or isinstance(value, bool), "Give True, False, or None to follow DEBUG."
@@ -159,11 +129,11 @@ SETTINGS = {
         'Give True or False, or a mapping such as {"events": ["signups", "logins"], "exclude": ["staff"]}.',
     ),
     # Count and time Celery tasks, by name.
-    "CELERY": _switch(False),
+    "CELERY": switch(False),
     # Label sets that a metric may have; any more are folded into one overflow series.
-    "MAX_LABEL_SETS": _count(1000),
+    "MAX_LABEL_SETS": count(1000),
     # Failed batches that a process keeps for the next try; beyond that, the oldest is dropped.
-    "RETRY_LIMIT": _count(100),
+    "RETRY_LIMIT": count(100),
     # Seconds that a write over the network may take; after that, the batch is kept for the next try.
     "TIMEOUT": Setting(
         0.25,
@@ -172,7 +142,7 @@ SETTINGS = {
         MAX_TIMEOUT,
     ),
     # Seconds for which a process merges the batches of many requests before a thread writes them; 0 merges none.
-    "FLUSH_INTERVAL": _seconds(0, 0, MAX_INTERVAL),
+    "FLUSH_INTERVAL": seconds(0, 0, MAX_INTERVAL),
     # The directory where a process keeps failed batches for the next aggregation there; None keeps them in memory.
     "SPOOL_DIR": Setting(
         None,
@@ -181,19 +151,19 @@ SETTINGS = {
         code="E024",
     ),
     # Aggregate, report, watch and prune from a thread of a web process, unless a scheduler does it.
-    "AUTOPILOT": _switch(True),
+    "AUTOPILOT": switch(True),
     # Seconds between two aggregations of the autopilot.
-    "AUTOPILOT_INTERVAL": _seconds(60, 1, MAX_INTERVAL),
+    "AUTOPILOT_INTERVAL": seconds(60, 1, MAX_INTERVAL),
     # The maximum number of items per transaction of the aggregation.
-    "CHUNK_SIZE": _count(30_000, MAX_CHUNK_SIZE),
+    "CHUNK_SIZE": count(30_000, MAX_CHUNK_SIZE),
     # Period → days after which `metrics_prune` deletes its totals; by default it deletes none.
     "RETENTION": Setting({}),
     # Name → metric set: what is reported, to whom and how often.
     "SETS": Setting({}),
     # Whether a report is sent when its metrics recorded nothing in the reported period.
-    "SEND_ZERO_ACTIVITY": _switch(True),
+    "SEND_ZERO_ACTIVITY": switch(True),
     # Missed reports that are still sent, per metric set and period, when `metrics_send_mail` did not run in time.
-    "CATCH_UP": _count(3, MAX_CATCH_UP),
+    "CATCH_UP": count(3, MAX_CATCH_UP),
     # The address of the site, such as "https://example.com", for links in mails.
     "BASE_URL": Setting(
         None, is_site, 'Give the address of the site, such as "https://example.com", or None.', is_secret=True

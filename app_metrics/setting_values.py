@@ -1,9 +1,9 @@
-"""Tell whether a setting may have a value; the table in `conf` names one of these functions for each setting."""
+"""What a setting may be: the kinds of entries in the table of `conf`, and functions that check values."""
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -118,3 +118,38 @@ def gives_release(value: Any) -> bool:
         except Exception:  # whatever the module raises
             return False
     return value is None or callable(value) or is_release(value)
+
+
+# The id of the check message for a bad value.
+BAD_VALUE = "E010"
+
+
+class Setting(NamedTuple):
+    """The default of a setting, the values it may have, and the hint that `manage.py check` gives for any other value.
+
+    By default `is_valid` accepts any value, because the code that reads the setting checks it. A number above `largest`
+    counts as `largest`. `code` is the id of the check message for a bad value; one with another id than `BAD_VALUE` is
+    reported only by the backend or module that reads it. Messages do not quote a value that `is_secret`.
+    """
+
+    default: Any
+    is_valid: Callable[[Any], bool] = lambda value: True
+    hint: str = ""
+    largest: float | None = None
+    code: str = BAD_VALUE
+    is_secret: bool = False
+
+
+def switch(default: bool) -> Setting:
+    # The package reads a switch by its truth, so that 0 and None mean False although the check reports them.
+    return Setting(default, lambda value: isinstance(value, bool), "Give True or False.")
+
+
+def count(default: int, largest: int | None = None, code: str = BAD_VALUE) -> Setting:
+    hint = f"Give a number from 1 to {largest}." if largest else "Give a number of at least 1."
+    return Setting(default, lambda value: type(value) is int and 1 <= value <= (largest or value), hint, largest, code)
+
+
+def seconds(default: float, least: float, largest: float) -> Setting:
+    hint = f"Give a number of seconds from {least} to {largest}."
+    return Setting(default, lambda value: is_seconds(value, largest) and value >= least, hint, largest)

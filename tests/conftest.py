@@ -17,11 +17,13 @@ import freezegun
 import freezegun.api
 import pytest
 from django.conf import settings as django_settings
+from django.core.signals import request_finished
 from django.db import connections
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from app_metrics.autopilot import pilot
 from app_metrics.core import dropped, test_runs
 from app_metrics.recording.scope import scope_aside
 from app_metrics.storage.journal import journal_of
@@ -130,6 +132,12 @@ def _as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffer and spool as a site does, which the tests of a project do not."""
     monkeypatch.setattr(test_runs, "in_tests", lambda: False)
     monkeypatch.setattr(test_runs, "have_ended", lambda: False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_autopilot() -> None:
+    """Let no response of a test start the thread of the autopilot."""
+    request_finished.disconnect(pilot._pilot.wake)
 
 
 @pytest.fixture(autouse=True)

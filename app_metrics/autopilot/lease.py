@@ -64,7 +64,7 @@ def _claim(name: str, now: datetime, length: timedelta) -> bool:
 
 def _update(name: str, *conditions: Q, **values: Any) -> int:
     def update() -> int:
-        with between_others(savepoint=False):
+        with between_others():
             return RecurringJob.objects.filter(*conditions, name=name).update(**values)
 
     return retried(update)

@@ -12,13 +12,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from ..conf import BAD_VALUE, DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone, usable
+from ..conf import DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone, usable
 from ..contrib import asgi
 from ..contrib.url_rules import MIDDLEWARE
 from ..core.old_settings import OLD_SETTINGS
 from ..core.plain_text import brief
 from ..core.setting_rules import check_setting, suggest
 from ..reports.recipients import UNSUBSCRIBE
+from ..setting_values import BAD_VALUE
 from ..transport import spool
 from ..transport.base import MetricsBackend
 from ..transport.databases import is_per_tenant

@@ -1,6 +1,7 @@
 import sys
 from argparse import Action, ArgumentError, ArgumentParser, _AppendAction
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -46,7 +47,8 @@ class MetricsCommand(BaseCommand):
 def note_scheduled(job: str) -> None:
     """Note that a scheduler has done a job, so that the autopilot leaves it alone; a person at a terminal is none."""
     if not (sys.stdin and sys.stdin.isatty()):
-        lease.note_scheduled(job)
+        with suppress(DatabaseError):  # a missing table must not fail what is done already
+            lease.note_scheduled(job)
 
 
 def end(*said: str, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:

@@ -8,7 +8,6 @@ from django.db.models import Exists, Min, OuterRef
 from ..core.summary import KINDS
 from ..setting_values import is_slug
 from .pending import pending_batches
-from .primary import primary
 from .totals import Item
 
 
@@ -26,7 +25,7 @@ def unknown_kinds(metrics: Any, slugs: Collection[str] | None = None) -> dict[st
 
 
 def _stored(metrics: Any, slugs: Collection[str] | None) -> Any:
-    items = primary(Item.objects).exclude(Exists(metrics.filter(slug=OuterRef("slug"))))
+    items = Item.objects.using(metrics._db).exclude(Exists(metrics.filter(slug=OuterRef("slug"))))
     if slugs is not None:
         items = items.filter(slug__in=slugs)
     return items.order_by().values_list("slug", "kind").annotate(first=Min("last_at"))

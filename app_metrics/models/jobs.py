@@ -3,9 +3,13 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .natural_keys import NaturalKeyModel
 
-class RecurringJob(models.Model):
+
+class RecurringJob(NaturalKeyModel):
     """When the autopilot does a job next; a process that moves `due_at` on has the lease of the job until then."""
+
+    NATURAL_KEY = ("name",)
 
     name = models.CharField(_("name"), max_length=20, primary_key=True)
     due_at = models.DateTimeField(_("due at"))

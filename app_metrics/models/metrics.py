@@ -57,12 +57,12 @@ class MetricQuerySet(models.QuerySet[Any]):
         one of them are created. If the database refuses, that is logged, and the next aggregation creates them.
         """
         try:
-            known = primary(self.model._default_manager)
-            kinds = unknown_kinds(known, slugs)
+            kinds = unknown_kinds(self.model._default_manager.using(self._db), slugs)
             new = [self.model(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())]
             if new:
-                with transaction.atomic(using=known.db):
-                    super().bulk_create(new, ignore_conflicts=True)
+                metrics = primary(self.model._default_manager)
+                with transaction.atomic(using=metrics.db):
+                    metrics.bulk_create(new, ignore_conflicts=True)
             return len(new)
         except DatabaseError as error:
             warn_once(f"The metrics of pending events could not be created: {brief(error)}", source="discover")

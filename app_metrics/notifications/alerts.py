@@ -83,7 +83,7 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     if not rules:
         return done
     alerts = _alerts(rules)
-    Metric.objects.discover({rule.metric for rule in rules.values()})
+    primary(Metric.objects).discover({rule.metric for rule in rules.values()})
     metrics = primary(Metric.objects).in_bulk({rule.metric for rule in rules.values()}, field_name="slug")
     for name, rule in rules.items():
         if rule.metric not in metrics:

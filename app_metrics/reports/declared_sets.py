@@ -65,7 +65,7 @@ def declare() -> None:
     named = settings.APP_METRICS_SETS
     if not isinstance(named, Mapping):  # E017: leave all sets as they are
         return
-    Metric.objects.discover()
+    primary(Metric.objects).discover()
     # One transaction per set: none waits for a second lock, so concurrent processes cannot deadlock.
     for each in compile_sets(named)[0]:
         retried(partial(_copy, each, list(named)))

@@ -88,6 +88,7 @@ def test_migrate_finds_our_migration_applied(old_site):
 @pytest.mark.every_database
 def test_the_site_counts_on(old_site):
     run()
+    call_command("migrate", "app_metrics", database=old_site.connection.alias, verbosity=0)
     metric("signups", 5)
     gauge("queue", 3)
     metric("new-one")
@@ -100,6 +101,7 @@ def test_the_site_counts_on(old_site):
 @pytest.mark.every_database
 def test_users_and_metrics_can_be_deleted_afterwards(old_site):
     run()
+    call_command("migrate", "app_metrics", database=old_site.connection.alias, verbosity=0)
     get_user_model().objects.get(pk=1).delete()
     Metric.objects.exclude(pk__in=old_site.ids.values()).delete()
 
@@ -131,6 +133,7 @@ def test_slugs_that_are_not_allowed_get_others(old_site):
 def test_a_gauge_has_its_last_reading(old_database):
     OldSite(old_database.alias, FORK, small=True).build()
     run()
+    call_command("migrate", "app_metrics", database=old_database.alias, verbosity=0)
     call_command("metrics_aggregate", verbosity=0)
     assert str(Total.objects.get(metric__slug="queue", period="day").last) == "12.5"
 
@@ -140,6 +143,7 @@ def test_milestones_of_the_past_are_not_announced(old_database, settings):
     site = OldSite(old_database.alias, FORK, small=True).build()
     run()
     assert site.sum("signups", "metricyear") > 100
+    call_command("migrate", "app_metrics", database=old_database.alias, verbosity=0)
     call_command("metrics_aggregate", verbosity=0)
     assert not Milestone.objects.exists()
 

@@ -73,6 +73,7 @@ def test_they_become_ours_under_names_that_django_finds_again(old_database, key)
     growth.metrics.add(metric)
     growth.email_recipients.add(user.pk)
     run()
+    call_command("migrate", APP, database=alias, verbosity=0)
     assert shape_of(old_database) == expected
     adopted = MetricSet.objects.get()
     assert [each.slug for each in adopted.metrics.all()] == ["api-calls"]

@@ -45,9 +45,12 @@ def test_a_response_begins_a_round(autopilot, rounds):
     wait_until(lambda: len(rounds) == 1)
 
 
-def test_the_end_of_each_request_wakes_it():
-    receivers = [reference() for _, reference, *_ in request_finished.receivers]
-    assert pilot._pilot.wake in receivers
+def test_the_end_of_each_request_wakes_it(monkeypatch, autopilot, rounds):
+    monkeypatch.setattr(pilot, "_pilot", autopilot)
+    pilot.connect()
+    request_finished.send(object)
+    request_finished.disconnect(autopilot.wake)
+    wait_until(lambda: rounds)
 
 
 def test_many_responses_share_a_thread(autopilot, rounds):
@@ -137,5 +140,6 @@ def test_uwsgi_needs_threads(monkeypatch, options, runs):
 
 def test_uwsgi_without_threads_is_logged(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}))
+    monkeypatch.setattr(pilot, "_pilot", Autopilot())  # goes with the test
     pilot.connect()
     assert "uWSGI runs threads only with enable-threads = true. Use cron instead." in caplog.text

@@ -273,3 +273,11 @@ def test_a_set_of_the_admin_is_reported(clock):
     clock.tick(timedelta(days=1))
     fly()
     assert len(mail.outbox) == 1
+
+
+@pytest.mark.every_database
+def test_a_command_succeeds_before_the_tables_of_the_autopilot_exist(transactional_database, clock, monkeypatch):
+    monkeypatch.setattr(RecurringJob._meta, "db_table", "app_metrics_missing")
+    metric("downloads")
+    call_command("metrics_aggregate", verbosity=0)
+    assert Total.objects.exists()
