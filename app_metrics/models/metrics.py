@@ -57,7 +57,7 @@ class MetricQuerySet(models.QuerySet[Any]):
         one of them are created. If the database refuses, that is logged, and the next aggregation creates them.
         """
         try:
-            kinds = unknown_kinds(self.model._default_manager.using(self._db), slugs)
+            kinds = unknown_kinds(self.model._default_manager.using(self._db), slugs)  # type: ignore[attr-defined]
             new = [self.model(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())]
             if new:
                 metrics = primary(self.model._default_manager)
