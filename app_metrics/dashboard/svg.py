@@ -75,14 +75,20 @@ def draw(chart: Chart) -> SafeString:
 
 
 def sparkline(values: Sequence[Number | None], label: str) -> SafeString:
-    """Return a small line chart in the colour of the text, or an empty string if there are no numbers."""
+    """Return a small line over an area, in the colour of the text, or an empty string if there are no numbers.
+
+    A style sheet may give it any size; the line keeps its width.
+    """
     if not any(value is not None for value in values):
         return SafeString("")
     size = SPARKLINE_WIDTH, SPARKLINE_HEIGHT
+    line, area = _sparkline_points(values)
     return format_html(
-        '<svg class="app-metrics-sparkline" width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-        '<polyline points="{}" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"/></svg>',
-        *size, *size, label, _sparkline_points(values),
+        '<svg class="app-metrics-sparkline" width="{}" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none"'
+        ' role="img" aria-label="{}"><polygon points="{}" fill="currentColor" fill-opacity="0.15"/>'
+        '<polyline points="{}" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"'
+        ' vector-effect="non-scaling-stroke"/></svg>',
+        *size, *size, label, area, line,
     )  # fmt: skip
 
 
@@ -249,13 +255,17 @@ def _add(parent: Element, tag: str, css_class: str = "", text: str = "", **attri
         element.set(name.replace("_", "-"), value if isinstance(value, str) else f"{value:.1f}")
 
 
-def _sparkline_points(values: Sequence[Number | None]) -> str:
-    """Return the points of a line from edge to edge, with zero or a lower value at the bottom."""
-    known = [value for value in values if value is not None]
-    low, high = min([Decimal(0), *known]), max([Decimal(0), *known])
+def _sparkline_points(values: Sequence[Number | None]) -> tuple[str, str]:
+    """Return the points of a line from edge to edge, and those of the area between the line and zero.
+
+    Zero or a lower value is at the bottom.
+    """
+    known = [(index, value) for index, value in enumerate(values) if value is not None]
+    low, high = min(Decimal(0), *(value for _, value in known)), max(Decimal(0), *(value for _, value in known))
     span, step = float(high - low) or 1.0, (SPARKLINE_WIDTH - 2) / (len(values) - 1)
-    return " ".join(
-        f"{1 + step * index:.1f},{SPARKLINE_HEIGHT - 1 - float(value - low) / span * (SPARKLINE_HEIGHT - 2):.1f}"
-        for index, value in enumerate(values)
-        if value is not None
-    )
+
+    def point(index: int, value: Number) -> str:
+        return f"{1 + step * index:.1f},{SPARKLINE_HEIGHT - 1 - float(value - low) / span * (SPARKLINE_HEIGHT - 2):.1f}"
+
+    line = [point(*each) for each in known]
+    return " ".join(line), " ".join([*line, point(known[-1][0], 0), point(known[0][0], 0)])

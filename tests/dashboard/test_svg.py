@@ -399,7 +399,7 @@ def picture(values, label="Last days"):
 def test_a_small_picture_is_an_image_with_a_text_and_needs_no_style():
     root = picture([0, 5, 10])
     assert (root.get("role"), root.get("aria-label")) == ("img", "Last days")
-    assert root[0].get("points") == "1.0,19.0 50.0,10.0 99.0,1.0"
+    assert root.find("polyline").get("points") == "1.0,19.0 50.0,10.0 99.0,1.0"
     assert not re.search("style=|script|href|http|id=", sparkline([1, 2], "x"))
 
 
@@ -414,7 +414,25 @@ def test_a_small_picture_is_an_image_with_a_text_and_needs_no_style():
     ],
 )
 def test_a_small_picture_has_zero_or_the_lowest_number_at_the_bottom(values, points):
-    assert picture(values)[0].get("points") == points
+    assert picture(values).find("polyline").get("points") == points
+
+
+@pytest.mark.parametrize(
+    ("values", "points"),
+    [
+        ([0, 5, 10], "1.0,19.0 50.0,10.0 99.0,1.0 99.0,19.0 1.0,19.0"),
+        ([-10, 0, 10], "1.0,19.0 50.0,10.0 99.0,1.0 99.0,10.0 1.0,10.0"),
+        ([None, 5, 10], "50.0,10.0 99.0,1.0 99.0,19.0 50.0,19.0"),
+    ],
+)
+def test_the_area_of_a_small_picture_reaches_from_its_line_to_zero(values, points):
+    assert picture(values).find("polygon").get("points") == points
+
+
+def test_the_line_of_a_small_picture_keeps_its_width_when_a_style_sheet_stretches_it():
+    root = picture([1, 2])
+    assert root.get("preserveAspectRatio") == "none"
+    assert root.find("polyline").get("vector-effect") == "non-scaling-stroke"
 
 
 def test_there_is_no_sparkline_without_values():
