@@ -13,6 +13,14 @@ PAGES = ("#ffffff", "#f8f9fa", "#343a40", "#121212")
 VARIABLE = re.compile(r"var\((--[\w-]+)(, [^()]+)?\)")
 
 
+# As much as a page may make a phone load, our own files together.
+MOST_BYTES = 60_000
+
+
+def test_all_static_files_together_are_small():
+    assert 0 < sum(path.stat().st_size for path in STATIC.rglob("*") if path.is_file()) < MOST_BYTES
+
+
 def text_of(sheet):
     return re.sub(r"/\*.*?\*/", "", (STATIC / sheet).read_text(), flags=re.DOTALL)
 

@@ -109,7 +109,7 @@ def width(browser: Browser) -> int:
 
 def assert_readable(browser: Browser) -> None:
     # Link colours are animated.
-    browser.until(lambda driver: not browser.run("return document.getAnimations().length"))
+    browser.until(lambda driver: browser.run("return !document.getAnimations().some(e => e instanceof CSSTransition)"))
     found = browser.run(COLOURS)
     assert len(found) > 10
     ratios = {each["what"]: (contrast(each["colour"], each["behind"]), each.get("drawn")) for each in found}
@@ -133,6 +133,39 @@ def test_a_narrow_window_does_not_scroll_sideways(browser: Browser, site: Site, 
     browser.open(site.url(PAGES[page]))
     assert width(browser) == 320
     assert overflow(browser) <= 0
+
+
+def fade(browser: Browser) -> str:
+    """Return how wide the edge of the overview's table fades."""
+    script = "return getComputedStyle(document.querySelector(arguments[0])).getPropertyValue('--app-metrics-fade')"
+    return str(browser.run(script, ".app-metrics-scroll"))
+
+
+@pytest.mark.parametrize("end", [10_000, -10_000], ids=["ltr", "rtl"])
+def test_a_table_fades_at_the_edge_until_it_is_scrolled_to_its_end(browser: Browser, site: Site, end: int) -> None:
+    browser.be(width=400, height=700)
+    browser.open(site.url(f"{OVERVIEW}?q=orders"))
+    browser.run("document.documentElement.dir = arguments[0]", "ltr" if end > 0 else "rtl")
+    browser.until(lambda driver: fade(browser) == "32px")
+    browser.run("document.querySelector('.app-metrics-scroll').scrollLeft = arguments[0]", end)
+    browser.until(lambda driver: fade(browser) == "0px")
+
+
+def test_a_table_that_fits_its_page_does_not_fade(browser: Browser, site: Site) -> None:
+    browser.be(width=1600)
+    browser.open(site.url(f"{OVERVIEW}?q=orders"))
+    assert fade(browser) == "0px"
+
+
+def test_the_first_column_of_a_table_stays_while_it_is_scrolled(browser: Browser, site: Site) -> None:
+    browser.be(width=400, height=700)
+    browser.open(site.url(f"{OVERVIEW}?q=orders"))
+    places = """return [...document.querySelectorAll('.app-metrics-overview tr:first-child > *')].map(
+        each => each.getBoundingClientRect().left)"""
+    before = browser.run(places)
+    browser.run("document.querySelector('.app-metrics-scroll').scrollLeft = 150")
+    first, second = browser.run(places)[:2]
+    assert (first, second) == (before[0], before[1] - 150)
 
 
 @every_page
