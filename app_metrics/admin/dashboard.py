@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.contrib import admin
@@ -24,7 +24,7 @@ from ..dashboard.driver import stopped_for
 from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
 from ..dashboard.metric_facts import facts_of
-from ..dashboard.overview import Row, overview, pictures
+from ..dashboard.overview import Picture, Row, busiest, overview, pictures
 from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
 from ..models import Annotation, Dashboard, Metric, MetricSet
@@ -76,14 +76,16 @@ class DashboardAdmin(ReadOnlyAdmin):
         form = OverviewForm(request.GET, MetricSet.objects.order_by("name").values_list("pk", "name"))
         metrics = list(_found(form))
         sort = form.cleaned_data.get("sort") or "name"
-        # If sorted by name, only this page's metrics need numbers.
-        ordered: Sequence[Any] = metrics if sort == "name" else _sorted(overview(metrics), sort)
-        page = Paginator(ordered, PER_PAGE).get_page(request.GET.get("page"))
-        rows = overview(page.object_list) if sort == "name" else list(page.object_list)
-        drawn = pictures(row.metric for row in rows)
+        # If sorted by name, only the metrics on this page need numbers.
+        known = [] if sort == "name" else overview(metrics)
+        page = Paginator(_sorted(known, sort) if known else metrics, PER_PAGE).get_page(request.GET.get("page"))
+        first = busiest(metrics) if page.number == 1 else []
+        shown = {metric.pk: metric for metric in (*page.object_list, *first)}.values()
+        pictured = _pictured(known or overview(shown), pictures(shown))
         context = {
             "form": form,
-            "rows": [(row, drawn[row.metric.slug]) for row in rows],
+            "cards": [pictured[metric.pk] for metric in first],
+            "rows": [pictured[metric.pk] for metric in page.object_list],
             "page": page,
             "sort": sort,
             "moment": moment_of(None),
@@ -178,18 +180,23 @@ def _found(form: OverviewForm) -> Any:
     return metrics.filter(sets=given["set"]) if given["set"] else metrics
 
 
-def _sorted(rows: Sequence[Row], sort: str) -> list[Row]:
-    """Return the rows sorted by a column, those without a number last."""
+def _sorted(rows: Sequence[Row], sort: str) -> list[Metric]:
+    """Return the metrics of the rows sorted by a column, those without a number last."""
     column = sort.removeprefix("-")
 
     def number(row: Row) -> Any:
         return row.comparison.relative if column == "change" else getattr(row, column, None)
 
     if column == "name":
-        return list(reversed(rows))
+        return [row.metric for row in reversed(rows)]
     known = [row for row in rows if number(row) is not None]
     known.sort(key=number, reverse=sort.startswith("-"))
-    return known + [row for row in rows if number(row) is None]
+    return [row.metric for row in (*known, *(row for row in rows if number(row) is None))]
+
+
+def _pictured(rows: Iterable[Row], drawn: Mapping[str, Picture]) -> dict[int, tuple[Row, Picture]]:
+    """Return each row with its picture, if there is one, by the key of the metric."""
+    return {row.metric.pk: (row, drawn[row.metric.slug]) for row in rows if row.metric.slug in drawn}
 
 
 def _csv(chart: Chart) -> HttpResponse:

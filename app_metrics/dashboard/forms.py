@@ -42,6 +42,11 @@ class OverviewForm(forms.Form):
         fields["set"].choices = [("", _("All")), *((str(pk), name) for pk, name in sets)]
         fields["kind"].choices = _titled(KIND_NAMES, _("All"))
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the overview may leave out metrics."""
+        return any(self.cleaned_data.get(name) for name in ("q", "set", "kind"))
+
 
 class SelectionForm(forms.Form):
     """Choose what the chart of a metric shows: a named range or two dates, the period, and a label to split by."""

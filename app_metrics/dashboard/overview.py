@@ -15,8 +15,15 @@ from ..trending import spans_of, trend
 # Days of a sparkline. It ends yesterday: the unfinished number of today would look like a fall.
 PICTURED_DAYS = 30
 
+# Metrics that have a card above the table: two rows of four on a wide screen.
+CARDS = 8
+
 TODAY = "today"
 YESTERDAY = "yesterday"
+LATELY = "lately"
+
+# The numbers of the latest days; None if nothing was recorded.
+Picture = Sequence[Number | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,16 @@ def overview(metrics: Iterable[Metric]) -> list[Row]:
     return [_row(metric, plan, found) for metric in metrics]
 
 
-def pictures(metrics: Iterable[Metric]) -> dict[str, Sequence[Number | None]]:
+def busiest(metrics: Iterable[Metric], most: int = CARDS) -> list[Metric]:
+    """Return the metrics that were recorded most often in this week and the one before; one query."""
+    metrics, this_week = list(metrics), running(WEEK, moment_of(None))
+    lately = [*whole(WEEK, WEEK.previous(this_week.start)), *this_week.whole]
+    found = fold_together(QuerySources.of(metrics), {LATELY: lately})
+    events = {slug: summary.count for (slug, _), summary in found.items()}
+    return sorted(metrics, key=lambda metric: -events.get(metric.slug, 0))[:most]
+
+
+def pictures(metrics: Iterable[Metric]) -> dict[str, Picture]:
     """Return the numbers of the latest days that are over by slug, yesterday last; one query."""
     metrics = list(metrics)
     days = DAY.latest(DAY.previous(today()), PICTURED_DAYS)

@@ -42,6 +42,13 @@ def number(value: Number | None, metric: Metric) -> str:
 
 
 @register.filter
+def so_far(metric: Metric) -> str:
+    """Return what a metric's number of today is."""
+    names = {COUNTER: _("Today so far"), GAUGE: _("Last value today"), TIMER: _("Mean of today so far")}
+    return names[metric.kind]
+
+
+@register.filter
 def duration(seconds: float) -> str:
     return formatting.shown(seconds, TIMER)
 

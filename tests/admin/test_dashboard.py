@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from ast import literal_eval
 from collections import Counter
 from datetime import datetime, timedelta
 from html import unescape
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 from app_metrics import collect, gauge, metric
 from app_metrics.admin.dashboard import PER_PAGE
 from app_metrics.aggregation.run import aggregate
+from app_metrics.contrib.url_rules import compile_urls
 from app_metrics.core.plain_text import one_line
 from app_metrics.dashboard import forms
 from app_metrics.models import Metric
@@ -284,7 +286,7 @@ def test_the_number_of_queries_does_not_grow(client, database):
     for few, many in counts.values():
         assert few == many
     overviews = [found[0] for url, found in counts.items() if "/metric/" not in url]
-    assert max(overviews) <= 11
+    assert max(overviews) <= 12
     assert max(found[0] for found in counts.values()) <= 13
 
 
@@ -302,10 +304,57 @@ def test_the_overview_shows_the_numbers_of_every_metric(several, client):
     ]
 
 
+def cards(root):
+    """Return the cards above the table: name, number, its meaning, change, and whether there is a picture."""
+    found = []
+    for card in root.findall(".//*[@class='app-metrics-cards']/li"):
+        (link,), paragraphs = card.findall("a"), card.findall("p")
+        has_picture = card.find(".//*[@class='app-metrics-sparkline']") is not None
+        found.append([text(link), *map(text, paragraphs), has_picture])
+    return found
+
+
+def test_the_overview_begins_with_cards_of_the_busiest_metrics(several, client):
+    root = page(client, overview_url())
+    assert cards(root) == [
+        ["Orders", "1,005 EUR Today so far", "n/a", True],
+        ["Queue", "5 Last value today", "−50 % 5, before 10", True],
+        ["Zebra", "3 Today so far", "+50 % 3, before 2", True],
+        ["Export", "– Mean of today so far", "n/a", False],
+    ]
+    main = list(root.find(".//*[@id='content-main']").iter())
+    places = [main.index(root.find(f".//{tag}")) for tag in ("ul[@class='app-metrics-cards']", "form[@method='get']")]
+    assert places == sorted(places)
+
+
+def test_a_change_on_a_card_says_by_its_colour_and_its_sign_how_it_is(several, client):
+    found = page(client, overview_url()).findall(".//*[@class='app-metrics-cards']//span")
+    assert [text(each) for each in found if each.get("class") == "up"] == ["+50 %"]
+    assert [text(each) for each in found if each.get("class") == "down"] == ["−50 %"]
+
+
+def test_the_cards_of_a_set_are_those_of_its_metrics(several, client):
+    assert [card[0] for card in cards(page(client, overview_url(), set=several.pk))] == ["Queue", "Zebra"]
+
+
+@pytest.mark.parametrize("sort", ["name", "-today"])
+def test_cards_do_not_follow_the_order_of_the_table(sort, several, client):
+    root = page(client, overview_url(), sort=sort)
+    assert [card[0] for card in cards(root)] == ["Orders", "Queue", "Zebra", "Export"]
+
+
+def test_only_the_first_page_has_cards(client):
+    Metric.objects.bulk_create(Metric(name=f"M{n:03}", slug=f"m{n:03}") for n in range(PER_PAGE + 5))
+    metric("m104")
+    assert cards(page(client, overview_url()))[0][0] == "M104"
+    assert len(cards(page(client, overview_url()))) == 8
+    assert cards(page(client, overview_url(), page=2)) == []
+
+
 def test_a_row_leads_to_its_metric_and_has_a_picture(several, client):
     root = page(client, overview_url())
     assert main_links(root)["Zebra"] == metric_url("zebra")
-    pictures = root.findall(".//*[@class='app-metrics-sparkline']")
+    pictures = root.findall(".//table//*[@class='app-metrics-sparkline']")
     assert len(pictures) == 3
     assert "the latest seven: " in pictures[1].get("aria-label")
     assert "Change: today up to noon compared with the same hours of Monday, 16 November." in text(root)
@@ -406,10 +455,31 @@ def test_a_page_holds_a_hundred_metrics(sort, client):
     assert "105 metrics" in text(first)
 
 
-def test_without_metrics_the_page_shows_a_sentence_instead_of_a_table(client):
+def test_without_metrics_the_page_says_what_to_do_instead_of_showing_a_table(client):
     root = page(client, overview_url())
+    assert not root.findall(".//*[@id='content-main']//table")
+    steps = [text(each) for each in root.findall(".//*[@class='app-metrics-empty']//li")]
+    assert [step.split(":")[0] for step in steps] == [
+        "Add a rule to your settings, for instance one that counts every page",
+        "Or call metric() in your code",
+        "Use your site, then reload this page.",
+    ]
+
+
+def test_a_rule_that_the_empty_page_suggests_has_no_mistakes(client, settings):
+    setting = text(page(client, overview_url()).find(".//*[@class='app-metrics-empty']//code"))
+    name, _, value = setting.partition(" = ")
+    assert name == "APP_METRICS_URLS"
+    rules, mistakes = compile_urls(literal_eval(value))
+    assert (len(rules), mistakes) == (1, [])
+
+
+@pytest.mark.parametrize("query", [{"q": "nothing like this"}, {"kind": "timer"}], ids=str)
+def test_a_search_without_a_result_says_so(query, orders, client):
+    root = page(client, overview_url(), **query)
     assert "No metric was found." in text(root)
     assert not root.findall(".//*[@id='content-main']//table")
+    assert not root.findall(".//*[@class='app-metrics-empty']")
 
 
 # The page of a metric

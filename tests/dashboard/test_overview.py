@@ -11,7 +11,7 @@ from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK
 from app_metrics.core.summary import headline, merge_all
-from app_metrics.dashboard.overview import PICTURED_DAYS, overview, pictures
+from app_metrics.dashboard.overview import CARDS, PICTURED_DAYS, busiest, overview, pictures
 from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import point_headline
 from app_metrics.recording.metrics import record
@@ -84,6 +84,24 @@ def test_a_picture_shows_the_latest_days_that_are_over(history):
         assert len(drawn[each.slug]) == PICTURED_DAYS == 30
 
 
+@freeze_time(datetime(2026, 6, 17, 12, tzinfo=BERLIN))
+def test_the_busiest_metrics_were_recorded_most_often_in_this_week_and_the_one_before(database):
+    metrics = [create_metric(slug.title(), slug) for slug in ("idle", "rare", "formerly", "often")]
+    for slug, day, times in (("rare", 17, 1), ("often", 8, 2), ("often", 17, 2), ("formerly", 7, 9)):
+        with collect():
+            for _ in range(times):
+                metric(slug, 1000 if slug == "rare" else 1, at=datetime(2026, 6, day, 9, tzinfo=BERLIN))
+        aggregate()
+    metric("often")
+    assert [each.slug for each in busiest(metrics)] == ["often", "rare", "idle", "formerly"]
+    assert [each.slug for each in busiest(metrics, 1)] == ["often"]
+
+
+def test_there_are_cards_for_eight_metrics_at_most(database):
+    metrics = [create_metric(f"m{number}") for number in range(CARDS + 1)]
+    assert busiest(metrics) == metrics[:8]
+
+
 def test_rows_keep_the_order_of_the_metrics(database):
     metrics = [create_metric(slug.title(), slug, kind) for slug, kind in KINDS.items()]
     assert [row.metric for row in overview(reversed(metrics))] == metrics[::-1]
@@ -91,7 +109,7 @@ def test_rows_keep_the_order_of_the_metrics(database):
 
 
 def test_without_metrics_there_are_no_rows(database):
-    assert overview([]) == []
+    assert overview([]) == busiest([]) == []
     assert pictures([]) == {}
 
 
@@ -103,7 +121,7 @@ def test_metrics_without_events_show_zero_or_unknown(database):
 
 
 @pytest.mark.parametrize("number", [1, 30])
-@pytest.mark.parametrize("read", [overview, pictures])
+@pytest.mark.parametrize("read", [overview, pictures, busiest])
 @pytest.mark.every_database
 def test_one_query_serves_any_number_of_metrics(number, read, database, django_assert_num_queries):
     metrics = [create_metric(f"m{each}") for each in range(number)]
