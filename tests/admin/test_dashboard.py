@@ -351,6 +351,12 @@ def test_only_the_first_page_has_cards(client):
     assert cards(page(client, overview_url(), page=2)) == []
 
 
+def test_the_overview_and_the_page_of_a_metric_are_marked_as_live(orders, client):
+    for url, is_live in ((overview_url(), True), (metric_url(), True), (f"{overview_url()}health/", False)):
+        root = page(client, url)
+        assert (root.find(".//*[@data-live]") is not None) is is_live
+
+
 def test_a_row_leads_to_its_metric_and_has_a_picture(several, client):
     root = page(client, overview_url())
     assert main_links(root)["Zebra"] == metric_url("zebra")
