@@ -6,7 +6,7 @@ MINUTES ?= 30
 FULL ?= 0
 NOX = $(PYTHON) scripts/environment.py
 
-.PHONY: help test test-newest test-all soak newer faults demo lint bench docs dist clean
+.PHONY: help test test-newest test-all soak newer faults demo lint bench docs screenshots dist clean
 
 help:
 	@echo "make test         run the tests on this Python, in about five minutes  (PYTHON=python3.12, ARGS=\"-k name\")"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint         check format, style, types, import layers and missing migrations"
 	@echo "make bench        measure, as ratios to what one would use instead  (FULL=1: at scale, ARGS=\"calls\": only that)"
 	@echo "make docs         build the documentation into docs/_build/html"
+	@echo "make screenshots  take pictures of the dashboard: wide and narrow, light and dark, in themes of the admin"
 	@echo "make dist         build the sdist and the wheel of the last commit, and try the wheel on each Python found"
 	@echo "make clean        remove the private environments and everything that was built"
 
@@ -60,6 +61,10 @@ demo:
 lint docs:
 	@$(NOX) --session $@
 
+screenshots:
+	@$(PYTHON) scripts/debian.py $@
+	@$(NOX) --session $@ -- $(ARGS)
+
 dist:
 	@$(PYTHON) scripts/newer.py python3.14 python3.15
 	@$(NOX) --stop-on-first-error --session dist wheel
@@ -69,6 +74,6 @@ bench:
 	@FULL=$(FULL) $(NOX) --session bench -- $(ARGS)
 
 clean:
-	rm -rf .venvs .demo build dist docs/_build htmlcov *.egg-info .coverage .coverage.* \
+	rm -rf .venvs .demo screenshots build dist docs/_build htmlcov *.egg-info .coverage .coverage.* \
 	    benchmarks/results .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -104,6 +104,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshots(session: nox.Session) -> None:
+    """Take screenshots of the dashboard in several themes of the admin; the arguments go to the script."""
+    install(session, "-e", ".[test]", "django-jazzmin>=3", "django-unfold>=0.90")
+    session.run("python", "scripts/screenshots.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html."""
     install(session, "-e", ".[docs]")

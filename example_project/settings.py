@@ -37,6 +37,11 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+if os.environ.get("EXAMPLE_THEME"):
+    # A theme of the admin, "unfold" or "jazzmin". The policy forbids the scripts and styles in its pages.
+    INSTALLED_APPS.insert(0, os.environ["EXAMPLE_THEME"])
+    MIDDLEWARE.remove("example_project.security.ContentSecurityPolicyMiddleware")
+
 ROOT_URLCONF = "example_project.urls"
 WSGI_APPLICATION = "example_project.wsgi.application"
 ASGI_APPLICATION = "example_project.asgi.application"

@@ -23,7 +23,8 @@ SERVERS = {
     "pkg-config": "pkg-config",
     "mariadb_config": "libmariadb-dev",
 }
-TESTS = {**SERVERS, "xgettext": "gettext", "chromium": "chromium", "chromedriver": "chromium-driver"}
+BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+TESTS = {**SERVERS, "xgettext": "gettext", **BROWSER}
 LONG_TESTS = {**TESTS, "rabbitmq-server": "rabbitmq-server"}
 PROGRAMS = {
     "test": TESTS,
@@ -31,6 +32,7 @@ PROGRAMS = {
     "test-all": LONG_TESTS,
     "soak": LONG_TESTS,
     "bench": {**SERVERS, "wrk": "wrk"},
+    "screenshots": BROWSER,
 }
 
 # These files stop apt from starting services and creating Debian's own database cluster.
