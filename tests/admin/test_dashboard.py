@@ -464,6 +464,7 @@ def test_a_page_holds_a_hundred_metrics(sort, client):
 def test_without_metrics_the_page_says_what_to_do_instead_of_showing_a_table(client):
     root = page(client, overview_url())
     assert not root.findall(".//*[@id='content-main']//table")
+    assert not root.findall(".//*[@id='content-main']//form")
     steps = [text(each) for each in root.findall(".//*[@class='app-metrics-empty']//li")]
     assert [step.split(":")[0] for step in steps] == [
         "Add a rule to your settings, for instance one that counts every page",
