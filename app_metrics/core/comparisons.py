@@ -6,7 +6,7 @@ from decimal import Context, Decimal
 from typing import NamedTuple
 
 from .calendar import Moment, start_of
-from .numbers import EXACT, Number
+from .numbers import EXACT, Number, trimmed
 from .periods import DAY, WEEK, YEAR, Period, Piece, elapsed_pieces, same_part
 from .summary import Summary, headline
 
@@ -102,7 +102,7 @@ class Comparison:
         """The absolute change, current − base; None if either is missing."""
         if self.current is None or self.base is None:
             return None
-        return EXACT.subtract(self.current, self.base)
+        return trimmed(EXACT.subtract(self.current, self.base))
 
     @property
     def relative(self) -> Decimal | None:

@@ -1,6 +1,7 @@
 """Numbers, changes and dates as text for people, in the active language, and the heights of bars."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
@@ -26,12 +27,18 @@ _SECONDS = (("s", 0), ("ms", -3), ("µs", -6), ("ns", -9))
 _MINUTE, _HOUR = 60, 3600
 # Languages without a comma between the weekday and the date (full date format of the CLDR).
 _WITHOUT_COMMA = frozenset({"cs", "fi", "fr", "it", "nb", "nl", "nn", "no", "sk", "sv"})
+# A currency's code; that other units look like one does no harm.
+_CODE = re.compile("[A-Z]{3}")
 # Precise enough for every number that can be stored; the thread's own decimal context may not be.
 _WIDE = Context(prec=100, rounding=ROUND_HALF_UP)
 
 
-def shown(number: Number | float | None, kind: str = COUNTER, unit: str = "") -> str:
-    """Return a number as text: digits grouped, rounded, with its unit; the number of a timer is in seconds."""
+def shown(number: Number | float | None, kind: str = "", unit: str = "") -> str:
+    """Return a number as text: digits grouped, rounded, with its unit; the number of a timer is in seconds.
+
+    `kind` is that of a metric, if the number belongs to one. Cents have two digits, so 107576.8 is "107,576.80", if the
+    unit is a currency, and in a counter without a unit, because new metrics have none.
+    """
     if number is None:
         return ABSENT
     value = Decimal(exact(number))
@@ -49,7 +56,7 @@ def shown_change(comparison: "Comparison") -> str:
     return _from_left(sign + (gettext("%(number)s %%") % {"number": text}).replace(" ", NO_BREAK))
 
 
-def shown_difference(comparison: "Comparison", kind: str = COUNTER, unit: str = "") -> str:
+def shown_difference(comparison: "Comparison", kind: str = "", unit: str = "") -> str:
     """Return the absolute change with its sign, in the metric's unit."""
     change = comparison.change
     if change is None:
@@ -82,7 +89,7 @@ def period_title(period: Period, start: date) -> str:
     if period.months == 1:
         return _month_title(start)
     if period.days == 1:
-        return _with_weekday(start, dateformat.format(start, _date_format()))
+        return _with_weekday(start, date_title(start))
     days = dates(start, period.last_day(start))
     if period != WEEK or start.isoweekday() != 1:
         return days
@@ -101,6 +108,11 @@ def short_title(period: Period, start: date) -> str:
     return str(start.year) if period.months == 12 else _month_title(start)
 
 
+def date_title(day: date) -> str:
+    """Return a date with its year."""
+    return dateformat.format(day, _date_format())
+
+
 def day_title(day: date) -> str:
     """Return a weekday and date without the year."""
     return _with_weekday(day, _short_date(day))
@@ -109,9 +121,11 @@ def day_title(day: date) -> str:
 def dates(first: date, last: date) -> str:
     """Return a range of dates; the first date leaves out the month and year if they are the same as the last date's."""
     day_of_month = re.match(r"j\.?", _date_format())
-    end = dateformat.format(last, _date_format())
+    end = date_title(last)
+    if first == last:
+        return end
     if not day_of_month or first.year != last.year:
-        return f"{dateformat.format(first, _date_format())} \u2013 {end}"
+        return f"{date_title(first)} \u2013 {end}"
     if first.month != last.month:
         return f"{_short_date(first)} \u2013 {end}"
     return f"{dateformat.format(first, day_of_month[0])}\u2013{end}"
@@ -129,6 +143,18 @@ def _significant(number: Decimal) -> Decimal:
 
 def _to_places(number: Decimal, places: int) -> Decimal:
     return number.quantize(Decimal(1).scaleb(-places), context=_WIDE)
+
+
+def _amount(number: Decimal) -> str:
+    """Return a rounded number with two decimal places, or with more if it needs them, or none if it is whole."""
+    if number == number.to_integral_value() or number != _to_places(number, 2):
+        return _localised(number)
+    return number_format(_to_places(number, 2), use_l10n=True, force_grouping=True)
+
+
+def _is_currency(unit: str) -> bool:
+    """Return whether a unit has the sign of a currency, such as "€", or looks like its code, such as "EUR"."""
+    return bool(_CODE.fullmatch(unit)) or any(unicodedata.category(character) == "Sc" for character in unit)
 
 
 def _localised(number: Decimal | int) -> str:
@@ -151,7 +177,8 @@ def _measured(number: Decimal, kind: str, unit: str) -> str:
     if kind == TIMER:
         return _duration(number)
     unit = one_line(unit)
-    return _localised(_rounded(number)) + (NO_BREAK + unit if unit else "")
+    written = _amount if _is_currency(unit) or (kind == COUNTER and not unit) else _localised
+    return written(_rounded(number)) + (NO_BREAK + unit if unit else "")
 
 
 def _from_left(text: str) -> str:

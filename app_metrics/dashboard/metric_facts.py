@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from django.db.models import DecimalField, Subquery, Sum
+from django.db.models import Subquery, Sum
 from django.db.models.functions import Cast
 
 from ..core.labels import OVERFLOW_LABELS, readable_labels
@@ -13,6 +13,7 @@ from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import DAY, MONTH
 from ..core.summary import COUNTER, Summary, merge_all
 from ..models import Metric, Milestone, Total
+from ..models.fields import PlainDecimalField
 from ..models.queries import QuerySources, all_time
 
 SHOWN_MILESTONES = 5
@@ -47,7 +48,7 @@ def facts_of(metric: Metric) -> Facts:
 def _first_and_best_day(metric: Metric) -> tuple[date | None, tuple[date, Decimal] | None]:
     """Return the date of the first total, and a counter's day with the largest total; the first of equal days."""
     totals = Total.objects.filter(metric=metric).order_by("start")
-    number = DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
+    number = PlainDecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
     days = totals.filter(period=DAY).order_by().values("start")
     # Exact, except on SQLite, which compares only 15 digits.
     summed = days.annotate(summed=Sum(Cast("total", number), output_field=number))

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django import template
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -171,7 +170,7 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
         day, total = known.best
         found.append(Fact(_("Best day"), number(total, metric), formatting.period_title(DAY, day)))
     for milestone in known.milestones:
-        reached = _("detected %(date)s") % {"date": date_format(local_day(aware(milestone.reached_at)))}
+        reached = _("detected %(date)s") % {"date": formatting.date_title(local_day(aware(milestone.reached_at)))}
         found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
     return found
 
@@ -185,7 +184,7 @@ def _compared(chart: Chart) -> list[Fact]:
     if comparison is None:
         return []
     if comparison.start is None and chart.since:
-        since = _("counted since %(date)s") % {"date": date_format(chart.since)}
+        since = _("counted since %(date)s") % {"date": formatting.date_title(chart.since)}
         return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), since)]
     note = _now_and_before(comparison)
     if chart.is_running:

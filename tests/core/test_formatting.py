@@ -48,6 +48,26 @@ def test_a_number_is_grouped_and_has_no_idle_zeros(number, text):
     assert shown(number) == text
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (Decimal("107576.8"), "107,576.80"),
+        (Decimal("-4.5"), "−4.50"),
+        (Decimal("1200.000000000"), "1,200"),
+        (Decimal("0.5"), "0.50"),
+        (Decimal("0.0125"), "0.0125"),
+    ],
+)
+@pytest.mark.parametrize(("kind", "unit"), [("counter", ""), ("counter", "EUR"), ("gauge", "€"), ("gauge", "US$")])
+def test_cents_have_two_digits_in_currencies_and_in_counters_without_a_unit(number, text, kind, unit):
+    assert blank(shown(number, kind, unit)) == f"{text} {unit}".rstrip()
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("gauge", ""), ("gauge", "GB"), ("counter", "kg"), ("", "")])
+def test_numbers_that_are_no_money_have_no_idle_zeros(kind, unit):
+    assert blank(shown(Decimal("21.5"), kind, unit)) == f"21.5 {unit}".rstrip()
+
+
 def test_a_number_is_exact_for_any_precision_of_the_thread():
     with localcontext(prec=3):
         assert shown(Decimal("123456789.25")) == "123,456,789.25"
@@ -135,7 +155,7 @@ def test_a_change_without_two_numbers_is_a_word():
 
 def test_an_absolute_change_has_a_sign_and_the_metrics_unit():
     assert shown_difference(comparison(123, 100)) == "+23"
-    assert blank(shown_difference(comparison(1, Decimal("2.5")), unit="EUR")) == "−1.5 EUR"
+    assert blank(shown_difference(comparison(1, Decimal("2.5")), unit="EUR")) == "−1.50 EUR"
     assert blank(shown_difference(comparison(Decimal("0.5"), Decimal("0.12"), "timer"), "timer")) == "+380 ms"
     assert shown_difference(comparison(7, 7)) == "±0"
     assert shown_difference(comparison(None, 3, kind="gauge")) == "–"
@@ -214,6 +234,10 @@ def test_a_period_is_named_as_its_language_has_it(language, day, week, longer_we
 def test_only_a_week_from_monday_has_its_iso_number():
     assert formatting.period_title(WEEK, date(2026, 12, 28)) == "Week 53, 28 December 2026 – 3 January 2027"
     assert formatting.period_title(WEEK, date(2026, 11, 15)) == "15–21 November 2026"
+
+
+def test_a_range_of_one_date_is_that_date():
+    assert formatting.dates(date(2026, 11, 3), date(2026, 11, 3)) == "3 November 2026"
 
 
 def test_the_dates_of_a_picture_are_short():
