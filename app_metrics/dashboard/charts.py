@@ -110,7 +110,7 @@ def _read(
     together = fold_together(sources, spans) if found is None else across_labels(found)
     now, then = _of(together, NOW), _of(together, PREVIOUS)
     if found is None:
-        return now, then, _columns(metric, now, then, length)
+        return now, then, _columns(metric, now, then, length, selection.previous_title(previous))
     return now, then, _split(metric, _by_value(found, selection.split), length)
 
 
@@ -165,14 +165,14 @@ def _over(selection: Selection, starts: Sequence[Start]) -> int:
     return sum(selection.period.next(start) <= today() for start, _ in starts)
 
 
-def _columns(metric: Metric, now: Found, then: Found, length: int) -> list[Column]:
-    titles = {COUNTER: gettext("Value"), GAUGE: gettext("Last value"), TIMER: pgettext("number", "Mean")}
+def _columns(metric: Metric, now: Found, then: Found, length: int, before: str) -> list[Column]:
+    titles = {COUNTER: gettext("Total"), GAUGE: gettext("Last value"), TIMER: pgettext("number", "Mean")}
     columns = [_headlines(metric, NOW, "value", titles[metric.kind], now, length)]
     if metric.kind != COUNTER:
         columns.append(_parts(MINIMUM, gettext("Lowest"), now, length))
         columns.append(_parts(MAXIMUM, gettext("Highest"), now, length))
-    columns.append(_parts(COUNT, gettext("Recorded"), now, length))
-    columns.append(_headlines(metric, PREVIOUS, "previous", gettext("Before"), then, length))
+    columns.append(_parts(COUNT, gettext("Events"), now, length))
+    columns.append(_headlines(metric, PREVIOUS, "previous", before, then, length))
     return columns
 
 

@@ -1,5 +1,6 @@
 """The dates that a chart covers, the periods it divides them into, and the periods before them to compare with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..core.calendar import span, start_of, starts_between
+from ..core.formatting import dates
 from ..core.periods import DAY, FIRST_YEAR, HOUR, LAST_YEAR, MONTH, WEEK, YEAR, Period, Start
 
 # Points of one curve: enough for a year of days, or two weeks of hours.
@@ -19,23 +21,27 @@ MOST_ADDED_POINTS = 100_000
 
 
 class Range(NamedTuple):
-    """A named range: the latest `number` periods of `unit`, today's included, shown by `step` by default."""
+    """A named range: the latest `number` periods of `unit`, today's included, shown by `step` by default.
+
+    `previous` is the name of as many periods before them.
+    """
 
     number: int
     unit: Period
     step: Period
     title: Any
+    previous: Any
 
 
 # Days come in whole weeks, so that each day is compared with the same weekday.
 RANGES = {
-    "2d": Range(2, DAY, HOUR, gettext_lazy("2 days")),
-    "7d": Range(7, DAY, HOUR, gettext_lazy("7 days")),
-    "28d": Range(28, DAY, DAY, gettext_lazy("4 weeks")),
-    "91d": Range(91, DAY, DAY, gettext_lazy("13 weeks")),
-    "52w": Range(52, WEEK, WEEK, gettext_lazy("52 weeks")),
-    "24m": Range(24, MONTH, MONTH, gettext_lazy("24 months")),
-    "5y": Range(5, YEAR, YEAR, gettext_lazy("5 years")),
+    "2d": Range(2, DAY, HOUR, gettext_lazy("2 days"), gettext_lazy("Previous 2 days")),
+    "7d": Range(7, DAY, HOUR, gettext_lazy("7 days"), gettext_lazy("Previous 7 days")),
+    "28d": Range(28, DAY, DAY, gettext_lazy("4 weeks"), gettext_lazy("Previous 4 weeks")),
+    "91d": Range(91, DAY, DAY, gettext_lazy("13 weeks"), gettext_lazy("Previous 13 weeks")),
+    "52w": Range(52, WEEK, WEEK, gettext_lazy("52 weeks"), gettext_lazy("Previous 52 weeks")),
+    "24m": Range(24, MONTH, MONTH, gettext_lazy("24 months"), gettext_lazy("Previous 24 months")),
+    "5y": Range(5, YEAR, YEAR, gettext_lazy("5 years"), gettext_lazy("Previous 5 years")),
 }
 DEFAULT_RANGE = "28d"
 
@@ -44,6 +50,8 @@ DEFAULT_RANGE = "28d"
 class Selection:
     """The periods that touch the dates from `first` to `last`, and the name of the label that splits them, if any.
 
+    `name` is that of a named range, or an empty text for dates that were chosen.
+
     Raises ValueError, with a text for the user, if there are no periods, too many, or dates that cannot be stored.
     """
 
@@ -51,6 +59,7 @@ class Selection:
     first: date
     last: date
     split: str = ""
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.first > self.last:
@@ -84,16 +93,27 @@ class Selection:
         before = list(starts_between(self.period, earliest, first - timedelta(days=1)))
         return before[len(before) - len(self.starts()) :]
 
+    def previous_title(self, before: Sequence[Start]) -> str:
+        """Return the name of the periods `before` these, such as "Previous 4 weeks", or else their dates."""
+        named = RANGES.get(self.name)
+        # Longer periods reach back beyond the first date of the range.
+        if named and self.period in (named.unit, named.step):
+            return str(named.previous)
+        if not before:
+            return _("Previous")
+        days = dates(before[0][0], self.period.last_day(before[-1][0]))
+        return _("Previous: %(dates)s") % {"dates": days}
+
 
 def ranged(name: str, today: date, period: Period | None = None, split: str = "") -> Selection:
     """Return the selection of one of RANGES that ends today; `period` replaces the range's own step.
 
     Raises ValueError as `Selection` does.
     """
-    number, unit, step, _title = RANGES[name]
+    number, unit, step, *_titles = RANGES[name]
     _check_years(today, today)
     first = unit.shift(start_of(unit, today), 1 - number)
-    return Selection(period or step, first, today, split)
+    return Selection(period or step, first, today, split, name)
 
 
 def _check_years(first: date, last: date) -> None:

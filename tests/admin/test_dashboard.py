@@ -503,13 +503,13 @@ def test_a_metric_has_its_numbers_as_facts_chart_and_table(orders, client):
         ("Best day", "1,039 EUR Thursday, 15 October 2026"),
     ]
     heads, rows = table(root)
-    assert heads == ["Day", "Value", "Recorded", "Before"]
+    assert heads == ["Day", "Total", "Events", "Previous 4 weeks"]
     assert len(rows) == 28
     assert rows[-1] == ["Monday, 23 November 2026", "1,005 EUR", "2", "1,028 EUR"]
     assert rows[0] == ["Tuesday, 27 October 2026", "1,027 EUR", "1", "–"]
     slots = [one_line(each.get("aria-label")) for each in root.iter() if each.get("class") == "slot"]
     assert len(slots) == 28
-    assert slots[-1] == "Monday, 23 November 2026; Value: 1,005 EUR; Monday, 26 October 2026: 1,028 EUR"
+    assert slots[-1] == "Monday, 23 November 2026; Total: 1,005 EUR; Monday, 26 October 2026: 1,028 EUR"
 
 
 RANGES = [
@@ -620,7 +620,7 @@ def test_a_curve_without_numbers_has_no_entry_in_the_legend(client):
     metric("orders")
     aggregate()
     legend = page(client, metric_url(), range="28d").findall(".//figcaption//li")
-    assert [text(each) for each in legend] == ["Value"]
+    assert [text(each) for each in legend] == ["Total"]
 
 
 MISTAKES = [
@@ -699,7 +699,8 @@ def test_gauges_and_timers_show_their_range(kind, client):
         record("load", kind, number, at=NOON.replace(minute=number))
     root = page(client, metric_url("load"))
     heads, rows = table(root)
-    assert heads == ["Day", {"gauge": "Last value", "timer": "Mean"}[kind], "Lowest", "Highest", "Recorded", "Before"]
+    first = {"gauge": "Last value", "timer": "Mean"}[kind]
+    assert heads == ["Day", first, "Lowest", "Highest", "Events", "Previous 4 weeks"]
     value, low, high = {"gauge": ("4", "2", "4"), "timer": ("3 s", "2 s", "4 s")}[kind]
     assert rows[-1][1:] == [value, low, high, "2", "–"]
     assert f"between {low} and {high}" in text(root)

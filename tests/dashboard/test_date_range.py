@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from django.test import override_settings
+from django.utils import translation
 from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -101,6 +102,35 @@ def test_a_range_takes_another_step_and_a_label():
     selection = ranged("28d", MONDAY, WEEK, "plan")
     assert (selection.period, selection.split) == (WEEK, "plan")
     assert [start for start, _ in selection.starts()] == [date(2026, 10, 26) + timedelta(weeks=n) for n in range(5)]
+
+
+def previous_title(selection):
+    with translation.override("en"):
+        return selection.previous_title(selection.previous())
+
+
+@pytest.mark.parametrize(
+    ("name", "period", "title"),
+    [
+        ("2d", HOUR, "Previous 2 days"),
+        ("7d", DAY, "Previous 7 days"),
+        ("28d", DAY, "Previous 4 weeks"),
+        ("91d", DAY, "Previous 13 weeks"),
+        ("52w", WEEK, "Previous 52 weeks"),
+        ("24m", MONTH, "Previous 24 months"),
+        ("5y", YEAR, "Previous 5 years"),
+        # Four weeks touch five calendar weeks.
+        ("28d", WEEK, "Previous: 21 September – 25 October 2026"),
+    ],
+)
+def test_the_range_before_has_the_name_of_the_range_if_it_is_as_long(name, period, title):
+    assert previous_title(ranged(name, MONDAY, period)) == title
+
+
+def test_the_range_before_chosen_dates_is_named_by_its_dates():
+    assert previous_title(Selection(DAY, MONDAY, MONDAY)) == "Previous: 22 November 2026"
+    assert previous_title(Selection(MONTH, date(2026, 2, 3), MONDAY)) == "Previous: 1 April 2025 – 31 January 2026"
+    assert Selection(DAY, MONDAY, MONDAY).previous_title([]) == "Previous"
 
 
 @pytest.mark.parametrize(

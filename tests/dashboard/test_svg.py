@@ -120,11 +120,11 @@ PERIOD_CASES = [HOUR, DAY, WEEK, MONTH, YEAR]
 @pytest.mark.parametrize("period", PERIOD_CASES)
 def test_a_point_says_the_same_as_the_table(period, kind):
     shown = chart(
-        column(NOW, [1, None, Decimal("2.5"), 1_234_567], title="Value"),
+        column(NOW, [1, None, Decimal("2.5"), 1_234_567], title="Total"),
         column(MINIMUM, [0, None, Decimal("-0.5"), 3], title="Lowest"),
         column(MAXIMUM, [5, None, 6, 8_000_000], title="Highest"),
-        column(COUNT, [1, None, 2, 3], title="Recorded"),
-        column(PREVIOUS, [7, 8, None, 9], title="Before"),
+        column(COUNT, [1, None, 2, 3], title="Events"),
+        column(PREVIOUS, [7, 8, None, 9], title="Previous 4 weeks"),
         period=period, kind=kind, unit="EUR",
     )  # fmt: skip
     titles = [each.title for each in shown.columns]
@@ -132,8 +132,8 @@ def test_a_point_says_the_same_as_the_table(period, kind):
     before = [title for title, _ in lines(Chart(**{**fields(shown), "starts": shown.previous}))]
     for (moment, cells), earlier in zip(lines(shown), before, strict=True):
         said = dict(zip(titles, cells, strict=True))
-        del said["Recorded"]
-        said[earlier] = said.pop("Before")
+        del said["Events"]
+        said[earlier] = said.pop("Previous 4 weeks")
         expected.append("; ".join([moment, *(f"{title}: {cell}" for title, cell in said.items() if cell != "–")]))
     assert slots(parsed(draw(shown))) == expected
     assert len(expected) == 4

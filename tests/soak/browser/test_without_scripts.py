@@ -53,7 +53,7 @@ def test_the_pointer_shows_the_numbers_of_a_point(plain: Browser, site: Site) ->
     plain.until(lambda driver: any(each.is_displayed() for each in plain.all(f"{SLOTS} .box text")))
     cells = plain.all(".app-metrics-tall tbody tr")[5].find_elements(By.CSS_SELECTOR, "th, td")
     shown = [each.text for each in plain.all(f"{SLOTS} .box text") if each.is_displayed()]
-    assert shown[:2] == [cells[0].text, f"Value: {cells[1].text}"]
+    assert shown[:2] == [cells[0].text, f"Total: {cells[1].text}"]
 
 
 def test_the_chart_is_one_stop_of_the_tab_key(plain: Browser, site: Site) -> None:
