@@ -17,6 +17,7 @@ from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
 from ..dashboard.charts import COUNT, Chart, Column
+from ..dashboard.extremes import extremes_of
 from ..dashboard.metric_facts import Facts
 from ..dashboard.svg import curve_class, sparkline
 from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
@@ -163,12 +164,12 @@ def when(annotation: Annotation) -> str:
 @register.simple_tag
 def facts(chart: Chart, known: Facts) -> list[Fact]:
     """Return the facts above the chart."""
-    metric, found = chart.metric, [_in_range(chart), *_compared(chart)]
+    metric, found = chart.metric, [_in_range(chart), *_compared(chart), *_extremes(chart)]
     if known.whole:
         found.append(Fact(_("All time"), *_number_with_range(metric, known.whole)))
     if known.best:
         day, total = known.best
-        found.append(Fact(_("Best day"), number(total, metric), formatting.period_title(DAY, day)))
+        found.append(Fact(_("Best day of all time"), number(total, metric), formatting.period_title(DAY, day)))
     for milestone in known.milestones:
         reached = _("detected %(date)s") % {"date": formatting.date_title(local_day(aware(milestone.reached_at)))}
         found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
@@ -190,6 +191,14 @@ def _compared(chart: Chart) -> list[Fact]:
     if chart.is_running:
         note = _("%(note)s; without the unfinished period") % {"note": note}
     return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), note)]
+
+
+def _extremes(chart: Chart) -> list[Fact]:
+    names = _("Best in this range"), _("Worst in this range")
+    return [
+        Fact(name, number(each.number, chart.metric), formatting.period_title(chart.selection.period, each.start))
+        for name, each in zip(names, extremes_of(chart) or (), strict=False)
+    ]
 
 
 def _now_and_before(comparison: Comparison) -> str:

@@ -499,8 +499,10 @@ def test_a_metric_has_its_numbers_as_facts_chart_and_table(orders, client):
     assert [(text(each.find("dt")), text(each.find("dd"))) for each in facts] == [
         ("In this range", "28,383 EUR"),
         ("Change", "n/a counted since 15 October 2026"),
+        ("Best in this range", "1,027 EUR Tuesday, 27 October 2026"),
+        ("Worst in this range", "1,001 EUR Sunday, 22 November 2026"),
         ("All time", "40,785 EUR"),
-        ("Best day", "1,039 EUR Thursday, 15 October 2026"),
+        ("Best day of all time", "1,039 EUR Thursday, 15 October 2026"),
     ]
     heads, rows = table(root)
     assert heads == ["Day", "Total", "Events", "Previous 4 weeks"]

@@ -1,0 +1,47 @@
+"""The best and the worst period of a chart."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from functools import reduce
+from typing import NamedTuple
+
+from ..core.calendar import local_day, today
+from ..core.numbers import Number, add
+from ..core.summary import COUNTER
+from .charts import NOW, OTHER, VALUE, Chart
+
+ZERO: Number = 0
+
+
+class Extreme(NamedTuple):
+    """A period by its start, and its number."""
+
+    start: date | datetime
+    number: Number
+
+
+def extremes_of(chart: Chart) -> tuple[Extreme, Extreme] | None:
+    """Return the periods of a counter with the largest and the smallest number; of equal ones, the first.
+
+    Periods that are not over do not take part, nor do those in which counting began. None if no two numbers differ.
+    Gauges and timers have none, because more is not better there.
+    """
+    found = list(_counted_throughout(chart))
+    best, worst = max(found, key=_number, default=None), min(found, key=_number, default=None)
+    if best is None or worst is None or best.number == worst.number:
+        return None
+    return best, worst
+
+
+def _counted_throughout(chart: Chart) -> Iterator[Extreme]:
+    if chart.metric.kind != COUNTER or chart.since is None:
+        return
+    columns = [column.numbers for column in chart.columns if column.role in (NOW, VALUE, OTHER)]
+    for start, *numbers in zip(chart.starts, *columns, strict=True):
+        day = local_day(start)
+        if chart.since < day and chart.selection.period.next(day) <= today():
+            yield Extreme(start, reduce(add, (number or 0 for number in numbers), ZERO))
+
+
+def _number(extreme: Extreme) -> Number:
+    return extreme.number
