@@ -25,6 +25,7 @@ from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
 from ..dashboard.metric_facts import facts_of
 from ..dashboard.overview import Picture, Row, busiest, overview, pictures
+from ..dashboard.projection import with_projection
 from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
 from ..models import Annotation, Dashboard, Metric, MetricSet
@@ -104,6 +105,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         chart = build_chart(metric, form.selection(), facts.since)
         if kind in FILES:
             return FILES[kind](chart)
+        chart = with_projection(chart, facts)
         context = {
             "metric": metric,
             "facts": facts,

@@ -49,7 +49,8 @@ class Chart:
     `starts` and `previous` hold the starts of the periods of both ranges. `is_running` is True if the last period is
     not over yet. `whole` is the summary of the range. `comparison` compares the finished periods with the same number
     of periods of the previous range; it is None until one is finished. `since` is the date of the first total, if
-    there is one. `marks` holds the annotations.
+    there is one. `marks` holds the annotations. `projected` is the number that the running period is heading for; it was
+    not recorded, so only the drawing shows it.
     """
 
     metric: Metric
@@ -62,6 +63,7 @@ class Chart:
     comparison: Comparison | None
     since: date | None = None
     marks: Sequence[Mark] = ()
+    projected: Number | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -13,8 +13,10 @@ from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import DAY, MONTH
 from ..core.summary import COUNTER, Summary, merge_all
 from ..models import Metric, Milestone, Total
+from ..models.aggregates import are_exact
 from ..models.fields import PlainDecimalField
 from ..models.queries import QuerySources, all_time
+from .date_range import MOST_ADDED_POINTS
 
 SHOWN_MILESTONES = 5
 
@@ -33,6 +35,10 @@ class Facts:
     since: date | None
     best: tuple[date, Decimal] | None
     milestones: Sequence[Milestone]
+
+    def can_read(self, points: int) -> bool:
+        """Return whether so many points are read fast; on some databases, each label set has its own."""
+        return are_exact(Total.objects) or points * max(1, self.label_sets) <= MOST_ADDED_POINTS
 
 
 def facts_of(metric: Metric) -> Facts:

@@ -100,7 +100,8 @@ def curve_class(column: Column, columns: Iterable[Column]) -> str:
 
 def _add_axes(root: Element, chart: Chart) -> Scale:
     """Draw both axes, and return the scale they stand for."""
-    numbers = [Decimal(number) for column in _drawn(chart) for number in column.numbers if number is not None]
+    drawn = [*(number for column in _drawn(chart) for number in column.numbers), chart.projected]
+    numbers = [Decimal(number) for number in drawn if number is not None]
     low, high = min([Decimal(0), *numbers]), max([Decimal(0), *numbers])
     if low == high:
         high = Decimal(1)
@@ -153,6 +154,8 @@ def _curves(chart: Chart) -> Iterator[Curve]:
     for column in sorted(_drawn(chart), key=lambda column: column.role not in BACKGROUND_ROLES):
         css_class, numbers = curve_class(column, chart.columns), list(column.numbers)
         if column.role in (NOW, VALUE, OTHER) and chart.is_running:
+            if chart.projected is not None:
+                yield Curve(f"{css_class} projected", [None] * (len(numbers) - 2) + [*numbers[-2:-1], chart.projected])
             # The number of a period that is not over must not look like a fall.
             yield Curve(f"{css_class} running", [None] * (len(numbers) - 2) + numbers[-2:])
             numbers[-1] = None
@@ -183,6 +186,9 @@ def _add_dots(root: Element, scale: Scale, chart: Chart) -> None:
             is_alone = before is None and after is None
             if number is not None and (is_alone or len(column.numbers) <= MAX_DOTTED_POINTS):
                 _add_dot(root, scale, chart, column, index, radius=3)
+    if chart.projected is not None:
+        x, y = scale.x(len(chart.starts) - 1), scale.y(chart.projected)
+        _add(root, "circle", f"dot {NOW} projected", cx=x, cy=y, r=4)
 
 
 def _add_dot(parent: Element, scale: Scale, chart: Chart, column: Column, index: int, radius: int) -> None:
@@ -233,6 +239,9 @@ def _box_lines(chart: Chart, columns: Iterable[Column], index: int) -> list[str]
         title = period_title(period, chart.previous[index]) if column.role == PREVIOUS else one_line(column.title)
         number = shown(column.numbers[index], chart.metric.kind, chart.metric.unit)
         lines.append(f"{Truncator(title).chars(MAX_TITLE_LENGTH)}: {number}")
+    if index == len(chart.starts) - 1 and chart.projected is not None:
+        number = shown(chart.projected, chart.metric.kind, chart.metric.unit)
+        lines.insert(2, gettext("Projected: %(number)s") % {"number": number})
     return lines
 
 

@@ -708,6 +708,32 @@ def test_gauges_and_timers_show_their_range(kind, client):
     assert f"between {low} and {high}" in text(root)
 
 
+@pytest.fixture
+def visits(client):
+    """A counter that grew over 20 weeks: one event at nine o'clock, three in the evening."""
+    create_metric("Visits", "visits")
+    with collect():
+        for days in range(140):
+            for hour, number in ((9, 1), (20, 3)):
+                moment = (NOON - timedelta(days=days)).replace(hour=hour)
+                if moment < NOON:
+                    metric("visits", number, at=moment)
+    aggregate()
+    return Metric.objects.get(slug="visits")
+
+
+def test_the_running_period_shows_where_it_is_heading_and_tables_and_files_do_not(visits, client):
+    root = page(client, metric_url("visits"))
+    legend = [text(each) for each in root.findall(".//figure[@class='app-metrics-chart']/figcaption//li")]
+    assert legend == ["Total", "Previous 4 weeks", "Projected: if the period goes on as usual"]
+    points = [each.get("aria-label") for each in root.iter() if each.get("class") == "slot"]
+    assert points[-1] == "Monday, 23 November 2026; Total: 1; Projected: 4; Monday, 26 October 2026: 4"
+    assert table(root)[1][-1] == ["Monday, 23 November 2026", "1", "1", "4"]
+    found = rows_of(client.get(metric_url("visits"), {"format": "csv"}))
+    assert found[-1] == ["2026-11-23", "1", "1", "4"]
+    assert "projected" not in client.get(metric_url("visits"), {"format": "json"}).content.decode()
+
+
 # Downloads
 
 

@@ -1,6 +1,7 @@
 """The SVG of charts, as embedded in a page."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -282,6 +283,29 @@ def test_the_area_ends_at_the_last_closed_period():
     (_, last_over, _) = [float(dot.get("cx")) for dot in root.iter("circle") if dot.get("r") == "5.0"]
     across = [float(x) for x in re.findall(r"(-?[\d.]+) -?[\d.]+", area.find("path").get("d").replace(",", " "))]
     assert max(across) == pytest.approx(last_over, abs=0.1)
+
+
+def test_a_projected_number_has_a_faint_curve_a_dot_and_a_line_in_the_box_of_the_running_period():
+    shown = chart(column(NOW, [10, 20, 4]), column(PREVIOUS, [9, 19, 29]), is_running=True)
+    root = parsed(draw(replace(shown, projected=40)))
+    assert_inert(root)
+    curves = {each.get("class"): each.find("path").get("d") for each in having(root, "curve", "g")}
+    (faint,) = having(root, "projected", "circle")
+    assert curves["curve now now-0 projected"].endswith(f"L{faint.get('cx')} {faint.get('cy')}")
+    assert float(faint.get("cy")) == svg.TOP
+    assert slots(root)[-1].split("; ")[1:3] == ["Now: 4", "Projected: 40"]
+    assert [each for each in slots(root)[:-1] if "Projected" in each] == []
+    assert boxes(root) == slots(root)
+
+
+def test_a_projected_number_of_the_only_period_is_a_dot():
+    root = parsed(draw(replace(chart([4], is_running=True), projected=9)))
+    assert len(having(root, "projected", "circle")) == 1
+    assert slots(root) == ["Thursday, 1 January 2026; Now: 4; Projected: 9"]
+
+
+def test_without_a_projected_number_nothing_of_it_is_drawn():
+    assert having(parsed(draw(chart([1, 2, 4], is_running=True))), "projected") == []
 
 
 def test_only_a_counter_has_an_area():
