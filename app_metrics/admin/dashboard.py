@@ -23,6 +23,7 @@ from ..dashboard.date_range import RANGES
 from ..dashboard.driver import stopped_for
 from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
+from ..dashboard.heat_map import build_heat_map
 from ..dashboard.metric_facts import facts_of
 from ..dashboard.overview import Picture, Row, busiest, overview, pictures
 from ..dashboard.projection import with_projection
@@ -113,6 +114,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "chart": chart,
             "drawing": draw(chart),
             "annotating": self._annotating(request, metric),
+            "heat_map": build_heat_map(metric, chart.selection, facts),
             "range": form.named_range(),
             "ranges": [(name, each.title) for name, each in RANGES.items()],
             "period_name": chart.selection.period.display_name,

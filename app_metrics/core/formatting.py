@@ -3,11 +3,12 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING
 
 from django.utils import dateformat
+from django.utils.dates import WEEKDAYS
 from django.utils.formats import get_format, number_format
 from django.utils.translation import get_language, get_language_bidi, gettext, pgettext
 
@@ -116,6 +117,16 @@ def date_title(day: date) -> str:
 def day_title(day: date) -> str:
     """Return a weekday and date without the year."""
     return _with_weekday(day, _short_date(day))
+
+
+def weekday_name(number: int) -> str:
+    """Return the name of an ISO weekday."""
+    return str(WEEKDAYS[number - 1])
+
+
+def clock_hour(hour: int) -> str:
+    """Return an hour of the clock as a time."""
+    return dateformat.time_format(time(hour), get_format("TIME_FORMAT"))
 
 
 def dates(first: date, last: date) -> str:

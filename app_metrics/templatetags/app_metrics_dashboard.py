@@ -18,12 +18,15 @@ from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
 from ..dashboard.charts import COUNT, Chart, Column
 from ..dashboard.extremes import extremes_of
+from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
+from ..dashboard.heat_map_svg import draw_heat_map
 from ..dashboard.metric_facts import Facts
 from ..dashboard.svg import curve_class, sparkline
 from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
 
 register = template.Library()
 register.filter("change", formatting.shown_change)
+register.filter("weekday", formatting.weekday_name)
 
 VERDICT_CLASSES = {UP: "up", DOWN: "down"}
 
@@ -159,6 +162,30 @@ def note(chart: Chart, index: int) -> str:
 @register.filter
 def when(annotation: Annotation) -> str:
     return formatting.period_title(HOUR, annotation.moment)
+
+
+@register.simple_tag
+def heat_map_picture(heat: HeatMap) -> SafeString:
+    return draw_heat_map(heat)
+
+
+@register.simple_tag
+def heat_map_note(heat: HeatMap) -> str:
+    """Return what the cells of a heat map show, and which numbers their shades stand for."""
+    notes = {
+        COUNTER: _("The mean total of an hour in this range. The strongest shade is %(number)s."),
+        GAUGE: _("The mean of all values in this range. The strongest shade is %(number)s."),
+        TIMER: _("The mean of all durations in this range. The strongest shade is %(number)s."),
+    }
+    return notes[heat.metric.kind] % {"number": number(heat.numbers[heat.highest], heat.metric)}
+
+
+@register.simple_tag
+def heat_map_rows(heat: HeatMap) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows of a heat map's table: an hour of the clock, and its numbers by weekday."""
+    for hour in CLOCK_HOURS:
+        numbers = (heat.numbers.get(Place(weekday, hour)) for weekday in heat.weekdays)
+        yield formatting.clock_hour(hour), [number(each, heat.metric) for each in numbers]
 
 
 @register.simple_tag

@@ -29,7 +29,7 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.contrib.url_rules import compile_urls
 from app_metrics.core.plain_text import one_line
 from app_metrics.dashboard import forms
-from app_metrics.models import Metric
+from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.recording.metrics import record
 from tests.support.scope import examples
@@ -136,8 +136,8 @@ def text(element):
 
 
 def table(root):
-    """Return the headings and rows of the table of a page."""
-    (found,) = root.findall(".//*[@id='content-main']//table")
+    """Return the headings and rows of the last table of a page."""
+    *_, found = root.findall(".//*[@id='content-main']//table")
     heads = [text(each) for each in found.findall("thead/tr/th")]
     return heads, [[text(each) for each in row] for row in found.findall("tbody/tr")]
 
@@ -732,6 +732,24 @@ def test_the_running_period_shows_where_it_is_heading_and_tables_and_files_do_no
     found = rows_of(client.get(metric_url("visits"), {"format": "csv"}))
     assert found[-1] == ["2026-11-23", "1", "1", "4"]
     assert "projected" not in client.get(metric_url("visits"), {"format": "json"}).content.decode()
+
+
+def test_the_hours_of_the_week_are_a_picture_and_a_table(visits, client):
+    root = page(client, metric_url("visits"))
+    assert "The mean total of an hour in this range. The strongest shade is 3." in text(root)
+    (figure,) = [each for each in root.iter("figure") if each.get("class") == "app-metrics-heat-map"]
+    (drawn,) = [each for each in figure.iter() if each.get("role") == "img"]
+    assert drawn.get("aria-label") == "By weekday and hour; highest: Monday, 8 p.m.: 3"
+    heads = [text(each) for each in figure.findall(".//thead//th")]
+    assert (heads[0], heads[1], heads[-1]) == ("Hour", "Monday", "Sunday")
+    rows = [[text(each) for each in row] for row in figure.findall(".//tbody/tr")]
+    assert (len(rows), rows[0]) == (24, ["midnight", *["0"] * 7])
+    assert (rows[9], rows[20]) == (["9 a.m.", *["1"] * 7], ["8 p.m.", *["3"] * 7])
+
+
+def test_without_hours_there_is_no_picture_of_them(visits, client):
+    Total.objects.filter(period="hour", start__lt="2026-11-01").delete()
+    assert not list(page(client, metric_url("visits")).iter("details"))
 
 
 # Downloads

@@ -1,0 +1,115 @@
+"""The numbers of a metric by weekday and hour of the clock."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from ..conf import first_weekday
+from ..core.calendar import moment_of, starts_at, starts_between, today
+from ..core.numbers import QUANTUM, ROUNDING, Number, trimmed
+from ..core.periods import DAY, HOUR, Piece
+from ..core.summary import COUNTER, Summary
+from ..models import Metric
+from ..models.queries import QuerySources, fold_together
+from .date_range import Selection
+from .metric_facts import Facts
+
+WEEK_DAYS, CLOCK_HOURS = 7, range(24)
+# More would be read too slowly.
+MOST_DAYS = 400
+
+# Pieces by the Place that they belong to, or by one of these names.
+Spans = dict[Any, list[Piece]]
+DAYS, THEIR_HOURS = "days", "their hours"
+
+
+class Place(NamedTuple):
+    """An ISO weekday and an hour of the clock."""
+
+    weekday: int
+    hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """A metric's mean number by weekday and hour; hours in which nothing was measured, or that never were, lack.
+
+    For a counter, it is the mean of the totals of these hours; for a gauge or timer, that of all that was recorded.
+    """
+
+    metric: Metric
+    numbers: Mapping[Place, Number]
+
+    @property
+    def weekdays(self) -> Sequence[int]:
+        """The ISO numbers of the weekdays, in the order of a week."""
+        first = first_weekday()
+        return [(first + number - 1) % WEEK_DAYS + 1 for number in range(WEEK_DAYS)]
+
+    @property
+    def highest(self) -> Place:
+        return max(sorted(self.numbers), key=lambda place: self.numbers[place])
+
+
+def build_heat_map(metric: Metric, selection: Selection, facts: Facts) -> HeatMap | None:
+    """Return the heat map of the hours of a selection that are over; at most one query.
+
+    None if it has fewer than seven dates, or too many, or dates whose hours are not stored, or no numbers. It begins
+    after the date counting began, on which it may have begun late.
+    """
+    dates = _dates(selection, facts)
+    if not (WEEK_DAYS <= len(dates) <= MOST_DAYS and facts.can_read(len(dates) * len(CLOCK_HOURS))):
+        return None
+    places = _places(dates)
+    found = fold_together(QuerySources.of([metric]), {**places, **_check(dates)})
+    summaries: dict[Hashable, Summary] = {name: summary for (_, name), summary in found.items()}
+    if _events(summaries.get(DAYS)) != _events(summaries.get(THEIR_HOURS)):
+        return None
+    means = {place: _mean(metric, summaries.get(place), len(hours)) for place, hours in places.items()}
+    numbers = {place: number for place, number in means.items() if number is not None}
+    return HeatMap(metric, numbers) if any(numbers.values()) else None
+
+
+def _dates(selection: Selection, facts: Facts) -> list[date]:
+    """Return the dates of a selection that have begun and were counted throughout."""
+    if facts.since is None:
+        return []
+    first, last = selection.span()
+    first, last = max(first, facts.since + timedelta(days=1)), min(last, today())
+    return list(DAY.starts_between(first, last))
+
+
+def _places(dates: Sequence[date]) -> Spans:
+    """Return the hours that are over, by their place on the clock.
+
+    If clocks go back, two hours of a date have the same place; if they go forward, one place lacks.
+    """
+    moment, places = moment_of(None), defaultdict[Place, list[Piece]](list)
+    for day, hour in starts_between(HOUR, dates[0], dates[-1]):
+        if (day, hour) < (moment.today, moment.hours):
+            at: Any = starts_at(HOUR, day, hour)
+            places[Place(day.isoweekday(), at.hour)].append((HOUR, day, hour))
+    return places
+
+
+def _check(dates: Sequence[date]) -> Spans:
+    """Return the spans that have the same number of events if the hours of all dates that are over are stored."""
+    over = [day for day in dates if day < today()]
+    hours = [(HOUR, *start) for start in starts_between(HOUR, over[0], over[-1])]
+    return {DAYS: [(DAY, day, 0) for day in over], THEIR_HOURS: hours}
+
+
+def _events(summary: Summary | None) -> int:
+    return summary.count if summary else 0
+
+
+def _mean(metric: Metric, summary: Summary | None, hours: int) -> Number | None:
+    if summary is None:
+        return 0 if metric.kind == COUNTER else None
+    number = hours if metric.kind == COUNTER else summary.count
+    if not number:  # a poisoned item
+        return None
+    return trimmed(ROUNDING.quantize(ROUNDING.divide(Decimal(summary.total), number), QUANTUM))
