@@ -34,16 +34,25 @@ _CODE = re.compile("[A-Z]{3}")
 _WIDE = Context(prec=100, rounding=ROUND_HALF_UP)
 
 
-def shown(number: Number | float | None, kind: str = "", unit: str = "") -> str:
+def shown(number: Number | float | None, kind: str = "", unit: str = "", with_cents: bool = False) -> str:
     """Return a number as text: digits grouped, rounded, with its unit; the number of a timer is in seconds.
 
     `kind` is that of a metric, if the number belongs to one. Cents have two digits, so 107576.8 is "107,576.80", if the
-    unit is a currency, and in a counter without a unit, because new metrics have none.
+    unit is a currency, and in a counter without a unit, because new metrics have none. Whole amounts have none unless
+    they stand beside others, `with_cents`.
     """
     if number is None:
         return ABSENT
     value = Decimal(exact(number))
-    return _from_left((MINUS if value < 0 else "") + _measured(value.copy_abs(), kind, unit))
+    return _from_left((MINUS if value < 0 else "") + _measured(value.copy_abs(), kind, unit, with_cents))
+
+
+def have_cents(numbers: Iterable[Number | None], kind: str, unit: str) -> bool:
+    """Return whether any of some numbers is shown with cents."""
+    if not _is_money(kind, one_line(unit)):
+        return False
+    amounts = (_rounded(Decimal(number).copy_abs()) for number in numbers if number is not None)
+    return any(not _is_whole(amount) and amount == _to_places(amount, 2) for amount in amounts)
 
 
 def shown_change(comparison: "Comparison") -> str:
@@ -156,16 +165,21 @@ def _to_places(number: Decimal, places: int) -> Decimal:
     return number.quantize(Decimal(1).scaleb(-places), context=_WIDE)
 
 
-def _amount(number: Decimal) -> str:
-    """Return a rounded number with two decimal places, or with more if it needs them, or none if it is whole."""
-    if number == number.to_integral_value() or number != _to_places(number, 2):
+def _amount(number: Decimal, with_cents: bool) -> str:
+    """Return a rounded number with two decimal places, or with more if it needs them."""
+    if number != _to_places(number, 2) or (_is_whole(number) and not with_cents):
         return _localised(number)
     return number_format(_to_places(number, 2), use_l10n=True, force_grouping=True)
 
 
-def _is_currency(unit: str) -> bool:
-    """Return whether a unit has the sign of a currency, such as "€", or looks like its code, such as "EUR"."""
-    return bool(_CODE.fullmatch(unit)) or any(unicodedata.category(character) == "Sc" for character in unit)
+def _is_whole(number: Decimal) -> bool:
+    return number == number.to_integral_value()
+
+
+def _is_money(kind: str, unit: str) -> bool:
+    """Return whether a number may be money, by the sign or the code of a currency, or as a counter without a unit."""
+    is_sign = any(unicodedata.category(character) == "Sc" for character in unit)
+    return is_sign or bool(_CODE.fullmatch(unit)) or (kind == COUNTER and not unit)
 
 
 def _localised(number: Decimal | int) -> str:
@@ -184,12 +198,13 @@ def _percentage(percent: Decimal, is_fall: bool) -> str:
     return _localised(_to_places(percent, 1 if percent < 10 else 0))
 
 
-def _measured(number: Decimal, kind: str, unit: str) -> str:
+def _measured(number: Decimal, kind: str, unit: str, with_cents: bool = False) -> str:
     if kind == TIMER:
         return _duration(number)
     unit = one_line(unit)
-    written = _amount if _is_currency(unit) or (kind == COUNTER and not unit) else _localised
-    return written(_rounded(number)) + (NO_BREAK + unit if unit else "")
+    rounded = _rounded(number)
+    text = _amount(rounded, with_cents) if _is_money(kind, unit) else _localised(rounded)
+    return text + (NO_BREAK + unit if unit else "")
 
 
 def _from_left(text: str) -> str:

@@ -1,7 +1,7 @@
 """The numbers of one metric over a range, as columns of a table; most columns are drawn as a curve, too."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from django.utils.translation import gettext, pgettext
 
 from ..core.calendar import moment_of, starts_at, today
 from ..core.comparisons import Comparison
+from ..core.formatting import have_cents
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
@@ -49,8 +50,9 @@ class Chart:
     `starts` and `previous` hold the starts of the periods of both ranges. `is_running` is True if the last period is
     not over yet. `whole` is the summary of the range. `comparison` compares the finished periods with the same number
     of periods of the previous range; it is None until one is finished. `since` is the date of the first total, if
-    there is one. `marks` holds the annotations. `projected` is the number that the running period is heading for; it was
-    not recorded, so only the drawing shows it.
+    there is one. `marks` holds the annotations. `has_cents` is True if any of the numbers is shown with cents, so that
+    all of them are. `projected` is the number that the running period is heading for; it was not recorded, so only the
+    drawing shows it.
     """
 
     metric: Metric
@@ -63,6 +65,7 @@ class Chart:
     comparison: Comparison | None
     since: date | None = None
     marks: Sequence[Mark] = ()
+    has_cents: bool = False
     projected: Number | None = None
 
     @property
@@ -99,7 +102,12 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
         _comparison(metric, selection, starts, previous, now, then, since),
         since,
         marks_of(metric, selection, starts),
+        have_cents(_numbers(columns), metric.kind, metric.unit),
     )
+
+
+def _numbers(columns: Iterable[Column]) -> Iterator[Number | None]:
+    return (number for column in columns if column.role != COUNT for number in column.numbers)
 
 
 def _read(

@@ -237,7 +237,7 @@ def _box_lines(chart: Chart, columns: Iterable[Column], index: int) -> list[str]
     lines = [period_title(period, chart.starts[index])]
     for column in columns:
         title = period_title(period, chart.previous[index]) if column.role == PREVIOUS else one_line(column.title)
-        number = shown(column.numbers[index], chart.metric.kind, chart.metric.unit)
+        number = shown(column.numbers[index], chart.metric.kind, chart.metric.unit, chart.has_cents)
         lines.append(f"{Truncator(title).chars(MAX_TITLE_LENGTH)}: {number}")
     if index == len(chart.starts) - 1 and chart.projected is not None:
         number = shown(chart.projected, chart.metric.kind, chart.metric.unit)

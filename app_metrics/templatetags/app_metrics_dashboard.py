@@ -150,7 +150,7 @@ def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of the table: the name of a period, and its numbers."""
     for index, start in enumerate(chart.starts):
         title = formatting.period_title(chart.selection.period, start)
-        yield title, [_cell(column, index, chart.metric) for column in chart.columns]
+        yield title, [_cell(chart, column, index) for column in chart.columns]
 
 
 @register.filter
@@ -183,9 +183,11 @@ def heat_map_note(heat: HeatMap) -> str:
 @register.simple_tag
 def heat_map_rows(heat: HeatMap) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of a heat map's table: an hour of the clock, and its numbers by weekday."""
+    kind, unit = heat.metric.kind, heat.metric.unit
+    cents = formatting.have_cents(heat.numbers.values(), kind, unit)
     for hour in CLOCK_HOURS:
         numbers = (heat.numbers.get(Place(weekday, hour)) for weekday in heat.weekdays)
-        yield formatting.clock_hour(hour), [number(each, heat.metric) for each in numbers]
+        yield formatting.clock_hour(hour), [formatting.shown(each, kind, unit, cents) for each in numbers]
 
 
 @register.simple_tag
@@ -244,6 +246,8 @@ def _number_with_range(metric: Metric, summary: Summary | None) -> tuple[str, st
     return value, f"{names[metric.kind]}, {between}"
 
 
-def _cell(column: Column, index: int, metric: Metric) -> str:
-    value = column.numbers[index]
-    return formatting.shown(value) if column.role == COUNT else number(value, metric)
+def _cell(chart: Chart, column: Column, index: int) -> str:
+    value, metric = column.numbers[index], chart.metric
+    if column.role == COUNT:
+        return formatting.shown(value)
+    return formatting.shown(value, metric.kind, metric.unit, chart.has_cents)

@@ -6,6 +6,7 @@ import re
 from ast import literal_eval
 from collections import Counter
 from datetime import datetime, timedelta
+from decimal import Decimal
 from html import unescape
 from io import StringIO
 from urllib.parse import parse_qs, urlsplit
@@ -512,6 +513,19 @@ def test_a_metric_has_its_numbers_as_facts_chart_and_table(orders, client):
     slots = [one_line(each.get("aria-label")) for each in root.iter() if each.get("class") == "slot"]
     assert len(slots) == 28
     assert slots[-1] == "Monday, 23 November 2026; Total: 1,005 EUR; Monday, 26 October 2026: 1,028 EUR"
+
+
+def test_amounts_in_a_table_all_have_cents_if_one_of_them_does(client):
+    for slug, number in (("revenue", "9.5"), ("orders", "9")):
+        create_metric(slug, slug)
+        metric(slug, Decimal(number), at=NOON - timedelta(days=1))
+        metric(slug, 1200)
+    aggregate()
+    assert [row[1:] for row in table(page(client, metric_url("revenue"), range="2d", period="day"))[1]] == [
+        ["9.50", "1", "–"],
+        ["1,200.00", "1", "–"],
+    ]
+    assert [row[1] for row in table(page(client, metric_url(), range="2d", period="day"))[1]] == ["9", "1,200"]
 
 
 RANGES = [

@@ -63,6 +63,27 @@ def test_cents_have_two_digits_in_currencies_and_in_counters_without_a_unit(numb
     assert blank(shown(number, kind, unit)) == f"{text} {unit}".rstrip()
 
 
+def test_whole_amounts_have_cents_beside_others():
+    assert shown(1200, "counter", with_cents=True) == "1,200.00"
+    assert shown(0, "counter", with_cents=True) == "0.00"
+    assert shown(1200, "gauge", "kg", with_cents=True) == "1,200\u00a0kg"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind", "unit", "expected"),
+    [
+        ([3, None, Decimal("-4.5")], "counter", "", True),
+        ([3, Decimal("4.5")], "gauge", "EUR", True),
+        ([3, Decimal("4.5")], "gauge", "", False),
+        ([3, Decimal("4.5")], "timer", "", False),
+        ([3, Decimal("4.0"), Decimal("0.0125")], "counter", "", False),
+        ([], "counter", "", False),
+    ],
+)
+def test_numbers_have_cents_if_one_of_them_does(numbers, kind, unit, expected):
+    assert formatting.have_cents(numbers, kind, unit) is expected
+
+
 @pytest.mark.parametrize(("kind", "unit"), [("gauge", ""), ("gauge", "GB"), ("counter", "kg"), ("", "")])
 def test_numbers_that_are_no_money_have_no_idle_zeros(kind, unit):
     assert blank(shown(Decimal("21.5"), kind, unit)) == f"21.5 {unit}".rstrip()
