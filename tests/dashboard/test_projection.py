@@ -102,6 +102,16 @@ def test_days_whose_hours_are_pruned_do_not_count(orders):
     assert projected(orders) is None
 
 
+def test_weeks_whose_days_are_pruned_in_part_do_not_count(orders):
+    start = WEEK.start_of(NOW.date())
+    bases = [WEEK.shift(start, -number) for number in range(1, FEWEST + 1)]
+    days = [(10, base) for base in bases] + [(30, WEEK.last_day(base)) for base in bases] + [(7, start)]
+    recorded(*((number, datetime(day.year, day.month, day.day, 9, tzinfo=BERLIN)) for number, day in days))
+    assert projected(orders, WEEK, days=60) == 28
+    Total.objects.filter(period=DAY, start=WEEK.last_day(bases[-1])).delete()
+    assert projected(orders, WEEK, days=60) is None
+
+
 def test_a_small_share_says_nothing(orders):
     recorded(*wednesdays(8, morning=1, evening=10), (7, NOW.replace(hour=8)))
     assert projected(orders) is None

@@ -57,12 +57,10 @@ def test_trends_and_their_changes(orders):
 
 
 def test_a_change_of_fractions_that_is_whole(orders):
-    metric("orders", Decimal("0.5"), at=NOON.replace(hour=7))
+    for day in (9, 10):
+        metric("orders", Decimal("0.5"), at=NOON.replace(day=day, hour=7))
     before = trends([orders])["orders"].so_far["day"].comparisons["before"]
-    assert str(before.change) == "-0.5"
-    metric("orders", Decimal("1.5"), at=NOON.replace(hour=7))
-    before = trends([orders])["orders"].so_far["day"].comparisons["before"]
-    assert str(before.change) == "1"
+    assert (str(before.current), str(before.base), str(before.change)) == ("4.5", "5.5", "-1")
 
 
 def test_the_best_day(orders):
