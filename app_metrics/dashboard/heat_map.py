@@ -1,7 +1,7 @@
 """The numbers of a metric by weekday and hour of the clock."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -23,7 +23,7 @@ MOST_DAYS = 400
 
 # Pieces by the Place that they belong to, or by one of these names.
 Spans = dict[Any, list[Piece]]
-DAYS, THEIR_HOURS = "days", "their hours"
+DAYS, TODAY = "days", "today"
 
 
 class Place(NamedTuple):
@@ -66,7 +66,7 @@ def build_heat_map(metric: Metric, selection: Selection, facts: Facts) -> HeatMa
     places = _places(dates)
     found = fold_together(QuerySources.of([metric]), {**places, **_check(dates)})
     summaries: dict[Hashable, Summary] = {name: summary for (_, name), summary in found.items()}
-    if _events(summaries.get(DAYS)) != _events(summaries.get(THEIR_HOURS)):
+    if _events(summaries, places) != _events(summaries, (DAYS, TODAY)):
         return None
     means = {place: _mean(metric, summaries.get(place), len(hours)) for place, hours in places.items()}
     numbers = {place: number for place, number in means.items() if number is not None}
@@ -96,14 +96,14 @@ def _places(dates: Sequence[date]) -> Spans:
 
 
 def _check(dates: Sequence[date]) -> Spans:
-    """Return the spans that have the same number of events if the hours of all dates that are over are stored."""
-    over = [day for day in dates if day < today()]
-    hours = [(HOUR, *start) for start in starts_between(HOUR, over[0], over[-1])]
-    return {DAYS: [(DAY, day, 0) for day in over], THEIR_HOURS: hours}
+    """Return spans that together have as many events as all hours, if the hours of all dates are stored."""
+    moment = moment_of(None)
+    days = [(DAY, day, 0) for day in dates if day < moment.today]
+    return {DAYS: days, TODAY: [(HOUR, moment.today, hour) for hour in range(moment.hours) if moment.today in dates]}
 
 
-def _events(summary: Summary | None) -> int:
-    return summary.count if summary else 0
+def _events(summaries: Mapping[Hashable, Summary], names: Iterable[Hashable]) -> int:
+    return sum(summaries[name].count for name in names if name in summaries)
 
 
 def _mean(metric: Metric, summary: Summary | None, hours: int) -> Number | None:

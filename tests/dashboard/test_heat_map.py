@@ -156,7 +156,7 @@ def test_it_takes_one_query(orders, database, django_assert_num_queries):
 
 @pytest.mark.every_database
 def test_label_sets_that_the_database_does_not_add_up_prevent_it_if_they_are_many(orders, monkeypatch):
-    monkeypatch.setattr(metric_facts, "MOST_ADDED_POINTS", 100)
+    monkeypatch.setattr(metric_facts, "MOST_EXTRA_POINTS", 100)
     is_there = heat_of("orders", date(2026, 5, 20), date(2026, 6, 10)) is not None
     assert is_there == are_exact(Total.objects)
 

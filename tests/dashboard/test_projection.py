@@ -184,5 +184,5 @@ def test_a_projection_takes_one_query(orders, database, django_assert_num_querie
 @pytest.mark.every_database
 def test_label_sets_that_the_database_does_not_add_up_prevent_it_if_they_are_many(orders, monkeypatch):
     recorded(*wednesdays(8), (7, NOW.replace(hour=8)))
-    monkeypatch.setattr(metric_facts, "MOST_ADDED_POINTS", 100)
+    monkeypatch.setattr(metric_facts, "MOST_EXTRA_POINTS", 100)
     assert projected(orders) == (28 if are_exact(Total.objects) else None)
