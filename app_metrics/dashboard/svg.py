@@ -241,7 +241,7 @@ def _box_lines(chart: Chart, columns: Iterable[Column], index: int) -> list[str]
         lines.append(f"{Truncator(title).chars(MAX_TITLE_LENGTH)}: {number}")
     if index == len(chart.starts) - 1 and chart.projected is not None:
         number = shown(chart.projected, chart.metric.kind, chart.metric.unit)
-        lines.insert(2, gettext("Projected: %(number)s") % {"number": number})
+        lines.append(gettext("Projected: %(number)s") % {"number": number})
     return lines
 
 

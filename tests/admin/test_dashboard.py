@@ -741,7 +741,7 @@ def test_the_running_period_shows_where_it_is_heading_and_tables_and_files_do_no
     legend = [text(each) for each in root.findall(".//figure[@class='app-metrics-chart']/figcaption//li")]
     assert legend == ["Total", "Previous 4 weeks", "Projected: if the period goes on as usual"]
     points = [each.get("aria-label") for each in root.iter() if each.get("class") == "slot"]
-    assert points[-1] == "Monday, 23 November 2026; Total: 1; Projected: 4; Monday, 26 October 2026: 4"
+    assert points[-1] == "Monday, 23 November 2026; Total: 1; Monday, 26 October 2026: 4; Projected: 4"
     assert table(root)[1][-1] == ["Monday, 23 November 2026", "1", "1", "4"]
     found = rows_of(client.get(metric_url("visits"), {"format": "csv"}))
     assert found[-1] == ["2026-11-23", "1", "1", "4"]

@@ -157,7 +157,21 @@ def test_the_keyboard_walks_along_the_points(browser: Browser, site: Site) -> No
         assert shown_boxes(browser) == 1
     browser.press(Keys.TAB)
     assert focused() == -1
+    assert browser.run("return document.activeElement.getAttribute('aria-labelledby')") == "hours"
+    browser.press(Keys.TAB)
+    assert browser.run("return document.activeElement.textContent") == "Hours of the week as a table"
+    browser.press(Keys.TAB)
     assert browser.run("return document.activeElement.textContent") == "CSV"
+
+
+def test_the_keyboard_opens_the_table_of_the_hours_of_the_week(browser: Browser, site: Site) -> None:
+    browser.open(site.url(ORDERS))
+    cells = browser.all("details td")
+    assert len(cells) == 7 * 24
+    assert not cells[0].is_displayed()
+    browser.run("document.querySelector('#hours-table').focus()")
+    browser.press(Keys.ENTER)
+    browser.until(lambda driver: cells[0].is_displayed())
 
 
 def test_the_escape_key_hides_the_box_at_the_pointer(browser: Browser, site: Site) -> None:
