@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """A metric's mean number by weekday and hour; hours in which nothing was measured, or that never were, lack.
+    """A metric's mean number by weekday and hour, without hours that did not occur or in which nothing was measured.
 
     For a counter, it is the mean of the totals of these hours; for a gauge or timer, that of all that was recorded.
     """
@@ -85,7 +85,7 @@ def _dates(selection: Selection, facts: Facts) -> list[date]:
 def _places(dates: Sequence[date]) -> Spans:
     """Return the hours that are over, by their place on the clock.
 
-    If clocks go back, two hours of a date have the same place; if they go forward, one place lacks.
+    If clocks go back, two hours of a date have the same place; if they go forward, one place is missing.
     """
     moment, places = moment_of(None), defaultdict[Place, list[Piece]](list)
     for day, hour in starts_between(HOUR, dates[0], dates[-1]):
