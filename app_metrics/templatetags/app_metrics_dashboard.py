@@ -40,8 +40,8 @@ class Fact(NamedTuple):
 
 
 @register.filter
-def number(value: Number | None, metric: Metric) -> str:
-    return formatting.shown(value, metric.kind, metric.unit)
+def number(value: Number | None, metric: Metric, with_cents: bool = False) -> str:
+    return formatting.shown(value, metric.kind, metric.unit, with_cents)
 
 
 @register.filter
@@ -183,11 +183,10 @@ def heat_map_note(heat: HeatMap) -> str:
 @register.simple_tag
 def heat_map_rows(heat: HeatMap) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of a heat map's table: an hour of the clock, and its numbers by weekday."""
-    kind, unit = heat.metric.kind, heat.metric.unit
-    cents = formatting.have_cents(heat.numbers.values(), kind, unit)
+    cents = formatting.have_cents(heat.numbers.values(), heat.metric.kind, heat.metric.unit)
     for hour in CLOCK_HOURS:
         numbers = (heat.numbers.get(Place(weekday, hour)) for weekday in heat.weekdays)
-        yield formatting.clock_hour(hour), [formatting.shown(each, kind, unit, cents) for each in numbers]
+        yield formatting.clock_hour(hour), [number(each, heat.metric, cents) for each in numbers]
 
 
 @register.simple_tag
@@ -206,7 +205,7 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
 
 
 def _in_range(chart: Chart) -> Fact:
-    return Fact(_("In this range"), *_number_with_range(chart.metric, chart.whole))
+    return Fact(_("In this range"), *_number_with_range(chart.metric, chart.whole, chart.has_cents))
 
 
 def _compared(chart: Chart) -> list[Fact]:
@@ -223,9 +222,9 @@ def _compared(chart: Chart) -> list[Fact]:
 
 
 def _extremes(chart: Chart) -> list[Fact]:
-    names = _("Best in this range"), _("Worst in this range")
+    names, period = (_("Best in this range"), _("Worst in this range")), chart.selection.period
     return [
-        Fact(name, number(each.number, chart.metric), formatting.period_title(chart.selection.period, each.start))
+        Fact(name, number(each.number, chart.metric, chart.has_cents), formatting.period_title(period, each.start))
         for name, each in zip(names, extremes_of(chart) or (), strict=False)
     ]
 
@@ -235,9 +234,9 @@ def _now_and_before(comparison: Comparison) -> str:
     return _("%(now)s, before %(before)s") % dict(zip(("now", "before"), numbers, strict=True))
 
 
-def _number_with_range(metric: Metric, summary: Summary | None) -> tuple[str, str]:
+def _number_with_range(metric: Metric, summary: Summary | None, with_cents: bool = False) -> tuple[str, str]:
     """Return a summary's number, and for gauges and timers a note on its range."""
-    value = number(headline(metric.kind, summary), metric)
+    value = number(headline(metric.kind, summary), metric, with_cents)
     if summary is None or metric.kind == COUNTER:
         return value, ""
     ranged = {"low": number(summary.minimum, metric), "high": number(summary.maximum, metric)}
@@ -247,7 +246,5 @@ def _number_with_range(metric: Metric, summary: Summary | None) -> tuple[str, st
 
 
 def _cell(chart: Chart, column: Column, index: int) -> str:
-    value, metric = column.numbers[index], chart.metric
-    if column.role == COUNT:
-        return formatting.shown(value)
-    return formatting.shown(value, metric.kind, metric.unit, chart.has_cents)
+    value = column.numbers[index]
+    return formatting.shown(value) if column.role == COUNT else number(value, chart.metric, chart.has_cents)

@@ -515,16 +515,16 @@ def test_a_metric_has_its_numbers_as_facts_chart_and_table(orders, client):
     assert slots[-1] == "Monday, 23 November 2026; Total: 1,005 EUR; Monday, 26 October 2026: 1,028 EUR"
 
 
-def test_amounts_in_a_table_all_have_cents_if_one_of_them_does(client):
+def test_amounts_in_a_range_all_have_cents_if_one_of_them_does(client):
     for slug, number in (("revenue", "9.5"), ("orders", "9")):
         create_metric(slug, slug)
         metric(slug, Decimal(number), at=NOON - timedelta(days=1))
         metric(slug, 1200)
+    metric("revenue", Decimal("0.5"), at=NOON - timedelta(days=2))
     aggregate()
-    assert [row[1:] for row in table(page(client, metric_url("revenue"), range="2d", period="day"))[1]] == [
-        ["9.50", "1", "–"],
-        ["1,200.00", "1", "–"],
-    ]
+    root = page(client, metric_url("revenue"), range="7d", period="day")
+    assert [row[1:3] for row in table(root)[1][-3:]] == [["0.50", "1"], ["9.50", "1"], ["1,200.00", "1"]]
+    assert text(root.find(".//dl[@class='app-metrics-facts']//dd")) == "1,210.00"
     assert [row[1] for row in table(page(client, metric_url(), range="2d", period="day"))[1]] == ["9", "1,200"]
 
 
