@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 # Imported first: defaults must be set before anything overrides settings.
-from . import conf  # noqa: F401
+from . import conf
 from .transport.loading import get_backend
 
 # Forks of the first django-app-metrics have a package with our name.
@@ -46,6 +46,10 @@ class AppMetricsConfig(AppConfig):
             from .contrib import django_tasks
 
             django_tasks.connect()
+        if conf.flush_interval():
+            from .contrib import asgi
+
+            asgi.answer_lifespan()
         autopilot.connect()
         self._make_backend()
 

@@ -5,6 +5,7 @@ from time import perf_counter
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
 from django.db import close_old_connections
 
 from .. import conf
@@ -19,8 +20,8 @@ from .websocket_rules import rules_of_connection
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
-# Whether this process has an application that `counting` wraps.
-is_counting = False
+# Whether this process has an application that `counting` wraps, and one that `flushing` wraps.
+is_counting = is_flushing = False
 
 # The key of an ASGI scope that says that its connection is counted already, by a wrapper further out.
 COUNTED = "app_metrics.counted"
@@ -32,6 +33,8 @@ def flushing(application: Application) -> Application:
     At shutdown it ends the streams that the server has left running, and calls `app_metrics.flush()`, because ASGI
     servers run no exit handlers.
     """
+    global is_flushing
+    is_flushing = True
 
     async def application_with_lifespan(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -40,6 +43,19 @@ def flushing(application: Application) -> Application:
             await application(scope, receive, send)
 
     return application_with_lifespan
+
+
+def answer_lifespan() -> None:
+    """Let Django's own ASGI application answer lifespan events as `flushing` does."""
+    handle = ASGIHandler.__call__
+
+    async def call(self: ASGIHandler, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        else:
+            await handle(self, scope, receive, send)
+
+    ASGIHandler.__call__ = call  # type: ignore[method-assign]
 
 
 async def _live(receive: Any, send: Any) -> None:

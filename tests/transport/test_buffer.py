@@ -411,26 +411,30 @@ begun.wait()
 
 
 GUNICORN = ("gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}")
+# An application that nothing wraps.
+DJANGOS_OWN = "tests.support.small_site:pages"
 SERVERS = {
     "sync": (*GUNICORN, "--threads=1", "tests.support.small_site:wsgi"),
     "sync-preload": (*GUNICORN, "--threads=1", "--preload", "tests.support.small_site:wsgi"),
     "gthread": (*GUNICORN, "tests.support.small_site:wsgi"),
     "gthread-preload": (*GUNICORN, "--preload", "tests.support.small_site:wsgi"),
     "uvicorn": ("uvicorn", f"--host={HOST}", "--port={port}", "--log-level=warning", "tests.support.small_site:asgi"),
+    "uvicorn-django": ("uvicorn", f"--host={HOST}", "--port={port}", "--log-level=warning", DJANGOS_OWN),
     "uvicorn-workers": (
         *("uvicorn", "--workers=2", "--timeout-worker-healthcheck=120"),
         *(f"--host={HOST}", "--port={port}", "--log-level=warning"),
         "tests.support.small_site:asgi",
     ),
     "hypercorn": ("hypercorn", "--bind={bind}", "--log-level=warning", "tests.support.small_site:asgi"),
+    "hypercorn-django": ("hypercorn", "--bind={bind}", "--log-level=warning", DJANGOS_OWN),
     "daphne": ("daphne", f"--bind={HOST}", "--port={port}", "--verbosity=0", "tests.support.small_site:asgi"),
 }
 
 
 # These load the site in one process.
-ALONE = ("preload", "uvicorn", "hypercorn", "daphne")
+ALONE = ("preload", "uvicorn", "hypercorn", "django", "daphne")
 # These end like one of the others, and take as long to start.
-SLOW = ("sync-preload", "gthread-preload", "uvicorn-workers", "hypercorn", "daphne")
+SLOW = ("sync-preload", "gthread-preload", "uvicorn-workers", "hypercorn", "hypercorn-django", "daphne")
 
 
 @pytest.mark.parametrize(
