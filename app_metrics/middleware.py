@@ -17,9 +17,15 @@ from .recording.streams import are_ending, watched
 from .recording.tenants import new_scope
 from .transport.dispatch import is_on_event_loop
 
+# The attribute of a request that has a scope already.
+HAS_SCOPE = "_app_metrics_has_scope"
+
 
 class MetricsMiddleware:
-    """Opens a scope around each request. Put it first in `MIDDLEWARE`, so that it sees the final response."""
+    """Opens a scope around each request. Put it first in `MIDDLEWARE`, so that it sees the final response.
+
+    If it is listed twice, only the first one counts.
+    """
 
     sync_capable = True
     async_capable = True
@@ -31,7 +37,7 @@ class MetricsMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        if conf.disabled:
+        if conf.disabled or hasattr(request, HAS_SCOPE):
             return self.get_response(request)
         return self._acall(request) if self._is_async else self._call(request)
 
@@ -104,6 +110,7 @@ def _close_with(request: HttpRequest, scope: Scope) -> None:
             end(scope)
 
     request.close = close  # type: ignore[method-assign]
+    setattr(request, HAS_SCOPE, True)
 
 
 def _scoped(response: Any, scope: Scope) -> Any:

@@ -6,9 +6,11 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
+from django.contrib import admin
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.urls import path
 from freezegun import freeze_time
 
 from app_metrics import checks, metric
@@ -20,6 +22,8 @@ from app_metrics.transport.loading import load_backend
 from tests.testapp.models import Document
 
 pytestmark = pytest.mark.urls("tests.support.rule_urls")
+
+urlpatterns = [path("admin/", admin.site.urls), path("shop/", admin.site.index, name="shop")]
 
 URLS, MODELS, SIGNALS = "APP_METRICS_URLS", "APP_METRICS_MODELS", "APP_METRICS_SIGNALS"
 WEBSOCKETS = "APP_METRICS_WEBSOCKETS"
@@ -113,6 +117,9 @@ MISTAKES = [
     ("E001", {MODELS: {"auth.User": "signups"}}, 'Write it like this: {"created": "new_orders"}.'),
     ("E001", {SIGNALS: LOGGED_IN}, f'Write it like this: {{"{LOGGED_IN}": "logins"}}.'),
     ("E002", {URLS: {"pgae": "views"}}, "Did you mean 'page'?"),
+    ("E002", {URLS: {"/page/": "views"}}, "Write 'page', the name of its URL."),
+    ("E002", {URLS: {"only-get/": "views"}}, "Write 'only-get', the name of its URL."),
+    ("E002", {URLS: {"/": "views"}}, "Give the name of a URL, as reverse() takes it."),
     ("E002", {URLS: {"shops:eu:item": "views"}}, "Did you mean 'regions:eu:item'?"),
     ("E002", {URLS: {"regoins:*": "views"}}, "Did you mean 'regions:*'?"),
     ("E002", {URLS: {"regions:uk:*": "views"}}, "Did you mean 'regions:us:*'?"),
@@ -226,11 +233,6 @@ MISTAKES = [
         '"app_metrics.storage.routers.MetricsRouter" to DATABASE_ROUTERS',
     ),
     ("E013", {URLS: {"page": "views"}, "MIDDLEWARE": []}, 'Put "app_metrics.middleware.MetricsMiddleware" first'),
-    (
-        "E013",
-        {URLS: {"page": "views"}, "MIDDLEWARE": ["app_metrics.middleware.MetricsMiddleware"] * 2},
-        'Keep only the first "app_metrics.middleware.MetricsMiddleware"',
-    ),
     (
         "E014",
         {"APP_METRICS_AUTH": True, "INSTALLED_APPS": ["django.contrib.contenttypes", "app_metrics"]},
@@ -373,12 +375,12 @@ GOOD = {
         },
     },
     MODELS: {
-        "auth.User": {"created": "signups", "m2m_changed": "memberships"},
+        "auth.User": {"created": "accounts", "m2m_changed": "memberships"},
         "auth.user": {"deleted": "leavers"},
         "testapp.Document": {"created": {"slug": "documents", "num": "pages", "labels": {"owner": "owner.username"}}},
         "testapp.Document_tags": {"m2m_changed": "tags"},
     },
-    SIGNALS: {LOGGED_IN: {"slug": "logins", "labels": {"user": "user.username", "sender": "sender"}}},
+    SIGNALS: {LOGGED_IN: {"slug": "visits", "labels": {"user": "user.username", "sender": "sender"}}},
     "APP_METRICS_AUTH": True,
     "APP_METRICS_STRICT": True,
     "APP_METRICS_TIME_ZONE": "Asia/Kathmandu",
@@ -572,6 +574,55 @@ def test_w017_warns_before_a_deployment_of_websockets_that_are_not_wrapped(
     found = messages(tags=["app_metrics"], include_deployment_checks=True)
     assert [message.id for message in found] == ids
     assert all("app_metrics.contrib.asgi.counting" in message.hint for message in found)
+    assert messages(tags=["app_metrics"]) == []
+
+
+@pytest.mark.urls("tests.urls")
+def test_names_of_the_admin_are_listed_only_if_the_site_has_no_others(settings):
+    settings.ROOT_URLCONF = __name__
+    settings.APP_METRICS_URLS = {"zzz": "views"}
+    (message,) = messages(tags=["app_metrics"])
+    assert message.hint == "Choose one of shop."
+    settings.APP_METRICS_URLS = {"admin:indx": "views"}
+    (message,) = messages(tags=["app_metrics"])
+    assert message.hint == "Did you mean 'admin:index'?"
+
+
+def test_w022_warns_of_a_middleware_that_is_listed_twice(settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "app_metrics.middleware.MetricsMiddleware"]
+    (message,) = messages(tags=["app_metrics"])
+    assert message.id == "app_metrics.W022"
+    assert "2 times; only the first one counts" in message.msg
+
+
+@pytest.mark.parametrize(
+    ("application", "interval", "ids"),
+    [
+        ("print", 5, ["app_metrics.W024"]),
+        ("counting(print)", 5, ["app_metrics.W024"]),
+        ("print", 0, []),
+        ("[flushing(print)]", 5, []),
+        ("ASGIHandler()", 5, []),
+        ("1 / 0", 5, []),
+    ],
+)
+def test_w024_warns_before_a_deployment_of_an_application_whose_end_nobody_notices(
+    application, interval, ids, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(asgi, "is_flushing", False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "flushed_asgi", raising=False)
+    lines = [
+        "from django.core.handlers.asgi import ASGIHandler",
+        "from app_metrics.contrib.asgi import counting, flushing",
+        f"application = {application}",
+    ]
+    (tmp_path / "flushed_asgi.py").write_text("\n".join(lines))
+    settings.APP_METRICS_FLUSH_INTERVAL = interval
+    settings.ASGI_APPLICATION = "flushed_asgi.application"
+    found = messages(tags=["app_metrics"], include_deployment_checks=True)
+    assert [message.id for message in found] == ids
+    assert all("app_metrics.contrib.asgi.flushing" in message.hint for message in found)
     assert messages(tags=["app_metrics"]) == []
 
 

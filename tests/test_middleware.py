@@ -241,6 +241,14 @@ def test_a_request_within_a_view_is_a_batch_of_its_own(written: Journal) -> None
     assert current_scope() is None
 
 
+def test_a_middleware_that_is_listed_twice_counts_once(written: Journal, settings: Any) -> None:
+    settings.APP_METRICS_URLS = {"tests.support.request_urls.redirects": "redirections"}
+    settings.MIDDLEWARE = [METRICS, "django.middleware.common.CommonMiddleware", METRICS]
+    wsgi_get("/redirects/", written.events)
+    assert (written.count("redirections"), written.count("page")) == (1, 1)
+    assert len(written.batches) == 1
+
+
 def test_two_requests_on_one_thread_share_nothing(written: Journal) -> None:
     for _ in range(2):
         wsgi_get("/redirects/", written.events)

@@ -66,6 +66,14 @@ def test_the_batch_goes_out_after_the_body(written: Journal, page: str, counts: 
     assert {slug: written.count(slug) for slug in counts} == counts
 
 
+def test_a_middleware_that_is_listed_twice_counts_once(written: Journal, settings: Any) -> None:
+    settings.APP_METRICS_URLS = {"tests.support.request_urls.redirects": "redirections"}
+    settings.MIDDLEWARE = [METRICS, METRICS]
+    get("/redirects/", written.events)
+    assert (written.count("redirections"), written.count("page")) == (1, 1)
+    assert len(written.batches) == 1
+
+
 def sync_only(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     def middleware(request: HttpRequest) -> Any:
         return get_response(request)

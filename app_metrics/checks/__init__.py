@@ -1,11 +1,12 @@
 """System checks: find mistakes in the settings, each with a hint to fix it."""
 
 from .databases import check_database, check_routing
+from .doubled import check_doubled
 from .predecessor import check_predecessor
 from .rules import check_rules
-from .settings import check_backend, check_settings, check_websockets
+from .settings import check_asgi, check_backend, check_settings
 
 __all__ = [
-    "check_backend", "check_database", "check_predecessor", "check_routing", "check_rules", "check_settings",
-    "check_websockets",
+    "check_asgi", "check_backend", "check_database", "check_doubled", "check_predecessor", "check_routing",
+    "check_rules", "check_settings",
 ]  # fmt: skip

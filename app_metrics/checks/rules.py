@@ -1,11 +1,11 @@
 """Check the rules in the settings, and the names of URLs that they use."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.core.checks import CheckMessage, register
 from django.core.checks import Warning as CheckWarning
-from django.urls import get_resolver
+from django.urls import Resolver404, get_resolver, resolve
 
 from ..aggregation.retention import compile_retention
 from ..api.access import compile_tokens
@@ -18,6 +18,7 @@ from ..contrib.url_names import EVERY, is_pattern, matches, patterns_of, shadowe
 from ..contrib.url_rules import SETTING as URLS
 from ..contrib.url_rules import rules_by_key
 from ..core.setting_rules import SettingError, SettingReader, suggest
+from ..dashboard.unused import OTHERS
 from ..notifications.alert_rules import compile_alerts
 from ..notifications.milestones import compile_milestones
 from ..reports.declared_sets import compile_sets
@@ -53,7 +54,7 @@ def _unknown_urls() -> Iterator[SettingError]:
         return
     names = list(url_names(get_resolver()))
     shadowed = shadowed_names(names)
-    known = sorted({each.name for each in names} - shadowed.keys())
+    known = {each.name: each.apps for each in names if each.name not in shadowed}
     for key, found in rules.items():
         entry = SettingReader("E002", URLS).entry(key)
         if key in shadowed:
@@ -66,10 +67,29 @@ def _unknown_urls() -> Iterator[SettingError]:
             yield from _unknown_name(entry, excluded, known, f"excludes {excluded!r}, which is")
 
 
-def _unknown_name(entry: SettingReader, name: str, known: Sequence[str], verb: str) -> Iterator[SettingError]:
-    if not any(matches(name, each) for each in known):
-        if is_pattern(name):
-            patterns = {pattern for each in known for pattern in patterns_of(each)}
-            yield entry.error(f"{verb} a pattern of no URL name", suggest(name, sorted(patterns) or known))
-        else:
-            yield entry.error(f"{verb} not a URL name", suggest(name, known))
+def _unknown_name(
+    entry: SettingReader, name: str, known: Mapping[str, Collection[str]], verb: str
+) -> Iterator[SettingError]:
+    if any(matches(name, each) for each in known):
+        return
+    # A name of the admin is meant only if it is similar.
+    own = [each for each, apps in known.items() if not OTHERS.intersection(apps)]
+    if is_pattern(name):
+        yield entry.error(
+            f"{verb} a pattern of no URL name", suggest(name, _patterns(known) or [*known], _patterns(own))
+        )
+    elif "/" in name:
+        yield entry.error(f"{verb} a path, not a URL name", _hint_for_path(name))
+    else:
+        yield entry.error(f"{verb} not a URL name", suggest(name, [*known], own))
+
+
+def _patterns(names: Iterable[str]) -> list[str]:
+    return sorted({pattern for each in names for pattern in patterns_of(each)})
+
+
+def _hint_for_path(path: str) -> str:
+    try:
+        return f"Write {resolve('/' + path.lstrip('/')).view_name!r}, the name of its URL."
+    except Resolver404:
+        return "Give the name of a URL, as reverse() takes it."

@@ -9,10 +9,11 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from ..conf import DEFAULT_BACKEND, SETTINGS, backend_path, settings, time_zone, usable
+from ..conf import DEFAULT_BACKEND, SETTINGS, backend_path, flush_interval, settings, time_zone, usable
 from ..contrib import asgi
 from ..contrib.url_rules import MIDDLEWARE
 from ..core.old_settings import OLD_SETTINGS
@@ -37,7 +38,8 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         *_unknown_settings(),
         *_bad_values(),
         *_spelled_twice(),
-        *_middleware_not_once(),
+        *_missing_middleware(),
+        *_repeated_middleware(),
         *_missing_auth(),
         *_missing_urls(),
         *_ignored_for_tenants(),
@@ -48,13 +50,13 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register("app_metrics", deploy=True)
-def check_websockets(**kwargs: Any) -> list[CheckMessage]:
+def check_asgi(**kwargs: Any) -> list[CheckMessage]:
     """Import the ASGI application as a server does; only with --deploy, because commands need not load it."""
     path = getattr(settings, "ASGI_APPLICATION", None)  # a setting of Channels
-    if settings.APP_METRICS_WEBSOCKETS and path:
+    if path and (settings.APP_METRICS_WEBSOCKETS or flush_interval()):
         with suppress(Exception):  # the server reports it
-            import_string(path)
-            return list(_missing_wrapper(path))
+            application = import_string(path)
+            return [*_missing_counting(path), *_missing_flushing(path, application)]
     return []
 
 
@@ -91,30 +93,41 @@ def _spelled_twice() -> Iterator[CheckMessage]:
         )
 
 
-def _middleware_not_once() -> Iterator[CheckMessage]:
-    if not settings.APP_METRICS_URLS:
-        return
-    times = list(settings.MIDDLEWARE).count(MIDDLEWARE)
-    if times == 0:
+def _missing_middleware() -> Iterator[CheckMessage]:
+    if settings.APP_METRICS_URLS and MIDDLEWARE not in settings.MIDDLEWARE:
         yield Error(
             "APP_METRICS_URLS counts nothing without the middleware.",
             hint=f'Put "{MIDDLEWARE}" first in MIDDLEWARE.',
             id="app_metrics.E013",
         )
-    elif times > 1:
-        yield Error(
-            f"APP_METRICS_URLS counts each response {times} times: as often as MIDDLEWARE has the middleware.",
+
+
+def _repeated_middleware() -> Iterator[CheckMessage]:
+    times = list(settings.MIDDLEWARE).count(MIDDLEWARE)
+    if times > 1:
+        yield CheckWarning(
+            f"MIDDLEWARE lists the middleware of app_metrics {times} times; only the first one counts.",
             hint=f'Keep only the first "{MIDDLEWARE}".',
-            id="app_metrics.E013",
+            id="app_metrics.W022",
         )
 
 
-def _missing_wrapper(path: str) -> Iterator[CheckMessage]:
-    if not asgi.is_counting:
+def _missing_counting(path: str) -> Iterator[CheckMessage]:
+    if settings.APP_METRICS_WEBSOCKETS and not asgi.is_counting:
         yield CheckWarning(
             f"APP_METRICS_WEBSOCKETS counts nothing, because {brief(path)} does not use counting().",
             hint="Wrap what serves websockets in app_metrics.contrib.asgi.counting().",
             id="app_metrics.W017",
+        )
+
+
+def _missing_flushing(path: str, application: Any) -> Iterator[CheckMessage]:
+    if flush_interval() and not asgi.is_flushing and not isinstance(application, ASGIHandler):
+        yield CheckWarning(
+            f"With APP_METRICS_FLUSH_INTERVAL, {brief(path)} loses what it counted last when a server such as uvicorn "
+            "stops.",
+            hint="Wrap the application in app_metrics.contrib.asgi.flushing().",
+            id="app_metrics.W024",
         )
 
 

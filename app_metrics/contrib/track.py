@@ -19,6 +19,9 @@ from ..recording.metrics import metric, record
 
 OUTCOMES = ("success", "error", "always")
 
+# The attribute of a decorated function with the calls that are tracked; other decorators hand it on.
+TRACKED = "_app_metrics_tracked"
+
 Labels = Mapping[str, str] | Callable[..., Mapping[str, str]] | None
 Amount = int | Decimal | Callable[[Any], int | Decimal]
 Decorated = TypeVar("Decorated")
@@ -50,6 +53,11 @@ def track(
         check_slug(f"{slug}_seconds")
     call = _Tracked(check_slug(slug), when, timing, labels, num, on_commit)
     return partial(_decorate, call)
+
+
+def counted_by_track(view: Any) -> list[str]:
+    """Return the metrics of which `@track` counts 1 for each call of a view that succeeds."""
+    return [call.slug for call in getattr(view, TRACKED, ()) if call.num == 1 and call.when in ("success", "always")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,7 @@ def _async_wrapper(call: _Tracked, function: Callable[..., Coroutine[Any, Any, A
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         return await _awaited(call, perf_counter(), function(*args, **kwargs), args, kwargs)
 
-    return wrapper
+    return _marked(wrapper, call)
 
 
 def _wrapper(call: _Tracked, function: Callable[..., Any]) -> Any:
@@ -135,6 +143,11 @@ def _wrapper(call: _Tracked, function: Callable[..., Any]) -> Any:
         call.record(started, "success", result, args, kwargs)
         return result
 
+    return _marked(wrapper, call)
+
+
+def _marked(wrapper: Any, call: _Tracked) -> Any:
+    setattr(wrapper, TRACKED, (*getattr(wrapper, TRACKED, ()), call))
     return wrapper
 
 

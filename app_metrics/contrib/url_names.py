@@ -12,11 +12,12 @@ EVERY = "*"
 
 
 class UrlName(NamedTuple):
-    """A URL's name, as in `request.resolver_match.view_name`, the app names of its namespaces, and what it matches."""
+    """The name of a URL, as in `request.resolver_match.view_name`, its app names, what it matches, and its view."""
 
     name: str
     apps: frozenset[str]
     route: tuple[str, ...]
+    view: Any
 
 
 def url_names(
@@ -29,7 +30,7 @@ def url_names(
     for pattern in resolver.url_patterns:
         whole = _extended(route, pattern.pattern)
         if isinstance(pattern, URLPattern):
-            yield UrlName(":".join((*namespaces, pattern.name or pattern.lookup_str)), apps, whole)
+            yield UrlName(":".join((*namespaces, pattern.name or pattern.lookup_str)), apps, whole, pattern.callback)
         else:
             inner = (*namespaces, pattern.namespace) if pattern.namespace else namespaces
             yield from url_names(pattern, inner, apps | {pattern.app_name} if pattern.app_name else apps, whole)

@@ -188,12 +188,16 @@ class SettingReader:
         raise self.error(f"has the recipient {value!r}", 'Give an e-mail address: "team@example.com".')
 
 
-def suggest(name: Any, known: Sequence[str]) -> str:
-    """Return a hint: the known name most similar to a wrong one, or else up to 30 known names."""
+def suggest(name: Any, known: Sequence[str], listed: Sequence[str] = ()) -> str:
+    """Return a hint: the known name most similar to a wrong one, or else up to 30 known names.
+
+    If only some of the known names may be meant, `listed` has them.
+    """
     close = get_close_matches(str(name), known, n=1)
     if close:
         return f"Did you mean {close[0]!r}?"
-    return f"Choose one of {', '.join(sorted(known)[:MOST_NAMES])}{' and others' * (len(known) > MOST_NAMES)}."
+    listed = listed or known
+    return f"Choose one of {', '.join(sorted(listed)[:MOST_NAMES])}{' and others' * (len(listed) > MOST_NAMES)}."
 
 
 def _like(example: str) -> str:
