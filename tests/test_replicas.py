@@ -138,6 +138,7 @@ def test_milestones_and_alerts_are_found_and_mailed_once(site: None, settings: A
     settings.APP_METRICS_ALERTS = {
         "few": {"metric": "orders", "period": "day", "below": 5, "recipients": team, "quiet": 0}
     }
+    metric("orders", 0, at=timezone.now() - 2 * DAY)  # counting began before the day that the alert looks at
     metric("orders", at=timezone.now() - DAY)
     run("metrics_aggregate")
     metric("orders", 3)

@@ -26,9 +26,10 @@ from ..core.formatting import shown
 from ..core.numbers import QUANTUM, Number, trimmed
 from ..core.periods import HOUR, Period, Start, bucket, hour_start, hours_in
 from ..core.plain_text import one_line
-from ..core.summary import headline
+from ..core.summary import COUNTER, headline
 from ..models import Alert, Metric
 from ..models.alerts import FIRED, OK
+from ..models.beginnings import counted_before
 from ..models.primary import primary
 from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import retried
@@ -50,7 +51,7 @@ logger = logging.getLogger("app_metrics")
 class AlertCheck:
     """The result of one evaluation: names of rules, the alerts with a reported change, and reasons by name.
 
-    `waiting` has those whose metric has no numbers yet, and `failed` those that could not be evaluated.
+    `waiting` has those whose metric has no numbers yet, or not enough, and `failed` those that could not be evaluated.
     """
 
     evaluated: list[str] = field(default_factory=list)
@@ -86,11 +87,11 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     primary(Metric.objects).discover({rule.metric for rule in rules.values()})
     metrics = primary(Metric.objects).in_bulk({rule.metric for rule in rules.values()}, field_name="slug")
     for name, rule in rules.items():
-        if rule.metric not in metrics:
-            done.waiting[name] = f"The metric {rule.metric!r} has no numbers yet; if it should have, check the slug."
-            _store_error(name, done.waiting[name], now)
-            continue
         try:
+            if reason := _not_yet(rule, metrics.get(rule.metric), now):
+                done.waiting[name] = reason
+                _store_error(name, reason, now)
+                continue
             changed = _check(rule, alerts[name], metrics[rule.metric], now)
         except Exception as error:
             _fail(done, name, str(error) or repr(error), now)
@@ -125,6 +126,19 @@ def _store_error(name: str, error: str, now: datetime) -> None:
         logger.exception("The error of the alert %r could not be stored", name)
 
 
+def _not_yet(rule: AlertRule, metric: Metric | None, now: datetime) -> str:
+    """Return why a rule cannot be evaluated yet; "" if it can.
+
+    A counter that was not counted throughout the period may have a number that is too low.
+    """
+    if metric is None:
+        return f"The metric {rule.metric!r} has no numbers yet; if it should have, check the slug."
+    is_low = rule.test == BELOW and metric.kind == COUNTER
+    if is_low and not counted_before([metric], *_latest_closed(rule.period, now)):
+        return f"The latest {rule.period} was not counted throughout; the alert begins with the first one that was."
+    return ""
+
+
 def _check(rule: AlertRule, alert: Alert, metric: Metric, now: datetime) -> Alert | None:
     """Evaluate a rule and store its state; return the alert if a change was reported."""
     found = _find(rule, metric, now)
@@ -137,7 +151,7 @@ def _find(rule: AlertRule, metric: Metric, now: datetime) -> Finding:
     value = _value(rule, metric, start)
     base = None
     if rule.test == CHANGE:
-        before = [_value(rule, metric, each) for each in _weeks_before(rule.period, start)]
+        before = [_value(rule, metric, each) for each in _counted_weeks(rule.period, metric, start)]
         recorded = [Fraction(each) for each in before if each is not None]
         base = sum(recorded, Fraction()) / len(recorded) if recorded else None
     return Finding(starts_at(rule.period, *start), value, base, rule.fires(value, base))
@@ -153,6 +167,14 @@ def _latest_closed(period: Period, now: datetime) -> Start:
         zone = time_zone()
         return bucket(int(hour_start(day, hour, zone).timestamp()) - 1, zone)
     return latest_closed(period, day), 0
+
+
+def _counted_weeks(period: Period, metric: Metric, start: Start) -> list[Start]:
+    """Return the starts of the period in the previous weeks, without those before counting began."""
+    weeks = list(_weeks_before(period, start))
+    while weeks and not counted_before([metric], *weeks[-1]):
+        weeks.pop()
+    return weeks
 
 
 def _weeks_before(period: Period, start: Start) -> Iterator[Start]:

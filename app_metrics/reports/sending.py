@@ -7,6 +7,7 @@ from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from typing import Any
 
 import django
+from django.conf import global_settings
 from django.core.mail import EmailMultiAlternatives
 from django.utils.translation import gettext_noop
 
@@ -15,6 +16,7 @@ from ..conf import settings
 from ..core.calendar import latest_closed, today
 from ..core.periods import Period
 from ..models import Delivery, MetricSet, Schedule
+from ..models.beginnings import counted_before
 from ..models.primary import beside, primary
 from ..notifications.outbox import Outbox, Outcome, Skip, mail_connection, message_id
 from .content import Report, build_report
@@ -85,7 +87,13 @@ def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -
 def rendered(report: Report, recipient: Recipient | None = None) -> Mail:
     """Render a report as a mail to a recipient; without one, it has no link to unsubscribe."""
     link = stop_url(report.metric_set, recipient) if recipient else None
-    return render(report, stop_url=link, dashboard_url=dashboard_url(), contact=settings.DEFAULT_FROM_EMAIL)
+    return render(report, stop_url=link, dashboard_url=dashboard_url(), contact=_contact())
+
+
+def _contact() -> str:
+    """Return the address to write to; "" if the project has none of its own."""
+    address: str = settings.DEFAULT_FROM_EMAIL
+    return "" if address == global_settings.DEFAULT_FROM_EMAIL else address
 
 
 def message(report: Report, recipient: Recipient, headers: dict[str, str] | None = None) -> ReportMail:
@@ -128,8 +136,11 @@ class Writer:
         if not report.lines:
             raise Skip(gettext_noop("The set has no metrics."))
         # An empty report with milestones is sent: no later report lists them.
-        if report.is_empty and not report.milestones and not settings.APP_METRICS_SEND_ZERO_ACTIVITY:
-            raise Skip(gettext_noop("Nothing was recorded."))
+        if report.is_empty and not report.milestones:
+            if not settings.APP_METRICS_SEND_ZERO_ACTIVITY:
+                raise Skip(gettext_noop("Nothing was recorded."))
+            if not counted_before([line.metric for line in report.lines], report.start):
+                raise Skip(gettext_noop("Counting began later."))
         return report
 
     def _report(self, delivery: Delivery) -> Report:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from app_metrics import metric
 from app_metrics.aggregation.backlog import backlog
+from app_metrics.aggregation.run import aggregate
 from app_metrics.models import Alert
 from app_metrics.models.creation import create_metric
 from app_metrics.notifications import alerts
@@ -29,6 +30,8 @@ def _signups_are_counted(request):
     for name in {"database", "transactional_database"} & set(request.fixturenames):
         request.getfixturevalue(name)
         create_metric(name="Signups", slug="signups")
+        metric("signups", 0, at=timezone.now() - timedelta(days=1000))
+        aggregate()
 
 
 def run(*arguments, **options):
@@ -106,7 +109,7 @@ def test_without_alerts_the_command_evaluates_none_and_succeeds(command, databas
 
 
 def test_then_alerts_sees_the_items_just_aggregated(database, settings):
-    settings.APP_METRICS_ALERTS = {"New": {**RULE, "metric": "new"}}
+    settings.APP_METRICS_ALERTS = {"New": {"metric": "new", "period": "day", "above": 5}}
     metric("new", at=noon_of_yesterday())
     out = StringIO()
     call_command(*THEN_ALERTS, stdout=out)

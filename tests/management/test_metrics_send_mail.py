@@ -35,6 +35,7 @@ def clock():
 def metric_set(database):
     orders = create_metric("Orders", "orders")
     metric("orders", 5, at=NOON - timedelta(days=1))
+    metric("orders", 0, at=datetime(2020, 1, 1, tzinfo=UTC))  # counting began then
     aggregate()
     return create_metric_set("Mine", [orders], ["a@example.com", "b@example.com"], send_weekly=True)
 

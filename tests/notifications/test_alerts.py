@@ -31,6 +31,8 @@ BERLIN = ZoneInfo("Europe/Berlin")
 # A Wednesday.
 NOW = datetime(2026, 6, 10, 12, 30, tzinfo=BERLIN)
 TODAY, YESTERDAY = NOW.replace(hour=9), NOW.replace(day=9, hour=9)
+# Counting began so long ago that every period was counted throughout.
+LONG_AGO = datetime(2025, 1, 1, tzinfo=BERLIN)
 HOUR = timedelta(hours=1)
 
 
@@ -43,6 +45,7 @@ def _signups_are_counted(request):
     for name in {"database", "transactional_database"} & set(request.fixturenames):
         request.getfixturevalue(name)
         create_metric(name="Signups", slug="signups")
+        metric("signups", 0, at=LONG_AGO)
 
 
 @pytest.fixture
@@ -65,7 +68,11 @@ def heard():
 
 
 def configure(settings, period="day", name="Signups", **rule):
-    settings.APP_METRICS_ALERTS = {name: {"metric": "signups", "period": period, **rule}}
+    settings.APP_METRICS_ALERTS = {name: {"metric": "signups", "period": period} | rule}
+
+
+def local(text):
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN)
 
 
 def count(at, number=1, **options):
@@ -132,6 +139,58 @@ def test_an_alert_evaluates_the_latest_closed_period(period, before, first, last
         count(datetime.fromisoformat(moment).replace(tzinfo=BERLIN), number)
     assert fires()
     assert Alert.objects.get().value == 11
+
+
+# When counting began, and an evaluation at which the latest closed period was counted throughout, and one before.
+BEGINNINGS = [
+    ("hour", "2026-06-10 09:40", "2026-06-10 11:05", "2026-06-10 10:55"),
+    ("day", "2026-06-08 15:00", "2026-06-10 00:30", "2026-06-09 23:30"),
+    ("week", "2026-06-03 15:00", "2026-06-15 00:30", "2026-06-14 23:30"),
+    ("month", "2026-04-02 15:00", "2026-06-01 00:30", "2026-05-31 23:30"),
+]
+
+
+@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "waiting"])
+@pytest.mark.parametrize(("period", "begun", "late_enough", "too_early"), BEGINNINGS)
+def test_a_low_number_counts_from_the_first_period_that_was_counted_throughout(
+    period, begun, late_enough, too_early, aggregated, database, settings
+):
+    configure(settings, period, name="No visits", metric="visits", below=1000)
+    create_metric(name="Visits", slug="visits")
+    metric("visits", at=local(begun))
+    if aggregated:
+        aggregate()
+    done = check_alerts(local(too_early))
+    assert (list(done.waiting), done.failed, reported(done)) == (["No visits"], {}, ([], []))
+    assert Alert.objects.get().state == "ok"
+    assert "begins with the first one that was" in Alert.objects.get().error
+    assert reported(check_alerts(local(late_enough))) == (["No visits"], [])
+
+
+def test_a_high_number_counts_from_the_first_event(database, settings):
+    configure(settings, "hour", name="Errors", metric="errors", above=10)
+    metric("errors", 11, at=local("2026-06-10 11:40"))
+    aggregate()
+    assert reported(check_alerts(NOW)) == (["Errors"], [])
+
+
+def test_a_gauge_is_low_from_its_first_value(database, settings):
+    configure(settings, "hour", name="Stock", metric="stock", below=10)
+    with freeze_time(NOW - HOUR):
+        gauge("stock", 3)
+    aggregate()
+    assert reported(check_alerts(NOW)) == (["Stock"], [])
+
+
+def test_the_base_of_a_change_leaves_out_weeks_before_counting_began(database, settings):
+    """They would count as 0, and any number would be a rise."""
+    configure(settings, "day", name="Rise", metric="visits", change=50)
+    metric("visits", 7, at=local("2026-05-20 12:00"))  # a Wednesday
+    for day in ("2026-05-26", "2026-06-02", "2026-06-09"):
+        metric("visits", 100, at=local(f"{day} 12:00"))
+    aggregate()
+    assert reported(check_alerts(NOW)) == ([], [])
+    assert Alert.objects.get().base == 100
 
 
 @pytest.mark.parametrize(("period", "now"), [("day", "2026-06-10 00:00:00"), ("hour", "2026-06-10 00:00:00")])
@@ -463,7 +522,7 @@ def test_an_alert_whose_metric_has_no_numbers_yet_waits_for_them_and_the_admin_s
     assert (alert.error, alert.state, alert.evaluated_at) == (done.waiting["No orders"], "ok", NOW)
     metric("orders", at=NOW)
     aggregate()
-    assert check_alerts(NOW + timedelta(days=1)).waiting == {}
+    assert check_alerts(NOW + timedelta(days=2)).waiting == {}
     assert Alert.objects.get().error == ""
 
 

@@ -18,6 +18,7 @@ from django.db.transaction import TransactionManagementError
 from django.test import override_settings
 from freezegun import freeze_time
 
+from app_metrics import metric
 from app_metrics.models import Delivery, Metric, MetricSet, Notice
 from app_metrics.models.reports import STATUS_NAMES
 from app_metrics.notifications import outbox
@@ -39,6 +40,8 @@ from tests.support.mailserver import (
 )
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+# Counting began then.
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ANN, BOB, CID = "ann@example.com", "bob@example.com", "cid@example.com"
 THREE = (ANN, BOB, CID)
 BEFORE = date(2026, 11, 23)
@@ -64,6 +67,7 @@ def make_set():
     def make(*addresses, name="Growth"):
         made = MetricSet.objects.create(name=name, email_addresses="\n".join(addresses), send_daily=True)
         made.metrics.add(Metric.objects.get_or_create(slug="downloads", defaults={"name": "Downloads"})[0])
+        metric("downloads", at=LONG_AGO)
         return made
 
     return make

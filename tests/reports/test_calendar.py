@@ -313,6 +313,7 @@ def live(rng, zone, week_start, first, last, gaps):
     post = Post(events)
     with freeze_time(datetime(first.year, first.month, first.day, tzinfo=UTC)) as clock:
         make_sets()
+        gauge("queue", 0, at=datetime(2020, 1, 1, tzinfo=UTC))  # counting began then
         with patch.object(sending, "message", keep_report):
             for moment, what in timeline(rng, zone, first, last, gaps):
                 clock.move_to(moment)

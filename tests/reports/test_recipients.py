@@ -249,6 +249,8 @@ def test_the_user_model_names_its_address_field(model, values, address):
 
 
 SWAPPED = """
+from datetime import UTC, datetime
+
 import django
 from django.conf import settings
 
@@ -270,11 +272,12 @@ call_command("migrate", run_syncdb=True, verbosity=0)
 mail.outbox = []
 
 from app_metrics.reports.sending import send_reports
-from app_metrics.utils import create_metric, create_metric_set
+from app_metrics.utils import create_metric, create_metric_set, metric
 from tests.testapp.models import Member
 
 member = Member.objects.create(name="someone@example.com")
 create_metric_set("Mine", [create_metric("Orders")], [member, "team@example.com"])
+metric("orders", at=datetime(2020, 1, 1, tzinfo=UTC))  # since then it has been counted
 send_reports()
 print([each.to for each in mail.outbox])
 Member.EMAIL_FIELD = "name"

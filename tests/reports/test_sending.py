@@ -67,6 +67,8 @@ def statuses():
 
 @pytest.fixture
 def downloads():
+    """A metric that has been counted for years."""
+    count("2020-01-01 12:00")
     return Metric.objects.create(name="Downloads", slug="downloads")
 
 
@@ -84,6 +86,34 @@ def make_set(downloads):
         return made
 
     return make
+
+
+# The beginning
+
+
+@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "waiting"])
+def test_nothing_is_reported_about_a_time_before_counting_began(aggregated):
+    count("2026-11-23 15:00", "visits")
+    if aggregated:
+        aggregate()
+    made = MetricSet.objects.create(name="New", email_addresses=TEAM, send_weekly=True)
+    made.metrics.add(Metric.objects.get_or_create(slug="visits", defaults={"name": "Visits"})[0])
+    run("2026-11-23 16:00")
+    assert set(Delivery.objects.values_list("status", "error")) == {("skipped", "Counting began later.")}
+    assert mail.outbox == []
+    run("2026-11-24 06:00")
+    run("2026-11-25 06:00")
+    assert sent() == [("day", "2026-11-23"), ("day", "2026-11-24")]
+    assert "Nothing was recorded." in mail.outbox[1].body
+
+
+@pytest.mark.parametrize(("address", "is_named"), [("webmaster@localhost", False), ("team@example.org", True)])
+def test_a_mail_names_an_address_to_write_to_only_if_the_site_has_one(make_set, settings, address, is_named):
+    settings.DEFAULT_FROM_EMAIL = address
+    make_set("daily")
+    run("2026-11-23 06:00")
+    assert (address in mail.outbox[0].body) is is_named
+    assert "To stop these mails, write to" in mail.outbox[0].body
 
 
 # Due dates
@@ -882,7 +912,7 @@ def test_a_dry_run_lists_due_reports_and_changes_nothing(make_set, settings):
     ]
     assert (err, error, mail.outbox) == ("", None, [])
     assert MetricSet.objects.count() == 1
-    assert Item.objects.count() == 1
+    assert Item.objects.count() == 2
     for model in (Delivery, Schedule, Total):
         assert not model.objects.exists()
     command("2026-11-24 06:00")
