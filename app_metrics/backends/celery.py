@@ -56,6 +56,9 @@ class MetricsBackend(base.MetricsBackend):
                 "Celery has no broker.",
                 "Set broker_url in your project's Celery app, and import that app when Django starts.",
             )
+        elif missing := _missing_package():
+            message = f"Celery lacks the package for its broker: {missing}."
+            hint = 'Install it with an extra of Celery; for Redis, run: pip install "celery[redis]"'
         elif mistake := _bad_address():
             message, hint = "Celery's broker has no valid address.", mistake
         elif not {"json", "application/json"} & set(conf.accept_content):
@@ -103,6 +106,17 @@ def _bad_address() -> str:
         connection_of(current_app)
     except ImproperlyConfigured as error:
         return str(error)
+    return ""
+
+
+def _missing_package() -> str:
+    """Return the error about a package that this kind of broker needs; "" if none is missing. Connects to nothing."""
+    try:
+        connection_of(current_app).create_transport()
+    except ImportError as error:
+        return brief(error, show=str)
+    except ImproperlyConfigured:  # `_bad_address` says so
+        pass
     return ""
 
 

@@ -5,12 +5,10 @@ from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.migrations.loader import MigrationLoader
+from django.db import DatabaseError
 
-from ..adoption.old_tables import to_adopt
+from ..adoption import missing_tables
 from ..autopilot import lease
-from ..conf import settings
 from ..core.plain_text import one_line
 
 
@@ -32,7 +30,7 @@ class MetricsCommand(BaseCommand):
             return super().execute(*args, **options)
         except (CommandError, DatabaseError) as error:
             failed = error if isinstance(error, DatabaseError) else error.__cause__
-            if isinstance(failed, DatabaseError) and (cure := _cure()):
+            if isinstance(failed, DatabaseError) and (cure := missing_tables.cure()):
                 raise CommandError(cure) from error
             if isinstance(error, CommandError):
                 raise
@@ -66,31 +64,6 @@ def end(*said: str, failures: int = 0, alerts: int = 0, mails: int = 0) -> None:
         problems.append(f"Mails that failed or are undecided: {mails}. The next run retries the failed ones.")
     if problems:
         raise CommandError(" ".join(problems))
-
-
-def _cure() -> str:
-    """Return what to do about missing tables; "" if none are missing, or the database does not answer."""
-    connection = connections[settings.APP_METRICS_DATABASE]
-    try:
-        if to_adopt(connection):
-            return "The database has tables of django-app-metrics 0.9 or a fork of it; run manage.py metrics_adopt."
-        if _lacks_migrations(connection):
-            return f"The database lacks tables of app_metrics; run {_migrate()}."
-    except DatabaseError:
-        pass
-    return ""
-
-
-def _lacks_migrations(connection: Any) -> bool:
-    """Return whether migrations of app_metrics are not applied."""
-    loader = MigrationLoader(connection)
-    return any(latest not in loader.applied_migrations for latest in loader.graph.leaf_nodes("app_metrics"))
-
-
-def _migrate() -> str:
-    """Return the command that applies them."""
-    alias = settings.APP_METRICS_DATABASE
-    return "manage.py migrate" + ("" if alias == DEFAULT_DB_ALIAS else f" --database {alias}")
 
 
 def _read(parser: ArgumentParser, action: Action, text: str) -> Any:

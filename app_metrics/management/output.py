@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from ..core.formatting import NO_BREAK, shown
+from ..core.summary import TIMER
+
 # Replacements for special characters in our own texts, for streams that cannot encode them.
 PLAIN = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "…": "...", "µ": "u"})
 
@@ -9,6 +12,11 @@ PLAIN = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "…": "..."
 def counted(number: int, thing: str) -> str:
     """Return a number and a noun, with an "s" unless the number is 1."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def duration(seconds: float) -> str:
+    """Return whole seconds as text, such as "72 h 5 min"."""
+    return shown(round(seconds), TIMER).replace(NO_BREAK, " ")
 
 
 def can_hold(stream: Any, text: str) -> bool:

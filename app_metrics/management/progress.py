@@ -1,4 +1,4 @@
-"""Show the progress of a command on a terminal: a bar if tqdm is installed, otherwise plain lines.
+"""Show the progress of a long command on a terminal: a bar if tqdm is installed, otherwise plain lines.
 
 Elsewhere there are lines only with `--verbosity 2`: cron would mail them.
 """
@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from .output import counted
+
+# Fewer things take no time.
+WORTH_SHOWING = 1000
 
 
 @contextmanager
@@ -23,6 +26,9 @@ def progress(
         yield lambda number: None
         return
     number = total()
+    if verbosity == 1 and number < WORTH_SHOWING:
+        yield lambda number: None
+        return
     if stream.isatty() and (bar := _bar(stream, number, f"{thing}s")) is not None:
         with bar:
             yield bar.update

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from traceback import walk_tb
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import ProgrammingError, connections
+from django.db import DatabaseError, ProgrammingError, connections
 
 from ..conf import cached, settings
 from ..core import test_runs
@@ -20,6 +20,10 @@ Store = TypeVar("Store")
 
 # The packages whose functions forbid a test to use a database that it does not ask for.
 TEST_RUNNERS = ("django.test.", "pytest_django.")
+
+
+# The codes of PostgreSQL, and of MariaDB and MySQL, which may say it in another language than English.
+NO_SUCH_TABLE = ("42P01", 1146)
 
 
 class Database(NamedTuple):
@@ -112,6 +116,14 @@ def _send_schema(connection: Any) -> None:
 def concerns_one_tenant(error: BaseException) -> bool:
     """Return whether an error says that a tenant's schema lacks tables or columns, while the database answers."""
     return is_per_tenant() and isinstance(error, ProgrammingError)
+
+
+def is_about_missing_table(error: BaseException) -> bool:
+    """Return whether an error of the database says that one of our tables does not exist."""
+    if not isinstance(error, DatabaseError) or "app_metrics_" not in str(error):
+        return False
+    code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
+    return code in NO_SUCH_TABLE or "no such table" in str(error)  # SQLite says it in English
 
 
 class ByDatabase(Generic[Store]):

@@ -7,6 +7,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
@@ -131,6 +132,8 @@ def _imported(path: str) -> Any:
 
 def _remedy(path: str, error: Exception) -> str:
     """Return a hint; a backend of this package that lacks a dependency has an extra of the same name."""
+    if apps.apps_ready and not apps.is_installed("app_metrics"):
+        return 'Add "app_metrics" to INSTALLED_APPS.'
     if path in UNSUPPORTED:
         return f'This service is not supported; name "{PREFIX}db", or write a backend that sends there.'
     missing = error.name if isinstance(error, ImportError) else None

@@ -24,6 +24,7 @@ NO_TABLES = (
     "What happens in the public schema is not counted, because only the schemas of tenants have the tables of "
     'app_metrics. List "app_metrics" in SHARED_APPS, too.'
 )
+MIGRATE = "The database lacks tables of app_metrics; run manage.py migrate."
 
 
 class RetryingBackend(base.MetricsBackend):
@@ -184,6 +185,7 @@ class RetryingBackend(base.MetricsBackend):
                 self._breaker.failed()
         # Only the first of several failures in a row is logged with a traceback.
         is_first, self._is_failing = not self._is_failing, True
-        message = "Could not write metrics batch %s; it is kept for the next try: %s"
-        log(logging.ERROR, message, batch.id, brief(error), exc_info=is_first)
+        message = "Could not write metrics batch %s; it is kept for the next try: %s%s"
+        advice = f" {MIGRATE}" if databases.is_about_missing_table(error) else ""
+        log(logging.ERROR, message, batch.id, brief(error), advice, exc_info=is_first)
         return False

@@ -1,8 +1,11 @@
-"""Commands that run before `manage.py migrate`, or meet another failure of the database."""
+"""Commands and pages that run before `manage.py migrate`, or meet another failure of the database."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command, get_commands
 from django.db import OperationalError, connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.urls import reverse
 
 SIGNUPS = ["signups", "--model=auth.User", "--field=date_joined"]
 COMMANDS = [
@@ -52,6 +55,27 @@ def test_another_failure_of_the_database_is_shown_as_it_is_and_no_traceback(data
 
     with connections[database].execute_wrapper(fail), pytest.raises(CommandError, match=r"^The database failed: gone$"):
         call_command("metrics_show", "signups")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["changelist", "health"])
+def test_the_dashboard_says_to_run_migrate(page, client):
+    client.force_login(User.objects.create_superuser("ada"))
+    MigrationRecorder(connections["default"]).migration_qs.filter(app="app_metrics").delete()
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ALTER TABLE app_metrics_metric RENAME TO app_metrics_missing")
+    answer = client.get(reverse(f"admin:app_metrics_dashboard_{page}"))
+    assert answer.status_code == 503
+    assert "The database lacks tables of app_metrics; run manage.py migrate." in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_another_failure_of_the_dashboard_is_no_question_of_migrations(client):
+    client.force_login(User.objects.create_superuser("ada"))
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ALTER TABLE app_metrics_metric RENAME TO app_metrics_missing")
+    with pytest.raises(OperationalError):
+        client.get(reverse("admin:app_metrics_dashboard_changelist"))
 
 
 def test_the_adoption_comes_before_migrate(empty_database):

@@ -61,4 +61,12 @@ def shown(command, verbosity, stream):
 )
 def test_progress_is_shown_on_a_terminal_or_with_verbosity_2(command, verbosity, stream, is_shown, monkeypatch):
     monkeypatch.setattr("app_metrics.management.progress._bar", lambda *arguments: None)
+    monkeypatch.setattr("app_metrics.management.progress.WORTH_SHOWING", 1)
     assert bool(shown(command, verbosity, stream)) == is_shown
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(("verbosity", "is_shown"), [(1, False), (2, True)])
+def test_progress_over_a_few_rows_is_shown_only_if_asked_for(verbosity, is_shown, monkeypatch):
+    monkeypatch.setattr("app_metrics.management.progress._bar", lambda *arguments: None)
+    assert bool(shown("metrics_export", verbosity, Terminal)) == is_shown

@@ -123,3 +123,10 @@ def test_a_replacement_ends_with_its_block(settings):
 
 def test_a_backend_that_defines_nothing_but_write_has_no_complaint():
     assert list(Custom().check()) == []
+
+
+def test_an_app_that_is_not_installed_is_said_to_be_so(settings):
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "app_metrics"]
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.nowhere"
+    with pytest.raises(InvalidMetricsBackend, match=r'Add "app_metrics" to INSTALLED_APPS\.$'):
+        get_backend()

@@ -298,3 +298,24 @@ def test_at_the_end_of_a_process_every_batch_is_tried():
         retrying.keep(batch_of("orders"))
     retrying.retry()
     assert (backend.taken, retrying.kept) == (["orders"] * 5, 1)
+
+
+@pytest.mark.every_database
+def test_a_write_before_migrate_says_to_run_it(transactional_database, caplog):
+    connections[transactional_database].cursor().execute("ALTER TABLE app_metrics_item RENAME TO app_metrics_missing")
+    try:
+        with caplog.at_level(logging.ERROR, logger="app_metrics"):
+            RetryingBackend(load_backend("app_metrics.backends.db")).write(batch_of("orders"))
+    finally:
+        back = "ALTER TABLE app_metrics_missing RENAME TO app_metrics_item"
+        connections[transactional_database].cursor().execute(back)
+    (message,) = caplog.messages
+    assert message.endswith("The database lacks tables of app_metrics; run manage.py migrate.")
+
+
+def test_another_failure_does_not_say_to_run_migrate(caplog):
+    backend = Picky()
+    backend.down = True
+    with caplog.at_level(logging.ERROR, logger="app_metrics"):
+        RetryingBackend(backend).write(batch_of("orders"))
+    assert "migrate" not in caplog.text

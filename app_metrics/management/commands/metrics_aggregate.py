@@ -14,7 +14,7 @@ from ...models.pending import is_complete
 from ...transport import spool
 from ..base import MetricsCommand, end, note_scheduled
 from ..notifications import evaluate_alerts, mail_notices
-from ..output import counted
+from ..output import counted, duration
 from ..progress import progress
 
 
@@ -54,7 +54,7 @@ class Command(MetricsCommand):
 
     def _report_pending(self) -> None:
         pending = backlog()
-        age = f", the oldest for {pending.age:.0f} s" if pending.items else ""
+        age = f", the oldest for {duration(pending.age)}" if pending.items else ""
         verb = "is" if pending.items == 1 else "are"
         self.stdout.write(f"{counted(pending.items, 'item')} {verb} pending{age}. Nothing was changed.")
         if elsewhere := pending.elsewhere.summaries:

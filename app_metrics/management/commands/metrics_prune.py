@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
-from ...aggregation.retention import Limit, expired, limits, prune
+from ...aggregation.retention import EXAMPLE, Limit, expired, limits, prune
 from ...autopilot.jobs import PRUNE
 from ...storage.ledger import KEPT_DAYS, forget_old, old_rows
 from ..base import MetricsCommand, note_scheduled
@@ -21,7 +21,12 @@ class Command(MetricsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            for limit in limits():
+            chosen = limits()
+            if not chosen and options["verbosity"]:
+                self.stdout.write(
+                    f"No totals are deleted, because APP_METRICS_RETENTION is empty; set it to {EXAMPLE}."
+                )
+            for limit in chosen:
                 self._prune(limit, options["dry_run"], options["verbosity"])
             self._forget(options["dry_run"], options["verbosity"])
             if not options["dry_run"]:

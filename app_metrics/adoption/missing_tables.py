@@ -1,0 +1,34 @@
+"""What to do about tables that the metrics database lacks."""
+
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.migrations.loader import MigrationLoader
+
+from ..conf import settings
+from .old_tables import to_adopt
+
+
+def cure() -> str:
+    """Return what to do about missing tables; "" if none are missing, or the database does not answer."""
+    connection = connections[settings.APP_METRICS_DATABASE]
+    try:
+        if to_adopt(connection):
+            return "The database has tables of django-app-metrics 0.9 or a fork of it; run manage.py metrics_adopt."
+        if _lacks_migrations(connection):
+            return f"The database lacks tables of app_metrics; run {_migrate()}."
+    except DatabaseError:
+        pass
+    return ""
+
+
+def _lacks_migrations(connection: Any) -> bool:
+    """Return whether migrations of app_metrics are not applied."""
+    loader = MigrationLoader(connection)
+    return any(latest not in loader.applied_migrations for latest in loader.graph.leaf_nodes("app_metrics"))
+
+
+def _migrate() -> str:
+    """Return the command that applies them."""
+    alias = settings.APP_METRICS_DATABASE
+    return "manage.py migrate" + ("" if alias == DEFAULT_DB_ALIAS else f" --database {alias}")
