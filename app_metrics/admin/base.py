@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -26,6 +27,15 @@ class PrimaryOnPost(BaseModelAdmin):  # type: ignore[type-arg]
         if request.method == "POST":
             options["using"] = router.db_for_write(db_field.remote_field.model)
         return super().formfield_for_manytomany(db_field, request, **options)
+
+
+class Explained(BaseModelAdmin):  # type: ignore[type-arg]
+    """Give fields of a form a help text or another label: the options of the form field, by its name."""
+
+    explained: Mapping[str, Mapping[str, Any]] = {}
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
+        return super().formfield_for_dbfield(db_field, request, **self.explained.get(db_field.name, {}), **options)
 
 
 class SearchableAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]

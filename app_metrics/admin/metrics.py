@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -7,24 +8,37 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from ..core.calendar import start_of, today
+from ..core.comparisons import whole
 from ..core.formatting import shown
 from ..core.labels import OVERFLOW_LABELS
-from ..core.periods import DAY, MONTH
-from ..core.summary import SHOWN
+from ..core.numbers import Number
+from ..core.periods import DAY, MONTH, Period
+from ..core.summary import SHOWN, headline
 from ..models import AggregationRun, Annotation, Backfill, ImportedFile, Item, Metric, QuarantinedItem, Total
 from ..models.primary import primary
+from ..models.queries import QuerySources, fold_together
 from .annotations import annotate_each, annotation_form
-from .base import OffMenu, ReadOnlyAdmin, SearchableAdmin
+from .base import Explained, OffMenu, ReadOnlyAdmin, SearchableAdmin
 
 
 @admin.register(Metric)
-class MetricAdmin(SearchableAdmin):
+class MetricAdmin(Explained, SearchableAdmin):
     list_display = ("name", "slug", "kind", "unit", "today", "this_month", "is_capped", "second_kind")
     list_filter = ("kind", "sets")
     search_fields = ("name", "slug", "description")
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("second_kind",)
     actions = ("annotate",)
+    explained = {
+        "name": {"help_text": _("As people call it; reports and the dashboard show it.")},
+        "slug": {"help_text": _("As code and rules record it. It cannot be changed later.")},
+        "kind": {
+            "help_text": _("A counter adds up, a gauge has a latest value, and a timer has a mean in seconds."),
+        },
+        "unit": {"help_text": _("Shown after the numbers, such as “€” or “MB”.")},
+        "description": {"help_text": _("What counts and what does not; the metric’s page shows it.")},
+    }
 
     def get_queryset(self, request: HttpRequest) -> Any:
         overflow = Total.objects.filter(metric=OuterRef("pk"), labels=OVERFLOW_LABELS)
@@ -34,6 +48,14 @@ class MetricAdmin(SearchableAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         Metric.objects.discover()
         return super().changelist_view(request, extra_context)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Read the numbers of the metrics on a page at once: those that the dashboard shows."""
+        page = super().get_changelist_instance(request)
+        numbers = _headlines(page.result_list)
+        for metric in page.result_list:
+            metric.numbers = numbers[metric.slug]
+        return page
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # Pending items would create a metric under the old slug again, and so would code that still uses it.
@@ -77,15 +99,25 @@ class MetricAdmin(SearchableAdmin):
 
     @admin.display(description=_("today"), ordering="today")
     def today(self, metric: Any) -> str:
-        return shown(metric.today, metric.kind)
+        return shown(metric.numbers[DAY], metric.kind)
 
     @admin.display(description=_("this month"), ordering="month")
     def this_month(self, metric: Any) -> str:
-        return shown(metric.month, metric.kind)
+        return shown(metric.numbers[MONTH], metric.kind)
 
-    @admin.display(description=_("too many label sets"), boolean=True)
-    def is_capped(self, metric: Any) -> bool:
-        return bool(metric.capped)
+    @admin.display(description=_("too many label sets"), empty_value="")
+    def is_capped(self, metric: Any) -> Any:
+        return _("yes") if metric.capped else None
+
+
+def _headlines(metrics: Iterable[Metric]) -> dict[str, dict[Period, Number | None]]:
+    """Return the numbers of today and of this month by slug, pending items included; one query."""
+    periods = (DAY, MONTH)
+    found = fold_together(QuerySources.of(metrics), {each: whole(each, start_of(each, today())) for each in periods})
+    return {
+        metric.slug: {period: headline(metric.kind, found.get((metric.slug, period))) for period in periods}
+        for metric in metrics
+    }
 
 
 @admin.register(Total)

@@ -9,7 +9,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
@@ -17,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from ..core.calendar import today
+from ..core.formatting import date_title
 from ..models import Delivery, MetricSet, Unsubscription
 from ..models.metrics import VIEW_PERMISSION
 from ..models.primary import primary
@@ -26,7 +26,7 @@ from ..reports.content import Report
 from ..reports.planning import earliest_due
 from ..reports.recipients import address_of
 from ..reports.sending import next_report, rendered, send_test
-from .base import OffMenu, OutgoingMailAdmin, PrimaryOnPost, ReadOnlyAdmin, SearchableAdmin
+from .base import Explained, OffMenu, OutgoingMailAdmin, PrimaryOnPost, ReadOnlyAdmin, SearchableAdmin
 
 # The mail may use its own inline styles; nothing else in it may run or load.
 MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
@@ -45,7 +45,7 @@ class UnsubscriptionInline(PrimaryOnPost, admin.TabularInline):  # type: ignore[
 
 
 @admin.register(MetricSet)
-class MetricSetAdmin(SearchableAdmin):
+class MetricSetAdmin(Explained, SearchableAdmin):
     list_display = ("name", "send_daily", "send_weekly", "send_monthly", "declared")
     list_filter = ("send_daily", "send_weekly", "send_monthly", "declared")
     search_fields = ("name",)
@@ -53,6 +53,18 @@ class MetricSetAdmin(SearchableAdmin):
     readonly_fields = ("declared", "latest_deliveries")
     inlines = (UnsubscriptionInline,)
     change_form_template = "admin/app_metrics/metricset/change_form.html"
+    explained = {
+        "name": {"help_text": _("The subject of the mails begins with it.")},
+        "metrics": {"help_text": _("What the reports are about.")},
+        "email_recipients": {
+            "label": _("Users"),
+            "help_text": _("Users of this site who get the reports. They need an e-mail address and must be active."),
+        },
+        "email_addresses": {"label": _("Other recipients")},
+        "send_daily": {"help_text": _("About each day, when it is over.")},
+        "send_weekly": {"help_text": _("About each week, when it is over.")},
+        "send_monthly": {"help_text": _("About each month, when it is over.")},
+    }
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Any:
         # As an attribute this would fail a system check if the project's users are not in the admin.
@@ -213,7 +225,7 @@ def _cells(delivery: Delivery) -> tuple[Any, ...]:
     status = delivery.get_status_display()
     return (
         delivery.get_period_display(),
-        date_format(delivery.start),
+        date_title(delivery.start),
         delivery.address,
         _("%(status)s: %(error)s") % {"status": status, "error": gettext(delivery.error)} if delivery.error else status,
     )

@@ -123,6 +123,12 @@ def date_title(day: date) -> str:
     return dateformat.format(day, _date_format())
 
 
+def moment_title(moment: datetime) -> str:
+    """Return a date with its year, and a time."""
+    own = f"{_date_format()}, {get_format('TIME_FORMAT')}"
+    return dateformat.format(moment, own if _is_english() else get_format("DATETIME_FORMAT"))
+
+
 def day_title(day: date) -> str:
     """Return a weekday and date without the year."""
     return _with_weekday(day, _short_date(day))

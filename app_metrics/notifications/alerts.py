@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError, transaction
 from django.utils import translation
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
 from ..core.calendar import as_stored, aware, latest_closed, locate, starts_at
-from ..core.formatting import shown
+from ..core.formatting import date_title, moment_title, shown
 from ..core.numbers import QUANTUM, Number, trimmed
 from ..core.periods import HOUR, Period, Start, bucket, hour_start, hours_in
 from ..core.plain_text import one_line
@@ -233,7 +232,7 @@ def _mail(rule: AlertRule, alert: Alert, metric: Metric, found: Finding) -> tupl
         "alert": rule.name,
         "metric": metric.name,
         "period": rule.period.display_name,
-        "start": date_format(found.start, "DATETIME_FORMAT" if rule.period == HOUR else "DATE_FORMAT"),
+        "start": moment_title(found.start) if isinstance(found.start, datetime) else date_title(found.start),
         "value": shown(found.value, metric.kind, metric.unit),
         "base": shown(alert.base, metric.kind, metric.unit),
         "limit": shown(rule.limit) if rule.test == CHANGE else shown(rule.limit, metric.kind, metric.unit),

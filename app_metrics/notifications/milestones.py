@@ -16,12 +16,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone, translation
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
 from ..core.calendar import aware
-from ..core.formatting import shown
+from ..core.formatting import moment_title, shown
 from ..core.numbers import EXACT, Number, add, trimmed
 from ..core.periods import LONGEST
 from ..core.setting_rules import SettingError, SettingReader
@@ -180,7 +179,7 @@ def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tupl
         "metric": metric.name,
         "value": shown(value, metric.kind, metric.unit),
         "total": shown(total, metric.kind, metric.unit),
-        "moment": date_format(aware(now).astimezone(time_zone()), "DATETIME_FORMAT"),
+        "moment": moment_title(aware(now).astimezone(time_zone())),
     }
     return _("Milestone reached: %(metric)s %(value)s") % values, [
         _("%(metric)s reached %(value)s.") % values,

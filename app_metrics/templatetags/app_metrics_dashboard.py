@@ -27,6 +27,8 @@ from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
 register = template.Library()
 register.filter("change", formatting.shown_change)
 register.filter("weekday", formatting.weekday_name)
+register.filter("date_title", formatting.date_title)
+register.filter("moment_title", formatting.moment_title, expects_localtime=True)
 
 VERDICT_CLASSES = {UP: "up", DOWN: "down"}
 

@@ -20,6 +20,7 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import Summary, single
 from app_metrics.models import Annotation, Item, Metric, MetricSet, QuarantinedItem, Total
 from app_metrics.models.creation import create_metric, create_metric_set
+from app_metrics.recording.metrics import record
 from tests.support.latin1 import latin1_columns
 
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
@@ -81,11 +82,24 @@ def catalogue(client):
 
 
 def test_metrics_show_today_and_this_month_including_pending_items(client, catalogue):
-    content = client.get(page("metric")).content.decode()
     shown = {each.slug: (each.today, each.month) for each in rows(client, "metric")}
     assert shown == {"logins": (30, 30), "queue": (2, 102), "idle": (0, 0)}
-    assert '<td class="field-today">30</td>' in content
-    assert '<td class="field-this_month">102</td>' in content
+    content = client.get(page("metric")).content.decode()
+    assert (
+        content.count('<td class="field-today">30</td>') == content.count('<td class="field-this_month">30</td>') == 1
+    )
+
+
+def test_the_list_shows_the_last_value_of_a_gauge_and_the_mean_of_a_timer(client):
+    for seconds in (1, 3):
+        record("answer_seconds", "timer", seconds)
+    gauge("queue", 40, at=NOON.replace(hour=11))
+    gauge("queue", 25)
+    aggregate()
+    record("answer_seconds", "timer", 5)
+    content = client.get(page("metric")).content.decode()
+    today = re.findall('<td class="field-today">(.*?)</td>', content)
+    assert today == re.findall('<td class="field-this_month">(.*?)</td>', content) == ["3\xa0s", "25"]
 
 
 def test_numbers_are_shown_without_empty_decimals(client):
@@ -148,6 +162,20 @@ def test_a_metric_is_made_with_a_form_and_its_slug_is_then_fixed(client):
     assert (made.name, made.slug) == ("Newer", "new")
 
 
+@pytest.mark.parametrize("model", ["metric", "metricset"])
+def test_every_field_of_a_form_has_a_help_text(client, model):
+    fields = client.get(page(model, "add")).context["adminform"].form.fields
+    assert [name for name, field in fields.items() if not field.help_text] == []
+
+
+def test_the_two_kinds_of_recipients_have_names_that_tell_them_apart(client):
+    fields = client.get(page("metricset", "add")).context["adminform"].form.fields
+    assert [str(fields[name].label) for name in ("email_recipients", "email_addresses")] == [
+        "Users",
+        "Other recipients",
+    ]
+
+
 @pytest.mark.parametrize("slug", ["no slug", "", "logins"])
 def test_a_form_refuses_an_invalid_or_taken_slug(client, catalogue, slug):
     response = client.post(page("metric", "add"), {"name": "New", "slug": slug, "kind": "counter"})
@@ -165,7 +193,7 @@ def test_a_metric_recorded_under_a_second_kind_and_one_with_too_many_label_sets_
     aggregate()
     content = client.get(page("metric")).content.decode()
     assert '<td class="field-second_kind">gauge</td>' in content
-    assert content.count('alt="True"') == 1
+    assert re.findall('<td class="field-is_capped">(.*?)</td>', content) == ["", "yes"]
 
 
 @pytest.mark.parametrize("through", ["page", "action"])

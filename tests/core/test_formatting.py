@@ -8,7 +8,7 @@ import pytest
 from django.utils import translation
 
 from app_metrics.core import formatting
-from app_metrics.core.formatting import heights, shown, shown_change, shown_difference
+from app_metrics.core.formatting import date_title, heights, moment_title, shown, shown_change, shown_difference
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR
 from app_metrics.core.plain_text import aligned, one_line, sparkline, width
 from tests.support.sample_reports import comparison
@@ -332,3 +332,17 @@ def test_the_first_column_keeps_some_room_beside_long_numbers():
     lines = aligned([["Signups of the year", "9" * 90]])
     assert lines[0][0] == "Signups of the"
     assert lines[0][1].startswith("year" + " " * 14 + "9")
+
+
+@pytest.mark.parametrize(
+    ("language", "day", "moment"),
+    [
+        ("en", "29 November 2026", "29 November 2026, 3:05 p.m."),
+        ("de", "29. November 2026", "29. November 2026 15:05"),
+        ("fr", "29 novembre 2026", "29 novembre 2026 15:05"),
+    ],
+)
+def test_dates_and_times_have_one_form_in_a_language(language, day, moment):
+    with translation.override(language):
+        assert date_title(date(2026, 11, 29)) == day
+        assert moment_title(datetime(2026, 11, 29, 15, 5, tzinfo=UTC)) == moment

@@ -470,7 +470,7 @@ def test_the_mail_of_an_alert_shows_the_comparison(database, settings):
     assert {(notice.status, notice.planned_at) for notice in notices} == {("waiting", NOW)}
     assert {notice.subject for notice in notices} == {"Alert: Signups Bcc: thief@example.com"}
     assert notices[0].text.split("\n") == [
-        "New users, day from June 9, 2026: 1,000 people",
+        "New users, day from 9 June 2026: 1,000 people",
         "The alert fires at a change of −50 %; the mean of the previous weeks is 2,500 people.",
         "Labels: country=de, plan=pro",
     ]
@@ -479,8 +479,8 @@ def test_the_mail_of_an_alert_shows_the_comparison(database, settings):
 @pytest.mark.parametrize(
     ("period", "test", "lines"),
     [
-        ("day", {"below": 1}, ["Signups, day from June 9, 2026: 0 pieces", "The alert fires below 1 pieces."]),
-        ("hour", {"above": -1.5}, ["Signups, hour from June 10, 2026, 11 a.m.: 0 pieces",
+        ("day", {"below": 1}, ["Signups, day from 9 June 2026: 0 pieces", "The alert fires below 1 pieces."]),
+        ("hour", {"above": -1.5}, ["Signups, hour from 10 June 2026, 11 a.m.: 0 pieces",
                                    "The alert fires above −1.5 pieces."]),
     ],
 )  # fmt: skip

@@ -555,7 +555,7 @@ def test_recipients_get_a_mail_each(database, settings):
     assert mails[0].text.split("\n") == [
         "Items sold reached 1,000,000 pieces.",
         "All-time total: 1,000,000.5 pieces",
-        "Detected: June 1, 2026, 7:30 a.m.",
+        "Detected: 1 June 2026, 7:30 a.m.",
     ]
 
 

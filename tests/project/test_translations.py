@@ -381,6 +381,7 @@ def browser(metric_set):
 
 @each_language
 def test_the_admin_s_next_report_is_in_the_site_s_language(language, settings, browser, metric_set):
+    settings.DEFAULT_FROM_EMAIL = "team@example.com"
     seen = {}
     for each in ("en", language):
         addresses = [report_page(metric_set, name, period) for name in ("report", "mail") for period in ("day", "week")]
