@@ -55,8 +55,10 @@ newer:
 faults:
 	@$(NOX) --session faults -- --minutes $(MINUTES)
 
+# Without a shell in between, which would pass on no signal.
+demo: export SERVE := $(SERVE)
 demo:
-	@SERVE=$(SERVE) $(PYTHON) scripts/demo.py
+	@$(PYTHON) scripts/demo.py
 
 lint docs:
 	@$(NOX) --session $@

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import environment  # first: it refuses a Python that cannot read the others
 from comparison import Counts, Row, compare, growth, print_table
-from environment import prepare
 from server import ROOT, ServerError, create_database, log_end, manage, serve, work
 from visitor import KEEPER, Client, Expected, VisitError, visit
 
@@ -49,7 +49,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "server.log"
-        self.python = prepare("demo", "-e", ".[demo]")
+        self.python = environment.prepare("demo", "-e", ".[demo]")
         self.environment = {
             "EXAMPLE_DATABASE": "sqlite",
             "EXAMPLE_DB_NAME": str(folder / "db.sqlite3"),

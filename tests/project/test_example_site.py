@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,8 +21,10 @@ from scripts.visitor import KEEPER, Expected, visit
 from tests.soak.brokers.conftest import KINDS, sharing, waiting
 from tests.support import redis_server
 from tests.support.example_site import mariadb, mysql, postgresql, sqlite
+from tests.support.paths import ROOT
 from tests.support.receiving import StatsdServer
 from tests.support.scope import full_length
+from tests.support.servers import runs
 from tests.support.small_server import found
 from tests.support.waiting import wait_until
 
@@ -161,3 +165,20 @@ def test_demo_data_are_created_only_once(tmp_path: Path) -> None:
             manage(sys.executable, site, "seed_history", "--days=3", stderr=subprocess.DEVNULL)
         assert before["orders"][0] > 0
         assert counted(site) == before
+
+
+def test_a_signal_to_make_demo_reaches_the_demo(tmp_path: Path) -> None:
+    """Otherwise its server goes on."""
+    python, pid = tmp_path / "python", tmp_path / "pid"
+    python.write_text(f"#!/bin/sh\necho $$ > {pid}.new\nmv {pid}.new {pid}\nexec sleep 300\n")
+    python.chmod(0o700)
+    make = subprocess.Popen(["make", "demo", f"PYTHON={python}"], cwd=ROOT)
+    wait_until(pid.exists, 60)
+    demo = pid.read_text().strip()
+    try:
+        make.terminate()
+        make.wait(60)
+        wait_until(lambda: not runs(demo), 10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int(demo), signal.SIGKILL)

@@ -4,6 +4,8 @@ import ast
 import configparser
 import re
 
+import pytest
+
 from tests.support.paths import ROOT
 
 ASSIGNED = {
@@ -54,3 +56,16 @@ def test_the_makefile_fetches_what_the_newest_sessions_run_on():
     sessions = " ".join(f"tests-{version}" for version in sorted(NEWEST))
     assert f"filter tests {sessions}," in makefile
     assert f"test-newest: SESSION = tests-{list(DJANGO)[-1]}\n" in makefile
+
+
+@pytest.mark.parametrize("script", ["demo", "newer"])
+def test_a_script_that_any_python_may_start_imports_the_check_of_the_version_first(script):
+    """The other scripts have syntax that an older Python cannot read."""
+    tree = ast.parse((ROOT / "scripts" / f"{script}.py").read_text())
+    imported = [
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in tree.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    ours = [name for name in imported if (ROOT / "scripts" / f"{name}.py").exists()]
+    assert ours[0] == "environment"
