@@ -8,8 +8,9 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from ..contrib.news import news
 from ..core import formatting, plain_text
-from ..core.comparisons import BEFORE, DOWN, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
+from ..core.comparisons import BEFORE, WEEK_BEFORE, YEAR_BEFORE, Comparison
 from ..core.numbers import Number
 from ..core.periods import Period
 from ..core.summary import COUNTER, GAUGE, TIMER
@@ -100,9 +101,9 @@ def changes(line: Line) -> list[tuple[str, Comparison]]:
 
 
 @register.filter
-def direction(comparison: Comparison) -> str:
-    """Return "up" or "down", otherwise "even"."""
-    return comparison.verdict if comparison.verdict in (UP, DOWN) else "even"
+def news_class(comparison: Comparison, metric: Metric) -> str:
+    """Return "up" for good news, "down" for bad news, otherwise "even"."""
+    return news(comparison, metric.slug) or "even"
 
 
 @register.filter

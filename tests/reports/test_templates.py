@@ -89,7 +89,7 @@ def height(bar):
     return 0 if bar is None else int(re.search(r"(?<!-)height: ?(\d+)px", bar.get("style"))[1])
 
 
-def test_changes_are_coloured_by_their_direction(tree):
+def test_changes_are_coloured_as_good_or_bad_news(tree):
     changes = {(span.get("class"), span.text[0]) for span in tree.iter("span") if "change" in span.get("class")}
     assert changes == {("change up", "+"), ("change down", "−"), ("change even", "n")}
 
