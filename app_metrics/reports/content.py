@@ -1,7 +1,7 @@
 """The content of a report: the numbers of a metric set for one closed period. Data only; `rendering` formats it."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from ..core.numbers import Number
 from ..core.periods import DAY, Period, Piece
 from ..core.summary import Summary, headline, merge_into
 from ..models import Annotation, Metric, MetricSet, Milestone
+from ..models.beginnings import counted_before
 from ..models.primary import beside
 from ..models.queries import QuerySources, across_labels, fold
 from ..models.reports import SENT_PERIODS
@@ -81,6 +82,7 @@ class Report:
 
     `annotations` holds those of all metrics, in the reported period and in the one before: they may explain the change
     between both.
+    If counting began in between, `since` is the first date on which anything was recorded.
     """
 
     metric_set: MetricSet
@@ -90,6 +92,7 @@ class Report:
     lines: Sequence[Line]
     milestones: Sequence[Reached]
     annotations: Sequence[Annotation] = ()
+    since: date | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -122,7 +125,16 @@ def build_report(
     annotations = _annotations(metric_set, plan.bases[BEFORE][0] or start, end)
     builder = _Builder(plan, pictured, days, found, annotations)
     lines = [builder.line(metric) for metric in metrics]
-    return Report(metric_set, reported, start, end, lines, _reached(metrics, milestones), annotations.get(None, ()))
+    since = None if counted_before(metrics, start) else min(_days(found), default=None)
+    reached, of_all = _reached(metrics, milestones), annotations.get(None, ())
+    return Report(metric_set, reported, start, end, lines, reached, of_all, since)
+
+
+def _days(found: Found) -> Iterator[date]:
+    """Yield the days on which anything was recorded."""
+    for _, _, name in found:
+        if isinstance(name, tuple) and name[0] == "days":
+            yield name[1]
 
 
 class _Builder:

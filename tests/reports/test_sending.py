@@ -107,6 +107,27 @@ def test_nothing_is_reported_about_a_time_before_counting_began(aggregated):
     assert "Nothing was recorded." in mail.outbox[1].body
 
 
+@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "waiting"])
+def test_a_report_on_the_period_in_which_counting_began_says_so(aggregated):
+    count("2026-11-18 15:00", "visits")
+    if aggregated:
+        aggregate()
+    made = MetricSet.objects.create(name="New", email_addresses=TEAM, send_daily=True, send_weekly=True)
+    made.metrics.add(Metric.objects.get_or_create(slug="visits", defaults={"name": "Visits"})[0])
+    count("2026-11-19 15:00", "visits")
+    for day in ("2026-11-19", "2026-11-20", "2026-11-23"):
+        run(f"{day} 06:00")
+    line = "Counting began on Wednesday, 18 November."
+    assert {(each.subject, line in each.body, line in each.alternatives[0].content) for each in mail.outbox} == {
+        ("New: Wednesday, 18 November 2026", True, True),
+        ("New: Thursday, 19 November 2026", False, False),
+        ("New: Friday, 20 November 2026", False, False),
+        ("New: Saturday, 21 November 2026", False, False),
+        ("New: Sunday, 22 November 2026", False, False),
+        ("New: Week 47, 16–22 November 2026", True, True),
+    }
+
+
 @pytest.mark.parametrize(("address", "is_named"), [("webmaster@localhost", False), ("team@example.org", True)])
 def test_a_mail_names_an_address_to_write_to_only_if_the_site_has_one(make_set, settings, address, is_named):
     settings.DEFAULT_FROM_EMAIL = address
