@@ -10,9 +10,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from ..contrib.news import news
 from ..core import formatting
 from ..core.calendar import Moment, aware, local_day, starts_at
-from ..core.comparisons import DOWN, UP, Comparison
+from ..core.comparisons import Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
@@ -29,8 +30,6 @@ register.filter("change", formatting.shown_change)
 register.filter("weekday", formatting.weekday_name)
 register.filter("date_title", formatting.date_title)
 register.filter("moment_title", formatting.moment_title, expects_localtime=True)
-
-VERDICT_CLASSES = {UP: "up", DOWN: "down"}
 
 
 class Fact(NamedTuple):
@@ -82,8 +81,9 @@ def state(is_well: Any) -> SafeString:
 
 
 @register.filter
-def verdict_class(verdict: str) -> str:
-    return VERDICT_CLASSES.get(verdict, "")
+def news_class(comparison: Comparison, metric: Metric) -> str:
+    """Return "up" for good news, "down" for bad news, otherwise an empty text."""
+    return news(comparison, metric.slug)
 
 
 @register.simple_tag

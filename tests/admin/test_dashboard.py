@@ -224,6 +224,16 @@ def test_viewing_the_pages_writes_nothing(several, client, database):
     assert [query["sql"] for query in queries if WRITES.match(query["sql"])] == []
 
 
+@pytest.mark.parametrize(("slug", "colour"), [("logins", "down"), ("failed_logins", "up")])
+def test_a_fall_has_the_colour_of_the_news_that_it_is(slug, colour, client, settings):
+    settings.APP_METRICS_AUTH = True
+    create_metric(slug.title(), slug)
+    metric(slug, 5, at=NOON - timedelta(days=7, hours=3))
+    metric(slug, 2, at=NOON - timedelta(hours=3))
+    change = client.get(reverse("admin:app_metrics_dashboard_changelist")).content.decode()
+    assert re.search(f'<span class="{colour}">\u221260', change)
+
+
 def test_there_are_no_pages_to_add_change_or_delete(orders, client):
     for name in ("add", f"{orders.pk}/change", f"{orders.pk}/delete", f"{orders.pk}/history"):
         assert client.get(f"{overview_url()}{name}/").status_code == 404
