@@ -59,6 +59,12 @@ def test_only_the_installation_adds_the_middleware() -> None:
     assert [block for block in python_blocks() if "MIDDLEWARE =" in block and "INSTALLED_APPS" not in block] == []
 
 
+def test_no_example_erases_the_urls_of_the_project_or_includes_ours_twice() -> None:
+    blocks = python_blocks()
+    assert [block for block in blocks if re.search("^urlpatterns =", block, re.MULTILINE)] == []
+    assert sum('include("app_metrics.urls")' in block for block in blocks) == 1
+
+
 def test_a_rule_that_would_fail_is_found(tmp_path: Path) -> None:
     """The test above would see a mistake in the documentation."""
     block = 'APP_METRICS_MODELS = {"shop.Order": {"created": {"slug": "orders", "num": "price"}}}'
