@@ -127,9 +127,13 @@ def earlier_annotations(report: Report) -> int:
 def facts(line: Line) -> list[Fact]:
     """Return the facts about a metric besides its number and changes."""
     found = [*map(_annotated, line.annotations[-MOST_ANNOTATIONS:]), *_range(line), *_extremes(line)]
+    kind, unit = line.metric.kind, line.metric.unit
+    with_cents = formatting.have_cents((share.number for share in line.shares), kind, unit)
     for label, shares in groupby(line.shares, key=lambda share: share.label):
         values = [
-            plain_text.one_line(share.value) + formatting.NO_BREAK + shown(share.number, line.metric)
+            plain_text.one_line(share.value)
+            + formatting.NO_BREAK
+            + formatting.shown(share.number, kind, unit, with_cents)
             for share in shares
         ]
         found.append(Fact(plain_text.one_line(label), SEPARATOR.join(values)))

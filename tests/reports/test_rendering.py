@@ -119,6 +119,14 @@ def test_the_text_says_every_figure_of_the_report():
     assert len(paragraphs) == 7
 
 
+def test_shares_have_cents_if_one_of_them_has():
+    shares = [Share("plan", "pro", Decimal("50.5")), Share("plan", "team", 41)]
+    assert (
+        "plan: pro\N{NO-BREAK SPACE}50.50 · team\N{NO-BREAK SPACE}41.00"
+        in render(report(line("Revenue", 91, shares=shares))).text
+    )
+
+
 def test_the_html_shows_the_figures_of_the_text_and_absolute_changes():
     checkout = line(
         "Checkout",
