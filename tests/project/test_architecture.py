@@ -21,7 +21,7 @@ LAYERS = (
     {"contrib"},
     {"notifications"},
     {"aggregation"},
-    {"reports", "dashboard", "api", "transfer", "adoption", "autopilot"},
+    {"reports", "dashboard", "api", "transfer", "adoption", "autopilot", "suggestions"},
     {
         "",
         "admin",

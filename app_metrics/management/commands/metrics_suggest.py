@@ -1,0 +1,63 @@
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from ...core.plain_text import brief, one_line
+from ...suggestions.rendering import module, settings_block, settings_lines
+from ...suggestions.suggest import Suggestions, suggest
+from ..base import MetricsCommand
+from ..files import replacing
+from ..output import counted, fitting
+from ..rules_module import DEFAULT, module_name, rules_in
+
+
+class Command(MetricsCommand):
+    help = (
+        "Propose what to count: read the project's models, URL names and signals, look at a sample of its data, and "
+        "print settings to paste. It changes nothing."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--write",
+            type=Path,
+            metavar=str(DEFAULT),
+            help="Write a module with the settings instead, and print the lines that import it.",
+        )
+        parser.add_argument("--overwrite", action="store_true", help="Replace the file that --write names.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path = options["write"]
+        if options["overwrite"] and path is None:
+            raise CommandError("Give --overwrite only with --write.")
+        if path is None:
+            found = suggest()
+            self._print(settings_block(found) if found.proposals else "")
+        else:
+            found = self._write(path, overwrite=options["overwrite"])
+        self._say(found, options["verbosity"])
+
+    def _write(self, path: Path, *, overwrite: bool) -> Suggestions:
+        name = module_name(path)
+        if path.exists() and not overwrite:
+            raise CommandError(f"{path} exists. Give --overwrite to replace it, or another name.")
+        try:
+            found = suggest(rules_in(path))
+            with replacing(path) as stream:
+                stream.write(module(found))
+        except Exception as error:
+            raise CommandError(f"{path} could not be written: {brief(error)}") from error
+        self._print(f"{path} is written. Add this to the end of the settings:\n\n{settings_lines(found, name)}")
+        return found
+
+    def _say(self, found: Suggestions, verbosity: int) -> None:
+        for note in found.notes:
+            self.stderr.write(one_line(note))
+        if verbosity:
+            number = counted(len(found.proposals), "proposal")
+            self.stderr.write(f"{number}. Fill in the past with manage.py metrics_backfill, then metrics_verify.")
+
+    def _print(self, text: str) -> None:
+        self.stdout.write(fitting(self.stdout, text))

@@ -1,0 +1,69 @@
+"""Find the date field that says when a row was added."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import DateField, DateTimeField
+from django.utils import timezone
+
+from ..core.calendar import aware, today
+from .tables import Table
+from .words import words
+
+# Words in the name of such a field.
+CREATED = {
+    "added", "created", "creation", "enrolled", "inserted", "issued", "joined", "opened", "ordered", "placed", "posted",
+    "purchased", "received", "registered", "registration", "requested", "signup", "submitted", "subscribe",
+    "subscribed", "uploaded",
+}  # fmt: skip
+# Names that may mean it, if every row has a date.
+PLAIN = {"date", "datetime", "event_time", "pub_date", "published", "time", "timestamp", "when", "when_added"}
+# Words in the name of a date that changes later, or that lies ahead.
+OTHER = {
+    "birth", "completed", "deleted", "due", "end", "ended", "expected", "expires", "expiry", "last", "latest",
+    "modified", "until", "updated",
+}  # fmt: skip
+
+
+def creation_date(table: Table) -> tuple[Any, str] | None:
+    """Return the date field, and why it is that one; None if no field is."""
+    found = [(rank, not isinstance(field, DateTimeField), field, why) for rank, field, why in _candidates(table)]
+    if not found:
+        return None
+    best = min(found, key=lambda each: each[:2])  # the first of equal ones
+    return best[2], best[3]
+
+
+def _candidates(table: Table) -> Iterator[tuple[int, Any, str]]:
+    for field in table.fields:
+        if not isinstance(field, DateField) or field.auto_now:
+            continue
+        named = {*words(field.name)}
+        if field.auto_now_add:
+            yield 0, field, f"{field.name} is set when a row is added"
+        elif named & OTHER or not _may_be(field, table.values(field.attname)):
+            continue
+        elif named & CREATED:
+            yield 1, field, f"the name of {field.name} says when a row is added"
+        elif _is_now(field.default):
+            yield 2, field, f"the default of {field.name} is the moment when a row is added"
+        elif field.name in PLAIN and not field.null:
+            yield 3, field, f"{field.name} is the date that every row has"
+
+
+def _is_now(default: Any) -> bool:
+    is_clock = getattr(default, "__name__", "") in ("now", "today", "utcnow", "localdate", "localtime")
+    return callable(default) and is_clock
+
+
+def _may_be(field: Any, values: list[Any]) -> bool:
+    """Return whether most rows of the sample have a date, and none lies ahead."""
+    dated = [value for value in values if value is not None]
+    return len(dated) * 2 >= len(values) and not any(_is_ahead(value) for value in dated)
+
+
+def _is_ahead(value: Any) -> bool:
+    if isinstance(value, datetime):
+        return aware(value) > timezone.now() + timedelta(days=1)
+    return isinstance(value, date) and value > today() + timedelta(days=1)

@@ -1,0 +1,102 @@
+"""`metrics_suggest`: what it prints works in the settings, and it replaces no file."""
+
+import os
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.support.paths import ROOT
+
+# The shop of the example site, with no rules.
+SETTINGS = """
+from example_project.settings import *
+
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "site.sqlite3"}}
+ALLOWED_HOSTS = ["testserver"]
+MIDDLEWARE = [each for each in MIDDLEWARE if not each.startswith("app_metrics")]
+APP_METRICS_AUTH = False
+APP_METRICS_MODELS = APP_METRICS_URLS = APP_METRICS_SIGNALS = APP_METRICS_SETS = {}
+APP_METRICS_ALERTS = APP_METRICS_MILESTONES = {}
+"""
+VISIT = """
+import django
+
+django.setup()
+
+from django.contrib.auth.models import User
+from django.test import Client
+from app_metrics.testing import capture_metrics
+from example_project.shop.models import Order
+
+with capture_metrics() as recorded:
+    Client().get("/nowhere/")
+    Client().get("/")
+    user = User.objects.create_user("ann")
+    Order.objects.create(customer=user, plan="single", quantity=2, amount=5)
+print(" ".join(sorted(recorded.slugs)))
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Return a function that runs Python in the folder of a site with the example site's models."""
+    (tmp_path / "site_settings.py").write_text(SETTINGS)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("APP_METRICS_TEST", "EXAMPLE"))},
+        "DJANGO_SETTINGS_MODULE": "site_settings",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+    }
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("-m", "django", "migrate", "--verbosity=0")
+    return run
+
+
+def test_the_block_pasted_into_the_settings_passes_the_checks_and_counts(site, tmp_path):
+    block = site("-m", "django", "metrics_suggest")
+    (tmp_path / "site_settings.py").write_text(SETTINGS + block)
+    assert site("-m", "django", "check", "--database=default") == "System check identified no issues (0 silenced).\n"
+    counted = {"not_found", "order_amount", "order_quantity", "orders", "requests", "signups"}
+    assert counted <= {*site("-c", VISIT).split()}
+    assert site("-m", "django", "metrics_suggest") == "\n", "what is there is not proposed again"
+
+
+def test_the_written_module_is_imported_by_the_printed_lines(site, tmp_path):
+    printed = site("-m", "django", "metrics_suggest", "--write=app_metrics_rules.py")
+    _, _, lines = printed.partition("settings:\n\n")
+    (tmp_path / "site_settings.py").write_text(SETTINGS + lines)
+    assert site("-m", "django", "check") == "System check identified no issues (0 silenced).\n"
+    written = (tmp_path / "app_metrics_rules.py").read_text()
+    site("-m", "django", "metrics_suggest", "--write=app_metrics_rules.py", "--overwrite")
+    assert (tmp_path / "app_metrics_rules.py").read_text() == written
+
+
+@pytest.mark.django_db
+def test_an_existing_file_is_not_replaced_without_being_told(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "app_metrics_rules.py"
+    path.write_text("APP_METRICS_AUTH = True\n")
+    with pytest.raises(CommandError, match=r"exists\. Give --overwrite to replace it"):
+        call_command("metrics_suggest", write=path)
+    assert path.read_text() == "APP_METRICS_AUTH = True\n"
+
+
+@pytest.mark.parametrize("name", ["rules.txt", "app-metrics.py"])
+def test_a_file_that_cannot_be_imported_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CommandError, match="cannot be imported"):
+        call_command("metrics_suggest", write=tmp_path / name)
+
+
+def test_overwrite_without_a_file_is_refused():
+    with pytest.raises(CommandError, match="only with --write"):
+        call_command("metrics_suggest", overwrite=True, stdout=StringIO())
