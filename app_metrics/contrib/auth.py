@@ -44,7 +44,12 @@ class AuthRules:
 
 def auth_models() -> Mapping[str, Any]:
     """Return the model rules of the setting: a created user is a signup, at the time when the user joined."""
-    rules, _ = compile_auth(settings.APP_METRICS_AUTH)
+    return models_of(settings.APP_METRICS_AUTH)
+
+
+def models_of(setting: Any) -> Mapping[str, Any]:
+    """Return the model rules of a value of the setting."""
+    rules, _ = compile_auth(setting)
     return {settings.AUTH_USER_MODEL: {"created": _signups(rules)}} if SIGNUPS in rules.events else {}
 
 

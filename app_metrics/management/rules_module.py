@@ -1,12 +1,17 @@
 """The module that holds proposed rules: its file, its name, and what it has given to the settings."""
 
-import importlib.util
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 from django.core.management.base import CommandError
+
+from ..core.plain_text import brief
+from ..suggestions.rendering import module
+from ..suggestions.suggest import Suggestions
+from .files import replacing
 
 DEFAULT = Path("app_metrics_rules.py")
 
@@ -26,11 +31,19 @@ def module_name(path: Path) -> str:
     return name
 
 
+def write_rules(path: Path, found: Suggestions) -> None:
+    """Write a module with proposals. Raises CommandError."""
+    try:
+        with replacing(path) as stream:
+            stream.write(module(found))
+    except OSError as error:
+        raise CommandError(f"{path} could not be written: {error}") from error
+
+
 def rules_in(path: Path) -> Mapping[str, Any]:
-    """Return the settings that a module holds; none if the file does not exist. Raises what running it raises."""
-    if not path.exists():
-        return {}
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    return {name: value for name, value in vars(module).items() if name.startswith("APP_METRICS_")}
+    """Return the settings that a module holds; none if the file does not exist. Raises CommandError."""
+    try:
+        names = run_path(str(path)) if path.exists() else {}
+    except Exception as error:
+        raise CommandError(f"{path} could not be read: {brief(error)}") from error
+    return {name: value for name, value in names.items() if name.startswith("APP_METRICS_")}

@@ -2,10 +2,12 @@
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..conf import settings
 from ..contrib.url_rules import MIDDLEWARE
+from .present import Present
 from .proposals import AUTH, MODELS, SIGNALS, URLS, Proposal, of_setting
 from .suggest import Suggestions
 
@@ -16,8 +18,15 @@ ADD_MIDDLEWARE = f'MIDDLEWARE = ["{MIDDLEWARE}", *MIDDLEWARE]'
 
 def settings_block(found: Suggestions) -> str:
     """Return lines to append to the settings; they keep the rules that are there."""
-    first = [*_comment(HEAD, ""), *([ADD_MIDDLEWARE] if found.needs_middleware else [])]
+    first = [
+        *_comment(HEAD, ""),
+        *([ADD_MIDDLEWARE] if of_setting(found.proposals, URLS) and lacks_middleware() else []),
+    ]
     return _text([*first, *_settings(found, {name for name in (MODELS, SIGNALS, URLS) if found.present.keys(name)})])
+
+
+def lacks_middleware() -> bool:
+    return MIDDLEWARE not in settings.MIDDLEWARE
 
 
 def module(found: Suggestions) -> str:
@@ -25,14 +34,14 @@ def module(found: Suggestions) -> str:
     return _text(['"""' + HEAD + '"""', *_settings(found, set())])
 
 
-def settings_lines(found: Suggestions, name: str) -> str:
-    """Return the lines with which the settings import the module of that dotted name."""
-    lines = [ADD_MIDDLEWARE] if found.needs_middleware else []
-    extended = [each for each in _names(found.proposals) if found.present.keys(each)]
+def settings_lines(name: str, rules: Collection[str], there: Present) -> str:
+    """Return the lines with which the settings import a module with these settings; `name` is its dotted name."""
+    lines = [ADD_MIDDLEWARE] if URLS in rules and lacks_middleware() else []
+    extended = [each for each in rules if there.keys(each)]
     if not extended:
         return "\n".join([*lines, f"from {name} import *  # noqa: F403"])
     lines.append(f"import {name} as proposed")
-    for each in _names(found.proposals):
+    for each in rules:
         theirs = f"proposed.{each}"
         lines.append(f"{each} = {{**{each}, **{theirs}}}" if each in extended else f"{each} = {theirs}")
     return "\n".join(lines)

@@ -7,11 +7,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db.models import Model
 
-from ..conf import settings
 from ..contrib.auth import compile_auth
 from ..contrib.model_rules import compile_models
 from ..contrib.signal_rules import compile_signals
-from ..contrib.url_rules import MIDDLEWARE, compile_urls
+from ..contrib.url_rules import compile_urls
 from ..core.plain_text import brief
 from .event_signals import of_signals
 from .logins import of_users
@@ -34,10 +33,6 @@ class Suggestions:
     proposals: list[Proposal]
     present: Present
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def needs_middleware(self) -> bool:
-        return bool(of_setting(self.proposals, URLS)) and MIDDLEWARE not in settings.MIDDLEWARE
 
 
 def suggest(replaced: Mapping[str, Any] | None = None) -> Suggestions:

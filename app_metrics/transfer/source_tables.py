@@ -9,7 +9,7 @@ from django.db import router
 from django.db.models import Min, Model, Q
 
 from ..conf import time_zone, years
-from ..contrib.model_rules import BACKFILL, compile_models, configured
+from ..contrib.model_rules import BACKFILL, CompiledRules, compile_models, configured
 from ..contrib.row_dates import CREATED, RowDate
 from ..contrib.rules import Rule
 from ..core.dropped import warn_once
@@ -18,7 +18,7 @@ from ..core.numbers import Number
 from ..core.periods import bucket
 from ..core.plain_text import brief
 from ..core.summary import Summary, merge_into, single
-from ..core.validation import check_labels, check_time
+from ..core.validation import check_labels, check_time, known_labels
 from .stored_totals import Hour, settled
 
 # Rows read at once from the database.
@@ -102,7 +102,7 @@ class SourceTable:
             return NO_LABELS, 1
         if rule.when is not None and not rule.when(row):
             return None
-        labels = check_labels(rule.read_labels(row)) if rule.labels else NO_LABELS
+        labels = _encoded(rule.read_labels(row)) if rule.labels else NO_LABELS
         number = 1 if rule.num is None else rule.read_num(row)
         return labels, number
 
@@ -183,6 +183,10 @@ class MetricSource:
         return history
 
 
+def _encoded(labels: Mapping[str, str]) -> str:
+    return known_labels(tuple(labels.items())) or check_labels(labels)  # most rows have the label set of another one
+
+
 def _recorded_days() -> tuple[date, date]:
     """Return the days that rows may be from, with a margin of one day for time zones; the last one is not included."""
     first, last = years()
@@ -209,6 +213,19 @@ def configured_source(slug: str) -> MetricSource:
         )
     _refuse_undated(slug)
     return MetricSource(slug, tables)
+
+
+def sources_of(compiled: CompiledRules) -> list[MetricSource]:
+    """Return the sources of all metrics that these rules count, and that rows can fill, sorted by slug."""
+    counting: dict[str, list[SourceTable]] = {}
+    for model, _, rules in compiled:
+        for rule in rules:
+            counting.setdefault(rule.slug, []).append(SourceTable(model, rule))
+    return [
+        MetricSource(slug, tables)
+        for slug, tables in sorted(counting.items())
+        if all(BACKFILL in table.rule.options for table in tables)
+    ]
 
 
 def given_source(slug: str, model: str, field: str, num: Any = None) -> MetricSource:

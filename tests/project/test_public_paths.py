@@ -63,6 +63,7 @@ COMMANDS = [
     "prune",
     "send_mail",
     "show",
+    "start",
     "suggest",
     "verify",
 ]

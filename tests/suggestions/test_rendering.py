@@ -58,7 +58,9 @@ def test_the_lines_for_the_settings_add_the_rules_of_the_module(tmp_path, monkey
     (tmp_path / "proposed_rules.py").write_text(module(proposals))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "proposed_rules", raising=False)
-    after = run(settings_lines(proposals, "proposed_rules"), **({MODELS: there} if there else {}))
+    after = run(
+        settings_lines("proposed_rules", [MODELS, SIGNALS], proposals.present), **({MODELS: there} if there else {})
+    )
     assert list(after[MODELS]) == [*there, "shop.Order"]
     assert after[SIGNALS] == {"shop.signals.paid": "paid"}
 

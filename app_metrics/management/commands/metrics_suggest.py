@@ -4,13 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from ...core.plain_text import brief, one_line
-from ...suggestions.rendering import module, settings_block, settings_lines
+from ...core.plain_text import one_line
+from ...suggestions.rendering import settings_block, settings_lines
 from ...suggestions.suggest import Suggestions, suggest
 from ..base import MetricsCommand
-from ..files import replacing
 from ..output import counted, fitting
-from ..rules_module import DEFAULT, module_name, rules_in
+from ..rules_module import DEFAULT, module_name, rules_in, write_rules
 
 
 class Command(MetricsCommand):
@@ -43,13 +42,10 @@ class Command(MetricsCommand):
         name = module_name(path)
         if path.exists() and not overwrite:
             raise CommandError(f"{path} exists. Give --overwrite to replace it, or another name.")
-        try:
-            found = suggest(rules_in(path))
-            with replacing(path) as stream:
-                stream.write(module(found))
-        except Exception as error:
-            raise CommandError(f"{path} could not be written: {brief(error)}") from error
-        self._print(f"{path} is written. Add this to the end of the settings:\n\n{settings_lines(found, name)}")
+        found = suggest(rules_in(path))
+        write_rules(path, found)
+        lines = settings_lines(name, rules_in(path), found.present)
+        self._print(f"{path} is written. Add this to the end of the settings:\n\n{lines}")
         return found
 
     def _say(self, found: Suggestions, verbosity: int) -> None:

@@ -1,0 +1,168 @@
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import DatabaseError
+from django.urls import NoReverseMatch, reverse
+
+from ...aggregation.run import aggregate
+from ...conf import settings, usable
+from ...contrib.auth import models_of
+from ...contrib.model_rules import CompiledRules, compile_models
+from ...core.plain_text import one_line
+from ...models import Metric, MetricSet
+from ...models.creation import create_metric_set
+from ...reports.recipients import DASHBOARD
+from ...suggestions.present import present
+from ...suggestions.proposals import AUTH, MODELS
+from ...suggestions.rendering import settings_lines
+from ...suggestions.suggest import Suggestions, suggest
+from ...transfer.backfill import backfill, remaining
+from ...transfer.source_tables import MetricSource, sources_of
+from ...transfer.verify import count, verify
+from ..base import MetricsCommand
+from ..output import counted, fitting
+from ..progress import progress
+from ..rules_module import DEFAULT, module_name, rules_in, write_rules
+
+# The metric set that it makes, with as many metrics as a glance takes in.
+SET = "First metrics"
+SET_SIZE = 8
+# Where `runserver` serves a site, unless APP_METRICS_BASE_URL says another address.
+LOCAL = "http://127.0.0.1:8000"
+
+
+class Command(MetricsCommand):
+    help = (
+        "Begin in one step: write the rules that metrics_suggest proposes, migrate, fill in the past, verify it, and "
+        "make a first metric set. It asks first. You can run it again: it continues, and counts nothing twice."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--write",
+            type=Path,
+            default=DEFAULT,
+            metavar=str(DEFAULT),
+            help=f"The module for the rules (default: {DEFAULT}). If it exists, its rules are used as they are.",
+        )
+        parser.add_argument("--no-input", "--noinput", action="store_false", dest="interactive", help="Do not ask.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path, verbosity = options["write"], options["verbosity"]
+        name = module_name(path)
+        found = None if path.exists() else suggest()
+        if options["interactive"] and not self._agreed(_plan(path, found)):
+            self._say("Nothing was changed.")
+            return
+        if found is not None:
+            write_rules(path, found)
+        rules = rules_in(path)
+        call_command("migrate", "app_metrics", database=settings.APP_METRICS_DATABASE, verbosity=0, interactive=False)
+        differ = self._fill_and_verify(sources_of(_compiled(rules)), verbosity)
+        self._say(*_end(name, rules))
+        if differ:
+            raise CommandError(
+                f"Some totals differ from their rows: {', '.join(differ)}. metrics_verify shows the days; "
+                "its documentation lists the causes."
+            )
+
+    def _agreed(self, plan: Sequence[str]) -> bool:
+        self._say(*plan)
+        try:
+            return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError as error:
+            raise CommandError("There is nobody to ask. Give --no-input to go ahead.") from error
+
+    def _fill_and_verify(self, sources: Sequence[MetricSource], verbosity: int) -> list[str]:
+        """Fill and verify the metrics, and put them into a set; return the slugs whose totals differ."""
+        try:
+            if failures := aggregate().failures:
+                # As for metrics_backfill: hours whose events are elsewhere would look empty.
+                raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
+            for source in sources:
+                self._fill(source, verbosity)
+            differ = [source.slug for source in sources if not self._agrees(source, verbosity)]
+            _make_set([source.slug for source in sources])
+        except DatabaseError as error:
+            raise CommandError(f"It stopped; run the command again to continue: {error}") from error
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        return differ
+
+    def _fill(self, source: MetricSource, verbosity: int) -> None:
+        with progress(self.stderr, verbosity, partial(remaining, source), "row", f"of {source.slug} read") as advance:
+            done = backfill(source, on_progress=advance)
+        skipped = f", {counted(done.skipped, 'row')} skipped" if done.skipped else ""
+        self._say(f"{source.slug}: {counted(done.rows, 'row')} read, {counted(done.events, 'event')} added{skipped}")
+
+    def _agrees(self, source: MetricSource, verbosity: int) -> bool:
+        with progress(self.stderr, verbosity, partial(count, source), "row", f"of {source.slug} compared") as advance:
+            differ = sum(1 for _ in verify(source, on_progress=advance))
+        self._say(
+            f"{source.slug}: " + (f"{counted(differ, 'day')} differ" if differ else "all days agree with the rows")
+        )
+        return not differ
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.stdout.write(fitting(self.stdout, line))
+
+
+def _plan(path: Path, found: Suggestions | None) -> list[str]:
+    first = (
+        f"use the rules of {path}" if found is None else f"write {path} with {counted(len(found.proposals), 'rule')}"
+    )
+    return [
+        "This command will",
+        f"- {first},",
+        f"- migrate app_metrics in the database {settings.APP_METRICS_DATABASE!r},",
+        "- fill in the past of all metrics whose rules have the key backfill, and compare it with the rows,",
+        f"- make the metric set {SET!r}, which is not mailed.",
+    ]
+
+
+def _compiled(rules: Mapping[str, Any]) -> CompiledRules:
+    """Return the rules of models in the settings and in the module, which the settings may not import yet."""
+    models = {**settings.APP_METRICS_MODELS, **rules.get(MODELS, {})}
+    auth = models_of(settings.APP_METRICS_AUTH or rules.get(AUTH))
+    return [each for setting in (models, auth) for each in compile_models(setting)[0]]
+
+
+def _make_set(slugs: Sequence[str]) -> None:
+    metrics = {metric.slug: metric for metric in Metric.objects.filter(slug__in=slugs)}
+    if metrics and not MetricSet.objects.filter(name=SET).exists():
+        create_metric_set(SET, [metrics[slug] for slug in slugs if slug in metrics][:SET_SIZE], no_email=True)
+
+
+def _end(name: str, rules: Mapping[str, Any]) -> list[str]:
+    """Return what is left to do, and where the dashboard is."""
+    lines = [f"The dashboard: {_dashboard()}"]
+    if not _is_imported(rules):
+        lines += [
+            "The settings do not use the rules yet. Add this to their end, and restart the site:",
+            "",
+            settings_lines(name, rules, present({})),
+            "",
+            "An hour after that, run metrics_start again: it fills the hours in between.",
+        ]
+    return lines
+
+
+def _is_imported(rules: Mapping[str, Any]) -> bool:
+    values = {name: (rule, getattr(settings, name)) for name, rule in rules.items()}
+    return all(
+        rule.items() <= there.items() if isinstance(rule, dict) and isinstance(there, Mapping) else rule == there
+        for rule, there in values.values()
+    )
+
+
+def _dashboard() -> str:
+    try:
+        return str(usable("BASE_URL") or LOCAL).rstrip("/") + reverse(DASHBOARD)
+    except NoReverseMatch:
+        return "add the admin to the URLs of the project, because it is a page there"

@@ -1,0 +1,128 @@
+"""`metrics_start`: from nothing to verified totals in one command, which asks first."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from app_metrics.models import MetricSet
+from tests.management.conftest import SETTINGS
+from tests.testapp.models import Order
+
+ADD_ROWS = """
+import django
+
+django.setup()
+
+from datetime import timedelta
+from django.contrib.auth.models import User
+from django.utils import timezone
+from example_project.shop.models import Order
+
+user = User.objects.create_user("ann")
+for days in (1, 2, 400):
+    order = Order.objects.create(customer=user, plan="single", quantity=2, amount=5)
+    Order.objects.filter(pk=order.pk).update(created_at=timezone.now() - timedelta(days=days))
+"""
+RULES = """
+APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "orders", "backfill": "placed_at"}}}
+"""
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch, settings):
+    """Return a function that runs the command with a module of rules; its lines, and its error or None."""
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "app_metrics_rules.py"
+    path.write_text(RULES)
+
+    def run(**options):
+        out = StringIO()
+        try:
+            call_command("metrics_start", write=path, stdout=out, **{"interactive": False, **options})
+        except CommandError as error:
+            return out.getvalue().splitlines(), str(error)
+        return out.getvalue().splitlines(), None
+
+    run.path = path
+    return run
+
+
+def add_orders(*days):
+    return [Order.objects.create(placed_at=timezone.now() - timedelta(days=number)) for number in days]
+
+
+def test_a_site_with_rows_gets_rules_and_verified_totals(site, tmp_path):
+    site("-c", ADD_ROWS)
+    printed = site("-m", "django", "metrics_start", "--no-input")
+    assert "orders: 3 rows read, 3 events added\n" in printed
+    assert "order_amount: all days agree with the rows\n" in printed
+    assert "The dashboard: http://127.0.0.1:8000/admin/app_metrics/dashboard/\n" in printed
+    (tmp_path / "site_settings.py").write_text(SETTINGS + "from app_metrics_rules import *\n")
+    assert site("-m", "django", "metrics_verify").count("all days agree") == printed.count("all days agree")
+    assert "settings" not in site("-m", "django", "metrics_start", "--no-input")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_says_what_to_paste_while_the_settings_do_not_use_the_rules(start, settings):
+    assert "from app_metrics_rules import *  # noqa: F403" in start()[0]
+    settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "orders", "backfill": "placed_at"}}}
+    assert not [line for line in start()[0] if "settings" in line]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_metrics_are_in_a_set_that_is_not_mailed_and_a_second_run_keeps_it(start):
+    add_orders(1, 2)
+    start()
+    first = MetricSet.objects.get(name="First metrics")
+    assert [metric.slug for metric in first.metrics.all()] == ["orders"]
+    assert not any((first.send_daily, first.send_weekly, first.send_monthly))
+    assert start()[0][0] == "orders: 0 rows read, 0 events added"
+    assert MetricSet.objects.get() == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_totals_that_differ_are_named_and_it_fails(start):
+    add_orders(1)
+    start()
+    Order.objects.all().delete()
+    add_orders(5)
+    lines, error = start()
+    assert "orders: 2 days differ" in lines
+    assert error.startswith("Some totals differ from their rows: orders.")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("answer", ["", "n"])
+def test_nothing_changes_without_a_yes(start, monkeypatch, answer):
+    start.path.unlink()
+    monkeypatch.setattr("builtins.input", lambda prompt: answer)
+    lines, error = start(interactive=True)
+    assert (lines[0], lines[-1], error) == ("This command will", "Nothing was changed.", None)
+    assert not start.path.exists()
+    assert not MetricSet.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_nobody_can_answer_it_says_so(start, monkeypatch):
+    def nobody(prompt):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nobody)
+    assert start(interactive=True)[1] == "There is nobody to ask. Give --no-input to go ahead."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_disabled_site_is_not_filled(start, settings):
+    add_orders(1)
+    settings.APP_METRICS_DISABLED = True
+    assert "APP_METRICS_DISABLED is True" in start()[1]
+    assert not MetricSet.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_module_that_fails_is_named(start):
+    start.path.write_text("1 / 0\n")
+    assert "could not be read: ZeroDivisionError" in start()[1]
