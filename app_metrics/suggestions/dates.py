@@ -17,7 +17,7 @@ CREATED = {
     "purchased", "received", "registered", "registration", "requested", "signup", "submitted", "subscribe",
     "subscribed", "uploaded",
 }  # fmt: skip
-# Names that may mean it, if every row has a date.
+# Names of moments that may mean it, if every row has one.
 PLAIN = {"date", "datetime", "event_time", "pub_date", "published", "time", "timestamp", "when", "when_added"}
 # Words in the name of a date that changes later, or that lies ahead.
 OTHER = {
@@ -40,16 +40,18 @@ def _candidates(table: Table) -> Iterator[tuple[int, Any, str]]:
         if not isinstance(field, DateField) or field.auto_now:
             continue
         named = {*words(field.name)}
+        if named & OTHER:
+            continue
         if field.auto_now_add:
             yield 0, field, f"{field.name} is set when a row is added"
-        elif named & OTHER or not _may_be(field, table.values(field.attname)):
+        elif not _may_be(field, table.values(field.attname)):
             continue
         elif named & CREATED:
             yield 1, field, f"the name of {field.name} says when a row is added"
         elif _is_now(field.default):
             yield 2, field, f"the default of {field.name} is the moment when a row is added"
-        elif field.name in PLAIN and not field.null:
-            yield 3, field, f"{field.name} is the date that every row has"
+        elif field.name in PLAIN and isinstance(field, DateTimeField) and not field.null:  # a plain day may be planned
+            yield 3, field, f"{field.name} is the moment that every row has"
 
 
 def _is_now(default: Any) -> bool:

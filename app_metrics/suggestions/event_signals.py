@@ -14,6 +14,8 @@ from .words import snake, words
 # The last part of the name of modules that declare signals; others may import them.
 MODULE = "signals"
 MOST = 20
+# Packages whose signals others may import: APP_METRICS_AUTH has those of Django that are worth counting.
+OTHERS = ("django.", "app_metrics.")
 # First words of signals that are sent before something happens, or that ask receivers for something.
 BEFORE = {"before", "build", "collect", "get", "pre", "register", "test", "will"}
 # Last words of signals of events, besides participles such as "published".
@@ -43,14 +45,18 @@ def _signals() -> Iterator[tuple[str, str, str]]:
 
     Only loaded modules: importing another one might connect receivers.
     """
-    seen: set[int] = set()
+    seen = {id(found) for module in [*sys.modules] if module.startswith(OTHERS) for _, found in _names_in(module)}
     for module in sorted(sys.modules, key=lambda name: (name.rpartition(".")[2] != MODULE, name)):
         app = _app_of(module) if _may_declare(module) else None
-        for name, found in sorted(vars(sys.modules[module]).items()) if app else ():
+        for name, found in _names_in(module) if app else ():
             # Subclasses are often hooks, which only receivers of a certain kind may connect to.
             if type(found) is Signal and id(found) not in seen and _is_event(name):
                 seen.add(id(found))
                 yield module, name, str(app)
+
+
+def _names_in(module: str) -> list[tuple[str, object]]:
+    return sorted(getattr(sys.modules[module], "__dict__", {}).items(), key=lambda each: each[0])
 
 
 def _may_declare(module: str) -> bool:
@@ -60,8 +66,6 @@ def _may_declare(module: str) -> bool:
 
 
 def _app_of(module: str) -> str | None:
-    if module.startswith(("django.", "app_metrics.")):
-        return None
     configs = [each for each in apps.get_app_configs() if module.startswith(f"{each.name}.") and is_looked_at(each)]
     return snake(max(configs, key=lambda each: len(each.name)).label) if configs else None
 

@@ -134,3 +134,19 @@ def test_without_a_date_only_lines_and_payments_are_added_up():
     assert amounts_of(table("OrderLine", **amount), False) == ["amount"]
     assert amounts_of(table("Condition", **amount), False) == []
     assert amounts_of(table("Estimate", **amount), False) == []
+
+
+def test_a_plain_day_may_be_planned_and_is_not_taken():
+    assert date_of(table(date=models.DateField())) is None
+    assert date_of(table(date=models.DateTimeField())) == "date"
+
+
+def test_the_status_after_a_change_is_a_label_of_the_change():
+    found = table("StatusChange", old_status=models.CharField(max_length=9), new_status=models.CharField(max_length=9))
+    assert labels_of(found) == {"new_status": "new_status"}
+
+
+def test_the_price_of_one_piece_is_not_added_up():
+    assert amounts_of(table(price=models.DecimalField(), quantity=models.IntegerField())) == ["quantity"]
+    both = table(line_price=models.DecimalField(), quantity=models.IntegerField())
+    assert amounts_of(both) == ["line_price", "quantity"]

@@ -1,6 +1,7 @@
 """Proposals for the test site."""
 
 import pytest
+from django.core.signals import request_finished
 from django.db import DatabaseError, connections
 from django.dispatch import Signal
 
@@ -168,3 +169,9 @@ def test_a_sample_has_the_latest_rows_and_is_limited(database, monkeypatch):
     monkeypatch.setattr(samples, "ROWS", 2)
     monkeypatch.setattr("django.db.router.db_for_read", lambda model, **hints: database)
     assert [int(amount) for (amount,) in Sampler().rows(Order, ["amount"])] == [4, 3]
+
+
+def test_a_signal_of_django_that_another_module_imports_is_left_out(monkeypatch):
+    monkeypatch.setattr(rule_urls, "request_finished", request_finished, raising=False)
+    monkeypatch.setattr(event_signals, "_app_of", lambda module: "tests" if module == rule_urls.__name__ else None)
+    assert "request_finished" not in {each.slug for each in suggest().proposals}
