@@ -1,6 +1,6 @@
 """Find the date field that says when a row was added."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -27,16 +27,19 @@ OTHER = {
 
 
 def creation_date(table: Table) -> tuple[Any, str] | None:
-    """Return the date field, and why it is that one; None if no field is."""
-    found = [(rank, not isinstance(field, DateTimeField), field, why) for rank, field, why in _candidates(table)]
-    if not found:
-        return None
-    best = min(found, key=lambda each: each[:2])  # the first of equal ones
-    return best[2], best[3]
+    """Return the date field, and why it is that one; None if no field is.
+
+    A child model without such a field has that of its parent, so that its rows count on their own as well.
+    """
+    for fields in (table.fields, table.model._meta.concrete_fields):
+        if found := list(_candidates(table, fields)):
+            _, field, why = min(found, key=lambda each: (each[0], not isinstance(each[1], DateTimeField)))
+            return field, why
+    return None
 
 
-def _candidates(table: Table) -> Iterator[tuple[int, Any, str]]:
-    for field in table.fields:
+def _candidates(table: Table, fields: Sequence[Any]) -> Iterator[tuple[int, Any, str]]:
+    for field in fields:
         if not isinstance(field, DateField) or field.auto_now:
             continue
         named = {*words(field.name)}

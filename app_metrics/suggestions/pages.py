@@ -17,7 +17,8 @@ SENT = {"methods": ["POST"]}
 OPENED: Mapping[str, Any] = {}
 # Word in a name → what counts there.
 KEY_WORDS: Mapping[str, Mapping[str, Any]] = {
-    **dict.fromkeys(("checkout", "contact", "donate", "invite", "subscribe", "unsubscribe", "upload", "vote"), SENT),
+    **dict.fromkeys(("checkout", "contact", "donate", "invite", "submit", "subscribe", "unsubscribe", "upload"), SENT),
+    **dict.fromkeys(("vote", "webhook"), SENT),
     **dict.fromkeys(("download", "export", "search"), OPENED),
 }
 # Words in the namespaces of interfaces for programs, and of pages for the staff.
@@ -58,7 +59,8 @@ def _key_pages(names: Iterator[str]) -> Iterator[_Requests]:
         if word and not OF_OTHERS & {*words(name)}:
             keys = missing.pop(word)
             how = "each form that is sent there" if keys else "each visit"
-            yield _Requests(app, f"{snake(last)}_requests", name, keys, f"its name has the word {word!r}; {how} counts")
+            slug = f"{snake(last).removesuffix('_request')}_requests"
+            yield _Requests(app, slug, name, keys, f"its name has the word {word!r}; {how} counts")
 
 
 def _is_left_out(name: str) -> bool:

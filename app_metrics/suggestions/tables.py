@@ -85,7 +85,7 @@ class Table:
 def tables(sampler: Sampler, left_out: Iterable[str] = ()) -> list[Table]:
     """Return the tables to look at, without the models with these labels."""
     skipped = {label.lower() for label in left_out}
-    models = [model for model in apps.get_models() if _counts(model, skipped)]
+    models = [model for model in apps.get_models() if is_worth_a_look(model) and model._meta.label_lower not in skipped]
     named = Counter(model.__name__ for model in models)
     return [_table(model, sampler, named[model.__name__] == 1) for model in models]
 
@@ -105,10 +105,13 @@ def is_looked_at(app: AppConfig) -> bool:
     return app.name.partition(".")[0] not in LEFT_OUT_APPS
 
 
-def _counts(model: type[Model], skipped: set[str]) -> bool:
+def is_worth_a_look(model: type[Model]) -> bool:
+    """Return whether the rows of a model may record what happens on the site."""
     options, named = model._meta, words(model.__name__)
-    if options.proxy or not options.managed or options.swapped or options.label_lower in skipped or not named:
+    if options.proxy or not options.managed or options.swapped or not named:
         return False
+    is_kind_of_user = issubclass(model, get_user_model()) and model is not get_user_model()
     is_of_django = model.__module__.startswith("django.")
     is_technical = bool(LEFT_OUT_WORDS & {*named}) or named[-1] in LEFT_OUT_ENDINGS
-    return not is_of_django and is_looked_at(apps.get_app_config(options.app_label)) and not is_technical
+    is_left_out = is_kind_of_user or is_of_django or is_technical
+    return not is_left_out and is_looked_at(apps.get_app_config(options.app_label))

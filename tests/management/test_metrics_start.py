@@ -56,6 +56,7 @@ def add_orders(*days):
 
 def test_a_site_with_rows_gets_rules_and_verified_totals(site, tmp_path):
     site("-c", ADD_ROWS)
+    site("-m", "django", "migrate", "app_metrics", "zero", "--verbosity=0")
     printed = site("-m", "django", "metrics_start", "--no-input")
     assert "orders: 3 rows read, 3 events added\n" in printed
     assert "order_amount: all days agree with the rows\n" in printed

@@ -12,6 +12,7 @@ from app_metrics.suggestions.amounts import amounts
 from app_metrics.suggestions.dates import creation_date
 from app_metrics.suggestions.labels import labels
 from app_metrics.suggestions.tables import Table
+from tests.testapp.models import Subscription
 
 
 def table(model="Order", /, columns=None, **fields):
@@ -150,3 +151,7 @@ def test_the_price_of_one_piece_is_not_added_up():
     assert amounts_of(table(price=models.DecimalField(), quantity=models.IntegerField())) == ["quantity"]
     both = table(line_price=models.DecimalField(), quantity=models.IntegerField())
     assert amounts_of(both) == ["line_price", "quantity"]
+
+
+def test_a_child_model_has_the_date_of_its_parent():
+    assert date_of(Table(Subscription)) == "placed_at"

@@ -1,19 +1,22 @@
 """Proposals for the test site."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.signals import request_finished
 from django.db import DatabaseError, connections
 from django.dispatch import Signal
+from django.test.utils import isolate_apps
+from django.urls import path
 
 from app_metrics.models import Metric
 from app_metrics.suggestions import event_signals, samples
 from app_metrics.suggestions.proposals import AUTH, MODELS, SIGNALS, URLS, Proposal, of_setting, with_own_slugs
 from app_metrics.suggestions.samples import Sampler
 from app_metrics.suggestions.suggest import suggest
-from app_metrics.suggestions.tables import tables
+from app_metrics.suggestions.tables import is_worth_a_look, tables
 from app_metrics.suggestions.time_limits import time_limit
 from tests.support import rule_urls
-from tests.testapp.models import Order, Tag
+from tests.testapp.models import Order, Subscription, Tag
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +51,14 @@ def test_the_same_site_gets_the_same_proposals():
 
 def test_models_of_django_and_of_this_app_are_left_out():
     assert {table.model._meta.app_label for table in tables(Sampler())} == {"testapp"}
+
+
+@isolate_apps("tests.testapp")
+def test_a_child_of_the_user_model_is_left_out():
+    """Its rows are users, too."""
+    users = type("Author", (User,), {"__module__": __name__, "Meta": type("Meta", (), {"app_label": "testapp"})})
+    assert not is_worth_a_look(users)
+    assert is_worth_a_look(Subscription)
 
 
 def test_no_slug_is_proposed_twice():
@@ -97,6 +108,17 @@ def test_requests_failures_and_pages_where_something_happens_are_proposed(settin
     found = {each.slug: each.key for each in of_setting(suggest().proposals, URLS)}
     assert found["requests"] == found["server_errors"] == "*"
     assert found["not_found"] == "-"
+
+
+def test_forms_and_downloads_are_known_by_the_names_of_their_urls(settings):
+    names = ("checkout", "search", "about", "admin_search", "unsubscribe_request")
+    settings.ROOT_URLCONF = tuple(path(f"{name}/", rule_urls.page, name=name) for name in names)
+    found = {each.key: each.rule for each in of_setting(suggest().proposals, URLS)}
+    assert {name: rule for name, rule in found.items() if name in names} == {
+        "checkout": {"slug": "checkout_requests", "methods": ["POST"]},
+        "search": "search_requests",
+        "unsubscribe_request": {"slug": "unsubscribe_requests", "methods": ["POST"]},
+    }
 
 
 def test_a_urlconf_that_fails_is_named_and_the_rest_is_proposed(settings):
