@@ -21,13 +21,13 @@ OF_ADDRESS = {"city", "country", "postal_code", "postcode", "zip", "zip_code", "
 MOST = 40
 # Words in the names of models that record what people do.
 DEEDS = {
-    "answer", "application", "article", "attempt", "attendance", "bid", "booking", "change", "checkin", "comment",
-    "contact", "contribution", "customer", "document", "donation", "download", "enrollment", "entry", "event",
-    "feedback", "file", "image", "invitation", "invoice", "issue", "job", "like", "member", "membership", "message",
-    "notification", "order", "participant", "payment", "photo", "post", "profile", "project", "purchase", "question",
-    "refund", "registration", "report", "request", "reservation", "response", "review", "sale", "shipment", "signature",
-    "submission", "subscription", "survey", "task", "ticket", "topic", "transaction", "transfer", "upload", "visit",
-    "vote",
+    "answer", "application", "article", "attempt", "attendance", "bid", "booking", "change", "charge", "checkin",
+    "comment", "contact", "contribution", "customer", "dispute", "document", "donation", "download", "enrollment",
+    "entry", "event", "feedback", "file", "image", "invitation", "invoice", "issue", "job", "like", "member",
+    "membership", "message", "notification", "order", "participant", "payment", "payout", "photo", "post", "profile",
+    "project", "purchase", "question", "receipt", "refund", "registration", "report", "request", "reservation",
+    "response", "review", "sale", "shipment", "signature", "submission", "subscription", "survey", "task", "ticket",
+    "topic", "transaction", "transfer", "upload", "visit", "vote",
 }  # fmt: skip
 
 
