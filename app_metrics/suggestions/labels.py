@@ -31,8 +31,8 @@ CHANGING = {
     "completed", "confirmed", "default", "deleted", "dirty", "disabled", "done", "draft", "enabled", "expired",
     "failed", "finished", "flagged", "hidden", "live", "locked", "on", "opened", "paid", "pending", "phase", "pinned",
     "posted", "primary", "priority", "processed", "public", "published", "read", "refunded", "removed",
-    "resolved", "revoked", "seen", "sent", "severity", "shipped", "spam", "stage", "state", "status", "succeeded",
-    "success", "unread", "unsubscribed", "valid", "verified", "visible",
+    "resolved", "revoked", "seen", "sent", "severity", "shipped", "spam", "stage", "state", "status", "subscribed",
+    "succeeded", "success", "unread", "unsubscribed", "valid", "verified", "visible",
 }  # fmt: skip
 # Fields of a related row that name it.
 NAMES = ("code", "slug", "name", "title", "label", "identifier", "iso_code", "iso_3166_1_a2", "domain")
