@@ -7,7 +7,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from app_metrics.management.commands import metrics_start
 from app_metrics.models import MetricSet
+from app_metrics.suggestions.present import present
+from app_metrics.suggestions.suggest import Suggestions
 from tests.management.conftest import SETTINGS
 from tests.testapp.models import Order
 
@@ -82,6 +85,16 @@ def test_the_metrics_are_in_a_set_that_is_not_mailed_and_a_second_run_keeps_it(s
     assert not any((first.send_daily, first.send_weekly, first.send_monthly))
     assert start()[0][0] == "orders: 0 rows read, 0 events added"
     assert MetricSet.objects.get() == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_proposals_it_writes_no_module_and_fills_what_the_settings_count(start, settings, monkeypatch):
+    add_orders(1)
+    settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "orders", "backfill": "placed_at"}}}
+    start.path.unlink()
+    monkeypatch.setattr(metrics_start, "suggest", lambda: Suggestions([], present({})))
+    assert start()[0][0] == "orders: 1 row read, 1 event added"
+    assert not start.path.exists()
 
 
 @pytest.mark.django_db(transaction=True)

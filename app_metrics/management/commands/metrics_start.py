@@ -59,7 +59,7 @@ class Command(MetricsCommand):
         if options["interactive"] and not self._agreed(_plan(path, found)):
             self._say("Nothing was changed.")
             return
-        if found is not None:
+        if found and found.proposals:
             write_rules(path, found)
         rules = rules_in(path)
         call_command("migrate", "app_metrics", database=settings.APP_METRICS_DATABASE, verbosity=0, interactive=False)
@@ -114,9 +114,11 @@ class Command(MetricsCommand):
 
 
 def _plan(path: Path, found: Suggestions | None) -> list[str]:
-    first = (
-        f"use the rules of {path}" if found is None else f"write {path} with {counted(len(found.proposals), 'rule')}"
-    )
+    first = "use the rules of the settings, because there is nothing to propose"
+    if found is None:
+        first = f"use the rules of {path}"
+    elif found.proposals:
+        first = f"write {path} with {counted(len(found.proposals), 'rule')}"
     return [
         "This command will",
         f"- {first},",
