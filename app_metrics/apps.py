@@ -46,7 +46,7 @@ class AppMetricsConfig(AppConfig):
             from .contrib import django_tasks
 
             django_tasks.connect()
-        if conf.flush_interval():
+        if conf.usable("FLUSH_INTERVAL"):
             from .contrib import asgi
 
             asgi.answer_lifespan()
