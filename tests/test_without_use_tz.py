@@ -91,9 +91,9 @@ def test_mail_alerts_and_milestones_work(metric_set: MetricSet, site: Any) -> No
             signal.disconnect(dispatch_uid="heard")
     assert heard == [NOW]
     milestone, report, alert, recovered = [each.body for each in mail.outbox]
-    assert "Detected: Aug. 2, 2026, 12:30 a.m." in milestone + report
-    assert "Aug. 1, 2026, 11 p.m.: 4" in alert
-    assert "Aug. 2, 2026, midnight: 50" in recovered
+    assert "Detected: 2 August 2026, 12:30 a.m." in milestone + report
+    assert "1 August 2026, 11 p.m.: 4" in alert
+    assert "2 August 2026, midnight: 50" in recovered
     assert Milestone.objects.get().reached_at == datetime(2026, 8, 1, 15, 30)  # noqa: DTZ001
 
 

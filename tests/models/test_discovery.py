@@ -100,6 +100,6 @@ def test_a_declared_set_contains_a_metric_from_its_first_event_on(settings):
 
 
 def test_an_alert_watches_a_metric_from_its_first_event_on(settings):
-    settings.APP_METRICS_ALERTS = {"Few": {"metric": "downloads", "period": "day", "below": 1}}
+    settings.APP_METRICS_ALERTS = {"Many": {"metric": "downloads", "period": "day", "above": 1}}
     metric("downloads")
-    assert check_alerts().evaluated == ["Few"]
+    assert check_alerts().evaluated == ["Many"]
