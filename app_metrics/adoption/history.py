@@ -38,7 +38,7 @@ class History:
 
     @property
     def waits(self) -> int:
-        """The sum of the waiting items."""
+        """The sum of the pending items."""
         return sum(int(number) for _, _, _, number, _ in self.waiting)
 
 

@@ -66,7 +66,7 @@ class Checked:
 
 
 class Stored(NamedTuple):
-    """What is stored for a metric: the sum of its totals by period, and that of its waiting items."""
+    """What is stored for a metric: the sum of its totals by period, and that of its pending items."""
 
     totals: dict[Period, Any]
     waits: Any

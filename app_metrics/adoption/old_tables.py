@@ -133,7 +133,7 @@ class OldRows:
         yield from self._of(metric, OF_PERIODS[period])
 
     def items(self, metric: int) -> Iterator[tuple[datetime, int]]:
-        """Yield time and number of each waiting item of a metric."""
+        """Yield time and number of each pending item of a metric."""
         for created, number in self._of(metric, ITEM):
             yield _aware(created), number
 

@@ -1,4 +1,4 @@
-"""Propose rules of signals that tell what has happened."""
+"""Propose rules of signals that report what has happened."""
 
 import sys
 from collections.abc import Iterator
