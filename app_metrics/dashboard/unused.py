@@ -92,8 +92,19 @@ def find_unused(days: int) -> Unused:
 
 def counts_all(rule: Rule) -> bool:
     """Return whether a URL rule counts every hit that a rule without options counts."""
-    methods, statuses = rule.options.get("methods", DEFAULT_METHODS), rule.options.get("status", DEFAULT_STATUSES)
+    methods, statuses = _counted(rule)
     return rule.when is None and methods >= DEFAULT_METHODS and statuses >= DEFAULT_STATUSES
+
+
+def counts_none(rule: Rule) -> bool:
+    """Return whether a URL rule counts no hit, such as one for errors."""
+    methods, statuses = _counted(rule)
+    return methods.isdisjoint(DEFAULT_METHODS) or statuses.isdisjoint(DEFAULT_STATUSES)
+
+
+def _counted(rule: Rule) -> tuple[frozenset[str], frozenset[int]]:
+    """Return the methods and statuses of the responses that a URL rule counts."""
+    return rule.options.get("methods", DEFAULT_METHODS), rule.options.get("status", DEFAULT_STATUSES)
 
 
 def names_hits(name: str) -> bool:
@@ -105,18 +116,21 @@ class _Evidence:
     """What the metrics show about hits since a time, in microseconds of Unix time."""
 
     def __init__(self, rules: Iterable[Rule], known: Known, since: int) -> None:
-        self._rules, self._known, self._since = list(rules), known, since
+        self._rules, self._since = list(rules), since
         self._last: dict[str, int] = {}
-        self._hits: dict[str, int] = {}
-        for (slug, labels), at in known.items():
+        for (slug, _), at in known.items():
             self._last[slug] = max(at, self._last.get(slug, 0))
+        telling = {slug for rule in self._rules if not counts_none(rule) for slug in rule.slugs}
+        self._known = {(slug, labels): at for (slug, labels), at in known.items() if slug in telling}
+        self._hits: dict[str, int] = {}
+        for (_, labels), at in self._known.items():
             url = _url_of(labels)
             self._hits[url] = max(at, self._hits.get(url, 0))
         self._origins: dict[str, set[str]] = defaultdict(set)
         for rule in self._rules:
             for slug in rule.slugs:
                 self._origins[slug].add(rule.origin)
-        overflown = [at for (_, labels), at in known.items() if labels == OVERFLOW_LABELS]
+        overflown = [at for (_, labels), at in self._known.items() if labels == OVERFLOW_LABELS]
         self._overflows = max(overflown, default=0) >= since
 
     def last_hit(self, name: str) -> int | None:
@@ -124,7 +138,7 @@ class _Evidence:
         own = [
             self._last[rule.slug]
             for rule in self._rules_of_name(name)
-            if self._is_alone(rule) and rule.slug in self._last
+            if self._is_alone(rule) and rule.slug in self._last and not counts_none(rule)
         ]
         hit = self._hits.get(_label(name))
         return max([*own, *([] if hit is None else [hit])], default=None)

@@ -18,7 +18,7 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.core.labels import OVERFLOW_LABELS
 from app_metrics.core.periods import DAY
 from app_metrics.dashboard.unused import OVERFLOWN, PARTLY, SHARED, find_unused
-from app_metrics.models import Item, Total
+from app_metrics.models import Item, Metric, Total
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -28,7 +28,7 @@ ADDRESS = "/admin/app_metrics/dashboard/unused/"
 
 
 def page(request):
-    return HttpResponse()
+    return HttpResponse(status=request.GET.get("status", 200))
 
 
 urlpatterns = [
@@ -161,6 +161,37 @@ def test_a_star_for_some_responses_is_not_counting_every_url(database, settings)
     settings.APP_METRICS_URLS = {"*": {"slug": "requests", "status": ["5xx"]}}
     unused = found()
     assert (unused.counts_every, unused.uncounted, unused.since) == (False, 5, None)
+
+
+@pytest.mark.parametrize("key", ["*", "old"])
+@pytest.mark.parametrize(
+    ("option", "method", "status"), [({"status": ["5xx"]}, "get", 500), ({"methods": ["OPTIONS"]}, "options", 200)]
+)
+def test_what_counts_no_hits_proves_no_use_of_a_url(option, method, status, key, database, settings):
+    others = {"slug": "others", **option}
+    settings.APP_METRICS_URLS = {"*": ["requests", others]} if key == "*" else {**EVERYWHERE, key: others}
+    with freeze_time(NOW):
+        assert getattr(Client(), method)(f"/old/?status={status}").status_code == status
+        assert Metric.objects.get(slug="others").total("day") == 1
+    assert names(found().urls) == dict.fromkeys(ALL)
+
+
+def test_a_metric_of_hits_and_of_errors_proves_the_use_of_a_url(database, settings):
+    settings.APP_METRICS_URLS = {"*": ["requests", {"slug": "requests", "status": ["5xx"]}]}
+    visit("/new/")
+    assert names(found().urls) == dict.fromkeys(ALL - {"new"})
+
+
+def test_errors_of_a_url_leave_its_hits_in_the_overflow_uncertain(database, settings):
+    settings.APP_METRICS_URLS = {"*": ["requests", {"slug": "errors", "status": ["5xx"]}]}
+    settings.APP_METRICS_MAX_LABEL_SETS = 1
+    visit("/new/", days_ago=3)
+    aggregate()
+    with freeze_time(NOW - timedelta(days=3)):
+        Client().get("/old/?status=500")
+    visit("/old/", days_ago=3)
+    aggregate()
+    assert "old" in names(found().doubts[OVERFLOWN])
 
 
 def test_urls_in_the_overflow_series_are_uncertain(database, settings):
