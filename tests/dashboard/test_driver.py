@@ -1,5 +1,6 @@
 """Who keeps the totals up to date, as the health page says it, and the warning on each page if nobody does."""
 
+import re
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -54,6 +55,12 @@ def test_after_a_command_it_is_the_scheduler(clock):
     clock.tick(60)
     note_scheduled(AGGREGATE)
     assert driver() == (SCHEDULER, MORNING + timedelta(seconds=60), "", "")
+
+
+def test_the_health_page_shows_the_dates_of_all_runs_in_one_form(clock, admin_client):
+    fly()
+    shown = admin_client.get(reverse("admin:app_metrics_dashboard_health")).content.decode()
+    assert re.findall("<dd>(.*2026.*)</dd>", shown) == ["24 November 2026, 9 a.m."] * 2
 
 
 def test_a_scheduler_that_stopped_gives_way_to_the_autopilot(clock):
