@@ -34,6 +34,11 @@ class Proposal:
         """The rule as it is written: a slug, or a mapping."""
         return {"slug": self.slug, **self.more} if self.more else self.slug
 
+    @property
+    def has_past(self) -> bool:
+        """Whether the rule can fill in the past."""
+        return self.setting == AUTH or "backfill" in (self.more or {})
+
     def as_setting(self) -> Any:
         """Return the setting with this rule alone."""
         if self.value is not None:

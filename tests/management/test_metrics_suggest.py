@@ -5,7 +5,15 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from app_metrics.suggestions.present import present
+from app_metrics.suggestions.proposals import MODELS, URLS, Proposal
+from app_metrics.suggestions.suggest import Suggestions
 from tests.management.conftest import SETTINGS
+
+VISITS = Proposal(URLS, "*", "visits", "all requests", "shop")
+ORDERS = Proposal(
+    MODELS, "shop.Order", "orders", "it has a date", "shop", event="created", more={"backfill": "placed_at"}
+)
 
 VISIT = """
 import django
@@ -43,6 +51,26 @@ def test_the_written_module_is_imported_by_the_printed_lines(site, tmp_path):
     written = (tmp_path / "app_metrics_rules.py").read_text()
     site("-m", "django", "metrics_suggest", "--write=app_metrics_rules.py", "--overwrite")
     assert (tmp_path / "app_metrics_rules.py").read_text() == written
+
+
+@pytest.mark.parametrize(
+    ("proposals", "line"),
+    [
+        ([], "0 proposals.\n"),
+        ([VISITS], "1 proposal.\n"),
+        (
+            [VISITS, ORDERS],
+            "2 proposals. Once the settings use them, manage.py metrics_start fills in the past and verifies it.\n",
+        ),
+    ],
+)
+@pytest.mark.django_db
+def test_it_says_how_to_fill_in_the_past_if_a_proposal_has_one(proposals, line, monkeypatch):
+    found = Suggestions(proposals, present({}))
+    monkeypatch.setattr("app_metrics.management.commands.metrics_suggest.suggest", lambda: found)
+    errors = StringIO()
+    call_command("metrics_suggest", stdout=StringIO(), stderr=errors)
+    assert errors.getvalue() == line
 
 
 @pytest.mark.django_db

@@ -11,6 +11,8 @@ from ..base import MetricsCommand
 from ..output import counted, fitting
 from ..rules_module import DEFAULT, module_name, rules_in, write_rules
 
+PAST = " Once the settings use them, manage.py metrics_start fills in the past and verifies it."
+
 
 class Command(MetricsCommand):
     help = (
@@ -52,8 +54,8 @@ class Command(MetricsCommand):
         for note in found.notes:
             self.stderr.write(one_line(note))
         if verbosity:
-            number = counted(len(found.proposals), "proposal")
-            self.stderr.write(f"{number}. Fill in the past with manage.py metrics_backfill, then metrics_verify.")
+            past = any(each.has_past for each in found.proposals)
+            self.stderr.write(f"{counted(len(found.proposals), 'proposal')}.{PAST if past else ''}")
 
     def _print(self, text: str) -> None:
         self.stdout.write(fitting(self.stdout, text))
