@@ -12,6 +12,7 @@ from ..contrib.model_rules import compile_models
 from ..contrib.signal_rules import compile_signals
 from ..contrib.url_rules import compile_urls
 from ..core.plain_text import brief
+from ..core.setting_rules import SettingError
 from .event_signals import of_signals
 from .logins import of_users
 from .pages import of_urls
@@ -22,8 +23,13 @@ from .samples import Sampler
 from .tables import Table, tables
 
 # Compiles a setting of rules, and returns the good ones and the mistakes.
-_Compiler = Callable[[Any], tuple[Any, list[Any]]]
-_COMPILERS: Mapping[str, _Compiler] = {MODELS: compile_models, SIGNALS: compile_signals, URLS: compile_urls}
+_Compiler = Callable[[Any], tuple[Any, list[SettingError]]]
+COMPILERS: Mapping[str, _Compiler] = {
+    AUTH: compile_auth,
+    MODELS: compile_models,
+    SIGNALS: compile_signals,
+    URLS: compile_urls,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +76,4 @@ def _of_urls() -> tuple[list[Proposal], list[str]]:
 
 def _is_valid(proposal: Proposal) -> bool:
     """Return whether the system checks accept a rule: an attribute may hide a field, or a signal's module may fail."""
-    compiler = _COMPILERS.get(proposal.setting)
-    return compiler is None or not compiler(proposal.as_setting())[1]
+    return not COMPILERS[proposal.setting](proposal.as_setting())[1]

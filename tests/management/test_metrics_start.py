@@ -97,6 +97,32 @@ def test_without_proposals_it_writes_no_module_and_fills_what_the_settings_count
     assert not start.path.exists()
 
 
+@pytest.mark.parametrize(
+    ("rules", "mistake"),
+    [
+        (RULES.replace("placed_at", "plced_at"), "refers to 'plced_at', which testapp.Order does not have. Did you"),
+        ("APP_METRICS_MODELS = []", "APP_METRICS_MODELS is []"),
+        ("APP_METRICS_URLS = {'*': {'slug': 'requests', 'staus': [200]}}", "has the unknown key 'staus'"),
+        ("APP_METRICS_AUTH = {'events': ['signup']}", "APP_METRICS_AUTH has the unknown event"),
+    ],
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_mistake_in_the_edited_rules_is_named_and_nothing_is_done(start, rules, mistake):
+    add_orders(1)
+    start.path.write_text(rules)
+    lines, error = start()
+    assert lines == []
+    assert error.startswith("The rules have a mistake. ")
+    assert mistake in error
+    assert not MetricSet.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mistake_in_the_rules_of_the_settings_is_named(start, settings):
+    settings.APP_METRICS_MODELS = {"testapp.Oder": {"created": "orders"}}
+    assert "APP_METRICS_MODELS['testapp.Oder']" in start()[1]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_totals_that_differ_are_named_and_it_fails(start):
     add_orders(1)

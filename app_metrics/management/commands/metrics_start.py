@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from ...aggregation.run import aggregate
 from ...conf import settings, usable
 from ...contrib.auth import models_of
+from ...contrib.configured import configured_rules
 from ...contrib.model_rules import CompiledRules, compile_models
 from ...core.plain_text import one_line
 from ...models import Metric, MetricSet
@@ -20,7 +21,7 @@ from ...reports.recipients import DASHBOARD
 from ...suggestions.present import present
 from ...suggestions.proposals import AUTH, MODELS
 from ...suggestions.rendering import settings_lines
-from ...suggestions.suggest import Suggestions, suggest
+from ...suggestions.suggest import COMPILERS, Suggestions, suggest
 from ...transfer.backfill import backfill, remaining
 from ...transfer.source_tables import MetricSource, sources_of
 from ...transfer.verify import count, verify
@@ -55,6 +56,7 @@ class Command(MetricsCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path, verbosity = options["write"], options["verbosity"]
         name = module_name(path)
+        _refuse_mistakes(rules_in(path))
         found = None if path.exists() else suggest()
         if options["interactive"] and not self._agreed(_plan(path, found)):
             self._say("Nothing was changed.")
@@ -126,6 +128,16 @@ def _plan(path: Path, found: Suggestions | None) -> list[str]:
         "- fill in the past of all metrics whose rules have the key backfill, and compare it with the rows,",
         f"- make the metric set {SET!r}, which is not mailed.",
     ]
+
+
+def _refuse_mistakes(rules: Mapping[str, Any]) -> None:
+    """Raise CommandError if a rule would be left out: `manage.py check` does not read a module that is not imported."""
+    mistakes = [
+        *configured_rules()[1],
+        *(mistake for name, read in COMPILERS.items() if name in rules for mistake in read(rules[name])[1]),
+    ]
+    if mistakes:
+        raise CommandError(f"The rules have a mistake. {one_line(str(mistakes[0]))} {one_line(mistakes[0].hint)}")
 
 
 def _compiled(rules: Mapping[str, Any]) -> CompiledRules:
