@@ -84,8 +84,9 @@ def _load(path: str) -> RetryingBackend:
     except ImproperlyConfigured:
         raise
     except Exception as error:
+        reason = brief(error, show=str).removesuffix(".")
         raise InvalidMetricsBackend(
-            f"The metrics backend {brief(path)} cannot be imported: {brief(error, show=str)}. {_remedy(path, error)}"
+            f"The metrics backend {brief(path)} cannot be imported: {reason}. {_remedy(path, error)}"
         ) from error
     backend = getattr(found, CLASS_NAME, found)
     if not _is_backend(backend):

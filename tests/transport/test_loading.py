@@ -130,3 +130,13 @@ def test_an_app_that_is_not_installed_is_said_to_be_so(settings):
     settings.APP_METRICS_BACKEND = "app_metrics.backends.nowhere"
     with pytest.raises(InvalidMetricsBackend, match=r'Add "app_metrics" to INSTALLED_APPS\.$'):
         get_backend()
+
+
+def test_the_sentence_of_an_error_ends_with_one_full_stop(settings, monkeypatch):
+    def fail(path):
+        raise RuntimeError("Item isn't in an application in INSTALLED_APPS.")
+
+    monkeypatch.setattr("app_metrics.transport.loading._imported", fail)
+    settings.APP_METRICS_BACKEND = HERE + "Failing"
+    with pytest.raises(InvalidMetricsBackend, match=r"in INSTALLED_APPS\. [A-Z]"):
+        get_backend()
