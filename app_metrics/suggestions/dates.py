@@ -1,11 +1,10 @@
 """Find the date field that says when a row was added."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db.models import DateField, DateTimeField
-from django.utils import timezone
 
 from ..core.calendar import aware, today
 from .tables import Table
@@ -70,5 +69,5 @@ def _may_be(field: Any, values: list[Any]) -> bool:
 
 def _is_ahead(value: Any) -> bool:
     if isinstance(value, datetime):
-        return aware(value) > timezone.now() + timedelta(days=1)
+        return aware(value) > datetime.now(UTC) + timedelta(days=1)
     return isinstance(value, date) and value > today() + timedelta(days=1)

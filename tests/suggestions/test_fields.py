@@ -67,6 +67,13 @@ def test_a_date_that_lies_ahead_in_a_row_is_not_taken():
     assert date_of(table(date=models.DateTimeField(), columns={"date": [ahead]})) is None
 
 
+def test_rows_of_a_site_without_time_zones_may_lie_ahead_too(settings):
+    settings.USE_TZ = False
+    now = timezone.now()
+    assert date_of(table(date=models.DateTimeField(), columns={"date": [now]})) == "date"
+    assert date_of(table(date=models.DateTimeField(), columns={"date": [now + timedelta(days=9)]})) is None
+
+
 def test_a_date_that_most_rows_lack_is_not_taken():
     columns = {"posted_at": [timezone.now(), None, None]}
     assert date_of(table(posted_at=models.DateTimeField(null=True), columns=columns)) is None
