@@ -43,12 +43,13 @@ def _proposal(module: str, name: str, app: str) -> Proposal:
 def _signals() -> Iterator[tuple[str, str, str]]:
     """Yield module, name and app of each signal in the loaded modules of apps, each signal once.
 
-    Only loaded modules: importing another one might connect receivers.
+    Only loaded modules, and of those only the apps' own: importing another one might connect receivers, and so might
+    asking one that imports lazily for its file.
     """
     seen = {id(found) for module in [*sys.modules] if module.startswith(OTHERS) for _, found in _names_in(module)}
     for module in sorted(sys.modules, key=lambda name: (name.rpartition(".")[2] != MODULE, name)):
-        app = _app_of(module) if _may_declare(module) else None
-        for name, found in _names_in(module) if app else ():
+        app = _app_of(module)
+        for name, found in _names_in(module) if app and _may_declare(module) else ():
             # Subclasses are often hooks, which only receivers of a certain kind may connect to.
             if type(found) is Signal and id(found) not in seen and _is_event(name):
                 seen.add(id(found))

@@ -1,5 +1,8 @@
 """Proposals for the test site."""
 
+import sys
+from types import ModuleType
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.signals import request_finished
@@ -197,3 +200,12 @@ def test_a_signal_of_django_that_another_module_imports_is_left_out(monkeypatch)
     monkeypatch.setattr(rule_urls, "request_finished", request_finished, raising=False)
     monkeypatch.setattr(event_signals, "_app_of", lambda module: "tests" if module == rule_urls.__name__ else None)
     assert "request_finished" not in {each.slug for each in suggest().proposals}
+
+
+def test_a_module_that_no_app_has_is_not_asked_for_anything_that_it_would_import(monkeypatch):
+    class Lazy(ModuleType):
+        def __getattr__(self, name):
+            raise ImportError(f"{name} needs another package")
+
+    monkeypatch.setitem(sys.modules, "lazily.imported", Lazy("lazily.imported"))
+    assert "orders" in {each.slug for each in suggest().proposals}
