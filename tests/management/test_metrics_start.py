@@ -42,9 +42,10 @@ def start(tmp_path, monkeypatch, settings):
     path.write_text(RULES)
 
     def run(**options):
-        out = StringIO()
+        out, run.errors = StringIO(), StringIO()
+        options = {"interactive": False, "stderr": run.errors, **options}
         try:
-            call_command("metrics_start", write=path, stdout=out, **{"interactive": False, **options})
+            call_command("metrics_start", write=path, stdout=out, **options)
         except CommandError as error:
             return out.getvalue().splitlines(), str(error)
         return out.getvalue().splitlines(), None
@@ -166,3 +167,22 @@ def test_a_disabled_site_is_not_filled(start, settings):
 def test_a_module_that_fails_is_named(start):
     start.path.write_text("1 / 0\n")
     assert "could not be read: ZeroDivisionError" in start()[1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_could_not_be_looked_at_is_named(start, monkeypatch):
+    start.path.unlink()
+    notes = ["testapp.Order: could not be looked at: no such table"]
+    monkeypatch.setattr(metrics_start, "suggest", lambda: Suggestions([], present({}), notes))
+    start()
+    assert start.errors.getvalue() == f"{notes[0]}\n"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("interrupted", ["builtins.input", "app_metrics.management.commands.metrics_start.backfill"])
+def test_it_can_be_interrupted(start, monkeypatch, interrupted):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interrupted, interrupt)
+    assert start(interactive="input" in interrupted)[1] == "Interrupted. Run the command again to continue."

@@ -36,6 +36,8 @@ SET_SIZE = 8
 # Where `runserver` serves a site, unless APP_METRICS_BASE_URL says another address.
 LOCAL = "http://127.0.0.1:8000"
 
+INTERRUPTED = "Interrupted. Run the command again to continue."
+
 
 class Command(MetricsCommand):
     help = (
@@ -58,6 +60,7 @@ class Command(MetricsCommand):
         name = module_name(path)
         _refuse_mistakes(rules_in(path))
         found = None if path.exists() else suggest()
+        self.complain(found.notes if found else ())
         if options["interactive"] and not self._agreed(_plan(path, found)):
             self._say("Nothing was changed.")
             return
@@ -79,6 +82,8 @@ class Command(MetricsCommand):
             return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
         except EOFError as error:
             raise CommandError("There is nobody to ask. Give --no-input to go ahead.") from error
+        except KeyboardInterrupt as error:
+            raise CommandError(INTERRUPTED) from error
 
     def _fill_and_verify(self, sources: Sequence[MetricSource], verbosity: int) -> list[str]:
         """Fill and verify the metrics, and put them into a set; return the slugs whose totals differ."""
@@ -92,6 +97,8 @@ class Command(MetricsCommand):
             _make_set([source.slug for source in sources])
         except DatabaseError as error:
             raise CommandError(f"It stopped; run the command again to continue: {error}") from error
+        except KeyboardInterrupt as error:
+            raise CommandError(INTERRUPTED) from error
         except ValueError as error:
             raise CommandError(str(error)) from error
         return differ
