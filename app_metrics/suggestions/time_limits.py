@@ -11,6 +11,8 @@ from ..storage.dialects.vendors import vendor_of
 
 # Steps of SQLite's virtual machine between two looks at the clock.
 STEPS = 10_000
+# Servers may round fewer seconds to 0, which means no limit.
+SHORTEST = 0.001
 
 
 def time_limit(connection: Any, seconds: float) -> AbstractContextManager[None]:
@@ -18,7 +20,7 @@ def time_limit(connection: Any, seconds: float) -> AbstractContextManager[None]:
 
     On PostgreSQL, nothing in the context can write.
     """
-    return _LIMITS[vendor_of(connection)](connection, seconds)
+    return _LIMITS[vendor_of(connection)](connection, max(seconds, SHORTEST))
 
 
 @contextmanager

@@ -158,6 +158,13 @@ def test_when_the_time_is_over_no_table_is_looked_at():
     assert sampler.problems == ["testapp.Order: not looked at, because the queries of the other tables took 20 s"]
 
 
+@pytest.mark.every_database
+def test_the_rest_of_the_time_is_never_so_short_that_it_means_no_limit(database):
+    connection = connections[database]
+    with pytest.raises(DatabaseError), time_limit(connection, 1e-7):
+        run(connection, SLOW[connection.vendor])
+
+
 def test_a_database_that_cannot_limit_a_query_is_not_looked_at(monkeypatch):
     monkeypatch.setattr("app_metrics.suggestions.time_limits.vendor_of", lambda connection: "oracle")
     sampler = Sampler()
