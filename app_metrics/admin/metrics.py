@@ -43,7 +43,7 @@ class MetricAdmin(Explained, SearchableAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         overflow = Total.objects.filter(metric=OuterRef("pk"), labels=OVERFLOW_LABELS)
         metrics: Any = super().get_queryset(request)
-        return metrics.with_total(DAY, name="today").with_total(MONTH, name="month").annotate(capped=Exists(overflow))
+        return metrics.annotate(capped=Exists(overflow))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         Metric.objects.discover()
@@ -97,11 +97,11 @@ class MetricAdmin(Explained, SearchableAdmin):
     def has_annotate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("app_metrics.add_annotation")
 
-    @admin.display(description=_("today"), ordering="today")
+    @admin.display(description=_("today"))
     def today(self, metric: Any) -> str:
         return shown(metric.numbers[DAY], metric.kind)
 
-    @admin.display(description=_("this month"), ordering="month")
+    @admin.display(description=_("this month"))
     def this_month(self, metric: Any) -> str:
         return shown(metric.numbers[MONTH], metric.kind)
 
