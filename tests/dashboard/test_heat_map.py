@@ -189,6 +189,15 @@ def test_a_cell_is_shaded_by_its_number_and_says_it():
     assert root.get("aria-label") == "By weekday and hour; highest: Sunday, 11 p.m.: 100"
 
 
+@pytest.mark.every_database
+def test_very_many_label_sets_prevent_it_on_each_database(orders, monkeypatch):
+    """The page would wait for seconds, and again with each of its refreshes."""
+    monkeypatch.setattr(metric_facts, "MOST_EXTRA_POINTS", 500)
+    monkeypatch.setattr(metric_facts, "MOST_MERGED_POINTS", 500)
+    assert heat_of("orders", date(2026, 5, 20), date(2026, 6, 8)) is not None
+    assert heat_of("orders", date(2026, 5, 20), date(2026, 6, 9)) is None
+
+
 def test_the_scale_includes_zero():
     assert [each.get("class") for each in drawn({Place(1, 0): 99, Place(1, 1): 100}, kind="gauge").iter("rect")] == [
         "level-5",
