@@ -2,6 +2,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.db import router, transaction
 from django.http import HttpRequest
 
 from ..models import Annotation, Metric
@@ -27,10 +28,11 @@ def annotation_form(site: admin.AdminSite, request: HttpRequest) -> Any:
 
 
 def annotate_each(site: admin.AdminSite, request: HttpRequest, form: Any, metrics: Iterable[Metric]) -> int:
-    """Save a valid form for each of the metrics, and log it as the admin does; return how many there are."""
+    """Save a valid form for all of the metrics or for none, and log it as the admin does; return how many there are."""
     registered = AnnotationAdmin(Annotation, site)
     made = [Annotation(metric=metric, **form.cleaned_data) for metric in metrics]
-    for annotation in made:
-        annotation.save()
-        registered.log_addition(request, annotation, [{"added": {}}])
+    with transaction.atomic(using=router.db_for_write(Annotation)):
+        for annotation in made:
+            annotation.save()
+            registered.log_addition(request, annotation, [{"added": {}}])
     return len(made)

@@ -7,6 +7,7 @@ import html5lib
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 from freezegun import freeze_time
@@ -161,6 +162,20 @@ def test_the_action_shows_what_is_wrong_and_annotates_nothing(ada, orders):
     page = ada.post(reverse(METRICS), fields).content.decode()
     assert "This field is required." in page
     assert "begins with http:// or https://" in page
+    assert not Annotation.objects.exists()
+
+
+def test_the_action_annotates_all_of_them_or_none(ada, orders, monkeypatch):
+    def refuse(self, *args, **options):
+        if self.metric == orders:
+            raise DatabaseError("refused")
+        save(self, *args, **options)
+
+    save = Annotation.save
+    monkeypatch.setattr(Annotation, "save", refuse)
+    fields = chosen(create_metric("Another"), orders, annotated="1", text="Sale", at_0="2026-11-23", at_1="09:00")
+    with pytest.raises(DatabaseError):
+        ada.post(reverse(METRICS), fields)
     assert not Annotation.objects.exists()
 
 
