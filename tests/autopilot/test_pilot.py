@@ -140,6 +140,7 @@ def test_uwsgi_needs_threads(monkeypatch, options, runs):
 
 def test_uwsgi_without_threads_is_logged(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}))
-    monkeypatch.setattr(pilot, "_pilot", Autopilot())  # goes with the test
+    monkeypatch.setattr(pilot, "_pilot", Autopilot())  # goes with the test, unless atexit keeps it
+    monkeypatch.setattr(pilot.atexit, "register", lambda act: None)
     pilot.connect()
     assert "uWSGI runs threads only with enable-threads = true. Use cron instead." in caplog.text
