@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from app_metrics.management.commands import metrics_start
 from app_metrics.models import MetricSet
+from app_metrics.models.creation import create_metric
 from app_metrics.suggestions.present import present
 from app_metrics.suggestions.suggest import Suggestions
 from tests.management.conftest import SETTINGS
@@ -132,7 +133,7 @@ def test_totals_that_differ_are_named_and_it_fails(start):
     add_orders(5)
     lines, error = start()
     assert "orders: 2 days differ" in lines
-    assert error.startswith("Some totals differ from their rows: orders.")
+    assert error == "orders differs from its rows: metrics_verify shows the days."
 
 
 @pytest.mark.django_db(transaction=True)
@@ -186,3 +187,16 @@ def test_it_can_be_interrupted(start, monkeypatch, interrupted):
 
     monkeypatch.setattr(interrupted, interrupt)
     assert start(interactive="input" in interrupted)[1] == "Interrupted. Run the command again to continue."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_metric_that_cannot_be_filled_keeps_no_other_from_it(start):
+    start.path.write_text(
+        'APP_METRICS_MODELS = {"testapp.Order": {"created": ['
+        '{"slug": "load", "backfill": "placed_at"}, {"slug": "orders", "backfill": "placed_at"}]}}\n'
+    )
+    create_metric("load", "load", "gauge")
+    add_orders(2)
+    lines, error = start()
+    assert "orders: all days agree with the rows" in lines
+    assert error.startswith("load was not filled: ")

@@ -68,13 +68,10 @@ class Command(MetricsCommand):
             write_rules(path, found)
         rules = rules_in(path)
         call_command("migrate", "app_metrics", database=settings.APP_METRICS_DATABASE, verbosity=0, interactive=False)
-        differ = self._fill_and_verify(sources_of(_compiled(rules)), verbosity)
+        problems = self._fill_and_verify(sources_of(_compiled(rules)), verbosity)
         self._say(*_end(name, rules))
-        if differ:
-            raise CommandError(
-                f"Some totals differ from their rows: {', '.join(differ)}. metrics_verify shows the days; "
-                "its documentation lists the causes."
-            )
+        if problems:
+            raise CommandError(" ".join(problems))
 
     def _agreed(self, plan: Sequence[str]) -> bool:
         self._say(*plan)
@@ -86,28 +83,34 @@ class Command(MetricsCommand):
             raise CommandError(INTERRUPTED) from error
 
     def _fill_and_verify(self, sources: Sequence[MetricSource], verbosity: int) -> list[str]:
-        """Fill and verify the metrics, and put them into a set; return the slugs whose totals differ."""
+        """Fill and verify the metrics, and put them into a set; return the problems."""
         try:
             if failures := aggregate().failures:
                 # As for metrics_backfill: hours whose events are elsewhere would look empty.
                 raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
-            for source in sources:
-                self._fill(source, verbosity)
-            differ = [source.slug for source in sources if not self._agrees(source, verbosity)]
-            _make_set([source.slug for source in sources])
+            problems = {source.slug: self._fill(source, verbosity) for source in sources}
+            filled = [source for source in sources if not problems[source.slug]]
+            differ = [source.slug for source in filled if not self._agrees(source, verbosity)]
+            _make_set([source.slug for source in filled])
         except DatabaseError as error:
             raise CommandError(f"It stopped; run the command again to continue: {error}") from error
         except KeyboardInterrupt as error:
             raise CommandError(INTERRUPTED) from error
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        return differ
+        return [
+            *(f"{slug} was not filled: {problem}" for slug, problem in problems.items() if problem),
+            *(f"{slug} differs from its rows: metrics_verify shows the days." for slug in differ),
+        ]
 
-    def _fill(self, source: MetricSource, verbosity: int) -> None:
-        with progress(self.stderr, verbosity, partial(remaining, source), "row", f"of {source.slug} read") as advance:
-            done = backfill(source, on_progress=advance)
+    def _fill(self, source: MetricSource, verbosity: int) -> str:
+        """Fill a metric; return why it cannot be filled, such as a gauge, or an empty text."""
+        try:
+            with progress(self.stderr, verbosity, partial(remaining, source), "row", f"of {source.slug} read") as ahead:
+                done = backfill(source, on_progress=ahead)
+        except ValueError as error:
+            return one_line(str(error))
         skipped = f", {counted(done.skipped, 'row')} skipped" if done.skipped else ""
         self._say(f"{source.slug}: {counted(done.rows, 'row')} read, {counted(done.events, 'event')} added{skipped}")
+        return ""
 
     def _agrees(self, source: MetricSource, verbosity: int) -> bool:
         with progress(self.stderr, verbosity, partial(count, source), "row", f"of {source.slug} compared") as advance:
