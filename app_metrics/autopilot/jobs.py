@@ -24,7 +24,7 @@ Advance = Callable[[int], None]
 
 
 class Job(NamedTuple):
-    """What to do, and how often: `run` gets a function to call after each transaction, and returns the problems.
+    """What to do, and how often: `run` gets a function to call after each transaction and mail, and returns problems.
 
     The autopilot leaves a job alone for some time after a scheduler did it.
     """
@@ -37,17 +37,17 @@ class Job(NamedTuple):
 
 
 def _aggregate(advance: Advance) -> list[str]:
-    done = aggregate(chunk_size=min(checked_chunk_size(None), MOST_ITEMS), on_progress=advance)
-    return [*done.failures, *send_notices().problems]
+    done = aggregate(chunk_size=_chunk_size(), on_progress=advance)
+    return [*done.failures, *send_notices(advance).problems]
 
 
 def _check_alerts(advance: Advance) -> list[str]:
     failed = check_alerts().failed
-    return [*(f"{name}: {reason}" for name, reason in failed.items()), *send_notices().problems]
+    return [*(f"{name}: {reason}" for name, reason in failed.items()), *send_notices(advance).problems]
 
 
 def _send_reports(advance: Advance) -> list[str]:
-    outcome = send_reports()
+    outcome = send_reports(chunk_size=_chunk_size(), on_progress=advance)
     return [*outcome.undrained, *outcome.problems]
 
 
@@ -56,6 +56,10 @@ def _prune(advance: Advance) -> list[str]:
         prune(limit, on_progress=advance)
     forget_old()
     return []
+
+
+def _chunk_size() -> int:
+    return min(checked_chunk_size(None), MOST_ITEMS)
 
 
 def _is_day() -> bool:

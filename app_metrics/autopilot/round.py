@@ -49,7 +49,7 @@ def _do(job: Job, is_stopping: Callable[[], bool]) -> None:
 
 
 def _advance(job: Job, is_stopping: Callable[[], bool]) -> Advance:
-    """Return what a job calls after each transaction: it keeps the lease, lets other threads run, or stops the job."""
+    """Return what a job calls after each transaction and mail: it keeps the lease, lets others run, or stops it."""
     renewed = began = time.monotonic()
 
     def advance(done: int) -> None:

@@ -100,8 +100,9 @@ class Outcome:
 class Outbox:
     """One connection to the mail server, and the results of the mails sent over it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: Callable[[int], None] | None = None) -> None:
         self.outcome = Outcome()
+        self._on_progress = on_progress
         self._is_open = self._is_reused = False
         self._data = DataCommand()
 
@@ -119,7 +120,10 @@ class Outbox:
             self._close()
 
     def post(self, rows: Iterable[OutgoingMail], write: Callable[[Any], EmailMessage]) -> None:
-        """Send the mails of pending and failed rows. `write` returns a row's message, or raises Skip."""
+        """Send the mails of pending and failed rows. `write` returns a row's message, or raises Skip.
+
+        `on_progress` gets 1 after each row; what it raises ends this between two mails.
+        """
         for row in rows:
             try:
                 message = write(row)
@@ -132,6 +136,8 @@ class Outbox:
                 # Connect before the claim: a sender that is killed while it connects has sent nothing.
                 if self._open(row) and _claim(row, message.to[0]):
                     self._send(row, message)
+            if self._on_progress:
+                self._on_progress(1)
 
     def expire(self, rows: Any) -> None:
         """Mark rows as undecided if a sender claimed them and did not finish."""
@@ -220,14 +226,15 @@ class Outbox:
         self.outcome.problems.append(one_line(f"{row}: {error}"))
 
 
-def send_notices() -> Outcome:
+def send_notices(on_progress: Callable[[int], None] | None = None) -> Outcome:
     """Send the planned mails about milestones and alerts, and retry those that failed in the last three days.
 
-    Raises TransactionManagementError inside a transaction, if there is anything to send.
+    `on_progress` gets 1 after each mail. Raises TransactionManagementError inside a transaction, if there is anything
+    to send.
     """
     if not primary(Notice.objects).filter(status__in=(WAITING, FAILED, SENDING)).exists():
         return Outcome()
-    with Outbox() as outbox:
+    with Outbox(on_progress) as outbox:
         outbox.expire(primary(Notice.objects))
         outbox.post(due_notices(), _notice)
     return outbox.outcome

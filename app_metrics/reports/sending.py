@@ -1,7 +1,7 @@
 """Plan the reports of closed periods, and mail each one at most once to each recipient."""
 
 import email.policy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from typing import Any
@@ -53,19 +53,27 @@ class ReportMail(EmailMultiAlternatives):
         return super().message(**options)
 
 
-def send_reports(*, sets: Iterable[str] | None = None, day: date | None = None, force: bool = False) -> Outcome:
+def send_reports(
+    *,
+    sets: Iterable[str] | None = None,
+    day: date | None = None,
+    force: bool = False,
+    chunk_size: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Outcome:
     """Aggregate, then mail every report that is due to each recipient who does not have it.
 
     `day` replaces today's date. `sets` are the names of the metric sets to send (default: all). `force` sends the
     reports on the latest closed periods again, also to recipients who have them. Failed reports are retried while
-    their period is within `APP_METRICS_CATCH_UP`.
+    their period is within `APP_METRICS_CATCH_UP`. `chunk_size` is that of the aggregation, and `on_progress` is called
+    after each of its transactions and after each mail.
 
     Raises ValueError for a future day or an unknown set, TransactionManagementError inside a transaction, and the
     errors of `app_metrics.aggregation.aggregate`.
     """
     as_of = checked_day(day)
-    with Outbox() as outbox:
-        outbox.outcome.undrained += aggregate().failures
+    with Outbox(on_progress) as outbox:
+        outbox.outcome.undrained += aggregate(chunk_size=chunk_size, on_progress=on_progress).failures
         declare()
         outbox.expire(primary(Delivery.objects).select_related("metric_set"))
         for metric_set in chosen_sets(sets):

@@ -246,6 +246,30 @@ def test_a_process_that_ends_stops_between_transactions_and_gives_the_lease_up(c
     assert Total.objects.filter(period="day").count() == 6
 
 
+def test_a_process_that_ends_sends_no_further_mail_and_leaves_the_others_to_the_next_process(clock, settings):
+    people = [f"{number}@example.com" for number in range(3)]
+    settings.APP_METRICS_SETS = {"Files": {"metrics": ["downloads"], "recipients": people, "send": ["daily"]}}
+    metric("downloads")
+    fly()
+    clock.move_to(datetime(2026, 11, 25, 7, tzinfo=BERLIN))
+    # One transaction of the job that aggregates, and one of the job that mails.
+    do_due_jobs(stopped_after(2))
+    assert [each.to for each in mail.outbox] == [[people[0]]]
+    fly()
+    assert [each.to for each in mail.outbox] == [[each] for each in people]
+
+
+def test_a_process_that_ends_sends_no_further_notice(clock, settings):
+    people = [f"{number}@example.com" for number in range(3)]
+    settings.APP_METRICS_ALERTS = {"Many": {"metric": "downloads", "period": "hour", "above": 1, "recipients": people}}
+    metric("downloads", 5)
+    clock.tick(timedelta(hours=1))
+    do_due_jobs(stopped_after(1))
+    assert len(mail.outbox) == 1
+    fly()
+    assert [each.to for each in mail.outbox] == [[each] for each in people]
+
+
 def test_a_long_job_keeps_its_lease(clock, monkeypatch):
     seen = []
 
