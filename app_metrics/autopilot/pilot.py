@@ -95,7 +95,8 @@ def hindrance() -> str | Promise:
 
 
 def _is_uwsgi_without_threads() -> bool:
-    if "uwsgi" not in sys.modules:
+    given = getattr(sys.modules.get("uwsgi"), "opt", None)  # a project's stand-in may have none
+    if given is None:
         return False
-    options = {name.decode() if isinstance(name, bytes) else name for name in sys.modules["uwsgi"].opt}
+    options = {name.decode() if isinstance(name, bytes) else name for name in given}
     return options.isdisjoint({"enable-threads", "threads"})

@@ -138,6 +138,11 @@ def test_uwsgi_needs_threads(monkeypatch, options, runs):
     assert (hindrance() == "") == runs
 
 
+def test_a_module_that_only_stands_in_for_uwsgi_does_not_keep_django_from_starting(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace())
+    assert hindrance() == ""
+
+
 def test_uwsgi_without_threads_is_logged(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}))
     monkeypatch.setattr(pilot, "_pilot", Autopilot())  # goes with the test, unless atexit keeps it
