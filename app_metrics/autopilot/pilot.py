@@ -19,13 +19,15 @@ from .round import do_due_jobs
 
 # Seconds that an exiting process waits for the end of a transaction, or of a mail.
 LONGEST_END = 5.0
-
+# Rounds after the one that the last response began. That one may have found another process at work, which had begun
+# before the response; and the process may still have kept some events, to write them together with later ones.
+MORE_ROUNDS = 1
 
 UWSGI = _("uWSGI runs threads only with enable-threads = true.")
 
 
 class Autopilot:
-    """A thread that does the due jobs, waits for the interval, and goes on if there were responses meanwhile."""
+    """A thread that does the due jobs, waits for the interval, and goes on until one has passed without a response."""
 
     def __init__(self) -> None:
         self._start_afresh()
@@ -59,11 +61,15 @@ class Autopilot:
             self._starting.release()
 
     def _run(self) -> None:
-        while self._is_wanted and not self._stopping.is_set():
-            self._is_wanted = False
-            do_due_jobs(self._stopping.is_set)
-            self._stopping.wait(conf.autopilot_interval())
-        self._thread = None
+        more = 0
+        try:
+            while (self._is_wanted or more) and not self._stopping.is_set():
+                more = MORE_ROUNDS if self._is_wanted else more - 1
+                self._is_wanted = False
+                do_due_jobs(self._stopping.is_set)
+                self._stopping.wait(conf.autopilot_interval())
+        finally:
+            self._thread = None  # also if something raised, so that a response starts another one
         if self._is_wanted:  # since the last look
             self._start()
 

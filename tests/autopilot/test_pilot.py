@@ -66,12 +66,34 @@ def test_a_response_during_the_pause_brings_another_round(autopilot, rounds):
     wait_until(lambda: len(rounds) == 2)
 
 
+def test_a_round_follows_the_last_one_that_a_response_began(autopilot, rounds):
+    """The first found the lease taken, or was too early for what the process still kept to be written together."""
+    autopilot.wake()
+    wait_until(lambda: not threads())
+    assert len(rounds) == 2
+
+
 def test_without_responses_the_thread_ends_and_the_next_one_starts_it_again(autopilot, rounds):
     autopilot.wake()
     wait_until(lambda: not threads())
-    assert len(rounds) == 1
+    ended_after = len(rounds)
     autopilot.wake()
-    wait_until(lambda: len(rounds) == 2)
+    wait_until(lambda: len(rounds) == ended_after + 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_replaced(autopilot, monkeypatch):
+    begun = []
+
+    def die(is_stopping):
+        begun.append(is_stopping)
+        raise SystemExit  # as a receiver of a project's signal may
+
+    monkeypatch.setattr(pilot, "do_due_jobs", die)
+    autopilot.wake()
+    wait_until(lambda: begun and not threads())
+    autopilot.wake()
+    wait_until(lambda: len(begun) == 2)
 
 
 def test_stopping_ends_the_pause(autopilot, rounds, settings):
