@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import DatabaseError, models, router, transaction
+from django.db import DatabaseError, connections, models, router, transaction
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
@@ -36,13 +37,18 @@ class MetricQuerySet(models.QuerySet[Any]):
     _discovers = True
 
     def get(self, *args: Any, **conditions: Any) -> Any:
-        """Return one metric as Django does; if there is none, first create the metrics of pending events."""
+        """Return one metric as Django does; if there is none, first create the metrics of pending events.
+
+        It creates none if `using()` names another database than the one that they are written to.
+        """
+        writable = router.db_for_write(self.model)
         try:
             return super().get(*args, **conditions)
         except self.model.DoesNotExist:
-            if not (self._discovers and self.discover()):
+            is_elsewhere = self._db not in (None, writable)  # type: ignore[attr-defined]
+            if is_elsewhere or not (self._discovers and self.discover()):
                 raise
-        return super().using(router.db_for_write(self.model)).get(*args, **conditions)
+        return super().using(writable).get(*args, **conditions)
 
     def get_or_create(self, defaults: Mapping[str, Any] | None = None, **conditions: Any) -> tuple[Any, bool]:
         """Return one metric, created with the given defaults even if events are pending."""
@@ -56,8 +62,10 @@ class MetricQuerySet(models.QuerySet[Any]):
         A metric gets its slug as its name, and the kind it was first recorded under. With `slugs`, only metrics with
         one of them are created. If the database refuses, that is logged, and the next aggregation creates them.
         """
+        own = self.model._default_manager.using(self._db)  # type: ignore[attr-defined]
         try:
-            kinds = unknown_kinds(self.model._default_manager.using(self._db), slugs)  # type: ignore[attr-defined]
+            with _savepoint(own.db):
+                kinds = unknown_kinds(own, slugs)
             new = [self.model(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())]
             if new:
                 metrics = primary(self.model._default_manager)
@@ -100,6 +108,11 @@ class MetricQuerySet(models.QuerySet[Any]):
         aggregations go on adding totals.
         """
         self.update(name=models.F("name"))
+
+
+def _savepoint(alias: str) -> AbstractContextManager[Any]:
+    """Return a block whose error leaves the caller's transaction usable, if there is one; it begins none itself."""
+    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
 
 
 def _free_slug(name: str, metrics: models.QuerySet[Any], taken: Container[str] = ()) -> str:

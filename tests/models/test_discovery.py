@@ -4,16 +4,17 @@ import logging
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.template import Context, Template
 from django.urls import reverse
 
 from app_metrics import gauge, metric
 from app_metrics.api import prometheus
-from app_metrics.models import Metric
+from app_metrics.models import Item, Metric
 from app_metrics.models.creation import create_metric
 from app_metrics.notifications.alerts import check_alerts
 from app_metrics.reports.declared_sets import declare
+from tests.support.replicas import ALIAS, frozen, replicated
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +54,26 @@ def test_a_database_that_refuses_leaves_the_metric_to_the_next_aggregation(caplo
     with caplog.at_level(logging.WARNING), pytest.raises(Metric.DoesNotExist):
         Metric.objects.get(slug="downloads")
     assert "The metrics of pending events could not be created: " in caplog.text
+
+
+@pytest.mark.every_database
+def test_a_search_that_fails_leaves_the_transaction_usable(transactional_database, monkeypatch):
+    monkeypatch.setattr(Item._meta, "db_table", "app_metrics_missing")
+    with transaction.atomic(using=transactional_database):
+        with pytest.raises(Metric.DoesNotExist):
+            Metric.objects.get(slug="downloads")
+        create_metric("Downloads", "downloads")
+    assert Metric.objects.get(slug="downloads").name == "Downloads"
+
+
+def test_another_database_gives_no_metric_of_the_own_one(transactional_db, settings, tmp_path):
+    """Otherwise `loaddata --database` would save a metric there under the primary key that it has here."""
+    metric("downloads")
+    with replicated(settings, frozen(tmp_path)):
+        with pytest.raises(Metric.DoesNotExist):
+            Metric.objects.db_manager(ALIAS).get_by_natural_key("downloads")
+        assert not Metric.objects.using("default").exists()
+        assert Metric.objects.get(slug="downloads")
 
 
 @pytest.mark.parametrize(
