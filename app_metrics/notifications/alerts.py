@@ -31,7 +31,7 @@ from ..models.alerts import FIRED, OK
 from ..models.beginnings import counted_before
 from ..models.primary import primary
 from ..signals import alert_fired, alert_recovered
-from ..storage.transactions import retried
+from ..storage.transactions import between_others, retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
 from .future_marks import known
 from .notices import plan_notices, send
@@ -106,9 +106,14 @@ def _alerts(names: Iterable[str]) -> dict[str, Alert]:
     known: dict[str, Alert] = primary(Alert.objects).in_bulk(names, field_name="name")
     new = sorted(names - known.keys())
     if new:
-        retried(partial(Alert.objects.bulk_create, [Alert(name=name) for name in new], ignore_conflicts=True))
+        retried(partial(_create, new))
         known |= primary(Alert.objects).in_bulk(new, field_name="name")
     return known
+
+
+def _create(names: Iterable[str]) -> None:
+    with between_others():
+        Alert.objects.bulk_create([Alert(name=name) for name in names], ignore_conflicts=True)
 
 
 def _fail(done: AlertCheck, name: str, error: str, now: datetime) -> None:
@@ -120,7 +125,8 @@ def _fail(done: AlertCheck, name: str, error: str, now: datetime) -> None:
 
 def _store_error(name: str, error: str, now: datetime) -> None:
     try:
-        Alert.objects.filter(name=name).update(error=error, evaluated_at=as_stored(now))
+        with between_others():
+            Alert.objects.filter(name=name).update(error=error, evaluated_at=as_stored(now))
     except (DatabaseError, ValueError):  # the database may refuse a bad name
         logger.exception("The error of the alert %r could not be stored", name)
 
@@ -194,7 +200,8 @@ def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: 
     is_reported = state != alert.reported_state and (reported_at is None or now >= reported_at + rule.quiet)
     changes |= {"reported_state": state, "reported_at": now} if is_reported else {"reported_at": reported_at}
     seen = {"state": alert.state, "reported_state": alert.reported_state, "evaluated_at": alert.evaluated_at}
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+    # The receivers of a report may take time, during which others should be able to read.
+    with transaction.atomic(using=settings.APP_METRICS_DATABASE) if is_reported else between_others():
         if not Alert.objects.filter(pk=alert.pk, **seen).update(**changes):
             return None  # another process evaluated and reported it meanwhile
         if not is_reported:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, router, transaction
+from django.db import DatabaseError, router
 from django.utils import timezone
 
 from ..conf import settings
@@ -15,7 +15,7 @@ from ..core.setting_rules import SettingError, SettingReader
 from ..models import Metric, MetricSet, Schedule
 from ..models.primary import primary
 from ..models.reports import SENT_PERIODS, addresses_in
-from ..storage.transactions import retried
+from ..storage.transactions import between_others, retried
 
 SETTING = "APP_METRICS_SETS"
 SET_EXAMPLE = '{"metrics": ["new_user_signup"], "recipients": ["team@example.com"], "send": ["weekly"]}'
@@ -71,7 +71,8 @@ def declare() -> None:
         retried(partial(_copy, each, list(named)))
     dropped = {each.field: False for each in SENT_PERIODS.values()}
     for pk in _removed(list(named)).values_list("pk", flat=True):
-        MetricSet.objects.filter(pk=pk).update(declared=False, **dropped)
+        with between_others():
+            MetricSet.objects.filter(pk=pk).update(declared=False, **dropped)
 
 
 def declare_after_migrating(*, using: str, **kwargs: Any) -> None:
@@ -90,7 +91,7 @@ def _removed(names: list[Any]) -> Any:
 
 def _copy(declared: DeclaredSet, names: list[Any]) -> None:
     found = primary(MetricSet.objects).filter(name=declared.name)
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+    with between_others():
         # Not update_or_create: it reads first, and SQLite then refuses the write if there is another writer.
         if not found.update(**declared.columns) and not _rename(declared, names):
             _create(declared)

@@ -16,7 +16,7 @@ from ..models import Delivery, MetricSet, Milestone, ReportedMilestone, Schedule
 from ..models.primary import beside, primary
 from ..models.reports import FAILED, SENT_PERIODS, SKIPPED, WAITING
 from ..notifications.future_marks import last_start
-from ..storage.transactions import retried
+from ..storage.transactions import between_others, retried
 from .recipients import recipients_of
 
 # A milestone still gets into a report if it is committed this long after its period, or if clocks differ by this much.
@@ -84,7 +84,7 @@ def _plan_period(metric_set: MetricSet, period: Period, due: date) -> None:
     if planned is not None and planned >= due:
         return
     now = timezone.now()
-    with transaction.atomic(using=settings.APP_METRICS_DATABASE):
+    with between_others():
         moved = _move_on(metric_set, period, schedule, {"through": due, "planned_at": now})
         if moved is None:
             return
