@@ -12,7 +12,7 @@ from ..conf import settings
 from ..core.plain_text import cut, one_line
 from ..models import RecurringJob
 from ..models.primary import primary
-from ..storage.transactions import between_others, retried
+from ..storage.transactions import between_others, retried, update
 
 MAX_PROBLEM_LENGTH = 1000
 
@@ -63,11 +63,7 @@ def _claim(name: str, now: datetime, length: timedelta) -> bool:
 
 
 def _update(name: str, *conditions: Q, **values: Any) -> int:
-    def update() -> int:
-        with between_others():
-            return RecurringJob.objects.filter(*conditions, name=name).update(**values)
-
-    return retried(update)
+    return update(RecurringJob.objects.filter(*conditions, name=name), **values)
 
 
 def _create(name: str, **values: datetime) -> bool:

@@ -7,6 +7,7 @@ from django.db import connections
 
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
+from ..models import RecurringJob
 from . import lease
 from .jobs import JOBS, Advance, Job
 
@@ -23,9 +24,7 @@ def do_due_jobs(is_stopping: Callable[[], bool]) -> None:
     try:
         known = lease.rows()
         for job in JOBS:
-            row = known.get(job.name)
-            left_alone = lease.is_scheduled(row, job.left_to_schedulers) or not job.may_run()
-            if lease.is_due(row, job.seconds()) and not left_alone and lease.claim(job.name, job.seconds()):
+            if _is_mine(job, known.get(job.name)) and lease.claim(job.name, job.seconds()):
                 _do(job, is_stopping)
     except Stopped:
         pass
@@ -33,6 +32,11 @@ def do_due_jobs(is_stopping: Callable[[], bool]) -> None:
         _warn(f"{brief(error)}. If tables are missing, run manage.py migrate.")
     finally:
         connections.close_all()
+
+
+def _is_mine(job: Job, row: RecurringJob | None) -> bool:
+    is_scheduled = lease.is_scheduled(row, job.left_to_schedulers)
+    return lease.is_due(row, job.seconds()) and not is_scheduled and job.has_work()
 
 
 def _do(job: Job, is_stopping: Callable[[], bool]) -> None:

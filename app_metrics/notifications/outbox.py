@@ -28,7 +28,7 @@ from ..core.plain_text import one_line
 from ..models import Notice, OutgoingMail
 from ..models.primary import primary
 from ..models.reports import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, WAITING
-from ..storage.transactions import between_others, retried
+from ..storage.transactions import update
 
 # How long a sender may take for one mail. An older claim belongs to a sender that stopped.
 LONGEST_SENDING = timedelta(minutes=15)
@@ -296,9 +296,4 @@ def _mark(row: OutgoingMail, before: Iterable[str], status: str, error: str, **v
     """Change a row's status if it is one of `before`; return the number of changed rows: 1 or 0."""
     model: type[Model] = type(row)
     rows: Any = model._default_manager.filter(pk=row.pk, status__in=before)
-
-    def mark() -> int:
-        with between_others():
-            return int(rows.update(status=status, error=error, **values))
-
-    return retried(mark)
+    return update(rows, status=status, error=error, **values)

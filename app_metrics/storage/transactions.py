@@ -57,6 +57,16 @@ def between_others(**options: Any) -> Iterator[None]:
         yield
 
 
+def update(rows: Any, **values: Any) -> int:
+    """Update the rows of a queryset in a transaction of their own, retried after a transient error; return how many."""
+
+    def attempt() -> int:
+        with between_others():
+            return int(rows.update(**values))
+
+    return retried(attempt)
+
+
 def _takes_locks_late(connection: Any) -> bool:
     # Threads that share a database in memory do not wait for each other: they would fail.
     if connection.vendor != "sqlite" or connection.is_in_memory_db() or not commits_at_once(connection):

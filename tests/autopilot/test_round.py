@@ -7,6 +7,7 @@ import pytest
 from django.core import mail
 from django.core.management import call_command
 from django.db import OperationalError, connections
+from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
 from app_metrics import metric
@@ -32,6 +33,13 @@ def _same_connections(monkeypatch):
 def clock():
     with freeze_time(MORNING) as frozen:
         yield frozen
+
+
+@pytest.fixture(autouse=True)
+def _work(settings):
+    """Give the jobs something to do; each test records the events itself."""
+    settings.APP_METRICS_ALERTS = {"Very many": {"metric": "downloads", "period": "day", "above": 1_000_000}}
+    settings.APP_METRICS_SETS = {"Shown": {"metrics": ["downloads"]}}
 
 
 def fly():
@@ -62,14 +70,25 @@ def test_the_first_round_does_every_job(transactional_database, clock):
 
 @pytest.mark.every_database
 def test_a_job_rests_until_its_interval_is_over(transactional_database, clock):
-    fly()
     metric("downloads")
+    fly()
+    metric("uploads")
     clock.tick(59)
     fly()
-    assert not Total.objects.exists()
+    assert not Total.objects.filter(metric__slug="uploads").exists()
     clock.tick(1)
     fly()
-    assert Total.objects.exists()
+    assert Total.objects.filter(metric__slug="uploads").exists()
+
+
+@pytest.mark.every_database
+def test_a_round_without_work_writes_nothing(transactional_database, clock, settings):
+    settings.APP_METRICS_ALERTS = settings.APP_METRICS_SETS = {}
+    fly()
+    clock.tick(3600)
+    with CaptureQueriesContext(connections[transactional_database]) as queries:
+        fly()
+    assert [each["sql"] for each in queries if not each["sql"].startswith("SELECT")] == []
 
 
 def test_the_interval_of_aggregations_is_a_setting(clock, settings):
@@ -127,6 +146,7 @@ def test_naive_times_do_not_stop_it_for_the_hour_that_comes_twice(settings, cloc
 def test_a_job_that_a_scheduler_does_is_left_to_it(clock, command, name):
     call_command(command, verbosity=0)
     clock.tick(timedelta(minutes=10))
+    metric("downloads")
     fly()
     assert done() == {AGGREGATE, ALERTS, REPORTS, PRUNE} - {name}
 
@@ -134,6 +154,7 @@ def test_a_job_that_a_scheduler_does_is_left_to_it(clock, command, name):
 def test_a_command_in_a_terminal_is_no_scheduler(clock, monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     call_command("metrics_aggregate", verbosity=0)
+    metric("downloads")
     fly()
     assert AGGREGATE in done()
 
@@ -142,6 +163,7 @@ def test_a_rehearsal_of_a_command_is_no_schedule(clock):
     call_command("metrics_send_mail", "--dry-run", verbosity=0)
     call_command("metrics_aggregate", "--dry-run", verbosity=0)
     call_command("metrics_prune", "--dry-run", verbosity=0)
+    metric("downloads")
     fly()
     assert {AGGREGATE, REPORTS, PRUNE} <= done()
 
@@ -179,7 +201,8 @@ def test_reports_are_sent_from_six_in_the_morning_on(clock, settings):
     assert len(mail.outbox) == 1
 
 
-def test_without_sets_nothing_is_mailed(clock):
+def test_without_sets_nothing_is_mailed(clock, settings):
+    settings.APP_METRICS_SETS = {}
     metric("downloads")
     fly()
     clock.tick(timedelta(days=1))
@@ -252,6 +275,7 @@ def test_a_process_that_ends_sends_no_further_mail_and_leaves_the_others_to_the_
     metric("downloads")
     fly()
     clock.move_to(datetime(2026, 11, 25, 7, tzinfo=BERLIN))
+    metric("downloads")
     # One transaction of the job that aggregates, and one of the job that mails.
     do_due_jobs(stopped_after(2))
     assert [each.to for each in mail.outbox] == [[people[0]]]

@@ -38,6 +38,7 @@ def _on(settings):
 
 
 def fly():
+    metric("downloads")
     do_due_jobs(lambda: False)
 
 
