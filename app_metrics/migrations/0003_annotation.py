@@ -34,7 +34,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "at",
-                    models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name="happened at"),
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        validators=[app_metrics.models.annotations.validate_year],
+                        verbose_name="happened at",
+                    ),
                 ),
                 (
                     "url",

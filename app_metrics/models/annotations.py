@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import time_zone
 from ..core.calendar import as_stored, aware, locate, starts_at
+from ..core.dates import check_year
 from ..core.periods import Period, midnight
 from ..setting_values import is_web_address
 from .fields import ExactCharField
@@ -29,6 +30,14 @@ def validate_web_address(text: str) -> None:
     """
     if not is_web_address(text) or not text.isprintable():
         raise ValidationError(_("Enter an address that begins with http:// or https://."), code="invalid")
+
+
+def validate_year(at: datetime) -> None:
+    """Raise ValidationError if APP_METRICS_YEARS does not include the year of a time."""
+    try:
+        check_year(at, "It")
+    except ValueError as error:
+        raise ValidationError(str(error), code="invalid") from error
 
 
 def new_key() -> str:
@@ -62,7 +71,7 @@ class Annotation(NaturalKeyModel):
     text = models.CharField(
         _("text"), max_length=MAX_TEXT_LENGTH, help_text=_("What happened, in a few words: “Release 4.2”.")
     )
-    at = models.DateTimeField(_("happened at"), default=timezone.now, db_index=True)
+    at = models.DateTimeField(_("happened at"), default=timezone.now, db_index=True, validators=[validate_year])
     url = models.CharField(
         _("address"),
         max_length=MAX_URL_LENGTH,

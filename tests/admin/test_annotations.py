@@ -68,7 +68,15 @@ def test_an_annotation_is_added_changed_and_deleted(ada, orders):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"url": "javascript:alert(1)"}, {"text": " "}, {"text": "x" * 201}, {"at_0": "soon"}]
+    "fields",
+    [
+        {"url": "javascript:alert(1)"},
+        {"text": " "},
+        {"text": "x" * 201},
+        {"at_0": "soon"},
+        {"at_0": "0999-01-01"},
+        {"at_0": "9999-12-31", "at_1": "23:59"},
+    ],
 )
 def test_the_form_refuses_a_bad_field(fields, ada):
     response = ada.post(reverse(ADD), form(**fields))
