@@ -10,6 +10,7 @@ from ..core.comparisons import DOWN, UP, Comparison
 from ..core.dropped import DROPPED_SLUG
 from ..core.summary import GAUGE, TIMER
 from .auth import auth_signals
+from .model_rules import configured
 from .rules import Rule
 from .signal_rules import compile_signals
 from .url_keys import DEFAULT_STATUSES
@@ -34,7 +35,7 @@ def news(comparison: Comparison, slug: str) -> str:
 @cached
 def failures() -> frozenset[str]:
     """Return the metrics that count failures alone, as far as the settings show it."""
-    rules = [*_by_url(), *_by_signal()]
+    rules = [*_by_url(), *_by_signal(), *_by_model()]
     others = {rule.slug for rule, is_failure in rules if not is_failure}
     return frozenset({DROPPED_SLUG, *(rule.slug for rule, _ in rules)} - others)
 
@@ -48,3 +49,8 @@ def _by_signal() -> Iterable[tuple[Rule, bool]]:
     for setting in (settings.APP_METRICS_SIGNALS, auth_signals()):
         for signal, rules in compile_signals(setting)[0]:
             yield from ((rule, signal in FAILURES) for rule in rules)
+
+
+def _by_model() -> Iterator[tuple[Rule, bool]]:
+    for _, _, rules in configured():
+        yield from ((rule, False) for rule in rules)

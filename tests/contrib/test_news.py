@@ -15,6 +15,14 @@ COUNTED = [
     ({"APP_METRICS_URLS": {"page": {"slug": "errors", "status": ["4xx", 500]}}}, "errors", "down"),
     ({"APP_METRICS_URLS": {"page": {"slug": "answers", "status": ["2xx", "4xx"]}}}, "answers", "up"),
     ({"APP_METRICS_URLS": {"page": ["hits", {"slug": "hits", "status": ["5xx"]}]}}, "hits", "up"),
+    (
+        {
+            "APP_METRICS_URLS": {"page": {"slug": "errors", "status": ["5xx"]}},
+            "APP_METRICS_MODELS": {"testapp.Order": {"created": "errors"}},
+        },
+        "errors",
+        "up",
+    ),
 ]
 
 
