@@ -1,14 +1,16 @@
 """The names of models, fields, URLs and signals as words, and what some words say."""
 
 import re
+import unicodedata
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 
 
 def words(name: str) -> list[str]:
-    """Split a name such as "OrderLine", "order_line" or "order-line" into its words, in lower case."""
-    return [word.lower() for word in _WORD.findall(name)]
+    """Split a name such as "OrderLine", "order_line" or "order-line" into its words, in lower case, without accents."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return [word.lower() for word in _WORD.findall(plain)]
 
 
 def snake(name: str) -> str:
