@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 import weakref
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 from wsgiref.util import FileWrapper
 
@@ -168,8 +169,9 @@ def test_a_thousand_requests_leave_nothing_in_memory(written: Journal) -> None:
 
     tracemalloc.start()
     try:
-        before = visit(500)
-        assert visit(1000) - before < 8_000  # eight bytes are one entry of a list
+        # Other threads of the test process allocate, too; what requests leave in memory grows each time.
+        sizes = [visit(500), visit(1000), visit(1000), visit(1000)]
+        assert min(after - before for before, after in pairwise(sizes)) < 8_000  # eight bytes are one entry of a list
     finally:
         tracemalloc.stop()
     assert [each for each in gc.get_objects() if isinstance(each, Scope)] == [scope_aside()]
