@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from django.db.models import Subquery, Sum
+from django.db.models import Min, Subquery, Sum
 from django.db.models.functions import Cast
 
 from ..core.labels import OVERFLOW_LABELS, readable_labels
@@ -27,8 +27,9 @@ MOST_EXTRA_POINTS, MOST_MERGED_POINTS = 25_000, 250_000
 class Facts:
     """A metric's summary of all time, its labels, the counter's best day, and the latest milestones.
 
-    `label_sets` is the number of label sets. `since` is the date of the first total. `best` is the day with the largest
-    total among the days that are aggregated and not pruned; None for gauges and timers.
+    `label_sets` is the number of label sets. `since` is the date of the first total, or of the first pending event
+    before there is one. `best` is the day with the largest total among the days that are aggregated and not pruned;
+    None for gauges and timers.
     """
 
     whole: Summary | None
@@ -45,7 +46,7 @@ class Facts:
 
 
 def facts_of(metric: Metric) -> Facts:
-    """Return the facts of a metric; three queries, or four if items with labels are pending."""
+    """Return the facts of a metric; three queries, and one each if items with labels are pending or no total exists."""
     found = all_time(QuerySources.of([metric]))
     names = {name for _, text in found if text != OVERFLOW_LABELS for name in readable_labels(text)}
     milestones = Milestone.objects.filter(slug=metric.slug).order_by("-reached_at", "-value")
@@ -65,6 +66,13 @@ def _first_and_best_day(metric: Metric) -> tuple[date | None, tuple[date, Decima
     first = {name: Subquery(totals.filter(period=name).values("start")[:1]) for name in (DAY, MONTH)}
     row = summed.order_by("-summed", "start").annotate(day=first[DAY], month=first[MONTH]).first()
     if row is None:
-        return None, None
+        return _first_pending_day(metric), None
     since = row["day"] if MONTH.start_of(row["day"]) == row["month"] else row["month"]
     return since, (row["start"], row["summed"]) if metric.kind == COUNTER else None
+
+
+def _first_pending_day(metric: Metric) -> date | None:
+    sources = QuerySources.of([metric])
+    stored = sources.items.aggregate(first=Min("day"))["first"]
+    elsewhere = [key.day for batch in sources.pending.batches for key in batch.summaries]
+    return min([*elsewhere, *([stored] if stored else [])], default=None)

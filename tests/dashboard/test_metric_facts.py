@@ -147,3 +147,9 @@ def test_counting_began_on_the_first_stored_day_or_month(database):
     assert facts_of(orders).since == date(2026, 3, 5)
     Total.objects.filter(period="day", start__lt=date(2026, 4, 1)).delete()
     assert facts_of(orders).since == date(2026, 3, 1)
+
+
+def test_before_the_first_aggregation_counting_began_with_the_first_pending_event(orders):
+    for day in (6, 5):
+        metric("orders", at=at(2026, 3, day, 12))
+    assert facts_of(orders).since == date(2026, 3, 5)
