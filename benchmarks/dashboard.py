@@ -118,11 +118,11 @@ def overviews():
     today = Total.objects.filter(period="day", start=TODAY, metric__kind="counter").values("metric__name")
     busiest = today.annotate(recorded=Sum("count")).latest("recorded")["metric__name"]
     pages = {
-        "overview": Page(url, names[:SHOWN], 8, f">{names[0]}</a>"),
-        "overview, most today first": Page(f"{url}?sort=-today", [busiest], 8, f">{busiest}</a>"),
+        "overview": Page(url, names[:SHOWN], 12, f">{names[0]}</a>"),
+        "overview, most today first": Page(f"{url}?sort=-today", [busiest], 12, f">{busiest}</a>"),
     }
     if names[SHOWN:]:
-        pages["overview, its other half"] = Page(f"{url}?page=2", names[SHOWN:], 8, f">{names[SHOWN]}</a>")
+        pages["overview, its other half"] = Page(f"{url}?page=2", names[SHOWN:], 12, f">{names[SHOWN]}</a>")
     return pages
 
 
@@ -135,11 +135,11 @@ def details():
     by_plan = cells(counter, *({"labels": encode_labels({"plan": plan})} for plan in PLANS))
     plans = [*(f">{plan}</th>" for plan in PLANS), f"{day}</th>{by_plan}"]
     return {
-        "metric": Page(url, [counter.name, total], 10),
-        "metric, 91 days": Page(f"{url}?range=91d", [counter.name, total], 10),
-        "metric, hours of 2 days": Page(f"{url}?range=2d&period=hour", [counter.name, noon], 10),
-        "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 11),
-        "metric, a timer": Page(timers, [timer.name, cells(timer)], 10),
+        "metric": Page(url, [counter.name, total], 15),
+        "metric, 91 days": Page(f"{url}?range=91d", [counter.name, total], 15),
+        "metric, hours of 2 days": Page(f"{url}?range=2d&period=hour", [counter.name, noon], 15),
+        "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 15),
+        "metric, a timer": Page(timers, [timer.name, cells(timer)], 15),
     }
 
 
