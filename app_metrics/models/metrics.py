@@ -19,6 +19,7 @@ from ..core.plain_text import brief
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_SLUG_LENGTH
+from ..transport.databases import is_about_missing_table
 from . import queries
 from .discovery import unknown_kinds
 from .fields import ExactSlugField, PlainDecimalField
@@ -73,7 +74,8 @@ class MetricQuerySet(models.QuerySet[Any]):
                     metrics.bulk_create(new, ignore_conflicts=True)
             return len(new)
         except DatabaseError as error:
-            warn_once(f"The metrics of pending events could not be created: {brief(error)}", source="discover")
+            if not is_about_missing_table(error):  # before `migrate`, writes and pages say so
+                warn_once(f"The metrics of pending events could not be created: {brief(error)}", source="discover")
             return 0
 
     def with_total(self, period: str, day: date | None = None, name: str = "period_total") -> "MetricQuerySet":
