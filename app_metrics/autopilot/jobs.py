@@ -11,7 +11,7 @@ from ..core.calendar import moment_of
 from ..models import Item, MetricSet, Notice
 from ..models.pending import is_complete, pending_batches
 from ..models.primary import primary
-from ..models.reports import FAILED, SENDING, WAITING
+from ..models.reports import UNSENT
 from ..notifications.alerts import check_alerts
 from ..notifications.outbox import send_notices
 from ..reports.sending import send_reports
@@ -75,7 +75,7 @@ def _has_pending() -> bool:
 
 
 def _has_alerts() -> bool:
-    unsent = primary(Notice.objects).filter(status__in=(WAITING, FAILED, SENDING))
+    unsent = primary(Notice.objects).filter(status__in=UNSENT)
     return bool(settings.APP_METRICS_ALERTS) or unsent.exists()
 
 

@@ -42,8 +42,8 @@ def driver() -> Driver:
     row = rows.get(AGGREGATE)
     if row and is_scheduled(row, FORGOTTEN) and not _has_taken_over(row):
         return Driver(SCHEDULER, row.scheduled_at, "", " ".join(problems))
-    last = row.finished_at if row else None
-    return Driver(AUTOPILOT if last and not hindrance() else "", last, hindrance(), " ".join(problems))
+    last, why_not = row.finished_at if row else None, hindrance()
+    return Driver(AUTOPILOT if last and not why_not else "", last, why_not, " ".join(problems))
 
 
 def stopped_for() -> float:

@@ -6,7 +6,20 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from ..aggregation.run import aggregate
+from ..core.plain_text import one_line
 from ..transfer.source_tables import MetricSource, UnusableSource, configured_source, given_source
+
+INTERRUPTED = "Interrupted. Run the command again to continue."
+
+
+def aggregate_first() -> None:
+    """Aggregate before metrics are filled. Raises CommandError if pending batches could not be moved.
+
+    Their hours would look empty, and be filled.
+    """
+    if failures := aggregate().failures:
+        raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
 
 
 def add_source_arguments(parser: ArgumentParser) -> None:

@@ -38,6 +38,8 @@ SENT_PERIODS = {
 WAITING, SENDING, SENT, FAILED, UNDECIDED, SKIPPED = (
     "waiting", "sending", "sent", "failed", "undecided", "skipped",
 )  # fmt: skip
+# A mail in one of these is still to be sent, or its sender may have stopped.
+UNSENT = (WAITING, FAILED, SENDING)
 STATUS_NAMES = (
     (WAITING, _("waiting")),
     (SENDING, _("being sent")),

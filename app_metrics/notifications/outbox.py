@@ -27,7 +27,7 @@ from ..core.calendar import aware
 from ..core.plain_text import one_line
 from ..models import Notice, OutgoingMail
 from ..models.primary import primary
-from ..models.reports import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, WAITING
+from ..models.reports import FAILED, SENDING, SENT, SKIPPED, UNDECIDED, UNSENT, WAITING
 from ..storage.transactions import update
 
 # How long a sender may take for one mail. An older claim belongs to a sender that stopped.
@@ -232,7 +232,7 @@ def send_notices(on_progress: Callable[[int], None] | None = None) -> Outcome:
     `on_progress` gets 1 after each mail. Raises TransactionManagementError inside a transaction, if there is anything
     to send.
     """
-    if not primary(Notice.objects).filter(status__in=(WAITING, FAILED, SENDING)).exists():
+    if not primary(Notice.objects).filter(status__in=UNSENT).exists():
         return Outcome()
     with Outbox(on_progress) as outbox:
         outbox.expire(primary(Notice.objects))

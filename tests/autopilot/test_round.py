@@ -1,7 +1,6 @@
 """One round of the autopilot: which jobs it does, and what it leaves to others."""
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import mail
@@ -14,19 +13,10 @@ from app_metrics import metric
 from app_metrics.autopilot import lease
 from app_metrics.autopilot import round as one_round
 from app_metrics.autopilot.jobs import AGGREGATE, ALERTS, JOBS, PRUNE, REPORTS, Job
-from app_metrics.autopilot.round import do_due_jobs
 from app_metrics.models import Item, Metric, MetricSet, RecurringJob, Total
+from tests.support.rounds import BERLIN, MORNING, fly
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-BERLIN = ZoneInfo("Europe/Berlin")
-MORNING = datetime(2026, 11, 24, 9, tzinfo=BERLIN)
-
-
-@pytest.fixture(autouse=True)
-def _same_connections(monkeypatch):
-    """Keep the connections of the test, which a round would close."""
-    monkeypatch.setattr(connections, "close_all", lambda: None)
 
 
 @pytest.fixture
@@ -40,10 +30,6 @@ def _work(settings):
     """Give the jobs something to do; each test records the events itself."""
     settings.APP_METRICS_ALERTS = {"Very many": {"metric": "downloads", "period": "day", "above": 1_000_000}}
     settings.APP_METRICS_SETS = {"Shown": {"metrics": ["downloads"]}}
-
-
-def fly():
-    do_due_jobs(lambda: False)
 
 
 def stopped_after(transactions):
@@ -263,7 +249,7 @@ def test_a_process_that_ends_stops_between_transactions_and_gives_the_lease_up(c
     monkeypatch.setattr("app_metrics.autopilot.jobs.MOST_ITEMS", 2)
     for number in range(6):
         metric(f"downloads_{number}")
-    do_due_jobs(stopped_after(0))
+    fly(stopped_after(0))
     assert (Total.objects.filter(period="day").count(), Item.objects.count()) == (2, 4)
     fly()
     assert Total.objects.filter(period="day").count() == 6
@@ -277,7 +263,7 @@ def test_a_process_that_ends_sends_no_further_mail_and_leaves_the_others_to_the_
     clock.move_to(datetime(2026, 11, 25, 7, tzinfo=BERLIN))
     metric("downloads")
     # One transaction of the job that aggregates, and one of the job that mails.
-    do_due_jobs(stopped_after(2))
+    fly(stopped_after(2))
     assert [each.to for each in mail.outbox] == [[people[0]]]
     fly()
     assert [each.to for each in mail.outbox] == [[each] for each in people]
@@ -288,7 +274,7 @@ def test_a_process_that_ends_sends_no_further_notice(clock, settings):
     settings.APP_METRICS_ALERTS = {"Many": {"metric": "downloads", "period": "hour", "above": 1, "recipients": people}}
     metric("downloads", 5)
     clock.tick(timedelta(hours=1))
-    do_due_jobs(stopped_after(1))
+    fly(stopped_after(1))
     assert len(mail.outbox) == 1
     fly()
     assert [each.to for each in mail.outbox] == [[each] for each in people]

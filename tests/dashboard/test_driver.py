@@ -1,29 +1,21 @@
 """Who keeps the totals up to date, as the health page says it, and the warning on each page if nobody does."""
 
 import re
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
 import pytest
-from django.db import connections
 from django.urls import reverse
 from freezegun import freeze_time
 
 from app_metrics import metric
 from app_metrics.autopilot.jobs import AGGREGATE, PRUNE
 from app_metrics.autopilot.lease import note_scheduled
-from app_metrics.autopilot.round import do_due_jobs
 from app_metrics.dashboard.driver import AUTOPILOT, SCHEDULER, driver, stopped_for
 from app_metrics.models import Item
+from tests.support import rounds
+from tests.support.rounds import MORNING
 
 pytestmark = pytest.mark.django_db
-
-MORNING = datetime(2026, 11, 24, 9, tzinfo=ZoneInfo("Europe/Berlin"))
-
-
-@pytest.fixture(autouse=True)
-def _same_connections(monkeypatch):
-    monkeypatch.setattr(connections, "close_all", lambda: None)
 
 
 @pytest.fixture
@@ -39,7 +31,7 @@ def _on(settings):
 
 def fly():
     metric("downloads")
-    do_due_jobs(lambda: False)
+    rounds.fly()
 
 
 def test_before_the_first_round_it_is_nobody(clock):

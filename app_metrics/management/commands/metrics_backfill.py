@@ -6,14 +6,12 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
-from ...aggregation.run import aggregate
-from ...core.plain_text import one_line
 from ...transfer.backfill import Filled, backfill, remaining
 from ...transfer.source_tables import MetricSource
 from ..base import MetricsCommand
 from ..output import counted, fitting
 from ..progress import progress
-from ..source_options import add_source_arguments, named_source, skipped_undated
+from ..source_options import INTERRUPTED, add_source_arguments, aggregate_first, named_source, skipped_undated
 
 
 class Command(MetricsCommand):
@@ -34,15 +32,13 @@ class Command(MetricsCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         source = named_source(options["slug"], options)
         try:
-            if failures := aggregate().failures:
-                # The hours of batches that were not moved would look empty, and be filled.
-                raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
+            aggregate_first()
             done = self._backfill(source, options["verbosity"], again=options["again"])
             undated = source.undated()
         except ValueError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as error:
-            raise CommandError("Interrupted. Run the command again to continue.") from error
+            raise CommandError(INTERRUPTED) from error
         except DatabaseError as error:
             raise CommandError(f"Filling stopped; run the command again to continue: {error}") from error
         if done.ahead:

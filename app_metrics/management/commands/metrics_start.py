@@ -9,7 +9,6 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.urls import NoReverseMatch, reverse
 
-from ...aggregation.run import aggregate
 from ...conf import settings, usable
 from ...contrib.auth import models_of
 from ...contrib.configured import configured_rules
@@ -29,14 +28,13 @@ from ..base import MetricsCommand
 from ..output import counted, fitting
 from ..progress import progress
 from ..rules_module import DEFAULT, module_name, rules_in, write_rules
+from ..source_options import INTERRUPTED, aggregate_first
 
 # The metric set that it makes, with as many metrics as a glance takes in.
 SET = "First metrics"
 SET_SIZE = 8
 # Where `runserver` serves a site, unless APP_METRICS_BASE_URL says another address.
 LOCAL = "http://127.0.0.1:8000"
-
-INTERRUPTED = "Interrupted. Run the command again to continue."
 
 
 class Command(MetricsCommand):
@@ -85,9 +83,7 @@ class Command(MetricsCommand):
     def _fill_and_verify(self, sources: Sequence[MetricSource], verbosity: int) -> list[str]:
         """Fill and verify the metrics, and put them into a set; return the problems."""
         try:
-            if failures := aggregate().failures:
-                # As for metrics_backfill: hours whose events are elsewhere would look empty.
-                raise CommandError(f"Nothing was filled. {one_line(failures[0])}")
+            aggregate_first()
             problems = {source.slug: self._fill(source, verbosity) for source in sources}
             filled = [source for source in sources if not problems[source.slug]]
             differ = [source.slug for source in filled if not self._agrees(source, verbosity)]
