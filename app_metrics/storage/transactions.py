@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from random import uniform
+from traceback import clear_frames
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, OperationalError, connections, transaction
@@ -36,6 +37,7 @@ def retried(transact: Callable[[], Result], tries: int = TRIES) -> Result:
             passing = isinstance(error, IntegrityError) or dialect.is_transient(error)
             if tried == tries or not passing or connection.needs_rollback:
                 raise
+            _free_cursors(error)
             time.sleep(uniform(0, 0.05 * 2**tried))  # noqa: S311 - apart, not secret
     raise AssertionError("unreachable: the last try raises")
 
@@ -83,11 +85,23 @@ def _entered_alone(connection: Any, block: ExitStack, options: Any) -> bool:
         raw.execute("PRAGMA busy_timeout = 0")
         connection.transaction_mode = "EXCLUSIVE"
         while time.monotonic() < until:
-            with suppress(OperationalError):
+            try:
                 block.enter_context(transaction.atomic(using=connection.alias, **options))
                 return True
+            except OperationalError as error:
+                _free_cursors(error)
             time.sleep(LOOK)
         return False
     finally:
         connection.transaction_mode = mode
         raw.execute(f"PRAGMA busy_timeout = {timeout}")
+
+
+def _free_cursors(error: Exception) -> None:
+    """Free the cursor that the frames of a database error hold.
+
+    Django's errors are in a reference cycle, so the garbage collector would free it, in any thread. For that Python
+    waits until SQLite's connection is idle, and no thread runs meanwhile. If the connection waits for a lock of one of
+    them, the process stands still until the lock times out.
+    """
+    clear_frames(error.__traceback__)

@@ -1,5 +1,7 @@
 """A transaction that fails for a passing reason is tried again; any other failure is raised. On SQLite it waits."""
 
+import gc
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -224,6 +226,47 @@ def test_a_transaction_begins_after_a_limited_wait_for_open_transactions(transac
         Metric.objects.count()
         in_thread(enter)
     assert (entered, looked.is_set()) == ([0], True)
+
+
+@pytest.fixture
+def uncollected():
+    """A function that returns how many of a connection's cursors wait for the garbage collector, which is off."""
+
+    def count(connection):
+        objects = [each for each in gc.get_objects() if isinstance(each, sqlite3.Cursor)]
+        return sum(each.connection is connection.connection for each in objects)
+
+    gc.collect()
+    gc.disable()
+    yield count
+    gc.enable()
+
+
+# Collected in a thread that holds the lock that the connection waits for, a cursor stops the process for that time.
+@pytest.mark.only_sqlite
+def test_waiting_for_open_transactions_leaves_no_cursor_to_the_garbage_collector(
+    transactional_database, uncollected, monkeypatch
+):
+    connection = connections[transactional_database]
+    connection.ensure_connection()
+    monkeypatch.setattr(transactions, "PATIENCE", 0.2)
+    with other_session(transactional_database) as other:
+        run(other, "BEGIN IMMEDIATE")
+        with between_others():
+            assert uncollected(connection) == 0
+
+
+@pytest.mark.only_sqlite
+def test_a_retried_transaction_leaves_no_cursor_to_the_garbage_collector(transactional_database, uncollected):
+    connection, left = connections[transactional_database], []
+
+    def insert():
+        left.append(uncollected(connection))
+        if len(left) == 1:
+            Metric.objects.create(slug="orders", name="Orders", kind=None)
+
+    retried(insert)
+    assert left == [0, 0]
 
 
 @pytest.mark.only_sqlite
