@@ -159,7 +159,7 @@ def test_mail_goes_to_declared_and_created_sets_once(site: None, settings: Any, 
         declare()
     create_metric_set("Mine", [first(Metric)], [boss])
 
-    assert "2 reports and 0 notices would be sent" in run("metrics_send_mail", "--dry-run")
+    assert "2 reports and 0 notifications would be sent" in run("metrics_send_mail", "--dry-run")
     for name in ("Growth", "Mine"):
         assert "orders" in run("metrics_send_mail", "--preview", name)
     assert "Sent 2 reports" in run("metrics_send_mail")

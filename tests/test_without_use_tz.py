@@ -74,11 +74,11 @@ def test_mail_alerts_and_milestones_work(metric_set: MetricSet, site: Any) -> No
     for signal in (milestone_reached, alert_fired):
         signal.connect(lambda moment, **_: heard.append(moment), weak=False, dispatch_uid="heard")
     try:
-        assert "1 report and 1 notice would be sent" in run("metrics_send_mail", "--dry-run")
+        assert "1 report and 1 notification would be sent" in run("metrics_send_mail", "--dry-run")
         site.move_to(NOW + DAY)
         assert "reached 3 on Sunday, 2 August" in run("metrics_send_mail", "--preview", "Mine")
         site.move_to(NOW)
-        assert "Sent 1 report and 1 notice" in run("metrics_send_mail")
+        assert "Sent 1 report and 1 notification" in run("metrics_send_mail")
         assert "Evaluated 1 alert, 1 fired" in run("metrics_aggregate", "--then-alerts")
         metric("orders", 50)
         site.tick(timedelta(minutes=40))

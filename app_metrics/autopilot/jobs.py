@@ -13,7 +13,7 @@ from ..models.pending import is_complete, pending_batches
 from ..models.primary import primary
 from ..models.reports import UNSENT
 from ..notifications.alerts import check_alerts
-from ..notifications.outbox import send_notices
+from ..notifications.outbox import send_notifications
 from ..reports.sending import send_reports
 from ..storage.ledger import forget_old
 from ..transport import spool
@@ -44,12 +44,12 @@ class Job(NamedTuple):
 
 def _aggregate(advance: Advance) -> list[str]:
     done = aggregate(chunk_size=_chunk_size(), on_progress=advance)
-    return [*done.failures, *send_notices(advance).problems]
+    return [*done.failures, *send_notifications(advance).problems]
 
 
 def _check_alerts(advance: Advance) -> list[str]:
     failed = check_alerts().failed
-    return [*(f"{name}: {reason}" for name, reason in failed.items()), *send_notices(advance).problems]
+    return [*(f"{name}: {reason}" for name, reason in failed.items()), *send_notifications(advance).problems]
 
 
 def _send_reports(advance: Advance) -> list[str]:

@@ -162,7 +162,7 @@ class Health:
     kept: int | None
     spool: Pending | None
     deliveries: Mails
-    notices: Mails
+    notifications: Mails
     future: FutureMarks
     silent: Sequence[Silent]
     mistakes: Sequence[SettingError]

@@ -7,7 +7,7 @@ from ..autopilot.jobs import ALERTS
 from ..core.plain_text import one_line
 from ..notifications.alerts import check_alerts
 from ..notifications.future_marks import future_marks
-from ..notifications.outbox import send_notices
+from ..notifications.outbox import send_notifications
 from .base import MetricsCommand, note_scheduled
 from .output import counted, fitting
 
@@ -35,12 +35,12 @@ def evaluate_alerts(command: MetricsCommand, verbosity: int) -> int:
     return len(done.failed)
 
 
-def mail_notices(command: MetricsCommand, verbosity: int) -> int:
-    """Send the planned notices; write a line per problem to stderr; return the number of problems."""
-    outcome = send_notices()
+def mail_notifications(command: MetricsCommand, verbosity: int) -> int:
+    """Send the planned notifications; write a line per problem to stderr; return the number of problems."""
+    outcome = send_notifications()
     command.complain(outcome.problems)
     if verbosity and outcome.sent:
-        command.stdout.write(f"Sent {counted(outcome.sent, 'notice')}.")
+        command.stdout.write(f"Sent {counted(outcome.sent, 'notification')}.")
     return len(outcome.problems)
 
 

@@ -200,15 +200,16 @@ class Delivery(OutgoingMail, NaturalKeyModel):
         return f"{self.metric_set}, {self.get_period_display()} {self.start}, {self.address}"
 
 
+# Called a notification everywhere else: a new name of its table would break deployments that run both releases.
 class Notice(OutgoingMail):
-    """A mail about a milestone or an alert; its text is stored when it is planned."""
+    """A notification: a mail about a milestone or an alert; its text is stored when it is planned."""
 
     subject = models.CharField(_("subject"), max_length=500)
     text = models.TextField(_("text"))
 
     class Meta:
-        verbose_name = _("notice")
-        verbose_name_plural = _("notices")
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
 
     def __str__(self) -> str:
         return f"{self.subject}, {self.address}"

@@ -34,7 +34,7 @@ from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import between_others, retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
 from .future_marks import known
-from .notices import plan_notices, send
+from .announcements import plan_notifications, send
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
 
@@ -229,7 +229,7 @@ def _changes(alert: Alert, state: str, found: Finding, now: datetime) -> dict[st
 def _report(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> None:
     if rule.recipients:
         with translation.override(settings.LANGUAGE_CODE):
-            plan_notices(rule.recipients, [_mail(rule, alert, metric, found)], now)
+            plan_notifications(rule.recipients, [_mail(rule, alert, metric, found)], now)
     signal, name = (alert_fired, "alert_fired") if alert.state == FIRED else (alert_recovered, "alert_recovered")
     send(signal, name, Alert, alert=alert, moment=aware(now))
 

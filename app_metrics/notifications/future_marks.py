@@ -37,7 +37,7 @@ class FutureMarks:
         for each in self.schedules:
             yield f"{each.metric_set}, {each.get_period_display()}: the last report, {each.through}, {what}"
         for alert in self.alerts:
-            yield f"{alert.name}: the last notice, {alert.reported_at:%Y-%m-%d %H:%M}, {what}"
+            yield f"{alert.name}: the last notification, {alert.reported_at:%Y-%m-%d %H:%M}, {what}"
 
 
 def future_marks(schedules: Any = None, alerts: Any = None) -> FutureMarks:

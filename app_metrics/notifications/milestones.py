@@ -29,7 +29,7 @@ from ..models import HighWaterMark, Metric, Milestone, Total
 from ..models.primary import primary
 from ..signals import milestone_reached
 from ..storage.transactions import retried
-from .notices import plan_notices, send
+from .announcements import plan_notifications, send
 
 SETTING = "APP_METRICS_MILESTONES"
 RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
@@ -171,7 +171,7 @@ def _note(rule: MilestoneRule, metric: Metric, reached: list[Decimal], total: De
     )
     if rule.recipients:
         with translation.override(settings.LANGUAGE_CODE):
-            plan_notices(rule.recipients, [_mail(metric, value, total, now) for value in reached], now)
+            plan_notifications(rule.recipients, [_mail(metric, value, total, now) for value in reached], now)
 
 
 def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tuple[str, list[str]]:

@@ -32,14 +32,11 @@ from ..storage.transactions import update
 
 # How long a sender may take for one mail. An older claim belongs to a sender that stopped.
 LONGEST_SENDING = timedelta(minutes=15)
-# How long a failed mail about a milestone or an alert is retried.
-NOTICES_FOR = timedelta(days=3)
-
+# How long a failed notification is retried.
+NOTIFICATIONS_FOR = timedelta(days=3)
 STOPPED = gettext_noop("The process stopped while it was sending the mail; the mail may have been sent.")
-
 # Seconds to wait for a mail server if EMAIL_TIMEOUT is not set.
 TIMEOUT = 60
-
 # SMTP's reply code of a server that is closing the connection.
 SERVICE_CLOSING = 421
 # SMTP's reply codes that refuse a message, temporarily or permanently.
@@ -226,8 +223,8 @@ class Outbox:
         self.outcome.problems.append(one_line(f"{row}: {error}"))
 
 
-def send_notices(on_progress: Callable[[int], None] | None = None) -> Outcome:
-    """Send the planned mails about milestones and alerts, and retry those that failed in the last three days.
+def send_notifications(on_progress: Callable[[int], None] | None = None) -> Outcome:
+    """Send the planned notifications of milestones and alerts, and retry those that failed in the last three days.
 
     `on_progress` gets 1 after each mail. Raises TransactionManagementError inside a transaction, if there is anything
     to send.
@@ -236,13 +233,16 @@ def send_notices(on_progress: Callable[[int], None] | None = None) -> Outcome:
         return Outcome()
     with Outbox(on_progress) as outbox:
         outbox.expire(primary(Notice.objects))
-        outbox.post(due_notices(), _notice)
+        outbox.post(due_notifications(), _notification)
     return outbox.outcome
 
 
-def due_notices() -> Iterable[Notice]:
-    """Return the mails about milestones and alerts that are to be sent now, oldest first."""
-    recent = primary(Notice.objects).filter(planned_at__gt=timezone.now() - NOTICES_FOR).order_by("pk")
+send_notices = send_notifications  # the name in 1.0.0
+
+
+def due_notifications() -> Iterable[Notice]:
+    """Return the notifications that are to be sent now, oldest first."""
+    recent = primary(Notice.objects).filter(planned_at__gt=timezone.now() - NOTIFICATIONS_FOR).order_by("pk")
     due: Iterable[Notice] = recent.filter(status__in=(WAITING, FAILED))
     return due
 
@@ -281,9 +281,9 @@ def _refuse_transaction() -> None:
         ) from error
 
 
-def _notice(notice: Notice) -> EmailMessage:
-    headers = {"Auto-Submitted": "auto-generated", "Message-ID": message_id(notice)}
-    return EmailMessage(notice.subject, notice.text, to=[notice.address], headers=headers)
+def _notification(row: Notice) -> EmailMessage:
+    headers = {"Auto-Submitted": "auto-generated", "Message-ID": message_id(row)}
+    return EmailMessage(row.subject, row.text, to=[row.address], headers=headers)
 
 
 def _claim(row: OutgoingMail, address: str) -> bool:

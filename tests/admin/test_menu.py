@@ -20,7 +20,7 @@ OFF_MENU = {
     "importedfile": "Imported files",
     "item": "Pending items",
     "milestone": "Milestones",
-    "notice": "Notices",
+    "notice": "Notifications",
     "quarantineditem": "Quarantined items",
     "total": "Totals",
     "unsubscription": "Unsubscriptions",

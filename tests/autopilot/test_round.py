@@ -269,7 +269,7 @@ def test_a_process_that_ends_sends_no_further_mail_and_leaves_the_others_to_the_
     assert [each.to for each in mail.outbox] == [[each] for each in people]
 
 
-def test_a_process_that_ends_sends_no_further_notice(clock, settings):
+def test_a_process_that_ends_sends_no_further_notification(clock, settings):
     people = [f"{number}@example.com" for number in range(3)]
     settings.APP_METRICS_ALERTS = {"Many": {"metric": "downloads", "period": "hour", "above": 1, "recipients": people}}
     metric("downloads", 5)

@@ -57,7 +57,7 @@ def test_an_empty_database_has_no_health_problems(database):
     assert found.aggregating.run is None
     assert not found.has_dropped_lately
     assert found.deliveries.are_well
-    assert found.notices.are_well
+    assert found.notifications.are_well
 
 
 def happened(ran, recorded):
@@ -199,7 +199,7 @@ def test_a_backend_that_cannot_be_loaded_has_an_unknown_retry_queue(database, se
 
 @pytest.fixture
 def mails(database):
-    """Four deliveries, one of them failed and one undecided, and four notices alike."""
+    """Four deliveries, one of them failed and one undecided, and four notifications alike."""
     metric_set = create_metric_set(HOSTILE, [create_metric("Orders", "orders")], ["x@example.com"])
     for number, status in enumerate(("sent", "failed", "undecided", "waiting")):
         shared = {"status": status, "address": "x@example.com", "planned_at": NOW - timedelta(days=5)}
@@ -210,7 +210,7 @@ def mails(database):
 
 def test_mails_that_failed_or_are_undecided_are_counted_and_the_latest_named(mails):
     found = examined()
-    for each in (found.deliveries, found.notices):
+    for each in (found.deliveries, found.notifications):
         assert (each.failed, each.undecided, each.are_well) == (1, 1, False)
         assert [mail.status for mail in each.latest] == ["undecided", "failed"]
 
@@ -222,11 +222,11 @@ def test_a_recent_failed_mail_needs_attention(status, model, mails):
     Notice.objects.exclude(status="sent").delete()
     model.objects.update(status=status)
     found = examined()
-    assert not (found.deliveries if model is Delivery else found.notices).are_well
+    assert not (found.deliveries if model is Delivery else found.notifications).are_well
     with freeze_time(NOW + timedelta(days=3)):
         old = examine()
     assert old.deliveries.are_well
-    assert old.notices.are_well
+    assert old.notifications.are_well
 
 
 # Rules and settings

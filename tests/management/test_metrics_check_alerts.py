@@ -51,7 +51,7 @@ def test_it_names_alerts_that_a_wrong_clock_reported_in_the_future(command, data
     Alert.objects.create(name="No signups", reported_at=timezone.now() + timedelta(days=365))
     _, errors, raised = run(*command)
     assert len(errors) == 1
-    assert errors[0].startswith("No signups: the last notice, ")
+    assert errors[0].startswith("No signups: the last notification, ")
     assert "is in the future and counts as unknown; check the clocks" in errors[0]
     assert raised is None
     assert run(*command)[1:] == ([], None)

@@ -19,7 +19,7 @@ from app_metrics.models import Delivery, MetricSet, Notice, Unsubscription
 from app_metrics.models.creation import create_metric, create_metric_set
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-NOTHING = "0 reports and 0 notices would be sent. Nothing was changed.\n"
+NOTHING = "0 reports and 0 notifications would be sent. Nothing was changed.\n"
 GROWTH = {"Growth": {"metrics": ["orders"], "recipients": ["team@example.com"], "send": ["daily", "weekly"]}}
 SEND = "django.core.mail.backends.locmem.EmailBackend.send_messages"
 
@@ -85,14 +85,14 @@ def refuse(address):
 
 def test_due_mails_are_sent_and_summed_up_in_one_line(metric_set):
     notice("boss@example.com")
-    summary = "Sent 4 reports and 1 notice, 0 skipped, 0 with problems.\n"
+    summary = "Sent 4 reports and 1 notification, 0 skipped, 0 with problems.\n"
     assert run() == (summary, "")
     assert sorted(each.to[0] for each in mail.outbox) == [
         *["a@example.com"] * 2,
         *["b@example.com"] * 2,
         "boss@example.com",
     ]
-    assert run() == ("Sent 0 reports and 0 notices, 0 skipped, 0 with problems.\n", "")
+    assert run() == ("Sent 0 reports and 0 notifications, 0 skipped, 0 with problems.\n", "")
     assert len(mail.outbox) == 5
 
 
@@ -104,7 +104,7 @@ def test_verbosity_0_prints_nothing_about_sent_mails(metric_set):
 def test_it_says_how_many_were_skipped(metric_set, settings):
     settings.APP_METRICS_SEND_ZERO_ACTIVITY = False
     create_metric_set("Idle", [create_metric("Idle")], ["c@example.com"])
-    assert run()[0] == "Sent 4 reports and 0 notices, 1 skipped, 0 with problems.\n"
+    assert run()[0] == "Sent 4 reports and 0 notifications, 1 skipped, 0 with problems.\n"
 
 
 def test_failed_mails_are_listed_and_fail_the_command(metric_set, monkeypatch):
@@ -112,7 +112,7 @@ def test_failed_mails_are_listed_and_fail_the_command(metric_set, monkeypatch):
     monkeypatch.setattr(SEND, refuse("a@example.com"))
     for arguments in ((), ("--verbosity", "0")):
         out, errors, error = fail(*arguments)
-        assert out == ("Sent 2 reports and 0 notices, 0 skipped, 3 with problems.\n" if not arguments else "")
+        assert out == ("Sent 2 reports and 0 notifications, 0 skipped, 3 with problems.\n" if not arguments else "")
         assert [line.partition(": ")[0] for line in errors.splitlines()] == [
             "Mine, day 2026-05-31, a@example.com",
             "Mine, week 2026-05-25, a@example.com",
@@ -121,7 +121,7 @@ def test_failed_mails_are_listed_and_fail_the_command(metric_set, monkeypatch):
         assert "no such user" in errors
         assert error == "Mails that failed or are undecided: 3. The next run retries the failed ones."
     monkeypatch.undo()
-    assert run()[0] == "Sent 2 reports and 1 notice, 0 skipped, 0 with problems.\n"
+    assert run()[0] == "Sent 2 reports and 1 notification, 0 skipped, 0 with problems.\n"
 
 
 def test_a_database_that_fails_is_an_error_and_no_traceback(metric_set, monkeypatch):
@@ -201,7 +201,8 @@ def test_a_day_stands_for_today(metric_set):
 def test_force_sends_the_latest_reports_once_more(metric_set):
     run()
     assert run("--dry-run")[0] == NOTHING
-    assert run("--dry-run", "--force")[0].endswith("\n4 reports and 0 notices would be sent. Nothing was changed.\n")
+    last = run("--dry-run", "--force")[0].splitlines()[-1]
+    assert last == "4 reports and 0 notifications would be sent. Nothing was changed."
     assert run()[0].startswith("Sent 0 reports")
     assert run("--force")[0].startswith("Sent 4 reports")
     assert len(mail.outbox) == 8
@@ -233,7 +234,7 @@ def test_a_dry_run_lists_the_mails_of_the_next_run_and_changes_nothing(arguments
     skipped = [f"{each}: skipped. {each.error}" for each in Delivery.objects.filter(status="skipped")]
     assert sorted(lines[:-1]) == sorted(sent + skipped)
     reports = len(sent) - 1
-    assert lines[-1] == f"{reports} reports and 1 notice would be sent. Nothing was changed."
+    assert lines[-1] == f"{reports} reports and 1 notification would be sent. Nothing was changed."
     assert sum(each.subject.startswith(("Mine", "Growth")) for each in mail.outbox) == reports
 
 
@@ -245,7 +246,7 @@ def test_a_dry_run_says_why_a_report_would_be_skipped(metric_set, settings):
     assert lines == [
         "Empty, day 2026-05-31, c@example.com: skipped. The set has no metrics.",
         "Idle, day 2026-05-31, d@example.com: skipped. Nothing was recorded.",
-        "0 reports and 0 notices would be sent. Nothing was changed.",
+        "0 reports and 0 notifications would be sent. Nothing was changed.",
     ]
 
 

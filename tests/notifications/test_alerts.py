@@ -1,4 +1,4 @@
-"""Alerts: when they fire and recover, and what signals and notices say."""
+"""Alerts: when they fire and recover, and what signals and notifications say."""
 
 import logging
 import re
@@ -374,7 +374,7 @@ def test_only_changes_are_reported(database, settings, heard):
         ("recovered", "ok", moments[2]),
         ("fired", "fired", moments[4]),
     ]
-    assert [notice.subject for notice in Notice.objects.order_by("pk")] == [
+    assert [each.subject for each in Notice.objects.order_by("pk")] == [
         "Alert: Signups",
         "Recovered: Signups",
         "Alert: Signups",
@@ -464,12 +464,12 @@ def test_the_mail_of_an_alert_shows_the_comparison(database, settings):
     for before in WEEKS:
         count(YESTERDAY - before, 2500, labels=labels)
     check_alerts(NOW)
-    notices = Notice.objects.order_by("pk")
-    assert [notice.address for notice in notices] == recipients
-    assert [notice.recipient for notice in notices] == ["team@example.com", "boss@example.com"]
-    assert {(notice.status, notice.planned_at) for notice in notices} == {("waiting", NOW)}
-    assert {notice.subject for notice in notices} == {"Alert: Signups Bcc: thief@example.com"}
-    assert notices[0].text.split("\n") == [
+    notifications = Notice.objects.order_by("pk")
+    assert [each.address for each in notifications] == recipients
+    assert [each.recipient for each in notifications] == ["team@example.com", "boss@example.com"]
+    assert {(each.status, each.planned_at) for each in notifications} == {("waiting", NOW)}
+    assert {each.subject for each in notifications} == {"Alert: Signups Bcc: thief@example.com"}
+    assert notifications[0].text.split("\n") == [
         "New users, day from 9 June 2026: 1,000 people",
         "The alert fires at a change of −50 %; the mean of the previous weeks is 2,500 people.",
         "Labels: country=de, plan=pro",
@@ -621,7 +621,7 @@ def test_a_kill_leaves_state_mail_and_signal_or_nothing(transactional_database, 
     def killed(*arguments, **options):
         raise Kill
 
-    for name in ("plan_notices", "send"):
+    for name in ("plan_notifications", "send"):
         with monkeypatch.context() as patched:
             patched.setattr(alerts, name, killed)
             with pytest.raises(Kill):

@@ -22,7 +22,7 @@ from app_metrics import metric
 from app_metrics.models import Delivery, Metric, MetricSet, Notice
 from app_metrics.models.reports import STATUS_NAMES
 from app_metrics.notifications import outbox
-from app_metrics.notifications.outbox import LONGEST_SENDING, Outbox, Skip, message_id, send_notices
+from app_metrics.notifications.outbox import LONGEST_SENDING, Outbox, Skip, message_id, send_notifications
 from app_metrics.reports.recipients import read_token, recipients_of
 from app_metrics.reports.sending import send_reports
 from tests.support.mailserver import (
@@ -151,7 +151,7 @@ def test_a_row_is_claimed_before_its_mail_is_handed_over(database, clock):
     claimed = []
     notice()
     with patch("django.core.mail.backends.locmem.EmailBackend.send_messages", side_effect=look):
-        send_notices()
+        send_notifications()
     assert claimed == ["sending"]
 
 
@@ -161,15 +161,15 @@ def test_a_row_is_claimed_before_its_mail_is_handed_over(database, clock):
 def test_an_abandoned_claim_becomes_undecided_and_is_reported_once(database, clock):
     notice(status="sending", claimed_at=NOON)
     clock.move_to(NOON + LONGEST_SENDING)
-    assert send_notices().problems == []
+    assert send_notifications().problems == []
     assert Notice.objects.get().status == "sending"
     clock.move_to(NOON + LONGEST_SENDING + timedelta(seconds=1))
-    assert send_notices().problems == [
+    assert send_notifications().problems == [
         f"Hello, {BOB}: The process stopped while it was sending the mail; the mail may have been sent."
     ]
     row = Notice.objects.get()
     assert (row.status, row.error) == ("undecided", outbox.STOPPED)
-    assert send_notices().problems == []
+    assert send_notifications().problems == []
     assert mail.outbox == []
 
 
@@ -193,7 +193,7 @@ def test_old_rows_of_any_other_status_do_not_expire(database, clock):
         if status != "sending":
             notice(status=status, claimed_at=NOON - timedelta(days=30), planned_at=NOON - timedelta(days=30))
     before = set(Notice.objects.values_list("pk", "status"))
-    assert send_notices().problems == []
+    assert send_notifications().problems == []
     assert set(Notice.objects.values_list("pk", "status")) == before
 
 
@@ -225,14 +225,14 @@ def test_a_sender_that_is_interrupted_leaves_one_mail_undecided_and_the_rest_for
     with patch.object(outbox.Outbox, "_transmit", interrupted), pytest.raises(KeyboardInterrupt):
         post(*rows)
     assert list(Notice.objects.order_by("pk").values_list("status", flat=True)) == ["sent", "undecided", "waiting"]
-    send_notices()
+    send_notifications()
     assert [m.to for m in mail.outbox] == [[ANN], [CID]]
 
 
-def test_notices_are_tried_for_three_days(database, clock):
+def test_notifications_are_tried_for_three_days(database, clock):
     notice(ANN, planned_at=NOON - timedelta(days=3))
     notice(BOB, planned_at=NOON - timedelta(days=3) + timedelta(seconds=1), status="failed")
-    assert send_notices().sent == 1
+    assert send_notifications().sent == 1
     assert [m.to for m in mail.outbox] == [[BOB]]
 
 
@@ -328,7 +328,7 @@ def test_a_mail_with_an_unknown_result_is_reported_once_and_not_sent_again(
 def test_a_long_text_that_breaks_off_is_undecided(server, settings, clock):
     server.fail(TEXT, CLOSE)
     row = notice(text="word " * 1_000_000)
-    send_notices()
+    send_notifications()
     row.refresh_from_db()
     assert row.status == "undecided"
     assert server.messages == []
@@ -428,7 +428,7 @@ def test_a_message_that_a_closing_server_refused_has_failed_if_there_is_no_other
     notice(BOB)
     connect = [socket.create_connection(("127.0.0.1", server.port)), OSError("no route")]
     with patch("smtplib.socket.create_connection", side_effect=connect):
-        send_notices()
+        send_notifications()
     assert dict(Notice.objects.values_list("address", "status")) == {ANN: "sent", BOB: "failed"}
 
 
@@ -471,7 +471,7 @@ def test_a_silent_server_is_abandoned_after_the_timeout_or_a_default(server, set
     settings.EMAIL_TIMEOUT = timeout
     notice()
     with patch("smtplib.socket.create_connection", side_effect=OSError("seen")) as connect:
-        send_notices()
+        send_notifications()
     assert connect.call_args.args[1] == used
     assert timedelta(seconds=used) < LONGEST_SENDING
 
@@ -522,10 +522,10 @@ class SaysNothing(BaseEmailBackend):
 def test_a_mail_that_another_backend_did_not_send_failed_with_the_reason(database, clock, cls, error):
     notice()
     with backend(cls):
-        outcome = send_notices()
+        outcome = send_notifications()
     assert outcome.problems == [f"Hello, {BOB}: {error}"]
     assert (Notice.objects.get().status, Notice.objects.get().error) == ("failed", error)
-    assert send_notices().sent == 1
+    assert send_notifications().sent == 1
     assert [m.to for m in mail.outbox] == [[BOB]]
 
 
@@ -534,7 +534,7 @@ def test_a_mail_that_another_backend_did_not_send_failed_with_the_reason(databas
 def test_a_mail_that_another_backend_sent_is_marked_sent(clock, cls):
     notice()
     with backend(cls):
-        assert send_notices().sent == 1
+        assert send_notifications().sent == 1
     assert Notice.objects.get().status == "sent"
 
 
@@ -544,7 +544,7 @@ def test_an_error_with_any_text_is_stored_in_one_line(database, clock, monkeypat
     notice(ANN)
     notice(BOB)
     with backend(Broken):
-        outcome = send_notices()
+        outcome = send_notifications()
     assert len(outcome.problems) == 2
     assert all(re.fullmatch(r"Hello, \w+@example.com: RuntimeError: a.*b", line) for line in outcome.problems)
     assert set(Notice.objects.values_list("status", flat=True)) == {"failed"}
@@ -585,7 +585,7 @@ def test_a_mail_over_a_hidden_connection_is_not_sent_again_if_it_may_have_been_t
     server.fail(stage, action)
     notice()
     with backend(cls):
-        send_notices()
+        send_notifications()
     assert Notice.objects.get().status == status
 
 
@@ -606,7 +606,7 @@ def test_an_error_of_any_kind_leaves_a_mail_undecided_once_it_is_being_sent(serv
     notice(ANN)
     notice(BOB)
     with patch("smtplib.SMTP.send", send_or_fail):
-        assert send_notices().sent == 0
+        assert send_notifications().sent == 0
     assert set(Notice.objects.values_list("status", flat=True)) == {"undecided"}
     assert unanswered == []
 
@@ -753,7 +753,7 @@ def test_a_mail_says_that_a_machine_sent_it_and_from_whom(server, settings, make
     make_set(ANN)
     notice(BOB)
     send_reports()
-    send_notices()
+    send_notifications()
     for taken in server.messages:
         headers = raw_headers(taken.content)
         assert headers["Auto-Submitted"] == "auto-generated"  # prevents out-of-office replies (RFC 3834)
@@ -771,13 +771,13 @@ def test_every_mail_has_its_own_message_id_which_stays_when_it_is_tried_again(se
     make_set(*THREE, name="Other")
     notices = [notice(address) for address in THREE]
     send_reports()
-    send_notices()
+    send_notifications()
     server.faults.clear()
     Delivery.objects.update(status="failed")
     Notice.objects.update(status="failed")
     clock.tick(3600)
     send_reports()
-    send_notices()
+    send_notifications()
     ids = [taken.message["Message-ID"] for taken in server.messages]
     assert ids[:9] == ids[9:]
     assert len(set(ids)) == 9
@@ -807,15 +807,15 @@ def test_mails_are_refused_inside_a_transaction_which_could_forget_them(transact
         transaction.atomic(using=transactional_database),
         pytest.raises(TransactionManagementError, match="Call this outside atomic"),
     ):
-        send_notices()
+        send_notifications()
     assert mail.outbox == []
-    assert send_notices().sent == 1
+    assert send_notifications().sent == 1
 
 
-def test_without_notices_nothing_is_refused_and_no_connection_is_made(transactional_database, clock, monkeypatch):
+def test_without_notifications_nothing_is_refused_and_no_connection_is_made(transactional_database, clock, monkeypatch):
     monkeypatch.setattr(outbox, "mail_connection", None)
     with transaction.atomic(using=transactional_database):
-        assert send_notices().sent == 0
+        assert send_notifications().sent == 0
 
 
 def test_a_sender_that_is_killed_while_it_connects_leaves_the_mail_to_the_next(database, clock):
@@ -824,4 +824,4 @@ def test_a_sender_that_is_killed_while_it_connects_leaves_the_mail_to_the_next(d
         post(row)
     row.refresh_from_db()
     assert (row.status, row.attempts) == ("waiting", 0)
-    assert send_notices().sent == 1
+    assert send_notifications().sent == 1

@@ -34,7 +34,7 @@ NAMES = {
         "Unsubscription",
     ],
     "app_metrics.notifications.alerts": ["check_alerts"],
-    "app_metrics.notifications.outbox": ["send_notices"],
+    "app_metrics.notifications.outbox": ["send_notices", "send_notifications"],
     "app_metrics.reports": ["build_report"],
     "app_metrics.reports.sending": ["send_reports"],
     "app_metrics.signals": ["alert_fired", "alert_recovered", "milestone_reached"],

@@ -1,4 +1,4 @@
-"""German and French: every text is translated, and mails, notices and pages have no English left in them."""
+"""German and French: every text is translated, and mails, notifications and pages have no English left in them."""
 
 import os
 import re
@@ -283,7 +283,7 @@ def test_a_week_and_a_month_are_named_in_the_language(language):
     assert monthly.endswith({"de": "November 2026", "fr": "novembre 2026"}[language])
 
 
-# Notices
+# Notifications
 
 
 def noticed(settings, language):
@@ -311,7 +311,7 @@ def noticed(settings, language):
 
 @each_language
 @pytest.mark.django_db
-def test_notices_of_milestones_and_alerts_are_in_the_site_s_language(language, settings):
+def test_notifications_of_milestones_and_alerts_are_in_the_site_s_language(language, settings):
     english = noticed(settings, "en")
     found = noticed(settings, language)
     assert_translated(language, english, found, least=5)

@@ -846,7 +846,7 @@ def command(text, *arguments, **options):
 
 def test_the_command_prints_a_summary(make_set):
     make_set("daily")
-    expected = "Sent 1 report and 0 notices, 0 skipped, 0 with problems.\n"
+    expected = "Sent 1 report and 0 notifications, 0 skipped, 0 with problems.\n"
     assert command("2026-11-24 06:00") == (expected, "", None)
     assert command("2026-11-25 06:00", verbosity=0) == ("", "", None)
 
@@ -855,7 +855,7 @@ def test_the_command_has_a_line_for_every_problem_and_fails(make_set):
     make_set("daily", addresses="ann@example.com\nbob@example.com")
     with patch.object(sending, "message", side_effect=OSError("no\ntemplate")):
         out, err, error = command("2026-11-24 06:00")
-    assert out == "Sent 0 reports and 0 notices, 0 skipped, 2 with problems.\n"
+    assert out == "Sent 0 reports and 0 notifications, 0 skipped, 2 with problems.\n"
     assert err.splitlines() == [
         "Growth, day 2026-11-23, ann@example.com: OSError: no template",
         "Growth, day 2026-11-23, bob@example.com: OSError: no template",
@@ -915,7 +915,7 @@ def test_numbers_that_could_not_be_drained_are_named_and_fail_the_command(make_s
     failure = "The spool could not be drained: PermissionError()"
     with patch.object(sending, "aggregate", return_value=Aggregation(failures=[failure])):
         out, err, error = command("2026-11-24 06:00")
-    assert out == "Sent 1 report and 0 notices, 0 skipped, 0 with problems.\n"
+    assert out == "Sent 1 report and 0 notifications, 0 skipped, 0 with problems.\n"
     assert err == failure + "\n"
     assert error == "Some pending batches could not be drained; the next run tries again."
 
@@ -929,7 +929,7 @@ def test_a_dry_run_lists_due_reports_and_changes_nothing(make_set, settings):
         f"Declared, day 2026-11-23, {TEAM}",
         f"Growth, day 2026-11-23, {TEAM}",
         f"Growth, week 2026-11-16, {TEAM}",
-        "3 reports and 0 notices would be sent. Nothing was changed.",
+        "3 reports and 0 notifications would be sent. Nothing was changed.",
     ]
     assert (err, error, mail.outbox) == ("", None, [])
     assert MetricSet.objects.count() == 1
@@ -937,9 +937,8 @@ def test_a_dry_run_lists_due_reports_and_changes_nothing(make_set, settings):
     for model in (Delivery, Schedule, Total):
         assert not model.objects.exists()
     command("2026-11-24 06:00")
-    assert (
-        command("2026-11-24 06:01", "--dry-run")[0] == "0 reports and 0 notices would be sent. Nothing was changed.\n"
-    )
+    nothing = "0 reports and 0 notifications would be sent. Nothing was changed.\n"
+    assert command("2026-11-24 06:01", "--dry-run")[0] == nothing
 
 
 def test_a_preview_shows_the_next_reports_and_changes_nothing(make_set, tmp_path):

@@ -20,8 +20,8 @@ from app_metrics.aggregation.run import aggregate
 from app_metrics.models import Item, Metric
 from app_metrics.models.creation import create_metric
 from app_metrics.notifications.alerts import check_alerts
-from app_metrics.notifications.notices import plan_notices
-from app_metrics.notifications.outbox import send_notices
+from app_metrics.notifications.announcements import plan_notifications
+from app_metrics.notifications.outbox import send_notifications
 from app_metrics.reports.sending import send_reports
 from app_metrics.storage import transactions, turns
 from app_metrics.storage.ledger import write_once
@@ -196,14 +196,14 @@ def test_an_aggregation_lets_an_open_transaction_write_that_has_read_before(
 
 
 @pytest.mark.only_sqlite
-@pytest.mark.parametrize("do", [check_alerts, send_reports, send_notices])
+@pytest.mark.parametrize("do", [check_alerts, send_reports, send_notifications])
 def test_alerts_and_mails_let_an_open_transaction_write_that_has_read_before(
     do, transactional_database, looked, monkeypatch, settings
 ):
     monkeypatch.setattr(transactions, "PATIENCE", 600)
     settings.APP_METRICS_ALERTS = {"Many": {"metric": "orders", "period": "hour", "above": 1}}
     settings.APP_METRICS_SETS = {"Shop": {"metrics": ["orders"], "recipients": ["ada@example.com"], "send": ["daily"]}}
-    plan_notices(["ada@example.com"], [("News", ["Much was ordered."])], timezone.now())
+    plan_notifications(["ada@example.com"], [("News", ["Much was ordered."])], timezone.now())
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic(transactional_database):
             Metric.objects.count()

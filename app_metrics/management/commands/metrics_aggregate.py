@@ -13,7 +13,7 @@ from ...autopilot.jobs import AGGREGATE
 from ...models.pending import is_complete
 from ...transport import spool
 from ..base import MetricsCommand, end, note_scheduled
-from ..notifications import evaluate_alerts, mail_notices
+from ..notifications import evaluate_alerts, mail_notifications
 from ..output import counted, duration
 from ..progress import progress
 
@@ -50,7 +50,7 @@ class Command(MetricsCommand):
         if not options["dry_run"]:
             note_scheduled(AGGREGATE)
             failed = evaluate_alerts(self, options["verbosity"]) if options["then_alerts"] else 0
-            end(failures=failures, alerts=failed, mails=mail_notices(self, options["verbosity"]))
+            end(failures=failures, alerts=failed, mails=mail_notifications(self, options["verbosity"]))
 
     def _report_pending(self) -> None:
         pending = backlog()

@@ -1,7 +1,7 @@
 from typing import Any
 
 from ..base import MetricsCommand, end
-from ..notifications import evaluate_alerts, mail_notices
+from ..notifications import evaluate_alerts, mail_notifications
 
 
 class Command(MetricsCommand):
@@ -9,4 +9,4 @@ class Command(MetricsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = evaluate_alerts(self, options["verbosity"])
-        end(alerts=failed, mails=mail_notices(self, options["verbosity"]))
+        end(alerts=failed, mails=mail_notifications(self, options["verbosity"]))

@@ -11,7 +11,7 @@ from ...autopilot.jobs import REPORTS
 from ...core.plain_text import one_line
 from ...models import MetricSet
 from ...models.reports import SENT_PERIODS
-from ...notifications.outbox import Outcome, Skip, due_notices, send_notices
+from ...notifications.outbox import Outcome, Skip, due_notifications, send_notifications
 from ...reports.declared_sets import declare
 from ...reports.planning import checked_day, chosen_sets, due_deliveries, plan, rehearsal
 from ...reports.rendering import Mail
@@ -59,13 +59,13 @@ class Command(MetricsCommand):
     def _send(self, sets: list[str] | None, day: date | None, force: bool, verbosity: int) -> None:
         write_future_marks(self)
         reports = send_reports(sets=sets, day=day, force=force)
-        notices = send_notices()
+        notifications = send_notifications()
         if sets is None and day is None:
             note_scheduled(REPORTS)
-        self.complain([*reports.undrained, *reports.problems, *notices.problems])
+        self.complain([*reports.undrained, *reports.problems, *notifications.problems])
         if verbosity:
-            self.stdout.write(_summary_line(reports, notices))
-        end(failures=len(reports.undrained), mails=len(reports.problems) + len(notices.problems))
+            self.stdout.write(_summary_line(reports, notifications))
+        end(failures=len(reports.undrained), mails=len(reports.problems) + len(notifications.problems))
 
     def _report_due(self, sets: list[str] | None, day: date | None, force: bool) -> None:
         as_of = checked_day(day)
@@ -75,12 +75,11 @@ class Command(MetricsCommand):
             for metric_set in chosen_sets(sets):
                 plan(metric_set, as_of, force=force)
                 reports += self._report_set(metric_set, as_of)
-        notices = list(due_notices())
-        for notice in notices:
-            self.stdout.write(one_line(str(notice)))
-        self.stdout.write(
-            f"{counted(reports, 'report')} and {counted(len(notices), 'notice')} would be sent. Nothing was changed."
-        )
+        notifications = list(due_notifications())
+        for notification in notifications:
+            self.stdout.write(one_line(str(notification)))
+        planned = f"{counted(reports, 'report')} and {counted(len(notifications), 'notification')}"
+        self.stdout.write(f"{planned} would be sent. Nothing was changed.")
 
     def _report_set(self, metric_set: MetricSet, as_of: date) -> int:
         """Write a line per due delivery of a set; return how many would be sent."""
@@ -119,8 +118,7 @@ class Command(MetricsCommand):
             raise CommandError(f"The preview cannot be written: {error}") from error
 
 
-def _summary_line(reports: Outcome, notices: Outcome) -> str:
-    return (
-        f"Sent {counted(reports.sent, 'report')} and {counted(notices.sent, 'notice')}, {reports.skipped} skipped, "
-        f"{len(reports.problems) + len(notices.problems)} with problems."
-    )
+def _summary_line(reports: Outcome, notifications: Outcome) -> str:
+    sent = f"{counted(reports.sent, 'report')} and {counted(notifications.sent, 'notification')}"
+    problems = len(reports.problems) + len(notifications.problems)
+    return f"Sent {sent}, {reports.skipped} skipped, {problems} with problems."

@@ -17,8 +17,8 @@ logger = logging.getLogger("app_metrics")
 MAX_SUBJECT_LENGTH = Notice._meta.get_field("subject").max_length or 0
 
 
-def plan_notices(addresses: Sequence[str], mails: Iterable[tuple[str, Iterable[str]]], now: datetime) -> None:
-    """Plan mails, each a subject and its lines, to every address, in the current transaction."""
+def plan_notifications(addresses: Sequence[str], texts: Iterable[tuple[str, Iterable[str]]], now: datetime) -> None:
+    """Plan notifications, each a subject and its lines, to every address, in the current transaction."""
     Notice.objects.bulk_create(
         Notice(
             recipient=address.casefold(),
@@ -28,7 +28,7 @@ def plan_notices(addresses: Sequence[str], mails: Iterable[tuple[str, Iterable[s
             text="\n".join(map(one_line, lines)),
             planned_at=now,
         )
-        for subject, lines in mails
+        for subject, lines in texts
         for address in addresses
     )
 
