@@ -4,21 +4,23 @@ from typing import Any
 from django.contrib import admin
 from django.db import router, transaction
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Annotation, Metric
-from .base import OffMenu
+from .base import Explained, OffMenu
 
 # A field of the form for several metrics, by which it is told from the list that the action was chosen in.
 SENT = "annotated"
 
 
 @admin.register(Annotation)
-class AnnotationAdmin(OffMenu):
+class AnnotationAdmin(Explained, OffMenu):
     list_display = ("text", "at", "metric", "url")
     list_filter = ("metric",)
     list_select_related = ("metric",)
     search_fields = ("text", "url")
     fields = ("text", "at", "url", "metric")
+    help_texts = {"at": _("Charts and reports show it at this time.")}
 
 
 def annotation_form(site: admin.AdminSite, request: HttpRequest) -> Any:

@@ -30,12 +30,14 @@ class PrimaryOnPost(BaseModelAdmin):  # type: ignore[type-arg]
 
 
 class Explained(BaseModelAdmin):  # type: ignore[type-arg]
-    """Give fields of a form a help text or another label: the options of the form field, by its name."""
+    """Give fields of a form a help text, by the name of the field."""
 
-    explained: Mapping[str, Mapping[str, Any]] = {}
+    help_texts: Mapping[str, Any] = {}
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
-        return super().formfield_for_dbfield(db_field, request, **self.explained.get(db_field.name, {}), **options)
+        if db_field.name in self.help_texts:
+            options["help_text"] = self.help_texts[db_field.name]
+        return super().formfield_for_dbfield(db_field, request, **options)
 
 
 class SearchableAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]

@@ -30,14 +30,12 @@ class MetricAdmin(Explained, SearchableAdmin):
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("second_kind",)
     actions = ("annotate",)
-    explained = {
-        "name": {"help_text": _("As people call it; reports and the dashboard show it.")},
-        "slug": {"help_text": _("As code and rules record it. It cannot be changed later.")},
-        "kind": {
-            "help_text": _("A counter adds up, a gauge has a latest value, and a timer has a mean in seconds."),
-        },
-        "unit": {"help_text": _("Shown after the numbers, such as “€” or “MB”.")},
-        "description": {"help_text": _("What counts and what does not; the metric’s page shows it.")},
+    help_texts = {
+        "name": _("As people call it; reports and the dashboard show it."),
+        "slug": _("As code and rules record it. It cannot be changed later."),
+        "kind": _("A counter adds up, a gauge has a latest value, and a timer has a mean in seconds."),
+        "unit": _("Shown after the numbers, such as “€” or “MB”."),
+        "description": _("What counts and what does not; the metric’s page shows it."),
     }
 
     def get_queryset(self, request: HttpRequest) -> Any:

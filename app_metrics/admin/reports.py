@@ -53,17 +53,15 @@ class MetricSetAdmin(Explained, SearchableAdmin):
     readonly_fields = ("declared", "latest_deliveries")
     inlines = (UnsubscriptionInline,)
     change_form_template = "admin/app_metrics/metricset/change_form.html"
-    explained = {
-        "name": {"help_text": _("The subject of the mails begins with it.")},
-        "metrics": {"help_text": _("What the reports are about.")},
-        "email_recipients": {
-            "label": _("Users"),
-            "help_text": _("Users of this site who get the reports. They need an e-mail address and must be active."),
-        },
-        "email_addresses": {"label": _("Other recipients")},
-        "send_daily": {"help_text": _("About each day, when it is over.")},
-        "send_weekly": {"help_text": _("About each week, when it is over.")},
-        "send_monthly": {"help_text": _("About each month, when it is over.")},
+    help_texts = {
+        "name": _("The subject of the mails begins with it."),
+        "metrics": _("What the reports are about."),
+        "email_recipients": _(
+            "Users of this site who get the reports. They need an e-mail address and must be active."
+        ),
+        "send_daily": _("About each day, when it is over."),
+        "send_weekly": _("About each week, when it is over."),
+        "send_monthly": _("About each month, when it is over."),
     }
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Any:

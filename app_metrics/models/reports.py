@@ -80,7 +80,7 @@ class MetricSet(NaturalKeyModel):
     metrics = models.ManyToManyField(Metric, verbose_name=_("metrics"), related_name="sets", blank=True)
     email_recipients = models.ManyToManyField(
         settings.AUTH_USER_MODEL,
-        verbose_name=_("e-mail recipients"),
+        verbose_name=_("users"),
         related_name="+",
         blank=True,
     )
@@ -162,9 +162,9 @@ class ReportedMilestone(NaturalKeyModel):
 class OutgoingMail(models.Model):
     """One mail to one recipient, and its status."""
 
-    # "user:" and the user's primary key, or a plain address in lower case.
+    # "user:" and the user's primary key, or an e-mail address in lower case.
     recipient = ExactCharField(_("recipient"), max_length=MAX_ADDRESS_LENGTH)
-    address = models.CharField(_("address"), max_length=MAX_ADDRESS_LENGTH)
+    address = models.CharField(_("e-mail address"), max_length=MAX_ADDRESS_LENGTH)
     status = models.CharField(_("status"), max_length=10, choices=STATUS_NAMES, default=WAITING, db_index=True)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     error = models.TextField(_("error"), blank=True)
@@ -228,7 +228,7 @@ class Unsubscription(NaturalKeyModel):
         db_index=False,
     )
     recipient = ExactCharField(_("recipient"), max_length=MAX_ADDRESS_LENGTH)
-    address = models.CharField(_("address"), max_length=MAX_ADDRESS_LENGTH)
+    address = models.CharField(_("e-mail address"), max_length=MAX_ADDRESS_LENGTH)
     created_at = models.DateTimeField(_("unsubscribed at"), auto_now_add=True)
 
     class Meta:

@@ -18,7 +18,7 @@ DASHBOARD = "admin:app_metrics_dashboard_changelist"
 
 
 class Recipient(NamedTuple):
-    """`identity` stays the same when a user's address changes: "user:" and the primary key, or a plain address."""
+    """`identity` stays the same when a user's address changes: "user:" and the primary key, or an e-mail address."""
 
     identity: str
     address: str
@@ -29,7 +29,7 @@ class BadToken(Exception):
 
 
 def recipients_of(metric_set: MetricSet) -> list[Recipient]:
-    """Return the recipients of a set's reports: active users with an address, then plain addresses; each address once.
+    """Return the recipients of a set's reports: active users with an address, then e-mail addresses; each address once.
 
     Recipients who unsubscribed are left out.
     """

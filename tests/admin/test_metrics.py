@@ -168,17 +168,17 @@ def test_a_metric_is_made_with_a_form_and_its_slug_is_then_fixed(client):
     assert (made.name, made.slug) == ("Newer", "new")
 
 
-@pytest.mark.parametrize("model", ["metric", "metricset"])
+@pytest.mark.parametrize("model", ["metric", "metricset", "annotation"])
 def test_every_field_of_a_form_has_a_help_text(client, model):
     fields = client.get(page(model, "add")).context["adminform"].form.fields
     assert [name for name, field in fields.items() if not field.help_text] == []
 
 
-def test_the_two_kinds_of_recipients_have_names_that_tell_them_apart(client):
+def test_the_recipients_of_a_set_are_users_and_e_mail_addresses(client):
     fields = client.get(page("metricset", "add")).context["adminform"].form.fields
     assert [str(fields[name].label) for name in ("email_recipients", "email_addresses")] == [
         "Users",
-        "Other recipients",
+        "E-mail addresses",
     ]
 
 
