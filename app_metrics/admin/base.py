@@ -1,16 +1,19 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
-from django.db import router
+from django.db import DatabaseError, router
 from django.db.models import DecimalField
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.formats import number_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from ..adoption import missing_tables
 from ..models import Dashboard
 from ..models.fields import unicode_text
 from ..models.primary import primary
@@ -40,7 +43,25 @@ class Explained(BaseModelAdmin):  # type: ignore[type-arg]
         return super().formfield_for_dbfield(db_field, request, **options)
 
 
-class SearchableAdmin(PrimaryOnPost, admin.ModelAdmin):  # type: ignore[type-arg]
+class CuringAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Say instead of a list what to do if its tables are missing."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return self.answer(super().changelist_view, request, extra_context=extra_context)
+
+    def answer(self, view: Callable[..., Any], request: HttpRequest, **arguments: Any) -> Any:
+        """Answer a request; if tables are missing, say what to do about it."""
+        try:
+            return view(request, **arguments)
+        except DatabaseError:
+            if not (cure := missing_tables.cure()):
+                raise
+        title = capfirst(str(self.opts.verbose_name_plural))
+        context = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "cure": cure}
+        return TemplateResponse(request, "admin/app_metrics/missing_tables.html", context, status=503)
+
+
+class SearchableAdmin(PrimaryOnPost, CuringAdmin):
     """Search for any text, also in tables that MariaDB made under latin1."""
 
     def get_search_fields(self, request: HttpRequest) -> Any:

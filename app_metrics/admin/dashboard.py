@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import DatabaseError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404
@@ -15,7 +14,6 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from ..adoption import missing_tables
 from ..core.calendar import moment_of
 from ..core.serialization import inert_json
 from ..dashboard.chart_files import chart_data, write_chart
@@ -70,19 +68,9 @@ class DashboardAdmin(ReadOnlyAdmin):
             # Before any lookup, so that a missing metric and a forbidden one give the same answer.
             if not self.has_view_permission(request):
                 raise PermissionDenied
-            return self._answer(require_safe(view), request, **arguments)
+            return self.answer(require_safe(view), request, **arguments)
 
         return self.admin_site.admin_view(permitted)
-
-    def _answer(self, view: Callable[..., HttpResponse], request: HttpRequest, **arguments: Any) -> HttpResponse:
-        """Answer a request; if tables are missing, say what to do about it."""
-        try:
-            return view(request, **arguments)
-        except DatabaseError:
-            if not (cure := missing_tables.cure()):
-                raise
-        context = {**self.admin_site.each_context(request), "title": _("Dashboard"), "opts": self.opts, "cure": cure}
-        return TemplateResponse(request, "admin/app_metrics/dashboard/missing_tables.html", context, status=503)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show the numbers of all metrics, or of those that match the form."""

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 
 from ..conf import settings
+from ..transport.databases import run_migrate
 from .old_tables import to_adopt
 
 
@@ -16,7 +17,7 @@ def cure() -> str:
         if to_adopt(connection):
             return "The database has tables of django-app-metrics 0.9 or a fork of it; run manage.py metrics_adopt."
         if _lacks_migrations(connection):
-            return f"The database lacks tables of app_metrics; run {_migrate()}."
+            return run_migrate()
     except DatabaseError:
         pass
     return ""
@@ -26,9 +27,3 @@ def _lacks_migrations(connection: Any) -> bool:
     """Return whether migrations of app_metrics are not applied."""
     loader = MigrationLoader(connection)
     return any(latest not in loader.applied_migrations for latest in loader.graph.leaf_nodes("app_metrics"))
-
-
-def _migrate() -> str:
-    """Return the command that applies them."""
-    alias = settings.APP_METRICS_DATABASE
-    return "manage.py migrate" + ("" if alias == DEFAULT_DB_ALIAS else f" --database {alias}")

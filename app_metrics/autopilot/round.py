@@ -8,6 +8,7 @@ from django.db import connections
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
 from ..models import RecurringJob
+from ..transport.databases import described
 from . import lease
 from .jobs import JOBS, Advance, Job
 
@@ -29,7 +30,7 @@ def do_due_jobs(is_stopping: Callable[[], bool]) -> None:
     except Stopped:
         pass
     except Exception as error:
-        _warn(f"{brief(error)}. If tables are missing, run manage.py migrate.")
+        _warn(described(error))
     finally:
         connections.close_all()
 

@@ -11,10 +11,11 @@ from contextvars import ContextVar
 from traceback import walk_tb
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import DatabaseError, ProgrammingError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, ProgrammingError, connections
 
 from ..conf import cached, settings
 from ..core import test_runs
+from ..core.plain_text import brief
 
 Store = TypeVar("Store")
 
@@ -124,6 +125,18 @@ def is_about_missing_table(error: BaseException) -> bool:
         return False
     code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
     return code in NO_SUCH_TABLE or "no such table" in str(error)  # SQLite says it in English
+
+
+def described(error: BaseException) -> str:
+    """Return an error in one line, with what to do if one of our tables does not exist."""
+    return f"{brief(error)}. {run_migrate()}" if is_about_missing_table(error) else brief(error)
+
+
+def run_migrate() -> str:
+    """Return what to do if migrations are not applied."""
+    alias = settings.APP_METRICS_DATABASE
+    option = "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
+    return f"The database lacks tables of app_metrics; run manage.py migrate{option}."
 
 
 class ByDatabase(Generic[Store]):

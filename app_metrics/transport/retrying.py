@@ -12,7 +12,6 @@ from ..conf import timeout
 from ..core.batch import Batch
 from ..core.dropped import REFUSED, drop_batch, warn_once
 from ..core.logs import log
-from ..core.plain_text import brief
 from . import aside, base, databases, spool
 from .circuit_breaker import FAILURES, Breaker
 from .databases import ByDatabase
@@ -24,7 +23,6 @@ NO_TABLES = (
     "What happens in the public schema is not counted, because only the schemas of tenants have the tables of "
     'app_metrics. List "app_metrics" in SHARED_APPS, too.'
 )
-MIGRATE = "The database lacks tables of app_metrics; run manage.py migrate."
 
 
 class RetryingBackend(base.MetricsBackend):
@@ -185,7 +183,6 @@ class RetryingBackend(base.MetricsBackend):
                 self._breaker.failed()
         # Only the first of several failures in a row is logged with a traceback.
         is_first, self._is_failing = not self._is_failing, True
-        message = "Could not write metrics batch %s; it is kept for the next try: %s%s"
-        advice = f" {MIGRATE}" if databases.is_about_missing_table(error) else ""
-        log(logging.ERROR, message, batch.id, brief(error), advice, exc_info=is_first)
+        message = "Could not write metrics batch %s; it is kept for the next try: %s"
+        log(logging.ERROR, message, batch.id, databases.described(error), exc_info=is_first)
         return False

@@ -242,7 +242,7 @@ def test_missing_tables_are_reported_with_what_to_do(monkeypatch, caplog):
     monkeypatch.setattr(lease, "rows", fail)
     fly()
     assert "no such table: app_metrics_recurringjob" in caplog.text
-    assert "If tables are missing, run manage.py migrate." in caplog.text
+    assert "The database lacks tables of app_metrics; run manage.py migrate." in caplog.text
 
 
 def test_a_process_that_ends_stops_between_transactions_and_gives_the_lease_up(clock, monkeypatch):

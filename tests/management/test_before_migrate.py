@@ -58,13 +58,13 @@ def test_another_failure_of_the_database_is_shown_as_it_is_and_no_traceback(data
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("page", ["changelist", "health"])
-def test_the_dashboard_says_to_run_migrate(page, client):
+@pytest.mark.parametrize("page", ["dashboard_changelist", "dashboard_health", "metric_changelist", "total_changelist"])
+def test_the_dashboard_and_the_lists_say_to_run_migrate(page, client):
     client.force_login(User.objects.create_superuser("ada"))
     MigrationRecorder(connections["default"]).migration_qs.filter(app="app_metrics").delete()
     with connections["default"].cursor() as cursor:
         cursor.execute("ALTER TABLE app_metrics_metric RENAME TO app_metrics_missing")
-    answer = client.get(reverse(f"admin:app_metrics_dashboard_{page}"))
+    answer = client.get(reverse(f"admin:app_metrics_{page}"))
     assert answer.status_code == 503
     assert "The database lacks tables of app_metrics; run manage.py migrate." in answer.content.decode()
 

@@ -310,7 +310,8 @@ def test_a_write_before_migrate_says_to_run_it(transactional_database, caplog):
         back = "ALTER TABLE app_metrics_missing RENAME TO app_metrics_item"
         connections[transactional_database].cursor().execute(back)
     (message,) = caplog.messages
-    assert message.endswith("The database lacks tables of app_metrics; run manage.py migrate.")
+    option = "" if transactional_database == "default" else f" --database {transactional_database}"
+    assert message.endswith(f"The database lacks tables of app_metrics; run manage.py migrate{option}.")
 
 
 def test_another_failure_does_not_say_to_run_migrate(caplog):
