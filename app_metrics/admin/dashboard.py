@@ -123,9 +123,10 @@ class DashboardAdmin(ReadOnlyAdmin):
 
     def health(self, request: HttpRequest) -> HttpResponse:
         """Show the state of recording, aggregation and mails, the configuration, and links to lists off the menu."""
-        lists = self._lists(request)
+        lists, health = self._lists(request), examine()
         context = {
-            "health": examine(),
+            "health": health,
+            "stopped_for": health.aggregating.stopped_for,
             "changed": changed_settings(),
             "effective": effective(),
             "packages": packages(),
@@ -167,7 +168,8 @@ class DashboardAdmin(ReadOnlyAdmin):
         context = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "shown": page, **context}
         # Must follow all reads, each of which may find that the backend does not answer.
         context["is_complete"] = is_complete()
-        context["stopped_for"] = stopped_for()
+        if "stopped_for" not in context:
+            context["stopped_for"] = stopped_for()
         return TemplateResponse(request, f"admin/app_metrics/dashboard/{page}.html", context)
 
 

@@ -29,7 +29,7 @@ class Backlog:
     @property
     def age(self) -> float:
         """Seconds since the oldest item was recorded; 0 if there is none."""
-        return max(0.0, time.time() - self.oldest.timestamp()) if self.oldest else 0.0
+        return _age(self.oldest)
 
 
 def backlog(rows: Any = None) -> Backlog:
@@ -42,9 +42,13 @@ def backlog(rows: Any = None) -> Backlog:
     return Backlog(rows.count() + elsewhere.summaries, _oldest(rows, elsewhere), elsewhere)
 
 
-def oldest_pending() -> datetime | None:
-    """Return when the oldest pending item was recorded, as an aware moment; None if there is none. One query."""
-    return _oldest(Item.objects.all(), pending_batches())
+def oldest_age() -> float:
+    """Return the same as `backlog(Item.objects).age`, without counting the items; one query."""
+    return _age(_oldest(Item.objects.all(), pending_batches()))
+
+
+def _age(oldest: datetime | None) -> float:
+    return max(0.0, time.time() - oldest.timestamp()) if oldest else 0.0
 
 
 def _oldest(rows: Any, elsewhere: PendingBatches) -> datetime | None:

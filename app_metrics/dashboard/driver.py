@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ..aggregation.backlog import oldest_pending
+from ..aggregation.backlog import oldest_age
 from ..autopilot.jobs import AGGREGATE, JOBS
 from ..autopilot.lease import is_scheduled
 from ..autopilot.pilot import hindrance
@@ -34,6 +34,10 @@ class Driver(NamedTuple):
         """Seconds that items may be pending before something is wrong."""
         return PATIENCE_WITH_SCHEDULERS if self.name is SCHEDULER else PATIENCE
 
+    def stopped_for(self, age: float) -> float:
+        """Return for how many seconds the oldest item has been pending, if that is too long; otherwise 0."""
+        return age if age > self.patience else 0.0
+
 
 def driver() -> Driver:
     """Return who aggregates now; one query."""
@@ -48,9 +52,7 @@ def driver() -> Driver:
 
 def stopped_for() -> float:
     """Return for how many seconds the oldest item has been pending, if that is too long; otherwise 0. Two queries."""
-    oldest = oldest_pending()
-    age = (datetime.now(oldest.tzinfo) - oldest).total_seconds() if oldest else 0.0
-    return age if age > driver().patience else 0.0
+    return driver().stopped_for(oldest_age())
 
 
 def _has_taken_over(row: RecurringJob) -> bool:

@@ -124,11 +124,16 @@ class Aggregating:
     driver: Driver
 
     @property
+    def stopped_for(self) -> float:
+        """For how many seconds the oldest item has been pending, if that is too long; otherwise 0."""
+        return self.driver.stopped_for(self.backlog.age)
+
+    @property
     def is_late(self) -> bool:
         """Whether an item has been pending for too long, or items are and the latest run was more than a day ago."""
         if not self.backlog.items:
             return False
-        if self.backlog.age > self.driver.patience:
+        if self.stopped_for:
             return True
         # A run in the future had a wrong clock.
         return self.run is not None and abs(timezone.now() - self.run.finished_at) > timedelta(seconds=OLD_BACKLOG)

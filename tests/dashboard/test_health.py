@@ -101,6 +101,15 @@ def test_without_a_scheduler_the_aggregation_is_late_after_a_quarter_of_an_hour(
     assert shown.count("the last aggregation was more than a day ago") == shown.count("Needs attention") == is_late
 
 
+def test_the_page_asks_once_who_aggregates_and_what_is_pending(superuser):
+    metric("orders")
+    with CaptureQueriesContext(connections[Metric.objects.db]) as queries:
+        superuser.get(ADDRESS)
+    asked = [query["sql"] for query in queries]
+    assert sum("app_metrics_recurringjob" in sql for sql in asked) == 1
+    assert sum("app_metrics_item" in sql and "ORDER BY" in sql and "LIMIT" in sql for sql in asked) == 1
+
+
 def test_the_health_page_shows_the_last_run_and_the_quarantine(database):
     metric("orders")
     metric("visits")
