@@ -33,8 +33,8 @@ from ..models.primary import primary
 from ..signals import alert_fired, alert_recovered
 from ..storage.transactions import between_others, retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
+from .announcements import links_to, plan_notifications, send
 from .future_marks import known
-from .announcements import plan_notifications, send
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
 
@@ -249,7 +249,7 @@ def _mail(rule: AlertRule, alert: Alert, metric: Metric, found: Finding) -> tupl
         lines.append(_("Labels: %(labels)s"))
         values["labels"] = ", ".join(f"{name}={value}" for name, value in sorted(rule.labels.items()))
     subject = _("Alert: %(alert)s") if alert.state == FIRED else _("Recovered: %(alert)s")
-    return subject % values, [line % values for line in lines]
+    return subject % values, [*(line % values for line in lines), *links_to(metric)]
 
 
 def _expectation(rule: AlertRule) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.dispatch import Signal
+from django.utils.translation import gettext as _
 
 from ..conf import settings
+from ..core.links import absolute_url
 from ..core.plain_text import one_line
-from ..models import Notice
+from ..models import Metric, Notice
 
 logger = logging.getLogger("app_metrics")
 
@@ -31,6 +33,12 @@ def plan_notifications(addresses: Sequence[str], texts: Iterable[tuple[str, Iter
         for subject, lines in texts
         for address in addresses
     )
+
+
+def links_to(metric: Metric) -> list[str]:
+    """Return the line of a notification with the link to a metric's page, if there is one."""
+    url = absolute_url("admin:app_metrics_dashboard_metric", metric.slug)
+    return [_("Dashboard: %(dashboard_url)s") % {"dashboard_url": url}] if url else []
 
 
 def send(signal: Signal, name: str, sender: type, **arguments: Any) -> None:

@@ -29,7 +29,7 @@ from ..models import HighWaterMark, Metric, Milestone, Total
 from ..models.primary import primary
 from ..signals import milestone_reached
 from ..storage.transactions import retried
-from .announcements import plan_notifications, send
+from .announcements import links_to, plan_notifications, send
 
 SETTING = "APP_METRICS_MILESTONES"
 RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
@@ -185,6 +185,7 @@ def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tupl
         _("%(metric)s reached %(value)s.") % values,
         _("All-time total: %(total)s") % values,
         _("Detected: %(moment)s") % values,
+        *links_to(metric),
     ]
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.core import signing
-from django.urls import NoReverseMatch, reverse
 
-from ..conf import settings, usable
+from ..core.links import absolute_url
 from ..core.validation import MAX_ADDRESS_LENGTH
 from ..models import MetricSet, Unsubscription
 from ..models.primary import primary
@@ -71,22 +70,12 @@ def address_of(user: Any) -> str:
 
 def stop_url(metric_set: MetricSet, recipient: Recipient) -> str | None:
     """Return the link that unsubscribes a recipient; None without APP_METRICS_BASE_URL or the app's URLs."""
-    return _absolute(UNSUBSCRIBE, signing.dumps([metric_set.pk, recipient.identity], salt=SALT))
+    return absolute_url(UNSUBSCRIBE, signing.dumps([metric_set.pk, recipient.identity], salt=SALT))
 
 
 def dashboard_url() -> str | None:
     """Return the address of the dashboard in the admin; None without APP_METRICS_BASE_URL or the admin."""
-    return _absolute(DASHBOARD)
-
-
-def _absolute(name: str, *arguments: str) -> str | None:
-    base = usable("BASE_URL")
-    if not base or not getattr(settings, "ROOT_URLCONF", None):
-        return None
-    try:
-        return str(base).rstrip("/") + reverse(name, args=arguments)
-    except NoReverseMatch:
-        return None
+    return absolute_url(DASHBOARD)
 
 
 def _users(metric_set: MetricSet) -> Iterator[Recipient]:

@@ -491,6 +491,14 @@ def test_the_mail_says_which_limit_was_passed(period, test, lines, database, set
     assert Notice.objects.get().text.splitlines() == lines
 
 
+def test_the_mail_links_to_the_metric_s_page(database, settings):
+    settings.APP_METRICS_BASE_URL = "https://example.com/"
+    configure(settings, below=1, recipients=["team@example.com"])
+    check_alerts(NOW)
+    *_, last = Notice.objects.get().text.splitlines()
+    assert last == "Dashboard: https://example.com/admin/app_metrics/dashboard/metric/signups/"
+
+
 def test_mails_are_written_in_the_site_s_language(database, settings):
     settings.LANGUAGE_CODE = "de"
     configure(settings, above=1, recipients=["team@example.com"])

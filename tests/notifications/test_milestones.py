@@ -559,6 +559,14 @@ def test_recipients_get_a_mail_each(database, settings):
     ]
 
 
+def test_the_mail_links_to_the_metric_s_page(database, settings):
+    settings.APP_METRICS_BASE_URL = "https://example.com"
+    configure(settings, orders={"at": [1], "recipients": ["team@example.com"]})
+    count("orders", 1)
+    *_, last = Notice.objects.get().text.splitlines()
+    assert last == "Dashboard: https://example.com/admin/app_metrics/dashboard/metric/orders/"
+
+
 def test_mails_are_written_in_the_site_s_language(database, settings):
     settings.LANGUAGE_CODE = "de"
     configure(settings, orders={"at": [1_000_000], "recipients": ["team@example.com"]})
