@@ -63,7 +63,10 @@ class MetricAdmin(Explained, SearchableAdmin):
         return {} if obj else self.prepopulated_fields
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Count the totals that are deleted with metrics instead of listing them: there may be millions."""
+        """Count the totals that are deleted with metrics instead of listing them: there may be millions.
+
+        Totals need no permission, because only a metric's deletion deletes them. Annotations do, as anywhere else.
+        """
         totals = primary(Total.objects).filter(metric__in=objs).count()
         annotations = primary(Annotation.objects).filter(metric__in=objs).count()
         counts = {
@@ -71,7 +74,8 @@ class MetricAdmin(Explained, SearchableAdmin):
             Total._meta.verbose_name_plural: totals,
             Annotation._meta.verbose_name_plural: annotations,
         }
-        return [str(metric) for metric in objs], counts, set(), []
+        may_delete = not annotations or request.user.has_perm("app_metrics.delete_annotation")
+        return [str(metric) for metric in objs], counts, set() if may_delete else {Annotation._meta.verbose_name}, []
 
     @admin.action(description=_("Annotate the selected metrics"), permissions=["annotate"])
     def annotate(self, request: HttpRequest, metrics: QuerySet[Metric]) -> TemplateResponse | None:

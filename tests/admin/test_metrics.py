@@ -220,6 +220,18 @@ def test_deleting_a_metric_counts_its_totals_without_listing_them(client, catalo
     assert set(Total.objects.values_list("metric__slug", flat=True)) == {"queue"}
 
 
+@pytest.mark.parametrize(("codenames", "status"), [((), 403), (("delete_annotation",), 302)])
+def test_deleting_a_metric_with_annotations_needs_the_permission_to_delete_these(client, catalogue, codenames, status):
+    guest = User.objects.create_user("guest", is_staff=True)
+    wanted = ("view_metric", "delete_metric", *codenames)
+    guest.user_permissions.set(Permission.objects.filter(codename__in=wanted))
+    client.force_login(guest)
+    Annotation.objects.create(text="Sale", metric=catalogue["logins"])
+    assert client.post(page("metric", "delete", catalogue["idle"].pk), {"post": "yes"}).status_code == 302
+    assert client.post(page("metric", "delete", catalogue["logins"].pk), {"post": "yes"}).status_code == status
+    assert Annotation.objects.exists() == (status == 403)
+
+
 def test_a_metric_set_is_made_with_metrics_and_recipients(client, catalogue):
     bob = User.objects.create_user("bob", "bob@example.com")
     values = {
