@@ -23,7 +23,7 @@ def is_slug(text: str) -> bool:
 
 
 def are_aliases(value: Any) -> bool:
-    """Tell whether a value maps texts that are no slugs to slugs."""
+    """Return whether a value maps texts that are no slugs to slugs."""
     return isinstance(value, Mapping) and all(
         isinstance(old, str) and not is_slug(old) and isinstance(new, str) and is_slug(new)
         for old, new in value.items()
@@ -101,17 +101,17 @@ def are_destinations(value: Any) -> bool:
 
 
 def is_release(value: Any) -> bool:
-    """Tell whether a value is the name of a release; not whether it is the path of one."""
+    """Return whether a value is the name of a release; not whether it is the path of one."""
     return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= len(value) <= MAX_RELEASE_LENGTH
 
 
 def is_dotted_path(value: Any) -> bool:
-    """Tell whether a value looks like the path of a name in a module, as "4.2" does not."""
+    """Return whether a value looks like the path of a name in a module, as "4.2" does not."""
     return isinstance(value, str) and "." in value and all(part.isidentifier() for part in value.split("."))
 
 
 def gives_release(value: Any) -> bool:
-    """Tell whether a value is a release, or a callable that returns one, or the path of either."""
+    """Return whether a value is a release, or a callable that returns one, or the path of either."""
     if is_dotted_path(value):
         try:
             value = import_string(value)

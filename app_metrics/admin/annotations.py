@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Annotation, Metric
 from .base import Explained, OffMenu
 
-# A field of the form for several metrics, by which it is told from the list that the action was chosen in.
+# A field of the form for several metrics, which the list that the action was chosen in lacks.
 SENT = "annotated"
 
 

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
 from django.db import DatabaseError, router
 from django.db.models import DecimalField
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.formats import number_format
 from django.utils.text import capfirst
@@ -49,7 +49,7 @@ class CuringAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return self.answer(super().changelist_view, request, extra_context=extra_context)
 
-    def answer(self, view: Callable[..., Any], request: HttpRequest, **arguments: Any) -> Any:
+    def answer(self, view: Callable[..., HttpResponse], request: HttpRequest, **arguments: Any) -> HttpResponse:
         """Answer a request; if tables are missing, say what to do about it."""
         try:
             return view(request, **arguments)

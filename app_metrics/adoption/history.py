@@ -34,12 +34,12 @@ class History:
     # The sum of the old years, and what they lack although the days have it.
     all_time: int = 0
     lacking: int = 0
-    waiting: list[Entry] = field(default_factory=list)
+    pending: list[Entry] = field(default_factory=list)
 
     @property
-    def waits(self) -> int:
+    def pending_sum(self) -> int:
         """The sum of the pending items."""
-        return sum(int(number) for _, _, _, number, _ in self.waiting)
+        return sum(int(number) for _, _, _, number, _ in self.pending)
 
 
 def history_of(rows: OldRows, metric: int, slug: str) -> History:
@@ -53,7 +53,7 @@ def history_of(rows: OldRows, metric: int, slug: str) -> History:
     history.days = sum(days.values())
     for period in SUMS:
         _add_older(history, period, rows.totals(metric, period), days)
-    history.waiting = [(slug, COUNTER, NO_LABELS, num, at.timestamp()) for at, num in rows.items(metric)]
+    history.pending = [(slug, COUNTER, NO_LABELS, num, at.timestamp()) for at, num in rows.items(metric)]
     return history
 
 

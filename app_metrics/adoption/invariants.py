@@ -21,8 +21,8 @@ class Checked:
     older: dict[Period, int]
     all_time: int
     lacking: int
-    waiting: int
-    waits: Any
+    pending: int
+    pending_after: Any
 
     @classmethod
     def planned(cls, slug: str, history: History) -> "Checked":
@@ -30,11 +30,12 @@ class Checked:
         stored: dict[Period, Any] = dict.fromkeys((DAY, *SUMS), 0)
         for (period, _), summary in history.totals.items():
             stored[period] = add(stored[period], summary.total)
-        return cls._of(slug, history, stored, history.waits)
+        return cls._of(slug, history, stored, history.pending_sum)
 
     @classmethod
-    def _of(cls, slug: str, history: History, stored: dict[Period, Any], waits: Any) -> "Checked":
-        return cls(slug, history.days, stored, history.older, history.all_time, history.lacking, history.waits, waits)
+    def _of(cls, slug: str, history: History, stored: dict[Period, Any], pending_after: Any) -> "Checked":
+        before = history.days, stored, history.older, history.all_time, history.lacking, history.pending_sum
+        return cls(slug, *before, pending_after)
 
     @property
     def all_time_after(self) -> Any:
@@ -47,14 +48,14 @@ class Checked:
             self.stored[DAY] == self.days
             and all(self.stored[period] - self.older[period] == self.days for period in SUMS)
             and self.all_time_after == self.all_time + self.lacking
-            and self.waits == self.waiting
+            and self.pending_after == self.pending
         )
 
     def __str__(self) -> str:
         sums = " = ".join(f"{period}s {plain(self._own(period))}" for period in (DAY, *SUMS))
         older = ", ".join(f"{period}s {number}" for period, number in self.older.items() if number)
         parts = [sums, f"without days: {older}" if older else "", self._all_time()]
-        parts.append(f"waiting {self.waiting} before, {plain(self.waits)} after")
+        parts.append(f"pending {self.pending} before, {plain(self.pending_after)} after")
         return f"{self.slug}: {'; '.join(each for each in parts if each)}"
 
     def _own(self, period: Period) -> Any:
@@ -69,7 +70,7 @@ class Stored(NamedTuple):
     """What is stored for a metric: the sum of its totals by period, and that of its pending items."""
 
     totals: dict[Period, Any]
-    waits: Any
+    pending: Any
 
 
 def stored(connection: Any, metric: int, slug: str) -> Stored:
@@ -78,13 +79,13 @@ def stored(connection: Any, metric: int, slug: str) -> Stored:
     rows = Total.objects.using(connection.alias).filter(metric_id=metric, period__in=totals)
     for period, total in rows.values_list("period", "total").iterator():
         totals[Period(period)] = add(totals[Period(period)], total)
-    waits: Any = Decimal(0)
+    pending: Any = Decimal(0)
     for total in Item.objects.using(connection.alias).filter(slug=slug).values_list("total", flat=True).iterator():
-        waits = add(waits, total)
-    return Stored(totals, waits)
+        pending = add(pending, total)
+    return Stored(totals, pending)
 
 
 def compare(slug: str, history: History, before: Stored, after: Stored) -> Checked:
     """Return the sums that were added to what the site had counted before, after an earlier run was killed."""
     added = {period: less(total, before.totals[period]) for period, total in after.totals.items()}
-    return Checked._of(slug, history, added, less(after.waits, before.waits))
+    return Checked._of(slug, history, added, less(after.pending, before.pending))

@@ -1,7 +1,7 @@
 """The tables of the predecessor: their names, how to recognise them, and how to read their rows.
 
 Two of them have the name of a table of ours. The others have names of their own, so that one look at the names of all
-tables tells an old database from a new one.
+tables distinguishes an old database from a new one.
 """
 
 from collections.abc import Iterable, Iterator

@@ -112,7 +112,7 @@ def _plan(connection: Any) -> Plan:
 def _planned(rows: OldRows, metric: int, slug: str) -> Checked:
     """Do with a metric all that can fail, before anything changes."""
     history = history_of(rows, metric, slug)
-    _folded(history.waiting)
+    _folded(history.pending)
     return Checked.planned(slug, history)
 
 
@@ -198,7 +198,7 @@ def _write(connection: Any, planned: Plan, on_metric: OnMetric, *, is_written: b
 def _write_metric(connection: Any, metric: int, slug: str, history: History) -> Checked:
     before = stored(connection, metric, slug)
     _write_totals(connection, metric, history)
-    _append(history.waiting)
+    _append(history.pending)
     return compare(slug, history, before, stored(connection, metric, slug))
 
 

@@ -14,8 +14,8 @@ _MAKERS = {function.__code__ for function in _FUNCTIONS}
 def makes_initial_data() -> bool:
     """Return whether the caller runs within a migration, its signals, or the loading of a fixture.
 
-    The stack tells. Signals do not: a migration that fails sends no `post_migrate`, and nothing is sent after the last
-    receiver of it.
+    The stack shows this, and signals do not: a migration that fails sends no `post_migrate`, and nothing is sent after
+    the last receiver of it.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code not in _MAKERS:

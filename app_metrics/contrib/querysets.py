@@ -12,13 +12,13 @@ Row = TypeVar("Row", bound=Model, covariant=True)
 # with `num`, the number of rows, and the `rows` themselves; each is None if it is unknown, and `why_unknown` says why.
 IN_BULK = {"created": Signal(), "updated": Signal()}
 
-CONFLICTS = "a bulk_create() that ignores or updates conflicts does not tell how many rows it created"
+CONFLICTS = "a bulk_create() that ignores or updates conflicts does not report how many rows it created"
 UPDATED = (
-    "the rule reads rows, but update() does not tell which ones it changed; give the rule nothing but a slug, or "
+    "the rule reads rows, but update() does not report which ones it changed; give the rule nothing but a slug, or "
     "change existing rows with bulk_update()"
 )
 MISSING = (
-    "the rule reads rows, but bulk_update() changed fewer rows than it was given, and does not tell which ones; give "
+    "the rule reads rows, but bulk_update() changed fewer rows than it was given, and does not report which ones; give "
     "the rule nothing but a slug, or read the rows with select_for_update(), so that nobody deletes one meanwhile"
 )
 
@@ -27,8 +27,9 @@ class CountedQuerySet(QuerySet[Row]):
     """A queryset whose `bulk_create()`, `bulk_update()` and `update()` count for the rules in APP_METRICS_MODELS.
 
     Make a manager of it, `objects = CountedQuerySet.as_manager()`, or put it first among the bases of a queryset.
-    What Django does not tell is dropped as "failed_rule": how many rows `bulk_create()` created that ignores or updates
-    conflicts, and, for rules that read rows, which ones `update()` changed, or `bulk_update()` if some are missing.
+    What Django does not report is dropped as "failed_rule": how many rows were created by a `bulk_create()` that
+    ignores or updates conflicts, and, for rules that read rows, which ones `update()` changed, or `bulk_update()` if
+    some are missing.
     """
 
     _is_counted = True

@@ -33,7 +33,7 @@ class ReportPoint(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """A milestone that a metric reached, and the all-time total and the time at which that was noticed."""
+    """A milestone that a metric reached, and the all-time total and the time at which that was detected."""
 
     metric: Metric
     value: Number

@@ -11,7 +11,7 @@ from .tables import Table
 from .words import plural, snake, words
 
 CREATED, UPDATED = "created", "updated"
-# The last word of fields that say how far a row has come.
+# The last word of fields with the status of a row.
 STATUS = {"phase", "stage", "state", "status"}
 # Words of a status before or after a change, which a row keeps.
 OF_CHANGES = {"from", "new", "old", "previous", "to"}
@@ -82,10 +82,7 @@ def _changes(table: Table) -> Iterator[Proposal]:
             continue
         split = label(table, field) or (Label(field.name, field.name, "") if not field.is_relation else None)
         if split:
-            reason = (
-                f"{field.name} says how far a row has come; each save of an existing row counts, under what it says "
-                "then, from now on"
-            )
+            reason = f"{field.name} is a status; each save of an existing row counts, under the status that it has then"
             yield _proposal(table, f"{table.name}_updates", UPDATED, {"labels": {split.name: split.path}}, reason)
             return  # a second one would count the same saves again
 

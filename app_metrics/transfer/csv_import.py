@@ -134,7 +134,8 @@ def import_file(checked: Checked, *, may_add: bool = False, on_progress: Advance
 
 def _digest(path: Path) -> str:
     if not S_ISREG(path.stat().st_mode):
-        raise ValueError(f"{path} is no regular file, but an import reads it several times: save it as a file first.")
+        what = "is not a regular file, but an import reads it several times"
+        raise ValueError(f"{path} {what}: save it as a file first.")
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

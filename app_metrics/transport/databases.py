@@ -105,7 +105,7 @@ def in_own_schema(write: Callable[[Any], None], batch: Any) -> None:
 
 
 def _send_schema(connection: Any) -> None:
-    """Tell the database the schema of a connection; django-tenants tells it only when a cursor is opened.
+    """Send the schema of a connection to the database; django-tenants does so only when a cursor is opened.
 
     Otherwise a cursor that the caller has open would continue in the schema of the write.
     """

@@ -33,7 +33,7 @@ class Merging:
         self._room, self._reason = room, reason
         self._batches: deque[Batch] = deque()
         self._fold: Fold | None = None
-        # Reentrant, so that no thread waits for itself; `_is_merging` tells it that it would interrupt itself.
+        # Reentrant, so that no thread waits for itself; `_is_merging` shows that it would interrupt itself.
         self._lock = threading.RLock()
         self._is_merging = False
 

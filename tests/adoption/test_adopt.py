@@ -48,13 +48,13 @@ def test_the_sums_are_those_of_the_old_rows(old_site):
         for day, number in old_site.days[slug].items():
             years[date(day.year, 1, 1)] += number
         assert stored(new, "year") == years
-    waiting = sum(num for _, num, _ in old_site.rows["metricitem"])
-    assert sum(Item.objects.filter(kind="counter").values_list("total", flat=True)) == waiting
+    pending = sum(num for _, num, _ in old_site.rows["metricitem"])
+    assert sum(Item.objects.filter(kind="counter").values_list("total", flat=True)) == pending
 
 
 @pytest.mark.every_database
 @pytest.mark.parametrize("aware", [True, False])
-def test_waiting_items_keep_their_hours(old_database, settings, aware):
+def test_pending_items_keep_their_hours(old_database, settings, aware):
     settings.USE_TZ = aware
     site = OldSite(old_database.alias, FORK, small=True).build()
     run()

@@ -491,13 +491,13 @@ def test_a_name_without_a_file_is_an_error_and_no_traceback(name, transactional_
 def test_a_pipe_is_refused_with_a_hint_because_it_can_be_read_only_once(transactional_database, tmp_path):
     process = start("tests.support.manage", transactional_database, "metrics_import", "/dev/stdin", **PIPES)
     out, err = process.communicate("2026-11-23,downloads,1\n")
-    reason = "/dev/stdin is no regular file, but an import reads it several times: save it as a file first."
+    reason = "/dev/stdin is not a regular file, but an import reads it several times: save it as a file first."
     assert (out, err, process.returncode) == ("", f"CommandError: Nothing was imported: {reason}\n", 1)
 
 
 def test_a_named_pipe_is_refused_before_anything_waits_for_its_writer(transactional_database, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "is no regular file" in load(tmp_path / "pipe")[2]
+    assert "is not a regular file" in load(tmp_path / "pipe")[2]
 
 
 def test_a_file_that_changes_while_it_is_imported_counts_nothing(transactional_database, tmp_path):

@@ -61,7 +61,7 @@ class Command(MetricsCommand):
             self.stdout.write(f"{elsewhere} of them {'is' if elsewhere == 1 else 'are'} not in the database yet.")
         if not is_complete():
             self.stderr.write(
-                "Some pending batches could not be read, so their items are missing in this number; the log says why."
+                "Some pending batches could not be read, so their items are missing from this number; the log says why."
             )
         spooled = spool.pending()
         if spooled and spooled.segments:

@@ -19,7 +19,7 @@ def dialect_for(connection: Any) -> Dialect:
 def vendor_of(connection: Any) -> str:
     """Return the vendor of a connection's database; Django's name for MariaDB is "mysql", too.
 
-    To tell these two apart, it asks the server at the first call for each connection.
+    To distinguish these two, it asks the server at the first call for each connection.
     """
     vendor: str = connection.vendor
     return "mariadb" if vendor == "mysql" and connection.mysql_is_mariadb else vendor
