@@ -12,18 +12,12 @@ from app_metrics.conf import AppMetricsConf
 from app_metrics.core.dropped import DROPPED_SLUG
 from app_metrics.core.old_settings import OLD_SETTINGS
 from app_metrics.transport.base import MetricsBackend
+from tests.support.documentation import PAGES, python_blocks
 from tests.support.paths import PACKAGE, ROOT
-
-README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 CHECK_ID = re.compile(r"\bapp_metrics\.([EIW]\d{3})\b")
-
-
-def python_blocks(page):
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def exists(name):

@@ -3,11 +3,8 @@
 import configparser
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
@@ -15,26 +12,7 @@ import pytest
 
 from scripts.dist import Refused, check_tags, compare, complete_links, files, in_wheel, repack
 from tests.support.paths import ROOT
-from tests.support.scope import everything
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = tmp_path_factory.mktemp("source")
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, source)
-    for name in ("app_metrics", "tests"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", cwd=source)
-    (built,) = (source / "dist").glob("*.whl")
-    return built
-
-
-def run(*command: str, cwd: Path) -> str:
-    environ = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "DJANGO", "PYTHON"))}
-    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+from tests.support.wheels import run
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
@@ -43,12 +21,9 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
     assert {"app_metrics/py.typed", "app_metrics/migrations/0001_app_metrics.py"} <= packed
 
 
-@pytest.mark.skipif(not everything, reason="installs a wheel and what it needs: run by `make test-all`")
-def test_the_wheel_counts_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = str(tmp_path / "venv" / "bin" / "python")
-    run(python, "-m", "pip", "install", "--quiet", str(wheel), cwd=tmp_path)
-    assert "one request counted" in run(python, str(ROOT / "scripts" / "fresh_project.py"), cwd=tmp_path)
+@pytest.mark.slow
+def test_the_wheel_counts_in_an_empty_environment(new_environment: str, tmp_path: Path) -> None:
+    assert "one request counted" in run(new_environment, str(ROOT / "scripts" / "fresh_project.py"), cwd=tmp_path)
 
 
 def test_a_wheel_without_a_file_is_refused(tmp_path: Path) -> None:

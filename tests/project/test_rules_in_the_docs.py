@@ -7,19 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.documentation import README, python_blocks
 from tests.support.paths import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs" / "howto").glob("*.md"))]
 RULES = re.compile(r"^APP_METRICS_(URLS|MODELS|SIGNALS|WEBSOCKETS|AUTH)\b.* \|?= ", re.MULTILINE)
 SITE = ROOT / "tests" / "support" / "documented"
 
 
-def python_blocks() -> list[str]:
-    return [block for page in PAGES for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)]
+def all_blocks() -> list[str]:
+    return [block for page in PAGES for block in python_blocks(page)]
 
 
 def blocks_with_rules() -> list[str]:
-    return [block for block in python_blocks() if RULES.search(block) and "INSTALLED_APPS" not in block]
+    return [block for block in all_blocks() if RULES.search(block) and "INSTALLED_APPS" not in block]
 
 
 def checked(blocks: list[str], folder: Path, *arguments: str) -> list[list[str]]:
@@ -56,11 +57,11 @@ def test_a_rule_that_would_erase_another_is_found(tmp_path: Path) -> None:
 
 
 def test_only_the_installation_adds_the_middleware() -> None:
-    assert [block for block in python_blocks() if "MIDDLEWARE =" in block and "INSTALLED_APPS" not in block] == []
+    assert [block for block in all_blocks() if "MIDDLEWARE =" in block and "INSTALLED_APPS" not in block] == []
 
 
 def test_no_example_erases_the_urls_of_the_project_or_includes_ours_twice() -> None:
-    blocks = python_blocks()
+    blocks = all_blocks()
     assert [block for block in blocks if re.search("^urlpatterns =", block, re.MULTILINE)] == []
     assert sum('include("app_metrics.urls")' in block for block in blocks) == 1
 

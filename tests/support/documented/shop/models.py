@@ -15,6 +15,7 @@ class Order(models.Model):
     quantity = models.IntegerField()
     amount = models.DecimalField(max_digits=10, decimal_places=2)
     created_at = models.DateTimeField(auto_now_add=True)
+    placed_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
         return self.plan

@@ -1,0 +1,32 @@
+"""What the documented shop has counted before its developer reads on: orders, as the API shows, and downloads."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from app_metrics import collect, gauge, metric
+from app_metrics.core.summary import TIMER
+from app_metrics.models import Annotation, Metric
+from app_metrics.recording.metrics import record
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+Metric.objects.create(name="Orders", slug="orders", unit="EUR", description="What was paid")
+Metric.objects.create(name="Downloads", slug="downloads")
+Metric.objects.create(name="Queue", slug="queue_length", kind="gauge")
+Metric.objects.create(name="Export", slug="export", kind="timer")
+for plan, amount, day in (("free", "5", 2), ("pro", "19.99", 23), ("pro", "39.98", 23)):
+    at = datetime(2026, 11, day, 9, tzinfo=BERLIN)
+    metric("orders", Decimal(amount), labels={"plan": plan}, at=at)
+Annotation.objects.create(
+    text="Release 4.2", url="https://example.com/4.2", at=datetime(2026, 11, 23, 9, tzinfo=BERLIN)
+)
+gauge("queue_length", 17)
+record("export", TIMER, Decimal("0.25"))
+
+with collect():
+    for weeks, number in enumerate((96, 425, 411, 412)):
+        for _ in range(number):
+            metric("downloads", at=timezone.now() - timedelta(weeks=weeks))
