@@ -2,7 +2,8 @@
 
 `write SECONDS LOG` delays the commits of batches and logs what each commit acknowledged; `aggregate SECONDS` forks
 aggregators and repeatedly kills one with SIGKILL; `measure` aggregates once and prints by how much memory grew. On a
-busy machine, the first two run longer, until they have done a minimum per second requested.
+busy machine, the first two run longer, until they have done a minimum per second requested. The variable SOAK_LEVEL
+names the isolation level of MariaDB and MySQL, if it is not Django's default.
 """
 
 import json
@@ -36,8 +37,16 @@ class RolledBack(Exception):
 
 def main(alias, name, role, *arguments):
     configure(alias, name)
+    set_level(alias)
     say_deadlocks(alias)
     {"write": write, "aggregate": kill_aggregators, "measure": measure}[role](alias, *arguments)
+
+
+def set_level(alias):
+    from django.db import connections
+
+    if level := os.environ.get("SOAK_LEVEL"):
+        connections[alias].settings_dict["OPTIONS"]["isolation_level"] = level
 
 
 def say_deadlocks(alias):
