@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from django.conf import settings
@@ -18,24 +19,33 @@ def die():
 class Trap:
     """Count this process's messages to servers and its successful commits; kill it at the n-th."""
 
-    def __init__(self, at=0):
+    def __init__(self, at=0, die=die):
         self._at = at
+        self._die = die
+        self._patches = ExitStack()
         self.steps = 0
 
     def step(self):
         self.steps += 1
         if self.steps == self._at:
-            die()
+            self._die()
 
     def set(self):
-        connection.execute_wrappers.append(self._around_statement)
+        self._patches.enter_context(connection.execute_wrapper(self._around_statement))
         for owner, name in ((BaseDatabaseWrapper, "_commit"), (Path, "rename"), (Path, "unlink")):
-            before(owner, name, self.step)
-            after(owner, name, self.step)
+            self._patch(before, owner, name)
+            self._patch(after, owner, name)
         if settings.APP_METRICS_BACKEND == "app_metrics.backends.redis":
             from redis.connection import AbstractConnection
 
-            before(AbstractConnection, "send_packed_command", self.step)
+            self._patch(before, AbstractConnection, "send_packed_command")
+
+    def unset(self):
+        self._patches.close()
+
+    def _patch(self, change, owner, name):
+        self._patches.callback(setattr, owner, name, getattr(owner, name))
+        change(owner, name, self.step)
 
     def _around_statement(self, execute, *arguments):
         self.step()

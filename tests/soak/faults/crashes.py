@@ -6,15 +6,16 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count, cycle
 from typing import Any
 
 from tests.soak.faults.cell import Cell, Violation, patient
 from tests.soak.faults.checker import Verdict
 from tests.soak.faults.destinations import make_site
-from tests.soak.faults.journal import EVENTS_PER_BATCH
+from tests.soak.faults.journal import EVENTS_PER_BATCH, PATIENCE
 from tests.soak.faults.site import Killed
+from tests.support.rounds_log import Log
 from tests.support.services import Supervisor
 
 WORKERS = 2
@@ -25,37 +26,57 @@ SECONDS_UP = 0.7
 
 def web_worker_killed(cell: Cell) -> Verdict:
     """Kill a web worker right after it answers, when its batch may or may not be written."""
-    return _kill_web_workers(cell, {})
+    _kill_web_workers(cell, {})
+    return _verdict_of_web_workers(cell)
 
 
 def web_worker_on_autopilot_killed(cell: Cell) -> Verdict:
-    """Do the same while the threads of the web workers aggregate."""
-    return _kill_web_workers(cell, {"APP_METRICS_AUTOPILOT": True, "APP_METRICS_AUTOPILOT_INTERVAL": 1})
+    """Do the same while the threads of the web workers aggregate, and kill workers in the middle of a round, too."""
+    options = {"APP_METRICS_AUTOPILOT": True, "APP_METRICS_AUTOPILOT_INTERVAL": 1}
+    workers = [cell.start("work")] if cell.destination.has_workers else []
+    _kill_web_workers(cell, options, Log(cell.directory / "rounds"))
+    for worker in workers:
+        cell.end(worker)
+    return _verdict_of_web_workers(cell)
 
 
-def _kill_web_workers(cell: Cell, options: dict[str, Any]) -> Verdict:
+def _kill_web_workers(cell: Cell, options: dict[str, Any], rounds: Log | None = None) -> None:
+    """Kill workers after their answers; with a log of rounds, go on until one was also killed in a round."""
     path = str(cell.directory / "web")
     page = {"options": {"ROOT_URLCONF": "tests.soak.faults.web", **options}}
-    arbiter = cell.start("serve", page, path=path, journal=cell.journal(), workers=WORKERS)
+    arguments = {"path": path, "journal": cell.journal(), "workers": WORKERS, "rounds": rounds and str(rounds.path)}
+    arbiter = cell.start("serve", page, **arguments)
     deadline = time.monotonic() + cell.seconds
-    while time.monotonic() < deadline or not cell.tally["kills"]:
-        try:
-            worker = ask(path)
-        except (OSError, http.client.HTTPException):  # no socket yet, or this worker was just killed
-            time.sleep(0.02)
-            continue
-        cell.tally["requests"] += 1
-        if cell.random.random() < 0.2:
-            time.sleep(cell.random.uniform(0, 0.005))
-            os.kill(worker, signal.SIGKILL)
-            cell.tally["kills"] += 1
+    while time.monotonic() < deadline or not (cell.tally["kills"] and (rounds is None or rounds.kills())):
+        if time.monotonic() > deadline + PATIENCE:
+            raise Violation("no worker could be killed, or none in a round")
+        _visit_and_kill(cell, path)
     os.kill(arbiter.pid, signal.SIGTERM)
     arbiter.result()
+    if rounds:
+        cell.tally["kills in a round"] += len(rounds.kills())
+
+
+def _visit_and_kill(cell: Cell, path: str) -> None:
+    try:
+        worker = ask(path)
+    except (OSError, http.client.HTTPException):  # no socket yet, or this worker was just killed
+        time.sleep(0.02)
+        return
+    cell.tally["requests"] += 1
+    if cell.random.random() < 0.2:
+        time.sleep(cell.random.uniform(0, 0.005))
+        with suppress(ProcessLookupError):  # it was killed in a round, and is gone
+            os.kill(worker, signal.SIGKILL)
+            cell.tally["kills"] += 1
+
+
+def _verdict_of_web_workers(cell: Cell) -> Verdict:
     verdict = cell.verdict()
     # A worker handles one request at a time; the requests running at the end may have been killed as well.
-    killed = cell.tally["kills"] + WORKERS
-    if verdict.undecided > killed * EVENTS_PER_BATCH * cell.destination.batches_in_flight:
-        raise Violation(f"{verdict.undecided} events are undecided after {cell.tally['kills']} kills")
+    kills = cell.tally["kills"] + cell.tally["kills in a round"]
+    if verdict.undecided > (kills + WORKERS) * EVENTS_PER_BATCH * cell.destination.batches_in_flight:
+        raise Violation(f"{verdict.undecided} events are undecided after {kills} kills")
     return verdict
 
 

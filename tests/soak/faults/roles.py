@@ -19,7 +19,7 @@ from app_metrics.conf import spool_dir
 from app_metrics.core.batch import new_batch_id
 from app_metrics.core.dropped import DROPPED_SLUG
 from app_metrics.core.labels import decode_labels
-from app_metrics.models import AggregationRun, Item, LedgerRow, Metric, QuarantinedItem, Total
+from app_metrics.models import AggregationRun, Item, LedgerRow, Metric, QuarantinedItem, RecurringJob, Total
 from app_metrics.storage.journal import journal_of
 from app_metrics.transport import spool
 from tests.aggregation.test_quarantine import GOOD, POISON
@@ -35,6 +35,7 @@ from tests.soak.faults.straining import (
 )
 from tests.soak.faults.working import count_messages, wait_for_a_worker, wait_for_workers, work
 from tests.soak.faults.writing import write, write_again, write_late, write_recording, write_twice
+from tests.support.mortal_autopilot import die_at_random
 
 
 def create():
@@ -61,7 +62,7 @@ def empty():
     for segment in spool.segments():
         segment.unlink()
     with connection.cursor() as cursor:
-        for model in (Item, Total, Metric, LedgerRow, QuarantinedItem, AggregationRun):
+        for model in (Item, Total, Metric, LedgerRow, QuarantinedItem, AggregationRun, RecurringJob):
             cursor.execute(f"DELETE FROM {model._meta.db_table}")
 
 
@@ -100,10 +101,15 @@ def poison_redis(amount):
     return amount
 
 
-def serve(path, journal, workers):
-    """Serve the page of `tests.soak.faults.web` on a Unix socket."""
+def serve(path, journal, workers, rounds=None):
+    """Serve the page of `tests.soak.faults.web` on a Unix socket.
+
+    With a log of rounds, workers die at random steps of those of their autopilot.
+    """
     from tests.soak.faults.web import Server
 
+    if rounds:
+        die_at_random(rounds)
     owner = os.getpid()
     with suppress(SystemExit):
         Server(path, journal, workers).run()
