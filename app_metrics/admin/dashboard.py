@@ -14,7 +14,6 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from ..core.calendar import moment_of
 from ..core.serialization import inert_json
 from ..dashboard.chart_files import chart_data, write_chart
 from ..dashboard.charts import Chart, build_chart
@@ -27,6 +26,7 @@ from ..dashboard.heat_map import build_heat_map
 from ..dashboard.metric_facts import facts_of
 from ..dashboard.overview import Picture, Row, busiest, overview, pictures
 from ..dashboard.projection import with_projection
+from ..dashboard.so_far import week_before
 from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
 from ..models import Annotation, Dashboard, Metric, MetricSet
@@ -90,7 +90,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "rows": [pictured[metric.pk] for metric in page.object_list],
             "page": page,
             "sort": sort,
-            "moment": moment_of(None),
+            "cut": week_before(),
         }
         return self._response(request, "overview", _("Dashboard"), context)
 

@@ -103,6 +103,16 @@ def subtract(summary: Summary, part: Summary) -> Summary:
     return Summary(*values)
 
 
+def in_proportion(summary: Summary, part: int, whole: int) -> Summary:
+    """Return a summary with the part of its total that falls to `part` of `whole`; its other fields stay.
+
+    The total stays a whole number if it is one.
+    """
+    number = ROUNDING.divide(ROUNDING.multiply(Decimal(summary.total), Decimal(part)), Decimal(whole))
+    is_whole = summary.total == int(summary.total)
+    return summary._replace(total=trimmed(ROUNDING.quantize(number, Decimal(1) if is_whole else QUANTUM)))
+
+
 def merge_into(summaries: MutableMapping[Key, Summary], key: Key, summary: Summary) -> None:
     """Merge a summary into the one stored under a key, or store it there if there is none yet."""
     before = summaries.get(key)

@@ -3,14 +3,14 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.calendar import moment_of, today
-from ..core.comparisons import WEEK_BEFORE, Comparison, Plan, running, whole
+from ..core.calendar import moment_of, start_of, today
+from ..core.comparisons import Comparison, running, whole
 from ..core.numbers import Number
 from ..core.periods import DAY, MONTH, WEEK, Piece
 from ..core.summary import Summary, headline
 from ..models import Metric
 from ..models.queries import QuerySources, fold_together
-from ..trending import spans_of, trend
+from .so_far import Cut, compare_so_far, spans_until, week_before
 
 # Days of a sparkline. It ends yesterday: the unfinished number of today would look like a fall.
 PICTURED_DAYS = 30
@@ -18,7 +18,6 @@ PICTURED_DAYS = 30
 # Metrics that have a card above the table: two rows of four on a wide screen.
 CARDS = 8
 
-TODAY = "today"
 YESTERDAY = "yesterday"
 LATELY = "lately"
 
@@ -30,7 +29,7 @@ Picture = Sequence[Number | None]
 class Row:
     """A metric's numbers: today so far, yesterday, this week and this month.
 
-    `comparison` compares today's full hours with the same hours of the same weekday a week before.
+    `comparison` compares today so far with the same weekday a week before, up to the same time.
     """
 
     metric: Metric
@@ -43,14 +42,14 @@ class Row:
 
 def overview(metrics: Iterable[Metric]) -> list[Row]:
     """Return a row for each metric; one query."""
-    metrics, plan = list(metrics), running(DAY, moment_of(None))
+    metrics, day, cut = list(metrics), today(), week_before()
     spans: dict[Hashable, list[Piece]] = {
-        YESTERDAY: whole(DAY, DAY.previous(plan.start)),
-        **{period: running(period, moment_of(None)).whole for period in (WEEK, MONTH)},
-        **spans_of(TODAY, [plan]),
+        YESTERDAY: whole(DAY, DAY.previous(day)),
+        **{period: whole(period, start_of(period, day)) for period in (DAY, WEEK, MONTH)},
+        **spans_until(cut),
     }
     found = fold_together(QuerySources.of(metrics), spans)
-    return [_row(metric, plan, found) for metric in metrics]
+    return [_row(metric, cut, found) for metric in metrics]
 
 
 def busiest(metrics: Iterable[Metric], most: int = CARDS) -> list[Metric]:
@@ -70,16 +69,9 @@ def pictures(metrics: Iterable[Metric]) -> dict[str, Picture]:
     return {metric.slug: [headline(metric.kind, found.get((metric.slug, day))) for day in days] for metric in metrics}
 
 
-def _row(metric: Metric, plan: Plan, found: Mapping[tuple[str, Hashable], Summary]) -> Row:
-    def number(name: str) -> Number | None:
+def _row(metric: Metric, cut: Cut, found: Mapping[tuple[str, Hashable], Summary]) -> Row:
+    def number(name: Hashable) -> Number | None:
         return headline(metric.kind, found.get((metric.slug, name)))
 
-    so_far = trend(metric, TODAY, plan, found)
-    return Row(
-        metric,
-        headline(metric.kind, so_far.summary),
-        number(YESTERDAY),
-        number(WEEK),
-        number(MONTH),
-        so_far.comparisons[WEEK_BEFORE],
-    )
+    comparison = compare_so_far(metric, cut, found.get((metric.slug, DAY)), found)
+    return Row(metric, number(DAY), number(YESTERDAY), number(WEEK), number(MONTH), comparison)

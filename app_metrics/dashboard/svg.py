@@ -33,6 +33,8 @@ MAX_TITLE_LENGTH = 60
 MAX_DOTTED_POINTS = 62
 # These are drawn first, so that the other curves cover them.
 BACKGROUND_ROLES = (PREVIOUS, MAXIMUM, MINIMUM)
+# The last number of these may belong to a period that is not over.
+RUNNING_ROLES = (NOW, VALUE, OTHER)
 
 
 class Curve(NamedTuple):
@@ -90,6 +92,13 @@ def sparkline(values: Sequence[Number | None], label: str) -> SafeString:
         ' vector-effect="non-scaling-stroke"/></svg>',
         *size, *size, label, area, line,
     )  # fmt: skip
+
+
+def chart_title(chart: Chart, index: int) -> str:
+    """Return the name of a period of a chart, and that its numbers are those so far if it is not over."""
+    title = period_title(chart.selection.period, chart.starts[index])
+    is_last = index == len(chart.starts) - 1
+    return gettext("%(period)s, so far") % {"period": title} if chart.is_running and is_last else title
 
 
 def curve_class(column: Column, columns: Iterable[Column]) -> str:
@@ -153,15 +162,20 @@ def _curves(chart: Chart) -> Iterator[Curve]:
     """Yield the curves from back to front."""
     for column in sorted(_drawn(chart), key=lambda column: column.role not in BACKGROUND_ROLES):
         css_class, numbers = curve_class(column, chart.columns), list(column.numbers)
-        if column.role in (NOW, VALUE, OTHER) and chart.is_running:
+        if column.role in RUNNING_ROLES and chart.is_running:
             if chart.projected is not None:
                 yield Curve(f"{css_class} projected", [None] * (len(numbers) - 2) + [*numbers[-2:-1], chart.projected])
-            # The number of a period that is not over must not look like a fall.
-            yield Curve(f"{css_class} running", [None] * (len(numbers) - 2) + numbers[-2:])
+            if not _is_apart(chart):
+                yield Curve(f"{css_class} running", [None] * (len(numbers) - 2) + numbers[-2:])
             numbers[-1] = None
         if column.role == NOW and chart.metric.kind == COUNTER:
             yield Curve(f"{css_class} area", numbers)
         yield Curve(css_class, numbers)
+
+
+def _is_apart(chart: Chart) -> bool:
+    """Return whether no line leads to the running period: a line to a part of a sum would look like a fall."""
+    return chart.is_running and chart.metric.kind == COUNTER and chart.projected is None
 
 
 def _add_curve(root: Element, scale: Scale, curve: Curve) -> None:
@@ -182,8 +196,9 @@ def _add_dots(root: Element, scale: Scale, chart: Chart) -> None:
     """Mark the points of a short chart, and in a long one those without neighbours, which no line reaches."""
     for column in _drawn(chart):
         numbers = [None, *column.numbers, None]
+        apart = len(column.numbers) - 1 if _is_apart(chart) and column.role in RUNNING_ROLES else None
         for index, (before, number, after) in enumerate(zip(numbers, numbers[1:], numbers[2:], strict=False)):
-            is_alone = before is None and after is None
+            is_alone = index == apart or (before is None and after is None)
             if number is not None and (is_alone or len(column.numbers) <= MAX_DOTTED_POINTS):
                 _add_dot(root, scale, chart, column, index, radius=3)
     if chart.projected is not None:
@@ -234,7 +249,7 @@ def _add_slots(root: Element, scale: Scale, chart: Chart) -> None:
 
 def _box_lines(chart: Chart, columns: Iterable[Column], index: int) -> list[str]:
     period = chart.selection.period
-    lines = [period_title(period, chart.starts[index])]
+    lines = [chart_title(chart, index)]
     for column in columns:
         title = period_title(period, chart.previous[index]) if column.role == PREVIOUS else one_line(column.title)
         number = shown(column.numbers[index], chart.metric.kind, chart.metric.unit, chart.has_cents)

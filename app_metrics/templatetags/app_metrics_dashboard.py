@@ -1,7 +1,6 @@
 """Tags and filters of the dashboard's templates: numbers, changes and dates as text."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django import template
@@ -12,7 +11,7 @@ from django.utils.translation import pgettext
 
 from ..contrib.news import news
 from ..core import formatting
-from ..core.calendar import Moment, aware, local_day, starts_at
+from ..core.calendar import aware, local_day
 from ..core.comparisons import Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
@@ -22,7 +21,8 @@ from ..dashboard.extremes import extremes_of
 from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
 from ..dashboard.heat_map_svg import draw_heat_map
 from ..dashboard.metric_facts import Facts
-from ..dashboard.svg import curve_class, sparkline
+from ..dashboard.so_far import Cut
+from ..dashboard.svg import chart_title, curve_class, sparkline
 from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
 
 register = template.Library()
@@ -115,22 +115,20 @@ def sorting(context: Any, name: str, title: str) -> SafeString:
 
 @register.simple_tag
 def compared(comparison: Comparison) -> str:
-    """Return the two numbers behind a change, or an empty text if both are zero or missing."""
-    if not comparison.current and not comparison.base:
+    """Return the number that today's is compared with, or an empty text if it is zero or missing."""
+    if not comparison.base:
         return ""
-    return _now_and_before(comparison)
+    return _("before %(number)s") % {"number": formatting.shown(comparison.base, comparison.kind)}
 
 
 @register.simple_tag
-def compared_hours(moment: Moment) -> str:
-    """Return a sentence on what today is compared with."""
-    if not moment.hours:
+def compared_time(cut: Cut) -> str:
+    """Return sentences on what today is compared with."""
+    if not cut.hours:
         return _("Change: the comparison starts after the first full hour of the day.")
-    values = {
-        "time": formatting.short_title(HOUR, starts_at(HOUR, moment.end, moment.hours)),
-        "day": formatting.day_title(moment.today - timedelta(weeks=1)),
-    }
-    return _("Change: today up to %(time)s compared with the same hours of %(day)s.") % values
+    with_what = _("Change: today so far compared with %(day)s up to the same time.")
+    estimated = _("Of counters, the running hour of that day is estimated.")
+    return f"{with_what % {'day': formatting.day_title(cut.day)}} {estimated}"
 
 
 @register.simple_tag
@@ -150,9 +148,8 @@ def curve(column: Column, chart: Chart) -> str:
 @register.simple_tag
 def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of the table: the name of a period, and its numbers."""
-    for index, start in enumerate(chart.starts):
-        title = formatting.period_title(chart.selection.period, start)
-        yield title, [_cell(chart, column, index) for column in chart.columns]
+    for index in range(len(chart.starts)):
+        yield chart_title(chart, index), [_cell(chart, column, index) for column in chart.columns]
 
 
 @register.filter

@@ -1,6 +1,7 @@
 """The numbers of the dashboard's overview, compared with the metrics' own readings."""
 
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -56,22 +57,22 @@ def test_every_number_of_the_overview_equals_the_reading_of_its_metric(history):
         assert row.yesterday == headline(row.metric.kind, row.metric.summary(DAY, yesterday))
 
 
-def test_the_change_compares_the_full_hours_of_today_with_the_same_hours_a_week_ago(history):
+def test_the_change_compares_today_with_the_same_weekday_up_to_the_same_time(history):
     metrics, now = history
-    week_ago = now.date() - timedelta(7)
-    midnight = datetime.combine(now.date(), datetime.min.time(), BERLIN)
-    full = int(now.timestamp() - midnight.timestamp()) // 3600
+    week_ago = now - timedelta(weeks=1)
+    midnight = datetime.combine(week_ago.date(), datetime.min.time(), BERLIN).timestamp()
+    full, seconds = divmod(int(week_ago.timestamp() - midnight), 3600)
     for row in overview(metrics):
-
-        def hours(day, metric=row.metric):
-            before = datetime.combine(day, datetime.min.time(), BERLIN).timestamp()
-            moments = (datetime.fromtimestamp(before + hour * 3600, BERLIN) for hour in range(full))
-            found = (metric.summary(HOUR, moment) for moment in moments)
-            return headline(metric.kind, merge_all(each for each in found if each))
-
-        assert row.comparison.start == week_ago
-        assert row.comparison.current == hours(now.date())
-        assert row.comparison.base == hours(week_ago)
+        moments = (datetime.fromtimestamp(midnight + hour * 3600, BERLIN) for hour in range(full + 1))
+        *hours, running = (row.metric.summary(HOUR, moment) for moment in moments)
+        before = merge_all(each for each in hours if each)
+        is_known = full > 0
+        if running and row.metric.kind == "counter":
+            is_known = before is not None and 2 * running.total <= before.total
+            running = running._replace(total=round(Fraction(running.total) * seconds / 3600))
+        then = headline(row.metric.kind, merge_all(each for each in (before, running) if each))
+        assert row.comparison.current == row.today
+        assert (row.comparison.start, row.comparison.base) == ((week_ago.date(), then) if is_known else (None, None))
 
 
 def test_a_picture_shows_the_latest_days_that_are_over(history):

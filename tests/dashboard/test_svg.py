@@ -254,17 +254,45 @@ def test_the_period_that_runs_has_a_curve_of_its_own():
         root = parsed(draw(chart(values, **options)))
         return [each.get("class") for each in having(root, "curve", "g")], slots(root)
 
-    over, said = curves([1, 2, 3])
-    running, said_running = curves([1, 2, 3], is_running=True)
+    over, said = curves([1, 2, 3], kind="gauge")
+    running, said_running = curves([1, 2, 3], is_running=True, kind="gauge")
     assert not [kind for kind in over if "running" in kind]
     assert [kind for kind in running if "running" in kind]
-    assert said == said_running
-    assert curves([3], is_running=True)[1] == ["Thursday, 1 January 2026; Now: 3"]
+    assert said[:-1] == said_running[:-1]
+    assert said_running[-1] == "Saturday, 3 January 2026, so far; Now: 3"
+    assert curves([3], is_running=True)[1] == ["Thursday, 1 January 2026, so far; Now: 3"]
     assert len(curves([None, 3], is_running=True, kind="gauge")[1]) == 1
 
 
+@pytest.mark.parametrize("kind", ["counter", "gauge", "timer"])
+@pytest.mark.parametrize("projected", [None, 9])
+def test_no_line_leads_to_a_part_of_a_sum_whose_whole_is_not_projected(kind, projected):
+    root = parsed(draw(replace(chart([5, 6, 1], kind=kind, is_running=True), projected=projected)))
+    is_joined = bool(having(root, "running", "g"))
+    assert is_joined is (kind != "counter" or projected is not None)
+
+
+def test_no_line_leads_to_the_running_period_of_label_values():
+    root = parsed(draw(chart(column(VALUE, [5, 6, 1], "a"), column(OTHER, [5, 6, 1]), is_running=True)))
+    assert having(root, "running", "g") == []
+    assert len(having(root, "dot")) == 12
+
+
+@pytest.mark.parametrize(("values", "dots"), [([5] * 70, 1), ([5] * 70 + [None], 0), ([5] * 3, 3)])
+def test_a_running_period_that_no_line_leads_to_has_a_dot_in_a_long_chart_too(values, dots):
+    shown = chart(column(NOW, values), column(PREVIOUS, [9] * len(values)), is_running=True)
+    small = [each for each in having(parsed(draw(shown)), NOW) if each.get("r") == "3.0"]
+    assert len(small) == dots
+
+
+def test_the_table_says_that_the_numbers_of_the_running_period_are_those_so_far():
+    assert [title for title, _ in lines(chart([1, 2], is_running=True))] == [
+        "Thursday, 1 January 2026", "Friday, 2 January 2026, so far",
+    ]  # fmt: skip
+
+
 def test_the_curve_of_a_running_period_starts_at_the_previous_point():
-    root = parsed(draw(chart([1, 2, 4], is_running=True)))
+    root = parsed(draw(chart([1, 2, 4], kind="gauge", is_running=True)))
     (running,) = [each for each in having(root, "running", "g") if each.find("path") is not None]
     (solid,) = [
         each
@@ -301,7 +329,7 @@ def test_a_projected_number_has_a_faint_curve_a_dot_and_a_line_in_the_box_of_the
 def test_a_projected_number_of_the_only_period_is_a_dot():
     root = parsed(draw(replace(chart([4], is_running=True), projected=9)))
     assert len(having(root, "projected", "circle")) == 1
-    assert slots(root) == ["Thursday, 1 January 2026; Now: 4; Projected: 9"]
+    assert slots(root) == ["Thursday, 1 January 2026, so far; Now: 4; Projected: 9"]
 
 
 def test_without_a_projected_number_nothing_of_it_is_drawn():
