@@ -54,8 +54,9 @@ class Line:
     """The part of a report about one metric.
 
     `picture` holds the last 14 days, 12 weeks or 12 months. `best` and `worst` are the days with the highest and the
-    lowest number in the reported week or month; in a daily report, the days in `picture`. Both are None if all days
-    are equal. `shares` holds the largest values of each label. `annotations` holds those of this metric alone.
+    lowest number in the reported week or month; in a daily report, the days in `picture`. Both are days that are over,
+    and None if all of these are equal. `shares` holds the largest values of each label. `annotations` holds those of
+    this metric alone.
     """
 
     metric: Metric
@@ -108,7 +109,8 @@ def build_report(
 ) -> Report:
     """Return the report of a set on the "day", "week" or "month" that contains `day` (default: the latest closed one).
 
-    It lists those of `milestones` that belong to its metrics. The number of queries is constant. Raises ValueError for
+    It lists those of `milestones` that belong to its metrics. A period that is not over has no comparisons: a part of a
+    period compared with a whole one would look like a fall. The number of queries is constant. Raises ValueError for
     any other period.
     """
     if period not in SENT_PERIODS:
@@ -118,8 +120,11 @@ def build_report(
     end = reported.last_day(start)
     metrics = list(beside(metric_set, metric_set.metrics))
     plan = closed(reported, start)
+    if end >= today():
+        plan = plan._replace(bases={name: (None, []) for name in plan.bases})
     pictured = reported.latest(start, SENT_PERIODS[reported].pictured)
-    days = pictured if reported == DAY else list(DAY.starts_between(start, end))
+    named = pictured if reported == DAY else DAY.starts_between(start, end)
+    days = [each for each in named if each < today()]
     spans = spans_of("over", [plan]) | _series("picture", reported, pictured) | _series("days", DAY, days)
     found = fold(QuerySources.of(metrics), spans)
     annotations = _annotations(metric_set, plan.bases[BEFORE][0] or start, end)
