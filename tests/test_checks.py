@@ -150,10 +150,14 @@ MISTAKES = [
     (
         "E006",
         url_rule(on_commit=True),
-        "Choose one of events, exclude, gauge, labels, methods, num, slug, status, timing, when.",
+        "Choose one of better, events, exclude, gauge, labels, methods, num, slug, status, timing, when.",
     ),
     ("E006", url_rule(method=["POST"]), "Did you mean 'methods'?"),
-    ("E006", model_rule(status=["2xx"]), "Choose one of backfill, events, gauge, labels, num, slug, timing, when."),
+    (
+        "E006",
+        model_rule(status=["2xx"]),
+        "Choose one of backfill, better, events, gauge, labels, num, slug, timing, when.",
+    ),
     ("E006", signal_rule(label={"plan": "user.plan"}), "Did you mean 'labels'?"),
     ("E007", {URLS: {"page": "Seitenaufrufe für alle"}}, "Use a slug such as 'seitenaufrufe-fur-alle'."),
     ("E007", model_rule(slug=""), "Use a slug such as 'new_user_signup'."),

@@ -35,6 +35,7 @@ class MetricAdmin(Explained, SearchableAdmin):
         "slug": _("As code and rules record it. It cannot be changed later."),
         "kind": _("A counter adds up, a gauge has a latest value, and a timer has a mean in seconds."),
         "unit": _("Shown after the numbers, such as “€” or “MB”."),
+        "better": _("The change that reports and the dashboard show as good. A rule can say it, too."),
         "description": _("What counts and what does not; the metric’s page shows it."),
     }
 

@@ -100,8 +100,8 @@ def alter(connection: Any, shape: Shape, progress: Progress) -> None:
 
 
 def create(connection: Any, progress: Progress) -> None:
-    """Create our other tables, as the migration does."""
-    # Without the functions of the migration: what is pending beside the database belongs to this one.
+    """Create our other tables and columns, as the migrations do."""
+    # Without the functions of the migrations: what is pending beside the database belongs to this one.
     wanted = [each for each in _operations(connection) if not isinstance(each, migrations.RunPython)]
     state = ProjectState()
     state.add_model(_users())
@@ -109,11 +109,12 @@ def create(connection: Any, progress: Progress) -> None:
 
 
 def record(connection: Any) -> None:
-    """Note our migration as applied, and forget those of a fork."""
+    """Note our migrations as applied, and forget those of a fork."""
     recorder = MigrationRecorder(connection)
     recorder.ensure_schema()
     recorder.migration_qs.filter(app=APP).delete()
-    recorder.record_applied(APP, MIGRATION)
+    for name in _names(MigrationLoader(connection)):
+        recorder.record_applied(APP, name)
 
 
 def missing_dependencies(connection: Any) -> list[str]:
@@ -272,14 +273,21 @@ def _texts(model: str, fields: dict[str, Any], unique: Iterable[str]) -> Iterato
 
 
 def _target(connection: Any) -> dict[str, dict[str, Any]]:
-    """Return the fields of our models in the migration."""
+    """Return the fields with which the migrations create our models."""
     created = [each for each in _operations(connection) if isinstance(each, migrations.CreateModel)]
     return {each.name: dict(each.fields) for each in created if each.name in MODELS.values()}
 
 
 def _operations(connection: Any) -> Sequence[Operation]:
-    """Return the operations of our migration."""
-    return MigrationLoader(connection).get_migration(APP, MIGRATION).operations
+    """Return the operations of our migrations."""
+    loader = MigrationLoader(connection)
+    return [each for name in _names(loader) for each in loader.get_migration(APP, name).operations]
+
+
+def _names(loader: MigrationLoader) -> list[str]:
+    """Return the names of our migrations, in their order."""
+    (leaf,) = loader.graph.leaf_nodes(APP)
+    return [name for app, name in loader.graph.forwards_plan(leaf) if app == APP]
 
 
 def _execute(connection: Any, sql: str) -> None:

@@ -6,10 +6,12 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.signals import got_request_exception
 
 from ..conf import cached, settings
-from ..core.comparisons import DOWN, UP, Comparison
+from ..core.comparisons import DOWN, NEITHER, UP, Comparison
 from ..core.dropped import DROPPED_SLUG
 from ..core.summary import GAUGE, TIMER
+from ..models import Metric
 from .auth import auth_signals
+from .configured import configured_rules
 from .model_rules import configured
 from .rules import Rule
 from .signal_rules import compile_signals
@@ -21,15 +23,32 @@ ERRORS = frozenset(range(400, 600))
 OPPOSITE = {UP: DOWN, DOWN: UP}
 
 
-def news(comparison: Comparison, slug: str) -> str:
-    """Return "up" if the change of a metric is good news, "down" if it is bad, "" if it is neither.
-
-    A rise of a counter is good news unless it counts failures, and one of a timer is bad. A gauge may be anything.
-    """
-    verdict = comparison.verdict
-    if verdict not in OPPOSITE or comparison.kind == GAUGE:
+def news(comparison: Comparison, metric: Metric) -> str:
+    """Return "up" if the change of a metric is good news, "down" if it is bad, "" if it is neither."""
+    verdict, better = comparison.verdict, better_of(metric)
+    if verdict not in OPPOSITE or better not in OPPOSITE:
         return ""
-    return OPPOSITE[verdict] if comparison.kind == TIMER or slug in failures() else verdict
+    return verdict if better == UP else OPPOSITE[verdict]
+
+
+def better_of(metric: Metric) -> str:
+    """Return which change of a metric is good news: "up", "down" or "neither".
+
+    The metric says it, or else a rule that records it. Otherwise more is better for a counter that does not count
+    failures, and less for one that does and for a timer. A gauge may be anything.
+    """
+    if said := metric.better or _said_by_rules().get(metric.slug):
+        return said
+    if metric.kind == GAUGE:
+        return NEITHER
+    return DOWN if metric.kind == TIMER or metric.slug in failures() else UP
+
+
+@cached
+def _said_by_rules() -> dict[str, str]:
+    """Return what rules say to be good news by slug; of several rules, what the first one says."""
+    rules, _ = configured_rules()
+    return {rule.slug: rule.better for rule in reversed(rules) if rule.better}
 
 
 @cached

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from ..core.comparisons import BETTER
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..core.validation import check_labels, check_number
@@ -16,7 +17,7 @@ from .rules import Rule
 Reference = Callable[[SettingReader, Any], Getter]
 
 # The keys that are attributes of every rule.
-OWN = ("slug", "labels", "when")
+OWN = ("slug", "labels", "when", "better")
 
 
 class RuleReader:
@@ -205,5 +206,10 @@ KEYS: Mapping[str, Key] = {
         'instead of `num`: `{"from": …, "to": …}`, references to two dates; the seconds between them are recorded',
     ),
     "labels": Key(_labels, "label name → reference"),
+    "better": Key(
+        lambda reader, value: reader.entry.choice("better", value, BETTER),
+        'which change is [good news](reports.md#good-and-bad-news): `"up"`, `"down"` or `"neither"`; '
+        "the form of the metric in the admin overrules it",
+    ),
     "when": Key(_when, "a reference, or a mapping of [comparisons](#comparisons); the rule applies only if it is true"),
 }

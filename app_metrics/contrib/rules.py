@@ -25,12 +25,13 @@ TIMING, RECEIVED, SENT = "timing", "received", "sent"
 class Rule:
     """One rule, compiled. `num` is None if the rule counts one; `options` holds the keys of its setting.
 
-    If `several` is true, `num` returns any number of events.
+    If `several` is true, `num` returns any number of events. `better` says which change of the metric is good news.
     """
 
     origin: str
     slug: str
     kind: str = COUNTER
+    better: str = ""
     num: Getter | None = None
     labels: Mapping[str, Getter] = field(default_factory=dict)
     when: Getter | None = None

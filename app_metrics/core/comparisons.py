@@ -72,6 +72,9 @@ def week_of(moment: Moment, weeks_before: int) -> list[Piece]:
 
 # The verdicts of a comparison.
 UP, DOWN, SAME, NEW, NOT_AVAILABLE = "up", "down", "same", "new", "n/a"
+# Which verdict of a metric is good news; none is if that depends.
+NEITHER = "neither"
+BETTER = (UP, DOWN, NEITHER)
 _RATIO = Context(prec=28)
 
 

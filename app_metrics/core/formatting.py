@@ -66,6 +66,12 @@ def shown_change(comparison: "Comparison") -> str:
     return _from_left(sign + (gettext("%(number)s %%") % {"number": text}).replace(" ", NO_BREAK))
 
 
+def news_word(news: str) -> str:
+    """Return the word for good news, "up", or bad news, "down"; "" if it is neither."""
+    words = {"up": pgettext("change", "better"), "down": pgettext("change", "worse")}
+    return words.get(news, "")
+
+
 def shown_difference(comparison: "Comparison", kind: str = "", unit: str = "") -> str:
     """Return the absolute change with its sign, in the metric's unit."""
     change = comparison.change

@@ -1,4 +1,4 @@
-"""The best and the worst period of a chart."""
+"""The periods of a chart with the largest and the smallest number."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -24,13 +24,13 @@ def extremes_of(chart: Chart) -> tuple[Extreme, Extreme] | None:
     """Return the periods of a counter with the largest and the smallest number; of equal ones, the first.
 
     Periods that are not over do not take part, nor do those in which counting began. None if no two numbers differ.
-    Gauges and timers have none, because more is not better there.
+    Gauges and timers have none: their chart has the lowest and the highest number of each period.
     """
     found = list(_counted_throughout(chart))
-    best, worst = max(found, key=_number, default=None), min(found, key=_number, default=None)
-    if best is None or worst is None or best.number == worst.number:
+    highest, lowest = max(found, key=_number, default=None), min(found, key=_number, default=None)
+    if highest is None or lowest is None or highest.number == lowest.number:
         return None
-    return best, worst
+    return highest, lowest
 
 
 def _counted_throughout(chart: Chart) -> Iterator[Extreme]:

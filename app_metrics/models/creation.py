@@ -10,6 +10,7 @@ from django.db import IntegrityError, router, transaction
 from django.utils.functional import Promise
 
 from ..core.calendar import as_stored
+from ..core.comparisons import BETTER
 from ..core.plain_text import brief, one_line
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, KINDS
@@ -20,19 +21,28 @@ from .primary import primary
 
 
 def create_metric(
-    name: str, slug: str | None = None, kind: str = COUNTER, *, unit: str = "", description: str = ""
+    name: str,
+    slug: str | None = None,
+    kind: str = COUNTER,
+    *,
+    unit: str = "",
+    description: str = "",
+    better: str = "",
 ) -> Metric:
     """Return the metric with a slug, created if there is none yet; the same call again returns the same metric.
 
     An existing metric is returned unchanged. Without `slug`, one is made from the name; "-2", "-3" and so on is
-    appended if a metric with another name has it. Raises TypeError for an argument that is not a str, and ValueError
-    for a bad slug or kind, for a text that is too long or that databases refuse, or if no slug can be made from the
-    name.
+    appended if a metric with another name has it. `better` says which change is good news: "up", "down" or "neither";
+    without it, the rules that record the metric and its kind do. Raises TypeError for an argument that is not a str,
+    and ValueError for a bad slug, kind or `better`, for a text that is too long or that databases refuse, or if no slug
+    can be made from the name.
     """
-    given = {"name": name, "kind": kind, "unit": unit, "description": description}
+    given = {"name": name, "kind": kind, "unit": unit, "description": description, "better": better}
     values = {field: _storable(Metric, field, text) for field, text in given.items()}
     if values["kind"] not in KINDS:
         raise ValueError(f"{values['kind']!r} is not a kind of metric; choose one of {', '.join(KINDS)}.")
+    if values["better"] not in ("", *BETTER):
+        raise ValueError(f"better={values['better']!r} is unknown; choose one of {', '.join(BETTER)}.")
     name = values["name"]
     if slug is not None:
         return _created(recorded_slug(slug), values)

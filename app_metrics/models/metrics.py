@@ -12,6 +12,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ..core import calendar
+from ..core.comparisons import DOWN, NEITHER, UP
 from ..core.dropped import warn_once
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import HOUR, Period
@@ -32,6 +33,12 @@ from .totals import Item, Total
 # The permission to see the dashboard and to read the API.
 VIEW_PERMISSION = "app_metrics.view_metric"
 KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
+BETTER_NAMES = (
+    ("", _("as its rules and its kind say")),
+    (UP, _("more is better")),
+    (DOWN, _("less is better")),
+    (NEITHER, _("neither")),
+)
 
 
 class MetricQuerySet(models.QuerySet[Any]):
@@ -164,6 +171,10 @@ class Metric(NaturalKeyModel):
     kind = models.CharField(_("kind"), max_length=10, choices=KIND_NAMES, default=COUNTER)
     unit = models.CharField(_("unit"), max_length=30, blank=True)
     description = models.TextField(_("description"), blank=True)
+    # The default of the database is for processes that still run the version before.
+    better = models.CharField(
+        _("good news"), max_length=10, choices=BETTER_NAMES, blank=True, default="", db_default=""
+    )
     # The first other kind this slug was recorded under; its numbers are counted anyway.
     second_kind = models.CharField(_("also recorded as"), max_length=10, blank=True, editable=False)
 

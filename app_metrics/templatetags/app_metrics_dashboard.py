@@ -9,10 +9,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from ..contrib.news import news
+from ..contrib.news import better_of, news
 from ..core import formatting
 from ..core.calendar import aware, local_day
-from ..core.comparisons import Comparison
+from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
@@ -83,7 +83,7 @@ def state(is_well: Any) -> SafeString:
 @register.filter
 def news_class(comparison: Comparison, metric: Metric) -> str:
     """Return "up" for good news, "down" for bad news, otherwise an empty text."""
-    return news(comparison, metric.slug)
+    return news(comparison, metric)
 
 
 @register.simple_tag
@@ -114,11 +114,12 @@ def sorting(context: Any, name: str, title: str) -> SafeString:
 
 
 @register.simple_tag
-def compared(comparison: Comparison) -> str:
-    """Return the number that today's is compared with, or an empty text if it is zero or missing."""
+def compared(comparison: Comparison, metric: Metric) -> str:
+    """Return whether a change is good news, and the number that today's is compared with; "" if that is zero."""
     if not comparison.base:
         return ""
-    return _("before %(number)s") % {"number": formatting.shown(comparison.base, comparison.kind)}
+    before = _("before %(number)s") % {"number": formatting.shown(comparison.base, comparison.kind)}
+    return ", ".join(filter(None, (formatting.news_word(news(comparison, metric)), before)))
 
 
 @register.simple_tag
@@ -196,7 +197,9 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
         found.append(Fact(_("All time"), *_number_with_range(metric, known.whole)))
     if known.best:
         day, total = known.best
-        found.append(Fact(_("Best day of all time"), number(total, metric), formatting.period_title(DAY, day)))
+        names = {UP: _("Best day of all time"), DOWN: _("Worst day of all time")}
+        name = names.get(better_of(metric), _("Highest day of all time"))
+        found.append(Fact(name, number(total, metric), formatting.period_title(DAY, day)))
     for milestone in known.milestones:
         reached = _("detected %(date)s") % {"date": formatting.date_title(local_day(aware(milestone.reached_at)))}
         found.append(Fact(_("Milestone"), number(milestone.value, metric), reached))
@@ -221,10 +224,13 @@ def _compared(chart: Chart) -> list[Fact]:
 
 
 def _extremes(chart: Chart) -> list[Fact]:
-    names, period = (_("Best in this range"), _("Worst in this range")), chart.selection.period
+    best, worst = _("Best in this range"), _("Worst in this range")
+    names = {UP: (best, worst), DOWN: (worst, best)}
+    highest_and_lowest = names.get(better_of(chart.metric), (_("Highest in this range"), _("Lowest in this range")))
+    period = chart.selection.period
     return [
         Fact(name, number(each.number, chart.metric, chart.has_cents), formatting.period_title(period, each.start))
-        for name, each in zip(names, extremes_of(chart) or (), strict=False)
+        for name, each in zip(highest_and_lowest, extremes_of(chart) or (), strict=False)
     ]
 
 

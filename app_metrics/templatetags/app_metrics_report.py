@@ -8,9 +8,9 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from ..contrib.news import news
+from ..contrib.news import better_of, news
 from ..core import formatting, plain_text
-from ..core.comparisons import BEFORE, WEEK_BEFORE, YEAR_BEFORE, Comparison
+from ..core.comparisons import BEFORE, DOWN, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
 from ..core.numbers import Number
 from ..core.periods import Period
 from ..core.summary import COUNTER, GAUGE, TIMER
@@ -103,7 +103,13 @@ def changes(line: Line) -> list[tuple[str, Comparison]]:
 @register.filter
 def news_class(comparison: Comparison, metric: Metric) -> str:
     """Return "up" for good news, "down" for bad news, otherwise "even"."""
-    return news(comparison, metric.slug) or "even"
+    return news(comparison, metric) or "even"
+
+
+@register.filter
+def news_word(comparison: Comparison, metric: Metric) -> str:
+    """Return in a word what the colour of a change says; "" if it says nothing."""
+    return formatting.news_word(news(comparison, metric))
 
 
 @register.filter
@@ -215,13 +221,17 @@ def _range(line: Line) -> list[Fact]:
 
 def _extremes(line: Line) -> list[Fact]:
     """Return the best and the worst day; in a daily report, of the days in the chart."""
-    names = (_("Best day"), _("Worst day")) if line.metric.kind == COUNTER else (_("Highest"), _("Lowest"))
-    return [
-        Fact(
-            name,
-            _("%(day)s: %(number)s")
-            % {"day": formatting.day_title(point.start), "number": shown(point.value, line.metric)},
-        )
-        for name, point in zip(names, (line.best, line.worst), strict=True)
-        if point
-    ]
+    highest, lowest = line.best, line.worst
+    if highest is None or lowest is None:
+        return []
+    best, worst, better = _("Best day"), _("Worst day"), better_of(line.metric)
+    if better == UP:
+        return [_of_day(best, highest, line.metric), _of_day(worst, lowest, line.metric)]
+    if better == DOWN:
+        return [_of_day(best, lowest, line.metric), _of_day(worst, highest, line.metric)]
+    return [_of_day(_("Highest"), highest, line.metric), _of_day(_("Lowest"), lowest, line.metric)]
+
+
+def _of_day(name: str, point: ReportPoint, metric: Metric) -> Fact:
+    said = {"day": formatting.day_title(point.start), "number": shown(point.value, metric)}
+    return Fact(name, _("%(day)s: %(number)s") % said)

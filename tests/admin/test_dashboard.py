@@ -234,6 +234,23 @@ def test_a_fall_has_the_colour_of_the_news_that_it_is(slug, colour, client, sett
     metric(slug, 2, at=NOON - timedelta(hours=3))
     change = client.get(reverse("admin:app_metrics_dashboard_changelist")).content.decode()
     assert re.search(f'<span class="{colour}">\u221260', change)
+    assert {"up": "better", "down": "worse"}[colour] + ", before 5" in change
+
+
+@pytest.mark.parametrize(
+    ("better", "names"),
+    [
+        ("up", ("Best in this range", "Worst in this range", "Best day of all time")),
+        ("down", ("Worst in this range", "Best in this range", "Worst day of all time")),
+        ("neither", ("Highest in this range", "Lowest in this range", "Highest day of all time")),
+    ],
+)
+def test_the_best_periods_are_those_that_the_metric_calls_better(better, names, orders, client):
+    orders.better = better
+    orders.save()
+    facts = page(client, metric_url()).findall(".//dl[@class='app-metrics-facts']/div")
+    shown = {text(each.find("dt")): text(each.find("dd")).partition(" EUR")[0] for each in facts}
+    assert [shown[name] for name in names] == ["1,027", "1,001", "1,039"]
 
 
 def test_there_are_no_pages_to_add_change_or_delete(orders, client):
@@ -313,7 +330,7 @@ def test_the_overview_shows_the_numbers_of_every_metric(several, client):
         ["Export timer", "–", "n/a", "–", "–", "–"],
         ["Orders counter", "1,005 EUR", "n/a", "1,001 EUR", "1,005 EUR", "23,258 EUR"],
         ["Queue gauge", "5", "−50 %before 10", "7", "5", "5"],
-        ["Zebra counter", "3", "+50 %before 2", "4", "3", "18"],
+        ["Zebra counter", "3", "+50 %better, before 2", "4", "3", "18"],
     ]
 
 
@@ -332,7 +349,7 @@ def test_the_overview_begins_with_cards_of_the_busiest_metrics(several, client):
     assert cards(root) == [
         ["Orders", "1,005 EUR Today so far", "n/a", True],
         ["Queue", "5 Last value today", "−50 % before 10", True],
-        ["Zebra", "3 Today so far", "+50 % before 2", True],
+        ["Zebra", "3 Today so far", "+50 % better, before 2", True],
         ["Export", "– Mean of today so far", "n/a", False],
     ]
     main = list(root.find(".//*[@id='content-main']").iter())

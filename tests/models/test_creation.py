@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
@@ -53,6 +53,28 @@ def test_get_or_create_metric_finds_by_slug_or_creates(database):
     first = get_or_create_metric("Signups", "signup")
     assert get_or_create_metric("Other name", "signup") == first
     assert (first.name, first.slug) == ("Signups", "signup")
+
+
+@pytest.mark.parametrize("better", ["", "up", "down", "neither"])
+def test_a_metric_may_say_which_change_is_good_news(better, database):
+    create_metric("Refunds", better=better)
+    assert Metric.objects.get().better == better
+
+
+def test_any_other_good_news_is_refused(database):
+    with pytest.raises(ValueError, match="better='less' is unknown; choose one of up, down, neither"):
+        create_metric("Refunds", better="less")
+    assert not Metric.objects.exists()
+
+
+def test_a_process_of_the_version_before_can_still_create_metrics(database):
+    """It does not know the column of good news."""
+    with connections[database].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO app_metrics_metric (name, slug, kind, unit, description, second_kind) "
+            "VALUES ('Orders', 'orders', 'counter', '', '', '')"
+        )
+    assert Metric.objects.get().better == ""
 
 
 def test_a_metric_is_created_with_the_given_values(database):

@@ -110,13 +110,44 @@ def test_the_text_says_every_figure_of_the_report():
     assert paragraphs[3] == (
         "Checkout 400 ms −50 % new new ▃▂▄▂▅█▃▆▅▃▅▇█▆ "
         "Mean: 400 ms from 3 measurements, between 371 ms and 1.95 s "
-        "Highest: Monday, 16 November: 1.3 s Lowest: Monday, 9 November: 303 ms"
+        "Best day: Monday, 9 November: 303 ms Worst day: Monday, 16 November: 1.3 s"
     )
     assert paragraphs[4] == "Jobs 17 −15 % new new ▃▂▄▂▅█▃▆▅▃▅▇█▆ Last value: 17, between 3 and 40"
     assert paragraphs[5].startswith("Signups 172 +40 % −4.4 % new")
     assert paragraphs[5].endswith("plan: pro 41 · team 13")
     assert paragraphs[6] == f"Dashboard: {DASHBOARD} Stop these mails: {STOP}"
     assert len(paragraphs) == 7
+
+
+@pytest.mark.parametrize(
+    ("better", "extremes"),
+    [
+        ("up", "Best day: Thursday, 12 November: 45 Worst day: Sunday, 8 November: 3"),
+        ("down", "Best day: Sunday, 8 November: 3 Worst day: Thursday, 12 November: 45"),
+        ("neither", "Highest: Thursday, 12 November: 45 Lowest: Sunday, 8 November: 3"),
+    ],
+)
+def test_the_best_day_is_the_one_that_the_metric_calls_better(better, extremes):
+    shown = line()
+    shown.metric.better = better
+    assert extremes in " ".join(blank(render(report(shown)).text).split())
+
+
+@pytest.mark.parametrize(
+    ("better", "first", "second"), [("up", "better", "worse"), ("down", "worse", "better"), ("neither", "", "")]
+)
+def test_a_word_says_what_the_colour_of_a_change_says(better, first, second):
+    shown = line(now=172, thens=(123, 180, 0))
+    shown.metric.better = better
+    said = words(render(report(shown)).html)
+    end = f", {first}" if first else ""
+    assert f"+40 % (+49{end})" in said
+    assert f"−4.4 % (−8{end and f', {second}'})" in said
+
+
+def test_the_word_also_stands_in_the_short_lines_of_further_metrics():
+    said = words(render(report(*(line(f"Metric {number}") for number in range(40)))).html)
+    assert "Metric 39 123 +23 % better" in said
 
 
 def test_shares_have_cents_if_one_of_them_has():
@@ -136,9 +167,9 @@ def test_the_html_shows_the_figures_of_the_text_and_absolute_changes():
     )
     said = words(render(report(checkout, line(now=172, thens=(123, 180, 0)), milestones=[milestone()])).html)
     assert "★ Signups reached 10,000 on Monday, 16 November (10,021 in all)." in said
-    assert "Checkout 400 ms mean day before −50 % (−400 ms) week before new year before new" in said
+    assert "Checkout 400 ms mean day before −50 % (−400 ms, better) week before new year before new" in said
     assert "Mean 400 ms from 3 measurements, between 371 ms and 1.95 s" in said
-    assert "Signups 172 day before +40 % (+49) week before −4.4 % (−8) year before new (+172)" in said
+    assert "Signups 172 day before +40 % (+49, better) week before −4.4 % (−8, worse) year before new (+172)" in said
     assert "Best day Thursday, 12 November: 45" in said
     assert "3 November 16 November" in said
 
@@ -151,10 +182,10 @@ def test_one_measurement_has_no_range():
 def test_a_weekly_report_compares_with_the_week_and_the_year_before():
     mail = render(report(line(period="week", thens=(100, 50)), period="week"))
     assert "day before" not in words(mail.html)
-    assert "week before +23 % (+23) year before +146 % (+73)" in words(mail.html)
+    assert "week before +23 % (+23, better) year before +146 % (+73, better)" in words(mail.html)
     assert [each.split() for each in mail.text.split("\n")[3:5]] == [["week", "year"], ["before", "before"]]
     monthly = render(report(line(period="month", start=date(2026, 11, 1)), period="month", start=date(2026, 11, 1)))
-    assert "month before +23 % (+23) year before" in words(monthly.html)
+    assert "month before +23 % (+23, better) year before" in words(monthly.html)
     assert "December 2025 November 2026" in words(monthly.html)
 
 
