@@ -1,13 +1,14 @@
 """`APP_METRICS_ALERTS`: the numbers to watch, and when an alert fires."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from ..core.comparisons import DOWN, NEITHER, UP
 from ..core.numbers import Number
 from ..core.periods import YEAR, Period
 from ..core.setting_rules import SettingError, SettingReader
@@ -18,7 +19,9 @@ SETTING = "APP_METRICS_ALERTS"
 RULE_EXAMPLE = '{"metric": "new_user_signup", "period": "day", "below": 1}'
 EXAMPLE = f'{{"No signups": {RULE_EXAMPLE}}}'
 
-BELOW, ABOVE, CHANGE = TESTS = ("below", "above", "change")
+BELOW, ABOVE, CHANGE, WORSE = TESTS = ("below", "above", "change", "worse")
+# These compare with a base, in percent.
+OF_CHANGES = (CHANGE, WORSE)
 KEYS = ("metric", "period", *TESTS, "at_least", "labels", "recipients", "quiet")
 # An alert about a year would come too late to help.
 WATCHED = tuple(period for period in Period if period is not YEAR)
@@ -28,7 +31,10 @@ HOURS_OF_A_YEAR = 8784
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """One alert. `test` is one of `TESTS`, the comparison with `limit`; the limit of a change is in percent."""
+    """One alert. `test` is one of `TESTS`, the comparison with `limit`; the limit of a change is in percent.
+
+    A rule that tests for `worse` fires only after `towards` has given it a direction.
+    """
 
     name: str
     metric: str
@@ -39,6 +45,22 @@ class AlertRule:
     labels: Mapping[str, str] | None
     recipients: tuple[str, ...]
     quiet: timedelta
+
+    def towards(self, better: str) -> "AlertRule":
+        """Return the rule with a signed change for `worse`. Raises ValueError if no change of the metric is worse.
+
+        `better` is the change of the metric that is good news.
+        """
+        if self.test != WORSE:
+            return self
+        if better == NEITHER:
+            raise ValueError(
+                f"No change of {self.metric!r} is worse: say which one is better in a rule or in the admin's form of "
+                "the metric, or write 'change' instead of 'worse'."
+            )
+        if better == UP and self.limit > 100:
+            raise ValueError(f"{self.metric!r} cannot fall by more than 100 %: write a smaller 'worse'.")
+        return replace(self, test=CHANGE, limit=self.limit if better == DOWN else -self.limit)
 
     def fires(self, value: Number | None, base: Fraction | None) -> bool | None:
         """Return whether the alert fires for a value; None if there is nothing to compare."""
@@ -90,14 +112,16 @@ def _read_test(entry: SettingReader, value: Mapping[str, Any]) -> tuple[str, Dec
     if len(found) != 1:
         raise entry.error(f"has {len(found)} of {', '.join(TESTS)}", "Give exactly one of them.")
     test = found[0]
-    if test != CHANGE:
+    if test not in OF_CHANGES:
         if "at_least" in value:
             raise entry.error("has at_least without change", "Remove it: only a change is compared with a base.")
         return test, entry.number(test, value[test], lambda number: True, "a number")
     period = value["period"]
     if period in WATCHED and Period(period).months:
         hint = f"{period.capitalize()}s differ in length; choose hour, day or week."
-        raise entry.error(f"has change with the period {period!r}", hint)
+        raise entry.error(f"has {test} with the period {period!r}", hint)
+    if test == WORSE:
+        return test, entry.number(test, value[test], lambda number: number > 0, "a percentage above 0")
     wanted = "a percentage of at least -100, other than 0"
     return test, entry.number(test, value[test], lambda number: number >= -100 and number != 0, wanted)
 

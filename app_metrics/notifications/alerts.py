@@ -20,6 +20,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
+from ..contrib.news import better_of
 from ..core.calendar import as_stored, aware, latest_closed, locate, starts_at
 from ..core.formatting import date_title, moment_title, shown
 from ..core.numbers import QUANTUM, Number, trimmed
@@ -91,7 +92,8 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
                 done.waiting[name] = reason
                 _store_error(name, reason, now)
                 continue
-            changed = _check(rule, alerts[name], metrics[rule.metric], now)
+            metric = metrics[rule.metric]
+            changed = _check(rule.towards(better_of(metric)), alerts[name], metric, now)
         except Exception as error:
             _fail(done, name, str(error) or repr(error), now)
             continue

@@ -259,6 +259,39 @@ def test_a_change_is_measured_at_the_mean_of_four_weeks(change, at_least, bases,
     assert abs(Alert.objects.get().base - mean) < Decimal("0.000000001")
 
 
+@pytest.mark.parametrize(
+    ("better", "number", "expected"),
+    [
+        ("up", 10, True),
+        ("up", 11, False),
+        ("up", 99, False),
+        ("down", 30, True),
+        ("down", 29, False),
+        ("down", 0, False),
+    ],
+)
+def test_worse_is_a_change_in_the_direction_that_is_bad_news(better, number, expected, database, settings):
+    Metric.objects.update(better=better)
+    configure(settings, worse=50, at_least=5)
+    for before in WEEKS:
+        count(YESTERDAY - before, 20)
+    count(YESTERDAY, number)
+    assert fires() is expected
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "error"),
+    [
+        ("neither", 50, "No change of 'signups' is worse: say which one is better"),
+        ("up", 150, "'signups' cannot fall by more than 100 %"),
+    ],
+)
+def test_worse_needs_a_direction_that_the_metric_has(better, worse, error, database, settings):
+    Metric.objects.update(better=better)
+    configure(settings, worse=worse)
+    assert error in check_alerts(NOW).failed["Signups"]
+
+
 def test_a_week_is_measured_at_the_four_weeks_before(database, settings):
     configure(settings, "week", change=-50)
     last_week = NOW.replace(day=3)
@@ -761,6 +794,9 @@ MISTAKES = [
     (changed(change=-101), "Give a percentage of at least -100, other than 0."),
     (changed(change=-50, period="month"), "choose hour, day or week."),
     (changed(change=-50, at_least=-1), "Give a number, 0 or more."),
+    (changed(worse=0), "Give a percentage above 0."),
+    (changed(worse=50, period="month"), "choose hour, day or week."),
+    (changed(worse=50, change=50), "Give exactly one of them."),
     ({"Signups": {**RULE, "at_least": 5}}, "Remove it: only a change is compared with a base."),
     ({"Signups": {**RULE, "quiet": -1}}, "Give hours, at most a year."),
     ({"Signups": {**RULE, "quiet": 8785}}, "Give hours, at most a year."),
