@@ -14,6 +14,7 @@ from ..contrib.url_rules import compile_urls
 from ..core.plain_text import brief
 from ..core.setting_rules import SettingError
 from .event_signals import of_signals
+from .good_news import with_good_news
 from .logins import of_users
 from .pages import of_urls
 from .present import Present, present
@@ -60,7 +61,8 @@ def suggest(replaced: Mapping[str, Any] | None = None) -> Suggestions:
     if too_many:
         notes.append(f"Left out, because other tables have better reasons: {', '.join(too_many)}.")
     events = {event for each in of_setting(auth, AUTH) for event in compile_auth(each.value)[0].events}
-    return Suggestions(with_own_slugs(good, {*there.slugs, *events}), there, [*notes, *sampler.problems])
+    proposed = [with_good_news(each) for each in with_own_slugs(good, {*there.slugs, *events})]
+    return Suggestions(proposed, there, [*notes, *sampler.problems])
 
 
 def _table_of(users: type[Model], found: list[Table]) -> Table:

@@ -1,6 +1,7 @@
 """Proposals for the test site."""
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -13,6 +14,7 @@ from django.urls import path
 
 from app_metrics.models import Metric
 from app_metrics.suggestions import event_signals, samples
+from app_metrics.suggestions.good_news import with_good_news
 from app_metrics.suggestions.proposals import AUTH, MODELS, SIGNALS, URLS, Proposal, of_setting, with_own_slugs
 from app_metrics.suggestions.samples import Sampler
 from app_metrics.suggestions.suggest import suggest
@@ -37,6 +39,19 @@ def test_a_slug_that_is_taken_is_not_proposed_again():
     assert [each.slug for each in with_own_slugs([proposal("orders", "shop")], ["orders"])] == ["shop_orders"]
     taken = ["orders", "shop_orders"]
     assert [each.slug for each in with_own_slugs([proposal("orders", "shop")], taken)] == ["shop_orders-2"]
+
+
+@pytest.mark.parametrize("slug", ["failed_payments", "import_errors", "refunds", "order_cancelled", "bounces"])
+def test_less_is_better_where_the_slug_says_so(slug):
+    proposed = with_good_news(proposal(slug, "shop"))
+    assert proposed.rule == {"slug": slug, "better": "down"}
+    assert "fewer are better" in proposed.reason
+
+
+@pytest.mark.parametrize(("slug", "more"), [("orders", None), ("server_errors", {"status": ["5xx"]})])
+def test_any_other_rule_stays_as_it_is(slug, more):
+    asked = replace(proposal(slug, "shop"), more=more)
+    assert with_good_news(asked) == asked
 
 
 def test_additions_and_amounts_of_a_model_are_proposed_with_its_date():
@@ -120,7 +135,7 @@ def test_forms_and_downloads_are_known_by_the_names_of_their_urls(settings):
     assert {name: rule for name, rule in found.items() if name in names} == {
         "checkout": {"slug": "checkout_requests", "methods": ["POST"]},
         "search": "search_requests",
-        "unsubscribe_request": {"slug": "unsubscribe_requests", "methods": ["POST"]},
+        "unsubscribe_request": {"slug": "unsubscribe_requests", "methods": ["POST"], "better": "down"},
     }
 
 
