@@ -15,6 +15,7 @@ from app_metrics.checks import check_doubled
 URLS, MODELS, SIGNALS = "APP_METRICS_URLS", "APP_METRICS_MODELS", "APP_METRICS_SIGNALS"
 AUTH = "APP_METRICS_AUTH"
 LOGGED_IN = "django.contrib.auth.signals.user_logged_in"
+RAISED = "django.core.signals.got_request_exception"
 POSTED, SEEN = {"slug": "pages", "methods": ["POST"]}, {"slug": "pages", "methods": ["GET"]}
 
 
@@ -58,6 +59,10 @@ DOUBLED = [
     ({URLS: {"pa*": "views", "*": {"slug": "views", "when": "request.GET"}}}, [f"{URLS}['pa*'] and {URLS}['*']"]),
     ({URLS: {"-": ["missing", "missing"]}}, [f"Two rules of {URLS}['-']"]),
     ({URLS: {"tracked": "tracked"}}, [f"{URLS}['tracked'] and @track('tracked') on the view of 'tracked'"]),
+    (
+        {SIGNALS: {RAISED: "errors"}, URLS: {"*": {"slug": "errors", "status": ["5xx"]}}},
+        [f"{URLS}['*'] and {SIGNALS}['{RAISED}']", "'errors'"],
+    ),
     ({URLS: {"tracked-view": "tracked"}}, ["@track('tracked') on the view of 'tracked-view'"]),
 ]
 
@@ -74,6 +79,7 @@ APART = [
     {URLS: {"page": "views", "other": "views"}},
     {URLS: {"*": "requests", "-": "requests"}},
     {URLS: {"page": "tracked", "other": "tracked"}},
+    {SIGNALS: {RAISED: "errors"}, URLS: {"*": {"slug": "errors", "status": [404, 503]}, "-": "errors"}},
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, register
 from django.core.checks import Warning as CheckWarning
+from django.core.signals import got_request_exception
 from django.urls import get_resolver
 
 from ..conf import settings
@@ -17,7 +18,7 @@ from ..contrib.model_rules import compile_models
 from ..contrib.rules import Rule
 from ..contrib.signal_rules import compile_signals
 from ..contrib.track import counted_by_track
-from ..contrib.url_keys import DEFAULT_METHODS, DEFAULT_STATUSES, UNRESOLVED
+from ..contrib.url_keys import DEFAULT_METHODS, DEFAULT_STATUSES, METHODS, OTHER_METHOD, UNRESOLVED
 from ..contrib.url_names import url_names
 from ..contrib.url_rules import rules_by_key, rules_of
 from ..core.summary import COUNTER
@@ -98,8 +99,17 @@ def _by_url() -> Iterator[list[Rule]]:
     views: dict[str, list[Any]] = defaultdict(list)
     for each in url_names(get_resolver()):
         views[each.name].append(each.view)
+    raised = _of_exceptions()
     for name, found in views.items():
-        yield [*rules_of(name), *_by_track(name, found)]
+        yield [*rules_of(name), *_by_track(name, found), *raised]
+
+
+def _of_exceptions() -> list[Rule]:
+    """Return the rules on the signal of an exception as rules of a URL: each exception makes a response with 500."""
+    options = {"methods": METHODS | {OTHER_METHOD}, "status": frozenset({500})}
+    compiled = compile_signals(settings.APP_METRICS_SIGNALS)[0]
+    found = chain.from_iterable(rules for signal, rules in compiled if signal is got_request_exception)
+    return [replace(rule, options=options) for rule in found]
 
 
 def _by_track(name: str, views: Iterable[Any]) -> list[Rule]:

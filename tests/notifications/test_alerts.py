@@ -816,6 +816,21 @@ def test_a_mistake_gets_one_message_with_a_hint(value, hint, settings):
     assert hint in message.hint
 
 
+@pytest.mark.parametrize(
+    ("value", "mistake"),
+    [
+        ({"Signups": {**RULE, "at_least": 5}}, "has at_least without change or worse."),
+        (changed(worse="50"), "has worse='50', which is not a number."),
+        (changed(worse=True), "has worse=True, which is not a number."),
+    ],
+    ids=repr,
+)
+def test_a_mistake_is_named_in_the_words_of_the_setting(value, mistake, settings):
+    settings.APP_METRICS_ALERTS = value
+    (message,) = [each for each in run_checks(tags=["app_metrics"]) if each.id == "app_metrics.E019"]
+    assert message.msg == f"APP_METRICS_ALERTS['Signups'] {mistake}"
+
+
 def test_good_rules_get_no_message(settings):
     settings.APP_METRICS_ALERTS = {
         "x" * 200: RULE,
