@@ -169,7 +169,9 @@ class SettingReader:
         hint = f"Give {wanted}."
         try:
             number = exact(check_number(value, GAUGE))
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
+            raise self.error(f"has {name}={value!r}, which is not a number", hint) from error
+        except ValueError as error:
             raise self.error(f"has {name}={value!r}: {str(error).rstrip('.')}", hint) from error
         if not is_good(number):
             raise self.error(f"has {name}={value!r}", hint)

@@ -114,7 +114,9 @@ def _read_test(entry: SettingReader, value: Mapping[str, Any]) -> tuple[str, Dec
     test = found[0]
     if test not in OF_CHANGES:
         if "at_least" in value:
-            raise entry.error("has at_least without change", "Remove it: only a change is compared with a base.")
+            raise entry.error(
+                "has at_least without change or worse", "Remove it: only a change is compared with a base."
+            )
         return test, entry.number(test, value[test], lambda number: True, "a number")
     period = value["period"]
     if period in WATCHED and Period(period).months:
