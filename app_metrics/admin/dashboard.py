@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+from unicodedata import combining, normalize
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -44,6 +45,11 @@ class ObjectList(NamedTuple):
     title: str
     url: str
     is_on_menu: bool
+
+
+def _without_accents(title: str) -> str:
+    """Return a title as it is sorted, so that "É" stands beside "E"."""
+    return "".join(each for each in normalize("NFKD", title.casefold()) if not combining(each))
 
 
 @admin.register(Dashboard)
@@ -149,7 +155,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             if model._meta.app_label == self.opts.app_label and registered.has_view_permission(request):
                 url = reverse(f"{self.admin_site.name}:app_metrics_{name}_changelist")
                 found[name] = ObjectList(title, url, is_on_menu=bool(registered.get_model_perms(request)))
-        return dict(sorted(found.items(), key=lambda item: item[1].title))
+        return dict(sorted(found.items(), key=lambda item: _without_accents(item[1].title)))
 
     def _annotating(self, request: HttpRequest, metric: Metric) -> dict[str, str]:
         """Return the addresses at which the user may add an annotation of a metric, and see all annotations."""

@@ -101,6 +101,13 @@ def test_the_page_of_a_metric_lists_its_annotations_with_their_numbers_and_links
     assert [row[-1] for row in rows[-3:]] == ["", "Sale", "Release <4.2>"]
 
 
+def test_the_list_has_the_colon_of_its_language(ada, settings):
+    settings.LANGUAGE_CODE = "fr"
+    create_annotation("Soldes", NOON.replace(hour=9))
+    (listed,) = page(ada).findall(".//ol[@class='app-metrics-annotations']/li")
+    assert text(listed) == "lundi 23 novembre 2026, 09:30 : Soldes"
+
+
 def test_a_script_in_an_address_is_no_link(ada):
     Annotation.objects.create(text="Click", at=NOON, url="javascript:alert(1)")
     root = page(ada)

@@ -111,6 +111,18 @@ def test_the_health_page_links_to_every_list_that_is_not_on_the_menu(ada, settin
     assert {ada.get(url).status_code for url in found} == {200}
 
 
+def test_accented_titles_stand_beside_the_plain_ones(ada, settings):
+    settings.LANGUAGE_CODE = "fr"
+    found = list(links(ada, reverse(HEALTH), RECORDS).values())
+    pending = found.index("Éléments en attente")
+    assert found[pending - 1 : pending + 3] == [
+        "Désabonnements",
+        "Éléments en attente",
+        "Éléments en quarantaine",
+        "Envois",
+    ]
+
+
 def test_the_health_page_links_only_to_lists_that_the_user_may_view(db):
     reader = staff_with("view_metric", "view_delivery", "view_total")
     found = links(reader, reverse(HEALTH), RECORDS)
