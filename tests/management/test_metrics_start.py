@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from app_metrics.management.commands import metrics_start
@@ -177,6 +178,18 @@ def test_what_could_not_be_looked_at_is_named(start, monkeypatch):
     monkeypatch.setattr(metrics_start, "suggest", lambda: Suggestions([], present({}), notes))
     start()
     assert start.errors.getvalue() == f"{notes[0]}\n"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_missing_table_of_the_project_is_named_with_what_to_do(start, monkeypatch):
+    def fail(*args, **options):
+        raise OperationalError("no such table: shop_book")
+
+    monkeypatch.setattr(metrics_start, "backfill", fail)
+    assert start()[1] == (
+        "It stopped: no such table: shop_book. If a table is missing, run manage.py migrate. "
+        "Then run the command again to continue."
+    )
 
 
 @pytest.mark.django_db(transaction=True)

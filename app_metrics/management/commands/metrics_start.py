@@ -89,7 +89,9 @@ class Command(MetricsCommand):
             differ = [source.slug for source in filled if not self._agrees(source, verbosity)]
             _make_set([source.slug for source in filled])
         except DatabaseError as error:
-            raise CommandError(f"It stopped; run the command again to continue: {error}") from error
+            # The missing table may be one of the project.
+            reason = f"It stopped: {one_line(str(error))}. If a table is missing, run manage.py migrate."
+            raise CommandError(f"{reason} Then run the command again to continue.") from error
         except KeyboardInterrupt as error:
             raise CommandError(INTERRUPTED) from error
         return [
