@@ -10,8 +10,9 @@ from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
 from ..conf import settings
+from ..core.dropped import warn_once
 from ..core.links import absolute_url
-from ..core.plain_text import one_line
+from ..core.plain_text import brief, one_line
 from ..models import Metric, Notice
 
 logger = logging.getLogger("app_metrics")
@@ -36,8 +37,15 @@ def plan_notifications(addresses: Sequence[str], texts: Iterable[tuple[str, Iter
 
 
 def links_to(metric: Metric) -> list[str]:
-    """Return the line of a notification with the link to a metric's page, if there is one."""
-    url = absolute_url("admin:app_metrics_dashboard_metric", metric.slug)
+    """Return the line of a notification with the link to a metric's page, if there is one.
+
+    A process that only works in the background may be unable to import the URLconf, and needs it for nothing else.
+    """
+    try:
+        url = absolute_url("admin:app_metrics_dashboard_metric", metric.slug)
+    except Exception as error:
+        warn_once(f"Notifications have no links, because the URLconf failed: {brief(error)}", source="links")
+        return []
     return [_("Dashboard: %(dashboard_url)s") % {"dashboard_url": url}] if url else []
 
 

@@ -567,6 +567,15 @@ def test_the_mail_links_to_the_metric_s_page(database, settings):
     assert last == "Dashboard: https://example.com/admin/app_metrics/dashboard/metric/orders/"
 
 
+def test_a_process_that_cannot_import_the_urlconf_announces_without_a_link(database, settings, heard, caplog):
+    settings.APP_METRICS_BASE_URL = "https://example.com"
+    settings.ROOT_URLCONF = "tests.support.broken_module"
+    configure(settings, orders={"at": [1], "recipients": ["team@example.com"]})
+    count("orders", 1)
+    assert (len(heard), "Dashboard" in Notice.objects.get().text) == (1, False)
+    assert "No module named 'no_such_package'" in caplog.text
+
+
 def test_mails_are_written_in_the_site_s_language(database, settings):
     settings.LANGUAGE_CODE = "de"
     configure(settings, orders={"at": [1_000_000], "recipients": ["team@example.com"]})
