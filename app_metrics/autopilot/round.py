@@ -6,7 +6,6 @@ from collections.abc import Callable
 from django.db import connections
 
 from ..core.dropped import warn_once
-from ..core.plain_text import brief
 from ..models import RecurringJob
 from ..transport.databases import described
 from . import lease
@@ -47,7 +46,7 @@ def _do(job: Job, is_stopping: Callable[[], bool]) -> None:
         lease.renew(job.name, 0)
         raise
     except Exception as error:
-        problems = [brief(error)]
+        problems = [described(error)]
     for problem in problems:
         _warn(f"{job.name}: {problem}")
     lease.finish(job.name, " ".join(problems))

@@ -23,8 +23,10 @@ Store = TypeVar("Store")
 TEST_RUNNERS = ("django.test.", "pytest_django.")
 
 
-# The codes of PostgreSQL, and of MariaDB and MySQL, which may say it in another language than English.
-NO_SUCH_TABLE = ("42P01", 1146)
+# That there is no such table or column: the codes of PostgreSQL, and of MariaDB and MySQL, which may say it in another
+# language than English, and what SQLite says.
+MISSING_CODES = ("42P01", "42703", 1146, 1054)
+MISSING_TEXTS = ("no such table", "no such column", "has no column named")
 
 
 class Database(NamedTuple):
@@ -120,15 +122,15 @@ def concerns_one_tenant(error: BaseException) -> bool:
 
 
 def is_about_missing_table(error: BaseException) -> bool:
-    """Return whether an error of the database says that one of our tables does not exist."""
+    """Return whether an error of the database says that one of our tables, or a column of one, does not exist."""
     if not isinstance(error, DatabaseError) or "app_metrics_" not in str(error):
         return False
     code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
-    return code in NO_SUCH_TABLE or "no such table" in str(error)  # SQLite says it in English
+    return code in MISSING_CODES or any(text in str(error) for text in MISSING_TEXTS)
 
 
 def described(error: BaseException) -> str:
-    """Return an error in one line, with what to do if one of our tables does not exist."""
+    """Return an error in one line, with what to do if migrations are not applied."""
     return f"{brief(error)}. {run_migrate()}" if is_about_missing_table(error) else brief(error)
 
 

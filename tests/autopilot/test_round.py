@@ -245,6 +245,20 @@ def test_missing_tables_are_reported_with_what_to_do(monkeypatch, caplog):
     assert "The database lacks tables of app_metrics; run manage.py migrate." in caplog.text
 
 
+@pytest.mark.every_database
+def test_a_column_that_only_a_new_version_has_is_reported_with_what_to_do(transactional_database, clock, caplog):
+    metric("downloads")
+    connection = connections[transactional_database]
+    connection.cursor().execute("ALTER TABLE app_metrics_metric RENAME COLUMN better TO missing")
+    try:
+        fly()
+    finally:
+        connection.cursor().execute("ALTER TABLE app_metrics_metric RENAME COLUMN missing TO better")
+    assert "The autopilot of app_metrics failed: aggregate: " in caplog.text
+    assert "The database lacks tables of app_metrics; run manage.py migrate" in caplog.text
+    assert "run manage.py migrate" in row(AGGREGATE).problem
+
+
 def test_a_process_that_ends_stops_between_transactions_and_gives_the_lease_up(clock, monkeypatch):
     monkeypatch.setattr("app_metrics.autopilot.jobs.MOST_ITEMS", 2)
     for number in range(6):
