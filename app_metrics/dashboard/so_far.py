@@ -8,12 +8,14 @@ from typing import NamedTuple
 from ..conf import time_zone
 from ..core.calendar import locate, start_of
 from ..core.comparisons import Comparison
-from ..core.periods import HOUR, WEEK, Piece, elapsed_pieces, hour_start
+from ..core.periods import DAY, HOUR, WEEK, Piece, elapsed_pieces, hour_start, hours_in
 from ..core.summary import COUNTER, Summary, in_proportion, merge_all
 from ..models import Metric
 
-# The names of spans: the full hours of the day a week before, the hour of it that runs today, and the time before.
-FULL, RUNNING, EARLIER = "full hours", "running hour", "earlier"
+# The names of spans: the full hours of the day a week before, the hour of it that runs today, its other hours, all of
+# that day, and the time before.
+FULL, RUNNING, LATER, WHOLE, EARLIER = "full hours", "running hour", "later hours", "whole day", "earlier"
+NAMES = (FULL, RUNNING, LATER, WHOLE, EARLIER)
 # Full weeks of the time before.
 LOOKED_BACK = 4
 SECONDS = 3600
@@ -45,6 +47,8 @@ def spans_until(cut: Cut) -> dict[Hashable, list[Piece]]:
     return {
         FULL: elapsed_pieces(cut.day, cut.day, cut.hours),
         RUNNING: [(HOUR, cut.day, cut.hours)],
+        LATER: [(HOUR, cut.day, hour) for hour in range(cut.hours + 1, hours_in(cut.day, time_zone()))],
+        WHOLE: [(DAY, cut.day, 0)],
         EARLIER: [*weeks, *elapsed_pieces(week, cut.day, 0)],
     }
 
@@ -56,10 +60,11 @@ def compare_so_far(
 
     No numbers are stored by the minute: of a counter, the running hour counts in proportion; the mean of a timer and
     the last value of a gauge are those at the end of it. There is no comparison in the first hour of a day, as long as
-    too much would be estimated, and with a day in which counting began.
+    too much would be estimated, with a day in which counting began, and with one whose hours were pruned.
     """
-    full, running, earlier = (found.get((metric.slug, name)) for name in (FULL, RUNNING, EARLIER))
-    is_known = cut.hours > 0 and (metric.kind != COUNTER or _is_small(running, full))
+    full, running, later, whole, earlier = (found.get((metric.slug, name)) for name in NAMES)
+    is_pruned = bool(whole and not (full or running or later))
+    is_known = cut.hours > 0 and not is_pruned and (metric.kind != COUNTER or _is_small(running, full))
     if running and metric.kind == COUNTER:
         running = in_proportion(running, cut.seconds, SECONDS)
     then = merge_all(each for each in (full, running) if each)

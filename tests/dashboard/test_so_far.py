@@ -5,6 +5,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.management import call_command
 from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,15 @@ def test_a_day_in_which_counting_began_is_not_compared(kind, now):
 def test_a_metric_that_began_later_than_that_is_new(kind, now):
     recorded(kind, (5, WEEK_AGO.replace(hour=15)), (9, NOW.replace(hour=9)))
     assert row(kind).comparison.verdict == "new"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_day_whose_hours_were_pruned_is_not_compared(kind, now, settings):
+    recorded(kind, (5, WEEK_AGO - timedelta(days=1)), (8, WEEK_AGO.replace(hour=8)), (9, NOW.replace(hour=9)))
+    assert row(kind).comparison.verdict == "up"
+    settings.APP_METRICS_RETENTION = {"hour": 6}
+    call_command("metrics_prune")
+    assert row(kind).comparison.verdict == "n/a"
 
 
 @pytest.mark.parametrize(("kind", "relative"), [(COUNTER, -1), (GAUGE, None), (TIMER, None)])
