@@ -14,9 +14,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..adoption import missing_tables
+from ..conf import settings
 from ..models import Dashboard
 from ..models.fields import unicode_text
 from ..models.primary import primary
+from ..transport.databases import savepoint
 
 
 class PrimaryOnPost(BaseModelAdmin):  # type: ignore[type-arg]
@@ -52,7 +54,9 @@ class CuringAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def answer(self, view: Callable[..., HttpResponse], request: HttpRequest, **arguments: Any) -> HttpResponse:
         """Answer a request; if tables are missing, say what to do about it."""
         try:
-            return view(request, **arguments)
+            # PostgreSQL would answer no further query in a transaction of ATOMIC_REQUESTS.
+            with savepoint(settings.APP_METRICS_DATABASE):
+                return view(request, **arguments)
         except DatabaseError:
             if not (cure := missing_tables.cure()):
                 raise

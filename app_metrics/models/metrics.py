@@ -2,12 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import DatabaseError, connections, models, router, transaction
+from django.db import DatabaseError, models, router, transaction
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
@@ -20,7 +19,7 @@ from ..core.plain_text import brief
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_SLUG_LENGTH
-from ..transport.databases import is_about_missing_table
+from ..transport.databases import is_about_missing_table, savepoint
 from . import queries
 from .discovery import unknown_kinds
 from .fields import ExactSlugField, PlainDecimalField
@@ -72,7 +71,7 @@ class MetricQuerySet(models.QuerySet[Any]):
         """
         own = self.model._default_manager.using(self._db)  # type: ignore[attr-defined]
         try:
-            with _savepoint(own.db):
+            with savepoint(own.db):
                 kinds = unknown_kinds(own, slugs)
             new = [self.model(slug=slug, name=slug, kind=kind) for slug, kind in sorted(kinds.items())]
             if new:
@@ -117,11 +116,6 @@ class MetricQuerySet(models.QuerySet[Any]):
         aggregations go on adding totals.
         """
         self.update(name=models.F("name"))
-
-
-def _savepoint(alias: str) -> AbstractContextManager[Any]:
-    """Return a block whose error leaves the caller's transaction usable, if there is one; it begins none itself."""
-    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
 
 
 def _free_slug(name: str, metrics: models.QuerySet[Any], taken: Container[str] = ()) -> str:

@@ -6,12 +6,12 @@ database or schema.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from traceback import walk_tb
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, ProgrammingError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, ProgrammingError, connections, transaction
 
 from ..conf import cached, settings
 from ..core import test_runs
@@ -127,6 +127,11 @@ def is_about_missing_table(error: BaseException) -> bool:
         return False
     code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
     return code in MISSING_CODES or any(text in str(error) for text in MISSING_TEXTS)
+
+
+def savepoint(alias: str) -> AbstractContextManager[Any]:
+    """Return a block whose error leaves the caller's transaction usable, if there is one; it begins none itself."""
+    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
 
 
 def described(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from django.db import OperationalError, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.urls import reverse
 
+from app_metrics.adoption import missing_tables
+
 SIGNUPS = ["signups", "--model=auth.User", "--field=date_joined"]
 COMMANDS = [
     ["metrics_aggregate"],
@@ -67,6 +69,21 @@ def test_the_dashboard_and_the_lists_say_to_run_migrate(page, client):
     answer = client.get(reverse(f"admin:app_metrics_{page}"))
     assert answer.status_code == 503
     assert "The database lacks tables of app_metrics; run manage.py migrate." in answer.content.decode()
+
+
+@pytest.mark.every_database
+@pytest.mark.parametrize("page", ["dashboard_changelist", "metric_changelist"])
+def test_they_say_so_in_the_transaction_of_a_request_too(page, transactional_database, client, monkeypatch):
+    client.force_login(User.objects.create_superuser("ada"))
+    connection = connections[transactional_database]
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    monkeypatch.setattr(missing_tables, "_lacks_migrations", lambda connection: connection.introspection.table_names())
+    connection.cursor().execute("ALTER TABLE app_metrics_metric RENAME TO app_metrics_missing")
+    try:
+        answer = client.get(reverse(f"admin:app_metrics_{page}"))
+    finally:
+        connection.cursor().execute("ALTER TABLE app_metrics_missing RENAME TO app_metrics_metric")
+    assert answer.status_code == 503
 
 
 @pytest.mark.django_db
