@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..conf import time_zone
 from ..core.calendar import locate, start_of
 from ..core.comparisons import Comparison
-from ..core.periods import DAY, HOUR, WEEK, Piece, elapsed_pieces, hour_start, hours_in
+from ..core.periods import DAY, HOUR, WEEK, Piece, elapsed_pieces, hour_start, hours_in, midnight
 from ..core.summary import COUNTER, Summary, in_proportion, merge_all
 from ..models import Metric
 
@@ -25,11 +25,15 @@ LARGEST_SHARE = Decimal("0.5")
 
 
 class Cut(NamedTuple):
-    """A moment as the hours of its date that are over, and the seconds of the next hour that have passed."""
+    """A moment as the hours of its date that are over, and the seconds of the next hour that have passed.
+
+    That hour has `length` seconds: the last one of a date is shorter where clocks change by a part of an hour.
+    """
 
     day: date
     hours: int
     seconds: int
+    length: int = SECONDS
 
 
 def week_before() -> Cut:
@@ -37,7 +41,8 @@ def week_before() -> Cut:
     zone = time_zone()
     moment = datetime.now(zone) - timedelta(weeks=1)  # in one time zone, this is the same time of the clock
     day, hours = locate(HOUR, moment)
-    return Cut(day, hours, int(moment.timestamp()) - int(hour_start(day, hours, zone).timestamp()))
+    began, day_ends = (int(each.timestamp()) for each in (hour_start(day, hours, zone), midnight(DAY.next(day), zone)))
+    return Cut(day, hours, int(moment.timestamp()) - began, min(SECONDS, day_ends - began))
 
 
 def spans_until(cut: Cut) -> dict[Hashable, list[Piece]]:
@@ -66,7 +71,7 @@ def compare_so_far(
     is_pruned = bool(whole and not (full or running or later))
     is_known = cut.hours > 0 and not is_pruned and (metric.kind != COUNTER or _is_small(running, full))
     if running and metric.kind == COUNTER:
-        running = in_proportion(running, cut.seconds, SECONDS)
+        running = in_proportion(running, cut.seconds, cut.length)
     then = merge_all(each for each in (full, running) if each)
     is_comparable = is_known and (earlier or not then)
     return Comparison(metric.kind, cut.day if is_comparable else None, today, then)

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from random import uniform
-from traceback import clear_frames
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, OperationalError, connections, transaction
@@ -98,10 +98,13 @@ def _entered_alone(connection: Any, block: ExitStack, options: Any) -> bool:
 
 
 def _free_cursors(error: Exception) -> None:
-    """Free the cursor that the frames of a database error hold.
+    """Free the cursor that Django's frames of a database error hold.
 
     Django's errors are in a reference cycle, so the garbage collector would free it, in any thread. For that Python
     waits until SQLite's connection is idle, and no thread runs meanwhile. If the connection waits for a lock of one of
     them, the process stands still until the lock times out.
     """
-    clear_frames(error.__traceback__)
+    for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__", "").startswith("django.db."):
+            with suppress(RuntimeError):  # it is still running
+                frame.clear()

@@ -47,6 +47,7 @@ amounts = st.lists(st.integers(0, 10**6), min_size=1, max_size=5)
         (datetime(2026, 10, 25, 23, 30, tzinfo=BERLIN), Cut(date(2026, 10, 18), 23, 1800)),
         # A week before, the clock went back by half an hour.
         (datetime(2026, 4, 12, 10, 15, tzinfo=LORD_HOWE), Cut(date(2026, 4, 5), 10, 2700)),
+        (datetime(2026, 4, 12, 23, 45, tzinfo=LORD_HOWE), Cut(date(2026, 4, 5), 24, 900, 1800)),
     ],
 )
 def test_a_day_is_cut_at_the_same_time_of_the_clock(now, cut, settings):
@@ -68,6 +69,11 @@ def test_the_running_hour_of_a_counter_counts_in_proportion(before, then, second
     base = compared(COUNTER, summary_of(7), summary_of(full), summary_of(*then), seconds).base
     assert base == full + round(Decimal(sum(then)) * seconds / SECONDS)
     assert full <= base <= full + sum(then)
+
+
+def test_a_shorter_hour_counts_in_proportion_to_its_length():
+    found = {("x", FULL): summary_of(100), ("x", RUNNING): summary_of(20), ("x", "earlier"): summary_of(1)}
+    assert compare_so_far(Metric(slug="x"), Cut(date(2026, 4, 5), 24, 900, 1800), None, found).base == 110
 
 
 def test_amounts_with_decimals_keep_them():
