@@ -14,12 +14,16 @@ PAGES = {
     "counter": f"{DASHBOARD}metric/orders/",
     "split": f"{DASHBOARD}metric/items_sold/?split=plan&range=91d",
     "timer": f"{DASHBOARD}metric/checkout_seconds/?range=7d",
+    "gauge": f"{DASHBOARD}metric/stock/",
     "bad dates": f"{DASHBOARD}metric/orders/?start=2026-13-01",
     "health": f"{DASHBOARD}health/",
     "unused": f"{DASHBOARD}unused/",
     "metrics": f"{ADMIN}/metric/",
     "metric sets": f"{ADMIN}/metricset/",
     "report": f"{ADMIN}/metricset/1/report/week/",
+    "annotations": f"{ADMIN}/annotation/",
+    "alerts": f"{ADMIN}/alert/",
+    "pending items": f"{ADMIN}/item/",
 }
 
 
