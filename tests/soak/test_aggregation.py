@@ -71,9 +71,14 @@ def test_every_event_is_counted_once_while_aggregators_are_killed_and_writers_co
     aggregated_meanwhile = Total.objects.exists()
     drain()
     expected = read_events(logs)
-    print(f"{kills} kills, {expected.total()} events")
+    reported = Counter((tmp_path / "stderr").read_text().splitlines())
+    deadlocks = reported.pop(workers.DEADLOCK, 0)
+    print(f"{kills} kills, {deadlocks} deadlocks, {expected.total()} events")
 
-    assert (tmp_path / "stderr").read_text() == ""  # no deadlock was reported either
+    assert reported == {}
+    if not level:  # repeatable reads lock gaps, too, so that no order of writes prevents deadlocks
+        # When a killed transaction is rolled back, InnoDB may end one of those that waited for a row it had inserted.
+        assert deadlocks <= (kills // 2 if connections[alias].vendor == "mysql" else 0)
     assert codes == [0] * WRITERS
     assert kills >= SECONDS * KILLS_A_SECOND
     assert aggregated_meanwhile

@@ -25,6 +25,7 @@ LONGEST_PAUSE = 10
 PATIENCE = 150
 COMMITS_A_SECOND = 8
 KILLS_A_SECOND = 2
+DEADLOCK = "deadlock"
 # Metrics that all writers record, so that aggregators update the same totals.
 SHARED = [f"shared-{number}" for number in range(200)]
 SHARED_PER_BATCH = 15
@@ -50,7 +51,7 @@ def set_level(alias):
 
 
 def say_deadlocks(alias):
-    """Report deadlocks on the standard error, even if the statement is tried again."""
+    """Print DEADLOCK on the standard error for each, even if the transaction is tried again."""
     from django.db import OperationalError, connections
 
     def say_deadlock(execute, sql, *arguments):
@@ -58,7 +59,7 @@ def say_deadlocks(alias):
             return execute(sql, *arguments)
         except OperationalError as error:
             if "eadlock" in str(error):
-                print(f"{error} {sql}", file=sys.stderr, flush=True)
+                print(DEADLOCK, file=sys.stderr, flush=True)
             raise
 
     connections[alias].execute_wrappers.append(say_deadlock)
