@@ -1,10 +1,8 @@
 """Append a batch to the item log of the project's own database; on SQLite, to the journal beside it."""
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections
 
 from ..conf import settings
 from ..core.batch import Batch
@@ -14,6 +12,7 @@ from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, item_rows
 from ..storage.items import append_apart
 from ..transport import base
+from ..transport.databases import savepoint
 
 
 class MetricsBackend(base.MetricsBackend):
@@ -35,7 +34,7 @@ class MetricsBackend(base.MetricsBackend):
         rows = item_rows(batch)
         with closed_as_before(connection):
             try:
-                with _guarded(connection):
+                with savepoint(connection.alias):
                     dialect_for(connection).insert_items(connection, rows)
             except BAD_DATA:
                 append_apart(rows)
@@ -55,11 +54,3 @@ class MetricsBackend(base.MetricsBackend):
     def pending(self) -> Iterable[Batch]:
         found = journal.journal_of(connections[settings.APP_METRICS_DATABASE])
         return found.pending() if found else ()
-
-
-def _guarded(connection: Any) -> AbstractContextManager[Any]:
-    """Return a savepoint inside a caller's transaction, which a failing statement would break, else a null context."""
-    if connection.get_autocommit():
-        return nullcontext()
-    savepoint: AbstractContextManager[None] = transaction.atomic(using=connection.alias)
-    return savepoint

@@ -131,7 +131,7 @@ def is_about_missing_table(error: BaseException) -> bool:
 
 def savepoint(alias: str) -> AbstractContextManager[Any]:
     """Return a block whose error leaves the caller's transaction usable, if there is one; it begins none itself."""
-    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
+    return nullcontext() if connections[alias].get_autocommit() else transaction.atomic(using=alias)
 
 
 def described(error: BaseException) -> str:
