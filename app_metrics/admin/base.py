@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
-from django.db import DatabaseError, router
+from django.db import router
 from django.db.models import DecimalField
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,12 +13,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..adoption import missing_tables
-from ..conf import settings
+from ..adoption.missing_tables import MissingTables, curing
 from ..models import Dashboard
 from ..models.fields import unicode_text
 from ..models.primary import primary
-from ..transport.databases import savepoint
 
 
 class PrimaryOnPost(BaseModelAdmin):  # type: ignore[type-arg]
@@ -46,20 +44,29 @@ class Explained(BaseModelAdmin):  # type: ignore[type-arg]
 
 
 class CuringAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Say instead of a list what to do if its tables are missing."""
+    """Say instead of a list or a form what to do if its tables are missing."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return self.answer(super().changelist_view, request, extra_context=extra_context)
 
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        def view(request: HttpRequest) -> HttpResponse:
+            response = form(request, object_id, form_url, extra_context)
+            # A form reads the choices of a field only while it is rendered.
+            return response.render() if isinstance(response, TemplateResponse) else response
+
+        form = super().changeform_view
+        return self.answer(view, request)
+
     def answer(self, view: Callable[..., HttpResponse], request: HttpRequest, **arguments: Any) -> HttpResponse:
         """Answer a request; if tables are missing, say what to do about it."""
         try:
-            # PostgreSQL would answer no further query in a transaction of ATOMIC_REQUESTS.
-            with savepoint(settings.APP_METRICS_DATABASE):
+            with curing():
                 return view(request, **arguments)
-        except DatabaseError:
-            if not (cure := missing_tables.cure()):
-                raise
+        except MissingTables as missing:
+            cure = str(missing)
         title = capfirst(str(self.opts.verbose_name_plural))
         context = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "cure": cure}
         return TemplateResponse(request, "admin/app_metrics/missing_tables.html", context, status=503)

@@ -1,13 +1,33 @@
 """What to do about tables that the metrics database lacks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 
 from ..conf import settings
-from ..transport.databases import run_migrate
+from ..models import Metric
+from ..transport.databases import run_migrate, savepoint
 from .old_tables import to_adopt
+
+
+class MissingTables(Exception):
+    """The metrics database lacks tables; the text says what to do."""
+
+
+@contextmanager
+def curing() -> Iterator[None]:
+    """Raise MissingTables instead of an error of the database if tables are missing."""
+    try:
+        # PostgreSQL would answer no further query in a transaction of ATOMIC_REQUESTS. A replica is enough for readers.
+        with savepoint(Metric.objects.db):
+            yield
+    except DatabaseError as error:
+        if not (text := cure()):
+            raise
+        raise MissingTables(text) from error
 
 
 def cure() -> str:

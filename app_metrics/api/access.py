@@ -12,6 +12,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from ..adoption.missing_tables import MissingTables, curing
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader
 from ..models.metrics import VIEW_PERMISSION
@@ -59,7 +60,8 @@ def may_read(request: HttpRequest) -> bool:
 def require_read_access(respond: Respond) -> Callable[[View], View]:
     """Restrict a view to GET and HEAD requests that may read the metrics; `respond` answers all others.
 
-    Access is checked before the view looks anything up, so that a refusal does not show which metrics exist.
+    It also says what to do if tables are missing. Access is checked before the view looks anything up, so that a
+    refusal does not show which metrics exist.
     """
 
     def decorate(view: View) -> View:
@@ -74,13 +76,21 @@ def require_read_access(respond: Respond) -> Callable[[View], View]:
             elif not may_read(request):
                 response = respond(403, REFUSED)
             else:
-                response = view(request, *args, **kwargs)
+                response = _answer(view, respond, request, *args, **kwargs)
             response["X-Content-Type-Options"] = "nosniff"
             return response
 
         return checked
 
     return decorate
+
+
+def _answer(view: View, respond: Respond, *args: Any, **kwargs: Any) -> HttpResponse:
+    try:
+        with curing():
+            return view(*args, **kwargs)
+    except MissingTables as missing:
+        return respond(503, str(missing))
 
 
 def _is_known(token: str) -> bool:

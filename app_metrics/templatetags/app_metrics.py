@@ -1,11 +1,13 @@
 """Numbers in the project's own templates, `{% load app_metrics %}`; each is cached for a minute."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django import template
 from django.core.cache import cache
+from django.db import DatabaseError
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
@@ -19,11 +21,14 @@ from ..core.validation import check_slug
 from ..dashboard.svg import sparkline
 from ..models import Metric
 from ..models.queries import point_headline
+from ..transport.databases import described, savepoint
 
 register = template.Library()
 
 CACHE_SECONDS = 60
 MOST_DAYS = 366
+# The name, kind, unit and numbers of a metric that does not exist.
+NOTHING: tuple[str, str, str, list[str | None]] = ("", "", "", [])
 
 
 @register.simple_tag
@@ -31,13 +36,15 @@ def metric_total(slug: str, period: str = DAY) -> str:
     """Show a metric's number for the current "day", "week", "month" or "year", pending items included.
 
     It is a counter's total, a gauge's last value or a timer's mean, with the metric's unit, in the format of the active
-    language. For an unknown metric it is 0, with one warning in the log. Raises ValueError for a bad slug or any
-    other period.
+    language. For an unknown metric it is 0, and if the database fails it is an empty text, with one warning in the log.
+    Raises ValueError for a bad slug or any other period.
     """
     if period not in WHOLE_DAYS:
         raise ValueError(f"metric_total does not support the period {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
     key = f"app_metrics:total:{check_slug(slug)}:{period}:{span(Period(period), today())[0]}"
-    found: Any = cache.get_or_set(key, lambda: _total(slug, period), CACHE_SECONDS)
+    found = _cached(key, lambda: _total(slug, period), "metric_total")
+    if found is None:
+        return ""
     number, kind, unit = found
     return shown(None if number is None else Decimal(number), kind, unit)
 
@@ -46,14 +53,13 @@ def metric_total(slug: str, period: str = DAY) -> str:
 def metric_sparkline(slug: str, days: int = 30) -> SafeString:
     """Draw a metric's latest days, today included, as inline SVG in the colour of the text, without script and style.
 
-    Returns an empty text for an unknown metric. Raises ValueError for a bad slug, or for fewer than 2 or more than 366
-    days.
+    Returns an empty text for an unknown metric, or if the database fails. Raises ValueError for a bad slug, or for
+    fewer than 2 or more than 366 days.
     """
     if type(days) is not int or not 2 <= days <= MOST_DAYS:
         raise ValueError(f"metric_sparkline draws 2 to {MOST_DAYS} days, not {days!r}.")
     key = f"app_metrics:sparkline:{check_slug(slug)}:{days}:{today()}"
-    found: Any = cache.get_or_set(key, lambda: _series(slug, days), CACHE_SECONDS)
-    name, kind, unit, numbers = found
+    name, kind, unit, numbers = _cached(key, lambda: _series(slug, days), "metric_sparkline") or NOTHING
     values = [None if number is None else Decimal(number) for number in numbers]
     label = gettext("%(metric)s, last %(days)s days; today %(number)s") % {
         "metric": name,
@@ -61,6 +67,21 @@ def metric_sparkline(slug: str, days: int = 30) -> SafeString:
         "number": shown(values[-1], kind, unit) if values else "",
     }
     return sparkline(values, label)
+
+
+def _cached(key: str, read: Callable[[], Any], tag: str) -> Any:
+    """Return what was read in the last minute; None if the database fails, which must not break the project's page."""
+
+    def read_apart() -> Any:
+        # PostgreSQL would answer no further query in a transaction of ATOMIC_REQUESTS.
+        with savepoint(Metric.objects.db):
+            return read()
+
+    try:
+        return cache.get_or_set(key, read_apart, CACHE_SECONDS)
+    except DatabaseError as error:
+        warn_once(f"{{% {tag} %}} shows nothing: {described(error)}", source=tag)
+        return None
 
 
 def _metric(slug: str) -> Metric | None:
@@ -82,7 +103,7 @@ def _total(slug: str, period: str) -> tuple[str | None, str, str]:
 def _series(slug: str, days: int) -> tuple[str, str, str, list[str | None]]:
     metric = _metric(slug)
     if metric is None:
-        return "", "", "", []
+        return NOTHING
     last: date = today()
     points = metric.series(DAY, last - timedelta(days=days - 1), last)
     return metric.name, metric.kind, metric.unit, [_text(point_headline(metric.kind, point)) for point in points]

@@ -670,7 +670,7 @@ def test_markup_in_a_query_is_returned_escaped(orders, client):
 @pytest.mark.parametrize(
     ("address", "most", "pending"),
     [
-        (LIST, 5, 0),
+        (LIST, 3, 0),
         (f"{SERIES}?period=hour&start=2020-01-01", 3, 0),  # the metric, its numbers and its annotations
         (f"{TOTALS}?period=year", 2, 1),  # one more finds out which pending label sets are beyond the cap
         (PROMETHEUS, 2, 1),
@@ -680,7 +680,7 @@ def test_the_number_of_queries_does_not_grow(address, most, pending, orders, cli
     def statements():
         with CaptureQueriesContext(connections[orders]) as queries:
             client.get(address, headers={"authorization": f"Bearer {TOKEN}"})
-        return len(queries)
+        return sum("SAVEPOINT" not in each["sql"] for each in queries)  # there are some in a transaction only
 
     assert statements() == most + pending
     with collect():

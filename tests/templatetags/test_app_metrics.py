@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.cache import cache
+from django.db import OperationalError, connections
 from django.template import Context, Template
 from django.utils import translation
 from freezegun import freeze_time
@@ -60,6 +61,18 @@ def test_a_gauge_without_a_value_today_is_a_dash(history):
 def test_a_metric_that_is_not_there_yet_is_zero_and_has_no_line(history):
     assert render('metric_total "uploads"') == "0"
     assert render('metric_sparkline "uploads"') == ""
+
+
+def test_a_database_that_fails_breaks_no_page_and_nothing_is_kept(history, database, caplog, monkeypatch):
+    monkeypatch.setattr(dropped, "_causes", {})
+
+    def fail(*arguments):
+        raise OperationalError("gone")
+
+    with connections[database].execute_wrapper(fail):
+        assert [render('metric_total "downloads"'), render('metric_sparkline "downloads"')] == ["", ""]
+    assert "{% metric_total %} shows nothing: OperationalError('gone')" in caplog.messages
+    assert render('metric_total "downloads"') == "1,000"
 
 
 def test_a_total_of_no_metric_is_logged_once_by_slug(history, caplog, monkeypatch):
