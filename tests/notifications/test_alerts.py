@@ -863,6 +863,23 @@ def test_the_admin_shows_alerts_and_changes_nothing(database, settings, client):
         assert client.get(reverse(f"admin:app_metrics_alert_{name}", args=arguments)).status_code == 403
 
 
+def test_the_admin_shows_that_an_alert_could_not_be_evaluated_instead_of_its_last_state(database, settings, client):
+    client.force_login(User.objects.create_superuser("ada"))
+    for name, state, error in (("A", "ok", ""), ("B", "ok", "no numbers"), ("C", "fired", ""), ("D", "fired", "why")):
+        Alert.objects.create(name=name, state=state, error=error)
+
+    def states(**chosen):
+        page = client.get(reverse("admin:app_metrics_alert_changelist"), chosen).context["cl"]
+        return {alert.name: page.model_admin.shown_state(alert) for alert in page.result_list}
+
+    shown = {"A": "ok", "B": "not evaluated", "C": "fired", "D": "fired, then not evaluated"}
+    assert states() == shown
+    for state, names in {"ok": "A", "fired": "C", "unknown": "BD"}.items():
+        assert states(state=state) == {name: shown[name] for name in names}
+    page = client.get(reverse("admin:app_metrics_alert_change", args=[Alert.objects.get(name="B").pk]))
+    assert "not evaluated" in page.content.decode()
+
+
 def test_a_gauge_recorded_by_hand_is_watched_like_any_metric(database, settings):
     gauge("load", 0.75)
     aggregate()
