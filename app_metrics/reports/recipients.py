@@ -13,6 +13,8 @@ from ..models.reports import addresses_in
 
 SALT = "app_metrics.unsubscribe"
 UNSUBSCRIBE = "app_metrics:unsubscribe"
+# The token of the link in previews, which nobody is a recipient of.
+SAMPLE = "sample"
 DASHBOARD = "admin:app_metrics_dashboard_changelist"
 
 
@@ -71,6 +73,11 @@ def address_of(user: Any) -> str:
 def stop_url(metric_set: MetricSet, recipient: Recipient) -> str | None:
     """Return the link that unsubscribes a recipient; None without APP_METRICS_BASE_URL or the app's URLs."""
     return absolute_url(UNSUBSCRIBE, signing.dumps([metric_set.pk, recipient.identity], salt=SALT))
+
+
+def sample_url() -> str | None:
+    """Return a link that looks like one of `stop_url` and stops nothing; None where that returns None."""
+    return absolute_url(UNSUBSCRIBE, SAMPLE)
 
 
 def dashboard_url() -> str | None:

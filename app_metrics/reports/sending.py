@@ -30,7 +30,7 @@ from .planning import (
     reported_milestones,
     unreported_milestones,
 )
-from .recipients import Recipient, dashboard_url, recipients_of, stop_url
+from .recipients import Recipient, dashboard_url, recipients_of, sample_url, stop_url
 from .rendering import Mail, render
 
 
@@ -93,8 +93,8 @@ def next_report(metric_set: MetricSet, period: str, as_of: date | None = None) -
 
 
 def rendered(report: Report, recipient: Recipient | None = None) -> Mail:
-    """Render a report as a mail to a recipient; without one, it has no link to unsubscribe."""
-    link = stop_url(report.metric_set, recipient) if recipient else None
+    """Render a report as a mail to a recipient; without one, its link to unsubscribe is a sample."""
+    link = stop_url(report.metric_set, recipient) if recipient else sample_url()
     return render(report, stop_url=link, dashboard_url=dashboard_url(), contact=_contact())
 
 

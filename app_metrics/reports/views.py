@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods
 
 from ..adoption.missing_tables import MissingTables, curing
 from ..core.dropped import warn_once
-from .recipients import BadToken, read_token
+from .recipients import SAMPLE, BadToken, read_token
 from .recipients import unsubscribe as stop
 
 TEMPLATE = "app_metrics/unsubscribe.html"
@@ -19,6 +19,8 @@ TEMPLATE = "app_metrics/unsubscribe.html"
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """Ask on GET whether to unsubscribe from the mails of a metric set, and unsubscribe on POST."""
+    if token == SAMPLE:
+        return render(request, TEMPLATE, {"state": "sample"})
     try:
         with curing():
             metric_set, _ = read_token(token)

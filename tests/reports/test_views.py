@@ -13,7 +13,7 @@ from django.urls import reverse
 from app_metrics.models import MetricSet, Unsubscription
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.reports.content import build_report
-from app_metrics.reports.recipients import SALT, recipients_of
+from app_metrics.reports.recipients import SALT, recipients_of, sample_url
 from app_metrics.reports.sending import message
 
 pytestmark = pytest.mark.urls("tests.support.unsubscribe_urls")
@@ -100,6 +100,13 @@ def test_other_sets_and_other_recipients_keep_their_mail(browser, metric_set):
     one_click(browser, link(metric_set, 1))
     assert addresses(metric_set) == ["ann@example.com"]
     assert addresses(other) == ["ann@example.com", "x@example.com"]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_the_link_in_a_preview_says_that_it_is_a_sample_and_stops_nothing(method, browser, metric_set):
+    answer = getattr(browser, method)(sample_url())
+    assert (answer.status_code, "it is a sample in a preview" in answer.content.decode()) == (200, True)
+    assert not Unsubscription.objects.exists()
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "options", "trace"])
