@@ -643,3 +643,42 @@ def test_missing_time_zone_data_give_a_warning_that_names_tzdata(setting, settin
 def test_a_machine_without_data_about_time_zones_needs_none_for_utc(settings, no_time_zones):
     settings.TIME_ZONE, settings.APP_METRICS_TIME_ZONE = "UTC", None
     assert messages() == []
+
+
+def worse(percent, **rule):
+    return {
+        **signal_rule(**rule),
+        "APP_METRICS_ALERTS": {"Odd": {"metric": "events", "period": "day", "worse": percent}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (worse(50, gauge="user.pk"), "No change of 'events' is worse: say which one is better in a rule or"),
+        (worse(50, better="neither"), "No change of 'events' is worse"),
+        (worse(150), "'events' cannot fall by more than 100 %: write a smaller 'worse'."),
+    ],
+)
+def test_an_alert_about_what_is_worse_that_cannot_fire_is_reported(given, message, settings):
+    for name, value in given.items():
+        setattr(settings, name, value)
+    (found,) = messages()
+    assert (found.id, found.msg.split("] ")[0]) == ("app_metrics.W031", "APP_METRICS_ALERTS['Odd'")
+    assert f"cannot fire. {message}" in found.msg
+    assert "the form of the metric in the admin" in found.hint
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        worse(100),
+        worse(150, better="down"),
+        worse(50, gauge="user.pk", better="up"),
+        {"APP_METRICS_ALERTS": {"Unknown": {"metric": "by_hand", "period": "day", "worse": 150}}},
+    ],
+)
+def test_an_alert_about_what_is_worse_that_may_fire_is_not_reported(given, settings):
+    for name, value in given.items():
+        setattr(settings, name, value)
+    assert messages() == []

@@ -3,10 +3,10 @@
 from .databases import check_database, check_routing
 from .doubled import check_doubled
 from .predecessor import check_predecessor
-from .rules import check_rules
+from .rules import check_rules, check_worse
 from .settings import check_asgi, check_backend, check_settings
 
 __all__ = [
     "check_asgi", "check_backend", "check_database", "check_doubled", "check_predecessor", "check_routing",
-    "check_rules", "check_settings",
+    "check_rules", "check_settings", "check_worse",
 ]  # fmt: skip
