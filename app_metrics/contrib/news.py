@@ -6,7 +6,7 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.signals import got_request_exception
 
 from ..conf import cached, settings
-from ..core.comparisons import DOWN, NEITHER, UP, Comparison
+from ..core.comparisons import BETTER, DOWN, NEITHER, UP, Comparison
 from ..core.dropped import DROPPED_SLUG
 from ..core.summary import GAUGE, TIMER
 from ..models import Metric
@@ -35,10 +35,11 @@ def better_of(metric: Metric) -> str:
     """Return which change of a metric is good news: "up", "down" or "neither".
 
     The metric says it, or else a rule that records it. Otherwise more is better for a counter that does not count
-    failures, and less for one that does and for a timer. A gauge may be anything.
+    failures, and less for one that does and for a timer. A gauge may be anything, and so may a metric that says
+    something unknown.
     """
     if said := metric.better or _said_by_rules().get(metric.slug):
-        return said
+        return said if said in BETTER else NEITHER  # loaddata stores any text
     if metric.kind == GAUGE:
         return NEITHER
     return DOWN if metric.kind == TIMER or metric.slug in failures() else UP

@@ -84,6 +84,10 @@ def test_a_rule_says_it_of_its_own_metric_and_not_of_its_timer(settings):
     assert better_of(counting("page_seconds", kind="timer")) == "down"
 
 
+def test_a_metric_that_says_something_else_as_after_loaddata_has_neither_good_nor_bad_news():
+    assert better_of(counting("orders", better="dwon")) == "neither"
+
+
 def test_a_rule_that_says_something_else_is_a_mistake():
     (mistake,) = compile_urls({"page": {"slug": "visits", "better": "dwon"}})[1]
     assert "has better='dwon'" in str(mistake)
