@@ -1,5 +1,6 @@
 """Text for the output of commands: plurals, and characters that the stream can encode."""
 
+from datetime import datetime
 from typing import Any
 
 from ..core.formatting import NO_BREAK, shown
@@ -17,6 +18,11 @@ def counted(number: int, thing: str) -> str:
 def duration(seconds: float) -> str:
     """Return whole seconds as text, such as "72 h 5 min"."""
     return shown(round(seconds), TIMER).replace(NO_BREAK, " ")
+
+
+def minute(moment: datetime) -> str:
+    """Return a time without its seconds, such as "2026-11-30 19:00"."""
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def can_hold(stream: Any, text: str) -> bool:

@@ -7,7 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
+from freezegun import freeze_time
 
+from app_metrics import metric
 from app_metrics.management.commands import metrics_start
 from app_metrics.models import MetricSet
 from app_metrics.models.creation import create_metric
@@ -64,7 +66,7 @@ def test_a_site_with_rows_gets_rules_and_verified_totals(site, tmp_path):
     site("-c", ADD_ROWS)
     site("-m", "django", "migrate", "app_metrics", "zero", "--verbosity=0")
     printed = site("-m", "django", "metrics_start", "--no-input")
-    assert "orders: 3 rows read, 3 events added\n" in printed
+    assert "orders: 3 rows read, 3 events added up to " in printed
     assert "order_amount: all days agree with the rows\n" in printed
     assert "The dashboard: http://127.0.0.1:8000/admin/app_metrics/dashboard/\n" in printed
     (tmp_path / "site_settings.py").write_text(SETTINGS + "from app_metrics_rules import *\n")
@@ -86,8 +88,33 @@ def test_the_metrics_are_in_a_set_that_is_not_mailed_and_a_second_run_keeps_it(s
     first = MetricSet.objects.get(name="First metrics")
     assert [metric.slug for metric in first.metrics.all()] == ["orders"]
     assert not any((first.send_daily, first.send_weekly, first.send_monthly))
-    assert start()[0][0] == "orders: 0 rows read, 0 events added"
+    assert start()[0][0].startswith("orders: 0 rows read, 0 events added up to ")
     assert MetricSet.objects.get() == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_says_why_rows_of_the_running_hour_are_not_added(start):
+    with freeze_time("2026-11-23 12:30"):
+        add_orders(0, 1)
+        lines = start()[0]
+    # In the time zone of the tests, Europe/Berlin.
+    assert lines[0] == "orders: 2 rows read, 1 event added up to 2026-11-23 13:00"
+    assert (
+        lines[1] == "Rows after these times belong to an hour or a day that is not over. A later run adds their events."
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_says_nothing_about_later_rows_that_were_counted_live(start):
+    with freeze_time("2026-11-23 09:30"):
+        add_orders(0)
+        start()
+    with freeze_time("2026-11-23 10:30"):
+        metric("orders")
+    with freeze_time("2026-11-23 12:30"):
+        lines = start()[0]
+    assert lines[0] == "orders: 1 row read, 1 event added up to 2026-11-23 12:00"
+    assert not [line for line in lines if "later run" in line]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -96,7 +123,7 @@ def test_without_proposals_it_writes_no_module_and_fills_what_the_settings_count
     settings.APP_METRICS_MODELS = {"testapp.Order": {"created": {"slug": "orders", "backfill": "placed_at"}}}
     start.path.unlink()
     monkeypatch.setattr(metrics_start, "suggest", lambda: Suggestions([], present({})))
-    assert start()[0][0] == "orders: 1 row read, 1 event added"
+    assert start()[0][0].startswith("orders: 1 row read, 1 event added up to ")
     assert not start.path.exists()
 
 

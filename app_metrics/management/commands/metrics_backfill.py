@@ -1,5 +1,4 @@
 from argparse import ArgumentParser
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,7 @@ from django.db import DatabaseError
 from ...transfer.backfill import Filled, backfill, remaining
 from ...transfer.source_tables import MetricSource
 from ..base import MetricsCommand
-from ..output import counted, fitting
+from ..output import counted, fitting, minute
 from ..progress import progress
 from ..source_options import INTERRUPTED, add_source_arguments, aggregate_first, named_source, skipped_undated
 
@@ -74,20 +73,16 @@ def _lines(done: Filled, slug: str) -> list[str]:
     if done.until is None:
         return [f"There are no rows to fill {slug!r} from."]
     if done.was_finished:
-        already = f"{slug!r} is filled up to {_time(done.until)} already; nothing was changed."
+        already = f"{slug!r} is filled up to {minute(done.until)} already; nothing was changed."
         return [f"{already} Use --again to compare all hours."]
     did = f"Read {counted(done.rows, 'row')}, added {counted(done.events, 'event')} to {slug!r}"
-    lines = [f"{did}: it is filled up to {_time(done.until)}."]
+    lines = [f"{did}: it is filled up to {minute(done.until)}."]
     if done.is_finished:
         lines.append("Later events were counted live, so the metric is complete.")
     elif done.again_at:
         lines.append(
-            f"Live counting began too recently to fill all hours; run this again after {_time(done.again_at)}."
+            f"Live counting began too recently to fill all hours; run this again after {minute(done.again_at)}."
         )
     else:
         lines.append("No later event has been counted live yet; run this again once one has.")
     return lines
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"

@@ -1,5 +1,5 @@
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from ...suggestions.present import present
 from ...suggestions.proposals import AUTH, MODELS
 from ...suggestions.rendering import settings_lines
 from ...suggestions.suggest import COMPILERS, Suggestions, suggest
-from ...transfer.backfill import backfill, remaining
+from ...transfer.backfill import Filled, backfill, remaining
 from ...transfer.source_tables import MetricSource, sources_of
 from ...transfer.verify import count, verify
 from ..base import MetricsCommand
-from ..output import counted, fitting
+from ..output import counted, fitting, minute
 from ..progress import progress
 from ..rules_module import DEFAULT, module_name, rules_in, write_rules
 from ..source_options import INTERRUPTED, aggregate_first
@@ -82,10 +82,10 @@ class Command(MetricsCommand):
 
     def _fill_and_verify(self, sources: Sequence[MetricSource], verbosity: int) -> list[str]:
         """Fill and verify the metrics, and put them into a set; return the problems."""
+        problems: dict[str, str] = {}
         try:
             aggregate_first()
-            problems = {source.slug: self._fill(source, verbosity) for source in sources}
-            filled = [source for source in sources if not problems[source.slug]]
+            filled = self._fill_each(sources, verbosity, problems)
             differ = [source.slug for source in filled if not self._agrees(source, verbosity)]
             _make_set([source.slug for source in filled])
         except DatabaseError as error:
@@ -95,20 +95,31 @@ class Command(MetricsCommand):
         except KeyboardInterrupt as error:
             raise CommandError(INTERRUPTED) from error
         return [
-            *(f"{slug} was not filled: {problem}" for slug, problem in problems.items() if problem),
+            *(f"{slug} was not filled: {problem}" for slug, problem in problems.items()),
             *(f"{slug} differs from its rows: metrics_verify shows the days." for slug in differ),
         ]
 
-    def _fill(self, source: MetricSource, verbosity: int) -> str:
-        """Fill a metric; return why it cannot be filled, such as a gauge, or an empty text."""
-        try:
-            with progress(self.stderr, verbosity, partial(remaining, source), "row", f"of {source.slug} read") as ahead:
-                done = backfill(source, on_progress=ahead)
-        except ValueError as error:
-            return one_line(str(error))
-        skipped = f", {counted(done.skipped, 'row')} skipped" if done.skipped else ""
-        self._say(f"{source.slug}: {counted(done.rows, 'row')} read, {counted(done.events, 'event')} added{skipped}")
-        return ""
+    def _fill_each(
+        self, sources: Sequence[MetricSource], verbosity: int, problems: dict[str, str]
+    ) -> list[MetricSource]:
+        """Fill metrics and return them; note why others cannot be filled, such as gauges."""
+        filled = []
+        for source in sources:
+            try:
+                filled.append((source, self._fill(source, verbosity)))
+            except ValueError as error:
+                problems[source.slug] = one_line(str(error))
+        self._say(*_left_out(done for _, done in filled))
+        return [source for source, _ in filled]
+
+    def _fill(self, source: MetricSource, verbosity: int) -> Filled:
+        with progress(self.stderr, verbosity, partial(remaining, source), "row", f"of {source.slug} read") as ahead:
+            done = backfill(source, on_progress=ahead)
+        until = f" up to {minute(done.until)}" if done.until else ""
+        skipped = f", {counted(done.skipped, 'row')} skipped: the log says why" if done.skipped else ""
+        read = f"{counted(done.rows, 'row')} read, {counted(done.events, 'event')} added{until}{skipped}"
+        self._say(f"{source.slug}: {read}")
+        return done
 
     def _agrees(self, source: MetricSource, verbosity: int) -> bool:
         with progress(self.stderr, verbosity, partial(count, source), "row", f"of {source.slug} compared") as advance:
@@ -136,6 +147,12 @@ def _plan(path: Path, found: Suggestions | None) -> list[str]:
         "- fill in the past of all metrics whose rules have the key backfill, and compare it with the rows,",
         f"- make the metric set {SET!r}, which is not mailed.",
     ]
+
+
+def _left_out(filled: Iterable[Filled]) -> list[str]:
+    if all(done.is_finished or done.until is None for done in filled):
+        return []
+    return ["Rows after these times belong to an hour or a day that is not over. A later run adds their events."]
 
 
 def _refuse_mistakes(rules: Mapping[str, Any]) -> None:
