@@ -74,7 +74,7 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     """Evaluate all alerts at an aware moment (default: now), and report which fired and which recovered.
 
     It may run at any time, and in several processes at once: each change is reported once. A rule that cannot be
-    evaluated keeps its state, and does not stop the others.
+    evaluated keeps its state, and does not stop the others; only the result says why.
     """
     now = datetime.now(UTC) if now is None else aware(now)
     done = AlertCheck()
@@ -120,8 +120,7 @@ def _create(names: Iterable[str]) -> None:
 
 def _fail(done: AlertCheck, name: str, error: str, now: datetime) -> None:
     error = one_line(error)  # also without characters that databases refuse
-    done.failed[name] = error
-    logger.error("The alert %r could not be evaluated: %s", name, error)
+    done.failed[name] = error  # the caller reports it
     _store_error(name, error, now)
 
 
