@@ -217,7 +217,8 @@ def _compared(chart: Chart) -> list[Fact]:
     if comparison.start is None and chart.since:
         since = _("counted since %(date)s") % {"date": formatting.date_title(chart.since)}
         return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), since)]
-    note = _now_and_before(comparison)
+    word = formatting.news_word(news(comparison, chart.metric))
+    note = "; ".join(filter(None, (word, _now_and_before(comparison))))
     if chart.is_running:
         note = _("%(note)s; without the unfinished period") % {"note": note}
     return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), note)]

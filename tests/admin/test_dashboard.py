@@ -237,6 +237,16 @@ def test_a_fall_has_the_colour_of_the_news_that_it_is(slug, colour, client, sett
     assert {"up": "better", "down": "worse"}[colour] + ", before 5" in change
 
 
+@pytest.mark.parametrize(("slug", "word"), [("logins", "worse"), ("failed_logins", "better")])
+def test_the_change_on_the_page_of_a_metric_has_the_word_for_the_news(slug, word, client, settings):
+    settings.APP_METRICS_AUTH = True
+    create_metric(slug.title(), slug)
+    for days, number in ((20, 1), (9, 5), (2, 2)):
+        metric(slug, number, at=NOON - timedelta(days=days))
+    shown = text(page(client, metric_url(slug), range="7d").find(".//dl[@class='app-metrics-facts']"))
+    assert f"Change\u221260 % {word}; 2, before 5" in shown
+
+
 @pytest.mark.parametrize(
     ("better", "names"),
     [
