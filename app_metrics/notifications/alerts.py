@@ -141,7 +141,7 @@ def _not_yet(rule: AlertRule, metric: Metric | None, now: datetime) -> str:
         return f"The metric {rule.metric!r} has no numbers yet; if it should have, check the slug."
     is_low = rule.test == BELOW and metric.kind == COUNTER
     if is_low and not counted_before([metric], *_latest_closed(rule.period, now)):
-        return f"The latest {rule.period} was not counted throughout; the alert begins with the first one that was."
+        return f"The latest {rule.period} was not counted in full; the alert begins with the first one that is."
     return ""
 
 

@@ -93,6 +93,17 @@ def test_the_metrics_are_in_a_set_that_is_not_mailed_and_a_second_run_keeps_it(s
 
 
 @pytest.mark.django_db(transaction=True)
+def test_it_says_that_a_table_has_no_rows(start):
+    assert start()[0][0] == "orders: there are no rows to fill it from"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.urls("tests.support.rule_urls")
+def test_without_the_admin_it_says_how_to_see_the_dashboard(start):
+    assert "The dashboard is a page of the admin: to see it, add the admin to the URLs of the project." in start()[0]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_it_says_why_rows_of_the_running_hour_are_not_added(start):
     with freeze_time("2026-11-23 12:30"):
         add_orders(0, 1)
@@ -160,8 +171,8 @@ def test_totals_that_differ_are_named_and_it_fails(start):
     Order.objects.all().delete()
     add_orders(5)
     lines, error = start()
-    assert "orders: 2 days differ" in lines
-    assert error == "orders differs from its rows: metrics_verify shows the days."
+    assert "orders: 2 days differ from the rows" in lines
+    assert error == "orders differs from its rows: run metrics_verify to see the days."
 
 
 @pytest.mark.django_db(transaction=True)

@@ -40,7 +40,7 @@ def test_the_block_pasted_into_the_settings_passes_the_checks_and_counts(site, t
     assert site("-m", "django", "check", "--database=default") == "System check identified no issues (0 silenced).\n"
     counted = {"not_found", "order_amount", "order_quantity", "orders", "requests", "signups"}
     assert counted <= {*site("-c", VISIT).split()}
-    assert site("-m", "django", "metrics_suggest") == "\n", "what is there is not proposed again"
+    assert site("-m", "django", "metrics_suggest") == "", "what is there is not proposed again"
 
 
 def test_the_written_module_is_imported_by_the_printed_lines(site, tmp_path):
@@ -56,7 +56,13 @@ def test_the_written_module_is_imported_by_the_printed_lines(site, tmp_path):
 @pytest.mark.parametrize(
     ("proposals", "line"),
     [
-        ([], "0 proposals.\n"),
+        (
+            [],
+            (
+                "There is nothing to propose: what this command looks for is counted already, or the project does not "
+                "have it.\n"
+            ),
+        ),
         ([VISITS], "1 proposal.\n"),
         (
             [VISITS, ORDERS],
@@ -71,6 +77,23 @@ def test_it_says_how_to_fill_in_the_past_if_a_proposal_has_one(proposals, line, 
     errors = StringIO()
     call_command("metrics_suggest", stdout=StringIO(), stderr=errors)
     assert errors.getvalue() == line
+
+
+@pytest.mark.parametrize("old", [None, "APP_METRICS_AUTH = True\n"])
+@pytest.mark.django_db
+def test_without_proposals_no_module_is_written(old, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "app_metrics_rules.py"
+    if old:
+        path.write_text(old)
+    monkeypatch.setattr(
+        "app_metrics.management.commands.metrics_suggest.suggest", lambda *given: Suggestions([], present({}))
+    )
+    out, errors = StringIO(), StringIO()
+    call_command("metrics_suggest", write=path, overwrite=True, stdout=out, stderr=errors)
+    assert out.getvalue() == ""
+    assert errors.getvalue().endswith(f"{path} was not written.\n")
+    assert (path.read_text() if path.exists() else None) == old
 
 
 @pytest.mark.django_db

@@ -163,7 +163,7 @@ def test_a_low_number_counts_from_the_first_period_that_was_counted_throughout(
     done = check_alerts(local(too_early))
     assert (list(done.waiting), done.failed, reported(done)) == (["No visits"], {}, ([], []))
     assert Alert.objects.get().state == "ok"
-    assert "begins with the first one that was" in Alert.objects.get().error
+    assert "begins with the first one that is" in Alert.objects.get().error
     assert reported(check_alerts(local(late_enough))) == (["No visits"], [])
 
 

@@ -96,7 +96,7 @@ class Command(MetricsCommand):
             raise CommandError(INTERRUPTED) from error
         return [
             *(f"{slug} was not filled: {problem}" for slug, problem in problems.items()),
-            *(f"{slug} differs from its rows: metrics_verify shows the days." for slug in differ),
+            *(f"{slug} differs from its rows: run metrics_verify to see the days." for slug in differ),
         ]
 
     def _fill_each(
@@ -115,17 +115,20 @@ class Command(MetricsCommand):
     def _fill(self, source: MetricSource, verbosity: int) -> Filled:
         with progress(self.stderr, verbosity, partial(remaining, source), "row", f"of {source.slug} read") as ahead:
             done = backfill(source, on_progress=ahead)
-        until = f" up to {minute(done.until)}" if done.until else ""
+        if done.until is None:
+            self._say(f"{source.slug}: there are no rows to fill it from")
+            return done
         skipped = f", {counted(done.skipped, 'row')} skipped: the log says why" if done.skipped else ""
-        read = f"{counted(done.rows, 'row')} read, {counted(done.events, 'event')} added{until}{skipped}"
-        self._say(f"{source.slug}: {read}")
+        added = f"{counted(done.events, 'event')} added up to {minute(done.until)}"
+        self._say(f"{source.slug}: {counted(done.rows, 'row')} read, {added}{skipped}")
         return done
 
     def _agrees(self, source: MetricSource, verbosity: int) -> bool:
         with progress(self.stderr, verbosity, partial(count, source), "row", f"of {source.slug} compared") as advance:
             differ = sum(1 for _ in verify(source, on_progress=advance))
         self._say(
-            f"{source.slug}: " + (f"{counted(differ, 'day')} differ" if differ else "all days agree with the rows")
+            f"{source.slug}: "
+            + (f"{counted(differ, 'day')} differ from the rows" if differ else "all days agree with the rows")
         )
         return not differ
 
@@ -144,8 +147,9 @@ def _plan(path: Path, found: Suggestions | None) -> list[str]:
         "This command will",
         f"- {first},",
         f"- migrate app_metrics in the database {settings.APP_METRICS_DATABASE!r},",
-        "- fill in the past of all metrics whose rules have the key backfill, and compare it with the rows,",
-        f"- make the metric set {SET!r}, which is not mailed.",
+        "- fill in the past of the metrics whose rules have the key backfill, from the rows of the database,",
+        "- compare these metrics with the rows,",
+        f"- make the metric set {SET!r}, whose reports are not mailed.",
     ]
 
 
@@ -180,7 +184,7 @@ def _make_set(slugs: Sequence[str]) -> None:
 
 def _end(name: str, rules: Mapping[str, Any]) -> list[str]:
     """Return what is left to do, and where the dashboard is."""
-    lines = [f"The dashboard: {_dashboard()}"]
+    lines = [_dashboard()]
     if not _is_imported(rules):
         lines += [
             "The settings do not use the rules yet. Add this to their end, and restart the site:",
@@ -202,6 +206,6 @@ def _is_imported(rules: Mapping[str, Any]) -> bool:
 
 def _dashboard() -> str:
     try:
-        return str(usable("BASE_URL") or LOCAL).rstrip("/") + reverse(DASHBOARD)
+        return f"The dashboard: {str(usable('BASE_URL') or LOCAL).rstrip('/')}{reverse(DASHBOARD)}"
     except NoReverseMatch:
-        return "add the admin to the URLs of the project, because it is a page there"
+        return "The dashboard is a page of the admin: to see it, add the admin to the URLs of the project."

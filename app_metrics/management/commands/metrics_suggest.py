@@ -4,13 +4,15 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from ...core.plain_text import one_line
 from ...suggestions.rendering import settings_block, settings_lines
 from ...suggestions.suggest import Suggestions, suggest
 from ..base import MetricsCommand
 from ..output import counted, fitting
 from ..rules_module import DEFAULT, module_name, rules_in, write_rules
 
+NOTHING = (
+    "There is nothing to propose: what this command looks for is counted already, or the project does not have it."
+)
 PAST = " Once the settings use them, manage.py metrics_start fills in the past and verifies it."
 
 
@@ -35,25 +37,28 @@ class Command(MetricsCommand):
             raise CommandError("Give --overwrite only with --write.")
         if path is None:
             found = suggest()
-            self._print(settings_block(found) if found.proposals else "")
+            if found.proposals:
+                self._print(settings_block(found))
         else:
             found = self._write(path, overwrite=options["overwrite"])
-        self._say(found, options["verbosity"])
+        self._say(found, path, options["verbosity"])
 
     def _write(self, path: Path, *, overwrite: bool) -> Suggestions:
         name = module_name(path)
         if path.exists() and not overwrite:
             raise CommandError(f"{path} exists. Give --overwrite to replace it, or another name.")
         found = suggest(rules_in(path))
-        write_rules(path, found)
-        lines = settings_lines(name, rules_in(path), found.present)
-        self._print(f"{path} is written. Add this to the end of the settings:\n\n{lines}")
+        if found.proposals:
+            write_rules(path, found)
+            lines = settings_lines(name, rules_in(path), found.present)
+            self._print(f"Wrote {path}. Add these lines to the end of the settings:\n\n{lines}")
         return found
 
-    def _say(self, found: Suggestions, verbosity: int) -> None:
-        for note in found.notes:
-            self.stderr.write(one_line(note))
-        if verbosity:
+    def _say(self, found: Suggestions, path: Path | None, verbosity: int) -> None:
+        self.complain(found.notes)
+        if verbosity and not found.proposals:
+            self.stderr.write(NOTHING + (f" {path} was not written." if path else ""))
+        elif verbosity:
             past = any(each.has_past for each in found.proposals)
             self.stderr.write(f"{counted(len(found.proposals), 'proposal')}.{PAST if past else ''}")
 
