@@ -53,6 +53,14 @@ def form(**fields):
     return {"text": "Sale", "at_0": "2026-11-23", "at_1": "09:00", "url": "", "metric": "", **fields}
 
 
+@pytest.mark.parametrize(("language", "names"), [("en", ["Date", "Time"]), ("de", ["Datum", "Uhrzeit"])])
+def test_the_inputs_of_the_date_and_the_time_have_a_name(language, names, ada, settings):
+    settings.LANGUAGE_CODE = language
+    answer = ada.get(reverse(ADD))
+    root = html5lib.parse(answer.content.decode(), namespaceHTMLElements=False)
+    assert [root.find(f".//input[@name='at_{number}']").get("aria-label") for number in (0, 1)] == names
+
+
 def test_an_annotation_is_added_changed_and_deleted(ada, orders):
     assert ada.post(reverse(ADD), form(metric=orders.pk, url="https://example.com/")).status_code == 302
     made = Annotation.objects.get()
