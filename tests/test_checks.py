@@ -15,10 +15,12 @@ from freezegun import freeze_time
 
 from app_metrics import checks, metric
 from app_metrics.backends import redis
+from app_metrics.checks import check_worse
 from app_metrics.contrib import asgi
 from app_metrics.core.batch import Batch
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import load_backend
+from app_metrics.utils import create_metric
 from tests.testapp.models import Document
 
 pytestmark = pytest.mark.urls("tests.support.rule_urls")
@@ -660,13 +662,19 @@ def worse(percent, **rule):
         (worse(150), "'events' cannot fall by more than 100 %: write a smaller 'worse'."),
     ],
 )
-def test_an_alert_about_what_is_worse_that_cannot_fire_is_reported(given, message, settings):
+def test_an_alert_about_what_is_worse_that_cannot_fire_is_reported(given, message, settings, db):
     for name, value in given.items():
         setattr(settings, name, value)
-    (found,) = messages()
-    assert (found.id, found.msg.split("] ")[0]) == ("app_metrics.W031", "APP_METRICS_ALERTS['Odd'")
-    assert f"cannot fire. {message}" in found.msg
-    assert "the form of the metric in the admin" in found.hint
+    (found,) = check_worse(["default"])
+    assert (found.id, found.msg.split("]")[0]) == ("app_metrics.W026", "APP_METRICS_ALERTS['Odd'")
+    assert message in found.hint
+
+
+def test_an_alert_that_may_fire_only_by_the_form_of_its_metric_is_not_reported(settings, db):
+    for name, value in worse(50, gauge="user.pk").items():
+        setattr(settings, name, value)
+    create_metric("Events", "events", "gauge", better="up")
+    assert check_worse(["default"]) == []
 
 
 @pytest.mark.parametrize(
@@ -678,7 +686,7 @@ def test_an_alert_about_what_is_worse_that_cannot_fire_is_reported(given, messag
         {"APP_METRICS_ALERTS": {"Unknown": {"metric": "by_hand", "period": "day", "worse": 150}}},
     ],
 )
-def test_an_alert_about_what_is_worse_that_may_fire_is_not_reported(given, settings):
+def test_an_alert_about_what_is_worse_that_may_fire_is_not_reported(given, settings, db):
     for name, value in given.items():
         setattr(settings, name, value)
-    assert messages() == []
+    assert check_worse(["default"]) == []

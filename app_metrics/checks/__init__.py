@@ -1,9 +1,10 @@
 """System checks: find mistakes in the settings, each with a hint to fix it."""
 
+from .alerts import check_worse
 from .databases import check_database, check_routing
 from .doubled import check_doubled
 from .predecessor import check_predecessor
-from .rules import check_rules, check_worse
+from .rules import check_rules
 from .settings import check_asgi, check_backend, check_settings
 
 __all__ = [

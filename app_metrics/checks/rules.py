@@ -11,7 +11,6 @@ from ..aggregation.retention import compile_retention
 from ..api.access import compile_tokens
 from ..conf import settings
 from ..contrib.configured import configured_rules
-from ..contrib.news import better_of
 from ..contrib.path_checks import is_text
 from ..contrib.rules import Rule
 from ..contrib.url_keys import EXCLUDE, UNRESOLVED
@@ -20,8 +19,6 @@ from ..contrib.url_rules import SETTING as URLS
 from ..contrib.url_rules import rules_by_key
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..dashboard.unused import OTHERS
-from ..models import Metric
-from ..notifications.alert_rules import SETTING as ALERTS
 from ..notifications.alert_rules import compile_alerts
 from ..notifications.milestones import compile_milestones
 from ..reports.declared_sets import compile_sets
@@ -49,26 +46,6 @@ def _text_numbers(rules: Iterable[Rule]) -> Iterator[CheckMessage]:
             hint = "Give a field of numbers, or a callable that returns a number."
             message = f"{rule.origin} reads a number from the text field {field}."
             yield CheckWarning(message, hint=hint, id="app_metrics.W020")
-
-
-@register("app_metrics")
-def check_worse(**kwargs: Any) -> list[CheckMessage]:
-    """Warn of alerts about what is worse that cannot fire, as far as rules show it; checks do not read metrics."""
-    kinds = {rule.slug: rule.kind for rule in configured_rules()[0]}
-    found: list[CheckMessage] = []
-    for alert in compile_alerts(settings.APP_METRICS_ALERTS)[0].values():
-        try:
-            if alert.metric in kinds:
-                alert.towards(better_of(Metric(slug=alert.metric, kind=kinds[alert.metric])))
-        except ValueError as error:
-            hint = (
-                "What the form of the metric in the admin says comes before the rules. If it says what is better, add "
-                "'app_metrics.W031' to SILENCED_SYSTEM_CHECKS."
-            )
-            found.append(
-                CheckWarning(f"{ALERTS}[{alert.name!r}] cannot fire. {error}", hint=hint, id="app_metrics.W031")
-            )
-    return found
 
 
 def _unknown_urls() -> Iterator[SettingError]:

@@ -1,0 +1,38 @@
+"""Find alerts about what is worse that cannot fire. Which change of a metric is worse, the admin may say."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import Warning as CheckWarning
+from django.db import DatabaseError
+
+from ..conf import settings
+from ..contrib.configured import configured_rules
+from ..contrib.news import better_of
+from ..models import Metric
+from ..models.primary import primary
+from ..notifications.alert_rules import SETTING, compile_alerts
+
+
+@register(Tags.database)
+def check_worse(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.APP_METRICS_ALERTS or settings.APP_METRICS_DATABASE not in (databases or ()):
+        return []
+    try:
+        return list(_never_firing())
+    except DatabaseError:  # not migrated, or not reachable: Django reports that
+        return []
+
+
+def _never_firing() -> Iterator[CheckMessage]:
+    alerts = compile_alerts(settings.APP_METRICS_ALERTS)[0].values()
+    metrics = {rule.slug: Metric(slug=rule.slug, kind=rule.kind) for rule in configured_rules()[0]}
+    metrics |= primary(Metric.objects).in_bulk([alert.metric for alert in alerts], field_name="slug")
+    for alert in alerts:
+        try:
+            if alert.metric in metrics:
+                alert.towards(better_of(metrics[alert.metric]))
+        except ValueError as error:
+            message = f"{SETTING}[{alert.name!r}] cannot fire: it waits for a change that is not possible."
+            yield CheckWarning(message, hint=str(error), id="app_metrics.W026")
