@@ -32,10 +32,13 @@ class AppMetricsConfig(AppConfig):
     def ready(self) -> None:
         from . import autopilot, checks  # noqa: F401
         from .contrib import model_rules, signal_rules
+        from .definitions.registration import register_after_migrating
         from .reports.declared_sets import declare_after_migrating
 
         model_rules.connect()
         signal_rules.connect()
+        # In this order: a set takes only metrics that exist.
+        post_migrate.connect(register_after_migrating, sender=self)
         post_migrate.connect(declare_after_migrating, sender=self)
         # A scope for every task: of Celery, if it was imported before (as workers do), and of Django 6.0.
         if "celery" in sys.modules:

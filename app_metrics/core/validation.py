@@ -8,6 +8,8 @@ from decimal import Decimal, Inexact, InvalidOperation
 from itertools import chain, islice
 from typing import Any
 
+from django.utils.functional import Promise
+
 from ..conf import aliases, time_zone
 from ..setting_values import MAX_SLUG_LENGTH as MAX_SLUG_LENGTH
 from ..setting_values import is_slug
@@ -18,6 +20,8 @@ from .periods import FIRST_YEAR, LAST_YEAR
 from .plain_text import brief
 from .summary import COUNTER, KINDS
 
+MAX_NAME_LENGTH = 200
+MAX_UNIT_LENGTH = 30
 MAX_LABELS = 8
 MAX_LABEL_LENGTH = 100
 # MariaDB indexes at most 3,072 bytes and PostgreSQL about 2,700: 500 characters of four bytes fit both.
@@ -114,6 +118,20 @@ def check_key(slug: str, kind: str, labels: str) -> None:
 def exact_str(text: str) -> str:
     """Return a text of the type str itself: a subclass may override methods that are called later, and raise."""
     return str.__str__(text)
+
+
+def storable_text(field: str, text: str | Promise, limit: int | None) -> str:
+    """Return a text that a row can hold; a lazy translation is read now. Raises TypeError or ValueError."""
+    if isinstance(text, Promise):
+        text = str(text)
+    if not isinstance(text, str):
+        raise TypeError(f"`{field}` must be a str, not {type(text).__name__}.")
+    text = exact_str(text)
+    if limit and len(text) > limit:
+        raise ValueError(f"`{field}` has {len(text)} characters; the maximum is {limit}.")
+    if has_refused(text):
+        raise ValueError(f"`{field}` contains NUL or a lone surrogate, which databases refuse; remove it.")
+    return text
 
 
 def has_refused(text: str) -> bool:

@@ -7,14 +7,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, router, transaction
-from django.utils.functional import Promise
 
 from ..core.calendar import as_stored
 from ..core.comparisons import BETTER
 from ..core.plain_text import brief, one_line
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, KINDS
-from ..core.validation import check_time, exact_str, has_refused, recorded_slug
+from ..core.validation import check_time, recorded_slug, storable_text
 from . import Annotation, Metric, MetricSet
 from .annotations import validate_web_address
 from .primary import primary
@@ -126,17 +125,7 @@ def create_annotation(text: str, at: datetime | None = None, url: str = "") -> A
 
 
 def _storable(model: Any, field: str, text: str) -> str:
-    if isinstance(text, Promise):  # a lazy translation
-        text = str(text)
-    if not isinstance(text, str):
-        raise TypeError(f"`{field}` must be a str, not {type(text).__name__}.")
-    text = exact_str(text)
-    limit = model._meta.get_field(field).max_length
-    if limit and len(text) > limit:
-        raise ValueError(f"`{field}` has {len(text)} characters; the maximum is {limit}.")
-    if has_refused(text):
-        raise ValueError(f"`{field}` contains NUL or a lone surrogate, which databases refuse; remove it.")
-    return text
+    return storable_text(field, text, model._meta.get_field(field).max_length)
 
 
 def _created(slug: str, values: dict[str, str]) -> Metric:

@@ -18,7 +18,7 @@ from ..core.periods import HOUR, Period
 from ..core.plain_text import brief
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary
-from ..core.validation import MAX_SLUG_LENGTH
+from ..core.validation import MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_UNIT_LENGTH
 from ..transport.databases import is_about_missing_table, savepoint
 from . import queries
 from .discovery import unknown_kinds
@@ -160,10 +160,10 @@ class Metric(NaturalKeyModel):
 
     NATURAL_KEY = ("slug",)
 
-    name = models.CharField(_("name"), max_length=200)
+    name = models.CharField(_("name"), max_length=MAX_NAME_LENGTH)
     slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True)
     kind = models.CharField(_("kind"), max_length=10, choices=KIND_NAMES, default=COUNTER)
-    unit = models.CharField(_("unit"), max_length=30, blank=True)
+    unit = models.CharField(_("unit"), max_length=MAX_UNIT_LENGTH, blank=True)
     description = models.TextField(_("description"), blank=True)
     # The default of the database is for processes that still run the version before.
     better = models.CharField(
@@ -171,6 +171,9 @@ class Metric(NaturalKeyModel):
     )
     # The first other kind this slug was recorded under; its numbers are counted anyway.
     second_kind = models.CharField(_("also recorded as"), max_length=10, blank=True, editable=False)
+    # What its definition in code said last, by field: a field that differs from it was changed by a person. Null, also
+    # for processes that still run the version before.
+    defined = models.JSONField(null=True, editable=False)
 
     objects = NaturalKeyManager.from_queryset(MetricQuerySet)()  # type: ignore[misc]  # it has more methods
 

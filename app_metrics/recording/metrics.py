@@ -167,8 +167,7 @@ class Timer:
         if not self._starts:
             raise TimerError("Timer.stop() was called without start(); call start() first.")
         self._seconds = seconds = perf_counter() - self._starts.pop()
-        if self._slug is not _LATER:
-            record(self._slug, TIMER, seconds, self._labels)
+        self._record(seconds)
         return seconds
 
     def elapsed(self) -> float:
@@ -180,6 +179,10 @@ class Timer:
     def store(self, slug: str) -> None:
         """Record the seconds of the latest `stop()` under a slug. Raises TimerError if there was none."""
         record(slug, TIMER, self.elapsed(), self._labels)
+
+    def _record(self, seconds: float) -> None:
+        if self._slug is not _LATER:
+            record(self._slug, TIMER, seconds, self._labels)
 
     def __enter__(self) -> Self:
         if self._slug is _LATER:

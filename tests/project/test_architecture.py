@@ -18,7 +18,7 @@ LAYERS = (
     {"storage", "trending"},
     {"backends"},
     {"recording"},
-    {"contrib"},
+    {"contrib", "definitions"},
     {"notifications"},
     {"aggregation"},
     {"reports", "dashboard", "api", "transfer", "adoption", "autopilot", "suggestions"},

@@ -1,0 +1,10 @@
+from weakref import WeakSet
+
+import pytest
+
+from app_metrics.definitions import definition
+
+
+@pytest.fixture(autouse=True)
+def _no_definitions_of_other_tests(monkeypatch):
+    monkeypatch.setattr(definition, "_existing", WeakSet())
