@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from django.utils.functional import Promise
 
@@ -20,7 +20,7 @@ ARGUMENTS = ("at", "on_commit", "using")
 Text = str | Promise
 
 # Those of modules live for ever; one that a function makes is forgotten with it.
-_existing: WeakSet["Definition"] = WeakSet()
+_existing: WeakKeyDictionary["Definition", None] = WeakKeyDictionary()
 
 
 class Definition:
@@ -47,7 +47,7 @@ class Definition:
             raise ValueError(f"better={better!r} is unknown; choose one of {', '.join(BETTER)}.")
         self._better = better
         self.module = _calling_module()
-        _existing.add(self)
+        _existing[self] = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.slug!r})"
@@ -73,8 +73,8 @@ class Definition:
 
 
 def existing() -> list[Definition]:
-    """Return all definitions in modules that were imported, by slug."""
-    return sorted(_existing, key=lambda each: (each.slug, each.module))
+    """Return all definitions in modules that were imported, by slug; those of one slug as they were made."""
+    return sorted(_existing, key=lambda each: each.slug)
 
 
 def _checked(field: str, text: Text, limit: int | None) -> Text:

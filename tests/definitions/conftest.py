@@ -1,4 +1,4 @@
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -7,4 +7,4 @@ from app_metrics.definitions import definition
 
 @pytest.fixture(autouse=True)
 def _no_definitions_of_other_tests(monkeypatch):
-    monkeypatch.setattr(definition, "_existing", WeakSet())
+    monkeypatch.setattr(definition, "_existing", WeakKeyDictionary())
