@@ -2,12 +2,13 @@
 
 from .alerts import check_worse
 from .databases import check_database, check_routing
+from .definitions import check_definitions, check_stored_definitions
 from .doubled import check_doubled
 from .predecessor import check_predecessor
 from .rules import check_rules
 from .settings import check_asgi, check_backend, check_settings
 
 __all__ = [
-    "check_asgi", "check_backend", "check_database", "check_doubled", "check_predecessor", "check_routing",
-    "check_rules", "check_settings", "check_worse",
+    "check_asgi", "check_backend", "check_database", "check_definitions", "check_doubled", "check_predecessor",
+    "check_routing", "check_rules", "check_settings", "check_stored_definitions", "check_worse",
 ]  # fmt: skip
