@@ -42,8 +42,8 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("without a clock")
 
-# Otherwise pytest reads the frozen clock, and its `--durations` are nonsense.
-freezegun.configure(extend_ignore_list=["_pytest.timing"])
+# Otherwise pytest reads the frozen clock, and its `--durations` are nonsense. The others have very many attributes.
+freezegun.configure(extend_ignore_list=["_pytest.timing", "numpy", "pandas"])
 # Each freeze asks whether any module has new attributes. Counting them takes a third of the time of listing them.
 freezegun.api._get_module_attributes_hash = lambda module: f"{id(module)}-{len(vars(module))}"
 

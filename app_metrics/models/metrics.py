@@ -1,19 +1,16 @@
 """Metrics, and the records of aggregations and imports."""
 
-from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, models, router, transaction
-from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ..core import calendar
 from ..core.comparisons import DOWN, NEITHER, UP
 from ..core.dropped import warn_once
-from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import HOUR, Period
 from ..core.plain_text import brief
 from ..core.slugs import slugs_for
@@ -21,13 +18,15 @@ from ..core.summary import COUNTER, GAUGE, TIMER, Summary
 from ..core.validation import MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_UNIT_LENGTH
 from ..transport.databases import is_about_missing_table, savepoint
 from . import queries
+from .dataframes import dataframe
 from .discovery import unknown_kinds
-from .fields import ExactSlugField, PlainDecimalField
-from .ledger import LedgerRow
+from .fields import ExactSlugField
 from .natural_keys import NaturalKeyManager, NaturalKeyModel
-from .pending import pending_batches
 from .primary import primary
-from .totals import Item, Total
+from .sums import sum_over
+
+if TYPE_CHECKING:
+    import pandas
 
 # The permission to see the dashboard and to read the API.
 VIEW_PERMISSION = "app_metrics.view_metric"
@@ -92,12 +91,7 @@ class MetricQuerySet(models.QuerySet[Any]):
         """
         if period == HOUR:
             raise ValueError("with_total() does not support hours; use Metric.total() instead.")
-        first, last = calendar.span(Period(period), day or calendar.today())
-        totals = Total.objects.filter(metric=models.OuterRef("pk"), period=period, start=first)
-        items = Item.objects.filter(slug=models.OuterRef("slug"), day__range=(first, last))
-        terms = [_sum(totals, "metric"), _sum(items, "slug"), *_elsewhere(first, last)]
-        total = models.ExpressionWrapper(_added(terms), output_field=_number())
-        annotated: MetricQuerySet = self.annotate(**{name: total})
+        annotated: MetricQuerySet = self.annotate(**{name: sum_over(Period(period), day or calendar.today())})
         return annotated
 
     def bulk_create(self, objs: Iterable["Metric"], *args: Any, **options: Any) -> list["Metric"]:
@@ -121,38 +115,6 @@ class MetricQuerySet(models.QuerySet[Any]):
 def _free_slug(name: str, metrics: models.QuerySet[Any], taken: Container[str] = ()) -> str:
     slugs = (each for each in slugs_for(name) if each not in taken)
     return next(each for each in slugs if not metrics.filter(slug=each).exists())
-
-
-def _number() -> PlainDecimalField:
-    return PlainDecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
-
-
-def _sum(rows: models.QuerySet[Any], group: str) -> Coalesce:
-    number = _number()
-    total = models.Sum(Cast("total", number), output_field=number)
-    summed = rows.order_by().values(group).annotate(summed=total).values("summed")
-    return Coalesce(models.Subquery(summed, output_field=number), Decimal(0), output_field=number)
-
-
-def _added(terms: list[Any]) -> Any:
-    """Return the sum of some terms, nested as little as possible: databases limit how deep an expression may be."""
-    while len(terms) > 1:
-        pairs = zip(terms[::2], terms[1::2], strict=False)
-        terms = [*(one + other for one, other in pairs), *terms[len(terms) // 2 * 2 :]]
-    return terms[0]
-
-
-def _elsewhere(first: date, last: date) -> Iterator[models.Case]:
-    """Yield the sum of each batch that is pending outside the database; 0 if it was stored meanwhile."""
-    number, nothing = _number(), models.Value(Decimal(0), _number())
-    for batch in pending_batches().only(lambda key: first <= key.day <= last).batches:
-        sums: dict[str, Decimal] = defaultdict(Decimal)
-        for key, summary in batch.summaries.items():
-            sums[key.slug] += Decimal(summary.total)
-        own = (models.When(slug=slug, then=models.Value(total, number)) for slug, total in sums.items())
-        is_stored = models.Exists(LedgerRow.objects.filter(pk=batch.id))
-        summed = models.Case(*own, default=nothing, output_field=number)
-        yield models.Case(models.When(is_stored, then=nothing), default=summed, output_field=number)
 
 
 class Metric(NaturalKeyModel):
@@ -220,6 +182,18 @@ class Metric(NaturalKeyModel):
         ValueError for an unknown period.
         """
         return queries.series(queries.QuerySources.of([self]), Period(period), start, end, labels)
+
+    def to_dataframe(
+        self, period: str, start: date, end: date, labels: Mapping[str, str] | None = None
+    ) -> "pandas.DataFrame":
+        """Return the points of `series()` as rows of a pandas DataFrame, which has the extra `pandas`.
+
+        The index `start` holds dates, or times in the metrics time zone if the period is "hour". The columns are the
+        fields of a point, and `value`, its headline number: a counter's total, a gauge's last value, a timer's mean.
+        `count` is an integer, and all other numbers are floats; NaN where nothing was recorded. Raises ImportError
+        without pandas.
+        """
+        return dataframe(self.kind, Period(period), self.series(period, start, end, labels))
 
 
 class Dashboard(Metric):

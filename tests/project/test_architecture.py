@@ -48,6 +48,7 @@ OPTIONAL = {
     "datadog": {"backends.statsd"},
     "kombu": {"backends.celery_publisher"},
     "opentelemetry": {"backends.otel"},
+    "pandas": {"models.dataframes"},
     "prometheus_client": {"api.prometheus"},
     "pytest": {"testing.pytest_plugin"},
     "redis": {"backends.redis.backend", "backends.redis.client", "backends.redis.scripts", "backends.redis.shard"},

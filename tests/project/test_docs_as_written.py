@@ -6,6 +6,7 @@ the tutorial begin with a shop that has README.md's settings; `tests/support/doc
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import django
@@ -41,6 +42,10 @@ NOT_RUN = {
 }
 if django.VERSION < (6, 0):
     NOT_RUN["from app_metrics.contrib.django_task_functions"] = "needs Django 6.0"
+if not find_spec("pandas"):
+    NOT_RUN["docs/reading.md from datetime import date\n\nfrom app_metrics.models import Metric\n\nframe"] = (
+        "needs pandas"
+    )
 
 STEPS = {str(page.relative_to(ROOT)): list(steps(page)) for page in PAGES}
 TOKEN = re.search(r"^([\w-]{43}) [0-9a-f]{64}$", (ROOT / "docs" / "howto" / "api.md").read_text(), re.MULTILINE)[1]
