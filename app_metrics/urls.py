@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .api.views import list_metrics, prometheus, show_series, show_totals
+from .api.views import list_metrics, prometheus, show_description, show_series, show_totals
 from .reports.views import unsubscribe
 
 app_name = "app_metrics"
@@ -12,5 +12,6 @@ urlpatterns = [
     # Not <slug:…>, so that the API itself answers a bad slug: in JSON, and only after it has checked the access.
     path("api/metrics/<str:slug>/series/", show_series, name="api-series"),
     path("api/metrics/<str:slug>/totals/", show_totals, name="api-totals"),
+    path("api/openapi.json", show_description, name="api-openapi"),
     path("prometheus/", prometheus, name="prometheus"),
 ]

@@ -23,6 +23,7 @@ from ..models.pending import is_complete
 from ..models.primary import beside
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
 from .access import View, require_read_access
+from .openapi import description
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 from .prometheus import Unavailable, latest
 
@@ -134,6 +135,13 @@ def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
             for labels, summary in summaries[page.first : page.end]
         ],
     }
+
+
+@json_view
+def show_description(request: HttpRequest, **kwargs: Any) -> Answer:
+    """Describe this API in OpenAPI."""
+    Parameters(request)
+    return description(request.build_absolute_uri("./"))
 
 
 @require_read_access(respond_text)

@@ -1,0 +1,189 @@
+"""The description of the JSON API in OpenAPI 3.1, made from the lists that the API itself follows."""
+
+from typing import Any
+
+from ..conf import settings
+from ..core.periods import PERIODS
+from ..core.summary import COUNT, KINDS, SHOWN
+from ..core.validation import MAX_SLUG_LENGTH
+from .parameters import DEFAULT_RESULTS, LABEL, MAX_RESULTS, MAX_TEXT
+
+Schema = dict[str, Any]
+
+VERSION = "1.0"
+TEXT: Schema = {"type": "string"}
+COUNT_OF: Schema = {"type": "integer", "minimum": 0}
+NUMBER: Schema = {
+    "type": "string",
+    "pattern": r"^-?[0-9]+(\.[0-9]+)?$",
+    "description": "A decimal, exact to nine places.",
+}
+NO_NUMBER: Schema = {**NUMBER, "type": ["string", "null"], "description": "A decimal; null if nothing was recorded."}
+ADDRESS: Schema = {"type": "string", "format": "uri"}
+NO_ADDRESS: Schema = {**ADDRESS, "type": ["string", "null"]}
+DATE: Schema = {"type": "string", "format": "date"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+START: Schema = {"anyOf": [DATE, TIME], "description": "A date; for hours a time with its offset."}
+LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
+KIND: Schema = {"type": "string", "enum": list(KINDS)}
+PERIOD: Schema = {"type": "string", "enum": list(PERIODS)}
+ERRORS = {
+    "400": "A parameter is unknown, given twice, or has a bad value.",
+    "403": "Not allowed to read; the same for metrics that exist and others.",
+    "404": "There is no such metric, or no such page.",
+    "405": "Neither GET nor HEAD.",
+}
+
+
+def description(address: str) -> Schema:
+    """Return the description of the API at an address."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Metrics", "version": VERSION, "description": "The numbers of a site's metrics, read-only."},
+        "servers": [{"url": address}],
+        "security": [{"token": []}, {"session": []}],
+        "paths": {path: {"get": operation} for path, operation in _operations().items()},
+        "components": {"schemas": _schemas(), "securitySchemes": _security(), "responses": _errors()},
+    }
+
+
+def _operations() -> dict[str, Schema]:
+    return {
+        "/metrics/": _operation(
+            "listMetrics",
+            "List the metrics by slug.",
+            "MetricList",
+            _query("search", {**TEXT, "maxLength": MAX_TEXT}, "A part of the name or slug."),
+            _query("kind", KIND, "Only metrics of this kind."),
+            _query("set", {**TEXT, "maxLength": MAX_TEXT}, "The name of a metric set."),
+            *_paging(),
+        ),
+        "/metrics/{slug}/series/": _operation(
+            "showSeries",
+            "Show a metric period by period, with a point for each, even if nothing was recorded in it.",
+            "Series",
+            _slug(),
+            _query("period", {**PERIOD, "default": "day"}, "The period of a point."),
+            _query("start", DATE, "The first date; by default a recent one that depends on the period."),
+            _query("end", DATE, "The last date, today by default."),
+            _page(),
+            _labels(),
+        ),
+        "/metrics/{slug}/totals/": _operation(
+            "showTotals",
+            "Show one period of a metric, as a whole and by label set.",
+            "Totals",
+            _slug(),
+            _query("period", {**PERIOD, "default": "day"}, "The period."),
+            _query("date", TEXT, "A date in the period, today by default; for hours a time, such as 2026-11-23T09:00."),
+            *_paging(),
+        ),
+    }
+
+
+def _operation(name: str, summary: str, answer: str, *parameters: Schema) -> Schema:
+    content = {"application/json": {"schema": _ref("schemas", answer)}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": list(parameters),
+        "responses": {
+            "200": {"description": "The numbers.", "content": content},
+            **{status: _ref("responses", f"Error{status}") for status in ERRORS},
+        },
+    }
+
+
+def _query(name: str, schema: Schema, text: str) -> Schema:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+
+
+def _slug() -> Schema:
+    schema = {**TEXT, "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_SLUG_LENGTH}
+    return {"name": "slug", "in": "path", "required": True, "schema": schema, "description": "The slug of the metric."}
+
+
+def _labels() -> Schema:
+    """Describe `label.NAME`: parameters whose names are not known come from the properties of an object."""
+    names = {"pattern": f"^{LABEL.replace('.', '[.]')}"}
+    text = f"One label set: a parameter `{LABEL}NAME` for each of its labels. Without any, all label sets together."
+    return {
+        **_query("labels", {**LABELS, "propertyNames": names}, text),
+        "style": "form",
+        "explode": True,
+        "example": {f"{LABEL}plan": "pro"},
+    }
+
+
+def _page() -> Schema:
+    return _query("page", {"type": "integer", "minimum": 1, "default": 1}, "The number of the page.")
+
+
+def _paging() -> list[Schema]:
+    size = {"type": "integer", "minimum": 1, "maximum": MAX_RESULTS, "default": DEFAULT_RESULTS}
+    return [_page(), _query("per_page", size, "Results of a page.")]
+
+
+def _schemas() -> dict[str, Schema]:
+    metric = {**dict.fromkeys(("slug", "name", "unit", "description"), TEXT), "kind": KIND}
+    links = {"next": NO_ADDRESS, "previous": NO_ADDRESS}
+    complete = {"type": "boolean", "description": "Whether all pending numbers could be read."}
+    return {
+        "Error": _object(error=TEXT),
+        "Numbers": _object(**_numbers()),
+        "MetricList": _object(count=COUNT_OF, **links, results=_list("Metric")),
+        "Metric": _object(**metric, series=ADDRESS, totals=ADDRESS),
+        "Series": _object(
+            **metric,
+            period=PERIOD,
+            labels={**LABELS, "type": ["object", "null"]},
+            start=DATE,
+            end=DATE,
+            complete=complete,
+            **links,
+            results=_list("Point"),
+            annotations=_list("Annotation"),
+        ),
+        "Point": _object(start=START, **_numbers()),
+        "Annotation": _object(at=TIME, start=START, text=TEXT, url=NO_ADDRESS),
+        "Totals": _object(
+            **metric,
+            period=PERIOD,
+            start=START,
+            summary=_ref("schemas", "Numbers"),
+            count=COUNT_OF,
+            complete=complete,
+            **links,
+            results=_list("LabelSet"),
+        ),
+        "LabelSet": _object(labels=LABELS, **_numbers()),
+    }
+
+
+def _numbers() -> dict[str, Schema]:
+    """Describe the fields of a summary, and its headline. A total is 0 if nothing was recorded."""
+    numbers = {field.name: COUNT_OF if field.holds == COUNT else NO_NUMBER for field in SHOWN}
+    headline = "The number to show: a counter's total, a gauge's last value, a timer's mean in seconds."
+    return {**numbers, "total": NUMBER, "value": {**NO_NUMBER, "description": headline}}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _list(name: str) -> Schema:
+    return {"type": "array", "items": _ref("schemas", name)}
+
+
+def _ref(part: str, name: str) -> Schema:
+    return {"$ref": f"#/components/{part}/{name}"}
+
+
+def _errors() -> dict[str, Schema]:
+    content = {"application/json": {"schema": _ref("schemas", "Error")}}
+    return {f"Error{status}": {"description": text, "content": content} for status, text in ERRORS.items()}
+
+
+def _security() -> dict[str, Schema]:
+    session = {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+    return {"token": {"type": "http", "scheme": "bearer"}, "session": session}

@@ -1,0 +1,100 @@
+"""The description of the JSON API is valid, complete, and right about every answer."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from django.urls import resolve
+
+from app_metrics import gauge, metric, urls
+from app_metrics.models.creation import create_annotation, create_metric
+from tests.api.test_views import GOOD, HASH, WRONG
+
+pytestmark = [pytest.mark.urls("tests.support.api_urls"), pytest.mark.django_db]
+
+ADDRESS = "/stats/api/openapi.json"
+AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
+# An address, and the schema of its answer.
+ANSWERS = [
+    ("/metrics/", "MetricList"),
+    ("/metrics/?per_page=1&page=2&search=e&kind=gauge", "Error"),
+    ("/metrics/?per_page=1", "MetricList"),
+    ("/metrics/orders/series/", "Series"),
+    ("/metrics/orders/series/?period=hour&start=2026-11-23&end=2026-11-23", "Series"),
+    ("/metrics/orders/series/?start=2026-11-23&end=2026-11-24&label.plan=pro", "Series"),
+    ("/metrics/queue/series/?period=year&start=2000-01-01", "Series"),
+    ("/metrics/orders/totals/?date=2026-11-23", "Totals"),
+    ("/metrics/orders/totals/?period=hour&date=2026-11-23T09:00", "Totals"),
+    ("/metrics/queue/totals/?period=month&date=2000-01-01", "Totals"),
+    ("/metrics/missing/totals/", "Error"),
+    ("/metrics/?kind=clock", "Error"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _recorded(settings):
+    settings.APP_METRICS_API_TOKENS = [HASH]
+    create_metric("Orders", unit="EUR", description="What was paid")
+    metric("orders", 5, labels={"plan": "pro"}, at=AT)
+    metric("orders", -2, at=AT)
+    gauge("queue", 1.5)
+    create_annotation("Release 4.2", AT, "https://example.com/4.2")
+    create_annotation("Release 4.3", AT)
+
+
+@pytest.fixture
+def described(client):
+    return client.get(ADDRESS, headers=GOOD).json()
+
+
+@pytest.fixture
+def conforms(described):
+    """A function that checks data against a schema of the description."""
+    jsonschema = pytest.importorskip("jsonschema", reason="openapi-spec-validator is not installed")
+
+    def check(data, name):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+        kind = jsonschema.Draft202012Validator
+        kind(schema, format_checker=kind.FORMAT_CHECKER).validate(data)
+
+    return check
+
+
+def test_the_description_is_valid(described):
+    validator = pytest.importorskip("openapi_spec_validator", reason="openapi-spec-validator is not installed")
+    validator.validate(described)
+
+
+@pytest.mark.parametrize(("address", "schema"), ANSWERS)
+def test_an_answer_is_as_described(address, schema, client, conforms):
+    conforms(client.get(f"/stats/api{address}", headers=GOOD).json(), schema)
+
+
+def test_a_refusal_is_as_described(client, described, conforms):
+    for address in described["paths"]:
+        path = "/stats/api" + address.replace("{slug}", "orders")
+        conforms(client.get(path, headers=WRONG).json(), "Error")
+        conforms(client.post(path, headers=GOOD).json(), "Error")
+
+
+def test_every_view_of_the_api_is_described(described):
+    views = {resolve("/stats/api" + path.replace("{slug}", "orders")).url_name for path in described["paths"]}
+    assert views == {each.name for each in urls.urlpatterns if each.name.startswith("api-")} - {"api-openapi"}
+
+
+def test_the_views_take_the_described_parameters_and_no_other(client, described):
+    for path, methods in described["paths"].items():
+        answer = client.get("/stats/api" + path.replace("{slug}", "orders"), {"?": ""}, headers=GOOD).json()
+        known = set(re.search(r"Choose one of (.+)\.$", answer["error"])[1].split(", "))
+        named = {each["name"] for each in methods["get"]["parameters"] if each["in"] == "query"}
+        assert named - {"labels"} | ({"label.NAME"} if "labels" in named else set()) == known
+
+
+def test_the_server_is_where_the_site_has_the_api(client):
+    answer = client.get(ADDRESS, headers={**GOOD, "host": "example.com"}, secure=True).json()
+    assert answer["servers"] == [{"url": "https://example.com/stats/api/"}]
+
+
+def test_the_description_needs_the_same_access_as_the_numbers(client):
+    assert client.get(ADDRESS, headers=WRONG).status_code == 403
+    assert client.get(ADDRESS, {"version": "1"}, headers=GOOD).status_code == 400
