@@ -25,12 +25,13 @@ from ..notifications.milestones import SETTING as MILESTONES
 from ..notifications.milestones import compile_milestones
 from ..reports.declared_sets import SETTING as SETS
 from ..reports.declared_sets import compile_sets
+from .templates import shown_slugs
 
 Defined = Mapping[str, Definition]
 
 
 class Use(NamedTuple):
-    """A metric that a setting names, with the names of labels; `kind` is "" if the setting does not say it."""
+    """A metric that a setting or a template names, with the names of labels; `kind` is "" if that does not say it."""
 
     origin: str
     slug: str
@@ -83,6 +84,7 @@ def _read() -> Iterator[Use]:
         yield Use(f"{ALERTS}[{alert.name!r}]", alert.metric, alert.labels or ())
     for slug in compile_milestones(settings.APP_METRICS_MILESTONES)[0]:
         yield Use(f"{MILESTONES}[{slug!r}]", slug)
+    yield from (Use(f"The template {name}", slug) for name, slug in shown_slugs())
 
 
 def _defined_twice(definitions: Iterable[Definition]) -> Iterator[CheckMessage]:
@@ -117,7 +119,7 @@ def _misspelt(
         near = next((each for each in defined if resembles(slug, each)), None)
         if near and slug not in defined and slug not in known:
             yield CheckWarning(
-                f"{origin} names the metric {slug!r}, which is not defined; {defined[near].module} defines {near!r}.",
+                f"{origin} has the metric {slug!r}, which is not defined; {defined[near].module} defines {near!r}.",
                 hint=f"Did you mean {near!r}? If there are both, define {slug!r}, too.{hint}",
                 id="app_metrics.W027",
             )

@@ -57,8 +57,25 @@ def test_a_slug_that_resembles_a_defined_one_is_a_warning(values, origin, slug, 
     set_up(settings, values)
     (message,) = check_definitions()
     assert message.id == "app_metrics.W027"
-    assert message.msg == f"{origin} names the metric {slug!r}, which is not defined; {__name__} defines {near!r}."
+    assert message.msg == f"{origin} has the metric {slug!r}, which is not defined; {__name__} defines {near!r}."
     assert message.hint == f"Did you mean {near!r}? If there are both, define {slug!r}, too."
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '{% metric_total "signup" %}',
+        "{%metric_sparkline 'signup' days=30 %}",
+        '{% metric_total slug="signup" period="month" as number %}',
+    ],
+)
+def test_a_misspelt_slug_in_a_template_is_a_warning(tag, defined, settings, tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "home.html").write_text(f'{{% load app_metrics %}}{tag}{{% metric_total "signups" %}}')
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG\xff")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    (message,) = check_definitions()
+    assert message.msg.startswith("The template shop/home.html has the metric 'signup', which is not defined; ")
 
 
 def test_a_slug_that_is_defined_too_or_that_a_rule_records_is_none(defined, settings):
@@ -140,7 +157,7 @@ def test_a_recorded_slug_that_resembles_a_defined_one_is_a_warning(database, def
     create_metric("Others", "visits")
     (message,) = check_stored_definitions([database])
     assert message.id == "app_metrics.W027"
-    assert message.msg.startswith("The database names the metric 'signup', which is not defined")
+    assert message.msg.startswith("The database has the metric 'signup', which is not defined")
     assert message.hint.endswith(" If it is left over, delete it.")
 
 

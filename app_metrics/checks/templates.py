@@ -1,0 +1,28 @@
+"""Find the metrics that the project's templates show."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from django.template import engines
+from django.template.backends.django import DjangoTemplates
+
+# A tag of ours with a slug; one with a variable says nothing here.
+TAG = re.compile(r"""\{%\s*metric_(?:total|sparkline)\s+(?:slug=)?(["'])([^"']*)\1""")
+
+
+def shown_slugs() -> Iterator[tuple[str, str]]:
+    """Yield the name of a template and a slug in it."""
+    for folder in _folders():
+        for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+            with suppress(OSError):
+                text = file.read_text(errors="replace")
+                yield from ((str(file.relative_to(folder)), found[2]) for found in TAG.finditer(text))
+
+
+def _folders() -> list[Path]:
+    backends = [each for each in engines.all() if isinstance(each, DjangoTemplates)]
+    loaders = [loader for backend in backends for loader in backend.engine.template_loaders]
+    found = [folder for loader in loaders if hasattr(loader, "get_dirs") for folder in loader.get_dirs()]
+    return list(dict.fromkeys(map(Path, found)))
