@@ -172,6 +172,8 @@ SETTINGS = {
     "MILESTONES": Setting({}),
     # Name → rule: the numbers to watch, and when to send an alert.
     "ALERTS": Setting({}),
+    # Name → ratio: the quotient of two metrics, computed when it is read.
+    "RATIOS": Setting({}),
     # What is deployed, such as a version or a commit: an aggregation annotates each new value.
     "RELEASE": Setting(
         None,

@@ -25,7 +25,11 @@ OPPOSITE = {UP: DOWN, DOWN: UP}
 
 def news(comparison: Comparison, metric: Metric) -> str:
     """Return "up" if the change of a metric is good news, "down" if it is bad, "" if it is neither."""
-    verdict, better = comparison.verdict, better_of(metric)
+    return judged(comparison.verdict, better_of(metric))
+
+
+def judged(verdict: str, better: str) -> str:
+    """Return the same for the verdict of a comparison, and for the change that is good news."""
     if verdict not in OPPOSITE or better not in OPPOSITE:
         return ""
     return verdict if better == UP else OPPOSITE[verdict]

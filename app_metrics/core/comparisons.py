@@ -78,27 +78,22 @@ BETTER = (UP, DOWN, NEITHER)
 _RATIO = Context(prec=28)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A metric's summary compared with an earlier one.
+class Change:
+    """A number compared with an earlier one, `base`; both are None if there is no such number.
 
     `start` is the first date of the earlier period; None if there is no such period, as for week 53.
     """
 
-    kind: str
+    __slots__ = ()
     start: date | None
-    now: Summary | None
-    then: Summary | None
 
     @property
     def current(self) -> Number | None:
-        """A counter's total, a gauge's last value or a timer's mean in seconds; None if nothing was recorded."""
-        return headline(self.kind, self.now)
+        raise NotImplementedError
 
     @property
     def base(self) -> Number | None:
-        """The same number of the earlier summary."""
-        return None if self.start is None else headline(self.kind, self.then)
+        raise NotImplementedError
 
     @property
     def change(self) -> Number | None:
@@ -122,3 +117,23 @@ class Comparison:
         if not self.base:
             return NEW if self.current or self.base is None else NOT_AVAILABLE
         return UP if self.current > self.base else DOWN if self.current < self.base else SAME
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Change):
+    """A metric's summary compared with an earlier one."""
+
+    kind: str
+    start: date | None
+    now: Summary | None
+    then: Summary | None
+
+    @property
+    def current(self) -> Number | None:
+        """A counter's total, a gauge's last value or a timer's mean in seconds; None if nothing was recorded."""
+        return headline(self.kind, self.now)
+
+    @property
+    def base(self) -> Number | None:
+        """The same number of the earlier summary."""
+        return None if self.start is None else headline(self.kind, self.then)

@@ -18,7 +18,7 @@ from .plain_text import one_line
 from .summary import COUNTER, TIMER
 
 if TYPE_CHECKING:
-    from .comparisons import Comparison
+    from .comparisons import Change
 
 MINUS, NO_BREAK, ABSENT = "\u2212", "\u00a0", "\u2013"
 
@@ -55,7 +55,7 @@ def have_cents(numbers: Iterable[Number | None], kind: str, unit: str) -> bool:
     return any(not _is_whole(amount) and amount == _to_places(amount, 2) for amount in amounts)
 
 
-def shown_change(comparison: "Comparison") -> str:
+def shown_change(comparison: "Change") -> str:
     """Return the relative change in percent, "new" if there was nothing before, or "n/a"."""
     relative = comparison.relative
     if relative is None:
@@ -72,7 +72,7 @@ def news_word(news: str) -> str:
     return words.get(news, "")
 
 
-def shown_difference(comparison: "Comparison", kind: str = "", unit: str = "") -> str:
+def shown_difference(comparison: "Change", kind: str = "", unit: str = "") -> str:
     """Return the absolute change with its sign, in the metric's unit."""
     change = comparison.change
     if change is None:

@@ -1,7 +1,7 @@
 """Summaries of what was recorded: totals and pending items in one statement, so that each event is seen once."""
 
 from collections import defaultdict, namedtuple
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar, cast
@@ -49,8 +49,12 @@ class QuerySources(NamedTuple):
     @classmethod
     def of_slug(cls, slug: str, using: str | None = None) -> "QuerySources":
         """Return the sources of the metric with a slug, which may not exist yet."""
-        totals = Total.objects.using(using).filter(metric__slug=slug)
-        return cls(totals, Item.objects.using(using).filter(slug=slug), pending_batches({slug}))
+        return cls.of_slugs({slug}, using)
+
+    @classmethod
+    def of_slugs(cls, slugs: Collection[str], using: str | None = None) -> "QuerySources":
+        totals = Total.objects.using(using).filter(metric__slug__in=slugs)
+        return cls(totals, Item.objects.using(using).filter(slug__in=slugs), pending_batches(slugs))
 
     @classmethod
     def everything(cls) -> "QuerySources":

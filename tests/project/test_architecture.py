@@ -18,7 +18,7 @@ LAYERS = (
     {"storage", "trending"},
     {"backends"},
     {"recording"},
-    {"contrib", "definitions"},
+    {"contrib", "definitions", "ratios"},
     {"notifications"},
     {"aggregation"},
     {"reports", "dashboard", "api", "transfer", "adoption", "autopilot", "suggestions"},

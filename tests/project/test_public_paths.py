@@ -44,6 +44,7 @@ NAMES = {
     "app_metrics.testing": ["Recording", "assert_metric_recorded", "capture_metrics"],
     "app_metrics.testing.pytest_plugin": ["capture_metrics"],
     "app_metrics.transport.retrying": ["RetryingBackend"],
+    "app_metrics.ratios": ["Quotient", "Ratio", "UnknownRatio", "get_ratio"],
     "app_metrics.trending": ["InvalidMetric", "trending_for_metric", "trends"],
     "app_metrics.urls": ["urlpatterns"],
     "app_metrics.utils": [

@@ -1,0 +1,58 @@
+"""Check the ratios in the settings, and the metrics that they name."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import Warning as CheckWarning
+from django.db import DatabaseError
+
+from ..conf import settings
+from ..contrib.configured import configured_rules
+from ..core.setting_rules import SettingError, SettingReader, suggest
+from ..models import Metric
+from ..models.discovery import unknown_kinds
+from ..models.primary import primary
+from ..ratios.declared import SETTING, compile_ratios, ratios
+
+
+@register("app_metrics")
+def check_ratios(**kwargs: Any) -> list[CheckMessage]:
+    mistakes = [*compile_ratios(settings.APP_METRICS_RATIOS)[1], *_named_as_metric(_counted_by_rules())]
+    return [mistake.as_check() for mistake in mistakes]
+
+
+@register(Tags.database)
+def check_slugs_of_ratios(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    if not ratios() or settings.APP_METRICS_DATABASE not in (databases or ()):
+        return []
+    try:
+        metrics = primary(Metric.objects)
+        recorded = {*metrics.values_list("slug", flat=True), *unknown_kinds(metrics)}
+    except DatabaseError:  # not migrated, or not reachable: Django reports that
+        return []
+    by_rules = _counted_by_rules()
+    collisions = [mistake.as_check() for mistake in _named_as_metric(recorded - by_rules)]
+    return [*collisions, *_unknown(recorded | by_rules)]
+
+
+def _counted_by_rules() -> set[str]:
+    return {rule.slug for rule in configured_rules()[0]}
+
+
+def _named_as_metric(slugs: Iterable[str]) -> Iterator[SettingError]:
+    for name in sorted(ratios().keys() & set(slugs)):
+        entry = SettingReader("E031", SETTING).entry(name)
+        yield entry.error("has the name of a metric", "Rename it, so that a name means one of them.")
+
+
+def _unknown(known: Iterable[str]) -> Iterator[CheckMessage]:
+    for name, ratio in ratios().items():
+        for operand in sorted({ratio.of, ratio.to}):
+            if operand.slug not in known:
+                close = f"{suggest(operand.slug, sorted(known))} " if known else ""
+                yield CheckWarning(
+                    f"{SETTING}[{name!r}] names {operand.slug!r}, for which there is no rule and nothing was recorded.",
+                    hint=f"{close}If the slug is right, the first event will do.",
+                    id="app_metrics.W025",
+                )

@@ -1,0 +1,113 @@
+"""How a ratio changes, in words, and whether that is good news."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from django.utils.translation import ngettext, pgettext
+
+from ..contrib.news import better_of, judged
+from ..core.comparisons import DOWN, NEITHER, NOT_AVAILABLE, SAME, UP, Change
+from ..core.formatting import shown, shown_change
+from ..core.numbers import ROUNDING, Number
+from ..core.summary import COUNTER
+from ..models import Metric
+from .declared import Ratio
+from .operands import COUNT, Operand
+from .quotients import Quotient
+
+# Points have two decimal places, unless they are fewer.
+HUNDREDTH = Decimal("0.01")
+# The metrics that exist by their slugs.
+Metrics = Mapping[str, Metric]
+
+
+@dataclass(frozen=True, slots=True)
+class RatioChange(Change):
+    """A ratio compared with that of an earlier period."""
+
+    ratio: Ratio
+    start: date | None
+    now: Quotient
+    then: Quotient
+
+    @property
+    def current(self) -> Number | None:
+        return self.now.value
+
+    @property
+    def base(self) -> Number | None:
+        return None if self.start is None else self.then.value
+
+    @property
+    def verdict(self) -> str:
+        # A change from 0 % is known in points.
+        if self.ratio.is_percent and self.base == 0 and self.current is not None:
+            return UP if self.current > 0 else DOWN if self.current < 0 else SAME
+        return super(RatioChange, self).verdict  # a dataclass with slots is not the class that super() alone means
+
+
+def metrics_of(ratios: Iterable[Ratio], using: str | None = None) -> Metrics:
+    """Return the metrics that ratios divide, as far as they exist, by slug; one query."""
+    slugs = {operand.slug for ratio in ratios for operand in (ratio.of, ratio.to)}
+    return {metric.slug: metric for metric in Metric.objects.using(using).filter(slug__in=slugs)}
+
+
+def shown_ratio(ratio: Ratio, quotient: Quotient) -> str:
+    value = quotient.value
+    return pgettext("change", "n/a") if value is None else shown(value, ratio.kind, ratio.unit)
+
+
+def shown_ratio_change(change: RatioChange) -> str:
+    """Return the change of a percentage in points, and that of another number in percent."""
+    points = change.change
+    if not change.ratio.is_percent or points is None or change.verdict == NOT_AVAILABLE:
+        return shown_change(change)
+    points = ROUNDING.quantize(Decimal(points), HUNDREDTH) or points
+    sign = "+" if points > 0 else "" if points else "±"
+    size = Decimal(points).copy_abs()
+    # 1.5 is plural in English, and singular in French, as 0 is.
+    plural = int(size) if size == int(size) or size > 2 else 0
+    # Translators: percentage points, as in "+0.4 points".
+    return ngettext("%(number)s point", "%(number)s points", plural) % {"number": sign + shown(points)}
+
+
+def shown_division(ratio: Ratio, quotient: Quotient, metrics: Metrics) -> str:
+    """Return the numerator and the denominator, such as "24 ÷ 1,200"."""
+    return f"{_shown(ratio.of, quotient.numerator, metrics)} ÷ {_shown(ratio.to, quotient.denominator, metrics)}"
+
+
+def operand_title(operand: Operand, metrics: Metrics) -> str:
+    """Return the name of a metric with the labels and the field that a ratio reads of it."""
+    metric = metrics.get(operand.slug)
+    said = [f"{name}={value}" for name, value in operand.labels]
+    if operand.field == COUNT:
+        said.append(pgettext("number", "events"))
+    name = metric.name if metric else operand.slug
+    return f"{name} ({', '.join(said)})" if said else name
+
+
+def better_of_ratio(ratio: Ratio, metrics: Metrics) -> str:
+    """Return which change of a ratio is good news: "up", "down" or "neither".
+
+    Its entry says it, or else its numerator does. Some labels of a metric of which more is better may be bad news, and
+    the number of events says nothing about a timer or a gauge.
+    """
+    metric = metrics.get(ratio.of.slug)
+    if ratio.said or metric is None:
+        return ratio.said or NEITHER
+    better = better_of(metric)
+    if (ratio.of.field == COUNT and metric.kind != COUNTER) or (ratio.of.labels and better != DOWN):
+        return NEITHER
+    return better
+
+
+def ratio_news(change: RatioChange, metrics: Metrics) -> str:
+    """Return "up" if the change of a ratio is good news, "down" if it is bad, "" if it is neither."""
+    return judged(change.verdict, better_of_ratio(change.ratio, metrics))
+
+
+def _shown(operand: Operand, number: Number, metrics: Metrics) -> str:
+    metric = metrics.get(operand.slug)
+    return shown(number) if operand.field == COUNT or metric is None else shown(number, metric.kind, metric.unit)
