@@ -1,15 +1,23 @@
-"""All-time totals in the formats of Prometheus, written by `prometheus_client` (the extra `prometheus`)."""
+"""All-time totals and ratios in the formats of Prometheus, written by `prometheus_client` (the extra `prometheus`)."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..core.calendar import start_of, today
+from ..core.comparisons import whole
 from ..core.labels import readable_labels
+from ..core.periods import WHOLE_DAYS
 from ..core.plain_text import one_line
 from ..core.summary import COUNTER, GAUGE, TIMER, Summary, merge_into
 from ..models import Metric
 from ..models.queries import QuerySources, all_time
+from ..ratios.changes import operand_title
+from ..ratios.declared import Ratio, ratios
+from ..ratios.quotients import quotients
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family  # type: ignore[import-not-found,unused-ignore]
@@ -48,10 +56,10 @@ def latest(accept: str) -> tuple[bytes, str]:
 
 
 def families() -> Iterator["Family"]:
-    """Yield one family per metric with its all-time totals, pending items included; two queries, or three if items
-    with labels are pending.
+    """Yield one family per metric with its all-time totals, and one per ratio, pending items included.
 
-    A counter without events is 0; other metrics without events are left out.
+    A counter without events is 0; other metrics without events are left out. Two queries, or three if items with labels
+    are pending, and those that the ratios need.
     """
     # Read first, so that a metric that is deleted or renamed meanwhile is left out as a whole.
     found: dict[str, dict[str, Summary]] = defaultdict(dict)
@@ -61,14 +69,18 @@ def families() -> Iterator["Family"]:
     unknown = found.keys() - {metric.slug for metric in metrics}
     if unknown and Metric.objects.discover(unknown):
         metrics = list(Metric.objects.order_by("pk"))
-    for metric, name in zip(metrics, names(metrics), strict=True):
+    # Values between 0 and 1 are called so.
+    divided = [replace(ratio, slug=f"{ratio.slug}_ratio") for ratio in ratios().values()]
+    named = list(names(chain(metrics, divided)))
+    for metric, name in zip(metrics, named, strict=False):
         summaries = found.get(metric.slug, {})
         if summaries or metric.kind == COUNTER:
             yield _family(metric, name, _plain_labels(summaries))
+    yield from _ratio_families(list(ratios().values()), named[len(metrics) :], metrics)
 
 
-def names(metrics: Iterable[Metric]) -> Iterator[Name]:
-    """Yield a name for each metric; if two names would be the same, the later one gets a number."""
+def names(metrics: Iterable[Metric | Ratio]) -> Iterator[Name]:
+    """Yield a name for each metric or ratio; if two names would be the same, the later one gets a number."""
     taken: set[str] = set()
     for metric in metrics:
         number = 1
@@ -102,7 +114,7 @@ class _Registry:
         return self._collected
 
 
-def _name(metric: Metric, number: int) -> Name:
+def _name(metric: Metric | Ratio, number: int) -> Name:
     plain = _UNFIT.sub("_", metric.slug)
     plain = f"_{plain}" if plain[:1].isdigit() else plain
     suffix = f"_{number}" if number > 1 else ""
@@ -146,6 +158,24 @@ def _family(metric: Metric, name: Name, summaries: LabelSets) -> "Family":
     if not summaries:
         family.add_sample(f"{name.family}_total", {}, 0.0)
     return family
+
+
+def _ratio_families(found: Sequence[Ratio], named: Sequence[Name], metrics: Iterable[Metric]) -> Iterator["Family"]:
+    """Yield a gauge for each ratio with a sample for each current period, unless its denominator is zero."""
+    from prometheus_client.core import Metric as Family
+
+    if not found:
+        return
+    known = {metric.slug: metric for metric in metrics}
+    values = quotients(found, {period: whole(period, start_of(period, today())) for period in WHOLE_DAYS})
+    for ratio, name in zip(found, named, strict=True):
+        of, to = (operand_title(each, known) for each in (ratio.of, ratio.to))
+        family = Family(name.family, one_line(f"{ratio.name}: {of} divided by {to}, in the current period"), "gauge")
+        for period in WHOLE_DAYS:
+            value = values[ratio.slug, period]._replace(factor=1).value
+            if value is not None:
+                family.add_sample(name.family, {"period": str(period)}, float(value))
+        yield family
 
 
 def _form(kind: str, *, falls: bool) -> tuple[str, dict[str, str]]:

@@ -1,9 +1,8 @@
 """Read-only views for other tools: a JSON API, and the totals for Prometheus."""
 
 from collections.abc import Callable
-from datetime import date
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
@@ -24,21 +23,9 @@ from ..models.primary import beside
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
 from .access import View, require_read_access
 from .openapi import description
-from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
+from .paging import HOURLY_DATES, Answer, page_of, range_of
+from .parameters import MAX_RESULTS, Mistake, Parameters
 from .prometheus import Unavailable, latest
-
-# A page of hours consists of whole dates, which have up to 25 of them.
-HOURLY_DATES = MAX_RESULTS // 25
-
-Answer = dict[str, Any]
-
-
-class Page(NamedTuple):
-    """The results from `first` up to `end`, and the links to the pages beside them."""
-
-    first: int
-    end: int
-    links: Answer
 
 
 def answered(data: Answer, status: int = 200) -> HttpResponse:
@@ -74,7 +61,7 @@ def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
     Metric.objects.discover()
     metrics = _chosen(parameters)
     count = metrics.count()
-    page = _page(request, parameters, count)
+    page = page_of(request, parameters, count)
     results = [
         {
             **_described(metric),
@@ -91,11 +78,11 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     """Show a metric period by period; `label.NAME` selects one label set."""
     parameters = Parameters(request, "period", "start", "end", "page", labels=True)
     period, labels = Period(parameters.choice("period", PERIODS, DAY)), parameters.labels()
-    start, end = _range(parameters, period)
+    start, end = range_of(parameters, period)
     first = start_of(period, start)
     # For HOUR, these are dates.
     count = period.steps(first, start_of(period, end)) + 1
-    page = _page(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
+    page = page_of(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
     metric, complete = _metric(slug), is_complete()
     start_of_page, last = (period.shift(first, number) for number in (page.first, page.end - 1))
     points = metric.series(period, start_of_page, last, labels)
@@ -121,7 +108,7 @@ def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     metric, complete = _metric(slug), is_complete()
     found = fold(QuerySources.of([metric]), {piece: [piece]})
     summaries = sorted((labels, summary) for (_, labels, _), summary in found.items())
-    page = _page(request, parameters, len(summaries))
+    page = page_of(request, parameters, len(summaries))
     return {
         **_described(metric),
         "period": piece[0],
@@ -195,38 +182,6 @@ def _metric(slug: str) -> Metric:
 
 def _described(metric: Metric) -> Answer:
     return {name: getattr(metric, name) for name in ("slug", "name", "kind", "unit", "description")}
-
-
-def _page(request: HttpRequest, parameters: Parameters, count: int, size: int | None = None) -> Page:
-    """Return the requested page; without a `size`, the request may choose that, too."""
-    size = size or parameters.number("per_page", DEFAULT_RESULTS, MAX_RESULTS)
-    number = parameters.number("page", 1)
-    pages = max(1, -(-count // size))
-    if number > pages:
-        raise Mistake(f"There is no page {number}; the last one is {pages}.", 404)
-    links = {
-        "next": _link(request, number + 1) if number < pages else None,
-        "previous": _link(request, number - 1) if number > 1 else None,
-    }
-    return Page((number - 1) * size, min(number * size, count), links)
-
-
-def _link(request: HttpRequest, page: int) -> str:
-    query = request.GET.copy()
-    query["page"] = str(page)
-    return request.build_absolute_uri(f"?{query.urlencode()}")
-
-
-def _range(parameters: Parameters, period: Period) -> tuple[date, date]:
-    """Return the first and the last requested date; by default a recent range up to today."""
-    start, end = parameters.day("start"), parameters.day("end")
-    if end is None:
-        end = max(today(), start or today())
-    if start is None:
-        start = period.shift(start_of(period, end), 1 - period.recent)
-    if start > end:
-        raise Mistake(f"`start` is {start}, which is after `end`, {end}; swap them.")
-    return start, end
 
 
 def _piece(parameters: Parameters, period: Period) -> Piece:

@@ -73,9 +73,16 @@ def shown_ratio_change(change: RatioChange) -> str:
     return ngettext("%(number)s point", "%(number)s points", plural) % {"number": sign + shown(points)}
 
 
+def shown_operand(operand: Operand, number: Number, metrics: Metrics) -> str:
+    metric = metrics.get(operand.slug)
+    return shown(number) if operand.field == COUNT or metric is None else shown(number, metric.kind, metric.unit)
+
+
 def shown_division(ratio: Ratio, quotient: Quotient, metrics: Metrics) -> str:
     """Return the numerator and the denominator, such as "24 ÷ 1,200"."""
-    return f"{_shown(ratio.of, quotient.numerator, metrics)} ÷ {_shown(ratio.to, quotient.denominator, metrics)}"
+    of = shown_operand(ratio.of, quotient.numerator, metrics)
+    to = shown_operand(ratio.to, quotient.denominator, metrics)
+    return f"{of} ÷ {to}"
 
 
 def operand_title(operand: Operand, metrics: Metrics) -> str:
@@ -106,8 +113,3 @@ def better_of_ratio(ratio: Ratio, metrics: Metrics) -> str:
 def ratio_news(change: RatioChange, metrics: Metrics) -> str:
     """Return "up" if the change of a ratio is good news, "down" if it is bad, "" if it is neither."""
     return judged(change.verdict, better_of_ratio(change.ratio, metrics))
-
-
-def _shown(operand: Operand, number: Number, metrics: Metrics) -> str:
-    metric = metrics.get(operand.slug)
-    return shown(number) if operand.field == COUNT or metric is None else shown(number, metric.kind, metric.unit)

@@ -7,9 +7,10 @@ from typing import Any
 
 from django import template
 from django.core.cache import cache
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 
 from ..core.calendar import span, today
 from ..core.dropped import warn_once
@@ -21,6 +22,9 @@ from ..core.validation import check_slug
 from ..dashboard.svg import sparkline
 from ..models import Metric
 from ..models.queries import point_headline
+from ..ratios import Quotient, Ratio, UnknownRatio, get_ratio
+from ..ratios.changes import shown_ratio
+from ..ratios.declared import ratios
 from ..transport.databases import described, savepoint
 
 register = template.Library()
@@ -39,8 +43,7 @@ def metric_total(slug: str, period: str = DAY) -> str:
     language. For an unknown metric it is 0, and if the database fails it is an empty text, with one warning in the log.
     Raises ValueError for a bad slug or any other period.
     """
-    if period not in WHOLE_DAYS:
-        raise ValueError(f"metric_total does not support the period {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
+    _check_period("metric_total", period)
     key = f"app_metrics:total:{check_slug(slug)}:{period}:{span(Period(period), today())[0]}"
     found = _cached(key, lambda: _total(slug, period), "metric_total")
     if found is None:
@@ -50,11 +53,32 @@ def metric_total(slug: str, period: str = DAY) -> str:
 
 
 @register.simple_tag
-def metric_sparkline(slug: str, days: int = 30) -> SafeString:
-    """Draw a metric's latest days, today included, as inline SVG in the colour of the text, without script and style.
+def metric_ratio(name: str, period: str = DAY) -> str:
+    """Show a ratio of `APP_METRICS_RATIOS` for the current "day", "week", "month" or "year", pending items included.
 
-    Returns an empty text for an unknown metric, or if the database fails. Raises ValueError for a bad slug, or for
-    fewer than 2 or more than 366 days.
+    It is "n/a" if the denominator is zero. For an unknown ratio it is "n/a", and if the database fails it is an empty
+    text, with one warning in the log. Raises ValueError for any other period.
+    """
+    _check_period("metric_ratio", period)
+    try:
+        ratio = get_ratio(name)
+    except (UnknownRatio, ImproperlyConfigured) as error:
+        warn_once(f"{{% metric_ratio %}} shows no number: {error}", source=name)
+        return pgettext("change", "n/a")
+    key = f"app_metrics:ratio:{name}:{period}:{span(Period(period), today())[0]}"
+    found = _cached(key, lambda: _quotient(ratio, period), "metric_ratio")
+    if found is None:
+        return ""
+    numerator, denominator = map(Decimal, found)
+    return shown_ratio(ratio, Quotient(numerator, denominator, ratio.factor))
+
+
+@register.simple_tag
+def metric_sparkline(slug: str, days: int = 30) -> SafeString:
+    """Draw the latest days of a metric or a ratio, today included, as inline SVG without script and style.
+
+    It has the colour of the text, and is empty for an unknown metric, or if the database fails. Raises ValueError for a
+    bad slug, or for fewer than 2 or more than 366 days.
     """
     if type(days) is not int or not 2 <= days <= MOST_DAYS:
         raise ValueError(f"metric_sparkline draws 2 to {MOST_DAYS} days, not {days!r}.")
@@ -67,6 +91,11 @@ def metric_sparkline(slug: str, days: int = 30) -> SafeString:
         "number": shown(values[-1], kind, unit) if values else "",
     }
     return sparkline(values, label)
+
+
+def _check_period(tag: str, period: str) -> None:
+    if period not in WHOLE_DAYS:
+        raise ValueError(f"{tag} does not support the period {period!r}; choose one of {', '.join(WHOLE_DAYS)}.")
 
 
 def _cached(key: str, read: Callable[[], Any], tag: str) -> Any:
@@ -100,13 +129,21 @@ def _total(slug: str, period: str) -> tuple[str | None, str, str]:
     return _text(headline(metric.kind, metric.summary(period))), metric.kind, metric.unit
 
 
+def _quotient(ratio: Ratio, period: str) -> tuple[str | None, ...]:
+    numerator, denominator, _ = ratio.quotient(period)
+    return _text(numerator), _text(denominator)
+
+
 def _series(slug: str, days: int) -> tuple[str, str, str, list[str | None]]:
-    metric = _metric(slug)
-    if metric is None:
-        return NOTHING
-    last: date = today()
-    points = metric.series(DAY, last - timedelta(days=days - 1), last)
-    return metric.name, metric.kind, metric.unit, [_text(point_headline(metric.kind, point)) for point in points]
+    metric, last = _metric(slug), today()
+    first: date = last - timedelta(days=days - 1)
+    if metric:
+        numbers = [point_headline(metric.kind, point) for point in metric.series(DAY, first, last)]
+        return metric.name, metric.kind, metric.unit, [_text(number) for number in numbers]
+    if ratio := ratios().get(slug):
+        values = [point.quotient.value for point in ratio.series(DAY, first, last)]
+        return ratio.name, ratio.kind, ratio.unit, [_text(value) for value in values]
+    return NOTHING
 
 
 def _text(number: Number | None) -> str | None:

@@ -142,3 +142,47 @@ def test_closing_the_output_early_is_no_error(transactional_database):
     )
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == ("", 0)
+
+
+@pytest.fixture
+def per_event(history, settings):
+    settings.APP_METRICS_RATIOS = {
+        "orders_in_queue": {"of": "orders", "to": "queue", "as": "percent"},
+        "mean": {"of": "orders", "to": {"slug": "orders", "field": "count"}, "unit": "EUR"},
+    }
+
+
+def test_a_ratio_stands_beside_its_numerator_and_denominator(per_event):
+    Metric.objects.filter(slug="orders").update(unit="EUR")
+    assert [line.replace("\u00a0", " ") for line in show("mean", "--last=2")] == [
+        "mean, by day",
+        "              ratio     orders  orders (events)",
+        "2026-11-22    0 EUR      0 EUR                1",
+        "2026-11-23  617 EUR  1,234 EUR                2",
+        "▁█",
+    ]
+
+
+def test_a_ratio_without_a_denominator_is_not_available_and_a_gap(per_event):
+    assert [line.replace("\u00a0", " ") for line in show("orders_in_queue", "--last=3")] == [
+        "orders_in_queue, by day",
+        "              ratio  orders  queue",
+        "2026-11-21    100 %      20     20",
+        "2026-11-22      n/a       0      0",
+        "2026-11-23  123.4 %   1,234  1,000",
+        "▇ █",
+    ]
+
+
+def test_a_ratio_is_shown_by_the_hour_too(per_event):
+    assert len(show("mean", "--period=hour", "--last=40")) == 43
+
+
+def test_a_misspelt_ratio_is_an_error_that_suggests_it(per_event):
+    with pytest.raises(CommandError, match=r"'meen'\. Did you mean 'mean'\?"):
+        show("meen")
+
+
+def test_a_metric_is_shown_if_a_ratio_has_its_name(history, settings):
+    settings.APP_METRICS_RATIOS = {"orders": {"of": "queue", "to": "queue"}}
+    assert show("orders", "--last=1")[0] == "orders (orders), by day"

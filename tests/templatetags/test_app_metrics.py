@@ -152,3 +152,47 @@ def test_a_name_with_markup_is_inert(history):
 def test_a_mistake_in_a_tag_raises_with_an_explanation(tag, history):
     with pytest.raises(ValueError, match=r"choose one of|is not a slug|draws 2 to 366 days"):
         render(tag)
+
+
+@pytest.fixture
+def share(history, settings):
+    settings.APP_METRICS_RATIOS = {"share": {"of": "queue", "to": "downloads", "as": "percent"}, "bad": {"of": "queue"}}
+
+
+def test_a_ratio_of_a_period_has_its_unit(share):
+    gauge("queue", 25)
+    assert render('metric_ratio "share"') == "2.5\u00a0%"
+    assert render('metric_ratio "share" period="month"') == "0.138\u00a0%"
+    with translation.override("de"):
+        assert render('metric_ratio "share"') == "2,5\u00a0%"
+
+
+def test_a_ratio_without_a_denominator_is_not_available(share, settings):
+    settings.APP_METRICS_RATIOS = {"share": {"of": "queue", "to": "nothing"}}
+    assert render('metric_ratio "share"') == "n/a"
+
+
+@pytest.mark.parametrize(("name", "problem"), [("shore", "Did you mean 'share'"), ("bad", "lacks 'to'")])
+def test_a_ratio_that_is_not_there_or_has_a_mistake_is_a_warning_and_no_error(
+    share, caplog, monkeypatch, name, problem
+):
+    monkeypatch.setattr(dropped, "_causes", {})
+    assert render(f'metric_ratio "{name}"') == "n/a"
+    assert problem in caplog.text
+
+
+def test_a_ratio_of_an_unknown_period_is_an_error(share):
+    with pytest.raises(ValueError, match="metric_ratio does not support the period 'hour'"):
+        render('metric_ratio "share" period="hour"')
+
+
+def test_a_ratio_has_a_sparkline(share):
+    svg = ElementTree.fromstring(render('metric_sparkline "share" days=7'))
+    assert svg.get("aria-label") == "share, last 7 days; today 0\u00a0%"
+    assert svg.find("polyline").get("points").count(",") == 7
+
+
+def test_a_ratio_is_cached_for_a_minute(share):
+    assert render('metric_ratio "share"') == "0\u00a0%"
+    gauge("queue", 25)
+    assert render('metric_ratio "share"') == "0\u00a0%"

@@ -1,14 +1,17 @@
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import router
 from django.utils import translation
 
 from ...core.calendar import start_of, today
 from ...core.formatting import shown
+from ...core.numbers import Number
 from ...core.periods import DAY, HOUR, PERIODS, Period
 from ...core.plain_text import aligned, one_line, sparkline
 from ...core.setting_rules import suggest
@@ -16,6 +19,8 @@ from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
 from ...models.primary import primary
 from ...models.queries import Point, point_headline
+from ...ratios.changes import Metrics, metrics_of, operand_title, shown_operand, shown_ratio
+from ...ratios.declared import Ratio, RatioPoint, ratios
 from ..base import MetricsCommand
 from ..output import can_hold, fitting
 
@@ -23,50 +28,75 @@ MOST = 1000
 
 
 class Command(MetricsCommand):
-    help = "Print a metric's latest numbers, pending items included, as a table and a sparkline."
+    help = "Print the latest numbers of a metric or a ratio, pending items included, as a table and a sparkline."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("slug", help="The metric's slug.")
+        parser.add_argument("slug", help="The metric's slug, or the ratio's name.")
         parser.add_argument("--period", choices=PERIODS, default=DAY, help=f"Default: {DAY}.")
         parser.add_argument("--last", type=int, default=30, metavar="N", help="Number of periods (default: 30).")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            metric = primary(Metric.objects).get(slug=options["slug"])
-        except Metric.DoesNotExist as error:
-            raise CommandError(f"There is no metric {options['slug']!r}. {_known(options['slug'])}") from error
-        if not 1 <= options["last"] <= MOST:
-            raise CommandError(f"--last is {options['last']}; give a number from 1 to {MOST}.")
-        with suppress(BrokenPipeError):
-            self._show(metric, options["period"], _latest(metric, Period(options["period"]), options["last"]))
-
-    def _show(self, metric: Metric, period: str, points: Sequence[Point]) -> None:
+        slug, period, last = options["slug"], Period(options["period"]), options["last"]
+        metric = primary(Metric.objects).filter(slug=slug).first()
+        ratio = None if metric else ratios().get(slug)
+        if not ratio:
+            metric = _metric(slug)
+        if not 1 <= last <= MOST:
+            raise CommandError(f"--last is {last}; give a number from 1 to {MOST}.")
         # Commands write English, so numbers are formatted in English too.
-        with translation.override("en"):
-            self._write(one_line(f"{metric.name} ({metric.slug}), by {period}"))
-            for row in aligned([_head(metric.kind), *(_row(metric, point) for point in points)]):
-                self._write("\n".join(row))
-            line = sparkline(point_headline(metric.kind, point) for point in points)
-            if can_hold(self.stdout, line):
-                self.stdout.write(line)
+        with suppress(BrokenPipeError), translation.override("en"):
+            if ratio:
+                self._show_ratio(ratio, period, last)
+            else:
+                self._show_metric(metric, period, last)
+
+    def _show_metric(self, metric: Metric, period: Period, last: int) -> None:
+        points: list[Point] = _latest(metric.series, period, last)
+        rows = [_head(metric.kind), *(_row(metric, point) for point in points)]
+        numbers = [point_headline(metric.kind, point) for point in points]
+        self._show(f"{metric.name} ({metric.slug}), by {period}", rows, numbers)
+
+    def _show_ratio(self, ratio: Ratio, period: Period, last: int) -> None:
+        alias = router.db_for_write(Metric)
+        metrics = metrics_of([ratio], alias)
+        points: list[RatioPoint] = _latest(partial(ratio.series, using=alias), period, last)
+        head = ("", "ratio", *(one_line(operand_title(each, metrics)) for each in (ratio.of, ratio.to)))
+        rows = [head, *(_ratio_row(ratio, point, metrics) for point in points)]
+        self._show(f"{ratio.name}, by {period}", rows, [point.quotient.value for point in points])
+
+    def _show(self, title: str, rows: Sequence[Sequence[str]], numbers: Sequence[Number | None]) -> None:
+        self._write(one_line(title))
+        for row in aligned(rows):
+            self._write("\n".join(row))
+        line = sparkline(numbers)
+        if can_hold(self.stdout, line):
+            self.stdout.write(line)
 
     def _write(self, text: str) -> None:
         self.stdout.write(fitting(self.stdout, text))
 
 
+def _metric(slug: str) -> Metric:
+    try:
+        metric: Metric = primary(Metric.objects).get(slug=slug)
+    except Metric.DoesNotExist as error:
+        raise CommandError(f"There is no metric {slug!r}. {_known(slug)}") from error
+    return metric
+
+
 def _known(slug: str) -> str:
-    slugs = list(primary(Metric.objects).values_list("slug", flat=True))
-    return suggest(slug, slugs) if slugs else "Nothing was recorded yet."
+    known = [*primary(Metric.objects).values_list("slug", flat=True), *ratios()]
+    return suggest(slug, known) if known else "Nothing was recorded yet."
 
 
-def _latest(metric: Metric, period: Period, count: int) -> list[Point]:
+def _latest(series: Callable[[str, date, date], list[Any]], period: Period, count: int) -> list[Any]:
     """Return the points of the latest periods, the current one included."""
     last = today()
     if period == HOUR:
         # A date has at least 23 hours.
-        points = metric.series(HOUR, last - timedelta(days=count // 23 + 1), last)
+        points = series(HOUR, last - timedelta(days=count // 23 + 1), last)
         return [point for point in points if point.start <= datetime.now(UTC)][-count:]
-    return metric.series(period, period.shift(start_of(period, last), 1 - count), last)
+    return series(period, period.shift(start_of(period, last), 1 - count), last)
 
 
 def _head(kind: str) -> Sequence[str]:
@@ -75,8 +105,19 @@ def _head(kind: str) -> Sequence[str]:
     return ("", "last" if kind == GAUGE else "mean", "lowest", "highest", "events")
 
 
+def _start(start: date) -> str:
+    return start.strftime("%Y-%m-%d %H:%M") if isinstance(start, datetime) else start.isoformat()
+
+
+def _ratio_row(ratio: Ratio, point: RatioPoint, metrics: Metrics) -> Sequence[str]:
+    quotient = point.quotient
+    of = shown_operand(ratio.of, quotient.numerator, metrics)
+    to = shown_operand(ratio.to, quotient.denominator, metrics)
+    return (_start(point.start), shown_ratio(ratio, quotient), of, to)
+
+
 def _row(metric: Metric, point: Point) -> Sequence[str]:
-    start = point.start.strftime("%Y-%m-%d %H:%M") if isinstance(point.start, datetime) else point.start.isoformat()
+    start = _start(point.start)
     number, events = shown(point_headline(metric.kind, point), metric.kind), shown(point.count)
     if metric.kind == COUNTER:
         return (start, number, events)

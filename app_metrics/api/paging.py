@@ -1,0 +1,55 @@
+"""The pages of a list, and the dates of a series."""
+
+from datetime import date
+from typing import Any, NamedTuple
+
+from django.http import HttpRequest
+
+from ..core.calendar import start_of, today
+from ..core.periods import Period
+from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
+
+# A page of hours consists of whole dates, which have up to 25 of them.
+HOURLY_DATES = MAX_RESULTS // 25
+
+Answer = dict[str, Any]
+
+
+class Page(NamedTuple):
+    """The results from `first` up to `end`, and the links to the pages beside them."""
+
+    first: int
+    end: int
+    links: Answer
+
+
+def page_of(request: HttpRequest, parameters: Parameters, count: int, size: int | None = None) -> Page:
+    """Return the requested page; without a `size`, the request may choose that, too."""
+    size = size or parameters.number("per_page", DEFAULT_RESULTS, MAX_RESULTS)
+    number = parameters.number("page", 1)
+    pages = max(1, -(-count // size))
+    if number > pages:
+        raise Mistake(f"There is no page {number}; the last one is {pages}.", 404)
+    links = {
+        "next": _link(request, number + 1) if number < pages else None,
+        "previous": _link(request, number - 1) if number > 1 else None,
+    }
+    return Page((number - 1) * size, min(number * size, count), links)
+
+
+def _link(request: HttpRequest, page: int) -> str:
+    query = request.GET.copy()
+    query["page"] = str(page)
+    return request.build_absolute_uri(f"?{query.urlencode()}")
+
+
+def range_of(parameters: Parameters, period: Period) -> tuple[date, date]:
+    """Return the first and the last requested date; by default a recent range up to today."""
+    start, end = parameters.day("start"), parameters.day("end")
+    if end is None:
+        end = max(today(), start or today())
+    if start is None:
+        start = period.shift(start_of(period, end), 1 - period.recent)
+    if start > end:
+        raise Mistake(f"`start` is {start}, which is after `end`, {end}; swap them.")
+    return start, end
