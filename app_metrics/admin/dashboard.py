@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -24,9 +24,11 @@ from ..dashboard.driver import stopped_for
 from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
 from ..dashboard.heat_map import build_heat_map
-from ..dashboard.metric_facts import facts_of
+from ..dashboard.metric_facts import facts_of, facts_of_ratio
 from ..dashboard.overview import Picture, Row, busiest, overview, pictures
 from ..dashboard.projection import with_projection
+from ..dashboard.ratio_charts import build_ratio_chart
+from ..dashboard.ratio_rows import ratio_rows
 from ..dashboard.so_far import week_before
 from ..dashboard.svg import draw
 from ..dashboard.unused import DEFAULT_SPAN, SPANS, find_unused
@@ -34,6 +36,8 @@ from ..models import Annotation, Dashboard, Metric, MetricSet
 from ..models.fields import unicode_text
 from ..models.metrics import VIEW_PERMISSION
 from ..models.pending import is_complete
+from ..ratios.changes import metrics_of
+from ..ratios.declared import Ratio, ratios
 from .base import ReadOnlyAdmin
 
 PER_PAGE = 100
@@ -65,6 +69,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             path("health/", self._page(self.health), name="app_metrics_dashboard_health"),
             path("unused/", self._page(self.unused), name="app_metrics_dashboard_unused"),
             path("metric/<slug:slug>/", self._page(self.metric), name="app_metrics_dashboard_metric"),
+            path("ratio/<slug:slug>/", self._page(self.ratio), name="app_metrics_dashboard_ratio"),
         ]
 
     def _page(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -89,14 +94,15 @@ class DashboardAdmin(ReadOnlyAdmin):
         page = Paginator(_sorted(known, sort) if known else metrics, PER_PAGE).get_page(request.GET.get("page"))
         first = busiest(metrics) if page.number == 1 else []
         shown = {metric.pk: metric for metric in (*page.object_list, *first)}.values()
-        pictured = _pictured(known or overview(shown), pictures(shown))
+        pictured, cut = _pictured(known or overview(shown), pictures(shown)), week_before()
         context = {
             "form": form,
+            "ratios": ratio_rows(_ratios(form), cut) if page.number == 1 else [],
             "cards": [pictured[metric.pk] for metric in first],
             "rows": [pictured[metric.pk] for metric in page.object_list],
             "page": page,
             "sort": sort,
-            "cut": week_before(),
+            "cut": cut,
         }
         return self._response(request, "overview", _("Dashboard"), context)
 
@@ -107,8 +113,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         form = SelectionForm(request.GET, facts=facts)
         kind = request.GET.get("format")
         if kind in FILES and not form.is_valid():
-            errors = [str(error) for errors in form.errors.values() for error in errors]
-            return HttpResponseBadRequest("\n".join(errors), content_type="text/plain; charset=utf-8")
+            return _refused(form)
         chart = build_chart(metric, form.selection(), facts.since)
         if kind in FILES:
             return FILES[kind](chart)
@@ -121,11 +126,26 @@ class DashboardAdmin(ReadOnlyAdmin):
             "drawing": draw(chart),
             "annotating": self._annotating(request, metric),
             "heat_map": build_heat_map(metric, chart.selection, facts),
-            "range": form.named_range(),
-            "ranges": [(name, each.title) for name, each in RANGES.items()],
-            "period_name": chart.selection.period.display_name,
+            "ratios": [ratio for ratio in ratios().values() if slug in (ratio.of.slug, ratio.to.slug)],
+            **_choices(form, chart),
         }
         return self._response(request, "metric", metric.name, context)
+
+    def ratio(self, request: HttpRequest, slug: str) -> HttpResponse:
+        """Show a ratio over a range as a chart and a table with its two numbers, or return them as a file."""
+        if slug not in ratios():
+            raise Http404(f"There is no ratio {slug!r}.")
+        ratio = ratios()[slug]
+        has_labels = bool(ratio.of.labels or ratio.to.labels)
+        form = SelectionForm(request.GET, facts=facts_of_ratio(ratio), reads_label_sets=has_labels)
+        kind = request.GET.get("format")
+        if kind in FILES and not form.is_valid():
+            return _refused(form)
+        chart = build_ratio_chart(ratio, form.selection(), metrics_of([ratio]))
+        if kind in FILES:
+            return FILES[kind](chart)
+        context = {"form": form.shown(), "chart": chart, "drawing": draw(chart), **_choices(form, chart)}
+        return self._response(request, "ratio", ratio.name, context)
 
     def health(self, request: HttpRequest) -> HttpResponse:
         """Show the state of recording, aggregation and mails, the configuration, and links to lists off the menu."""
@@ -190,6 +210,30 @@ def _found(form: OverviewForm) -> Any:
     if given["kind"]:
         metrics = metrics.filter(kind=given["kind"])
     return metrics.filter(sets=given["set"]) if given["set"] else metrics
+
+
+def _ratios(form: OverviewForm) -> list[Ratio]:
+    """Return the ratios whose names match the form; none if it chooses metrics by something that ratios lack."""
+    if not form.is_valid():
+        return list(ratios().values())
+    given = form.cleaned_data
+    words = given["q"].lower().split()
+    found = [ratio for ratio in ratios().values() if all(word in ratio.name.lower() for word in words)]
+    return [] if given["kind"] or given["set"] else found
+
+
+def _refused(form: SelectionForm) -> HttpResponse:
+    errors = [str(error) for errors in form.errors.values() for error in errors]
+    return HttpResponseBadRequest("\n".join(errors), content_type="text/plain; charset=utf-8")
+
+
+def _choices(form: SelectionForm, chart: Chart) -> dict[str, Any]:
+    """Return what a page says about the range that is shown, and about the others."""
+    return {
+        "range": form.named_range(),
+        "ranges": [(name, each.title) for name, each in RANGES.items()],
+        "period_name": chart.selection.period.display_name,
+    }
 
 
 def _sorted(rows: Sequence[Row], sort: str) -> list[Metric]:

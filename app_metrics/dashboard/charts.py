@@ -24,9 +24,9 @@ from .marks import Mark, marks_of
 TOP_VALUES = 8
 
 # The roles of a column: the metric's number, the number one range earlier, the lowest and highest number, how often the
-# metric was recorded, the number of one value of a label, and that of all other values.
-NOW, PREVIOUS, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER = (
-    "now", "previous", "minimum", "maximum", "count", "value", "other",
+# metric was recorded, the number of one value of a label, that of all other values, and a number that a ratio divides.
+NOW, PREVIOUS, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER, PART = (
+    "now", "previous", "minimum", "maximum", "count", "value", "other", "part",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ class Column(NamedTuple):
 
     @property
     def is_drawn(self) -> bool:
-        return self.role != COUNT and any(number is not None for number in self.numbers)
+        return self.role not in (COUNT, PART) and any(number is not None for number in self.numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,9 @@ class SelectionForm(forms.Form):
     end = forms.DateField(label=_("To"), required=False, input_formats=[ISO], widget=DATE)
     split = forms.ChoiceField(label=_("Split by"), required=False)
 
-    def __init__(self, data: Any = None, *, facts: Facts, initial: Any = None) -> None:
+    def __init__(self, data: Any = None, *, facts: Facts, initial: Any = None, reads_label_sets: bool = False) -> None:
         super().__init__(data, initial=initial, label_suffix="")
-        self.facts = facts
+        self.facts, self._reads_label_sets = facts, reads_label_sets
         fields: Any = self.fields
         fields["period"].choices = [(each, capfirst(each.display_name)) for each in Period]
         fields["split"].choices = [("", _("Nothing")), *((name, name) for name in facts.labels)]
@@ -80,8 +80,9 @@ class SelectionForm(forms.Form):
             chosen = Selection(period or DAY, given["start"], last, given["split"])
         else:
             chosen = ranged(given["range"] or DEFAULT_RANGE, last, period, given["split"])
-        if chosen.split or not are_exact(Total.objects):
-            most = MOST_SPLIT_POINTS if chosen.split else MOST_ADDED_POINTS
+        is_split = chosen.split or self._reads_label_sets
+        if is_split or not are_exact(Total.objects):
+            most = MOST_SPLIT_POINTS if is_split else MOST_ADDED_POINTS
             chosen.check_points(most // max(1, self.facts.label_sets))
         return chosen
 

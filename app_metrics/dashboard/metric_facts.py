@@ -10,12 +10,13 @@ from django.db.models.functions import Cast
 
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
-from ..core.periods import DAY, MONTH
+from ..core.periods import DAY, LONGEST, MONTH
 from ..core.summary import COUNTER, Summary, merge_all
 from ..models import Metric, Milestone, Total
 from ..models.aggregates import are_exact
 from ..models.fields import PlainDecimalField
 from ..models.queries import QuerySources, all_time
+from ..ratios.declared import Ratio
 
 SHOWN_MILESTONES = 5
 # Points times label sets that a page reads for what nobody asked for, on a database that cannot merge label sets, and
@@ -53,6 +54,12 @@ def facts_of(metric: Metric) -> Facts:
     since, best = _first_and_best_day(metric)
     whole = merge_all(found.values())
     return Facts(whole, len(found), sorted(names), since, best, list(milestones[:SHOWN_MILESTONES]))
+
+
+def facts_of_ratio(ratio: Ratio) -> Facts:
+    """Return what limits the points of a ratio's chart: the aggregated label sets of its metrics; one query."""
+    totals = Total.objects.filter(metric__slug__in={ratio.of.slug, ratio.to.slug}, period=LONGEST)
+    return Facts(None, totals.values("labels").distinct().count(), (), None, None, ())
 
 
 def _first_and_best_day(metric: Metric) -> tuple[date | None, tuple[date, Decimal] | None]:

@@ -1,0 +1,92 @@
+"""A ratio over a range as a chart: it is drawn as a gauge is, with its two numbers beside it in the table."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.utils.translation import gettext
+
+from ..core.calendar import moment_of, starts_at, today
+from ..core.formatting import have_cents
+from ..core.numbers import Number, add
+from ..core.periods import Start
+from ..models import Metric
+from ..models.beginnings import counted_before
+from ..models.queries import Spans
+from ..ratios.changes import Metrics, RatioChange, operand_title
+from ..ratios.declared import Ratio
+from ..ratios.quotients import Quotient, quotients
+from .charts import NOW, PART, PREVIOUS, Chart, Column
+from .date_range import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioChart(Chart):
+    """The chart of a ratio. `metric` is none that is stored: it has the name, the kind and the unit to show.
+
+    `total` is the quotient of the range. `change` compares the finished periods with as many of the previous range; it
+    is None until one is finished.
+    """
+
+    ratio: Ratio
+    metrics: Metrics
+    total: Quotient
+    change: RatioChange | None
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(column.is_drawn for column in self.columns)
+
+
+def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> RatioChart:
+    """Return the chart of a ratio, with the queries of `quotients`, and up to two for each of its metrics."""
+    moment = moment_of(None)
+    starts = [start for start in selection.starts() if start <= (moment.today, moment.hours)]
+    previous = selection.previous()[: len(starts)]
+    found = quotients([ratio], {**_spans(selection, NOW, starts), **_spans(selection, PREVIOUS, previous)})
+    now, then = ([found[ratio.slug, (role, index)] for index in range(len(starts))] for role in (NOW, PREVIOUS))
+    columns = [
+        Column(NOW, "value", gettext("Ratio"), [each.value for each in now]),
+        Column(PART, "numerator", operand_title(ratio.of, metrics), [each.numerator for each in now]),
+        Column(PART, "denominator", operand_title(ratio.to, metrics), [each.denominator for each in now]),
+        Column(PREVIOUS, "previous", selection.previous_title(previous), [each.value for each in then]),
+    ]
+    over = sum(selection.period.next(start) <= today() for start, _ in starts)
+    values = [number for column in columns if column.role != PART for number in column.numbers]
+    change = _change(ratio, metrics, now[:over], then[:over], previous[0][0]) if over else None
+    return RatioChart(
+        Metric(slug=ratio.slug, name=ratio.name, kind=ratio.kind, unit=ratio.unit),
+        selection,
+        [starts_at(selection.period, *start) for start in starts],
+        [starts_at(selection.period, *start) for start in previous],
+        columns,
+        is_running=over < len(starts),
+        whole=None,
+        comparison=None,
+        has_cents=have_cents(values, ratio.kind, ratio.unit),
+        ratio=ratio,
+        metrics=metrics,
+        total=_sum(ratio, now),
+        change=change,
+    )
+
+
+def _spans(selection: Selection, role: str, starts: Sequence[Start]) -> Spans:
+    return {(role, index): [(selection.period, *start)] for index, start in enumerate(starts)}
+
+
+def _change(
+    ratio: Ratio, metrics: Metrics, now: Iterable[Quotient], then: Iterable[Quotient], base: date
+) -> RatioChange:
+    """Compare two ranges; the earlier one is no base if it was counted only partly."""
+    known = [metrics.get(slug) for slug in {ratio.of.slug, ratio.to.slug}]
+    is_known = all(metric and counted_before([metric], base) for metric in known)
+    return RatioChange(ratio, base if is_known else None, _sum(ratio, now), _sum(ratio, then))
+
+
+def _sum(ratio: Ratio, found: Iterable[Quotient]) -> Quotient:
+    numerator: Number = 0
+    denominator: Number = 0
+    for each in found:
+        numerator, denominator = add(numerator, each.numerator), add(denominator, each.denominator)
+    return Quotient(numerator, denominator, ratio.factor)

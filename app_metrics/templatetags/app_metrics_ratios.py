@@ -1,0 +1,114 @@
+"""Tags and filters for ratios in the dashboard's templates."""
+
+from collections.abc import Iterator
+
+from django import template
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
+
+from ..core import formatting
+from ..core.numbers import Number
+from ..dashboard.ratio_charts import RatioChart
+from ..dashboard.ratio_rows import RatioRow
+from ..dashboard.svg import chart_title
+from ..ratios.changes import (
+    RatioChange,
+    operand_title,
+    ratio_news,
+    shown_division,
+    shown_operand,
+    shown_ratio,
+    shown_ratio_change,
+)
+from ..ratios.declared import Ratio
+from ..ratios.quotients import Quotient
+from .app_metrics_dashboard import Fact
+
+register = template.Library()
+register.filter("ratio_change", shown_ratio_change)
+
+
+@register.filter
+def of_ratio(quotient: Quotient, ratio: Ratio) -> str:
+    return shown_ratio(ratio, quotient)
+
+
+@register.filter
+def division(row: RatioRow) -> str:
+    """Return today's two numbers, such as "24 ÷ 1,200"."""
+    return shown_division(row.ratio, row.today, row.metrics)
+
+
+@register.filter
+def divided(row: RatioRow) -> str:
+    """Return what is divided, such as "checkouts ÷ visits"."""
+    return f"{operand_title(row.ratio.of, row.metrics)} ÷ {operand_title(row.ratio.to, row.metrics)}"
+
+
+@register.filter
+def ratio_news_class(row: RatioRow) -> str:
+    """Return "up" for good news, "down" for bad news, otherwise an empty text."""
+    return ratio_news(row.comparison, row.metrics)
+
+
+@register.filter
+def ratio_before(row: RatioRow) -> str:
+    """Return whether a change is good news, and the ratio that today's is compared with; "" if there is none."""
+    change = row.comparison
+    if change.base is None:
+        return ""
+    before = _("before %(number)s") % {"number": shown_ratio(row.ratio, change.then)}
+    return ", ".join(filter(None, (formatting.news_word(ratio_news(change, row.metrics)), before)))
+
+
+@register.simple_tag
+def ratio_facts(chart: RatioChart) -> list[Fact]:
+    """Return the facts above the chart."""
+    divided = shown_division(chart.ratio, chart.total, chart.metrics)
+    found = [Fact(_("In this range"), shown_ratio(chart.ratio, chart.total), divided)]
+    if change := chart.change:
+        found.append(Fact(pgettext("column", "Change"), shown_ratio_change(change), _compared(chart, change)))
+    return found
+
+
+@register.simple_tag
+def ratio_lines(chart: RatioChart) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows of the table: the name of a period, the ratio, its two numbers, and the ratio before."""
+    value, numerator, denominator, previous = (column.numbers for column in chart.columns)
+    for index in range(len(chart.starts)):
+        yield (
+            chart_title(chart, index),
+            [
+                _ratio_cell(chart, value[index]),
+                shown_operand(chart.ratio.of, numerator[index] or 0, chart.metrics),
+                shown_operand(chart.ratio.to, denominator[index] or 0, chart.metrics),
+                _ratio_cell(chart, previous[index]),
+            ],
+        )
+
+
+@register.simple_tag
+def operand_links(chart: RatioChart) -> list[tuple[str, str, str]]:
+    """Return a label, the metric's name and its slug of the numerator and of the denominator; "" if there is none."""
+    operands = ((_("Numerator"), chart.ratio.of), (_("Denominator"), chart.ratio.to))
+    return [
+        (label, operand_title(each, chart.metrics), each.slug if each.slug in chart.metrics else "")
+        for label, each in operands
+    ]
+
+
+def _compared(chart: RatioChart, change: RatioChange) -> str:
+    """Return whether a change is good news, both ratios, and whether a period is left out."""
+    if change.base is None:
+        return ""
+    ratios = {"now": shown_ratio(chart.ratio, change.now), "before": shown_ratio(chart.ratio, change.then)}
+    note = _("%(now)s, before %(before)s") % ratios
+    word = formatting.news_word(ratio_news(change, chart.metrics))
+    note = ", ".join(filter(None, (word, note)))
+    return _("%(note)s; without the unfinished period") % {"note": note} if chart.is_running else note
+
+
+def _ratio_cell(chart: RatioChart, value: Number | None) -> str:
+    if value is None:
+        return formatting.ABSENT
+    return formatting.shown(value, chart.ratio.kind, chart.ratio.unit, chart.has_cents)
