@@ -249,7 +249,7 @@ MISTAKES = [
     (
         "E017",
         {"APP_METRICS_SETS": {"Growth": {"metrics": ["x"], "to": []}}},
-        "Choose one of metrics, recipients, send.",
+        "Choose one of metrics, ratios, recipients, send.",
     ),
     (
         "E017",

@@ -11,7 +11,7 @@ from ..core.formatting import have_cents
 from ..core.numbers import Number, add
 from ..core.periods import Start
 from ..models import Metric
-from ..models.beginnings import counted_before
+from ..models.beginnings import first_dates
 from ..models.queries import Spans
 from ..ratios.changes import Metrics, RatioChange, operand_title
 from ..ratios.declared import Ratio
@@ -39,7 +39,7 @@ class RatioChart(Chart):
 
 
 def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> RatioChart:
-    """Return the chart of a ratio, with the queries of `quotients`, and up to two for each of its metrics."""
+    """Return the chart of a ratio, with the queries of `quotients`, and another one for when its metrics began."""
     moment = moment_of(None)
     starts = [start for start in selection.starts() if start <= (moment.today, moment.hours)]
     previous = selection.previous()[: len(starts)]
@@ -79,8 +79,8 @@ def _change(
     ratio: Ratio, metrics: Metrics, now: Iterable[Quotient], then: Iterable[Quotient], base: date
 ) -> RatioChange:
     """Compare two ranges; the earlier one is no base if it was counted only partly."""
-    known = [metrics.get(slug) for slug in {ratio.of.slug, ratio.to.slug}]
-    is_known = all(metric and counted_before([metric], base) for metric in known)
+    begun = [day for day in first_dates(metrics.values()).values() if day < base]
+    is_known = len(begun) == len({ratio.of.slug, ratio.to.slug})
     return RatioChange(ratio, base if is_known else None, _sum(ratio, now), _sum(ratio, then))
 
 

@@ -1,16 +1,18 @@
 """Whether a period was counted throughout, from its beginning."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Min, Q
 
 from ..core.calendar import start_of
-from ..core.periods import HOUR, Period
+from ..core.periods import DAY, HOUR, MONTH, Period
+from .primary import beside
 from .queries import QuerySources
+from .totals import Total
 
 
 def counted_before(metrics: Iterable[Any], day: date, hour: int = 0) -> bool:
@@ -27,3 +29,18 @@ def counted_before(metrics: Iterable[Any], day: date, hour: int = 0) -> bool:
     earlier = (Q(period=period, start__lt=start_of(period, day)) for period in Period)
     found: bool = sources.totals.filter(reduce(or_, earlier, Q(period=HOUR, start=day, hour__lt=hour))).exists()
     return found
+
+
+def first_dates(metrics: Iterable[Any]) -> Mapping[int, date]:
+    """Return the first date with a total of each metric by primary key; one query.
+
+    If days were pruned, it is the first date of the month in which counting began.
+    """
+    known = {metric.pk: metric for metric in metrics}
+    if not known:
+        return {}
+    totals = beside(next(iter(known.values())), Total.objects).filter(metric__in=known, period__in=(DAY, MONTH))
+    found = list(totals.order_by().values_list("metric", "period").annotate(first=Min("start")))
+    days, months = ({pk: first for pk, each, first in found if each == period} for period in (DAY, MONTH))
+    pruned = {pk: first for pk, first in months.items() if pk not in days or first < MONTH.start_of(days[pk])}
+    return {**days, **pruned}

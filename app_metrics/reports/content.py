@@ -18,18 +18,13 @@ from ..models.primary import beside
 from ..models.queries import QuerySources, across_labels, fold
 from ..models.reports import SENT_PERIODS
 from ..trending import Trend, spans_of, trend
+from .points import ReportPoint
+from .ratio_lines import RatioLine, ratio_lines
 
 Found = Mapping[tuple[str, str, Hashable], Summary]
 
 # How many values of each label are named.
 TOP_VALUES = 5
-
-
-class ReportPoint(NamedTuple):
-    """One point of a series; its value is None if a gauge or timer recorded nothing."""
-
-    start: date
-    value: Number | None
 
 
 class Reached(NamedTuple):
@@ -94,6 +89,7 @@ class Report:
     milestones: Sequence[Reached]
     annotations: Sequence[Annotation] = ()
     since: date | None = None
+    ratios: Sequence[RatioLine] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -132,7 +128,8 @@ def build_report(
     lines = [builder.line(metric) for metric in metrics]
     since = None if counted_before(metrics, start) else min(_days(found), default=None)
     reached, of_all = _reached(metrics, milestones), annotations.get(None, ())
-    return Report(metric_set, reported, start, end, lines, reached, of_all, since)
+    ratios = ratio_lines(metric_set, plan, pictured)
+    return Report(metric_set, reported, start, end, lines, reached, of_all, since, ratios)
 
 
 def _days(found: Found) -> Iterator[date]:

@@ -11,16 +11,18 @@ from django.utils import timezone
 
 from ..conf import settings
 from ..core.calendar import latest_closed, today
-from ..core.setting_rules import SettingError, SettingReader
+from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..models import Metric, MetricSet, Schedule
 from ..models.primary import primary
 from ..models.reports import SENT_PERIODS, addresses_in
+from ..ratios.declared import SETTING as RATIOS
+from ..ratios.declared import Ratio, ratios
 from ..storage.transactions import between_others, retried
 
 SETTING = "APP_METRICS_SETS"
 SET_EXAMPLE = '{"metrics": ["new_user_signup"], "recipients": ["team@example.com"], "send": ["weekly"]}'
 EXAMPLE = f'{{"Growth": {SET_EXAMPLE}}}'
-KEYS = ("metrics", "recipients", "send")
+KEYS = ("metrics", "ratios", "recipients", "send")
 SENDS = tuple(each.field.removeprefix("send_") for each in SENT_PERIODS.values())
 MAX_NAME_LENGTH = 200
 
@@ -33,6 +35,7 @@ class DeclaredSet:
     metrics: Sequence[str]
     recipients: Sequence[str]
     send: Sequence[str]
+    ratios: Sequence[str] = ()
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -52,6 +55,12 @@ def compile_sets(value: Any) -> tuple[list[DeclaredSet], list[SettingError]]:
                 raise entry.error(f"differs from {twin.name!r} only in case", "Rename one of them.")
             sets[declared.name.casefold()] = declared
     return list(sets.values()), reader.errors
+
+
+def ratios_of_set(name: str) -> list[Ratio]:
+    """Return the ratios that the settings give a set."""
+    named = (each.ratios for each in compile_sets(settings.APP_METRICS_SETS)[0] if each.name == name)
+    return [ratios()[each] for each in next(named, ()) if each in ratios()]
 
 
 def declare() -> None:
@@ -146,4 +155,17 @@ def _compile(entry: SettingReader, value: Any) -> DeclaredSet:
         raise entry.error("has recipients, but no send", f'Add "send": {some_sends}.')
     if sends and not recipients:
         raise entry.error("has send, but no recipients", 'Add "recipients": e-mail addresses.')
-    return DeclaredSet(name, metrics, recipients, [entry.choice("send", each, SENDS) for each in sends])
+    sends = [entry.choice("send", each, SENDS) for each in sends]
+    return DeclaredSet(name, metrics, recipients, sends, _ratios(entry, value.get("ratios", ())))
+
+
+def _ratios(entry: SettingReader, value: Any) -> tuple[str, ...]:
+    declared = settings.APP_METRICS_RATIOS
+    # One with a mistake, too: that is reported where it is declared.
+    known = [*declared] if isinstance(declared, Mapping) else []
+    names = entry.items("ratios", value, f"Give a list of names of {RATIOS}.")
+    for each in names:
+        if each not in known:
+            hint = suggest(each, known) if known else f"Add it to {RATIOS}."
+            raise entry.error(f"has the unknown ratio {each!r}", hint)
+    return tuple(names)

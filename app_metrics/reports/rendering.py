@@ -15,7 +15,7 @@ MAX_HTML_BYTES = 100_000
 
 # The first try at the HTML shows this many metrics in detail, and this many more as one row each.
 MOST_DETAILED, MOST_COMPACT = 30, 150
-MOST_MILESTONES = 10
+MOST_MILESTONES = MOST_RATIOS = 10
 TRIES = 5
 
 
@@ -64,12 +64,14 @@ def _bounded_html(context: dict[str, Any]) -> str:
 
 
 def _html(context: dict[str, Any], detailed: int, compact: int) -> str:
-    lines, milestones = context["report"].lines, context["report"].milestones
+    lines, milestones, ratios = (getattr(context["report"], name) for name in ("lines", "milestones", "ratios"))
     shown = {
         "detailed": lines[:detailed],
         "compact": lines[detailed : detailed + compact],
         "further": max(0, len(lines) - detailed - compact),
         "milestones": milestones[:MOST_MILESTONES],
+        "ratios": ratios[:MOST_RATIOS],
+        "further_ratios": max(0, len(ratios) - MOST_RATIOS),
         "further_milestones": max(0, len(milestones) - MOST_MILESTONES),
     }
     return _inlined(render_to_string("app_metrics/report.html", {**context, **shown}))

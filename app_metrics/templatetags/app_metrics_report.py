@@ -16,7 +16,10 @@ from ..core.periods import Period
 from ..core.summary import COUNTER, GAUGE, TIMER
 from ..models import Annotation, Metric
 from ..models.reports import SENT_PERIODS
-from ..reports.content import Line, Report, ReportPoint
+from ..ratios.changes import shown_ratio, shown_ratio_change
+from ..reports.content import Line, Report
+from ..reports.points import ReportPoint
+from ..reports.ratio_lines import RatioLine
 
 register = template.Library()
 register.filter(plain_text.one_line)
@@ -57,10 +60,11 @@ class Picture(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A report in aligned columns: the heading, the text of each metric's line, and whether it has sparklines."""
+    """A report in aligned columns: the heading, the texts of metrics and ratios, and whether they have sparklines."""
 
     head: str
     rows: Sequence[tuple[Line, str]]
+    ratios: Sequence[tuple[RatioLine, str]]
     is_pictured: bool
 
 
@@ -97,7 +101,9 @@ def indented(text: str, columns: int) -> str:
 @register.filter
 def changes(line: Line) -> list[tuple[str, Comparison]]:
     """Return the comparisons of a metric's number, each with the name of its base."""
-    return [(_bases(line.trend.period)[name], comparison) for name, comparison in line.trend.comparisons.items()]
+    return [
+        (names_of_bases(line.trend.period)[name], comparison) for name, comparison in line.trend.comparisons.items()
+    ]
 
 
 @register.filter
@@ -149,36 +155,43 @@ def facts(line: Line) -> list[Fact]:
 @register.simple_tag
 def picture(line: Line, pixels: int) -> Picture:
     """Return a bar chart of a metric's last periods, `pixels` high."""
-    heights = [height or 0 for height in formatting.heights((point.value for point in line.picture), pixels)]
+    return bars(line.picture, line.trend.period, line.metric.kind, pixels)
+
+
+def bars(points: Sequence[ReportPoint], period: Period, kind: str, pixels: int, unit: str = "") -> Picture:
+    """Return a bar chart of points; the last one is that of the reported period."""
+    heights = [height or 0 for height in formatting.heights((point.value for point in points), pixels)]
     highest, lowest = max(0, *heights), min(0, *heights)
-    bars = [Bar(max(0, height), max(0, -height), False) for height in heights]
-    bars[-1] = bars[-1]._replace(is_reported=True)
-    first, last = (formatting.short_title(line.trend.period, line.picture[index].start) for index in (0, -1))
-    numbers = ", ".join(formatting.shown(point.value, line.metric.kind) for point in line.picture)
+    drawn = [Bar(max(0, height), max(0, -height), False) for height in heights]
+    drawn[-1] = drawn[-1]._replace(is_reported=True)
+    first, last = (formatting.short_title(period, points[index].start) for index in (0, -1))
+    numbers = ", ".join(formatting.shown(point.value, kind, unit) for point in points)
     text = _("From %(first)s to %(last)s: %(numbers)s") % {"first": first, "last": last, "numbers": numbers}
-    return Picture(bars, highest or (0 if lowest else EMPTY_HEIGHT), -lowest, text, first, last)
+    return Picture(drawn, highest or (0 if lowest else EMPTY_HEIGHT), -lowest, text, first, last)
 
 
 @register.simple_tag
 def table(report: Report) -> Table:
     """Lay out a report in columns, without sparklines if they do not fit."""
     pictured = _table(report, with_sparkline=True)
-    if all(
-        plain_text.width(text) <= plain_text.TEXT_WIDTH for each, lines in pictured.rows for text in lines.split("\n")
-    ):
+    texts = (text for _, lines in (*pictured.rows, *pictured.ratios) for text in lines.split("\n"))
+    if all(plain_text.width(text) <= plain_text.TEXT_WIDTH for text in texts):
         return pictured
     return _table(report, with_sparkline=False)
 
 
-def _bases(period: Period) -> dict[str, str]:
+def names_of_bases(period: Period) -> dict[str, str]:
     return {BEFORE: str(SENT_PERIODS[period].before), WEEK_BEFORE: _("week before"), YEAR_BEFORE: _("year before")}
 
 
 def _table(report: Report, *, with_sparkline: bool) -> Table:
-    rows = [*_head(report), *map(_cells, report.lines)]
+    rows = [*_head(report), *map(_cells, report.lines), *map(_ratio_cells, report.ratios)]
     texts = ["\n".join(lines) for lines in plain_text.aligned(rows if with_sparkline else [row[:-1] for row in rows])]
-    deep = len(texts) - len(report.lines)
-    return Table("\n".join(texts[:deep]), list(zip(report.lines, texts[deep:], strict=True)), with_sparkline)
+    deep = len(texts) - len(report.lines) - len(report.ratios)
+    rest = deep + len(report.lines)
+    of_metrics = list(zip(report.lines, texts[deep:rest], strict=True))
+    of_ratios = list(zip(report.ratios, texts[rest:], strict=True))
+    return Table("\n".join(texts[:deep]), of_metrics, of_ratios, with_sparkline)
 
 
 def _head(report: Report) -> list[list[str]]:
@@ -193,6 +206,11 @@ def _cells(line: Line) -> list[str]:
     name = plain_text.one_line(line.metric.name)
     changed = map(formatting.shown_change, line.trend.comparisons.values())
     return [name, shown(line.number, line.metric), *changed, sparkline(line.picture)]
+
+
+def _ratio_cells(line: RatioLine) -> list[str]:
+    changed = map(shown_ratio_change, line.comparisons.values())
+    return [line.ratio.name, shown_ratio(line.ratio, line.quotient), *changed, sparkline(line.picture)]
 
 
 def _annotated(annotation: Annotation) -> Fact:

@@ -39,7 +39,7 @@ MISTAKES = [
     ({"Growth": GROWTH, "growth": GROWTH}, "['growth'] differs from 'Growth' only in case", "Rename one of them"),
     ({"Growth": "signups"}, "['Growth'] is 'signups', which is not a mapping", "Write it like this"),
     (growth(metric=["signups"]), "['Growth'] has the unknown key 'metric'", "Did you mean 'metrics'?"),
-    ({"Growth": {**GROWTH, 5: 5}}, "has the unknown key 5", "Choose one of metrics, recipients, send."),
+    ({"Growth": {**GROWTH, 5: 5}}, "has the unknown key 5", "Choose one of metrics, ratios, recipients, send."),
     ({"Growth": {"send": ["daily"]}}, "['Growth'] has no metrics", 'Add "metrics": ["…"]'),
     (growth(metrics=[]), "['Growth'] has no metrics", 'Add "metrics": ["…"]'),
     (growth(metrics="signups"), "has metrics='signups', which is not a list", "Give a list of slugs."),

@@ -1,0 +1,68 @@
+"""The ratios of a report, in a constant number of queries."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from ..core.comparisons import Plan, whole
+from ..core.periods import Period, Piece
+from ..models import MetricSet
+from ..models.beginnings import first_dates
+from ..ratios.changes import Metrics, RatioChange, metrics_of
+from ..ratios.declared import Ratio
+from ..ratios.quotients import Quotient, Quotients, quotients
+from .declared_sets import ratios_of_set
+from .points import ReportPoint
+
+REPORTED = "reported"
+
+
+@dataclass(frozen=True, slots=True)
+class RatioLine:
+    """The part of a report about one ratio; `comparisons` and `picture` are those of a metric's line."""
+
+    ratio: Ratio
+    metrics: Metrics
+    period: Period
+    quotient: Quotient
+    comparisons: Mapping[str, RatioChange]
+    picture: Sequence[ReportPoint]
+
+
+def ratio_lines(metric_set: MetricSet, plan: Plan, pictured: Sequence[date]) -> list[RatioLine]:
+    """Return a line for each ratio that the settings give the set; two queries, and those of `quotients`."""
+    found = ratios_of_set(metric_set.name) if metric_set.declared else []
+    if not found:
+        return []
+    alias = metric_set._state.db
+    metrics = metrics_of(found, alias)
+    spans: dict[Hashable, Sequence[Piece]] = {
+        REPORTED: plan.whole,
+        **{name: pieces for name, (_, pieces) in plan.bases.items()},
+        **{start: whole(plan.period, start) for start in pictured},
+    }
+    values = quotients(found, spans, alias)
+    begun = first_dates(metrics.values())
+    since = {slug: begun.get(metric.pk) for slug, metric in metrics.items()}
+    return [_line(ratio, metrics, plan, pictured, values, _since(ratio, since)) for ratio in found]
+
+
+def _since(ratio: Ratio, since: Mapping[str, date | None]) -> date | None:
+    """Return the date from which on both metrics were counted; None if one was not yet."""
+    days = [since.get(operand.slug) for operand in (ratio.of, ratio.to)]
+    known = [day for day in days if day]
+    return max(known) if len(known) == len(days) else None
+
+
+def _line(
+    ratio: Ratio, metrics: Metrics, plan: Plan, pictured: Sequence[date], values: Quotients, since: date | None
+) -> RatioLine:
+    def value(name: Hashable) -> Quotient:
+        return values[ratio.slug, name]
+
+    comparisons = {
+        name: RatioChange(ratio, start if start and since and since < start else None, value(REPORTED), value(name))
+        for name, (start, _) in plan.bases.items()
+    }
+    picture = [ReportPoint(start, value(start).value) for start in pictured]
+    return RatioLine(ratio, metrics, plan.period, value(REPORTED), comparisons, picture)
