@@ -38,6 +38,7 @@ from ..models.metrics import VIEW_PERMISSION
 from ..models.pending import is_complete
 from ..ratios.changes import metrics_of
 from ..ratios.declared import Ratio, ratios
+from ..reports.declared_sets import ratios_of_set
 from .base import ReadOnlyAdmin
 
 PER_PAGE = 100
@@ -213,13 +214,16 @@ def _found(form: OverviewForm) -> Any:
 
 
 def _ratios(form: OverviewForm) -> list[Ratio]:
-    """Return the ratios whose names match the form; none if it chooses metrics by something that ratios lack."""
+    """Return the ratios that match the form; none if it chooses a kind, which ratios lack."""
     if not form.is_valid():
         return list(ratios().values())
     given = form.cleaned_data
     words = given["q"].lower().split()
     found = [ratio for ratio in ratios().values() if all(word in ratio.name.lower() for word in words)]
-    return [] if given["kind"] or given["set"] else found
+    if given["set"]:
+        named = MetricSet.objects.filter(pk=given["set"]).values_list("name", flat=True)
+        found = [ratio for name in named for ratio in ratios_of_set(name) if ratio in found]
+    return [] if given["kind"] else found
 
 
 def _refused(form: SelectionForm) -> HttpResponse:

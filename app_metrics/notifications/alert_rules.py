@@ -11,9 +11,11 @@ from typing import Any
 from ..core.comparisons import DOWN, NEITHER, UP
 from ..core.numbers import Number
 from ..core.periods import YEAR, Period
-from ..core.setting_rules import SettingError, SettingReader
+from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..core.validation import check_labels
 from ..models import Alert
+from ..ratios.declared import SETTING as RATIOS
+from ..ratios.declared import Ratio, ratios
 
 SETTING = "APP_METRICS_ALERTS"
 RULE_EXAMPLE = '{"metric": "new_user_signup", "period": "day", "below": 1}'
@@ -22,7 +24,7 @@ EXAMPLE = f'{{"No signups": {RULE_EXAMPLE}}}'
 BELOW, ABOVE, CHANGE, WORSE = TESTS = ("below", "above", "change", "worse")
 # These compare with a base, in percent.
 OF_CHANGES = (CHANGE, WORSE)
-KEYS = ("metric", "period", *TESTS, "at_least", "labels", "recipients", "quiet")
+KEYS = ("metric", "ratio", "period", *TESTS, "at_least", "labels", "recipients", "quiet")
 # An alert about a year would come too late to help.
 WATCHED = tuple(period for period in Period if period is not YEAR)
 MAX_NAME_LENGTH = Alert._meta.get_field("name").max_length or 0
@@ -31,9 +33,10 @@ HOURS_OF_A_YEAR = 8784
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """One alert. `test` is one of `TESTS`, the comparison with `limit`; the limit of a change is in percent.
+    """One alert. `metric` is the slug of a metric, or the name of `ratio`.
 
-    A rule that tests for `worse` fires only after `towards` has given it a direction.
+    `test` is one of `TESTS`, the comparison with `limit`; the limit of a change is in percent. A rule that tests for
+    `worse` fires only after `towards` has given it a direction.
     """
 
     name: str
@@ -45,6 +48,12 @@ class AlertRule:
     labels: Mapping[str, str] | None
     recipients: tuple[str, ...]
     quiet: timedelta
+    ratio: Ratio | None = None
+
+    @property
+    def slugs(self) -> set[str]:
+        """The metrics that the rule reads."""
+        return {self.ratio.of.slug, self.ratio.to.slug} if self.ratio else {self.metric}
 
     def towards(self, better: str) -> "AlertRule":
         """Return the rule with a signed change for `worse`. Raises ValueError if no change of the metric is worse.
@@ -54,9 +63,10 @@ class AlertRule:
         if self.test != WORSE:
             return self
         if better == NEITHER:
+            where = "its entry of APP_METRICS_RATIOS" if self.ratio else "a rule or in the admin's form of the metric"
             raise ValueError(
-                f"No change of {self.metric!r} is worse: say which one is better in a rule or in the admin's form of "
-                "the metric, or write 'change' instead of 'worse'."
+                f"No change of {self.metric!r} is worse: say which one is better in {where}, or write 'change' instead "
+                "of 'worse'."
             )
         if better == UP and self.limit > 100:
             raise ValueError(f"{self.metric!r} cannot fall by more than 100 %: write a smaller 'worse'.")
@@ -88,7 +98,8 @@ def _compile(entry: SettingReader, value: Any) -> AlertRule:
         raise entry.error("has a name that cannot be stored", f"Give it 1 to {MAX_NAME_LENGTH} characters.")
     entry.check_mapping(value, RULE_EXAMPLE)
     entry.check_keys(value, KEYS)
-    missing = [key for key in ("metric", "period") if key not in value]
+    ratio = _read_ratio(entry, value) if "ratio" in value else None
+    missing = [key for key in ("metric", "period") if key not in value and not (ratio and key == "metric")]
     if missing:
         raise entry.error(f"lacks {missing[0]!r}", f"Write it like this: {RULE_EXAMPLE}.")
     test, limit = _read_test(entry, value)
@@ -96,7 +107,7 @@ def _compile(entry: SettingReader, value: Any) -> AlertRule:
     hours = partial(entry.number, is_good=lambda number: 0 <= number <= HOURS_OF_A_YEAR, wanted="hours, at most a year")
     return AlertRule(
         name=name,
-        metric=entry.slug(value["metric"]),
+        metric=ratio.slug if ratio else entry.slug(value["metric"]),
         period=Period(entry.choice("period", value["period"], WATCHED)),
         test=test,
         limit=limit,
@@ -104,7 +115,19 @@ def _compile(entry: SettingReader, value: Any) -> AlertRule:
         labels=_read_labels(entry, value.get("labels")),
         recipients=entry.recipients(value.get("recipients", ())),
         quiet=timedelta(hours=float(hours("quiet", value.get("quiet", 1)))),
+        ratio=ratio,
     )
+
+
+def _read_ratio(entry: SettingReader, value: Mapping[str, Any]) -> Ratio:
+    if "metric" in value:
+        raise entry.error("has a metric and a ratio", "Give exactly one of them.")
+    if "labels" in value:
+        raise entry.error("has a ratio and labels", f"Write the labels in the ratio's entry of {RATIOS}.")
+    name, known = value["ratio"], list(ratios())
+    if name not in known:
+        raise entry.error(f"has the unknown ratio {name!r}", suggest(name, known) if known else f"Add it to {RATIOS}.")
+    return ratios()[name]
 
 
 def _read_test(entry: SettingReader, value: Mapping[str, Any]) -> tuple[str, Decimal]:

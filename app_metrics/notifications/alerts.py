@@ -6,7 +6,7 @@ afterwards, it is reported then.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,13 +20,12 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from ..conf import settings, time_zone
-from ..contrib.news import better_of
 from ..core.calendar import as_stored, aware, latest_closed, locate, starts_at
 from ..core.formatting import date_title, moment_title, shown
 from ..core.numbers import QUANTUM, Number, trimmed
 from ..core.periods import HOUR, Period, Start, bucket, hour_start, hours_in
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER, headline
+from ..core.summary import COUNTER
 from ..models import Alert, Metric
 from ..models.alerts import FIRED, OK
 from ..models.beginnings import counted_before
@@ -36,6 +35,7 @@ from ..storage.transactions import between_others, retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
 from .announcements import links_to, plan_notifications, send
 from .future_marks import known
+from .watched import Watched, watched
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
 
@@ -84,16 +84,17 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     if not rules:
         return done
     alerts = _alerts(rules)
-    primary(Metric.objects).discover({rule.metric for rule in rules.values()})
-    metrics = primary(Metric.objects).in_bulk({rule.metric for rule in rules.values()}, field_name="slug")
+    slugs = {slug for rule in rules.values() for slug in rule.slugs}
+    primary(Metric.objects).discover(slugs)
+    metrics = primary(Metric.objects).in_bulk(slugs, field_name="slug")
     for name, rule in rules.items():
         try:
-            if reason := _not_yet(rule, metrics.get(rule.metric), now):
+            if reason := _not_yet(rule, metrics, now):
                 done.waiting[name] = reason
                 _store_error(name, reason, now)
                 continue
-            metric = metrics[rule.metric]
-            changed = _check(rule.towards(better_of(metric)), alerts[name], metric, now)
+            number = watched(rule, metrics)
+            changed = _check(rule.towards(number.better), alerts[name], number, now)
         except Exception as error:
             _fail(done, name, str(error) or repr(error), now)
             continue
@@ -132,39 +133,47 @@ def _store_error(name: str, error: str, now: datetime) -> None:
         logger.exception("The error of the alert %r could not be stored", name)
 
 
-def _not_yet(rule: AlertRule, metric: Metric | None, now: datetime) -> str:
+def _not_yet(rule: AlertRule, metrics: Mapping[str, Metric], now: datetime) -> str:
     """Return why a rule cannot be evaluated yet; "" if it can.
 
-    A counter that was not counted throughout the period may have a number that is too low.
+    A counter that was not counted throughout the period may have a number that is too low, and so may either part of a
+    ratio.
     """
-    if metric is None:
-        return f"The metric {rule.metric!r} has no numbers yet; if it should have, check the slug."
-    is_low = rule.test == BELOW and metric.kind == COUNTER
-    if is_low and not counted_before([metric], *_latest_closed(rule.period, now)):
+    missing = sorted(rule.slugs - metrics.keys())
+    if missing:
+        return f"The metric {missing[0]!r} has no numbers yet; if it should have, check the slug."
+    parts = [metrics[slug] for slug in rule.slugs]
+    is_low = rule.ratio or (rule.test == BELOW and parts[0].kind == COUNTER)
+    if is_low and not _counted(parts, _latest_closed(rule.period, now)):
         return f"The latest {rule.period} was not counted in full; the alert begins with the first one that is."
     return ""
 
 
-def _check(rule: AlertRule, alert: Alert, metric: Metric, now: datetime) -> Alert | None:
+def _counted(metrics: Iterable[Metric], start: Start) -> bool:
+    """Return whether each of some metrics was recorded before the start of a period."""
+    return all(counted_before([metric], *start) for metric in metrics)
+
+
+def _check(rule: AlertRule, alert: Alert, number: Watched, now: datetime) -> Alert | None:
     """Evaluate a rule and store its state; return the alert if a change was reported."""
-    found = _find(rule, metric, now)
-    changed: Alert | None = retried(partial(_settle, rule, alert, metric, found, now))
+    found = _find(rule, number, now)
+    changed: Alert | None = retried(partial(_settle, rule, alert, number, found, now))
     return changed
 
 
-def _find(rule: AlertRule, metric: Metric, now: datetime) -> Finding:
+def _find(rule: AlertRule, number: Watched, now: datetime) -> Finding:
     start = _latest_closed(rule.period, now)
-    value = _value(rule, metric, start)
+    value = _value(rule, number, start)
     base = None
     if rule.test == CHANGE:
-        before = [_value(rule, metric, each) for each in _counted_weeks(rule.period, metric, start)]
+        before = [_value(rule, number, each) for each in _counted_weeks(rule.period, number, start)]
         recorded = [Fraction(each) for each in before if each is not None]
         base = sum(recorded, Fraction()) / len(recorded) if recorded else None
     return Finding(starts_at(rule.period, *start), value, base, rule.fires(value, base))
 
 
-def _value(rule: AlertRule, metric: Metric, start: Start) -> Number | None:
-    return headline(metric.kind, metric.summary(rule.period, starts_at(rule.period, *start), rule.labels))
+def _value(rule: AlertRule, number: Watched, start: Start) -> Number | None:
+    return number.read(rule.period, starts_at(rule.period, *start))
 
 
 def _latest_closed(period: Period, now: datetime) -> Start:
@@ -175,10 +184,10 @@ def _latest_closed(period: Period, now: datetime) -> Start:
     return latest_closed(period, day), 0
 
 
-def _counted_weeks(period: Period, metric: Metric, start: Start) -> list[Start]:
+def _counted_weeks(period: Period, number: Watched, start: Start) -> list[Start]:
     """Return the starts of the period in the previous weeks, without those before counting began."""
     weeks = list(_weeks_before(period, start))
-    while weeks and not counted_before([metric], *weeks[-1]):
+    while weeks and not _counted(number.metrics, weeks[-1]):
         weeks.pop()
     return weeks
 
@@ -192,7 +201,7 @@ def _weeks_before(period: Period, start: Start) -> Iterator[Start]:
             yield before, hour
 
 
-def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> Alert | None:
+def _settle(rule: AlertRule, alert: Alert, number: Watched, found: Finding, now: datetime) -> Alert | None:
     """Store the finding, and report a change of state unless the rule is quiet, in one transaction."""
     now = as_stored(now)
     state = alert.state if found.fires is None else FIRED if found.fires else OK
@@ -210,7 +219,7 @@ def _settle(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: 
         changed = copy(alert)
         for name, value in changes.items():
             setattr(changed, name, value)
-        _report(rule, changed, metric, found, now)
+        _report(rule, changed, number, found, now)
     return changed
 
 
@@ -227,30 +236,30 @@ def _changes(alert: Alert, state: str, found: Finding, now: datetime) -> dict[st
     return changes if state == alert.state else {**changes, "changed_at": now}
 
 
-def _report(rule: AlertRule, alert: Alert, metric: Metric, found: Finding, now: datetime) -> None:
+def _report(rule: AlertRule, alert: Alert, number: Watched, found: Finding, now: datetime) -> None:
     if rule.recipients:
         with translation.override(settings.LANGUAGE_CODE):
-            plan_notifications(rule.recipients, [_mail(rule, alert, metric, found)], now)
+            plan_notifications(rule.recipients, [_mail(rule, alert, number, found)], now)
     signal, name = (alert_fired, "alert_fired") if alert.state == FIRED else (alert_recovered, "alert_recovered")
     send(signal, name, Alert, alert=alert, moment=aware(now))
 
 
-def _mail(rule: AlertRule, alert: Alert, metric: Metric, found: Finding) -> tuple[str, list[str]]:
+def _mail(rule: AlertRule, alert: Alert, number: Watched, found: Finding) -> tuple[str, list[str]]:
     values = {
         "alert": rule.name,
-        "metric": metric.name,
+        "metric": number.name,
         "period": rule.period.display_name,
         "start": moment_title(found.start) if isinstance(found.start, datetime) else date_title(found.start),
-        "value": shown(found.value, metric.kind, metric.unit),
-        "base": shown(alert.base, metric.kind, metric.unit),
-        "limit": shown(rule.limit) if rule.test == CHANGE else shown(rule.limit, metric.kind, metric.unit),
+        "value": shown(found.value, number.kind, number.unit),
+        "base": shown(alert.base, number.kind, number.unit),
+        "limit": shown(rule.limit) if rule.test == CHANGE else shown(rule.limit, number.kind, number.unit),
     }
     lines = [_("%(metric)s, %(period)s from %(start)s: %(value)s"), _expectation(rule)]
     if rule.labels:
         lines.append(_("Labels: %(labels)s"))
         values["labels"] = ", ".join(f"{name}={value}" for name, value in sorted(rule.labels.items()))
     subject = _("Alert: %(alert)s") if alert.state == FIRED else _("Recovered: %(alert)s")
-    return subject % values, [*(line % values for line in lines), *links_to(metric)]
+    return subject % values, [*(line % values for line in lines), *links_to(number.slug, number.page)]
 
 
 def _expectation(rule: AlertRule) -> str:

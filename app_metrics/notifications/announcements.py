@@ -13,7 +13,7 @@ from ..conf import settings
 from ..core.dropped import warn_once
 from ..core.links import absolute_url
 from ..core.plain_text import brief, one_line
-from ..models import Metric, Notice
+from ..models import Notice
 
 logger = logging.getLogger("app_metrics")
 
@@ -36,13 +36,13 @@ def plan_notifications(addresses: Sequence[str], texts: Iterable[tuple[str, Iter
     )
 
 
-def links_to(metric: Metric) -> list[str]:
-    """Return the line of a notification with the link to a metric's page, if there is one.
+def links_to(slug: str, page: str = "metric") -> list[str]:
+    """Return the line of a notification with the link to the page of a metric or a ratio, if there is one.
 
     A process that only works in the background may be unable to import the URLconf, and needs it for nothing else.
     """
     try:
-        url = absolute_url("admin:app_metrics_dashboard_metric", metric.slug)
+        url = absolute_url(f"admin:app_metrics_dashboard_{page}", slug)
     except Exception as error:
         warn_once(f"Notifications have no links, because the URLconf failed: {brief(error)}", source="links")
         return []

@@ -185,7 +185,7 @@ def _mail(metric: Metric, value: Decimal, total: Decimal, now: datetime) -> tupl
         _("%(metric)s reached %(value)s.") % values,
         _("All-time total: %(total)s") % values,
         _("Detected: %(moment)s") % values,
-        *links_to(metric),
+        *links_to(metric.slug),
     ]
 
 

@@ -16,7 +16,8 @@ from freezegun import freeze_time
 from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.dashboard import forms
-from app_metrics.models import Metric
+from app_metrics.models import Metric, MetricSet
+from app_metrics.reports.declared_sets import declare
 from tests.admin.test_dashboard import WRITES, main_links, page, table, text
 
 SVG = "{http://www.w3.org/2000/svg}svg[@class='chart']"
@@ -116,6 +117,13 @@ def test_a_search_finds_ratios_by_name_and_filters_of_metrics_leave_them_out(cou
     assert list(overview_rows(client, q="CONV")) == ["conversion"]
     assert overview_rows(client, kind="counter") == {}
     assert overview_rows(client, q="nothing") == {}
+
+
+def test_a_set_shows_the_ratios_that_the_settings_give_it(counted, client, settings):
+    settings.APP_METRICS_SETS = {"Shop": {"metrics": ["visits"], "ratios": ["free"]}, "Other": {"metrics": ["visits"]}}
+    declare()
+    found = {each.name: list(overview_rows(client, set=each.pk)) for each in MetricSet.objects.all()}
+    assert found == {"Shop": ["free"], "Other": []}
 
 
 def test_without_ratios_the_overview_has_no_table_of_them(counted, client, settings):
