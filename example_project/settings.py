@@ -165,11 +165,20 @@ if os.environ.get("EXAMPLE_TIMEOUT"):
     APP_METRICS_TIMEOUT = float(os.environ["EXAMPLE_TIMEOUT"])
 APP_METRICS_FLUSH_INTERVAL = float(os.environ.get("EXAMPLE_FLUSH_INTERVAL", "0"))
 
-# --- app_metrics: reports and alerts ---
+# --- app_metrics: ratios, reports and alerts ---
+
+APP_METRICS_RATIOS = {
+    # How many of those who search order a book?
+    "conversion": {"of": "orders", "to": "searches", "as": "percent"},
+    "average_order": {"of": "revenue", "to": "orders", "unit": "€"},
+    # Bad news if it grows, because its numerator counts failures.
+    "failed_login_rate": {"of": "failed_logins", "to": "logins", "as": "percent"},
+}
 
 APP_METRICS_SETS = {
     "Growth": {
         "metrics": ["orders", "items_sold", "revenue", "signups", "downloads", "searches", "checkout_seconds"],
+        "ratios": ["conversion", "average_order"],
         "recipients": ["books@example.com"],
         "send": ["weekly"],
     },
@@ -181,5 +190,6 @@ APP_METRICS_MILESTONES = {"items_sold": {"every": 50_000}, "signups": [1000, 500
 
 APP_METRICS_ALERTS = {
     "No orders": {"metric": "orders", "period": "day", "below": 1},
+    "Few orders of those who search": {"ratio": "conversion", "period": "day", "below": 10},
     "Fewer downloads": {"metric": "downloads", "period": "day", "change": -50, "at_least": 20},
 }

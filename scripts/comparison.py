@@ -8,8 +8,18 @@ from typing import NamedTuple
 Pair = tuple[int, Decimal | None]
 # Keys are `slug` and `slug{name=value}`.
 Counts = Mapping[str, Pair]
+# Numerator, denominator and value by the name of the ratio, as text.
+Ratios = Mapping[str, Sequence[str]]
 
 NOTHING = (0, Decimal(0))
+
+# The ratios of the site: the total of one metric, divided by that of another, times a factor.
+RATIOS = {
+    "conversion": ("orders", "searches", 100),
+    "average_order": ("revenue", "orders", 1),
+    "failed_login_rate": ("failed_logins", "logins", 100),
+}
+QUANTUM = Decimal("0.000000001")
 
 
 class Row(NamedTuple):
@@ -26,6 +36,29 @@ def compare(visited: Counts, counted: Counts) -> list[Row]:
         _row(slug, visited.get(slug, NOTHING), counted.get(slug, NOTHING))
         for slug in sorted(visited.keys() | unexpected)
     ]
+
+
+def compare_ratios(visited: Counts, before: Ratios, after: Ratios) -> list[Row]:
+    """Return a row for each ratio: that of the visits, and that of what the site counted in between.
+
+    The site's own value covers more than the visits, so it is compared with its numerator and denominator.
+    """
+    rows = []
+    for name, (of, to, factor) in RATIOS.items():
+        (_, numerator), (_, denominator) = visited.get(of, NOTHING), visited.get(to, NOTHING)
+        expected = _quotient(numerator or 0, denominator or 0, factor)
+        (former, base), (latter, latest, value) = before.get(name, ("0", "0"))[:2], after[name]
+        found = _quotient(Decimal(latter) - Decimal(former), Decimal(latest) - Decimal(base), factor)
+        if value != _quotient(Decimal(latter), Decimal(latest), factor):
+            found = f"{value} in all"
+        rows.append(Row(f"{name} (ratio)", expected, found, expected == found))
+    return rows
+
+
+def _quotient(numerator: Decimal | int, denominator: Decimal | int, factor: int) -> str:
+    if not denominator:
+        return "None"
+    return f"{(Decimal(numerator) * factor / denominator).quantize(QUANTUM).normalize():f}"
 
 
 def growth(before: Counts, after: Counts) -> Counts:

@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import environment  # first: it refuses a Python that cannot read the others
-from comparison import Counts, Row, compare, growth, print_table
+from comparison import RATIOS, Counts, Ratios, Row, compare, compare_ratios, growth, print_table
 from server import ROOT, ServerError, create_database, log_end, manage, serve, work
 from visitor import KEEPER, Client, Expected, VisitError, visit
 
@@ -36,7 +36,8 @@ METRIC_SET = "Growth"
 
 DASHBOARD = "/admin/app_metrics/dashboard/"
 SHOWN_METRIC = "orders"
-DASHBOARD_PAGES = ("", "health/", "unused/", f"metric/{SHOWN_METRIC}/")
+SHOWN_RATIO = "average_order"
+DASHBOARD_PAGES = ("", "health/", "unused/", f"metric/{SHOWN_METRIC}/", f"ratio/{SHOWN_RATIO}/")
 COUNTED_TODAY = f"""
 from app_metrics.models import Metric
 print(Metric.objects.get(slug={SHOWN_METRIC!r}).total("day"))
@@ -74,6 +75,10 @@ class Site:
         printed = json.loads(manage(self.python, self.environment, "show_totals"))
         return {slug: (count, Decimal(total)) for slug, (count, total) in printed.items()}
 
+    def ratios(self) -> Ratios:
+        read: Ratios = json.loads(manage(self.python, self.environment, "show_ratios", *RATIOS))
+        return read
+
 
 def main() -> int:
     print("app_metrics, shown on Harbour Books, a small made-up bookshop\n")
@@ -86,18 +91,19 @@ def main() -> int:
         step(2, f"{DAYS} days of history (demo data)")
         site.fill("seed_history", f"--days={DAYS}")
         site.show("metrics_aggregate")
-        before = site.totals()
+        before, ratios = site.totals(), site.ratios()
         step(3, f"{REQUESTS:,} requests to a real server ({SERVER}), {CONCURRENCY} at a time")
         with site.worker(), serve(SERVER, site.environment, site.log, site.python) as (address, process):
             expected = go_and_visit(site, address)
             step(4, "What was visited beside what was counted")
             site.show("metrics_aggregate")
-            rows = settle(site, expected, before)
+            rows = settle(site, expected, before, ratios)
             print_table(rows)
             if not all(row.ok for row in rows):
                 print("\nThe two disagree.")
                 return 1
-            print("\nEvery count agrees.")
+            print("\nEvery count agrees.\n")
+            site.show("metrics_show", SHOWN_RATIO, "--last=7")
             step(5, "The report that goes out by mail")
             show_report(site, address)
             step(6, "Look at the dashboard")
@@ -154,12 +160,12 @@ class Bar:
             print(f"  {done:,} of {self._total:,} requests", flush=True)
 
 
-def settle(site: Site, expected: Expected, before: Counts) -> list[Row]:
+def settle(site: Site, expected: Expected, before: Counts, ratios: Ratios) -> list[Row]:
     """Return the comparison as soon as it matches, or the latest after ten seconds without a change."""
     rows: list[Row] = []
     deadline = math.inf
     while True:
-        latest = compare(expected, growth(before, site.totals()))
+        latest = [*compare(expected, growth(before, site.totals())), *compare_ratios(expected, ratios, site.ratios())]
         if latest != rows:
             rows, deadline = latest, time.monotonic() + SETTLE_SECONDS
         if all(row.ok for row in rows) or time.monotonic() > deadline:

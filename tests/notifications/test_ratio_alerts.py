@@ -87,12 +87,14 @@ def test_without_a_denominator_the_state_stays(site, settings):
     assert Alert.objects.get().value is None
 
 
-def test_a_period_in_which_a_part_was_not_counted_throughout_is_left_out(database, settings):
+@pytest.mark.parametrize("test", [{"below": 2}, {"above": 0.05}])
+def test_a_period_in_which_a_part_was_not_counted_throughout_is_left_out(database, settings, test):
     settings.APP_METRICS_RATIOS = RATIOS
     metric("visits", 1000, at=NOW - timedelta(days=30))
     metric("visits", 1000, at=YESTERDAY)
     metric("checkouts", 1, at=YESTERDAY)
-    assert state(settings).startswith("The latest day was not counted throughout")
+    found = state(settings, ratio="conversion", period="day", **test)
+    assert found.startswith("The latest day was not counted throughout")
 
 
 def test_an_unknown_metric_is_named(database, settings):

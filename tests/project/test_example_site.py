@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from scripts.comparison import Counts, Row, compare
+from scripts.comparison import RATIOS, Counts, Row, compare, compare_ratios
 from scripts.server import create_database, manage, serve, work
 from scripts.visitor import KEEPER, Expected, visit
 from tests.soak.brokers.conftest import KINDS, sharing, waiting
@@ -97,6 +97,8 @@ def test_totals_equal_the_requests_of_the_visitors(server: str, site: dict[str, 
         expected = visit(address, REQUESTS, CONCURRENCY)
     assert expected.keys() >= URL_RULES | MODEL_RULES | SIGNAL_RULES | BY_TRACK_AND_BY_HAND
     assert disagreeing(expected, site) == []
+    read = json.loads(manage(sys.executable, site, "show_ratios", *RATIOS))
+    assert [row for row in compare_ratios(expected, {}, read) if not row.ok] == []
 
 
 @pytest.mark.slow
