@@ -6,6 +6,8 @@ from ..conf import settings
 from ..core.periods import PERIODS
 from ..core.summary import COUNT, KINDS, SHOWN
 from ..core.validation import MAX_SLUG_LENGTH
+from ..ratios.declared import FORMS
+from ..ratios.operands import FIELDS
 from .parameters import DEFAULT_RESULTS, LABEL, MAX_RESULTS, MAX_TEXT
 
 Schema = dict[str, Any]
@@ -25,13 +27,17 @@ DATE: Schema = {"type": "string", "format": "date"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 START: Schema = {"anyOf": [DATE, TIME], "description": "A date; for hours a time with its offset."}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
+NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denominator is zero."}
+FORM: Schema = {"type": "string", "enum": list(FORMS)}
+FIELD: Schema = {"type": "string", "enum": list(FIELDS)}
 KIND: Schema = {"type": "string", "enum": list(KINDS)}
 PERIOD: Schema = {"type": "string", "enum": list(PERIODS)}
 ERRORS = {
     "400": "A parameter is unknown, given twice, or has a bad value.",
     "403": "Not allowed to read; the same for metrics that exist and others.",
-    "404": "There is no such metric, or no such page.",
+    "404": "There is no such metric or ratio, or no such page.",
     "405": "Neither GET nor HEAD.",
+    "503": "The database lacks tables.",
 }
 
 
@@ -62,21 +68,26 @@ def _operations() -> dict[str, Schema]:
             "showSeries",
             "Show a metric period by period, with a point for each, even if nothing was recorded in it.",
             "Series",
-            _slug(),
-            _query("period", {**PERIOD, "default": "day"}, "The period of a point."),
-            _query("start", DATE, "The first date; by default a recent one that depends on the period."),
-            _query("end", DATE, "The last date, today by default."),
-            _page(),
+            _slug("metric"),
+            *_range(),
             _labels(),
         ),
         "/metrics/{slug}/totals/": _operation(
             "showTotals",
             "Show one period of a metric, as a whole and by label set.",
             "Totals",
-            _slug(),
+            _slug("metric"),
             _query("period", {**PERIOD, "default": "day"}, "The period."),
             _query("date", TEXT, "A date in the period, today by default; for hours a time, such as 2026-11-23T09:00."),
             *_paging(),
+        ),
+        "/ratios/": _operation("listRatios", "List the ratios by slug.", "RatioList", *_paging()),
+        "/ratios/{slug}/series/": _operation(
+            "showRatioSeries",
+            "Show a ratio period by period, with its numerator and its denominator.",
+            "RatioSeries",
+            _slug("ratio"),
+            *_range(),
         ),
     }
 
@@ -98,9 +109,18 @@ def _query(name: str, schema: Schema, text: str) -> Schema:
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
 
 
-def _slug() -> Schema:
+def _slug(of: str) -> Schema:
     schema = {**TEXT, "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_SLUG_LENGTH}
-    return {"name": "slug", "in": "path", "required": True, "schema": schema, "description": "The slug of the metric."}
+    return {"name": "slug", "in": "path", "required": True, "schema": schema, "description": f"The slug of the {of}."}
+
+
+def _range() -> list[Schema]:
+    return [
+        _query("period", {**PERIOD, "default": "day"}, "The period of a point."),
+        _query("start", DATE, "The first date; by default a recent one that depends on the period."),
+        _query("end", DATE, "The last date, today by default."),
+        _page(),
+    ]
 
 
 def _labels() -> Schema:
@@ -128,6 +148,8 @@ def _schemas() -> dict[str, Schema]:
     metric = {**dict.fromkeys(("slug", "name", "unit", "description"), TEXT), "kind": KIND}
     links = {"next": NO_ADDRESS, "previous": NO_ADDRESS}
     complete = {"type": "boolean", "description": "Whether all pending numbers could be read."}
+    span = {"period": PERIOD, "start": DATE, "end": DATE, "complete": complete, **links}
+    ratio = {"slug": TEXT, **dict.fromkeys(("of", "to"), _ref("schemas", "Operand")), "as": FORM, "unit": TEXT}
     return {
         "Error": _object(error=TEXT),
         "Numbers": _object(**_numbers()),
@@ -135,12 +157,8 @@ def _schemas() -> dict[str, Schema]:
         "Metric": _object(**metric, series=ADDRESS, totals=ADDRESS),
         "Series": _object(
             **metric,
-            period=PERIOD,
+            **span,
             labels={**LABELS, "type": ["object", "null"]},
-            start=DATE,
-            end=DATE,
-            complete=complete,
-            **links,
             results=_list("Point"),
             annotations=_list("Annotation"),
         ),
@@ -157,6 +175,11 @@ def _schemas() -> dict[str, Schema]:
             results=_list("LabelSet"),
         ),
         "LabelSet": _object(labels=LABELS, **_numbers()),
+        "RatioList": _object(count=COUNT_OF, **links, results=_list("Ratio")),
+        "Ratio": _object(**ratio, series=ADDRESS),
+        "Operand": _object(slug=TEXT, labels=LABELS, field=FIELD),
+        "RatioSeries": _object(**ratio, **span, results=_list("Quotient")),
+        "Quotient": _object(start=START, numerator=NUMBER, denominator=NUMBER, value=NO_RATIO),
     }
 
 

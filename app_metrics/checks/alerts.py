@@ -9,10 +9,10 @@ from django.db import DatabaseError
 
 from ..conf import settings
 from ..contrib.configured import configured_rules
-from ..contrib.news import better_of
 from ..models import Metric
 from ..models.primary import primary
 from ..notifications.alert_rules import SETTING, compile_alerts
+from ..notifications.watched import watched
 
 
 @register(Tags.database)
@@ -27,12 +27,13 @@ def check_worse(databases: Sequence[str] | None = None, **kwargs: Any) -> list[C
 
 def _never_firing() -> Iterator[CheckMessage]:
     alerts = compile_alerts(settings.APP_METRICS_ALERTS)[0].values()
+    slugs = {slug for alert in alerts for slug in alert.slugs}
     metrics = {rule.slug: Metric(slug=rule.slug, kind=rule.kind) for rule in configured_rules()[0]}
-    metrics |= primary(Metric.objects).in_bulk([alert.metric for alert in alerts], field_name="slug")
+    metrics |= primary(Metric.objects).in_bulk(slugs, field_name="slug")
     for alert in alerts:
         try:
-            if alert.metric in metrics:
-                alert.towards(better_of(metrics[alert.metric]))
+            if alert.slugs <= metrics.keys():
+                alert.towards(watched(alert, metrics).better)
         except ValueError as error:
             message = f"{SETTING}[{alert.name!r}] cannot fire: it waits for a change that is not possible."
             yield CheckWarning(message, hint=str(error), id="app_metrics.W026")

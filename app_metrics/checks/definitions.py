@@ -23,6 +23,8 @@ from ..notifications.alert_rules import SETTING as ALERTS
 from ..notifications.alert_rules import compile_alerts
 from ..notifications.milestones import SETTING as MILESTONES
 from ..notifications.milestones import compile_milestones
+from ..ratios.declared import SETTING as RATIOS
+from ..ratios.declared import ratios
 from ..reports.declared_sets import SETTING as SETS
 from ..reports.declared_sets import compile_sets
 from .templates import shown_slugs
@@ -46,8 +48,8 @@ def check_definitions(**kwargs: Any) -> list[CheckMessage]:
         return []
     defined = {each.slug: each for each in definitions}
     recorded, read = list(_recorded()), list(_read())
-    by_rules = {each.slug for each in recorded}
-    misspelt = [*_misspelt(recorded, defined), *_misspelt(read, defined, by_rules)]
+    others = {*ratios(), *(each.slug for each in recorded)}
+    misspelt = [*_misspelt(recorded, defined), *_misspelt(read, defined, others)]
     return [*_defined_twice(definitions), *misspelt, *_contradictions([*recorded, *read], defined)]
 
 
@@ -81,7 +83,11 @@ def _read() -> Iterator[Use]:
     for declared in compile_sets(settings.APP_METRICS_SETS)[0]:
         yield from (Use(f"{SETS}[{declared.name!r}]", slug) for slug in declared.metrics)
     for alert in compile_alerts(settings.APP_METRICS_ALERTS)[0].values():
-        yield Use(f"{ALERTS}[{alert.name!r}]", alert.metric, alert.labels or ())
+        if not alert.ratio:
+            yield Use(f"{ALERTS}[{alert.name!r}]", alert.metric, alert.labels or ())
+    for name, ratio in ratios().items():
+        for operand in (ratio.of, ratio.to):
+            yield Use(f"{RATIOS}[{name!r}]", operand.slug, dict(operand.labels))
     for slug in compile_milestones(settings.APP_METRICS_MILESTONES)[0]:
         yield Use(f"{MILESTONES}[{slug!r}]", slug)
     yield from (Use(f"The template {name}", slug) for name, slug in shown_slugs())
@@ -97,7 +103,7 @@ def _defined_twice(definitions: Iterable[Definition]) -> Iterator[CheckMessage]:
                 yield Error(
                     f"{first.module} and {other.module} define {slug!r} in two ways: {', '.join(differences)}.",
                     hint="Define it once, and import it where else it is recorded.",
-                    id="app_metrics.E034",
+                    id="app_metrics.E032",
                 )
 
 

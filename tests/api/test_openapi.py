@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from unittest.mock import MagicMock
 
 import pytest
 from django.core.wsgi import get_wsgi_application
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app_metrics import gauge, metric, urls
+from app_metrics.adoption.missing_tables import MissingTables
 from app_metrics.models.creation import create_annotation, create_metric
 from tests.api.test_views import GOOD, HASH, WRONG
 
@@ -30,6 +32,10 @@ ANSWERS = [
     ("/metrics/orders/totals/?period=hour&date=2026-11-23T09:00", "Totals"),
     ("/metrics/queue/totals/?period=month&date=2000-01-01", "Totals"),
     ("/metrics/missing/totals/", "Error"),
+    ("/ratios/", "RatioList"),
+    ("/ratios/price/series/?period=hour&start=2026-11-23&end=2026-11-23", "RatioSeries"),
+    ("/ratios/share/series/?start=2026-11-23&end=2026-11-24", "RatioSeries"),
+    ("/ratios/missing/series/", "Error"),
     ("/metrics/?kind=clock", "Error"),
 ]
 
@@ -37,6 +43,10 @@ ANSWERS = [
 @pytest.fixture(autouse=True)
 def _recorded(settings):
     settings.APP_METRICS_API_TOKENS = [HASH]
+    settings.APP_METRICS_RATIOS = {
+        "price": {"of": "orders", "to": {"slug": "orders", "field": "count"}, "unit": "EUR"},
+        "share": {"of": {"slug": "orders", "labels": {"plan": "pro"}}, "to": "orders", "as": "percent"},
+    }
     create_metric("Orders", unit="EUR", description="What was paid")
     metric("orders", 5, labels={"plan": "pro"}, at=AT)
     metric("orders", -2, at=AT)
@@ -80,6 +90,13 @@ def test_a_refusal_is_as_described(client, described, conforms):
         conforms(client.post(path, headers=GOOD).json(), "Error")
 
 
+def test_the_answer_before_migrate_is_as_described(client, conforms, monkeypatch):
+    monkeypatch.setattr("app_metrics.api.access.curing", MagicMock(side_effect=MissingTables("Run manage.py migrate.")))
+    answer = client.get("/stats/api/metrics/", headers=GOOD)
+    assert answer.status_code == 503
+    conforms(answer.json(), "Error")
+
+
 def test_every_view_of_the_api_is_described(described):
     views = {resolve("/stats/api" + path.replace("{slug}", "orders")).url_name for path in described["paths"]}
     assert views == {each.name for each in urls.urlpatterns if each.name.startswith("api-")} - {"api-openapi"}
@@ -105,7 +122,7 @@ def test_the_description_needs_the_same_access_as_the_numbers(client):
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)  # each request closes its connection
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(5))
 def test_any_request_gets_a_described_answer(number, settings):
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     settings.ALLOWED_HOSTS = ["*"]
@@ -116,7 +133,7 @@ def test_any_request_gets_a_described_answer(number, settings):
     @given(case=operation.as_strategy(), is_known=st.booleans())
     def ask(case, is_known):
         if is_known and case.path_parameters:
-            case.path_parameters["slug"] = "orders"
+            case.path_parameters["slug"] = "price" if "ratios" in case.path else "orders"
         # What is well-formed may still be refused, such as an end before the start.
         case.call_and_validate(headers=token, excluded_checks=[schemathesis.checks.positive_data_acceptance])
 

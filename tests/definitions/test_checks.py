@@ -1,4 +1,4 @@
-"""E034 and W027 to W029: definitions that differ from each other, from the settings or from the database."""
+"""E032 and W027 to W029: definitions that differ from each other, from the settings or from the database."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from app_metrics.models import Metric
 from app_metrics.models.creation import create_metric
 
 MODELS, SIGNALS, SETS = "APP_METRICS_MODELS", "APP_METRICS_SIGNALS", "APP_METRICS_SETS"
-ALERTS, MILESTONES = "APP_METRICS_ALERTS", "APP_METRICS_MILESTONES"
+ALERTS, MILESTONES, RATIOS = "APP_METRICS_ALERTS", "APP_METRICS_MILESTONES", "APP_METRICS_RATIOS"
 CREATED = f"{MODELS}['auth.User']['created']"
 
 
@@ -44,6 +44,7 @@ def defined():
         ({SIGNALS: {"shop.paid": []}, MODELS: on_creation(slug="order-paid")}, CREATED, "order-paid", "orders_paid"),
         ({SETS: {"Growth": {"metrics": ["signpus"]}}}, f"{SETS}['Growth']", "signpus", "signups"),
         ({ALERTS: alert(metric="Signups")}, f"{ALERTS}['Few']", "Signups", "signups"),
+        ({RATIOS: {"r": {"of": "signup", "to": "orders_paid"}}}, f"{RATIOS}['r']", "signup", "signups"),
         ({MILESTONES: {"sign_ups": [1000]}}, f"{MILESTONES}['sign_ups']", "sign_ups", "signups"),
         (
             {"APP_METRICS_URLS": {"page": {"slug": "visits", "timing": "exports_seconds"}}},
@@ -93,6 +94,10 @@ def test_a_slug_that_is_defined_too_or_that_a_rule_records_is_none(defined, sett
         {SETS: {"Growth": {"metrics": ["signups", "visits", "orders_paid"]}}},
         {ALERTS: alert(labels={"plan": "pro"})},
         {"APP_METRICS_AUTH": {"events": ["signups"]}},
+        {
+            RATIOS: {"signup": {"of": "signups", "to": "orders_paid"}},
+            ALERTS: {"Few": {"ratio": "signup", "period": "day", "below": 1}},
+        },
         {MODELS: "nonsense", ALERTS: 5, SETS: None, MILESTONES: []},
     ],
 )
@@ -131,7 +136,7 @@ def test_a_label_that_is_not_defined_is_a_warning(values, origin, hint, defined,
 def test_definitions_of_one_metric_that_differ_are_an_error(defined):
     defined.append(Counter("orders_paid", unit="EUR", labels=["plan"]))
     (message,) = check_definitions()
-    assert message.id == "app_metrics.E034"
+    assert message.id == "app_metrics.E032"
     assert message.msg == (
         f"{__name__} and {__name__} define 'orders_paid' in two ways: labels is [] and ['plan'], unit is '' and 'EUR'."
     )

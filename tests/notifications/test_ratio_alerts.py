@@ -94,7 +94,7 @@ def test_a_period_in_which_a_part_was_not_counted_throughout_is_left_out(databas
     metric("visits", 1000, at=YESTERDAY)
     metric("checkouts", 1, at=YESTERDAY)
     found = state(settings, ratio="conversion", period="day", **test)
-    assert found.startswith("The latest day was not counted throughout")
+    assert found.startswith("The latest day was not counted in full")
 
 
 def test_an_unknown_metric_is_named(database, settings):
