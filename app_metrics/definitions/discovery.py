@@ -1,6 +1,8 @@
 """Find all definitions, also those in modules that nothing has imported yet."""
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +13,8 @@ from django.utils.module_loading import module_has_submodule
 from .definition import Definition, existing
 
 MODULE = "metrics"
-OURS = b"app_metrics"
+# As a whole word: the names of other packages and metrics contain it.
+OURS = re.compile(rb"\bapp_metrics\b")
 
 
 def discover() -> list[Definition]:
@@ -28,7 +31,14 @@ def discover() -> list[Definition]:
 def _names_us(app: AppConfig) -> bool:
     files = list(_files(f"{app.name}.{MODULE}"))
     are_sources = all(file.suffix == ".py" for file in files)
-    return not are_sources or any(OURS in file.read_bytes() for file in files)
+    return not are_sources or any(OURS.search(_source(file)) for file in files)
+
+
+def _source(file: Path) -> bytes:
+    """Return a file; nothing if it cannot be read, as the link with which an editor locks a file."""
+    with suppress(OSError):
+        return file.read_bytes()
+    return b""
 
 
 def _files(module: str) -> Iterator[Path]:

@@ -51,6 +51,18 @@ def test_a_module_that_has_nothing_to_do_with_us_is_left_alone(app):
     assert "discovered_three.metrics" not in sys.modules
 
 
+@pytest.mark.parametrize("name", ["webapp_metrics", "app_metrics_total"])
+def test_a_longer_name_is_not_ours(app, name):
+    app("discovered_six", **{"metrics.py": f"from {name} import raise_it\n"})
+    assert slugs() == []
+
+
+def test_a_file_that_cannot_be_read_names_nothing(app, tmp_path):
+    app("discovered_seven", **{"metrics/__init__.py": DEFINING})
+    (tmp_path / "discovered_seven" / "metrics" / ".#sales.py").symlink_to("ada@host.123:456")
+    assert slugs() == [("orders", "discovered_seven.metrics")]
+
+
 def test_an_error_in_such_a_module_is_raised(app):
     app("discovered_five", **{"metrics.py": f"{DEFINING}raise LookupError('broken')\n"})
     with pytest.raises(LookupError, match="broken"):
