@@ -44,7 +44,7 @@ class Explained(BaseModelAdmin):  # type: ignore[type-arg]
 
 
 class CuringAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Say instead of a list or a form what to do if its tables are missing."""
+    """Say instead of a list, a form or another page of an object what to do if its tables are missing."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return self.answer(super().changelist_view, request, extra_context=extra_context)
@@ -59,6 +59,12 @@ class CuringAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
         form = super().changeform_view
         return self.answer(view, request)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        return self.answer(super().delete_view, request, object_id=object_id, extra_context=extra_context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        return self.answer(super().history_view, request, object_id=object_id, extra_context=extra_context)
 
     def answer(self, view: Callable[..., HttpResponse], request: HttpRequest, **arguments: Any) -> HttpResponse:
         """Answer a request; if tables are missing, say what to do about it."""

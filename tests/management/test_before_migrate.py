@@ -101,6 +101,14 @@ def test_so_does_the_form_of_a_metric_when_it_is_opened_or_saved(ada):
     assert [opened.status_code, saved.status_code] == [503, 503]
 
 
+@pytest.mark.parametrize("page", ["delete", "history"])
+def test_so_do_the_other_pages_of_a_metric(page, ada):
+    miss("app_metrics_metric")
+    answer = ada.get(reverse(f"admin:app_metrics_metric_{page}", args=[1]))
+    assert answer.status_code == 503
+    assert RUN_MIGRATE in answer.content.decode()
+
+
 @pytest.mark.urls("tests.support.api_urls")
 def test_the_api_says_to_run_migrate(ada):
     miss("app_metrics_metric")
