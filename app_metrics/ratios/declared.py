@@ -81,6 +81,8 @@ def ratios() -> dict[str, Ratio]:
 
 def get_ratio(name: str) -> Ratio:
     """Return a ratio. Raises UnknownRatio if the settings have none, ImproperlyConfigured if it has a mistake."""
+    if not isinstance(name, str):  # a variable of a template may be anything
+        raise UnknownRatio(f"The name of a ratio is a str, not {name!r:.100}.")
     if name in ratios():
         return ratios()[name]
     for mistake in compile_ratios(settings.APP_METRICS_RATIOS)[1]:

@@ -1,5 +1,6 @@
 """Ratios are read from the numerator and the denominator of each period."""
 
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -177,6 +178,13 @@ def test_the_part_of_a_metric_never_exceeds_its_whole_while_an_aggregation_runs(
 def test_a_ratio_that_is_not_declared_is_named_with_what_is_similar(declared):
     with pytest.raises(UnknownRatio, match=r"There is no ratio 'convertion'\. Did you mean 'conversion'\?"):
         get_ratio("convertion")
+
+
+@pytest.mark.parametrize("name", [None, 1, ["conversion"]])
+def test_what_is_no_name_is_unknown_as_well(settings, name):
+    settings.APP_METRICS_RATIOS = {"conversion": {"of": "checkouts", "to": "visits"}}
+    with pytest.raises(UnknownRatio, match=f"The name of a ratio is a str, not {re.escape(repr(name))}"):
+        get_ratio(name)
 
 
 def test_a_ratio_with_a_mistake_says_what_to_do(settings):
