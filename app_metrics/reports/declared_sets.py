@@ -168,4 +168,4 @@ def _ratios(entry: SettingReader, value: Any) -> tuple[str, ...]:
         if each not in known:
             hint = suggest(each, known) if known else f"Add it to {RATIOS}."
             raise entry.error(f"has the unknown ratio {each!r}", hint)
-    return tuple(names)
+    return tuple(dict.fromkeys(names))

@@ -144,6 +144,12 @@ def test_a_ratio_with_a_mistake_costs_the_set_only_that_ratio(settings):
     assert ratios_of_set("Other") == []
 
 
+def test_a_ratio_that_a_set_names_twice_is_reported_once(settings):
+    settings.APP_METRICS_RATIOS = RATIOS
+    settings.APP_METRICS_SETS = {"Shop": {**SETS["Shop"], "ratios": ["conversion", "conversion"]}}
+    assert [each.slug for each in ratios_of_set("Shop")] == ["conversion"]
+
+
 @pytest.mark.parametrize("language", ["de", "fr"])
 def test_the_mail_is_in_the_language_of_the_site(shop, settings, language):
     settings.LANGUAGE_CODE = language
