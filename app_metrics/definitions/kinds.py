@@ -64,7 +64,7 @@ class Timer(Definition):
     ) -> None:
         super().__init__(slug, labels=labels, name=name, description=description, better=better)
 
-    def __call__(self, **labels: str) -> metrics.Timer:
+    def __call__(self, /, **labels: str) -> metrics.Timer:
         """Return a new timer: `with export():`, or its `start()` and `stop()`. See `Counter` for labels."""
         return metrics.Timer(self.slug, labels=labels or None) if self._takes(labels) else _Unrecorded(self.slug)
 

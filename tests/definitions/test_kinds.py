@@ -63,6 +63,15 @@ def test_a_timer_makes_a_new_timer_for_each_block():
     assert recording.count("export_seconds", {}) == 1
 
 
+def test_a_label_of_any_kind_may_be_called_self():
+    with capture_metrics() as recording:
+        Counter("x", labels=["self"])(self="a")
+        Gauge("y", labels=["self"])(1, self="a")
+        with Timer("z", labels=["self"])(self="a"):
+            pass
+    assert [recording.count(slug, {"self": "a"}) for slug in "xyz"] == [1, 1, 1]
+
+
 CALLS = [
     lambda: Counter("x", labels=["plan"])(plam="pro"),
     lambda: Gauge("x", labels=["plan", "country"])(1, plam="pro"),
