@@ -4,6 +4,7 @@ import pytest
 
 from app_metrics import gauge, metric
 from app_metrics.checks.definitions import check_definitions, check_stored_definitions
+from app_metrics.checks.templates import MOST_BYTES
 from app_metrics.definitions import Counter, Gauge, Timer
 from app_metrics.models import Metric
 from app_metrics.models.creation import create_metric
@@ -77,6 +78,12 @@ def test_a_misspelt_slug_in_a_template_is_a_warning(tag, defined, settings, tmp_
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     (message,) = check_definitions()
     assert message.msg.startswith("The template shop/home.html has the metric 'signup', which is not defined; ")
+
+
+def test_a_file_that_is_too_large_for_a_template_is_not_read(defined, settings, tmp_path):
+    (tmp_path / "db.sqlite3").write_text('{% metric_total "signup" %}'.ljust(MOST_BYTES + 1))
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    assert check_definitions() == []
 
 
 def test_a_slug_that_is_defined_too_or_that_a_rule_records_is_none(defined, settings):
