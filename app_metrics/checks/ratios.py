@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..core.setting_rules import SettingError, SettingReader, suggest
+from ..definitions.discovery import discover
 from ..models import Metric
 from ..models.discovery import unknown_kinds
 from ..models.primary import primary
@@ -33,11 +34,12 @@ def check_slugs_of_ratios(databases: Sequence[str] | None = None, **kwargs: Any)
         return []
     by_rules = _counted_by_rules()
     collisions = [mistake.as_check() for mistake in _named_as_metric(recorded - by_rules)]
-    return [*collisions, *_unknown(recorded | by_rules)]
+    # `migrate` creates those that are defined only after this check.
+    return [*collisions, *_unknown(recorded | by_rules | {each.slug for each in discover()})]
 
 
 def _counted_by_rules() -> set[str]:
-    return {rule.slug for rule in configured_rules()[0]}
+    return {slug for rule in configured_rules()[0] for slug in rule.slugs}
 
 
 def _named_as_metric(slugs: Iterable[str]) -> Iterator[SettingError]:

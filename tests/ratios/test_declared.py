@@ -4,6 +4,7 @@ import pytest
 from django.core.checks import WARNING, run_checks
 
 from app_metrics import metric
+from app_metrics.definitions import Counter
 from app_metrics.ratios.declared import compile_ratios, ratios
 
 GOOD = {"of": "checkouts", "to": "visits"}
@@ -61,8 +62,9 @@ def test_two_ratios_of_each_other_are_two_mistakes(settings):
 
 
 @pytest.mark.urls("tests.support.rule_urls")
-def test_a_ratio_may_not_have_the_name_of_a_metric_that_a_rule_counts(settings):
-    settings.APP_METRICS_URLS = {"page": "conversion"}
+@pytest.mark.parametrize("rule", ["conversion", {"slug": "visits", "timing": "conversion"}])
+def test_a_ratio_may_not_have_the_name_of_a_metric_that_a_rule_counts(settings, rule):
+    settings.APP_METRICS_URLS = {"page": rule}
     settings.APP_METRICS_RATIOS = {"conversion": GOOD}
     [found] = reported()
     assert (found.id, found.msg) == ("app_metrics.E031", "APP_METRICS_RATIOS['conversion'] has the name of a metric.")
@@ -87,4 +89,14 @@ def test_a_slug_that_nothing_counts_is_a_warning_with_a_similar_one(database, se
     assert "'checkuots', for which there is no rule and nothing was recorded" in found.msg
     assert found.hint == "Did you mean 'checkouts'? If the slug is right, the first event will do."
     settings.APP_METRICS_RATIOS = {"conversion": {"of": "checkouts", "to": "signups"}}
+    assert reported(databases=[database]) == []
+
+
+@pytest.mark.urls("tests.support.rule_urls")
+def test_a_slug_that_a_rule_times_or_the_code_defines_is_none(database, settings):
+    settings.APP_METRICS_URLS = {"page": {"slug": "visits", "timing": "page_seconds"}}
+    settings.APP_METRICS_RATIOS = {"mean": {"of": "page_seconds", "to": "visits"}}
+    assert reported(databases=[database]) == []
+    signups = Counter("signups")
+    settings.APP_METRICS_RATIOS = {"conversion": {"of": signups.slug, "to": "visits"}}
     assert reported(databases=[database]) == []
