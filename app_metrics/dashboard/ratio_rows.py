@@ -51,8 +51,10 @@ def _row(ratio: Ratio, metrics: Metrics, cut: Cut, found: Quotients, days: Seque
         return found[ratio.slug, name]
 
     base, earlier = number(FULL), number(EARLIER)
-    # The day in which counting began is no base, and neither is one whose hours were pruned.
-    is_comparable = base.denominator and earlier.numerator and earlier.denominator
+    # The day in which counting began is no base, and neither is one whose hours were pruned. Some labels of a metric,
+    # such as those of errors, may have been rare while it was counted.
+    was_counted = earlier.denominator and (earlier.numerator or ratio.of.slug == ratio.to.slug)
+    is_comparable = base.denominator and was_counted
     comparison = RatioChange(ratio, cut.day if is_comparable else None, number(DAY), base)
     picture = [number(each).value for each in days]
     return RatioRow(

@@ -108,6 +108,13 @@ def test_a_ratio_whose_metrics_were_not_counted_before_has_no_change(client):
     assert overview_rows(client)["conversion"][1:3] == ["100 % 2 ÷ 2", "n/a"]
 
 
+def test_labels_that_were_not_recorded_before_changed_from_zero(counted, client, settings):
+    new = {"of": {"slug": "checkouts", "labels": {"plan": "new"}}, "to": "checkouts", "as": "percent", "better": "down"}
+    settings.APP_METRICS_RATIOS = {"new": new}
+    metric("checkouts", 5, labels={"plan": "new"})
+    assert overview_rows(client)["new"][1:3] == ["50 % 5 ÷ 10", "+50 points worse, before 0 %"]
+
+
 def test_a_ratio_without_a_denominator_is_not_available(client):
     metric("checkouts")
     assert overview_rows(client)["conversion"][1:] == ["n/a 1 ÷ 0", "n/a", "n/a", "n/a", "n/a", ""]
