@@ -14,13 +14,17 @@ from ..definitions.discovery import discover
 from ..models import Metric
 from ..models.discovery import unknown_kinds
 from ..models.primary import primary
+from ..notifications.alert_rules import SETTING as ALERTS
+from ..notifications.alert_rules import compile_alerts
 from ..ratios.declared import SETTING, compile_ratios, ratios
+from ..reports.declared_sets import SETTING as SETS
+from ..reports.declared_sets import compile_sets
 
 
 @register("app_metrics")
 def check_ratios(**kwargs: Any) -> list[CheckMessage]:
-    mistakes = [*compile_ratios(settings.APP_METRICS_RATIOS)[1], *_named_as_metric(_counted_by_rules())]
-    return [mistake.as_check() for mistake in mistakes]
+    mistakes = compile_ratios(settings.APP_METRICS_RATIOS)[1]
+    return [each.as_check() for each in (*mistakes, *_named_as_metric(_counted_by_rules()), *_read_as_metric())]
 
 
 @register(Tags.database)
@@ -44,8 +48,23 @@ def _counted_by_rules() -> set[str]:
 
 def _named_as_metric(slugs: Iterable[str]) -> Iterator[SettingError]:
     for name in sorted(ratios().keys() & set(slugs)):
-        entry = SettingReader("E031", SETTING).entry(name)
-        yield entry.error("has the name of a metric", "Rename it, so that a name means one of them.")
+        yield _mistake(name, "has the name of a metric", "Rename it, so that a name means one of them.")
+
+
+def _read_as_metric() -> Iterator[SettingError]:
+    """Yield a mistake for each set and each alert that names a ratio where a metric belongs."""
+    for declared in compile_sets(settings.APP_METRICS_SETS)[0]:
+        for name in ratios().keys() & set(declared.metrics):
+            place = f"{SETS}[{declared.name!r}]"
+            yield _mistake(name, f"is among the metrics of {place}", "Name it under 'ratios' there.")
+    for alert in compile_alerts(settings.APP_METRICS_ALERTS)[0].values():
+        if alert.metric in ratios() and not alert.ratio:
+            place = f"{ALERTS}[{alert.name!r}]"
+            yield _mistake(alert.metric, f"is the metric of {place}", "Write 'ratio' instead of 'metric' there.")
+
+
+def _mistake(name: str, problem: str, hint: str) -> SettingError:
+    return SettingReader("E031", SETTING).entry(name).error(problem, hint)
 
 
 def _unknown(known: Iterable[str]) -> Iterator[CheckMessage]:

@@ -11,19 +11,25 @@ from django.template.backends.django import DjangoTemplates
 # A tag of ours with a slug; one with a variable says nothing here.
 TAG = re.compile(r"""\{%\s*metric_(?:total|sparkline)\s+(?:slug=)?(["'])([^"']*)\1""")
 
-# No template is as large, but a database or an upload is: some projects name their whole folder in DIRS.
+# Some projects name their whole folder in DIRS, with a database, uploads and environments.
+SUFFIXES = (".html", ".txt", ".xml", ".svg")
 MOST_BYTES = 1_000_000
 
 
 def shown_slugs() -> Iterator[tuple[str, str]]:
     """Yield the name of a template and a slug in it."""
     for folder in _folders():
-        for file in sorted(each for each in folder.rglob("*") if each.is_file()):
-            with suppress(OSError):
-                if file.stat().st_size > MOST_BYTES:
-                    continue
-                text = file.read_text(errors="replace")
-                yield from ((str(file.relative_to(folder)), found[2]) for found in TAG.finditer(text))
+        for file in sorted(each for each in folder.rglob("*") if each.suffix in SUFFIXES):
+            for found in TAG.finditer(_text(file)):
+                yield str(file.relative_to(folder)), found[2]
+
+
+def _text(file: Path) -> str:
+    """Return a file; nothing if it is too large for a template, or cannot be read."""
+    with suppress(OSError):
+        if file.stat().st_size <= MOST_BYTES:
+            return file.read_text(errors="replace")
+    return ""
 
 
 def _folders() -> list[Path]:

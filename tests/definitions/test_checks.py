@@ -74,14 +74,15 @@ def test_a_slug_that_resembles_a_defined_one_is_a_warning(values, origin, slug, 
 def test_a_misspelt_slug_in_a_template_is_a_warning(tag, defined, settings, tmp_path):
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "home.html").write_text(f'{{% load app_metrics %}}{tag}{{% metric_total "signups" %}}')
-    (tmp_path / "logo.png").write_bytes(b"\x89PNG\xff")
+    (tmp_path / "shop" / "odd.html").write_bytes(b"\x89PNG\xff")
+    (tmp_path / "site.py").write_text("TAG = \"{% metric_total 'signup' %}\"")
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     (message,) = check_definitions()
     assert message.msg.startswith("The template shop/home.html has the metric 'signup', which is not defined; ")
 
 
 def test_a_file_that_is_too_large_for_a_template_is_not_read(defined, settings, tmp_path):
-    (tmp_path / "db.sqlite3").write_text('{% metric_total "signup" %}'.ljust(MOST_BYTES + 1))
+    (tmp_path / "upload.txt").write_text('{% metric_total "signup" %}'.ljust(MOST_BYTES + 1))
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     assert check_definitions() == []
 

@@ -70,6 +70,31 @@ def test_a_ratio_may_not_have_the_name_of_a_metric_that_a_rule_counts(settings, 
     assert (found.id, found.msg) == ("app_metrics.E031", "APP_METRICS_RATIOS['conversion'] has the name of a metric.")
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "message", "hint"),
+    [
+        (
+            "APP_METRICS_SETS",
+            {"Shop": {"metrics": ["visits", "conversion"]}},
+            "is among the metrics of APP_METRICS_SETS['Shop'].",
+            "Name it under 'ratios' there.",
+        ),
+        (
+            "APP_METRICS_ALERTS",
+            {"Few": {"metric": "conversion", "period": "day", "below": 2}},
+            "is the metric of APP_METRICS_ALERTS['Few'].",
+            "Write 'ratio' instead of 'metric' there.",
+        ),
+    ],
+)
+def test_a_ratio_in_the_place_of_a_metric_is_a_mistake(settings, setting, value, message, hint):
+    settings.APP_METRICS_RATIOS = {"conversion": GOOD}
+    setattr(settings, setting, value)
+    [found] = reported()
+    assert (found.id, found.hint) == ("app_metrics.E031", hint)
+    assert found.msg == f"APP_METRICS_RATIOS['conversion'] {message}"
+
+
 def test_a_ratio_may_not_have_the_name_of_a_metric_that_was_recorded(database, settings):
     settings.APP_METRICS_RATIOS = {"visits_per_user": {"of": "visits", "to": "users"}}
     for slug in ("visits", "users", "visits_per_user"):
