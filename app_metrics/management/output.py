@@ -1,5 +1,8 @@
-"""Text for the output of commands: plurals, and characters that the stream can encode."""
+"""Text for the output of commands: plurals, characters that the stream can encode, and readers that leave."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +43,19 @@ def fitting(stream: Any, text: str) -> str:
         return text
     encoding = _encoding(stream)
     return text.translate(PLAIN).encode(encoding, "replace").decode(encoding)
+
+
+@contextmanager
+def until_reader_leaves(stream: Any) -> Iterator[None]:
+    """Write to a stream whose reader may leave early, as `head` does; what is left then goes nowhere."""
+    try:
+        yield
+        stream.flush()
+    except BrokenPipeError:
+        # Python flushes the stream once more at its exit, and would report the error.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _encoding(stream: Any) -> str:

@@ -132,11 +132,11 @@ def test_a_name_with_line_breaks_stays_on_one_line(history):
     assert show("orders", "--last=1")[0] == "Or ders [2J (orders), by day"
 
 
-def test_closing_the_output_early_is_no_error(transactional_database):
+@pytest.mark.parametrize("arguments", [("metrics_show", "orders", "--last=1000"), ("metrics_export",)])
+def test_closing_the_output_early_is_no_error(arguments, transactional_database):
     """The subprocess uses the real clock."""
     metric("orders")
     aggregate()
-    arguments = ("metrics_show", "orders", "--last=1000")
     process = start(
         "tests.support.manage", transactional_database, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

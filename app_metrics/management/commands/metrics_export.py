@@ -12,6 +12,7 @@ from ...transfer.csv_export import count_rows, rows, write_csv, write_json
 from ..arguments import parse_date
 from ..base import MetricsCommand, end
 from ..files import replacing
+from ..output import until_reader_leaves
 from ..progress import progress
 
 FORMATS = {"csv": write_csv, "json": write_json}
@@ -34,11 +35,10 @@ class Command(MetricsCommand):
         try:
             failures = aggregate().failures
             self.complain(failures)
-            self._export(FORMATS[options["format"]], options)
+            with until_reader_leaves(self.stdout):
+                self._export(FORMATS[options["format"]], options)
         except DatabaseError as error:
             raise CommandError(f"The export is incomplete: {error}") from error
-        except BrokenPipeError:
-            pass
         except UnicodeEncodeError as error:
             hint = "give --output FILE, which is written in UTF-8, or set PYTHONIOENCODING=utf-8"
             raise CommandError(f"The export is incomplete: {error}; {hint}.") from error

@@ -1,6 +1,5 @@
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +21,7 @@ from ...models.queries import Point, point_headline
 from ...ratios.changes import Metrics, metrics_of, operand_title, shown_operand, shown_ratio
 from ...ratios.declared import Ratio, RatioPoint, ratios
 from ..base import MetricsCommand
-from ..output import can_hold, fitting
+from ..output import can_hold, fitting, until_reader_leaves
 
 MOST = 1000
 
@@ -44,7 +43,7 @@ class Command(MetricsCommand):
         if not 1 <= last <= MOST:
             raise CommandError(f"--last is {last}; give a number from 1 to {MOST}.")
         # Commands write English, so numbers are formatted in English too.
-        with suppress(BrokenPipeError), translation.override("en"):
+        with until_reader_leaves(self.stdout), translation.override("en"):
             if ratio:
                 self._show_ratio(ratio, period, last)
             else:
