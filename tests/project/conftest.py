@@ -28,9 +28,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheelhouse(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and what it needs, for pip to take instead of an index; and freezegun."""
+    """A folder with the wheel and what it needs, for pip to take instead of an index; and freezegun and pip itself."""
     folder = tmp_path_factory.mktemp("wheelhouse")
-    run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", ".", str(wheel), "freezegun", cwd=folder)
+    run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", ".", str(wheel), "freezegun", "pip", cwd=folder)
     return folder
 
 
@@ -38,7 +38,10 @@ def wheelhouse(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_environment(wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The Python of an environment with the wheel and nothing else, installed as README.md says."""
     folder = tmp_path_factory.mktemp("new")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
+    # Not by ensurepip, which Debian has in a package of its own.
+    pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"))
+    run(*pip, "install", "--quiet", "--no-index", "--find-links", str(wheelhouse), "pip", cwd=folder)
     [command] = [step.text for step in steps(README) if step.text.startswith("pip ")]
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": path, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheelhouse)}

@@ -68,7 +68,7 @@ def fill():
     shop, orders = MetricSet.objects.get(name="Shop"), Metric.objects.get(slug="orders")
     own = MetricSet.objects.create(name="Own", send_daily=False)
     own.metrics.add(orders)
-    own.email_recipients.add(User.objects.create(username="ann", email="ann@example.com"))
+    own.email_recipients.add(User.objects.create(username="ann", email="ann@example.com", date_joined=NOON))
     Backfill.objects.create(metric=orders, until_day=DAY, until_hour=3, updated_at=NOON)
     Schedule.objects.update(through=DAY, planned_at=NOON)
     schedule = Schedule.objects.get(metric_set=shop, period="day")

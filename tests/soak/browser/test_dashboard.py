@@ -24,7 +24,9 @@ BOXES = f"{OVERVIEW}metric/items_sold/"
 TODAY = datetime.now(ZoneInfo("Europe/Berlin")).date()
 WHOLE_DAYS = f"?start={TODAY - timedelta(days=20)}&end={TODAY - timedelta(days=2)}"
 
-NAMES = ".app-metrics-overview tbody th a"
+# The rows of metrics; those of ratios are in a table of their own.
+METRICS = ".app-metrics-overview [id^=row-]"
+NAMES = f"{METRICS} th a"
 ROWS = ".app-metrics-tall tbody tr"
 CHART = ".app-metrics-chart .chart"
 SLOTS = ".app-metrics-chart .slot"
@@ -41,7 +43,7 @@ def rows(browser: Browser) -> list[list[str]]:
 
 
 def column(browser: Browser, number: int) -> list[str]:
-    return browser.texts(f".app-metrics-overview tbody td:nth-child({number})")
+    return browser.texts(f"{METRICS} td:nth-child({number})")
 
 
 def box(browser: Browser, slot: int) -> list[str]:
@@ -95,7 +97,7 @@ def test_the_overview_lists_every_metric_with_a_picture(browser: Browser, site: 
     names = browser.texts(NAMES)
     assert {"Orders", "Boxes sold", "Revenue in €", "Duration of a checkout"} <= set(names)
     assert [name.lower() for name in names] == sorted(name.lower() for name in names)
-    assert len(browser.all(".app-metrics-overview td svg")) == len(names)
+    assert len(browser.all(f"{METRICS} td svg")) == len(names)
 
 
 def test_the_overview_finds_metrics_by_a_word_and_by_their_kind(browser: Browser, site: Site) -> None:
