@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 
 from ..core.calendar import start_of, today
-from ..core.periods import Period
+from ..core.periods import HOUR, Period
 from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 
 # A page of hours consists of whole dates, which have up to 25 of them.
@@ -35,6 +35,12 @@ def page_of(request: HttpRequest, parameters: Parameters, count: int, size: int 
         "previous": _link(request, number - 1) if number > 1 else None,
     }
     return Page((number - 1) * size, min(number * size, count), links)
+
+
+def page_of_series(request: HttpRequest, parameters: Parameters, period: Period, start: date, end: date) -> Page:
+    """Return the requested page of the periods between two dates; for HOUR, of these dates."""
+    count = period.steps(start_of(period, start), start_of(period, end)) + 1
+    return page_of(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
 
 
 def _link(request: HttpRequest, page: int) -> str:

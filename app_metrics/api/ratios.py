@@ -6,13 +6,13 @@ from django.http import HttpRequest
 
 from ..core.calendar import start_of
 from ..core.numbers import plain
-from ..core.periods import DAY, HOUR, PERIODS, Period
+from ..core.periods import DAY, PERIODS, Period
 from ..models.pending import is_complete
 from ..ratios.declared import NUMBER, PERCENT, Ratio, ratios
 from ..ratios.operands import Operand
 from ..ratios.quotients import Quotient
-from .paging import HOURLY_DATES, Answer, page_of, range_of
-from .parameters import MAX_RESULTS, Mistake, Parameters
+from .paging import Answer, page_of, page_of_series, range_of
+from .parameters import Mistake, Parameters
 from .views import json_view
 
 
@@ -36,9 +36,7 @@ def show_ratio_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     period = Period(parameters.choice("period", PERIODS, DAY))
     start, end = range_of(parameters, period)
     first = start_of(period, start)
-    # For HOUR, these are dates.
-    count = period.steps(first, start_of(period, end)) + 1
-    page = page_of(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
+    page = page_of_series(request, parameters, period, start, end)
     ratio, complete = _ratio(slug), is_complete()
     points = ratio.series(period, period.shift(first, page.first), period.shift(first, page.end - 1))
     return {

@@ -23,8 +23,8 @@ from ..models.primary import beside
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
 from .access import View, require_read_access
 from .openapi import description
-from .paging import HOURLY_DATES, Answer, page_of, range_of
-from .parameters import MAX_RESULTS, Mistake, Parameters
+from .paging import Answer, page_of, page_of_series, range_of
+from .parameters import Mistake, Parameters
 from .prometheus import Unavailable, latest
 
 
@@ -80,9 +80,7 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     period, labels = Period(parameters.choice("period", PERIODS, DAY)), parameters.labels()
     start, end = range_of(parameters, period)
     first = start_of(period, start)
-    # For HOUR, these are dates.
-    count = period.steps(first, start_of(period, end)) + 1
-    page = page_of(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
+    page = page_of_series(request, parameters, period, start, end)
     metric, complete = _metric(slug), is_complete()
     start_of_page, last = (period.shift(first, number) for number in (page.first, page.end - 1))
     points = metric.series(period, start_of_page, last, labels)

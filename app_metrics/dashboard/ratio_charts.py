@@ -13,7 +13,7 @@ from ..core.periods import Start
 from ..models import Metric
 from ..models.beginnings import first_dates
 from ..models.queries import Spans
-from ..ratios.changes import Metrics, RatioChange, operand_title
+from ..ratios.changes import Metrics, RatioChange, counted_since, operand_title
 from ..ratios.declared import Ratio
 from ..ratios.quotients import Quotient, quotients
 from .charts import NOW, PART, PREVIOUS, Chart, Column
@@ -79,8 +79,8 @@ def _change(
     ratio: Ratio, metrics: Metrics, now: Iterable[Quotient], then: Iterable[Quotient], base: date
 ) -> RatioChange:
     """Compare two ranges; the earlier one is no base if it was counted only partly."""
-    begun = [day for day in first_dates(metrics.values()).values() if day < base]
-    is_known = len(begun) == len({ratio.of.slug, ratio.to.slug})
+    since = counted_since(ratio, metrics, first_dates(metrics.values()))
+    is_known = since is not None and since < base
     return RatioChange(ratio, base if is_known else None, _sum(ratio, now), _sum(ratio, then))
 
 

@@ -54,6 +54,13 @@ def metrics_of(ratios: Iterable[Ratio], using: str | None = None) -> Metrics:
     return {metric.slug: metric for metric in Metric.objects.using(using).filter(slug__in=slugs)}
 
 
+def counted_since(ratio: Ratio, metrics: Metrics, first: Mapping[int, date]) -> date | None:
+    """Return the date from which on both metrics were counted; None if one was not yet. `first` is by primary key."""
+    slugs = {ratio.of.slug, ratio.to.slug}
+    known = [first[metrics[slug].pk] for slug in slugs if slug in metrics and metrics[slug].pk in first]
+    return max(known) if len(known) == len(slugs) else None
+
+
 def shown_ratio(ratio: Ratio, quotient: Quotient) -> str:
     value = quotient.value
     return pgettext("change", "n/a") if value is None else shown(value, ratio.kind, ratio.unit)

@@ -14,6 +14,7 @@ from ..core.errors import MetricError
 from ..core.periods import Period
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..core.summary import GAUGE
+from ..core.validation import MAX_UNIT_LENGTH
 from .operands import Operand, read_operand
 from .quotients import Quotient, quotients
 
@@ -22,7 +23,6 @@ RATIO_EXAMPLE = '{"of": "checkouts", "to": "visits", "as": "percent"}'
 EXAMPLE = f'{{"conversion": {RATIO_EXAMPLE}}}'
 KEYS = ("of", "to", "as", "unit", "better")
 PERCENT, NUMBER = FORMS = ("percent", "number")
-MAX_UNIT_LENGTH = 30
 
 
 class UnknownRatio(MetricError, LookupError):

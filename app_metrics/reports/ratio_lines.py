@@ -8,7 +8,7 @@ from ..core.comparisons import Plan, whole
 from ..core.periods import Period, Piece
 from ..models import MetricSet
 from ..models.beginnings import first_dates
-from ..ratios.changes import Metrics, RatioChange, metrics_of
+from ..ratios.changes import Metrics, RatioChange, counted_since, metrics_of
 from ..ratios.declared import Ratio
 from ..ratios.quotients import Quotient, Quotients, quotients
 from .declared_sets import ratios_of_set
@@ -42,16 +42,8 @@ def ratio_lines(metric_set: MetricSet, plan: Plan, pictured: Sequence[date]) -> 
         **{start: whole(plan.period, start) for start in pictured},
     }
     values = quotients(found, spans, alias)
-    begun = first_dates(metrics.values())
-    since = {slug: begun.get(metric.pk) for slug, metric in metrics.items()}
-    return [_line(ratio, metrics, plan, pictured, values, _since(ratio, since)) for ratio in found]
-
-
-def _since(ratio: Ratio, since: Mapping[str, date | None]) -> date | None:
-    """Return the date from which on both metrics were counted; None if one was not yet."""
-    days = [since.get(operand.slug) for operand in (ratio.of, ratio.to)]
-    known = [day for day in days if day]
-    return max(known) if len(known) == len(days) else None
+    first = first_dates(metrics.values())
+    return [_line(each, metrics, plan, pictured, values, counted_since(each, metrics, first)) for each in found]
 
 
 def _line(

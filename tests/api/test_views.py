@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from app_metrics import checks, collect, metric
 from app_metrics.aggregation.run import aggregate
-from app_metrics.api import views
+from app_metrics.api import paging
 from app_metrics.api.access import compile_tokens
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.models import Annotation, Item, Metric, Total
@@ -370,7 +370,7 @@ def test_a_series_has_a_point_for_every_period_and_numbers_as_exact_text(orders,
 
 
 def test_a_series_has_the_annotations_of_its_page(orders, get, monkeypatch):
-    monkeypatch.setattr(views, "MAX_RESULTS", 2)
+    monkeypatch.setattr(paging, "MAX_RESULTS", 2)
     create_annotation("Release 4.2", NOON, "https://example.com/4.2")
     create_annotation("Sale", NOON - timedelta(days=2))
     Annotation.objects.create(text="of another metric", at=NOON, metric=create_metric("Visits"))
@@ -441,8 +441,8 @@ def test_large_numbers_are_not_rounded(orders, get):
 
 @pytest.mark.parametrize("period", PERIODS)
 def test_a_wide_range_comes_in_pages_that_follow_each_other(period, orders, get, monkeypatch):
-    monkeypatch.setattr(views, "MAX_RESULTS", 5)
-    monkeypatch.setattr(views, "HOURLY_DATES", 1)
+    monkeypatch.setattr(paging, "MAX_RESULTS", 5)
+    monkeypatch.setattr(paging, "HOURLY_DATES", 1)
     address, starts, pages = f"{SERIES}?period={period}&start=2024-12-28&end=2025-01-07", [], 0
     whole = Metric.objects.get().series(period, date(2024, 12, 28), date(2025, 1, 7))
     while address:
