@@ -88,14 +88,14 @@ class DashboardAdmin(ReadOnlyAdmin):
         """Show the numbers of all metrics, or of those that match the form."""
         Metric.objects.discover()
         form = OverviewForm(request.GET, MetricSet.objects.order_by("name").values_list("pk", "name"))
-        metrics = list(_found(form))
+        metrics, cut = list(_found(form)), week_before()
         sort = form.cleaned_data.get("sort") or "name"
         # If sorted by name, only the metrics on this page need numbers.
-        known = [] if sort == "name" else overview(metrics)
+        known = [] if sort == "name" else overview(metrics, cut)
         page = Paginator(_sorted(known, sort) if known else metrics, PER_PAGE).get_page(request.GET.get("page"))
         first = busiest(metrics) if page.number == 1 else []
         shown = {metric.pk: metric for metric in (*page.object_list, *first)}.values()
-        pictured, cut = _pictured(known or overview(shown), pictures(shown)), week_before()
+        pictured = _pictured(known or overview(shown, cut), pictures(shown))
         context = {
             "form": form,
             "ratios": ratio_rows(_ratios(form), cut) if page.number == 1 else [],

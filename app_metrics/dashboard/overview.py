@@ -40,9 +40,9 @@ class Row:
     comparison: Comparison
 
 
-def overview(metrics: Iterable[Metric]) -> list[Row]:
-    """Return a row for each metric; one query."""
-    metrics, day, cut = list(metrics), today(), week_before()
+def overview(metrics: Iterable[Metric], cut: Cut | None = None) -> list[Row]:
+    """Return a row for each metric, compared up to `cut` (default: a week before now); one query."""
+    metrics, day, cut = list(metrics), today(), cut or week_before()
     spans: dict[Hashable, list[Piece]] = {
         YESTERDAY: whole(DAY, DAY.previous(day)),
         **{period: whole(period, start_of(period, day)) for period in (DAY, WEEK, MONTH)},
