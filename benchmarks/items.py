@@ -12,7 +12,7 @@ from django.db import connections, transaction
 
 from app_metrics.core.batch import new_batch_id
 from app_metrics.core.labels import encode_labels
-from app_metrics.core.summary import Summary, merge_into
+from app_metrics.core.summary import NAMES, Summary, merge_into
 from app_metrics.models import Total
 from tests.support.summaries import summary_of
 
@@ -105,7 +105,7 @@ def expected(shape, items):
 def found(period):
     """Return the same of the totals of one period."""
     totals = Total.objects.filter(period=period).order_by("start", "hour")
-    rows = totals.values_list("metric__slug", "labels", *Summary._fields)
+    rows = totals.values_list("metric__slug", "labels", *NAMES)
     return folded(((slug, labels), Summary(*values)) for slug, labels, *values in rows)
 
 

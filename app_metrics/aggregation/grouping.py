@@ -1,7 +1,7 @@
 """Check the items that an aggregation claimed, and fold them by key."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import localcontext
 from functools import lru_cache
@@ -9,17 +9,32 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..core.batch import Key
+from ..core.histogram import Histogram, merged
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT
 from ..core.periods import HOURS
 from ..core.plain_text import brief
-from ..core.summary import FIELDS, KINDS, LATEST, MAX, MIN, READERS, SUM, TIME, Field, Summary
+from ..core.summary import (
+    FIELDS,
+    HISTOGRAM,
+    KINDS,
+    LATEST,
+    MAX,
+    MEASURED,
+    MIN,
+    READERS,
+    SUM,
+    TIME,
+    Field,
+    Summary,
+    decode_sketch,
+)
 from ..core.validation import check_slug
-from ..storage.dialects.base import KEY_COLUMNS, SUMMARY_COLUMNS, Row
+from ..storage.dialects.base import KEY_COLUMNS, SKETCH_COLUMNS, SUMMARY_COLUMNS, Row
 
-COLUMNS = (*KEY_COLUMNS, *SUMMARY_COLUMNS)
-# An additional column that grouped rows have.
-FIRST_AT = "first_at"
+COLUMNS = (*KEY_COLUMNS, *SUMMARY_COLUMNS, *SKETCH_COLUMNS)
+# Additional columns that grouped rows have.
+FIRST_AT, SINGLES = "first_at", "singles"
 FOLDS: dict[str, Callable[[Iterable[Any]], Any]] = {SUM: sum, MIN: min, MAX: max}
 
 
@@ -47,7 +62,7 @@ def grouped(rows: Iterable[Row]) -> list[Group]:
 def _fold(key: Key, rows: Sequence[Row]) -> Group:
     # Works by column and parses each distinct value once, because most rows share values; merge() is several times
     # slower.
-    values = dict(zip((*COLUMNS, FIRST_AT), zip(*rows, strict=True), strict=False))
+    values = dict(zip((*COLUMNS, FIRST_AT, SINGLES), zip(*rows, strict=True), strict=False))
     read: dict[str, dict[Any, Any]] = {}
     for holds, reader in READERS.items():
         different = set().union(*(values[field.name] for field in FIELDS if field.holds == holds))
@@ -61,7 +76,22 @@ def _fold(key: Key, rows: Sequence[Row]) -> Group:
             return known[column[latest]]
         return FOLDS[field.rule](known[value] for value in (column if field.rule == SUM else set(column)))
 
-    return Group(key, Summary(*map(folded, FIELDS)), int(min(values.get(FIRST_AT, moments))))
+    summary = Summary._make([*map(folded, FIELDS), _histogram(key, values)])
+    return Group(key, summary, int(min(values.get(FIRST_AT, moments))))
+
+
+def _histogram(key: Key, values: Mapping[str, Sequence[Any]]) -> Histogram | None:
+    """Return the histogram of all items of a key; call this after their numbers were checked."""
+    if key.kind not in MEASURED:
+        return None
+    encoded = values["histogram"]
+    if SINGLES in values:
+        numbers = [number for texts in values[SINGLES] if texts for number in texts.split()]
+    else:
+        items = zip(values["count"], values["total"], encoded, strict=True)
+        numbers = [total for count, total, text in items if text is None and int(count) == 1]
+    histograms = [decode_sketch(HISTOGRAM, text) for texts in encoded if texts for text in texts.split(" ")]
+    return merged([Histogram(numbers), *histograms]) if numbers or histograms else None
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from ..core.comparisons import whole
 from ..core.labels import readable_labels
 from ..core.periods import WHOLE_DAYS
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER, GAUGE, TIMER, Summary, merge_into
+from ..core.summary import COUNTER, GAUGE, MEASURED, TIMER, Summary, merge_into
 from ..models import Metric
 from ..models.queries import QuerySources, all_time
 from ..ratios.changes import operand_title
@@ -120,8 +120,9 @@ def _name(metric: Metric | Ratio, number: int) -> Name:
     suffix = f"_{number}" if number > 1 else ""
     if metric.kind == GAUGE:
         return Name(plain + suffix, (plain + suffix,))
-    if metric.kind == TIMER:
-        family = f"{plain.removesuffix('_seconds')}{suffix}_seconds"
+    if metric.kind in MEASURED:
+        is_timer = metric.kind == TIMER
+        family = f"{plain.removesuffix('_seconds')}{suffix}_seconds" if is_timer else plain + suffix
         return Name(family, (family, f"{family}_count", f"{family}_sum", f"{family}_created"))
     family = (plain.removesuffix("_total") or plain) + suffix
     return Name(family, (family, f"{family}_total", f"{family}_created"))
@@ -185,7 +186,7 @@ def _form(kind: str, *, falls: bool) -> tuple[str, dict[str, str]]:
     """
     if kind == GAUGE:
         return "gauge", {"": "last"}
-    if kind == TIMER:
+    if kind in MEASURED:
         return "summary", {"_count": "count"} if falls else {"_count": "count", "_sum": "total"}
     return ("gauge", {"": "total"}) if falls else ("counter", {"_total": "total"})
 

@@ -4,7 +4,7 @@ import sys
 
 from ..core.batch import Batch, Key
 from ..core.numbers import plain
-from ..core.summary import FIELDS, SHOWN, Summary
+from ..core.summary import SHOWN, Summary
 from ..transport import base
 
 
@@ -17,6 +17,5 @@ class MetricsBackend(base.MetricsBackend):
 
 
 def _line(key: Key, summary: Summary) -> str:
-    values = zip(FIELDS, summary, strict=True)
-    numbers = ", ".join(f"{field.name} {plain(value)}" for field, value in values if field in SHOWN)
+    numbers = ", ".join(f"{field.name} {plain(getattr(summary, field.name))}" for field in SHOWN)
     return f"  {key.kind} {key.slug} {key.labels} {key.day} {key.hour:02}h: {numbers}\n"

@@ -9,7 +9,7 @@ from opentelemetry.metrics import Counter, Histogram, get_meter
 from ..core.batch import Batch
 from ..core.dropped import NOT_EXPORTED, drop
 from ..core.labels import decode_labels
-from ..core.summary import COUNTER, GAUGE, Summary
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, Summary
 from .export import Exporter, timings_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class MetricsBackend(Exporter):
             return partial(_count, self._meter.create_counter(name), slug)
         if kind == GAUGE:
             return partial(_set, self._meter.create_gauge(name))
+        if kind == DISTRIBUTION:
+            return partial(_time, self._meter.create_histogram(name), slug)
         histogram = self._meter.create_histogram(name, "s", explicit_bucket_boundaries_advisory=BUCKETS)
         return partial(_time, histogram, slug)
 

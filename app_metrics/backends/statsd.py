@@ -18,7 +18,7 @@ from ..core.batch import Batch
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT, Number, plain
 from ..core.setting_rules import check_setting, required
-from ..core.summary import COUNTER, GAUGE, Summary
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, Summary
 from .export import Exporter, Series, timings_of
 
 DEFAULT_PORT = 8125
@@ -105,6 +105,9 @@ def _send(client: DogStatsd, series: Series, summary: Summary) -> None:
         if summary.last < 0:  # most servers read a sign as "add this", so start from 0
             client.gauge(series.slug, 0, tags)
         client.gauge(series.slug, _text(summary.last), tags)
+    elif series.kind == DISTRIBUTION:
+        for value in timings_of(series.slug, summary):
+            client.distribution(series.slug, _text(value), tags)
     else:
         for seconds in timings_of(series.slug, summary):
             client.timing(series.slug, _text(EXACT.multiply(seconds, 1_000)), tags)

@@ -8,10 +8,11 @@ from datetime import date, tzinfo
 from typing import NamedTuple
 from uuid import UUID
 
+from .histogram import Histogram
 from .labels import NO_LABELS, cap_labels
 from .numbers import Number, exact
 from .periods import bucket
-from .summary import Summary, merge, merge_into, single
+from .summary import MEASURED, Summary, merge, merge_into, single
 
 # One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. A plain tuple, because a named one
 # takes several times as long to create, and requests wait for it.
@@ -62,6 +63,8 @@ class Fold:
         self._zone = zone
         self._max_label_sets = max_label_sets
         self._label_sets: dict[str, set[str]] = {}
+        # The histograms that this fold has created, and to which it appends.
+        self._histograms: list[Histogram] = []
 
     def add(self, entry: Entry) -> None:
         slug, kind, labels, number, at = entry
@@ -74,9 +77,17 @@ class Fold:
         key, one = (slug, kind, labels, day, hour), single(number, at)
         before = self.summaries.get(key)  # type: ignore[call-overload]
         if before is None:
-            self.summaries[Key(*key)] = Summary(*one)
-        else:
-            self.summaries[key] = merge(before, one)  # type: ignore[index]  # the Key that is there stays
+            histogram = self._begun(number) if kind in MEASURED else None
+            self.summaries[Key(*key)] = Summary(*one[:-1], histogram)
+            return
+        self.summaries[key] = merge(before, one)  # type: ignore[index]  # the Key that is there stays
+        if before.histogram is not None:  # that of both summaries
+            before.histogram.fresh.append(number)
+
+    def settle(self) -> None:
+        """Put the numbers of histograms into buckets, so that memory does not grow with their number."""
+        for histogram in self._histograms:
+            histogram.settle()
 
     def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
         """Merge summaries in; return those left out because their key is new and there are `room` summaries already."""
@@ -88,6 +99,11 @@ class Fold:
             fits = key in self.summaries or len(self.summaries) < room
             merge_into(self.summaries if fits else left, key, summary)
         return left
+
+    def _begun(self, number: Number) -> Histogram:
+        histogram = Histogram([number])
+        self._histograms.append(histogram)
+        return histogram
 
     def _capped(self, slug: str, labels: str) -> str:
         if labels == NO_LABELS:

@@ -10,7 +10,7 @@ from uuid import UUID
 from .batch import Batch, Key, milliseconds_of
 from .periods import HOURS, LAST_YEAR
 from .plain_text import brief
-from .summary import FIELDS, NUMBER, Summary, from_values, to_values
+from .summary import FIELDS, NO_SKETCHES, NUMBER, Summary, from_values, of_kind, to_item_sketches, to_values
 from .validation import LAST_SECOND, check_key
 
 VERSION = 1
@@ -20,9 +20,9 @@ ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
 
 
 def encode_batch(batch: Batch) -> str:
-    """Return a batch as one line of JSON, with a version, exact decimals as digits."""
+    """Return a batch as one line of JSON, with a version, exact decimals as digits, and sketches in Base64 if any."""
     rows = [
-        [slug, kind, labels, day.isoformat(), hour, *to_values(summary)]
+        [slug, kind, labels, day.isoformat(), hour, *to_values(summary), *_sketches_of(summary)]
         for (slug, kind, labels, day, hour), summary in batch.summaries.items()
     ]
     return json.dumps([VERSION, str(batch.id), rows], ensure_ascii=False, separators=(",", ":"))
@@ -53,10 +53,17 @@ def inert_json(data: Any) -> str:
 
 def _decoded(row: Sequence[Any]) -> tuple[Key, Summary]:
     slug, kind, labels, day, hour, *values = row
+    values, sketches = values[: len(FIELDS)], values[len(FIELDS) :] or NO_SKETCHES
     whole = [value for field, value in zip(FIELDS, values, strict=True) if field.holds != NUMBER]
     if any(type(number) is not int for number in (hour, *whole)) or hour not in HOURS:
         raise ValueError(f"{brief(hour)} is not an hour of a day, or one of {brief(whole)} is not an integer")
-    return _key(slug, kind, labels, day, hour), from_values(values)
+    key = _key(slug, kind, labels, day, hour)
+    return key, of_kind(kind, from_values(values, sketches))
+
+
+def _sketches_of(summary: Summary) -> Sequence[str | None]:
+    sketches = to_item_sketches(summary)
+    return () if sketches is NO_SKETCHES else sketches
 
 
 # Batches that are read together have few different keys.

@@ -1,13 +1,16 @@
 """Fold events into summaries, and merge summaries into those of longer spans.
 
-`Summary` lists their fields, and all code that stores, sends or reads summaries follows that list. To add a field, add
-it there, in `merge` and `single`, and as a column in `app_metrics.models.totals`.
+`Summary` lists their fields and sketches, and all code that stores, sends or reads summaries follows that list. To add
+a field, add it there, in `merge` and `single`, and as a column in `app_metrics.models.totals`.
 """
 
-from collections.abc import Callable, Iterable, MutableMapping
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
+from .histogram import Histogram
 from .numbers import (
     COUNT_LIMIT,
     QUANTUM,
@@ -23,21 +26,29 @@ from .numbers import (
     trimmed,
 )
 
-COUNTER, GAUGE, TIMER = KINDS = ("counter", "gauge", "timer")
+COUNTER, GAUGE, TIMER, DISTRIBUTION = KINDS = ("counter", "gauge", "timer", "distribution")
+# The kinds whose headline is the mean of their numbers, and whose summaries have a histogram of them.
+MEASURED = (TIMER, DISTRIBUTION)
+MAX_KIND_LENGTH = 20
 MICROSECONDS = 1_000_000
 
-# What a field holds: a number of events, an exact decimal, or microseconds of Unix time.
-COUNT, NUMBER, TIME = "count", "number", "time"
-# How the values of two summaries merge into one; LATEST takes the value of the summary with the later `last_at`.
-SUM, MIN, MAX, LATEST = "sum", "min", "max", "latest"
+# What a field holds: a number of events, an exact decimal, microseconds of Unix time, or a sketch.
+COUNT, NUMBER, TIME, HISTOGRAM = "count", "number", "time", "histogram"
+# How the values of two summaries merge into one; LATEST takes the value of the summary with the later `last_at`, and
+# UNION adds sketches.
+SUM, MIN, MAX, LATEST, UNION = "sum", "min", "max", "latest", "union"
 
 Key = TypeVar("Key")
-# The values of a summary, in the order of its fields.
-Values = tuple[int, Number, Number, Number, Number, int]
+# The values of a summary, in the order of its fields; that of a single event has no sketches yet.
+Values = tuple[int, Number, Number, Number, Number, int, Histogram | None]
 
 
 class Summary(NamedTuple):
-    """The fold of recorded events; each field is annotated with what it holds and how it merges."""
+    """The fold of recorded events; each field is annotated with what it holds and how it merges.
+
+    The last ones are sketches, which are optional. None is an empty one: counters and gauges have no histogram, nor
+    have events that were recorded before there were any.
+    """
 
     count: Annotated[int, COUNT, SUM]  # type: ignore[assignment]  # tuple.count is not missed
     total: Annotated[Number, NUMBER, SUM]
@@ -45,6 +56,7 @@ class Summary(NamedTuple):
     maximum: Annotated[Number, NUMBER, MAX]
     last: Annotated[Number, NUMBER, LATEST]
     last_at: Annotated[int, TIME, MAX]
+    histogram: Annotated[Histogram | None, HISTOGRAM, UNION] = None
 
 
 class Field(NamedTuple):
@@ -55,9 +67,12 @@ class Field(NamedTuple):
     rule: str
 
 
-FIELDS = tuple(
-    Field(name, *hint.__metadata__) for name, hint in get_type_hints(Summary, include_extras=True).items()
-)  # fmt: skip
+_ALL = [Field(name, *hint.__metadata__) for name, hint in get_type_hints(Summary, include_extras=True).items()]
+FIELDS = tuple(field for field in _ALL if field.rule != UNION)
+SKETCHES = tuple(field for field in _ALL if field.rule == UNION)
+# The names of the fields without the sketches.
+NAMES = tuple(field.name for field in FIELDS)
+NO_SKETCHES = (None,) * len(SKETCHES)
 
 # What people are shown of a summary: all fields but times, which only decide how summaries merge.
 SHOWN = tuple(field for field in FIELDS if field.holds != TIME)
@@ -65,6 +80,8 @@ SHOWN = tuple(field for field in FIELDS if field.holds != TIME)
 _ARE_NUMBERS = tuple(field.holds == NUMBER for field in FIELDS)
 # Functions that parse a stored or sent value, by what it holds; they raise ValueError, TypeError or ArithmeticError.
 READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: read_time}
+# Functions that decode a sketch; they raise ValueError or TypeError.
+DECODERS: dict[str, Callable[[bytes], Any]] = {HISTOGRAM: Histogram.decode}
 _READERS = tuple(READERS[field.holds] for field in FIELDS)
 _LIMITS: dict[str, Number] = {COUNT: COUNT_LIMIT, NUMBER: TOTAL_LIMIT}
 _SUMS = tuple((index, _LIMITS[field.holds]) for index, field in enumerate(FIELDS) if field.rule == SUM)
@@ -75,16 +92,18 @@ def single(number: Number, at: float) -> Values:
 
     This is a plain tuple, because a Summary, which would equal it, takes several times as long to create.
     """
-    return 1, number, number, number, number, int(at * MICROSECONDS)
+    return 1, number, number, number, number, int(at * MICROSECONDS), None
 
 
 def merge(left: Summary, right: Values) -> Summary:
     """Merge two summaries into one; if both last values are from the same microsecond, keep the right one."""
     # Written out for speed, because this runs for every event; a test compares it with the rules of the fields.
-    count, total, minimum, maximum, last, last_at = left
-    more, amount, lowest, highest, newest, newest_at = right
+    count, total, minimum, maximum, last, last_at, histogram = left
+    more, amount, lowest, highest, newest, newest_at, others = right
     if newest_at >= last_at:
         last, last_at = newest, newest_at
+    if others is not None:
+        histogram = others if histogram is None else histogram + others
     return Summary(
         count + more,
         add(total, amount),
@@ -92,14 +111,16 @@ def merge(left: Summary, right: Values) -> Summary:
         highest if highest > maximum else maximum,
         last,
         last_at,
+        histogram,
     )
 
 
 def subtract(summary: Summary, part: Summary) -> Summary:
     """Return a summary without the sums of a part of it; its other fields stay, because they cannot be undone."""
     values: list[Any] = list(summary)
+    taken: Sequence[Any] = part
     for index, _ in _SUMS:
-        values[index] = less(summary[index], part[index])
+        values[index] = less(values[index], taken[index])
     return Summary(*values)
 
 
@@ -133,34 +154,89 @@ def plain_summary(summary: Summary) -> Summary:
 
 
 def to_values(summary: Summary) -> list[int | str]:
-    """Return the values of a summary in a form that stays exact in JSON: decimals as digits, others as int."""
-    return [digits(value) if is_number else value for value, is_number in zip(summary, _ARE_NUMBERS, strict=True)]  # type: ignore[misc]
+    """Return the fields of a summary in a form that stays exact in JSON: decimals as digits, others as int."""
+    values: Sequence[Any] = summary
+    return [digits(value) if is_number else value for value, is_number in zip(values, _ARE_NUMBERS, strict=False)]
 
 
-def from_values(values: Iterable[Any]) -> Summary:
-    """Check stored or sent values, and return their summary.
+def from_values(values: Iterable[Any], sketches: Sequence[str | None] = NO_SKETCHES) -> Summary:
+    """Check stored or sent values, and return their summary; `sketches` are texts of `to_sketches`.
 
     Raises ValueError, TypeError or ArithmeticError if a value is invalid.
     """
-    return Summary(*(read(value) for read, value in zip(_READERS, values, strict=True)))
+    read = (reader(value) for reader, value in zip(_READERS, values, strict=True))
+    pairs = zip(SKETCHES, sketches, strict=True)
+    summary = Summary(*read, *(None if text is None else decode_sketch(field.holds, text) for field, text in pairs))
+    if summary.histogram is not None and summary.histogram.count > summary.count:
+        raise ValueError("The histogram has more numbers than the summary.")
+    return summary
+
+
+def to_sketches(summary: Summary) -> Sequence[str | None]:
+    """Return the sketches of a summary in Base64, None for those that it does not have."""
+    sketches: Sequence[Any] = summary[len(FIELDS) :]
+    return NO_SKETCHES if sketches == NO_SKETCHES else list(map(_encoded, sketches))
+
+
+def to_item_sketches(summary: Summary) -> Sequence[str | None]:
+    """Return the sketches to store or send with an item, as `to_sketches` does; a single number needs no histogram."""
+    return NO_SKETCHES if summary.count == 1 else to_sketches(summary)
+
+
+def merge_sketches(summary: Summary, stored: Sequence[str | None]) -> Sequence[str | None]:
+    """Return the merged sketches of a summary and of another one, given and returned in Base64."""
+    sketches: Sequence[Any] = summary[len(FIELDS) :]
+    return [
+        text if new is None else _encoded(new if text is None else new + decode_sketch(field.holds, text))
+        for field, new, text in zip(SKETCHES, sketches, stored, strict=True)
+    ]
+
+
+def _encoded(sketch: Histogram | None) -> str | None:
+    return None if sketch is None else b64encode(sketch.encode()).decode()
+
+
+def decode_sketch(holds: str, text: str) -> Any:
+    """Return a sketch that was encoded in Base64, which may have line breaks. Raises ValueError or TypeError."""
+    return DECODERS[holds](b64decode(text))
+
+
+def of_kind(kind: str, summary: Summary) -> Summary:
+    """Return the summary of an item with the histogram that its kind needs: its total, if that is a single number."""
+    if kind in MEASURED and summary.count == 1 and summary.histogram is None:
+        return summary._replace(histogram=Histogram([summary.total]))
+    return summary
 
 
 def check_sums(summary: Summary) -> Summary:
     """Return the summary. Raises OverflowError if its sums do not fit into a total."""
-    if any(not -limit < summary[index] < limit for index, limit in _SUMS):
+    values: Sequence[Any] = summary
+    if any(not -limit < values[index] < limit for index, limit in _SUMS):
         raise OverflowError("The sum does not fit into a total.")
     return summary
 
 
 def headline(kind: str, summary: Summary | None) -> Number | None:
-    """Return the one number that stands for a summary: a counter's total, a gauge's last value, a timer's mean.
+    """Return the one number that stands for a summary: a counter's total, a gauge's last value, otherwise the mean.
 
     If nothing was recorded, it is 0 for a counter and None for the others.
     """
     if summary is None:
         return 0 if kind == COUNTER else None
-    if kind == TIMER and not summary.count:  # a poisoned item
+    if kind in MEASURED and not summary.count:  # a poisoned item
         return None
-    if kind == TIMER:
+    if kind in MEASURED:
         return trimmed(ROUNDING.quantize(ROUNDING.divide(summary.total, summary.count), QUANTUM))
     return summary.last if kind == GAUGE else summary.total
+
+
+def percentile(summary: Summary, percent: int | Decimal | Fraction) -> Number | None:
+    """Return a percentile of the numbers of a summary, which differs from the exact one by at most 1.1 %.
+
+    None if some of its numbers are not in its histogram.
+    """
+    histogram = summary.histogram
+    if histogram is None or histogram.count != summary.count:
+        return None
+    found = histogram.percentile(percent)
+    return None if found is None else min(max(found, summary.minimum), summary.maximum)

@@ -14,7 +14,7 @@ from ..core.formatting import have_cents
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
-from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline, merge_all, merge_into
+from ..core.summary import COUNTER, GAUGE, Summary, headline, merge_all, merge_into
 from ..models import Metric
 from ..models.queries import QuerySources, across_labels, fold, fold_together
 from .date_range import Selection
@@ -176,8 +176,9 @@ def _over(selection: Selection, starts: Sequence[Start]) -> int:
 
 
 def _columns(metric: Metric, now: Found, then: Found, length: int, before: str) -> list[Column]:
-    titles = {COUNTER: gettext("Total"), GAUGE: gettext("Last value"), TIMER: pgettext("number", "Mean")}
-    columns = [_headlines(metric, NOW, "value", titles[metric.kind], now, length)]
+    titles = {COUNTER: gettext("Total"), GAUGE: gettext("Last value")}
+    title = titles.get(metric.kind) or pgettext("number", "Mean")
+    columns = [_headlines(metric, NOW, "value", title, now, length)]
     if metric.kind != COUNTER:
         columns.append(_parts(MINIMUM, gettext("Lowest"), now, length))
         columns.append(_parts(MAXIMUM, gettext("Highest"), now, length))

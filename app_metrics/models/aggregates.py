@@ -6,7 +6,7 @@ from django.db import connections
 from django.db.models import Aggregate, Max, Min, Sum
 
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
-from ..core.summary import FIELDS, LATEST, MAX, MIN, SUM, Summary
+from ..core.summary import FIELDS, LATEST, MAX, MIN, NAMES, SKETCHES, SUM
 
 # SQLite stores decimals as text, which only Python adds exactly.
 EXACT_VENDORS = ("postgresql", "mysql")
@@ -49,9 +49,9 @@ def merged(rows: Any, *by: str) -> Any:
     return rows.order_by().values(*by).annotate(**annotations).values_list(*by, *annotations)
 
 
-def unmerged(rows: Any, *by: str) -> Any:
-    """Return a queryset of tuples as `merged` does, one for each stored summary."""
-    return rows.order_by().values_list(*by, *Summary._fields)
+def unmerged(rows: Any, *by: str, sketches: bool = False) -> Any:
+    """Return a queryset of tuples as `merged` does, one for each stored summary, on request with its sketches."""
+    return rows.order_by().values_list(*by, *NAMES, *(field.name for field in SKETCHES if sketches))
 
 
 def fetched(rows: Any) -> Any:

@@ -1,5 +1,6 @@
 """Columns that behave the same on every database: text is compared exactly, decimals are never rounded to floats."""
 
+from base64 import b64decode, b64encode
 from decimal import Decimal
 from typing import Any
 
@@ -68,3 +69,20 @@ class ExactDecimalField(PlainDecimalField):
         # SQLite compares text, so equal numbers need equal texts.
         number = super().get_prep_value(value)
         return None if number is None else ROUNDING.quantize(number, QUANTUM)
+
+
+class SketchField(models.BinaryField):  # type: ignore[type-arg]
+    """An encoded sketch; Base64 on SQLite, to which rows are sent as JSON, which holds no bytes."""
+
+    def db_type(self, connection: Any) -> str | None:
+        return "text" if connection.vendor == "sqlite" else super().db_type(connection)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        if value is not None and connection.vendor == "sqlite":
+            return b64encode(value).decode()
+        return super().get_db_prep_value(value, connection, prepared)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> bytes | None:
+        if value is None:
+            return None
+        return b64decode(value) if isinstance(value, str) else bytes(value)

@@ -14,7 +14,7 @@ from ..core.dropped import warn_once
 from ..core.periods import HOUR, Period
 from ..core.plain_text import brief
 from ..core.slugs import slugs_for
-from ..core.summary import COUNTER, GAUGE, TIMER, Summary
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MAX_KIND_LENGTH, TIMER, Summary
 from ..core.validation import MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_UNIT_LENGTH
 from ..transport.databases import is_about_missing_table, savepoint
 from . import queries
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 # The permission to see the dashboard and to read the API.
 VIEW_PERMISSION = "app_metrics.view_metric"
-KIND_NAMES = ((COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")))
+KIND_NAMES = (
+    (COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")), (DISTRIBUTION, _("distribution"))
+)  # fmt: skip
 BETTER_NAMES = (
     ("", _("as its rules and its kind say")),
     (UP, _("more is better")),
@@ -124,7 +126,7 @@ class Metric(NaturalKeyModel):
 
     name = models.CharField(_("name"), max_length=MAX_NAME_LENGTH)
     slug = ExactSlugField(_("slug"), max_length=MAX_SLUG_LENGTH, unique=True)
-    kind = models.CharField(_("kind"), max_length=10, choices=KIND_NAMES, default=COUNTER)
+    kind = models.CharField(_("kind"), max_length=MAX_KIND_LENGTH, choices=KIND_NAMES, default=COUNTER)
     unit = models.CharField(_("unit"), max_length=MAX_UNIT_LENGTH, blank=True)
     description = models.TextField(_("description"), blank=True)
     # The default of the database is for processes that still run the version before.
@@ -132,7 +134,7 @@ class Metric(NaturalKeyModel):
         _("good news"), max_length=10, choices=BETTER_NAMES, blank=True, default="", db_default=""
     )
     # The first other kind this slug was recorded under; its numbers are counted anyway.
-    second_kind = models.CharField(_("also recorded as"), max_length=10, blank=True, editable=False)
+    second_kind = models.CharField(_("also recorded as"), max_length=MAX_KIND_LENGTH, blank=True, editable=False)
     # What its definition in code said last, by field: a field that differs from it was changed by a person. Null, also
     # for processes that still run the version before.
     defined = models.JSONField(null=True, editable=False)

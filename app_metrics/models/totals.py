@@ -10,8 +10,9 @@ from django.utils.translation import pgettext_lazy
 from ..core import calendar
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.periods import Period
+from ..core.summary import MAX_KIND_LENGTH
 from ..core.validation import MAX_LABELS_LENGTH, MAX_SLUG_LENGTH
-from .fields import ExactCharField, ExactDecimalField, ExactUUIDField
+from .fields import ExactCharField, ExactDecimalField, ExactUUIDField, SketchField
 from .natural_keys import NaturalKeyModel
 
 
@@ -36,6 +37,8 @@ class StoredSummary(models.Model):
     last = number_field(verbose_name=pgettext_lazy("value", "last"))
     # Unix time in microseconds, so that SQL compares it without time zones.
     last_at = models.BigIntegerField(_("last recorded"))
+    # Of timers and distributions; an item of a single number has none.
+    histogram = SketchField(_("histogram"), null=True, editable=False)
 
     class Meta:
         abstract = True
@@ -50,7 +53,7 @@ class Item(StoredSummary):
 
     id = ExactUUIDField(primary_key=True)
     slug = ExactCharField(_("slug"), max_length=MAX_SLUG_LENGTH)
-    kind = models.CharField(_("kind"), max_length=10)
+    kind = models.CharField(_("kind"), max_length=MAX_KIND_LENGTH)
     day = models.DateField(_("day"))
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Record by hand: `metric`, `gauge`, `timing` and `Timer`."""
+"""Record by hand: `metric`, `gauge`, `distribution`, `timing` and `Timer`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from ..core.errors import TimerError
 from ..core.labels import NO_LABELS
 from ..core.numbers import LARGEST, Number
 from ..core.plain_text import brief
-from ..core.summary import COUNTER, GAUGE, TIMER
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
 from ..core.validation import ONE, check_given, check_labels, check_time, good_slugs, known_labels, recorded_slug
 from ..storage.connections import call_on_commit
 from .scope import Scope, current_scope
@@ -61,6 +61,21 @@ def gauge(slug: str, value: float | Decimal | str, *, labels: Labels = None, at:
     A float is rounded to nine decimal places.
     """
     record(slug, GAUGE, value, labels, at)
+
+
+def distribution(
+    slug: str,
+    value: float | Decimal | str,
+    *,
+    labels: Labels = None,
+    at: datetime | None = None,
+    on_commit: bool = False,
+) -> None:
+    """Record one of many values, such as that of an order, whose mean and percentiles are wanted; see `metric()`.
+
+    A float is rounded to nine decimal places.
+    """
+    record(slug, DISTRIBUTION, value, labels, at, on_commit)
 
 
 def record(

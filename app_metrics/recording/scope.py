@@ -130,6 +130,7 @@ class Scope:
                 except IndexError:  # another thread took it
                     break
                 fold.add(entry)
+            fold.settle()
             return len(fold.summaries)
         finally:
             self._folds.append(fold)

@@ -15,7 +15,7 @@ from ..core.calendar import aware, local_day
 from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
-from ..core.summary import COUNTER, GAUGE, TIMER, Summary, headline
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER, Summary, headline
 from ..dashboard.charts import COUNT, Chart, Column
 from ..dashboard.extremes import extremes_of
 from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
@@ -48,8 +48,8 @@ def number(value: Number | None, metric: Metric, with_cents: bool = False) -> st
 @register.filter
 def so_far(metric: Metric) -> str:
     """Return what a metric's number of today is."""
-    names = {COUNTER: _("Today so far"), GAUGE: _("Last value today"), TIMER: _("Mean of today so far")}
-    return names[metric.kind]
+    names = {COUNTER: _("Today so far"), GAUGE: _("Last value today")}
+    return names.get(metric.kind) or _("Mean of today so far")
 
 
 @register.filter
@@ -175,6 +175,7 @@ def heat_map_note(heat: HeatMap) -> str:
     notes = {
         COUNTER: _("The mean total of an hour in this range. The strongest shade is %(number)s."),
         GAUGE: _("The mean of all values in this range. The strongest shade is %(number)s."),
+        DISTRIBUTION: _("The mean of all values in this range. The strongest shade is %(number)s."),
         TIMER: _("The mean of all durations in this range. The strongest shade is %(number)s."),
     }
     return notes[heat.metric.kind] % {"number": number(heat.numbers[heat.highest], heat.metric)}
@@ -247,8 +248,8 @@ def _number_with_range(metric: Metric, summary: Summary | None, with_cents: bool
         return value, ""
     ranged = {"low": number(summary.minimum, metric), "high": number(summary.maximum, metric)}
     between = _("between %(low)s and %(high)s") % ranged
-    names = {GAUGE: pgettext("number", "last"), TIMER: pgettext("number", "mean")}
-    return value, f"{names[metric.kind]}, {between}"
+    name = pgettext("number", "last") if metric.kind == GAUGE else pgettext("number", "mean")
+    return value, f"{name}, {between}"
 
 
 def _cell(chart: Chart, column: Column, index: int) -> str:

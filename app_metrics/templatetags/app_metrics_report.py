@@ -13,7 +13,7 @@ from ..core import formatting, plain_text
 from ..core.comparisons import BEFORE, DOWN, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
 from ..core.numbers import Number
 from ..core.periods import Period
-from ..core.summary import COUNTER, GAUGE, TIMER
+from ..core.summary import COUNTER, GAUGE, MEASURED
 from ..models import Annotation, Metric
 from ..models.reports import SENT_PERIODS
 from ..ratios.changes import shown_ratio, shown_ratio_change
@@ -121,7 +121,9 @@ def news_word(comparison: Comparison, metric: Metric) -> str:
 @register.filter
 def headline_name(metric: Metric) -> str:
     """Return the name of a metric's main number; an empty text for a counter."""
-    return {GAUGE: _("last value"), TIMER: pgettext("number", "mean")}.get(metric.kind, "")
+    if metric.kind in MEASURED:
+        return pgettext("number", "mean")
+    return _("last value") if metric.kind == GAUGE else ""
 
 
 @register.filter
@@ -219,12 +221,12 @@ def _annotated(annotation: Annotation) -> Fact:
 
 
 def _range(line: Line) -> list[Fact]:
-    """Return a gauge's or timer's number with its minimum and maximum; nothing for a counter."""
+    """Return a number that is no counter's with its minimum and maximum; nothing for a counter."""
     summary, metric = line.summary, line.metric
     if summary is None or metric.kind == COUNTER:
         return []
     label, said = _("Last value"), shown(line.number, metric)
-    if metric.kind == TIMER:
+    if metric.kind in MEASURED:
         counted = {"number": said, "count": formatting.shown(summary.count)}
         label = pgettext("number", "Mean")
         said = ngettext(

@@ -2,17 +2,20 @@
 
 import csv
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TextIO
 
 from ..core.numbers import plain
 from ..core.spreadsheets import escaped
-from ..core.summary import FIELDS, NUMBER, Summary
+from ..core.summary import FIELDS, NAMES, NUMBER, SKETCHES
 from ..models import Metric, Total
 from ..models.primary import primary
 
-COLUMNS = ("slug", "kind", "period", "start", "labels", *Summary._fields)
+# Those of exports before there were sketches, which can still be imported.
+OLD_COLUMNS = ("slug", "kind", "period", "start", "labels", *NAMES)
+COLUMNS = (*OLD_COLUMNS, *(field.name for field in SKETCHES))
 
 Row = dict[str, Any]
 
@@ -26,7 +29,7 @@ def rows(since: date | None = None) -> Iterator[Row]:
     """Yield the totals of all periods that start on `since` or later, metric by metric; their keys are COLUMNS.
 
     `start` is an ISO date, or for hours an ISO time with its UTC offset; `labels` is a mapping; numbers are exact
-    decimals as text; `last_at` is in microseconds of Unix time.
+    decimals as text; `last_at` is in microseconds of Unix time; `histogram` is in Base64, or None.
     """
     totals = _totals(since).order_by("period", "start", "hour", "labels")
     for metric in primary(Metric.objects).order_by("slug"):
@@ -64,7 +67,12 @@ def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int],
 
 def _values(total: Total) -> Row:
     values = ((field, getattr(total, field.name)) for field in FIELDS)
-    return {field.name: plain(value) if field.holds == NUMBER else value for field, value in values}
+    fields = {field.name: plain(value) if field.holds == NUMBER else value for field, value in values}
+    return fields | {field.name: _in_base64(getattr(total, field.name)) for field in SKETCHES}
+
+
+def _in_base64(sketch: bytes | None) -> str | None:
+    return None if sketch is None else b64encode(sketch).decode()
 
 
 def _totals(since: date | None) -> Any:

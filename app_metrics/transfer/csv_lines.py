@@ -14,9 +14,9 @@ from ..core.dates import check_year, read_day, read_moment
 from ..core.labels import decode_labels
 from ..core.periods import HOUR, WEEK, Period, bucket, hour_start
 from ..core.spreadsheets import ESCAPE
-from ..core.summary import COUNTER, KINDS, Summary, from_values
+from ..core.summary import COUNTER, FIELDS, KINDS, NO_SKETCHES, Summary, from_values
 from ..core.validation import check_labels, check_number, check_slug, check_time
-from .csv_export import COLUMNS
+from .csv_export import COLUMNS, OLD_COLUMNS
 
 # The optional heading of a file with plain events.
 PLAIN_COLUMNS = ("timestamp", "slug", "num", "labels")
@@ -47,7 +47,7 @@ class ImportedTotal(NamedTuple):
 
 
 def is_export(path: Path) -> bool:
-    return next((line.cells for line in _rows(path)), []) == list(COLUMNS)
+    return tuple(next((line.cells for line in _rows(path)), ())) in (COLUMNS, OLD_COLUMNS)
 
 
 def lines(path: Path, *, exported: bool) -> Iterator[Line]:
@@ -77,13 +77,15 @@ def _read_entry(cells: Sequence[str]) -> Entry:
 
 def _read_total(cells: Sequence[str]) -> ImportedTotal:
     """Return the total of a line that `csv_export` wrote."""
-    if len(cells) != len(COLUMNS):
+    if len(cells) not in (len(COLUMNS), len(OLD_COLUMNS)):
         raise ValueError(f"The line has {len(cells)} cells; a line of an export has {len(COLUMNS)}.")
     slug, kind, period, start, labels, *values = cells
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of metric.")
     found = Period(period)
-    return ImportedTotal(_slug(slug), kind, found, *_start(found, start), _labels(labels), from_values(values))
+    sketches = [cell or None for cell in values[len(FIELDS) :]] or NO_SKETCHES
+    summary = from_values(values[: len(FIELDS)], sketches)
+    return ImportedTotal(_slug(slug), kind, found, *_start(found, start), _labels(labels), summary)
 
 
 def _rows(path: Path) -> Iterator[Line]:

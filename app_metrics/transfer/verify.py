@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from ..aggregation.retention import limits
 from ..core.periods import DAY, HOUR
-from ..core.summary import FIELDS, Summary, merge_all
+from ..core.summary import FIELDS, NO_SKETCHES, Summary, merge_all
 from .source_tables import History, MetricSource
 from .stored_totals import Hour, LabelSets, Stored, days_before, first_stored_day, stored_between
 
-NOTHING = Summary(*[0] * len(FIELDS))
+NOTHING = Summary._make([*[0] * len(FIELDS), *NO_SKETCHES])
 
 
 class Difference(NamedTuple):

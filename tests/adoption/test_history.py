@@ -21,7 +21,8 @@ def three_years(request, old_database):
 
 
 def totals(metric, period):
-    return {each.start: int(each.total) for each in Total.objects.filter(metric=metric, period=period)}
+    days = Total.objects.filter(metric=metric, period=period).values_list("start", "total")
+    return {start: int(total) for start, total in days}
 
 
 def true_totals(days, period):

@@ -22,7 +22,7 @@ from app_metrics.api import prometheus
 from app_metrics.api.prometheus import label_names, latest, names
 from app_metrics.core.labels import encode_labels
 from app_metrics.core.periods import YEAR
-from app_metrics.core.summary import KINDS
+from app_metrics.core.summary import KINDS, MEASURED
 from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
@@ -291,15 +291,13 @@ def test_the_text_is_valid_for_all_names_and_labels(accept, stored):
     counts = sum(
         sum(summary.count for summary in {encode_labels(labels): row for labels, row in rows}.values())
         for kind, _, _, rows in stored.values()
-        if kind == "timer"
+        if kind in MEASURED
     )
-    found_counts = sum(
-        value for name, labels, value in found if name.endswith("_seconds_count") and is_timer(parsed, name)
-    )
+    found_counts = sum(value for name, _, value in found if is_summary(parsed, name))
     assert found_counts == pytest.approx(counts)
 
 
-def is_timer(parsed, name):
+def is_summary(parsed, name):
     return any(family.type == "summary" and f"{family.name}_count" == name for family in parsed)
 
 

@@ -13,11 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
 from app_metrics.core.batch import Batch, Key
-from app_metrics.core.summary import Summary
 from app_metrics.models import Item
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.threads import at_once
+from tests.support.totals import stored_items
 
 pytestmark = pytest.mark.every_database
 
@@ -34,14 +34,7 @@ FEW_AND_MANY = pytest.mark.parametrize("others", [[], [f"slug-{number}" for numb
 def test_every_number_and_text_is_stored_exactly(database, others):
     summaries = {**VARIED, **batch_of(*others).summaries}
     write(Batch(summaries))
-    stored = {
-        Key(*key): tuple(numbers)
-        for *key, numbers in (
-            (item.slug, item.kind, item.labels, item.day, item.hour, [getattr(item, name) for name in Summary._fields])
-            for item in Item.objects.all()
-        )
-    }
-    assert stored == summaries
+    assert stored_items() == summaries
 
 
 def test_slugs_and_labels_that_a_collation_would_merge_stay_apart(database):

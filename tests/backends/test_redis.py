@@ -32,9 +32,10 @@ from app_metrics.backends.redis.scripts import WRITE
 from app_metrics.checks import check_backend, check_database
 from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.core.dropped import take_entries
+from app_metrics.core.histogram import Histogram
 from app_metrics.core.labels import OVERFLOW_LABELS
 from app_metrics.core.numbers import EXACT
-from app_metrics.core.summary import COUNT, LATEST, MAX, MIN, NUMBER, SUM, TIME, Field, Summary, merge_into
+from app_metrics.core.summary import COUNT, LATEST, MAX, MIN, NUMBER, SUM, TIME, TIMER, Field, merge_into
 from app_metrics.models import Item, LedgerRow, QuarantinedItem, Total, pending
 from app_metrics.models.creation import create_metric
 from app_metrics.transport.circuit_breaker import FAILURES
@@ -43,13 +44,12 @@ from tests.support import redis_server
 from tests.support.contract import DAY, VARIED, BackendContract, batch_of
 from tests.support.forking import fork
 from tests.support.scope import examples
-from tests.support.summaries import summary_of
+from tests.support.summaries import measured, summary_of
 from tests.support.threads import at_once
+from tests.support.totals import stored_items
 from tests.support.waiting import takes_less, wait_until
 
 from .conftest import REDIS
-
-COLUMNS = (*Key._fields, *Summary._fields)
 
 
 class TestRedis(BackendContract):
@@ -58,10 +58,6 @@ class TestRedis(BackendContract):
     @pytest.fixture
     def database(self, in_redis):
         """No database: writing must not need one."""
-
-
-def items():
-    return {Key(*row[:5]): Summary(*row[5:]) for row in Item.objects.values_list(*COLUMNS)}
 
 
 def held(backend):
@@ -78,7 +74,7 @@ def labelled(*labels, slug="orders"):
 def test_draining_returns_the_written_summaries(database, backend, in_redis):
     backend.write(Batch(VARIED))
     backend.drain()
-    assert items() == VARIED
+    assert stored_items() == VARIED
     assert in_redis.names() == [f"{in_redis.prefix}:{{0}}:written"]
 
 
@@ -118,10 +114,15 @@ KEYS = [
 @hypothesis_settings(
     max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(batches=st.lists(st.dictionaries(st.sampled_from(KEYS), summaries(), min_size=1), min_size=1, max_size=8))
-def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, batches):
+@given(
+    batches=st.lists(st.dictionaries(st.sampled_from(KEYS), summaries(), min_size=1), min_size=1, max_size=8),
+    recorded=st.lists(numbers(), min_size=1, max_size=5),
+)
+def test_batches_fold_in_redis_exactly_as_they_do_in_python(backend, in_redis, batches, recorded):
     folded = {}
     for batch in batches:
+        for key in [key for key in batch if key.kind == TIMER]:
+            batch[key] = batch[key]._replace(histogram=Histogram(recorded))
         backend.write(Batch(batch))
         for key, summary in batch.items():
             merge_into(folded, key, summary)
@@ -163,6 +164,26 @@ def test_a_sum_that_no_total_can_hold_is_refused_and_leaves_nothing_behind(backe
     with pytest.raises(Exception, match="does not fit"):
         backend.write(Batch({**batch_of("a-first").summaries, **large}))
     assert {key.slug: summary.count for key, summary in held(backend).items()} == {"large": 11}
+
+
+def test_the_histograms_of_label_sets_beyond_the_cap_are_merged(backend, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 1
+    for number in (1, 2, 3):
+        keys = [Key("export", TIMER, f'{{"n":"{name}"}}', DAY, 22) for name in (number, number + 10)]
+        backend.write(Batch(dict.fromkeys(keys, measured(number, number))))
+    found = {key.labels: summary.histogram for key, summary in held(backend).items()}
+    assert found == {'{"n":"1"}': Histogram([1, 1]), OVERFLOW_LABELS: Histogram([1, 1, *[2] * 4, *[3] * 4])}
+
+
+def test_a_damaged_histogram_is_set_aside_and_the_rest_is_counted(database, backend, in_redis):
+    keys = [Key(slug, TIMER, "{}", DAY, 22) for slug in ("damaged", "intact")]
+    backend.write(Batch(dict.fromkeys(keys, measured(1, 2))))
+    [bucket] = [name for name in in_redis.names() if ":hour:" in name]
+    [field] = [name for name in in_redis.client.hkeys(bucket) if name.startswith("damaged timer {}\n957")]
+    in_redis.client.hset(bucket, field, "many")
+    backend.drain()
+    assert stored_items() == {keys[1]: measured(1, 2)._replace(last_at=0)}
+    assert QuarantinedItem.objects.count() == 1
 
 
 def test_a_sum_stays_exact_when_its_parts_overflow(backend):
@@ -741,7 +762,7 @@ def test_it_works_on_a_cluster(database, settings):
         assert {key: summary.count for key, summary in held(backend).items()}.keys() == VARIED.keys()
         assert list(backend.check_destination()) == []
         backend.drain()
-        assert sum(Item.objects.values_list("count", flat=True)) == 12 * 7
+        assert sum(Item.objects.values_list("count", flat=True)) == 12 * sum(each.count for each in VARIED.values())
         assert backend.pending() == []
 
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from app_metrics.core.batch import Batch
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.serialization import decode_batch, encode_batch, inert_json
-from tests.support.contract import VARIED, batch_of
+from tests.support.contract import DAY, VARIED, batch_of
+from tests.support.summaries import measured, summary_of
 
 
 def test_a_batch_survives_serialization():
@@ -25,6 +26,22 @@ def spoiled(place, value):
     row[place] = value
     # A fixed id: it becomes part of the test names, which must be the same in every test process.
     return json.dumps([version, "0199ab5c-0000-7000-8000-000000000000", [row]])
+
+
+def test_a_row_without_sketches_is_the_same_as_before_there_were_any():
+    _, _, [row] = json.loads(encode_batch(batch_of("orders")))
+    assert len(row) == 11
+
+
+def test_the_single_number_of_a_timer_in_a_row_without_histogram_has_one():
+    batch = Batch({Key("export", "timer", "{}", DAY, 2): summary_of(7)})
+    [summary] = decode_batch(encode_batch(batch)).summaries.values()
+    assert summary == measured(7)
+
+
+def extended(*values):
+    version, batch_id, [row] = json.loads(spoiled(0, "orders"))
+    return json.dumps([version, batch_id, [[*row, *values]]])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +73,10 @@ def spoiled(place, value):
         spoiled(2, json.dumps({"a": "b" * 500}, separators=(",", ":"))),
         "[" * 100_000,
         spoiled(10, "soon"),
+        extended("AQO9"),
+        extended(5),
+        extended("AQO9Ag=="),  # two numbers, but its count is 1
+        extended(None, None),
     ],
     ids=lambda text: text[:60],
 )

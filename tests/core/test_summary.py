@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app_metrics.core.batch import Fold, new_batch_id
+from app_metrics.core.histogram import Histogram
 from app_metrics.core.labels import (
     NO_LABELS,
     OVERFLOW_LABELS,
@@ -25,20 +26,30 @@ from app_metrics.core.summary import (
     COUNTER,
     FIELDS,
     GAUGE,
+    KINDS,
     LATEST,
     MAX,
+    MEASURED,
     MIN,
+    NAMES,
+    SKETCHES,
     SUM,
-    Summary,
+    TIMER,
+    UNION,
     check_sums,
     from_values,
     merge,
     merge_all,
     merge_into,
+    merge_sketches,
+    of_kind,
+    percentile,
     subtract,
+    to_item_sketches,
+    to_sketches,
     to_values,
 )
-from tests.support.summaries import summary_of
+from tests.support.summaries import measured, summary_of
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -52,23 +63,27 @@ labels = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=8)
 def summaries(draw, at=moments):
     """Draw a summary of one to five entries."""
     folded = draw(st.lists(numbers, min_size=1, max_size=5))
-    return summary_of(*folded, at=draw(at))
+    return draw(st.sampled_from([summary_of, measured]))(*folded, at=draw(at))
 
 
-RULES = {SUM: add, MIN: min, MAX: max}
+def union(a, b):
+    return a + b if a and b else a or b
+
+
+RULES = {SUM: add, MIN: min, MAX: max, UNION: union}
 
 
 @given(summaries(), summaries())
 def test_merge_follows_the_rule_of_every_field(a, b):
     later = b if b.last_at >= a.last_at else a
-    for field, merged, left, right, latest in zip(FIELDS, merge(a, b), a, b, later, strict=True):
+    for field, merged, left, right, latest in zip((*FIELDS, *SKETCHES), merge(a, b), a, b, later, strict=True):
         expected = latest if field.rule == LATEST else RULES[field.rule](left, right)
         assert (field.name, merged) == (field.name, expected)
 
 
 @given(summaries(), summaries())
 def test_subtracting_takes_off_the_sums_and_leaves_the_other_fields(a, b):
-    for field, left, whole, part in zip(FIELDS, subtract(a, b), a, b, strict=True):
+    for field, left, whole, part in zip((*FIELDS, *SKETCHES), subtract(a, b), a, b, strict=True):
         expected = add(left, part) if field.rule == SUM else left
         assert (field.name, whole) == (field.name, expected)
     assert subtract(merge(a, b), b)[:2] == a[:2]
@@ -76,13 +91,48 @@ def test_subtracting_takes_off_the_sums_and_leaves_the_other_fields(a, b):
 
 @given(summaries())
 def test_a_summary_survives_as_values(summary):
-    assert from_values(to_values(summary)) == summary
+    assert from_values(to_values(summary), to_sketches(summary)) == summary
+
+
+@given(st.lists(numbers, min_size=1, max_size=5))
+def test_the_histogram_of_an_item_is_left_out_if_it_is_a_single_number(recorded):
+    summary = measured(*recorded)
+    sketches = to_item_sketches(summary)
+    assert (sketches == (None,)) == (len(recorded) == 1)
+    assert of_kind(TIMER, from_values(to_values(summary), sketches)) == summary
+
+
+@given(summaries(), summaries())
+def test_stored_sketches_merge_as_summaries_do(a, b):
+    assert list(merge_sketches(a, to_sketches(b))) == list(to_sketches(merge(a, b)))
+
+
+def test_a_histogram_with_more_numbers_than_events_is_refused():
+    with pytest.raises(ValueError, match="more numbers"):
+        from_values([1, 1, 1, 1, 1, 1], to_sketches(measured(1, 2)))
+
+
+@given(st.lists(numbers, min_size=1, max_size=20))
+def test_a_percentile_is_within_the_recorded_numbers(recorded):
+    summary = measured(*recorded)
+    found = [percentile(summary, percent) for percent in (1, 50, 99, 100)]
+    assert all(min(recorded) <= each <= max(recorded) for each in found)
+    assert found == sorted(found)
+
+
+def test_percentiles_of_equal_numbers_are_exact():
+    assert percentile(measured(*[Decimal("0.412")] * 9), 95) == Decimal("0.412")
+
+
+def test_percentiles_are_unknown_without_the_histogram_of_all_numbers():
+    assert percentile(summary_of(1, 2), 50) is None
+    assert percentile(merge(summary_of(1), measured(1)), 50) is None
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 @pytest.mark.parametrize("value", ["x", "NaN", None, []])
 def test_values_that_are_no_summary_are_refused(field, value):
-    values = dict(zip(Summary._fields, to_values(summary_of(1, at=1)), strict=True)) | {field.name: value}
+    values = dict(zip(NAMES, to_values(summary_of(1, at=1)), strict=True)) | {field.name: value}
     with pytest.raises((ValueError, TypeError)):
         from_values(values.values())
 
@@ -224,6 +274,32 @@ def test_a_fold_keeps_slug_kind_labels_and_hour_apart():
     assert (first.day.isoformat(), first.hour) == ("1970-01-01", 1)
     assert fold.summaries.pop(first) == summary_of(1, 2, at=500_000)
     assert [summary.total for summary in fold.summaries.values()] == [3, 4, 5, 6]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), numbers), max_size=100))
+def test_a_fold_makes_histograms_of_timers_and_distributions(recorded):
+    fold = Fold(UTC, 10)
+    for kind, number in recorded:
+        fold.add(("x", kind, NO_LABELS, number, 0.0))
+        fold.settle()
+    for key, summary in fold.summaries.items():
+        folded = [number for kind, number in recorded if kind == key.kind]
+        assert summary.histogram == (Histogram(folded) if key.kind in MEASURED else None)
+
+
+def test_memory_stays_flat_under_many_numbers_of_a_timer():
+    fold, peaks = Fold(UTC, 100), {}
+    tracemalloc.start()
+    try:
+        for number in range(30_000):
+            fold.add(("x", TIMER, NO_LABELS, number % 1000 / 7, 0.0))
+            if not number % 100:
+                fold.settle()
+            if number in (5_000, 29_999):
+                peaks[number] = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peaks[29_999] < peaks[5_000] * 1.1 + 10_000
 
 
 def test_label_sets_past_the_cap_fold_into_the_overflow_series_and_totals_stay_right():

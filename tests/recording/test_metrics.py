@@ -11,9 +11,9 @@ from django.db import connections, transaction
 from django.test import TestCase, override_settings
 from freezegun import freeze_time
 
-from app_metrics import Timer, collect, gauge, metric, timing
+from app_metrics import Timer, collect, distribution, gauge, metric, timing
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.summary import COUNTER, GAUGE, TIMER
+from app_metrics.core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
 from app_metrics.exceptions import TimerError
 from app_metrics.models import Item, Metric, Total
 from app_metrics.storage.dialects.base import Dialect
@@ -59,6 +59,8 @@ def test_the_first_increment_of_an_unknown_slug_is_kept(database):
         (lambda: gauge("x", 17), GAUGE, 17),
         (lambda: gauge("x", 0.1), GAUGE, Decimal("0.1")),
         (lambda: gauge("x", Decimal("-0.5")), GAUGE, Decimal("-0.5")),
+        (lambda: distribution("x", 19.99), DISTRIBUTION, Decimal("19.99")),
+        (lambda: distribution("x", -5), DISTRIBUTION, -5),
     ],
 )
 def test_a_call_outside_any_scope_is_one_item_in_one_statement(database, call, kind, total, django_assert_num_queries):

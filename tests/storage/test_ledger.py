@@ -8,14 +8,14 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
-from app_metrics.core.batch import Batch, Key
-from app_metrics.core.summary import Summary
+from app_metrics.core.batch import Batch
 from app_metrics.models import Item, LedgerRow
 from app_metrics.storage import items, ledger
 from app_metrics.storage.dialects import dialect_for
 from app_metrics.storage.ledger import KEPT_DAYS, forget_old, write_once
 from tests.support.contract import VARIED, batch_of
 from tests.support.threads import at_once
+from tests.support.totals import stored_items
 
 pytestmark = pytest.mark.every_database
 
@@ -31,9 +31,7 @@ def test_a_batch_that_comes_again_is_recognised_also_when_its_items_are_gone(dat
 
 def test_items_have_the_values_of_their_batch(database):
     write_once(Batch(VARIED))
-    assert set(Item.objects.values_list(*Key._fields, *Summary._fields)) == {
-        (*key, *summary) for key, summary in VARIED.items()
-    }
+    assert stored_items() == VARIED
 
 
 def test_a_batch_of_more_items_than_a_statement_takes_is_written_whole(database, monkeypatch):

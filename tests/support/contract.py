@@ -9,7 +9,7 @@ import pytest
 from app_metrics.core.batch import Batch, Key
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
-from tests.support.summaries import summary_of
+from tests.support.summaries import measured, summary_of
 
 DAY = date(2026, 5, 31)
 
@@ -24,7 +24,9 @@ VARIED = {
     Key("orders", "counter", "{}", DAY, 0): summary_of(1, 3, 2, at=1),
     Key("orders", "counter", '{"plan":"ünïcödé ✓ \\"quoted\\" %s"}', DAY, 24): summary_of(-7, at=2),
     Key("balance", "gauge", "{}", DAY, 1): summary_of(Decimal("-0.000000001"), Decimal("-0.000000001"), at=3),
-    Key("export", "timer", "{}", DAY, 2): summary_of(10**18 - 1, at=2**53),
+    Key("export", "timer", "{}", DAY, 2): measured(10**18 - 1, at=2**53),
+    Key("import", "timer", "{}", DAY, 3): measured(Decimal("0.412"), Decimal("0.5"), Decimal("0.411"), at=4),
+    Key("price", "distribution", "{}", DAY, 4): measured(*range(-300, 2000, 7), at=4),
 }
 
 

@@ -3,11 +3,11 @@
 from django.db import connections
 
 from app_metrics.core.batch import Key, new_batch_id
-from app_metrics.core.summary import Summary, single
+from app_metrics.core.summary import FIELDS, NAMES, single
 from app_metrics.storage.dialects import vendor_of
 
-COLUMNS = ", ".join(("id", *Key._fields, *Summary._fields))
-VALUES = f"'counter', '{{}}', '2026-05-31', 22, {', '.join(map(str, single(1, at=1_780_257_600)))}"
+COLUMNS = ", ".join(("id", *Key._fields, *NAMES))
+VALUES = f"'counter', '{{}}', '2026-05-31', 22, {', '.join(map(str, single(1, at=1_780_257_600)[: len(FIELDS)]))}"
 
 # Ids ascend, like those of real items. The parameters are their common prefix and the number of items.
 STATEMENTS = {

@@ -21,8 +21,9 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from freezegun import freeze_time
 
-from app_metrics import collect, gauge, metric
+from app_metrics import collect, distribution, gauge, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.histogram import Histogram
 from app_metrics.management.commands import metrics_export, metrics_import
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
 from app_metrics.transfer import backfill, csv_export, csv_import
@@ -93,6 +94,39 @@ def test_an_export_imported_into_an_empty_database_gives_equal_totals(history, t
     out, _, error = load(path)
     assert (out, error) == (f"Imported {len(before)} of {len(before)} lines.\n", None)
     assert stored() == before
+
+
+@pytest.mark.every_database
+def test_histograms_survive_an_export_and_add_up_with_add(transactional_database, tmp_path):
+    for number in (1, 2, Decimal("0.5")):
+        distribution("price", number, at=NOON)
+    aggregate()
+    before, path = stored(), saved(tmp_path, export())
+    empty()
+    assert load(path)[2] is None
+    assert stored() == before
+    other = saved(tmp_path, path.read_text() + "\r\n", "other.csv")
+    assert load(other, "--add")[2] is None
+    twice = Histogram([1, 1, 2, 2, Decimal("0.5"), Decimal("0.5")]).encode()
+    assert set(Total.objects.values_list("histogram", flat=True)) == {twice}
+
+
+def test_an_export_from_before_there_were_histograms_is_imported(history, tmp_path):
+    before = stored()
+    rows = csv.reader(io.StringIO(export()))
+    text = io.StringIO()
+    csv.writer(text).writerows(row[:-1] for row in rows)
+    empty()
+    assert load(saved(tmp_path, text.getvalue()))[2] is None
+    assert stored() == before
+
+
+def test_a_line_with_a_damaged_histogram_is_rejected(transactional_database, tmp_path):
+    distribution("price", 1, at=NOON)
+    aggregate()
+    text = export()
+    empty()
+    assert "is not a histogram" in load(saved(tmp_path, text.replace(",AQH6DgE=", ",AAAA")))[1]
 
 
 @pytest.mark.every_database
@@ -233,6 +267,7 @@ def test_json_is_one_array_of_the_same_rows(history):
     assert rows[0] | {"labels": {}} == {
         "slug": "-orders", "kind": "counter", "period": "day", "start": "2026-10-25", "labels": {}, "count": 12,
         "total": "-180", "minimum": "-28.75", "maximum": "-1.25", "last": "-28.75", "last_at": rows[0]["last_at"],
+        "histogram": None,
     }  # fmt: skip
 
 

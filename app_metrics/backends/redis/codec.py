@@ -3,6 +3,9 @@
 A value consists of doubles, the only numbers that scripts in Redis have. A count is one double. A sum of exact decimals
 is three: `high × 10**28 + middle × 10**14 + low` billionths. Any other number, in billionths, and a time, in
 microseconds, are two: `high × 10**14 + low`. The parts are so small that doubles hold and add them exactly.
+
+A histogram has a field for each of its buckets: the series and the number of the bucket, separated by a line break. Its
+value is the count, in decimal digits.
 """
 
 import struct
@@ -16,9 +19,10 @@ from operator import attrgetter
 from typing import Any
 
 from ...core.batch import Batch, Key
+from ...core.histogram import Histogram
 from ...core.numbers import DECIMAL_PLACES, EXACT, MAX_DIGITS, Number, read_time
 from ...core.periods import HOURS
-from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, Field, Summary
+from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, Field, Summary, of_kind
 from ...core.validation import check_key
 
 LIMB = 10**14
@@ -46,19 +50,23 @@ _amounts_of = attrgetter(*(field.name for field in _AMOUNTS))
 _PACKED_AMOUNTS, _PACKED_TIME = struct.Struct("<" + sum(map(limbs, _AMOUNTS)) * "d"), struct.Struct("<2d")
 
 
-def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes]]:
+def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes, str]]:
     """Yield the name of each hour of a batch, the fields of its series, one per line, and their values in one string.
 
-    Raises ValueError or ArithmeticError if a summary does not fit into a total.
+    A last text has a line for each bucket of the histograms: the place of the series, the bucket, and the count. Raises
+    ValueError or ArithmeticError if a summary does not fit into a total.
     """
-    found: defaultdict[tuple[date, int], tuple[list[str], list[bytes]]] = defaultdict(lambda: ([], []))
+    found: defaultdict[tuple[date, int], tuple[list[str], list[bytes], list[str]]]
+    found = defaultdict(lambda: ([], [], []))
     for (slug, kind, labels, day, hour), summary in batch.summaries.items():
-        fields, values = found[day, hour]
+        fields, values, counts = found[day, hour]
         fields.append(f"{slug} {kind} {labels}")
         values.append(_packed(_amounts_of(summary)))
         values += [_PACKED_TIME.pack(*_split(field, getattr(summary, field.name))) for field in _TIMES]
-    for (day, hour), (fields, values) in found.items():
-        yield bucket_name(day, hour), "\n".join(fields), b"".join(values)
+        if summary.histogram is not None:
+            counts += [f"{len(fields)} {bucket} {count}" for bucket, count in summary.histogram.counts.items()]
+    for (day, hour), (fields, values, counts) in found.items():
+        yield bucket_name(day, hour), "\n".join(fields), b"".join(values), "\n".join(counts)
 
 
 @lru_cache(maxsize=64)
@@ -70,18 +78,34 @@ def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summ
     """Return the summaries of a bucket's fields and values, and the damaged ones: field and value → reason."""
     summaries: dict[Key, Summary] = {}
     damaged: dict[str, str] = {}
+    series: dict[str, bytes] = {}
+    counts: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     for field, value in rows:
-        slug, _, rest = field.partition(" ")
-        if not rest:
-            continue  # the number of label sets of a slug
-        kind, _, labels = rest.partition(" ")
+        of, is_count, bucket = field.partition("\n")
+        if is_count:
+            counts[of][bucket] = value
+        elif " " in field:  # otherwise it is the number of label sets of a slug
+            series[field] = value
+    for field, value in series.items():
         try:
-            day, hour = _hour(name)
-            check_key(slug, kind, labels)
-            summaries[Key(slug, kind, labels, day, hour)] = _decoded(value)
-        except (ValueError, TypeError, AttributeError, OverflowError, struct.error) as error:
+            key = _key_of(name, field)
+            summary = _decoded(value)._replace(histogram=_histogram_of(counts[field]))
+            summaries[key] = of_kind(key.kind, summary)
+        except (ValueError, TypeError, AttributeError, ArithmeticError, struct.error) as error:
             damaged[f"{name} {field} {as_text(value)}"] = str(error)
     return summaries, damaged
+
+
+def _key_of(name: str, field: str) -> Key:
+    slug, _, rest = field.partition(" ")
+    kind, _, labels = rest.partition(" ")
+    day, hour = _hour(name)
+    check_key(slug, kind, labels)
+    return Key(slug, kind, labels, day, hour)
+
+
+def _histogram_of(counts: Mapping[str, bytes]) -> Histogram | None:
+    return Histogram.of({int(bucket): int(as_text(count)) for bucket, count in counts.items()}) if counts else None
 
 
 def as_text(value: str | bytes) -> str:

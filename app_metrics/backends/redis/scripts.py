@@ -70,7 +70,8 @@ def _check(field: Field) -> str:
 
 # Keys: live buckets, written batches, then a bucket for each hour; the last 13 characters of its key are its name.
 # Arguments: the batch's id, and the maximum number of label sets of a slug; for each bucket the fields of its series,
-# one per line, and their values in one string; then the ids of acknowledged batches.
+# one per line, their values in one string, and the buckets of their histograms, one per line: the place of the series,
+# the bucket, and the count; then the ids of acknowledged batches.
 # The script computes everything before it writes anything, so that an error does not leave half a batch.
 WRITE = Script(
     r"""
@@ -100,8 +101,25 @@ local function stored(key, fields)
   return values
 end
 
+-- Add to the changes of a bucket the counts of a batch's histograms, each merged with the stored one.
+local function counted(key, fields, lines, changes)
+  local names, sums = {}, {}
+  for place, bucket, count in string.gmatch(lines, '(%d+) (%-?%d+) (%d+)') do
+    local name = fields[tonumber(place)] .. '\n' .. bucket
+    if not sums[name] then names[#names + 1] = name end
+    sums[name] = (sums[name] or 0) + tonumber(count)
+  end
+  for place, old in ipairs(stored(key, names)) do
+    local name = names[place]
+    local sum = sums[name] + (tonumber(old or 0) or error('a stored summary is damaged'))
+    if sum >= MOST then error('the sum does not fit into a total') end
+    changes[#changes + 1] = name
+    changes[#changes + 1] = string.format('%.0f', sum)
+  end
+end
+
 -- Return a batch's changes to a bucket: alternating fields and values; the last value of a field counts.
-local function folded(key, lines, values, cap)
+local function folded(key, lines, values, histograms, cap)
   local fields, number = {}, 0
   for field in string.gmatch(lines, '[^\n]+') do number = number + 1; fields[number] = field end
   local old, begun, changes, size = stored(key, fields), {}, {}, 0
@@ -119,6 +137,7 @@ local function folded(key, lines, values, cap)
         else
           field = string.match(field, '^%S+ %S+') .. OVERFLOW
           before = latest(field)
+          fields[place] = field
         end
       end
       begun[field] = merged(before, values, place)
@@ -134,6 +153,7 @@ local function folded(key, lines, values, cap)
       size = size + 2
     end
   end
+  counted(key, fields, histograms, changes)
   return changes
 end
 
@@ -148,7 +168,8 @@ local changes, is_live = {}, {}
 for bucket = 3, #KEYS do
   local key = KEYS[bucket]
   is_live[bucket] = redis.call('HEXISTS', KEYS[1], string.sub(key, -13)) == 1
-  changes[bucket] = folded(key, ARGV[2 * bucket - 3], ARGV[2 * bucket - 2], cap)
+  local first = 3 * bucket - 6 -- of its three arguments
+  changes[bucket] = folded(key, ARGV[first], ARGV[first + 1], ARGV[first + 2], cap)
 end
 
 if redis.call('ZADD', KEYS[2], now[1], id) == 0 then return 0 end
@@ -160,7 +181,7 @@ for bucket = 3, #KEYS do
   end
 end
 -- Forget acknowledged ids only after the check of this batch's id: if the batch is repeated, its id may be among them.
-for known = 2 * #KEYS - 1, #ARGV do redis.call('ZREM', KEYS[2], ARGV[known]) end
+for known = 3 * #KEYS - 3, #ARGV do redis.call('ZREM', KEYS[2], ARGV[known]) end
 return 1
 """.replace("__OVERFLOW__", OVERFLOW_LABELS)
     .replace("__NEW__", _names(""))

@@ -9,14 +9,27 @@ from typing import Any, NamedTuple
 from django.db import DataError
 
 from ...core.batch import Batch, Key
-from ...core.summary import FIELDS, Summary, to_values
+from ...core.summary import (
+    FIELDS,
+    NAMES,
+    NO_SKETCHES,
+    SKETCHES,
+    Summary,
+    merge_sketches,
+    to_item_sketches,
+    to_values,
+)
 from ...models import Item, Total
 
 KEY_COLUMNS = Key._fields
-SUMMARY_COLUMNS = Summary._fields
-ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
+SUMMARY_COLUMNS = NAMES
+SKETCH_COLUMNS = tuple(field.name for field in SKETCHES)
+PLAIN_ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
+ITEM_COLUMNS = (*PLAIN_ITEM_COLUMNS, *SKETCH_COLUMNS)
 TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
 TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
+# Sketches per statement, which keeps it far below max_allowed_packet of MySQL, 16 MiB by default.
+SKETCHES_AT_ONCE = 500
 
 # The errors raised for data that cannot be stored, no matter how often that is tried.
 BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
@@ -37,10 +50,12 @@ class TotalKey(NamedTuple):
 class Claim(NamedTuple):
     """The items that the current transaction deleted from the log: their number, their data, and where they end.
 
-    The rows have KEY_COLUMNS and SUMMARY_COLUMNS as the database returned them, one row per item. If the database has
-    already grouped them, they have one more column, the earliest `last_at`. If two rows have the same key and
-    `last_at`, the later row has the last value. The day and the numbers may be text. Only the dialect that created
-    `bound` reads it, in its next claim; None means the beginning of the log.
+    The rows have KEY_COLUMNS, SUMMARY_COLUMNS and SKETCH_COLUMNS as the database returned them, one row per item. A
+    sketch is in Base64. If the database has already grouped the items, their sketches are separated by spaces, and the
+    rows have two more columns: the earliest `last_at`, and the numbers of items without a histogram that are single
+    numbers, separated by spaces. If two rows have the same key and `last_at`, the later row has the last value. The day
+    and the numbers may be text. Only the dialect that created `bound` reads it, in its next claim; None means the
+    beginning of the log.
     """
 
     size: int
@@ -57,6 +72,8 @@ class Dialect:
     queues = True
     # Up to this many rows are inserted with a parameter for each value; more rows use `many_inserted`.
     few = 0
+    # SQL that turns a sketch from Base64 into what its column holds.
+    sketch = "{0}"
 
     item_table: str = Item._meta.db_table
     total_table: str = Total._meta.db_table
@@ -82,13 +99,14 @@ class Dialect:
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         """Insert rows of `item_rows` in one statement; a row whose id exists already is skipped."""
+        rows, names = without_sketches(rows)
         few = len(rows) <= self.few
-        sql, parameters = few_inserted(rows, self.item_table) if few else self.many_inserted(rows)
+        sql, parameters = self._few_inserted(rows, names) if few else self.many_inserted(rows, names)
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
 
-    def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        """Return the statement that inserts more than `few` rows, and its parameters."""
+    def many_inserted(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[str, list[Any]]:
+        """Return the statement that inserts more than `few` rows of some columns, and its parameters."""
         raise NotImplementedError
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
@@ -102,6 +120,39 @@ class Dialect:
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
         """Merge summaries, sorted by their keys, into the stored totals; create the missing ones."""
         raise NotImplementedError
+
+    def add_sketches(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
+        """Merge the sketches of totals into the stored ones.
+
+        The transaction has written these totals before. So they exist, and it holds their locks: nobody else changes
+        their sketches between the two statements.
+        """
+        found = [(key, summary) for key, summary in totals if summary[len(FIELDS) :] != NO_SKETCHES]
+        for first in range(0, len(found), SKETCHES_AT_ONCE):
+            part = dict(found[first : first + SKETCHES_AT_ONCE])
+            stored = self.stored_sketches(connection, list(part))
+            self.write_sketches(
+                connection, [(pk, *merge_sketches(part[key], sketches)) for key, pk, sketches in stored]
+            )
+
+    def stored_sketches(
+        self, connection: Any, keys: Sequence[TotalKey]
+    ) -> Sequence[tuple[TotalKey, int, Sequence[str | None]]]:
+        """Return the primary keys of totals, and their sketches in Base64; read the latest, not those of a snapshot."""
+        raise NotImplementedError
+
+    def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
+        """Write sketches, in rows of a total's primary key and SKETCH_COLUMNS in Base64."""
+        raise NotImplementedError
+
+    def _few_inserted(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[str, list[Any]]:
+        """Return an INSERT of rows of some columns with a parameter for each value."""
+        sql = _insert_of(len(rows), self.item_table, columns(names), self.placeholders(names))
+        return sql, list(chain.from_iterable(rows))
+
+    def placeholders(self, names: Sequence[str]) -> str:
+        """Return the placeholders of a row with some columns."""
+        return f"({', '.join(self.sketch.format('%s') if name in SKETCH_COLUMNS else '%s' for name in names)})"
 
 
 def assignments(by_rule: Mapping[str, str]) -> str:
@@ -118,22 +169,27 @@ def flat(key: Sequence[Any], summary: Summary) -> Row:
     return (*key, *to_values(summary))
 
 
-def few_inserted(rows: Sequence[Row], table: str) -> tuple[str, list[Any]]:
-    """Return an INSERT of rows of ITEM_COLUMNS with a parameter for each value."""
-    return _insert_of(len(rows), table), list(chain.from_iterable(rows))
+def without_sketches(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[str]]:
+    """Return rows of ITEM_COLUMNS, without those of sketches if no row has one, and their columns."""
+    size = len(PLAIN_ITEM_COLUMNS)
+    if any(row[size:] != NO_SKETCHES for row in rows):
+        return rows, ITEM_COLUMNS
+    return [row[:size] for row in rows], PLAIN_ITEM_COLUMNS
 
 
 @cache
-def _insert_of(rows: int, table: str) -> str:
-    placeholders = f"({', '.join(['%s'] * len(ITEM_COLUMNS))})"
+def _insert_of(rows: int, table: str, names: str, placeholders: str) -> str:
     values = ", ".join([placeholders] * rows)
-    return f"INSERT INTO {table} ({columns(ITEM_COLUMNS)}) VALUES {values} ON CONFLICT DO NOTHING"
+    return f"INSERT INTO {table} ({names}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
 def item_rows(batch: Batch) -> list[Row]:
     """Return a batch as rows of ITEM_COLUMNS, all values text or int; the ids are derived from the batch's id."""
     return [
         # An id without hyphens fits MariaDB's UUID type, and the CHAR(32) that Django uses if there is none.
-        (f"{number:032x}", slug, kind, labels, day.isoformat(), hour, *to_values(summary))
+        (
+            f"{number:032x}", slug, kind, labels, day.isoformat(), hour,
+            *to_values(summary), *to_item_sketches(summary),
+        )
         for number, ((slug, kind, labels, day, hour), summary) in enumerate(batch.summaries.items(), batch.id.int)
-    ]
+    ]  # fmt: skip

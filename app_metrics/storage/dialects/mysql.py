@@ -11,10 +11,11 @@ from ...core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ...core.summary import FIELDS, LATEST, MAX, MIN, NUMBER, SUM, Summary
 from . import base
 from .base import (
-    ITEM_COLUMNS,
     KEY_COLUMNS,
+    SKETCH_COLUMNS,
     SUMMARY_COLUMNS,
     TOTAL_COLUMNS,
+    TOTAL_KEY,
     Claim,
     Row,
     TotalKey,
@@ -28,7 +29,11 @@ TOTALS_PER_STATEMENT = 2_000
 
 # Read as text, because the driver would create an object for each value, though a chunk has few distinct ones.
 AS_TEXT = {"day", *(field.name for field in FIELDS if field.holds == NUMBER)}
-CLAIMED = columns(f"CAST({name} AS CHAR)" if name in AS_TEXT else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS))
+FIELDS_AS_TEXT = columns(
+    f"CAST({name} AS CHAR)" if name in AS_TEXT else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS)
+)
+SKETCHES = columns(f"TO_BASE64({name})" for name in SKETCH_COLUMNS)
+CLAIMED = f"{FIELDS_AS_TEXT}, {SKETCHES}"
 
 
 def merging(stored: str, new: str) -> str:
@@ -52,6 +57,7 @@ class Dialect(base.Dialect):
     # The alias of the new row in an upsert, and the assignments that merge it.
     alias = "AS fresh"
     merge = merging(f"{base.Dialect.total_table}.{{0}}", "fresh.{0}")
+    sketch = "FROM_BASE64({0})"
 
     def error_code(self, error: Any) -> Any:
         return error.args[0] if error is not None and error.args else None
@@ -80,7 +86,8 @@ class Dialect(base.Dialect):
 
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         # Not INSERT IGNORE, which turns every error into a warning.
-        self._insert(connection, self.item_table, ITEM_COLUMNS, rows, "ON DUPLICATE KEY UPDATE id = id")
+        rows, names = base.without_sketches(rows)
+        self._insert(connection, self.item_table, names, rows, "ON DUPLICATE KEY UPDATE id = id")
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
         with connection.cursor() as cursor:
@@ -127,9 +134,32 @@ class Dialect(base.Dialect):
         merge = f"{self.alias} ON DUPLICATE KEY UPDATE {self.merge}"
         for part in _parts(rows):
             self._insert(connection, self.total_table, TOTAL_COLUMNS, part, merge)
+        self.add_sketches(connection, totals)
+
+    def stored_sketches(
+        self, connection: Any, keys: Sequence[TotalKey]
+    ) -> Sequence[tuple[TotalKey, int, Sequence[str | None]]]:
+        # By the index and with a lock of its rows, which this transaction has already; a read without locks would see
+        # an old snapshot if the isolation level is REPEATABLE READ.
+        one = " AND ".join(f"{name} = %s" for name in TOTAL_KEY)
+        sql = f"""
+            SELECT {columns(TOTAL_KEY)}, id, {SKETCHES} FROM {self.total_table} FORCE INDEX (app_metrics_total_unique)
+            WHERE {" OR ".join([f"({one})"] * len(keys))} FOR UPDATE"""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [value for key in keys for value in key])
+            return [(TotalKey(*row[:5]), row[5], row[6:]) for row in cursor.fetchall()]
+
+    def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
+        places = ", ".join(f"{name} longtext PATH '$[{place}]'" for place, name in enumerate(SKETCH_COLUMNS, 1))
+        assignments = ", ".join(f"kept.{name} = {self.sketch.format(f'fresh.{name}')}" for name in SKETCH_COLUMNS)
+        sql = f"""
+            UPDATE JSON_TABLE(%s, '$[*]' COLUMNS (id bigint PATH '$[0]', {places})) AS fresh
+            STRAIGHT_JOIN {self.total_table} AS kept ON kept.id = fresh.id SET {assignments}"""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [json.dumps(rows)])
 
     def _insert(self, connection: Any, table: str, names: Sequence[str], rows: Sequence[Row], conflict: str) -> None:
-        row = f"({', '.join(['%s'] * len(names))})"
+        row = self.placeholders(names)
         sql = f"INSERT INTO {table} ({columns(names)}) VALUES {', '.join([row] * len(rows))} {conflict}"
         with connection.cursor() as cursor:
             cursor.execute(sql, [value for row in rows for value in row])

@@ -5,17 +5,19 @@ parameters instead.
 """
 
 import json
+from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.summary import COUNT, FIELDS, LATEST, MAX, MIN, NUMBER, SUM, TIME, Summary
+from ...core.summary import COUNT, FIELDS, LATEST, MAX, MEASURED, MIN, NUMBER, SUM, TIME, Summary
 from . import base
-from .base import ITEM_COLUMNS, KEY_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
+from .base import KEY_COLUMNS, SKETCH_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
 SUMMARY_TYPES = {COUNT: "bigint", NUMBER: "numeric", TIME: "bigint"}
 TYPES = {
     "metric_id": "bigint", "period": "text", "start": "date", "hour": "smallint", "labels": "text",
     **{field.name: SUMMARY_TYPES[field.holds] for field in FIELDS},
+    "id": "bigint", **dict.fromkeys(SKETCH_COLUMNS, "text"),
 }  # fmt: skip
 
 MERGE = base.assignments({
@@ -36,11 +38,15 @@ FOLDS = {
     LATEST: f"""substr(max(({MOMENT} || id::text || {{0}}::text) COLLATE "C"), {19 + 36 + 1})""",
 }
 FOLDED = ", ".join(FOLDS[field.rule].format(field.name) for field in FIELDS)
+# Python merges sketches.
+SKETCHES = ", ".join(f"string_agg(encode({name}, 'base64'), ' ')" for name in SKETCH_COLUMNS)
+SINGLE = f"string_agg(total::text, ' ') FILTER (WHERE count = 1 AND histogram IS NULL AND kind IN {MEASURED})"
 
 
 class Dialect(base.Dialect):
     transient = frozenset({"40001", "40P01", "55P03"})
     few = 3
+    sketch = "decode({0}, 'base64')"
 
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
@@ -51,12 +57,15 @@ class Dialect(base.Dialect):
             encoding: str = cursor.fetchone()[0]
         return None if encoding == "UTF8" else encoding
 
-    def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    def many_inserted(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[str, list[Any]]:
         sql = f"""
-            INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)})
-            SELECT {columns(ITEM_COLUMNS)} FROM json_populate_recordset(NULL::{self.item_table}, %s)
+            INSERT INTO {self.item_table} ({columns(names)})
+            SELECT {columns(names)} FROM json_populate_recordset(NULL::{self.item_table}, %s)
             ON CONFLICT DO NOTHING"""
-        objects = [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows]
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        for each in objects:
+            for name in each.keys() & set(SKETCH_COLUMNS):
+                each[name] = each[name] and rf"\x{b64decode(each[name]).hex()}"  # as PostgreSQL writes bytes
         return sql, [json.dumps(objects, ensure_ascii=False)]
 
     def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
@@ -85,7 +94,7 @@ class Dialect(base.Dialect):
             ), gone AS (
                 DELETE FROM {self.item_table} WHERE {taken}
             )
-            SELECT count(*), slug, kind, labels, day::text, hour, {FOLDED}, min(last_at),
+            SELECT count(*), slug, kind, labels, day::text, hour, {FOLDED}, {SKETCHES}, min(last_at), {SINGLE},
                    (SELECT id::text FROM {self.item_table}
                     WHERE ctid = (SELECT ctids[cardinality(ctids)] FROM chosen))
             FROM {self.item_table} WHERE {taken} GROUP BY {columns(KEY_COLUMNS)}"""
@@ -104,6 +113,28 @@ class Dialect(base.Dialect):
             ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {MERGE}"""
         with connection.cursor() as cursor:
             cursor.execute(sql, _transposed([base.flat(key, summary) for key, summary in totals], TOTAL_COLUMNS))
+        self.add_sketches(connection, totals)
+
+    def stored_sketches(
+        self, connection: Any, keys: Sequence[TotalKey]
+    ) -> Sequence[tuple[TotalKey, int, Sequence[str | None]]]:
+        sketches = ", ".join(f"encode(stored.{name}, 'base64')" for name in SKETCH_COLUMNS)
+        sql = f"""
+            SELECT place, stored.id, {sketches}
+            FROM {_unnested(TOTAL_KEY)} WITH ORDINALITY AS wanted ({columns(TOTAL_KEY)}, place)
+            JOIN {self.total_table} AS stored USING ({columns(TOTAL_KEY)})"""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _transposed(keys, TOTAL_KEY))
+            return [(keys[place - 1], pk, found) for place, pk, *found in cursor.fetchall()]
+
+    def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
+        names = ("id", *SKETCH_COLUMNS)
+        assignments = ", ".join(f"{name} = {self.sketch.format(f'fresh.{name}')}" for name in SKETCH_COLUMNS)
+        sql = f"""
+            UPDATE {self.total_table} AS stored SET {assignments}
+            FROM {_unnested(names)} AS fresh ({columns(names)}) WHERE stored.id = fresh.id"""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _transposed(rows, names))
 
 
 def _unnested(names: Sequence[str]) -> str:
@@ -113,10 +144,10 @@ def _unnested(names: Sequence[str]) -> str:
 def _transposed(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     """Return one array per column, as text, because the driver is slow at encoding arrays."""
     return [
-        f"{{{','.join(map(_quoted if TYPES[name] == 'text' else str, column))}}}"
+        f"{{{','.join(map(_element if TYPES[name] == 'text' else str, column))}}}"
         for name, column in zip(names, zip(*rows, strict=True), strict=True)
     ]
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
+def _element(text: str | None) -> str:
+    return "NULL" if text is None else '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'

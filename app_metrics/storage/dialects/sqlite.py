@@ -14,7 +14,9 @@ from ...core.summary import (
     FIELDS,
     LATEST,
     MAX,
+    MEASURED,
     MIN,
+    NO_SKETCHES,
     NUMBER,
     SUM,
     TIME,
@@ -23,11 +25,12 @@ from ...core.summary import (
     check_sums,
     from_values,
     merge_into,
+    to_sketches,
 )
 from . import base
 from .base import (
     ITEM_COLUMNS,
-    SUMMARY_COLUMNS,
+    SKETCH_COLUMNS,
     TOTAL_COLUMNS,
     TOTAL_KEY,
     Claim,
@@ -37,13 +40,15 @@ from .base import (
 )
 
 # SQLite folds an item exactly if its numbers are integers so small that 64 bits hold the sum of the largest chunk, and
-# if its time has 16 digits (the years 2001 to 2286). All other items are folded in Python.
+# if its time has 16 digits (the years 2001 to 2286). All other items are folded in Python, and those with a histogram.
 IS_PLAIN = {
     COUNT: "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 100000000000000",
     NUMBER: "{0} = CAST(CAST({0} AS integer) AS text) AND length({0}) < 15",
     TIME: "typeof({0}) = 'integer' AND {0} BETWEEN 1000000000000000 AND 9999999999999999",
 }
-PLAIN = " AND ".join(("length(id) = 32", *(IS_PLAIN[field.holds].format(field.name) for field in FIELDS)))
+PLAIN = " AND ".join(
+    ("length(id) = 32", f"kind NOT IN {MEASURED}", *(IS_PLAIN[field.holds].format(field.name) for field in FIELDS))
+)
 AS_INTEGER = {COUNT: "{0}", NUMBER: "CAST({0} AS integer)", TIME: "{0}"}
 # LATEST takes the value at the end of the greatest text of time, id and value.
 FOLDS = {SUM: "sum({0})", MIN: "min({0})", MAX: "max({0})", LATEST: "substr(max(last_at || id || {0}), 49)"}
@@ -54,10 +59,14 @@ def _folded(field: Field) -> str:
     return f"CASE own WHEN '' THEN {FOLDS[field.rule].format(value)} ELSE {field.name} END"
 
 
+# Totals are read and written with their sketches.
+STORED = (*TOTAL_COLUMNS, *SKETCH_COLUMNS)
+
 # One group per key of the plain items, and one for each other item. The day is cast to text, because Django's converter
 # fails on a text that is not a date.
 GROUPED = f"""
-    SELECT slug, kind, labels, CAST(day AS text), hour, {", ".join(map(_folded, FIELDS))}, min(last_at)
+    SELECT slug, kind, labels, CAST(day AS text), hour, {", ".join(map(_folded, FIELDS))}, {columns(SKETCH_COLUMNS)},
+        min(last_at)
     FROM (SELECT *, CASE WHEN {PLAIN} THEN '' ELSE id END AS own FROM {{table}} WHERE id <= %s)
     GROUP BY slug, kind, labels, day, hour, own ORDER BY max(last_at || id)"""
 
@@ -75,11 +84,11 @@ class Dialect(base.Dialect):
     def error_code(self, error: Any) -> Any:
         return getattr(error, "sqlite_errorname", None)
 
-    def many_inserted(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    def many_inserted(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[str, list[Any]]:
         # "WHERE true" keeps the parser from reading ON CONFLICT as part of a join.
         sql = f"""
-            INSERT INTO {self.item_table} ({columns(ITEM_COLUMNS)})
-            SELECT {_extracted(ITEM_COLUMNS)} FROM json_each(%s) WHERE true
+            INSERT INTO {self.item_table} ({columns(names)})
+            SELECT {_extracted(names)} FROM json_each(%s) WHERE true
             ON CONFLICT DO NOTHING"""
         return sql, [_json(rows)]
 
@@ -99,22 +108,25 @@ class Dialect(base.Dialect):
         return Claim(taken, rows)
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
-        stored = self._stored(connection, [key for key, _ in totals])
+        # Without sketches, the statements do not name their columns, which an adoption has not created yet.
+        has_sketches = any(summary[len(FIELDS) :] != NO_SKETCHES for _, summary in totals)
+        names = STORED if has_sketches else TOTAL_COLUMNS
+        stored = self._stored(connection, [key for key, _ in totals], names)
         for key, summary in totals:
             merge_into(stored, key, summary)
-        rows = (base.flat(key, check_sums(stored[key])) for key, _ in totals)
-        assignments = ", ".join(f"{name} = excluded.{name}" for name in SUMMARY_COLUMNS)
+        rows = [(*base.flat(key, check_sums(stored[key])), *to_sketches(stored[key])) for key, _ in totals]
+        assignments = ", ".join(f"{name} = excluded.{name}" for name in names[len(TOTAL_KEY) :])
         sql = f"""
-            INSERT INTO {self.total_table} ({columns(TOTAL_COLUMNS)})
-            SELECT {_extracted(TOTAL_COLUMNS)} FROM json_each(%s) WHERE true
+            INSERT INTO {self.total_table} ({columns(names)})
+            SELECT {_extracted(names)} FROM json_each(%s) WHERE true
             ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {assignments}"""
         with connection.cursor() as cursor:
             cursor.execute(sql, [_json(rows)])
 
-    def _stored(self, connection: Any, keys: Iterable[TotalKey]) -> dict[TotalKey, Summary]:
+    def _stored(self, connection: Any, keys: Iterable[TotalKey], names: Sequence[str]) -> dict[TotalKey, Summary]:
         # SQLite has no exact decimals, so totals are read, merged in Python and written back.
         sql = f"""
-            SELECT {columns(TOTAL_COLUMNS, prefix="stored.")}
+            SELECT {columns(names, prefix="stored.")}
             FROM json_each(%s) JOIN {self.total_table} AS stored
               ON ({columns(TOTAL_KEY, prefix="stored.")}) = ({_extracted(TOTAL_KEY)})"""
         with connection.cursor() as cursor:
@@ -133,4 +145,5 @@ def _json(rows: Iterable[Iterable[Any]]) -> str:
 def _stored_total(row: Row) -> tuple[TotalKey, Summary]:
     metric_id, period, start, hour, labels, *values = row
     start = start if isinstance(start, date) else date.fromisoformat(start)
-    return TotalKey(metric_id, period, start, hour, labels), from_values(values)
+    summary = from_values(values[: len(FIELDS)], values[len(FIELDS) :] or NO_SKETCHES)
+    return TotalKey(metric_id, period, start, hour, labels), summary
