@@ -14,11 +14,12 @@ from ..core.numbers import Number, plain
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.serialization import inert_json
 from ..core.setting_rules import suggest
-from ..core.summary import KINDS, NUMBER, SHOWN, Summary, merge_all
+from ..core.summary import KINDS, MEASURED, NUMBER, SHOWN, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Annotation, Metric, MetricSet
 from ..models.fields import unicode_text
 from ..models.pending import is_complete
+from ..models.percentiles import Percentiles, measured_series, percentiles_of
 from ..models.primary import beside
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
 from .access import View, require_read_access
@@ -83,7 +84,7 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     page = page_of_series(request, parameters, period, start, end)
     metric, complete = _metric(slug), is_complete()
     start_of_page, last = (period.shift(first, number) for number in (page.first, page.end - 1))
-    points = metric.series(period, start_of_page, last, labels)
+    points = measured_series(metric, period, start_of_page, last, labels)
     annotations = beside(metric, Annotation.objects).within(start_of_page, period.last_day(last)).latest_of([metric])
     return {
         **_described(metric),
@@ -93,7 +94,7 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
         "end": end.isoformat(),
         "complete": complete and is_complete(),
         **page.links,
-        "results": [{"start": point.start.isoformat(), **_numbers(metric.kind, point)} for point in points],
+        "results": [{"start": each.point.start.isoformat(), **_numbers(metric.kind, *each)} for each in points],
         "annotations": [each.as_data(period) for each in annotations],
     }
 
@@ -104,7 +105,7 @@ def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     parameters = Parameters(request, "period", "date", "page", "per_page")
     piece = _piece(parameters, Period(parameters.choice("period", PERIODS, DAY)))
     metric, complete = _metric(slug), is_complete()
-    found = fold(QuerySources.of([metric]), {piece: [piece]})
+    found = fold(QuerySources.of([metric]), {piece: [piece]}, sketches=metric.kind in MEASURED)
     summaries = sorted((labels, summary) for (_, labels, _), summary in found.items())
     page = page_of(request, parameters, len(summaries))
     return {
@@ -188,14 +189,15 @@ def _piece(parameters: Parameters, period: Period) -> Piece:
 
 
 def _summed(kind: str, summary: Summary | None) -> Answer:
-    return _numbers(kind, point_of(today(), summary))
+    return _numbers(kind, point_of(today(), summary), percentiles_of(summary) if kind in MEASURED else {})
 
 
-def _numbers(kind: str, point: Point) -> Answer:
-    """Return a point's fields and its headline; exact decimals as text, which JSON readers do not round."""
+def _numbers(kind: str, point: Point, percentiles: Percentiles) -> Answer:
+    """Return a point's fields, headline and percentiles; decimals as text, which JSON readers do not round."""
     values = ((field, getattr(point, field.name)) for field in SHOWN)
     numbers = {field.name: _text(value) if field.holds == NUMBER else value for field, value in values}
-    return {**numbers, "value": _text(point_headline(kind, point))}
+    measured = {"percentiles": {f"p{percent}": _text(number) for percent, number in percentiles.items()}}
+    return {**numbers, "value": _text(point_headline(kind, point)), **(measured if percentiles else {})}
 
 
 def _text(number: Number | None) -> str | None:

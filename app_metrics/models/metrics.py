@@ -11,13 +11,14 @@ from django.utils.translation import gettext_lazy as _
 from ..core import calendar
 from ..core.comparisons import DOWN, NEITHER, UP
 from ..core.dropped import warn_once
+from ..core.numbers import Number
 from ..core.periods import HOUR, Period
 from ..core.plain_text import brief
 from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MAX_KIND_LENGTH, TIMER, Summary
 from ..core.validation import MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_UNIT_LENGTH
 from ..transport.databases import is_about_missing_table, savepoint
-from . import queries
+from . import percentiles, queries
 from .dataframes import dataframe
 from .discovery import unknown_kinds
 from .fields import ExactSlugField
@@ -174,6 +175,17 @@ class Metric(NaturalKeyModel):
         """
         summary = self.summary(period, day, labels)
         return Decimal(summary.total) if summary else Decimal(0)
+
+    def percentile(
+        self, period: str, percent: int | Decimal, day: date | None = None, labels: Mapping[str, str] | None = None
+    ) -> Number | None:
+        """Return the number that `percent` per cent of those recorded in a period do not exceed, within 1.1 %.
+
+        Only timers and distributions have percentiles. None if nothing was recorded, or some of it before there were
+        histograms. See `summary()` for the other arguments.
+        """
+        sources = queries.QuerySources.of([self])
+        return percentiles.of_period(sources, Period(period), day, labels, [percent])[percent]
 
     def series(
         self, period: str, start: date, end: date, labels: Mapping[str, str] | None = None

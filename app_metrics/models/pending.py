@@ -12,9 +12,10 @@ from django.db.models import BigIntegerField, Case, Value, When
 from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
-from ..core.summary import FIELDS, NUMBER, Summary
+from ..core.summary import DECODERS, FIELDS, NAMES, NO_SKETCHES, NUMBER, SKETCHES, Field, Summary
 from ..transport.loading import get_backend, load_backend, other_paths
 from .aggregates import fetched
+from .fields import SketchField
 from .ledger import LedgerRow
 
 # Seconds for which a process caches the backend's answer, so that a page asks only once.
@@ -45,16 +46,18 @@ class PendingBatches(NamedTuple):
         )
         return PendingBatches([part for part in parts if part.summaries])
 
-    def read(self, rows: Any, by: Sequence[str], key_of: Callable[[Key], Row]) -> Iterator[tuple[Row, Summary]]:
+    def read(
+        self, rows: Any, by: Sequence[str], key_of: Callable[[Key], Row], *, sketches: bool = False
+    ) -> Iterator[tuple[Row, Summary]]:
         """Read a union of querysets; yield the columns `by` and the summary of each row, then of each pending summary.
 
-        The union has the columns `by`, the first of which is never NULL, and those of a summary; `key_of` returns the
-        values of `by` for a pending key. The same statement reads from the ledger which batches were written meanwhile,
-        so that nothing is missed or seen twice.
+        The union has the columns `by`, the first of which is never NULL, those of a summary, and its `sketches` on
+        request; `key_of` returns the values of `by` for a pending key. The same statement reads from the ledger which
+        batches were written meanwhile, so that nothing is missed or seen twice.
         """
         written = set()
-        for row in fetched(self._marked(rows, by)):
-            key, summary = row[: len(by)], Summary(*row[len(by) :])
+        for row in fetched(self._marked(rows, by, sketches)):
+            key, summary = row[: len(by)], _stored(row[len(by) :])
             if key[0] is None:
                 written.add(summary.last_at)
             else:
@@ -62,9 +65,9 @@ class PendingBatches(NamedTuple):
         for index, batch in enumerate(self.batches):
             if index not in written:
                 for pending, summary in batch.summaries.items():
-                    yield key_of(pending), _as_stored(summary)
+                    yield key_of(pending), _as_stored(summary, sketches)
 
-    def _marked(self, rows: Any, by: Sequence[str]) -> Any:
+    def _marked(self, rows: Any, by: Sequence[str], sketches: bool) -> Any:
         """Return the union with a mark for each batch in the ledger: NULL as its key, its index as `last_at`."""
         if not self.batches:
             return rows
@@ -74,6 +77,7 @@ class PendingBatches(NamedTuple):
         marks = LedgerRow.objects.filter(pk__in=[batch.id for batch in self.batches]).values_list(
             *[Value(None, BigIntegerField())] * len(by),
             *(index if field.name == "last_at" else Value(0) for field in FIELDS),
+            *(Value(None, SketchField()) for _ in SKETCHES if sketches),
         )
         return rows.union(marks, all=True)
 
@@ -106,10 +110,26 @@ def is_complete() -> bool:
     return _answer().is_complete
 
 
-def _as_stored(summary: Summary) -> Summary:
-    """Return a summary with the types that a database returns."""
-    numbers: dict[str, Any] = {name: Decimal(getattr(summary, name)) for name in _NUMBERS}
-    return summary._replace(**numbers)
+def _stored(values: Row) -> Summary:
+    """Return the summary of stored values; a damaged sketch is left out, because an aggregation reports it."""
+    sketches = list(values[len(FIELDS) :])
+    for place, (field, data) in enumerate(zip(SKETCHES, sketches, strict=False)):
+        sketches[place] = data and _decoded(field, data)
+    return Summary(*values[: len(FIELDS)], *sketches)
+
+
+def _decoded(field: Field, data: bytes) -> Any:
+    try:
+        return DECODERS[field.holds](data)
+    except ValueError:
+        return None
+
+
+def _as_stored(summary: Summary, sketches: bool) -> Summary:
+    """Return a summary with the types that a database returns, and on request with its sketches."""
+    values: Row = summary
+    numbers = [Decimal(value) if name in _NUMBERS else value for name, value in zip(NAMES, values, strict=False)]
+    return Summary._make([*numbers, *(values[len(FIELDS) :] if sketches else NO_SKETCHES)])
 
 
 def _answer() -> Answer:

@@ -4,6 +4,7 @@ from collections import defaultdict, namedtuple
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 from django.db.models import CharField, F, SmallIntegerField, Value
@@ -14,7 +15,7 @@ from ..core.calendar import local_day, locate, starts_at, starts_between
 from ..core.labels import encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
-from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into, plain_summary
+from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into, of_kind, plain_summary
 from .aggregates import are_exact, merged, unmerged
 from .label_cap import UNCAPPED, UNLABELLED, LabelCap
 from .pending import NOTHING, PendingBatches, pending_batches
@@ -120,7 +121,7 @@ def series(
 
 
 def fold(
-    sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None
+    sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None, *, sketches: bool = False
 ) -> dict[tuple[str, str, Hashable], Summary]:
     """Return the summaries of spans for each metric and label set of the sources, pending items included.
 
@@ -128,19 +129,19 @@ def fold(
     many metrics and spans there are, and another one if items with labels are pending.
     """
     if labels is None:
-        return _folded(sources, _holders(spans))
-    text = encode_labels(labels)
-    return {(slug, text, name): found for (slug, name), found in fold_together(sources, spans, labels).items()}
+        return _folded(sources, _holders(spans), sketches=sketches)
+    together, text = fold_together(sources, spans, labels, sketches=sketches), encode_labels(labels)
+    return {(slug, text, name): found for (slug, name), found in together.items()}
 
 
 def fold_together(
-    sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None
+    sources: QuerySources, spans: Spans, labels: Mapping[str, str] | None = None, *, sketches: bool = False
 ) -> dict[tuple[str, Hashable], Summary]:
     """Return the same as `fold`, but with the label sets of each metric merged; the keys are slug and name.
 
-    The database merges them if it can do so exactly.
+    The database merges them if it can do so exactly. With `sketches`, which no database merges, all are read.
     """
-    return across_labels(_folded(sources.labelled(labels), _holders(spans), together=True))
+    return across_labels(_folded(sources.labelled(labels), _holders(spans), together=True, sketches=sketches))
 
 
 def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tuple[str, Hashable], Summary]:
@@ -182,17 +183,21 @@ def _holders(spans: Spans) -> Holders:
 
 
 def _folded(
-    sources: QuerySources, holders: Holders, *, together: bool = False
+    sources: QuerySources, holders: Holders, *, together: bool = False, sketches: bool = False
 ) -> dict[tuple[str, str, Hashable], Summary]:
     """Return summaries by slug, label set and name; if label sets are merged, the label set is an empty text."""
     folded: dict[tuple[Any, ...], Summary] = {}
     if not holders:
         return folded
     waiting = folded if together else {}
-    rows = _rows(sources, holders, apart=not (together and are_exact(sources.totals)))
+    is_merged = together and are_exact(sources.totals) and not sketches
+    rows = _rows(sources, holders, apart=not is_merged, sketches=sketches)
     periods = {period for period, _, _ in holders}
     week = first_weekday()
-    for (slug, text, period, day, hour), summary in sources.pending.read(rows, KEY, _pending_key):
+    found = sources.pending.read(rows, _key(sketches), _pending_key, sketches=sketches)
+    for (slug, text, period, day, hour, *kind), summary in found:
+        if kind:
+            summary = of_kind(kind[0], summary)
         # Pending items belong to a piece of every period.
         for piece in [(period, day, hour)] if period else [piece_of(each, day, hour, week) for each in periods]:
             for name in holders.get(piece, ()):
@@ -200,19 +205,28 @@ def _folded(
     return _plain(folded if together else _capped(sources, folded, waiting))
 
 
-def _rows(sources: QuerySources, holders: Holders, apart: bool) -> Any:
+def _key(sketches: bool) -> Sequence[str]:
+    # The kind of an item says whether its single number belongs to a histogram.
+    return (*KEY, "kind_of") if sketches else KEY
+
+
+def _rows(sources: QuerySources, holders: Holders, apart: bool, sketches: bool) -> Any:
     """Return KEY and the summary of everything that may belong to a piece."""
     first = min(start for _, start, _ in holders)
     last = max(period.next(start) for period, start, _ in holders)
     text = F("labels") if apart else _text("")
     items = sources.items.filter(day__gte=first, day__lt=last).annotate(
-        of=F("slug"), text=text, of_period=_text(""), day_of=F("day"), hour_of=F("hour")
+        of=F("slug"), text=text, of_period=_text(""), day_of=F("day"), hour_of=F("hour"), kind_of=F("kind")
     )
-    totals = sources.totals.annotate(of=F("metric__slug"), text=text, of_period=F("period"), day_of=F("start"))
+    totals = sources.totals.annotate(
+        of=F("metric__slug"), text=text, of_period=F("period"), day_of=F("start"), kind_of=_text("")
+    )
     # There is one total per label set, so totals need merging only across label sets.
-    stored = [(unmerged if apart else merged)(part, *KEY) for part in _parts(totals, holders, apart)]
+    pick = partial(unmerged, sketches=sketches) if apart else merged
+    stored = [pick(part, *_key(sketches)) for part in _parts(totals, holders, apart)]
+    waiting = unmerged(items, *_key(True), sketches=True) if sketches else _pending(items, KEY)
     # ALL, because equal rows of totals and items are different events.
-    return _pending(items, KEY).union(*stored, all=True)
+    return waiting.union(*stored, all=True)
 
 
 def _pending_key(key: Key) -> tuple[str, str, str, date, int]:

@@ -15,7 +15,7 @@ from app_metrics.core.batch import Batch, Key
 from app_metrics.core.histogram import Histogram
 from app_metrics.core.periods import PERIODS
 from app_metrics.core.summary import TIMER, percentile
-from app_metrics.models import Item, QuarantinedItem, Total
+from app_metrics.models import Item, Metric, QuarantinedItem, Total
 from app_metrics.recording.metrics import record
 from app_metrics.storage.dialects import dialect_for
 from app_metrics.storage.dialects.base import TOTAL_KEY, TotalKey
@@ -189,3 +189,4 @@ def test_numbers_recorded_before_there_were_histograms_are_missing_and_make_perc
     assert histogram("export") == Histogram([4])
     summary = summary_of(1, 2, 3, 4)._replace(histogram=Histogram([4]))
     assert percentile(summary, 50) is None
+    assert Metric.objects.get().percentile("year", 50, DAY) is None

@@ -16,6 +16,7 @@ from ...core.plain_text import aligned, one_line, sparkline
 from ...core.setting_rules import suggest
 from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
+from ...models.percentiles import MeasuredPoint, Percentiles, measured_series
 from ...models.primary import primary
 from ...models.queries import Point, point_headline
 from ...ratios.changes import Metrics, metrics_of, operand_title, shown_operand, shown_ratio
@@ -24,6 +25,7 @@ from ..base import MetricsCommand
 from ..output import can_hold, fitting, until_reader_leaves
 
 MOST = 1000
+SHOWN_PERCENTS = (50, 95, 99)
 
 
 class Command(MetricsCommand):
@@ -50,9 +52,9 @@ class Command(MetricsCommand):
                 self._show_metric(metric, period, last)
 
     def _show_metric(self, metric: Metric, period: Period, last: int) -> None:
-        points: list[Point] = _latest(metric.series, period, last)
-        rows = [_head(metric.kind), *(_row(metric, point) for point in points)]
-        numbers = [point_headline(metric.kind, point) for point in points]
+        points: list[MeasuredPoint] = _latest(partial(measured_series, metric), period, last)
+        rows = [_head(metric.kind), *(_row(metric, *each) for each in points)]
+        numbers = [point_headline(metric.kind, each.point) for each in points]
         self._show(f"{metric.name} ({metric.slug}), by {period}", rows, numbers)
 
     def _show_ratio(self, ratio: Ratio, period: Period, last: int) -> None:
@@ -101,7 +103,9 @@ def _latest(series: Callable[[str, date, date], list[Any]], period: Period, coun
 def _head(kind: str) -> Sequence[str]:
     if kind == COUNTER:
         return ("", "total", "events")
-    return ("", "last" if kind == GAUGE else "mean", "lowest", "highest", "events")
+    if kind == GAUGE:
+        return ("", "last", "lowest", "highest", "events")
+    return ("", "mean", *(f"p{percent}" for percent in SHOWN_PERCENTS), "lowest", "highest", "events")
 
 
 def _start(start: date) -> str:
@@ -115,9 +119,10 @@ def _ratio_row(ratio: Ratio, point: RatioPoint, metrics: Metrics) -> Sequence[st
     return (_start(point.start), shown_ratio(ratio, quotient), of, to)
 
 
-def _row(metric: Metric, point: Point) -> Sequence[str]:
+def _row(metric: Metric, point: Point, percentiles: Percentiles) -> Sequence[str]:
     start = _start(point.start)
     number, events = shown(point_headline(metric.kind, point), metric.kind), shown(point.count)
     if metric.kind == COUNTER:
         return (start, number, events)
-    return (start, number, shown(point.minimum, metric.kind), shown(point.maximum, metric.kind), events)
+    measured = [shown(percentiles[percent], metric.kind) for percent in SHOWN_PERCENTS if percent in percentiles]
+    return (start, number, *measured, shown(point.minimum, metric.kind), shown(point.maximum, metric.kind), events)
