@@ -163,9 +163,14 @@ def spread(
     """Fold hours into the totals of the periods they belong to, by default of all periods."""
     week = first_weekday()
     totals: dict[TotalKey, Summary] = {}
+    days: dict[tuple[int, str, date], Summary] = {}
     for (metric_id, labels, day, hour), summary in folded.items():
-        for period in periods:
-            start = period.start_of(day, week)
-            key = TotalKey(metric_id, period, start, hour if period == HOUR else 0, labels)
-            merge_into(totals, key, summary)
+        if HOUR in periods:
+            merge_into(totals, TotalKey(metric_id, HOUR, day, hour, labels), summary)
+        merge_into(days, (metric_id, labels, day), summary)
+    longer = [period for period in periods if period != HOUR]
+    # By way of days, so that most hours are merged only once.
+    for (metric_id, labels, day), summary in days.items():
+        for period in longer:
+            merge_into(totals, TotalKey(metric_id, period, period.start_of(day, week), 0, labels), summary)
     return totals

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..core.batch import Key
-from ..core.histogram import Histogram, merged
+from ..core.histogram import Histogram, histogram_of, merged
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT
 from ..core.periods import HOURS
@@ -22,17 +22,20 @@ from ..core.summary import (
     MAX,
     MEASURED,
     MIN,
+    NO_SKETCHES,
     READERS,
     SUM,
     TIME,
     Field,
     Summary,
     decode_sketch,
+    from_values,
 )
 from ..core.validation import check_slug
 from ..storage.dialects.base import KEY_COLUMNS, SKETCH_COLUMNS, SUMMARY_COLUMNS, Row
 
 COLUMNS = (*KEY_COLUMNS, *SUMMARY_COLUMNS, *SKETCH_COLUMNS)
+_FIELDS = slice(len(KEY_COLUMNS), len(KEY_COLUMNS) + len(SUMMARY_COLUMNS))
 # Additional columns that grouped rows have.
 FIRST_AT, SINGLES = "first_at", "singles"
 FOLDS: dict[str, Callable[[Iterable[Any]], Any]] = {SUM: sum, MIN: min, MAX: max}
@@ -60,15 +63,23 @@ def grouped(rows: Iterable[Row]) -> list[Group]:
 
 
 def _fold(key: Key, rows: Sequence[Row]) -> Group:
+    values = dict(zip((*COLUMNS, FIRST_AT, SINGLES), zip(*rows, strict=True), strict=False))
+    summary = from_values(rows[0][_FIELDS]) if len(rows) == 1 else _summary(values, len(rows))
+    if key.kind in MEASURED:
+        summary = summary._replace(histogram=_histogram(values))
+    return Group(key, summary, min(map(int, values.get(FIRST_AT, values["last_at"]))))
+
+
+def _summary(values: Mapping[str, Sequence[Any]], size: int) -> Summary:
+    """Return the merged summary of some rows, without sketches."""
     # Works by column and parses each distinct value once, because most rows share values; merge() is several times
     # slower.
-    values = dict(zip((*COLUMNS, FIRST_AT, SINGLES), zip(*rows, strict=True), strict=False))
     read: dict[str, dict[Any, Any]] = {}
     for holds, reader in READERS.items():
         different = set().union(*(values[field.name] for field in FIELDS if field.holds == holds))
         read[holds] = {value: reader(value) for value in different}
     moments = [read[TIME][moment] for moment in values["last_at"]]
-    latest = len(rows) - 1 - moments[::-1].index(max(moments))
+    latest = size - 1 - moments[::-1].index(max(moments))
 
     def folded(field: Field) -> Any:
         column, known = values[field.name], read[field.holds]
@@ -76,22 +87,20 @@ def _fold(key: Key, rows: Sequence[Row]) -> Group:
             return known[column[latest]]
         return FOLDS[field.rule](known[value] for value in (column if field.rule == SUM else set(column)))
 
-    summary = Summary._make([*map(folded, FIELDS), _histogram(key, values)])
-    return Group(key, summary, int(min(values.get(FIRST_AT, moments))))
+    return Summary._make([*map(folded, FIELDS), *NO_SKETCHES])
 
 
-def _histogram(key: Key, values: Mapping[str, Sequence[Any]]) -> Histogram | None:
-    """Return the histogram of all items of a key; call this after their numbers were checked."""
-    if key.kind not in MEASURED:
-        return None
-    encoded = values["histogram"]
+def _histogram(values: Mapping[str, Sequence[Any]]) -> Histogram | None:
+    """Return the histogram of some rows; call this after their numbers were checked."""
     if SINGLES in values:
-        numbers = [number for texts in values[SINGLES] if texts for number in texts.split()]
+        numbers = " ".join(filter(None, values[SINGLES])).split()
     else:
-        items = zip(values["count"], values["total"], encoded, strict=True)
+        items = zip(values["count"], values["total"], values["histogram"], strict=True)
         numbers = [total for count, total, text in items if text is None and int(count) == 1]
-    histograms = [decode_sketch(HISTOGRAM, text) for texts in encoded if texts for text in texts.split(" ")]
-    return merged([Histogram(numbers), *histograms]) if numbers or histograms else None
+    histograms = [decode_sketch(HISTOGRAM, text) for text in values["histogram"] if text]
+    if numbers:
+        histograms.append(histogram_of(numbers))
+    return merged(histograms) if histograms else None
 
 
 @lru_cache(maxsize=4096)

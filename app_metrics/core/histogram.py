@@ -13,8 +13,7 @@ order of merging either.
 
 import re
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate, islice, repeat
@@ -34,9 +33,12 @@ SHIFT = 1 - LOWEST
 LAST = HIGHEST + SHIFT
 # Numbers at which `settle` puts them into buckets.
 FEW = 32
+# Numbers of about as many buckets as those of a timer have.
+MANY = 200
 
 VERSION = 1
 _VARINT = re.compile(rb"[\x80-\xff]*[\x00-\x7f]")
+_HEAD = re.compile(rb"%c(%b)(%b)" % (VERSION, _VARINT.pattern, _VARINT.pattern))
 
 
 def _bounds() -> list[float]:
@@ -52,8 +54,8 @@ def _bounds() -> list[float]:
 
 
 BOUNDS = _bounds()
-# Without the highest, so that a search never ends beyond the last bucket.
-_INNER = BOUNDS[:-1]
+# The position of a positive number among these is its bucket; without the highest, so that it is the last one at most.
+_LOWER = [0.0, *BOUNDS[:-1]]
 
 
 class Bucket(NamedTuple):
@@ -87,7 +89,6 @@ class Histogram:
         return f"Histogram(counts={dict(sorted(self.counts.items()))})"
 
     def __add__(self, other: "Histogram") -> "Histogram":
-        # Written out for speed, because this runs for every total.
         counts, others = self.counts, other.counts
         if len(others) > len(counts):
             counts, others = others, counts
@@ -129,15 +130,17 @@ class Histogram:
     def encode(self) -> bytes:
         """Return the histogram as bytes, which are equal for equal histograms. Raises ValueError if it is empty.
 
-        They are varints (LEB128): the version, the number of buckets, the first bucket (2n, or -2n - 1 if it is
-        negative) and its count; then, for each further bucket, its distance from the one before and its count.
+        They are varints (LEB128): the version; the number of bytes after the next varint; the first bucket, as 2n, or
+        as -2n - 1 if it is negative; its count; then, for each further bucket, its distance from the one before and its
+        count.
         """
-        buckets, counts = zip(*sorted(self.counts.items()), strict=True)
+        counts = self.counts
+        buckets = sorted(counts)
         pairs = [0] * (2 * len(buckets) - 1)
-        pairs[::2], pairs[1::2] = counts, map(sub, buckets[1:], buckets)
+        pairs[::2], pairs[1::2] = map(counts.__getitem__, buckets), map(sub, buckets[1:], buckets)
         body = bytes(pairs) if max(pairs) < 128 else b"".join(map(_ENCODED.__getitem__, pairs))
         first = 2 * buckets[0] if buckets[0] >= 0 else -2 * buckets[0] - 1
-        return _ENCODED[VERSION] + _ENCODED[len(buckets)] + _ENCODED[first] + body
+        return _ENCODED[VERSION] + _ENCODED[len(body)] + _ENCODED[first] + body
 
     @classmethod
     def decode(cls, data: bytes) -> "Histogram":
@@ -160,9 +163,16 @@ class Histogram:
         return cls(counts=_capped(counts))
 
 
-def merged(histograms: Iterable[Histogram]) -> Histogram:
-    """Return the histogram of all numbers in some histograms."""
-    largest, *others = sorted((each.counts for each in histograms), key=len, reverse=True) or [{}]
+def histogram_of(numbers: Iterable[Number | str]) -> Histogram:
+    """Return the histogram of some numbers, which may be texts, in buckets at once."""
+    return Histogram(counts=_capped(bucketed(numbers)))
+
+
+def merged(histograms: Sequence[Histogram]) -> Histogram:
+    """Return the histogram of all numbers in one or more histograms."""
+    if len(histograms) == 1:
+        return histograms[0]
+    largest, *others = sorted((each.counts for each in histograms), key=len, reverse=True)
     counts = largest.copy()
     for each in others:
         _added(counts, each)
@@ -171,23 +181,25 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
 
 def bucketed(numbers: Iterable[Number | str]) -> dict[int, int]:
     """Return how many of some numbers are in each bucket; texts are read as numbers."""
-    # Without a loop in Python over the numbers, because this runs for every event.
-    floats = sorted(map(float, numbers))
-    if not floats or floats[0] <= 0:
-        return Counter(map(bucket_of, floats))
-    first, last = bucket_of(floats[0]), bucket_of(floats[-1])
-    if last - first > len(floats):
-        return {place + 1: count for place, count in Counter(map(bisect_left, repeat(_INNER), floats)).items()}
-    # Many numbers in few buckets: find the bounds among the numbers.
-    ends = [*map(bisect_right, repeat(floats), BOUNDS[first - 1 : last - 1]), len(floats)]
-    counts = zip(range(first, last + 1), map(sub, ends, [0, *ends]), strict=True)
-    return {bucket: count for bucket, count in counts if count}
+    # Runs for every event.
+    floats = list(map(float, numbers))
+    if not floats or min(floats) <= 0:
+        return _counted(map(bucket_of, floats))
+    if len(floats) >= MANY:
+        floats.sort()
+        first, last = bucket_of(floats[0]), bucket_of(floats[-1])
+        if last - first < len(floats):
+            # Find the bounds among the numbers, because these are more.
+            ends = [*map(bisect_right, repeat(floats), _LOWER[first:last]), len(floats)]
+            counts = zip(range(first, last + 1), map(sub, ends, [0, *ends]), strict=True)
+            return {bucket: count for bucket, count in counts if count}
+    return _counted(map(bisect_left, repeat(_LOWER), floats))
 
 
 def bucket_of(number: float) -> int:
     """Return the bucket of a number."""
     if number > 0:
-        return bisect_left(_INNER, number) + 1
+        return bisect_left(_LOWER, number)
     return -bucket_of(-number) if number else 0
 
 
@@ -205,6 +217,14 @@ def middle_of(bucket: int) -> Decimal:
         return Decimal(bucket) * QUANTUM
     lower, upper = bounds_of(bucket)
     return trimmed(Decimal(f"{2 * lower * upper / (lower + upper):.6g}"))
+
+
+def _counted(buckets: Iterable[int]) -> dict[int, int]:
+    counts: dict[int, int] = {}  # a Counter takes longer for a few
+    get = counts.get
+    for bucket in buckets:
+        counts[bucket] = get(bucket, 0) + 1
+    return counts
 
 
 def _added(counts: dict[int, int], others: dict[int, int]) -> dict[int, int]:
@@ -251,14 +271,15 @@ _ENCODED, _DECODED = _Encoded(), _Decoded()
 
 def _parts(data: bytes) -> Iterator[dict[int, int]]:
     """Yield the counts by bucket of each histogram of some bytes."""
-    numbers = list(data) if data.isascii() else list(map(_DECODED.__getitem__, _VARINT.findall(data)))
     place = 0
-    while place < len(numbers):
-        version, size, first, *_ = *numbers[place : place + 3], 0, 0, 0  # zeros for what is cut off
-        end = place + 2 + 2 * size
-        pairs = numbers[place + 3 : end]
-        if version != VERSION or len(pairs) != 2 * size - 1 or not all(pairs) or data[-1] > 127:
+    while place < len(data):
+        head = _HEAD.match(data, place)
+        size, first = map(_DECODED.__getitem__, head.groups()) if head else (0, 0)
+        end = head.end() + size if head else 0
+        body = data[end - size : end]
+        pairs = list(body) if body.isascii() else list(map(_DECODED.__getitem__, _VARINT.findall(body)))
+        if not size or len(body) < size or body[-1] > 127 or len(pairs) % 2 == 0 or not all(pairs):
             raise ValueError(f"{data[:20]!r} is not a histogram of version {VERSION}.")
-        bucket = -(first + 1) // 2 if first % 2 else first // 2
-        yield dict(zip(accumulate(pairs[1::2], initial=bucket), pairs[::2], strict=True))
+        buckets = accumulate(pairs[1::2], initial=first >> 1 ^ -(first & 1))
+        yield dict(zip(buckets, pairs[::2], strict=True))
         place = end

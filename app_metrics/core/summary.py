@@ -164,7 +164,9 @@ def from_values(values: Iterable[Any], sketches: Sequence[str | None] = NO_SKETC
 
     Raises ValueError, TypeError or ArithmeticError if a value is invalid.
     """
-    read = (reader(value) for reader, value in zip(_READERS, values, strict=True))
+    read: list[Any] = [reader(value) for reader, value in zip(_READERS, values, strict=True)]
+    if sketches is NO_SKETCHES:
+        return Summary(*read)
     pairs = zip(SKETCHES, sketches, strict=True)
     summary = Summary(*read, *(None if text is None else decode_sketch(field.holds, text) for field, text in pairs))
     if summary.histogram is not None and summary.histogram.count > summary.count:
@@ -175,7 +177,7 @@ def from_values(values: Iterable[Any], sketches: Sequence[str | None] = NO_SKETC
 def to_sketches(summary: Summary) -> Sequence[str | None]:
     """Return the sketches of a summary in Base64, None for those that it does not have."""
     sketches: Sequence[Any] = summary[len(FIELDS) :]
-    return NO_SKETCHES if sketches == NO_SKETCHES else list(map(_encoded, sketches))
+    return NO_SKETCHES if sketches == NO_SKETCHES else list(map(encode_sketch, sketches))
 
 
 def to_item_sketches(summary: Summary) -> Sequence[str | None]:
@@ -183,22 +185,27 @@ def to_item_sketches(summary: Summary) -> Sequence[str | None]:
     return NO_SKETCHES if summary.count == 1 else to_sketches(summary)
 
 
-def merge_sketches(summary: Summary, stored: Sequence[str | None]) -> Sequence[str | None]:
-    """Return the merged sketches of a summary and of another one, given and returned in Base64."""
-    sketches: Sequence[Any] = summary[len(FIELDS) :]
-    return [
-        text if new is None else _encoded(new if text is None else new + decode_sketch(field.holds, text))
-        for field, new, text in zip(SKETCHES, sketches, stored, strict=True)
-    ]
+def merged_sketch(field: Field, text: str | None) -> str | None:
+    """Return a sketch that consists of several, given and returned in Base64, as one."""
+    return None if text is None else encode_sketch(decode_sketch(field.holds, text))
 
 
-def _encoded(sketch: Histogram | None) -> str | None:
+def encode_sketch(sketch: Histogram | None) -> str | None:
+    """Return a sketch in Base64."""
     return None if sketch is None else b64encode(sketch.encode()).decode()
 
 
 def decode_sketch(holds: str, text: str) -> Any:
-    """Return a sketch that was encoded in Base64, which may have line breaks. Raises ValueError or TypeError."""
-    return DECODERS[holds](b64decode(text))
+    """Return a sketch that was encoded in Base64; the parts of several ones are separated by spaces or line breaks.
+
+    Raises ValueError or TypeError.
+    """
+    return DECODERS[holds](decode_base64(text))
+
+
+def decode_base64(text: str) -> bytes:
+    """Return the bytes of one or more words in Base64."""
+    return b"".join(map(b64decode, text.split()))
 
 
 def of_kind(kind: str, summary: Summary) -> Summary:

@@ -1,6 +1,6 @@
 """Columns that behave the same on every database: text is compared exactly, decimals are never rounded to floats."""
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Cast
 
 from ..core.numbers import QUANTUM, ROUNDING, trimmed
+from ..core.summary import decode_base64
 
 # Not utf8mb4_bin, which ignores trailing spaces: "login" would equal "login ".
 EXACT_COLLATIONS = {"MariaDB": "utf8mb4_nopad_bin", "MySQL": "utf8mb4_0900_bin"}
@@ -72,7 +73,10 @@ class ExactDecimalField(PlainDecimalField):
 
 
 class SketchField(models.BinaryField):  # type: ignore[type-arg]
-    """An encoded sketch; Base64 on SQLite, to which rows are sent as JSON, which holds no bytes."""
+    """An encoded sketch, or several of them, one after the other, which are those of one summary.
+
+    They are Base64 on SQLite, to which rows are sent as JSON, which holds no bytes.
+    """
 
     def db_type(self, connection: Any) -> str | None:
         return "text" if connection.vendor == "sqlite" else super().db_type(connection)
@@ -85,4 +89,4 @@ class SketchField(models.BinaryField):  # type: ignore[type-arg]
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> bytes | None:
         if value is None:
             return None
-        return b64decode(value) if isinstance(value, str) else bytes(value)
+        return decode_base64(value) if isinstance(value, str) else bytes(value)

@@ -2,14 +2,13 @@
 
 import csv
 import json
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TextIO
 
 from ..core.numbers import plain
 from ..core.spreadsheets import escaped
-from ..core.summary import FIELDS, NAMES, NUMBER, SKETCHES
+from ..core.summary import DECODERS, FIELDS, NAMES, NUMBER, SKETCHES, Field, encode_sketch
 from ..models import Metric, Total
 from ..models.primary import primary
 
@@ -68,11 +67,12 @@ def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int],
 def _values(total: Total) -> Row:
     values = ((field, getattr(total, field.name)) for field in FIELDS)
     fields = {field.name: plain(value) if field.holds == NUMBER else value for field, value in values}
-    return fields | {field.name: _in_base64(getattr(total, field.name)) for field in SKETCHES}
+    return fields | {field.name: _in_base64(field, getattr(total, field.name)) for field in SKETCHES}
 
 
-def _in_base64(sketch: bytes | None) -> str | None:
-    return None if sketch is None else b64encode(sketch).decode()
+def _in_base64(field: Field, data: bytes | None) -> str | None:
+    """Return a stored sketch in Base64, its parts merged, so that equal totals are exported alike."""
+    return None if data is None else encode_sketch(DECODERS[field.holds](data))
 
 
 def _totals(since: date | None) -> Any:

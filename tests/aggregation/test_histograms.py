@@ -18,7 +18,7 @@ from app_metrics.core.summary import TIMER, percentile
 from app_metrics.models import Item, Metric, QuarantinedItem, Total
 from app_metrics.recording.metrics import record
 from app_metrics.storage.dialects import dialect_for
-from app_metrics.storage.dialects.base import TOTAL_KEY, TotalKey
+from app_metrics.storage.dialects.base import LONG, TOTAL_KEY, TotalKey
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY
 from tests.support.summaries import measured, summary_of
@@ -36,6 +36,11 @@ def durations(count, seed=1):
 
 def histogram(slug, period="year"):
     return Histogram.decode(Total.objects.get(metric__slug=slug, period=period).histogram)
+
+
+def merged_bytes(data):
+    """Return the bytes of a stored histogram, to which others may have been appended, as one."""
+    return Histogram.decode(data).encode()
 
 
 def together(numbers):
@@ -69,9 +74,8 @@ def test_the_histogram_of_each_period_does_not_depend_on_how_its_numbers_came_th
     numbers = durations(20)
     way(numbers)
     aggregate()
-    expected = Histogram(numbers).encode()
-    stored = dict(Total.objects.values_list("period", "histogram"))
-    assert stored == dict.fromkeys(PERIODS, expected)
+    stored = {period: merged_bytes(data) for period, data in Total.objects.values_list("period", "histogram")}
+    assert stored == dict.fromkeys(PERIODS, Histogram(numbers).encode())
 
 
 def test_hours_of_different_days_and_label_sets_have_histograms_of_their_own(database):
@@ -100,7 +104,9 @@ def test_counters_and_gauges_have_no_histogram_and_cost_no_statement(database):
     def statements():
         with CaptureQueriesContext(connections[database]) as queries:
             aggregate()
-        return [query["sql"] for query in queries if "histogram =" in query["sql"]]
+        return [
+            query["sql"] for query in queries if "histogram" in query["sql"] and "app_metrics_total" in query["sql"]
+        ]
 
     aggregate()
     for number in range(3):
@@ -112,14 +118,54 @@ def test_counters_and_gauges_have_no_histogram_and_cost_no_statement(database):
         assert written == []
 
 
-@freeze_time(NOON)
-def test_numbers_beyond_those_of_one_statement_are_merged(database, monkeypatch):
+def total_keys(number):
+    metric = Metric.objects.create(slug="export", name="export", kind=TIMER)
+    return [TotalKey(metric.pk, "day", DAY + timedelta(days=day), 0, "{}") for day in range(number)]
+
+
+def add(database, totals):
+    with transaction.atomic(using=database):
+        dialect_for(connections[database]).add_totals(connections[database], totals)
+
+
+def test_histograms_are_appended_to_a_total_and_merged_once_they_are_long(database, monkeypatch):
+    monkeypatch.setattr("app_metrics.storage.dialects.mysql.random", lambda: 0)
+    numbers, keys = durations(1200), total_keys(2)
+    lengths = []
+    for first in range(0, 1200, 20):
+        add(database, [(key, measured(*numbers[first : first + 20])) for key in keys])
+        stored = list(Total.objects.values_list("histogram", flat=True))
+        assert [merged_bytes(data) for data in stored] == [Histogram(numbers[: first + 20]).encode()] * 2
+        lengths.append(max(map(len, stored)))
+    assert lengths[10] > len(Histogram(numbers[:220]).encode())
+    assert max(lengths) <= LONG
+
+
+def test_a_histogram_stays_short_however_often_it_is_appended_to(database):
+    numbers, (key,) = durations(6000), total_keys(1)
+    for first in range(0, 6000, 100):
+        add(database, [(key, measured(*numbers[first : first + 100]))])
+    (stored,) = Total.objects.values_list("histogram", flat=True)
+    assert len(stored) < 5 * LONG
+    assert merged_bytes(stored) == Histogram(numbers).encode()
+
+
+def test_any_number_of_long_histograms_is_merged(database, monkeypatch):
     monkeypatch.setattr("app_metrics.storage.dialects.base.SKETCHES_AT_ONCE", 2)
-    for place in range(7):
-        for _ in range(2):
-            distribution(f"price-{place}", place + 1)
-            aggregate()
-    assert [histogram(f"price-{place}") for place in range(7)] == [Histogram([place + 1] * 2) for place in range(7)]
+    keys, wide = total_keys(5), measured(*(int(100 * 1.02**power) for power in range(1500)))
+    for _ in range(2):
+        add(database, [(key, wide) for key in keys])
+    expected = (wide.histogram + wide.histogram).encode()
+    assert len(expected) > LONG
+    assert list(Total.objects.values_list("histogram", flat=True)) == [expected] * 5
+
+
+def test_a_counter_written_with_a_timer_has_no_histogram(database):
+    keys = total_keys(2)
+    for _ in range(2):
+        add(database, list(zip(keys, [summary_of(1), measured(2)], strict=True)))
+    counter, timer = Total.objects.order_by("start").values_list("histogram", flat=True)
+    assert (counter, merged_bytes(timer)) == (None, Histogram([2, 2]).encode())
 
 
 def test_aggregations_at_once_lose_no_number_of_a_histogram(transactional_database):
@@ -162,7 +208,8 @@ def test_a_total_that_another_session_writes_in_between_keeps_its_numbers(level,
         aggregate()
     connection.close()
     assert late == []
-    assert set(Total.objects.values_list("histogram", flat=True)) == {Histogram([1, 2, 3]).encode()}
+    stored = Total.objects.values_list("histogram", flat=True)
+    assert set(map(merged_bytes, stored)) == {Histogram([1, 2, 3]).encode()}
 
 
 def test_a_damaged_histogram_is_quarantined_and_the_rest_is_counted(database):

@@ -41,7 +41,7 @@ from app_metrics.core.summary import (
     merge,
     merge_all,
     merge_into,
-    merge_sketches,
+    merged_sketch,
     of_kind,
     percentile,
     subtract,
@@ -103,8 +103,9 @@ def test_the_histogram_of_an_item_is_left_out_if_it_is_a_single_number(recorded)
 
 
 @given(summaries(), summaries())
-def test_stored_sketches_merge_as_summaries_do(a, b):
-    assert list(merge_sketches(a, to_sketches(b))) == list(to_sketches(merge(a, b)))
+def test_sketches_in_a_row_are_those_of_the_merged_summary(a, b):
+    appended = [" ".join(filter(None, pair)) or None for pair in zip(to_sketches(a), to_sketches(b), strict=True)]
+    assert list(map(merged_sketch, SKETCHES, appended)) == list(to_sketches(merge(a, b)))
 
 
 def test_a_histogram_with_more_numbers_than_events_is_refused():

@@ -1,6 +1,6 @@
 """The interface of a database vendor's dialect, and what all of them share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from itertools import chain
@@ -15,8 +15,9 @@ from ...core.summary import (
     NO_SKETCHES,
     SKETCHES,
     Summary,
-    merge_sketches,
+    merged_sketch,
     to_item_sketches,
+    to_sketches,
     to_values,
 )
 from ...models import Item, Total
@@ -27,7 +28,11 @@ SKETCH_COLUMNS = tuple(field.name for field in SKETCHES)
 PLAIN_ITEM_COLUMNS = ("id", *KEY_COLUMNS, *SUMMARY_COLUMNS)
 ITEM_COLUMNS = (*PLAIN_ITEM_COLUMNS, *SKETCH_COLUMNS)
 TOTAL_KEY = ("metric_id", "period", "start", "hour", "labels")
-TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
+PLAIN_TOTAL_COLUMNS = (*TOTAL_KEY, *SUMMARY_COLUMNS)
+TOTAL_COLUMNS = (*PLAIN_TOTAL_COLUMNS, *SKETCH_COLUMNS)
+# Bytes of a stored sketch at which the parts that were appended are merged. PostgreSQL compresses rows of 2,000 bytes,
+# at each update, and InnoDB keeps such values on their row's page.
+LONG = 1_500
 # Sketches per statement, which keeps it far below max_allowed_packet of MySQL, 16 MiB by default.
 SKETCHES_AT_ONCE = 500
 
@@ -118,31 +123,29 @@ class Dialect:
         raise NotImplementedError
 
     def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
-        """Merge summaries, sorted by their keys, into the stored totals; create the missing ones."""
-        raise NotImplementedError
+        """Merge summaries, sorted by their keys, into the stored totals; create the missing ones.
 
-    def add_sketches(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
-        """Merge the sketches of totals into the stored ones.
-
-        The transaction has written these totals before. So they exist, and it holds their locks: nobody else changes
-        their sketches between the two statements.
+        The bytes of sketches are appended to those that are stored, so that these need not be read. They are merged
+        once they are long; until then, readings merge them.
         """
-        found = [(key, summary) for key, summary in totals if summary[len(FIELDS) :] != NO_SKETCHES]
-        for first in range(0, len(found), SKETCHES_AT_ONCE):
-            part = dict(found[first : first + SKETCHES_AT_ONCE])
-            stored = self.stored_sketches(connection, list(part))
-            self.write_sketches(
-                connection, [(pk, *merge_sketches(part[key], sketches)) for key, pk, sketches in stored]
-            )
+        has_sketches = any(summary[len(FIELDS) :] != NO_SKETCHES for _, summary in totals)
+        # Without sketches, the statement does not name their columns, which an adoption has not created yet.
+        long = self.upsert(connection, totals, TOTAL_COLUMNS if has_sketches else PLAIN_TOTAL_COLUMNS)
+        for first in range(0, len(long), SKETCHES_AT_ONCE):
+            part = long[first : first + SKETCHES_AT_ONCE]
+            self.write_sketches(connection, [(pk, *map(merged_sketch, SKETCHES, texts)) for pk, *texts in part])
 
-    def stored_sketches(
-        self, connection: Any, keys: Sequence[TotalKey]
-    ) -> Sequence[tuple[TotalKey, int, Sequence[str | None]]]:
-        """Return the primary keys of totals, and their sketches in Base64; read the latest, not those of a snapshot."""
+    def upsert(
+        self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
+    ) -> Sequence[Row]:
+        """Write some columns of totals; return rows of the primary keys of those with a sketch longer than LONG.
+
+        The rows also have SKETCH_COLUMNS in Base64, None for those that are short.
+        """
         raise NotImplementedError
 
     def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
-        """Write sketches, in rows of a total's primary key and SKETCH_COLUMNS in Base64."""
+        """Write sketches, in rows of a total's primary key and SKETCH_COLUMNS in Base64; None leaves one as it is."""
         raise NotImplementedError
 
     def _few_inserted(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[str, list[Any]]:
@@ -155,18 +158,27 @@ class Dialect:
         return f"({', '.join(self.sketch.format('%s') if name in SKETCH_COLUMNS else '%s' for name in names)})"
 
 
-def assignments(by_rule: Mapping[str, str]) -> str:
-    """Return what `merge` does as assignments in SQL, made of an expression for each rule; `{0}` is the column."""
-    return ", ".join(f"{field.name} = {by_rule[field.rule].format(field.name)}" for field in FIELDS)
+def assignments(by_rule: Mapping[str, str], names: Collection[str]) -> str:
+    """Return what `merge` does as assignments in SQL to the columns among `names`, made of an expression for each rule.
+
+    In an expression, `{0}` is the column.
+    """
+    fields = [field for field in (*FIELDS, *SKETCHES) if field.name in names]
+    return ", ".join(f"{field.name} = {by_rule[field.rule].format(field.name)}" for field in fields)
 
 
 def columns(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(prefix + name for name in names)
 
 
-def flat(key: Sequence[Any], summary: Summary) -> Row:
-    """Return a key and its summary as one row, exact decimals as text, which every database reads exactly."""
-    return (*key, *to_values(summary))
+def total_rows(totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]) -> list[Row]:
+    """Return totals as rows of some columns, exact decimals as text, which every database reads exactly."""
+    # The totals of an hour, a day and longer periods often share a summary, which is written out only once.
+    different = {id(summary): summary for _, summary in totals}
+    values: dict[int, Row] = {place: tuple(to_values(summary)) for place, summary in different.items()}
+    if names != PLAIN_TOTAL_COLUMNS:
+        values = {place: (*fields, *to_sketches(different[place])) for place, fields in values.items()}
+    return [(*key, *values[id(summary)]) for key, summary in totals]
 
 
 def without_sketches(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[str]]:

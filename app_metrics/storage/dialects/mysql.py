@@ -1,20 +1,22 @@
 """MySQL, which has no RETURNING: items are locked and read, then deleted by their first and last id, or by all ids."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from random import random
 from typing import Any
 
 from django.db import OperationalError, transaction
 
 from ...core.numbers import DECIMAL_PLACES, MAX_DIGITS
-from ...core.summary import FIELDS, LATEST, MAX, MIN, NUMBER, SUM, Summary
+from ...core.summary import FIELDS, LATEST, MAX, MIN, NUMBER, SUM, UNION, Summary
 from . import base
 from .base import (
     KEY_COLUMNS,
+    LONG,
+    PLAIN_TOTAL_COLUMNS,
     SKETCH_COLUMNS,
     SUMMARY_COLUMNS,
-    TOTAL_COLUMNS,
     TOTAL_KEY,
     Claim,
     Row,
@@ -27,24 +29,28 @@ LOCKED = 3572
 # Totals per statement, which keeps it far below max_allowed_packet, 16 MiB by default.
 TOTALS_PER_STATEMENT = 2_000
 
+# How often the length of a sketch is looked at while LONG bytes are appended to it.
+LOOKS = 4
+
 # Read as text, because the driver would create an object for each value, though a chunk has few distinct ones.
 AS_TEXT = {"day", *(field.name for field in FIELDS if field.holds == NUMBER)}
 FIELDS_AS_TEXT = columns(
     f"CAST({name} AS CHAR)" if name in AS_TEXT else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS)
 )
-SKETCHES = columns(f"TO_BASE64({name})" for name in SKETCH_COLUMNS)
-CLAIMED = f"{FIELDS_AS_TEXT}, {SKETCHES}"
+CLAIMED = f"{FIELDS_AS_TEXT}, {columns(f'TO_BASE64({name})' for name in SKETCH_COLUMNS)}"
+LONG_SKETCHES = columns(f"IF(LENGTH({name}) > {LONG}, TO_BASE64({name}), NULL)" for name in SKETCH_COLUMNS)
 
 
-def merging(stored: str, new: str) -> str:
-    """Return the assignments that merge a new total into the stored one; `{0}` in both is the column."""
-    return base.assignments({
+def merging(stored: str, new: str) -> dict[str, str]:
+    """Return the expressions that merge a new total into the stored one; `{0}` in both is the column."""
+    return {
         # Integers are added as decimals, too, because Django raises an integer overflow as an IntegrityError.
         SUM: f"CAST({stored} AS DECIMAL({MAX_DIGITS}, {DECIMAL_PLACES})) + {new}",
         MIN: f"LEAST({stored}, {new})",
         MAX: f"GREATEST({stored}, {new})",
         LATEST: f"IF({new.format('last_at')} >= {stored.format('last_at')}, {new}, {stored})",
-    })  # fmt: skip
+        UNION: f"COALESCE(CONCAT({stored}, {new}), {stored}, {new})",
+    }  # fmt: skip
 
 
 class _Mixed(Exception):
@@ -54,9 +60,9 @@ class _Mixed(Exception):
 class Dialect(base.Dialect):
     transient = frozenset({1205, 1213})
     oldest = (8, 4)
-    # The alias of the new row in an upsert, and the assignments that merge it.
+    # The alias of the new row in an upsert, and the expressions that merge it.
     alias = "AS fresh"
-    merge = merging(f"{base.Dialect.total_table}.{{0}}", "fresh.{0}")
+    merges = merging(f"{base.Dialect.total_table}.{{0}}", "fresh.{0}")
     sketch = "FROM_BASE64({0})"
 
     def error_code(self, error: Any) -> Any:
@@ -129,46 +135,61 @@ class Dialect(base.Dialect):
         rows: Sequence[Row] = cursor.fetchall()
         return rows
 
-    def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
-        rows = [base.flat(key, summary) for key, summary in totals]
-        merge = f"{self.alias} ON DUPLICATE KEY UPDATE {self.merge}"
-        for part in _parts(rows):
-            self._insert(connection, self.total_table, TOTAL_COLUMNS, part, merge)
-        self.add_sketches(connection, totals)
+    def upsert(
+        self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
+    ) -> Sequence[Row]:
+        rows = base.total_rows(totals, names)
+        merge = f"{self.alias} ON DUPLICATE KEY UPDATE {base.assignments(self.merges, names)}"
+        long: list[Row] = []
+        for first in range(0, len(rows), TOTALS_PER_STATEMENT):
+            part = rows[first : first + TOTALS_PER_STATEMENT]
+            long += self._upsert(connection, names, part, merge)
+        return long
 
-    def stored_sketches(
-        self, connection: Any, keys: Sequence[TotalKey]
-    ) -> Sequence[tuple[TotalKey, int, Sequence[str | None]]]:
-        # By the index and with a lock of its rows, which this transaction has already; a read without locks would see
-        # an old snapshot if the isolation level is REPEATABLE READ.
-        one = " AND ".join(f"{name} = %s" for name in TOTAL_KEY)
-        sql = f"""
-            SELECT {columns(TOTAL_KEY)}, id, {SKETCHES} FROM {self.total_table} FORCE INDEX (app_metrics_total_unique)
-            WHERE {" OR ".join([f"({one})"] * len(keys))} FOR UPDATE"""
+    def _upsert(self, connection: Any, names: Sequence[str], rows: Sequence[Row], merge: str) -> Sequence[Row]:
+        """Write rows of totals; return those with a long sketch, as `upsert` does, but not all of them."""
+        self._insert(connection, self.total_table, names, rows, merge)
+        keys = [row[: len(TOTAL_KEY)] for row in rows if _may_be_long(row[len(PLAIN_TOTAL_COLUMNS) :])]
+        if not keys:
+            return []
+        one = f"({', '.join(['%s'] * len(TOTAL_KEY))})"
+        is_long = " OR ".join(f"LENGTH({name}) > {LONG}" for name in SKETCH_COLUMNS)
         with connection.cursor() as cursor:
-            cursor.execute(sql, [value for key in keys for value in key])
-            return [(TotalKey(*row[:5]), row[5], row[6:]) for row in cursor.fetchall()]
+            cursor.execute(
+                f"""SELECT id, {LONG_SKETCHES} FROM {self.total_table}
+                WHERE ({columns(TOTAL_KEY)}) IN ({", ".join([one] * len(keys))}) AND ({is_long})""",
+                [value for key in keys for value in key],
+            )
+            found: Sequence[Row] = cursor.fetchall()
+        return found
 
     def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
         places = ", ".join(f"{name} longtext PATH '$[{place}]'" for place, name in enumerate(SKETCH_COLUMNS, 1))
-        assignments = ", ".join(f"kept.{name} = {self.sketch.format(f'fresh.{name}')}" for name in SKETCH_COLUMNS)
+        merged = ", ".join(
+            f"kept.{name} = COALESCE({self.sketch.format(f'fresh.{name}')}, kept.{name})" for name in SKETCH_COLUMNS
+        )
         sql = f"""
             UPDATE JSON_TABLE(%s, '$[*]' COLUMNS (id bigint PATH '$[0]', {places})) AS fresh
-            STRAIGHT_JOIN {self.total_table} AS kept ON kept.id = fresh.id SET {assignments}"""
+            STRAIGHT_JOIN {self.total_table} AS kept ON kept.id = fresh.id SET {merged}"""
         with connection.cursor() as cursor:
             cursor.execute(sql, [json.dumps(rows)])
 
-    def _insert(self, connection: Any, table: str, names: Sequence[str], rows: Sequence[Row], conflict: str) -> None:
+    def _insert(self, connection: Any, table: str, names: Sequence[str], rows: Sequence[Row], conflict: str) -> Any:
         row = self.placeholders(names)
         sql = f"INSERT INTO {table} ({columns(names)}) VALUES {', '.join([row] * len(rows))} {conflict}"
         with connection.cursor() as cursor:
             cursor.execute(sql, [value for row in rows for value in row])
+            return cursor.fetchall()
+
+
+def _may_be_long(sketches: Sequence[str | None]) -> bool:
+    """Return whether to look at the length of a total's sketches, after these were appended; a matter of chance.
+
+    An upsert cannot return the length, and finding a total again takes nearly as long as writing it. The more bytes
+    are appended, the likelier it is to be looked at: on average it is after a fraction of LONG.
+    """
+    return random() * LONG < LOOKS * sum(len(text) for text in sketches if text)  # noqa: S311 - not secret
 
 
 def _claim(rows: Sequence[Row]) -> Claim:
     return Claim(len(rows), [row[:-1] for row in rows])
-
-
-def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    for first in range(0, len(rows), TOTALS_PER_STATEMENT):
-        yield rows[first : first + TOTALS_PER_STATEMENT]

@@ -9,9 +9,9 @@ from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.summary import COUNT, FIELDS, LATEST, MAX, MEASURED, MIN, NUMBER, SUM, TIME, Summary
+from ...core.summary import COUNT, FIELDS, LATEST, MAX, MEASURED, MIN, NUMBER, SUM, TIME, UNION, Summary
 from . import base
-from .base import KEY_COLUMNS, SKETCH_COLUMNS, TOTAL_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
+from .base import KEY_COLUMNS, LONG, SKETCH_COLUMNS, TOTAL_KEY, Claim, Row, TotalKey, columns
 
 SUMMARY_TYPES = {COUNT: "bigint", NUMBER: "numeric", TIME: "bigint"}
 TYPES = {
@@ -20,12 +20,13 @@ TYPES = {
     "id": "bigint", **dict.fromkeys(SKETCH_COLUMNS, "text"),
 }  # fmt: skip
 
-MERGE = base.assignments({
+MERGES = {
     SUM: "stored.{0} + excluded.{0}",
     MIN: "LEAST(stored.{0}, excluded.{0})",
     MAX: "GREATEST(stored.{0}, excluded.{0})",
     LATEST: "CASE WHEN excluded.last_at >= stored.last_at THEN excluded.{0} ELSE stored.{0} END",
-})  # fmt: skip
+    UNION: "COALESCE(stored.{0} || excluded.{0}, stored.{0}, excluded.{0})",
+}  # fmt: skip
 
 # LATEST needs the value of the item with the latest time; of several such items, the one with the highest id. It is the
 # end of the greatest text of time, id and value, because PostgreSQL cannot hash an aggregate that orders an array.
@@ -106,35 +107,37 @@ class Dialect(base.Dialect):
         bound = groups[0][-1] if groups else None
         return Claim(sum(group[0] for group in groups), [group[1:-1] for group in groups], bound)
 
-    def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
+    def upsert(
+        self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
+    ) -> Sequence[Row]:
         sql = f"""
-            INSERT INTO {self.total_table} AS stored ({columns(TOTAL_COLUMNS)})
-            SELECT * FROM {_unnested(TOTAL_COLUMNS)}
-            ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {MERGE}"""
+            INSERT INTO {self.total_table} AS stored ({columns(names)})
+            SELECT {columns(map(self._decoded, names))} FROM {_unnested(names)} AS fresh ({columns(names)})
+            ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {base.assignments(MERGES, names)}"""
+        sketches = [name for name in names if name in SKETCH_COLUMNS]
+        if sketches:
+            long = columns(f"CASE WHEN length({name}) > {LONG} THEN {name} END AS {name}" for name in sketches)
+            sql = f"""
+                WITH written AS ({sql} RETURNING id, {long})
+                SELECT id, {columns(f"encode({name}, 'base64')" for name in sketches)}
+                FROM written WHERE COALESCE({columns(sketches)}) IS NOT NULL"""
         with connection.cursor() as cursor:
-            cursor.execute(sql, _transposed([base.flat(key, summary) for key, summary in totals], TOTAL_COLUMNS))
-        self.add_sketches(connection, totals)
-
-    def stored_sketches(
-        self, connection: Any, keys: Sequence[TotalKey]
-    ) -> Sequence[tuple[TotalKey, int, Sequence[str | None]]]:
-        sketches = ", ".join(f"encode(stored.{name}, 'base64')" for name in SKETCH_COLUMNS)
-        sql = f"""
-            SELECT place, stored.id, {sketches}
-            FROM {_unnested(TOTAL_KEY)} WITH ORDINALITY AS wanted ({columns(TOTAL_KEY)}, place)
-            JOIN {self.total_table} AS stored USING ({columns(TOTAL_KEY)})"""
-        with connection.cursor() as cursor:
-            cursor.execute(sql, _transposed(keys, TOTAL_KEY))
-            return [(keys[place - 1], pk, found) for place, pk, *found in cursor.fetchall()]
+            cursor.execute(sql, _transposed(base.total_rows(totals, names), names))
+            return cursor.fetchall() if sketches else []
 
     def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
         names = ("id", *SKETCH_COLUMNS)
-        assignments = ", ".join(f"{name} = {self.sketch.format(f'fresh.{name}')}" for name in SKETCH_COLUMNS)
+        merged = ", ".join(
+            f"{name} = COALESCE({self.sketch.format(f'fresh.{name}')}, stored.{name})" for name in SKETCH_COLUMNS
+        )
         sql = f"""
-            UPDATE {self.total_table} AS stored SET {assignments}
+            UPDATE {self.total_table} AS stored SET {merged}
             FROM {_unnested(names)} AS fresh ({columns(names)}) WHERE stored.id = fresh.id"""
         with connection.cursor() as cursor:
             cursor.execute(sql, _transposed(rows, names))
+
+    def _decoded(self, name: str) -> str:
+        return self.sketch.format(name) if name in SKETCH_COLUMNS else name
 
 
 def _unnested(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ as parameters, which SQLite reads in little more than half the time.
 import json
 from collections.abc import Iterable, Sequence
 from datetime import date
+from operator import add
 from typing import Any
 
 from ...core.summary import (
@@ -16,22 +17,22 @@ from ...core.summary import (
     MAX,
     MEASURED,
     MIN,
-    NO_SKETCHES,
     NUMBER,
     SUM,
     TIME,
+    UNION,
     Field,
     Summary,
     check_sums,
     from_values,
     merge_into,
-    to_sketches,
 )
 from . import base
 from .base import (
     ITEM_COLUMNS,
+    LONG,
+    PLAIN_TOTAL_COLUMNS,
     SKETCH_COLUMNS,
-    TOTAL_COLUMNS,
     TOTAL_KEY,
     Claim,
     Row,
@@ -59,8 +60,13 @@ def _folded(field: Field) -> str:
     return f"CASE own WHEN '' THEN {FOLDS[field.rule].format(value)} ELSE {field.name} END"
 
 
-# Totals are read and written with their sketches.
-STORED = (*TOTAL_COLUMNS, *SKETCH_COLUMNS)
+# Fields are merged in Python; a sketch is appended as a further word of Base64.
+MERGES = {
+    **dict.fromkeys((SUM, MIN, MAX, LATEST), "excluded.{0}"),
+    UNION: "COALESCE(stored.{0} || ' ' || excluded.{0}, stored.{0}, excluded.{0})",
+}
+# Base64 has four characters for three bytes.
+LONG_SKETCHES = columns(f"CASE WHEN length({name}) > {LONG * 4 // 3} THEN {name} END" for name in SKETCH_COLUMNS)
 
 # One group per key of the plain items, and one for each other item. The day is cast to text, because Django's converter
 # fails on a text that is not a date.
@@ -107,26 +113,39 @@ class Dialect(base.Dialect):
             cursor.execute(f"DELETE FROM {self.item_table} WHERE id <= %s", [last])
         return Claim(taken, rows)
 
-    def add_totals(self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]]) -> None:
-        # Without sketches, the statements do not name their columns, which an adoption has not created yet.
-        has_sketches = any(summary[len(FIELDS) :] != NO_SKETCHES for _, summary in totals)
-        names = STORED if has_sketches else TOTAL_COLUMNS
-        stored = self._stored(connection, [key for key, _ in totals], names)
+    def upsert(
+        self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
+    ) -> Sequence[Row]:
+        # SQLite has no exact decimals, so the fields are read, merged in Python and written back.
+        stored = self._stored(connection, [key for key, _ in totals])
         for key, summary in totals:
             merge_into(stored, key, summary)
-        rows = [(*base.flat(key, check_sums(stored[key])), *to_sketches(stored[key])) for key, _ in totals]
-        assignments = ", ".join(f"{name} = excluded.{name}" for name in names[len(TOTAL_KEY) :])
+        fields = base.total_rows([(key, check_sums(stored[key])) for key, _ in totals], PLAIN_TOTAL_COLUMNS)
+        sketches = [row[len(PLAIN_TOTAL_COLUMNS) :] for row in base.total_rows(totals, names)]
+        has_sketches = names != PLAIN_TOTAL_COLUMNS
         sql = f"""
-            INSERT INTO {self.total_table} ({columns(names)})
+            INSERT INTO {self.total_table} AS stored ({columns(names)})
             SELECT {_extracted(names)} FROM json_each(%s) WHERE true
-            ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {assignments}"""
+            ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {base.assignments(MERGES, names)}
+            {f"RETURNING id, {LONG_SKETCHES}" if has_sketches else ""}"""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [_json(map(add, fields, sketches))])
+            return [row for row in cursor.fetchall() if any(row[1:])]
+
+    def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
+        merged = ", ".join(
+            f"{name} = COALESCE(json_extract(fresh.value, '$[{place}]'), stored.{name})"
+            for place, name in enumerate(SKETCH_COLUMNS, 1)
+        )
+        sql = f"""
+            UPDATE {self.total_table} AS stored SET {merged}
+            FROM json_each(%s) AS fresh WHERE stored.id = json_extract(fresh.value, '$[0]')"""
         with connection.cursor() as cursor:
             cursor.execute(sql, [_json(rows)])
 
-    def _stored(self, connection: Any, keys: Iterable[TotalKey], names: Sequence[str]) -> dict[TotalKey, Summary]:
-        # SQLite has no exact decimals, so totals are read, merged in Python and written back.
+    def _stored(self, connection: Any, keys: Iterable[TotalKey]) -> dict[TotalKey, Summary]:
         sql = f"""
-            SELECT {columns(names, prefix="stored.")}
+            SELECT {columns(PLAIN_TOTAL_COLUMNS, prefix="stored.")}
             FROM json_each(%s) JOIN {self.total_table} AS stored
               ON ({columns(TOTAL_KEY, prefix="stored.")}) = ({_extracted(TOTAL_KEY)})"""
         with connection.cursor() as cursor:
@@ -145,5 +164,4 @@ def _json(rows: Iterable[Iterable[Any]]) -> str:
 def _stored_total(row: Row) -> tuple[TotalKey, Summary]:
     metric_id, period, start, hour, labels, *values = row
     start = start if isinstance(start, date) else date.fromisoformat(start)
-    summary = from_values(values[: len(FIELDS)], values[len(FIELDS) :] or NO_SKETCHES)
-    return TotalKey(metric_id, period, start, hour, labels), summary
+    return TotalKey(metric_id, period, start, hour, labels), from_values(values)
