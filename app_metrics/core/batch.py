@@ -77,12 +77,13 @@ class Fold:
         key, one = (slug, kind, labels, day, hour), single(number, at)
         before = self.summaries.get(key)  # type: ignore[call-overload]
         if before is None:
-            histogram = self._begun(number) if kind in MEASURED else None
-            self.summaries[Key(*key)] = Summary(*one[:-1], histogram)
+            values = (*one[:-1], self._begun(number)) if kind in MEASURED else one
+            self.summaries[Key(*key)] = tuple.__new__(Summary, values)
             return
         self.summaries[key] = merge(before, one)  # type: ignore[index]  # the Key that is there stays
-        if before.histogram is not None:  # that of both summaries
-            before.histogram.fresh.append(number)
+        histogram = before.histogram  # that of both summaries
+        if histogram is not None:
+            histogram.fresh.append(number)
 
     def settle(self) -> None:
         """Put the numbers of histograms into buckets, so that memory does not grow with their number."""

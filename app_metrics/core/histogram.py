@@ -75,10 +75,10 @@ class Histogram:
     __slots__ = ("_counts", "fresh")
 
     def __init__(self, numbers: Iterable[Number] = (), counts: dict[int, int] | None = None) -> None:
-        self._counts: dict[int, int] = counts or {}
+        self._counts: dict[int, int] = {} if counts is None else counts
         # A few numbers that are not in buckets yet, because a single event never needs them. A list, because appending
         # to it is faster than a call of ours.
-        self.fresh: list[Number] = list(numbers)
+        self.fresh: list[Number] = [*numbers]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self.counts == other.counts
@@ -183,16 +183,16 @@ def bucketed(numbers: Iterable[Number | str]) -> dict[int, int]:
     """Return how many of some numbers are in each bucket; texts are read as numbers."""
     # Runs for every event.
     floats = list(map(float, numbers))
-    if not floats or min(floats) <= 0:
-        return _counted(map(bucket_of, floats))
     if len(floats) >= MANY:
         floats.sort()
         first, last = bucket_of(floats[0]), bucket_of(floats[-1])
-        if last - first < len(floats):
+        if first > 0 and last - first < len(floats):
             # Find the bounds among the numbers, because these are more.
             ends = [*map(bisect_right, repeat(floats), _LOWER[first:last]), len(floats)]
             counts = zip(range(first, last + 1), map(sub, ends, [0, *ends]), strict=True)
             return {bucket: count for bucket, count in counts if count}
+    if not floats or min(floats) <= 0:
+        return _counted(map(bucket_of, floats))
     return _counted(map(bisect_left, repeat(_LOWER), floats))
 
 
