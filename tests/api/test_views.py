@@ -432,6 +432,33 @@ def test_the_value_of_a_point_is_a_gauges_last_and_a_timers_mean(kind, value, or
     assert (point["value"], point["total"], point["last"]) == (value, "0.75", "0.25")
 
 
+@pytest.mark.parametrize("kind", ["timer", "distribution"])
+def test_the_points_and_totals_of_a_timer_and_a_distribution_have_percentiles(kind, orders, get):
+    numbers = [Decimal(number) / 10 for number in range(1, 101)]
+    for place, number in enumerate(numbers):
+        record("level", kind, number, {"plan": "ab"[place % 2]}, NOON - timedelta(seconds=1))
+    aggregate()
+    record("level", kind, 20, {"plan": "a"}, NOON - timedelta(days=1))
+    metric = Metric.objects.get(slug="level")
+
+    def expected(day, labels=None):
+        found = {f"p{each}": metric.percentile("day", each, day, labels) for each in (50, 75, 90, 95, 99)}
+        return {name: value and str(value) for name, value in found.items()}
+
+    points = get("/stats/api/metrics/level/series/", start="2026-11-21", end="2026-11-23")["results"]
+    assert [each["percentiles"] for each in points] == [expected(date(2026, 11, day)) for day in (21, 22, 23)]
+    assert points[1]["percentiles"]["p95"] == "20"
+    today = get("/stats/api/metrics/level/totals/", date="2026-11-23")
+    assert today["summary"]["percentiles"] == expected(date(2026, 11, 23))
+    assert [each["percentiles"] for each in today["results"]] == [
+        expected(date(2026, 11, 23), {"plan": plan}) for plan in "ab"
+    ]
+
+
+def test_a_counter_has_no_percentiles(orders, get):
+    assert "percentiles" not in get(SERIES)["results"][-1]
+
+
 def test_large_numbers_are_not_rounded(orders, get):
     metric("orders", 10**18 - 1, at=datetime(2026, 1, 1, tzinfo=BERLIN))
     metric("orders", Decimal("0.000000001"), at=datetime(2026, 1, 1, tzinfo=BERLIN))

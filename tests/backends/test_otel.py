@@ -16,7 +16,7 @@ from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, WithoutDatabase, batch_of
 from tests.support.paths import ROOT
 from tests.support.receiving import telemetry
-from tests.support.summaries import summary_of
+from tests.support.summaries import measured, summary_of
 
 OTEL = "app_metrics.backends.otel"
 
@@ -58,6 +58,14 @@ def test_a_timer_is_a_histogram_of_seconds_with_the_count_sum_and_extremes_of_th
     assert metrics["export"].unit == "s"
     assert (point.count, point.sum, point.min, point.max) == (5, 20, 1, 10)
     assert point.explicit_bounds == BUCKETS
+
+
+def test_a_distribution_is_a_histogram_without_a_unit(receivers):
+    write("price", "distribution", measured(1, 10, 3, 3, 3, at=1))
+    metrics = receivers.metrics()
+    (point,) = metrics["price"].data.data_points
+    assert metrics["price"].unit == ""
+    assert (point.count, point.sum, point.min, point.max) == (5, 20, 1, 10)
 
 
 def test_timings_beyond_the_bound_are_dropped_and_counted(receivers):

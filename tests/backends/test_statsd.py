@@ -21,7 +21,7 @@ from app_metrics.transport.retrying import RetryingBackend
 from tests.support.contract import DAY, WithoutDatabase, batch_of
 from tests.support.forking import fork
 from tests.support.receiving import NAME, NameServer, StatsdServer, wait_for_address
-from tests.support.summaries import summary_of
+from tests.support.summaries import measured, summary_of
 
 STATSD = "app_metrics.backends.statsd"
 # The payload of an Ethernet frame, without the IPv6 and UDP headers.
@@ -60,6 +60,7 @@ def key(slug, kind="counter", labels="{}", hour=22):
         ("gauge", summary_of(Decimal("0.000000001")), ["a:0.000000001|g"]),
         ("timer", summary_of(Decimal("0.0125")), ["a:12.5|ms"]),
         ("timer", summary_of(1, 4, at=1), ["a:1000|ms", "a:4000|ms"]),
+        ("distribution", measured(1, 4, at=1), ["a:1|d", "a:4|d"]),
         ("timer", summary_of(1, 4, 2, 2, at=1), ["a:1000|ms", "a:4000|ms", "a:2000|ms", "a:2000|ms"]),
     ],
 )

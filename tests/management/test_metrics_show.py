@@ -1,8 +1,10 @@
 """`metrics_show`: a metric in a terminal."""
 
 import os
+import re
 import subprocess
 from datetime import datetime, timedelta
+from decimal import Decimal
 from io import StringIO
 from zoneinfo import ZoneInfo
 
@@ -12,8 +14,10 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.formatting import shown
 from app_metrics.core.setting_rules import suggest
 from app_metrics.models import Metric
+from app_metrics.recording.metrics import record
 from tests.support.clock import noon_of_yesterday
 from tests.support.processes import start
 
@@ -48,6 +52,22 @@ def test_a_counter_is_a_table_with_a_sparkline_including_pending_items(history):
         "2026-11-23  1,234       2",
         "▂▂▁█",
     ]
+
+
+@pytest.mark.parametrize("kind", ["timer", "distribution"])
+def test_a_timer_and_a_distribution_show_their_mean_and_percentiles_with_pending_numbers(kind, history):
+    for number in range(1, 101):
+        record("amount", kind, number)
+        if number == 90:
+            aggregate()
+    record("amount", kind, 7, at=NOW - timedelta(days=2))
+    percentiles = [shown(Metric.objects.get(slug="amount").percentile("day", each), kind) for each in (50, 95, 99)]
+    _, head, *rows, _ = show("amount", "--last=3")
+    assert head.split() == ["mean", "p50", "p95", "p99", "lowest", "highest", "events"]
+    assert [re.split(" +", row)[1:] for row in rows] == [
+        [shown(7, kind)] * 6 + ["1"], ["–"] * 6 + ["0"],
+        [shown(Decimal("50.5"), kind), *percentiles, shown(1, kind), shown(100, kind), "100"],
+    ]  # fmt: skip
 
 
 def test_a_gauge_shows_its_last_value_and_range_and_gaps_as_gaps(history):
