@@ -152,13 +152,13 @@ MISTAKES = [
     (
         "E006",
         url_rule(on_commit=True),
-        "Choose one of better, events, exclude, gauge, labels, methods, num, slug, status, timing, when.",
+        "Choose one of better, distribution, events, exclude, gauge, labels, methods, num, slug, status, timing, when.",
     ),
     ("E006", url_rule(method=["POST"]), "Did you mean 'methods'?"),
     (
         "E006",
         model_rule(status=["2xx"]),
-        "Choose one of backfill, better, events, gauge, labels, num, slug, timing, when.",
+        "Choose one of backfill, better, distribution, events, gauge, labels, num, slug, timing, when.",
     ),
     ("E006", signal_rule(label={"plan": "user.plan"}), "Did you mean 'labels'?"),
     ("E007", {URLS: {"page": "Seitenaufrufe für alle"}}, "Use a slug such as 'seitenaufrufe-fur-alle'."),

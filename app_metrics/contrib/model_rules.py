@@ -120,7 +120,7 @@ def model_keys(model: type[Model], event: str) -> Mapping[str, Key]:
     """Return the keys that only rules of models have."""
 
     def row_date(reader: RuleReader, value: Any) -> RowDate:
-        for name in sorted({"events", "gauge", "timing"} & reader.mapping.keys()):
+        for name in sorted({"distribution", "events", "gauge", "timing"} & reader.mapping.keys()):
             raise reader.entry.error(f"has the keys 'backfill' and {name!r}", "Keep one of them: it counts rows.")
         return compile_row_date(model, event, reader.entry, value)
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ..core.comparisons import BETTER
 from ..core.setting_rules import SettingError, SettingReader, suggest
-from ..core.summary import COUNTER, GAUGE, TIMER
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
 from ..core.validation import check_labels, check_number
 from .conditions import read_condition
 from .durations import EXAMPLE, Duration
@@ -101,6 +101,10 @@ def _num(reader: RuleReader, value: Any) -> Measure:
 
 def _gauge(reader: RuleReader, value: Any) -> Measure:
     return _measure(reader, "gauge", value, GAUGE, "a number, a dotted path, or a callable")
+
+
+def _distribution(reader: RuleReader, value: Any) -> Measure:
+    return _measure(reader, "distribution", value, DISTRIBUTION, "a number, a dotted path, or a callable")
 
 
 def _measure(reader: RuleReader, name: str, value: Any, kind: str, wanted: str) -> Measure:
@@ -201,6 +205,11 @@ KEYS: Mapping[str, Key] = {
         "instead of `num`: a reference to [several events](#several-events), such as the rows of an import",
     ),
     "gauge": Key(_gauge, "instead of `num`: the current value of something, as `gauge()` records it"),
+    "distribution": Key(
+        _distribution,
+        "instead of `num`: one of many values, such as that of an order, as `distribution()` records it, "
+        "for [percentiles](../reading.md#percentiles)",
+    ),
     "timing": Key(
         read_duration,
         'instead of `num`: `{"from": …, "to": …}`, references to two dates; the seconds between them are recorded',

@@ -59,8 +59,8 @@ class Rule:
     ) -> dict[str, str] | None:
         """Record what happened, if the rule applies to a source; return its labels, or None if it does not apply.
 
-        `num` is recorded if the rule has none. A gauge or a duration without a value is not recorded. An error is never
-        raised; the event is then dropped as "failed_rule". If `when` fails, the rule does not apply.
+        `num` is recorded if the rule has none. Without a value, only a counter is recorded. An error is never raised;
+        the event is then dropped as "failed_rule". If `when` fails, the rule does not apply.
         """
         if conf.disabled:
             return None

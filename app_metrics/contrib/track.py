@@ -13,7 +13,7 @@ from .. import conf
 from ..conf import is_strict
 from ..core.dropped import FAILED_RULE, drop
 from ..core.plain_text import brief
-from ..core.summary import TIMER
+from ..core.summary import DISTRIBUTION, TIMER
 from ..core.validation import check_slug, fit_texts
 from ..recording.metrics import metric, record
 
@@ -34,6 +34,7 @@ def track(
     timing: bool = False,
     labels: Labels = None,
     num: Amount = 1,
+    distribution: Callable[[Any], float | Decimal] | None = None,
     on_commit: bool = False,
 ) -> Callable[[Decorated], Decorated]:
     """Count the calls of a function, coroutine function, method, or view (a function or a View class).
@@ -41,8 +42,9 @@ def track(
     `when` is "success" (the call returned: the default), "error" (it raised) or "always". `timing` also records the
     seconds each of those calls took, as the timer "<slug>_seconds". `labels` is a mapping, or is called with the call's
     arguments and returns one. `num` is the number to count, or is called with the result and returns it; a call that
-    raised then counts 1. With `on_commit` a call counts only if the transaction open at its end commits. A generator
-    counts when it is called, not when it is used up.
+    raised then counts 1. `distribution` is called with the result, and returns a number to record instead as
+    `distribution()` does, or None. With `on_commit` a call counts only if the transaction open at its end commits. A
+    generator counts when it is called, not when it is used up.
 
     The decorated object keeps its signature and exceptions. Raises TypeError or ValueError for a bad argument, and
     TypeError for an object with methods of its own, such as a Celery task, when it decorates and not when it is called.
@@ -51,13 +53,16 @@ def track(
         raise ValueError(f"when={when!r} is invalid; choose one of {', '.join(OUTCOMES)}.")
     if timing:
         check_slug(f"{slug}_seconds")
-    call = _Tracked(check_slug(slug), when, timing, labels, num, on_commit)
+    if distribution is not None and (num != 1 or when == "error" or not callable(distribution)):
+        raise ValueError("Give distribution= a callable that takes the result, without num= and when='error'.")
+    call = _Tracked(check_slug(slug), when, timing, labels, num, distribution, on_commit)
     return partial(_decorate, call)
 
 
 def counted_by_track(view: Any) -> list[str]:
     """Return the metrics of which `@track` counts 1 for each call of a view that succeeds."""
-    return [call.slug for call in getattr(view, TRACKED, ()) if call.num == 1 and call.when in ("success", "always")]
+    counting = (call for call in getattr(view, TRACKED, ()) if call.num == 1 and call.distribution is None)
+    return [call.slug for call in counting if call.when in ("success", "always")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class _Tracked:
     timing: bool
     labels: Labels
     num: Amount
+    distribution: Callable[[Any], float | Decimal] | None
     on_commit: bool
 
     def record(self, started: float, outcome: str, result: Any, args: Any, kwargs: Any) -> None:
@@ -75,13 +81,21 @@ class _Tracked:
             return
         try:
             labels = fit_texts(self.labels(*args, **kwargs)) if callable(self.labels) else self.labels
-            metric(self.slug, self._amount(outcome, result), labels=labels, on_commit=self.on_commit)
+            self._record_number(outcome, result, labels)
             if self.timing:
                 record(f"{self.slug}_seconds", TIMER, seconds, labels, on_commit=self.on_commit)
         except Exception as error:
             if is_strict() and outcome == "success":
                 raise
-            drop(FAILED_RULE, f"labels or num of @track({self.slug!r}): {brief(error)}", source=self.slug)
+            drop(FAILED_RULE, f"labels or numbers of @track({self.slug!r}): {brief(error)}", source=self.slug)
+
+    def _record_number(self, outcome: str, result: Any, labels: Mapping[str, str] | None) -> None:
+        if self.distribution is None:
+            metric(self.slug, self._amount(outcome, result), labels=labels, on_commit=self.on_commit)
+            return
+        number = self.distribution(result) if outcome == "success" else None
+        if number is not None:
+            record(self.slug, DISTRIBUTION, number, labels, on_commit=self.on_commit)
 
     def _amount(self, outcome: str, result: Any) -> int | Decimal:
         if not callable(self.num):

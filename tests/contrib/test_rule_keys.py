@@ -18,7 +18,7 @@ from app_metrics.contrib.rule_keys import KEYS
 from app_metrics.contrib.signal_rules import SIGNAL_KEYS
 from app_metrics.contrib.url_keys import URL_KEYS
 from app_metrics.contrib.websocket_rules import WEBSOCKET_KEYS
-from app_metrics.core.summary import COUNTER, GAUGE, TIMER
+from app_metrics.core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
 from app_metrics.testing.recorded import assert_metric_recorded
 from tests.support.rule_urls import registered
 from tests.testapp.models import Document, Tag
@@ -59,15 +59,16 @@ def kinds(recorded):
     return {(key.slug, key.kind) for batch in recorded.batches for key in batch.summaries}
 
 
-@pytest.mark.parametrize("gauge", ["pages", lambda document: 1.0, 1])
-def test_a_gauge_of_a_model_records_the_value_at_the_commit(gauge, settings, recorded, committed):
-    settings.APP_METRICS_MODELS = {"testapp.Document": {"post_save": {"slug": "pages", "gauge": gauge}}}
+@pytest.mark.parametrize("kind", [GAUGE, DISTRIBUTION])
+@pytest.mark.parametrize("value", ["pages", lambda document: 1.0, 1])
+def test_a_gauge_or_distribution_of_a_model_records_the_value_at_the_commit(kind, value, settings, recorded, committed):
+    settings.APP_METRICS_MODELS = {"testapp.Document": {"post_save": {"slug": "pages", kind: value}}}
     assert check_rules() == []
     with committed():
         Client().get("/order/")
         assert recorded.slugs == []
     assert_metric_recorded(recorded, "pages", total=1, count=1)
-    assert kinds(recorded) == {("pages", GAUGE)}
+    assert kinds(recorded) == {("pages", kind)}
 
 
 def test_a_gauge_of_a_response_reads_the_number_in_a_text(settings, recorded):

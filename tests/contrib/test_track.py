@@ -14,6 +14,7 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.views import View
 
 from app_metrics import collect, track
+from app_metrics.core.summary import DISTRIBUTION
 from app_metrics.testing.recorded import assert_metric_recorded
 
 TRACKED = track("calls", labels={"plan": "pro"})
@@ -187,6 +188,24 @@ def test_a_num_made_of_the_result_is_one_for_a_call_that_raised(recorded):
     assert_metric_recorded(recorded, "calls", total=1)
 
 
+@PAIRS
+def test_a_distribution_is_made_of_the_result(succeeding, failing, recorded):
+    call(track("rows", distribution=lambda result: result * 2.5)(succeeding))
+    assert_metric_recorded(recorded, "rows", total=Decimal("7.5"), count=1)
+    assert [key.kind for batch in recorded.batches for key in batch.summaries] == [DISTRIBUTION]
+
+
+def test_a_distribution_without_a_number_records_none(recorded):
+    call(track("rows", distribution=lambda result: None, timing=True)(succeed))
+    assert recorded.slugs == ["rows_seconds"]
+
+
+def test_a_call_that_raised_has_no_number_for_a_distribution(recorded):
+    with pytest.raises(LookupError):
+        call(track("rows", when="always", distribution=pytest.fail)(fail))
+    assert recorded.slugs == []
+
+
 def test_labels_may_be_made_of_the_arguments(recorded):
     @track("calls", labels=lambda plan, *, country: {"plan": plan, "country": country})
     def subscribe(plan, *, country):
@@ -306,6 +325,9 @@ def test_disabled_tracking_counts_nothing_and_asks_nothing(settings, recorded):
         ("no slug", {}, succeed, "is not a slug"),
         ("x" * 95, {"timing": True}, succeed, "is not a slug"),
         ("calls", {"when": "never"}, succeed, "choose one of success, error, always"),
+        ("calls", {"distribution": len, "num": 2}, succeed, "without num="),
+        ("calls", {"distribution": len, "when": "error"}, succeed, "without num="),
+        ("calls", {"distribution": 5}, succeed, "a callable that takes the result"),
         ("calls", {}, property(succeed), "@track can decorate functions, methods and View classes"),
         ("calls", {}, Service, "has no dispatch"),
         (succeed, {}, None, "A slug must be a str"),
