@@ -118,10 +118,9 @@ class Histogram:
         """Return about the smallest number that at least `percent` per cent of the numbers do not exceed.
 
         It differs from that number by at most 1.1 %, unless that is in the lowest of MAX_BUCKETS buckets. None if there
-        are no numbers.
+        are no numbers. Raises ValueError for a percentage that is none.
         """
-        buckets = sorted(self.counts.items())
-        rank = max(1, ceil(Fraction(percent) * self.count / 100))
+        buckets, rank = sorted(self.counts.items()), rank_of(percent, self.count)
         reached = accumulate(count for _, count in buckets)
         return next(
             (middle_of(bucket) for (bucket, _), most in zip(buckets, reached, strict=True) if most >= rank), None
@@ -161,6 +160,13 @@ class Histogram:
         if min(counts.values()) < 1 or sum(counts.values()) >= COUNT_LIMIT:
             raise ValueError(f"{dict(islice(counts.items(), 5))} is not a histogram: its counts are wrong.")
         return cls(counts=_capped(counts))
+
+
+def rank_of(percent: int | Decimal | Fraction, count: int) -> int:
+    """Return the place of a percentile among sorted numbers, counted from 1. Raises ValueError for a bad percentage."""
+    if not 0 <= percent <= 100:
+        raise ValueError(f"{percent} is not a percentage; give a number from 0 to 100.")
+    return max(1, ceil(Fraction(percent) * count / 100))
 
 
 def histogram_of(numbers: Iterable[Number | str]) -> Histogram:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
-from .histogram import Histogram
+from .histogram import Histogram, rank_of
 from .numbers import (
     COUNT_LIMIT,
     QUANTUM,
@@ -247,4 +247,9 @@ def percentile(summary: Summary, percent: int | Decimal | Fraction) -> Number | 
     if histogram is None or histogram.count != summary.count:
         return None
     found = histogram.percentile(percent)
-    return None if found is None else min(max(found, summary.minimum), summary.maximum)
+    if found is None:
+        return None
+    rank = rank_of(percent, summary.count)
+    if rank in (1, summary.count):  # which are known exactly
+        return summary.maximum if rank == summary.count else summary.minimum
+    return min(max(found, summary.minimum), summary.maximum)

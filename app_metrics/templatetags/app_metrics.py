@@ -43,13 +43,17 @@ def metric_total(slug: str, period: str = DAY) -> str:
     language. For an unknown metric it is 0, and if the database fails it is an empty text, with one warning in the log.
     Raises ValueError for a bad slug or any other period.
     """
-    _check_period("metric_total", period)
-    key = f"app_metrics:total:{check_slug(slug)}:{period}:{span(Period(period), today())[0]}"
-    found = _cached(key, lambda: _total(slug, period), "metric_total")
-    if found is None:
-        return ""
-    number, kind, unit = found
-    return shown(None if number is None else Decimal(number), kind, unit)
+    return _shown("metric_total", slug, period, 0, lambda metric: headline(metric.kind, metric.summary(period)))
+
+
+@register.simple_tag
+def metric_percentile(slug: str, percent: int | float = 95, period: str = DAY) -> str:
+    """Show a percentile of a timer or distribution in the current period, as `metric_total` shows a number.
+
+    It is a dash if it is unknown, or the metric is. Raises ValueError for a bad slug, period or percentage.
+    """
+    exact = Decimal(str(percent))
+    return _shown(f"metric_percentile {exact}", slug, period, None, lambda metric: metric.percentile(period, exact))
 
 
 @register.simple_tag
@@ -121,12 +125,23 @@ def _metric(slug: str) -> Metric | None:
     return metric
 
 
-def _total(slug: str, period: str) -> tuple[str | None, str, str]:
-    metric = _metric(slug)
-    if metric is None:
-        warn_once(f"There is no metric {slug!r} yet; {{% metric_total %}} shows 0.", source=slug)
-        return "0", "", ""
-    return _text(headline(metric.kind, metric.summary(period))), metric.kind, metric.unit
+def _shown(tag: str, slug: str, period: str, default: int | None, read: Callable[[Metric], Number | None]) -> str:
+    """Return a number of the current period of a metric with its unit; `default` is that of an unknown metric."""
+    _check_period(tag, period)
+
+    def found() -> tuple[str | None, str, str]:
+        metric = _metric(slug)
+        if metric is None:
+            warn_once(f"There is no metric {slug!r} yet; {{% {tag} %}} shows {shown(default)}.", source=slug)
+            return _text(default), "", ""
+        return _text(read(metric)), metric.kind, metric.unit
+
+    key = f"app_metrics:{tag.replace(' ', ':')}:{check_slug(slug)}:{period}:{span(Period(period), today())[0]}"
+    cached = _cached(key, found, tag)
+    if cached is None:
+        return ""
+    number, kind, unit = cached
+    return shown(None if number is None else Decimal(number), kind, unit)
 
 
 def _quotient(ratio: Ratio, period: str) -> tuple[str | None, ...]:

@@ -99,6 +99,12 @@ def test_nothing_has_no_percentiles():
     assert Histogram().percentile(50) is None
 
 
+@pytest.mark.parametrize("percent", [-1, 101, Decimal("100.1")])
+def test_a_percentage_that_is_none_is_refused(percent):
+    with pytest.raises(ValueError, match="from 0 to 100"):
+        Histogram([1]).percentile(percent)
+
+
 @given(st.lists(numbers, min_size=2, max_size=20))
 def test_buckets_have_the_order_of_their_numbers(recorded):
     buckets = [bucket_of(float(number)) for number in sorted(recorded)]

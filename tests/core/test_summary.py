@@ -121,6 +121,11 @@ def test_a_percentile_is_within_the_recorded_numbers(recorded):
     assert found == sorted(found)
 
 
+def test_percentiles_at_the_extremes_are_exact():
+    summary = measured(*[number * Decimal("0.1234") for number in (1, 2, 3)])
+    assert (percentile(summary, 1), percentile(summary, 95)) == (summary.minimum, summary.maximum)
+
+
 def test_percentiles_of_equal_numbers_are_exact():
     assert percentile(measured(*[Decimal("0.412")] * 9), 95) == Decimal("0.412")
 

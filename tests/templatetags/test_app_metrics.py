@@ -15,8 +15,10 @@ from freezegun import freeze_time
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core import dropped
+from app_metrics.core.summary import TIMER
 from app_metrics.models import Metric
 from app_metrics.models.creation import create_metric
+from app_metrics.recording.metrics import record
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 
@@ -52,6 +54,21 @@ def test_a_total_has_its_unit_and_the_language_of_the_page(history):
     Metric.objects.filter(slug="downloads").update(unit="<b>")
     with translation.override("de"):
         assert render('metric_total "downloads"') == "1.000\u00a0&lt;b&gt;"
+
+
+def test_a_percentile_includes_pending_numbers_and_has_the_unit_of_a_duration(history):
+    for seconds in (1, 1, 1, 2):
+        record("export", TIMER, seconds)
+        aggregate()
+    record("export", TIMER, 3, at=NOON - timedelta(days=1))
+    assert render('metric_percentile "export" 75') == "1\u00a0s"
+    assert render('metric_percentile "export"') == "2\u00a0s"
+    assert render('metric_percentile "export" period="year"') == "3\u00a0s"
+
+
+@pytest.mark.parametrize("slug", ["downloads", "unknown"])
+def test_a_metric_without_percentiles_shows_a_dash(slug, history):
+    assert render(f'metric_percentile "{slug}"') == "–"
 
 
 def test_a_gauge_without_a_value_today_is_a_dash(history):
