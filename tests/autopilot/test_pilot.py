@@ -53,7 +53,8 @@ def test_the_end_of_each_request_wakes_it(monkeypatch, autopilot, rounds):
     wait_until(lambda: rounds)
 
 
-def test_many_responses_share_a_thread(autopilot, rounds):
+def test_many_responses_share_a_thread(autopilot, rounds, settings):
+    settings.APP_METRICS_AUTOPILOT_INTERVAL = 3600  # else it may end among them on a machine that stands still
     for _ in range(100):
         autopilot.wake()
     assert len(threads()) == 1
@@ -63,7 +64,7 @@ def test_a_response_during_the_pause_brings_another_round(autopilot, rounds):
     autopilot.wake()
     wait_until(lambda: rounds)
     autopilot.wake()
-    wait_until(lambda: len(rounds) == 2)
+    wait_until(lambda: len(rounds) >= 2)
 
 
 def test_a_round_follows_the_last_one_that_a_response_began(autopilot, rounds):
