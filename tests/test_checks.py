@@ -15,7 +15,7 @@ from freezegun import freeze_time
 
 from app_metrics import checks, metric
 from app_metrics.backends import redis
-from app_metrics.checks import check_worse
+from app_metrics.checks import check_firing
 from app_metrics.contrib import asgi
 from app_metrics.core.batch import Batch
 from app_metrics.transport.base import MetricsBackend
@@ -668,7 +668,7 @@ def worse(percent, **rule):
 def test_an_alert_about_what_is_worse_that_cannot_fire_is_reported(given, message, settings, db):
     for name, value in given.items():
         setattr(settings, name, value)
-    (found,) = check_worse(["default"])
+    (found,) = check_firing(["default"])
     assert (found.id, found.msg.split("]")[0]) == ("app_metrics.W026", "APP_METRICS_ALERTS['Odd'")
     assert message in found.hint
 
@@ -677,7 +677,7 @@ def test_an_alert_that_may_fire_only_by_the_form_of_its_metric_is_not_reported(s
     for name, value in worse(50, gauge="user.pk").items():
         setattr(settings, name, value)
     create_metric("Events", "events", "gauge", better="up")
-    assert check_worse(["default"]) == []
+    assert check_firing(["default"]) == []
 
 
 @pytest.mark.parametrize(
@@ -692,4 +692,4 @@ def test_an_alert_that_may_fire_only_by_the_form_of_its_metric_is_not_reported(s
 def test_an_alert_about_what_is_worse_that_may_fire_is_not_reported(given, settings, db):
     for name, value in given.items():
         setattr(settings, name, value)
-    assert check_worse(["default"]) == []
+    assert check_firing(["default"]) == []

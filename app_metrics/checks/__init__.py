@@ -1,6 +1,6 @@
 """System checks: find mistakes in the settings, each with a hint to fix it."""
 
-from .alerts import check_worse
+from .alerts import check_firing
 from .databases import check_database, check_routing
 from .definitions import check_definitions, check_stored_definitions
 from .doubled import check_doubled
@@ -10,7 +10,7 @@ from .rules import check_rules
 from .settings import check_asgi, check_backend, check_settings
 
 __all__ = [
-    "check_asgi", "check_backend", "check_database", "check_definitions", "check_doubled", "check_predecessor",
-    "check_ratios", "check_routing", "check_rules", "check_settings", "check_slugs_of_ratios",
-    "check_stored_definitions", "check_worse",
+    "check_asgi", "check_backend", "check_database", "check_definitions", "check_doubled", "check_firing",
+    "check_predecessor", "check_ratios", "check_routing", "check_rules", "check_settings", "check_slugs_of_ratios",
+    "check_stored_definitions",
 ]  # fmt: skip

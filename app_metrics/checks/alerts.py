@@ -1,4 +1,4 @@
-"""Find alerts about what is worse that cannot fire. Which change of a metric is worse, the admin may say."""
+"""Find alerts that cannot fire. Of which kind a metric is and which change of it is worse, the admin may say."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from ..notifications.watched import watched
 
 
 @register(Tags.database)
-def check_worse(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_firing(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     if not settings.APP_METRICS_ALERTS or settings.APP_METRICS_DATABASE not in (databases or ()):
         return []
     try:
@@ -35,5 +35,5 @@ def _never_firing() -> Iterator[CheckMessage]:
             if alert.slugs <= metrics.keys():
                 alert.towards(watched(alert, metrics).better)
         except ValueError as error:
-            message = f"{SETTING}[{alert.name!r}] cannot fire: it waits for a change that is not possible."
+            message = f"{SETTING}[{alert.name!r}] cannot fire."
             yield CheckWarning(message, hint=str(error), id="app_metrics.W026")

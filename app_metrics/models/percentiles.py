@@ -5,11 +5,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ..core.calendar import local_day, locate, starts_at, starts_between
+from ..core.calendar import local_day, starts_at, starts_between
 from ..core.numbers import Number
 from ..core.periods import Period
 from ..core.summary import MEASURED, Summary, percentile
-from .queries import Point, QuerySources, fold_together, point_of, series
+from .queries import Point, QuerySources, fold_together, point_of, series, summary
 
 # The percentiles that are shown.
 PERCENTS = (50, 75, 90, 95, 99)
@@ -30,8 +30,8 @@ class MeasuredPoint(NamedTuple):
         return self.point.start
 
 
-def percentiles_of(summary: Summary | None, percents: Collection[Percent] = PERCENTS) -> Percentiles:
-    return {percent: percentile(summary, percent) if summary else None for percent in percents}
+def percentiles_of(found: Summary | None, percents: Collection[Percent] = PERCENTS) -> Percentiles:
+    return {percent: percentile(found, percent) if found else None for percent in percents}
 
 
 def of_period(
@@ -41,9 +41,7 @@ def of_period(
     labels: Mapping[str, str] | None,
     percents: Collection[Percent] = PERCENTS,
 ) -> Percentiles:
-    piece = (period, *locate(period, day))
-    found = fold_together(sources, {piece: [piece]}, labels, sketches=True)
-    return percentiles_of(next(iter(found.values()), None), percents)
+    return percentiles_of(summary(sources, period, day, labels, sketches=True), percents)
 
 
 def measured_series(
@@ -55,6 +53,6 @@ def measured_series(
         return [MeasuredPoint(point, {}) for point in series(sources, period, start, end, labels)]
     starts = list(starts_between(period, local_day(start), local_day(end)))
     found = fold_together(sources, {at: [(period, *at)] for at in starts}, labels, sketches=True)
-    by_start = {at: summary for (_, at), summary in found.items()}
+    by_start = {at: each for (_, at), each in found.items()}
     summaries = [(starts_at(period, *at), by_start.get(at)) for at in starts]
-    return [MeasuredPoint(point_of(at, summary), percentiles_of(summary)) for at, summary in summaries]
+    return [MeasuredPoint(point_of(at, each), percentiles_of(each)) for at, each in summaries]

@@ -105,10 +105,15 @@ def point_headline(kind: str, point: Point) -> Number | None:
 
 
 def summary(
-    sources: QuerySources, period: Period, day: date | None, labels: Mapping[str, str] | None
+    sources: QuerySources,
+    period: Period,
+    day: date | None,
+    labels: Mapping[str, str] | None,
+    *,
+    sketches: bool = False,
 ) -> Summary | None:
     piece = (period, *locate(period, day))
-    return next(iter(fold_together(sources, {piece: [piece]}, labels).values()), None)
+    return next(iter(fold_together(sources, {piece: [piece]}, labels, sketches=sketches).values()), None)
 
 
 def series(

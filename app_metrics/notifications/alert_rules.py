@@ -24,7 +24,7 @@ EXAMPLE = f'{{"No signups": {RULE_EXAMPLE}}}'
 BELOW, ABOVE, CHANGE, WORSE = TESTS = ("below", "above", "change", "worse")
 # These compare with a base, in percent.
 OF_CHANGES = (CHANGE, WORSE)
-KEYS = ("metric", "ratio", "period", *TESTS, "at_least", "labels", "recipients", "quiet")
+KEYS = ("metric", "ratio", "period", "percentile", *TESTS, "at_least", "labels", "recipients", "quiet")
 # An alert about a year would come too late to help.
 WATCHED = tuple(period for period in Period if period is not YEAR)
 MAX_NAME_LENGTH = Alert._meta.get_field("name").max_length or 0
@@ -36,7 +36,8 @@ class AlertRule:
     """One alert. `metric` is the slug of a metric, or the name of `ratio`.
 
     `test` is one of `TESTS`, the comparison with `limit`; the limit of a change is in percent. A rule that tests for
-    `worse` fires only after `towards` has given it a direction.
+    `worse` fires only after `towards` has given it a direction. `percentile` is a percentage, for the percentile to
+    watch instead of the main number.
     """
 
     name: str
@@ -49,6 +50,7 @@ class AlertRule:
     recipients: tuple[str, ...]
     quiet: timedelta
     ratio: Ratio | None = None
+    percentile: Decimal | None = None
 
     @property
     def slugs(self) -> set[str]:
@@ -116,6 +118,7 @@ def _compile(entry: SettingReader, value: Any) -> AlertRule:
         recipients=entry.recipients(value.get("recipients", ())),
         quiet=timedelta(hours=float(hours("quiet", value.get("quiet", 1)))),
         ratio=ratio,
+        percentile=_read_percentile(entry, value),
     )
 
 
@@ -128,6 +131,15 @@ def _read_ratio(entry: SettingReader, value: Mapping[str, Any]) -> Ratio:
     if name not in known:
         raise entry.error(f"has the unknown ratio {name!r}", suggest(name, known) if known else f"Add it to {RATIOS}.")
     return ratios()[name]
+
+
+def _read_percentile(entry: SettingReader, value: Mapping[str, Any]) -> Decimal | None:
+    if "percentile" not in value:
+        return None
+    if "ratio" in value:
+        raise entry.error("has a ratio and a percentile", "Remove one of them: a ratio is a single number.")
+    wanted = "a percentage from 0 to 100"
+    return entry.number("percentile", value["percentile"], lambda number: 0 <= number <= 100, wanted)
 
 
 def _read_test(entry: SettingReader, value: Mapping[str, Any]) -> tuple[str, Decimal]:

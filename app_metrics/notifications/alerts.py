@@ -1,8 +1,8 @@
 """Alerts: report a number that is out of its limits (`APP_METRICS_ALERTS`).
 
-A rule checks the main number of the latest closed period in the metrics time zone. Only changes of state are reported:
-an alert fired, or it recovered. During a rule's quiet time nothing further is reported; if the state still differs
-afterwards, it is reported then.
+A rule checks the main number, or a percentile, of the latest closed period in the metrics time zone. Only changes of
+state are reported: an alert fired, or it recovered. During a rule's quiet time nothing further is reported; if the
+state still differs afterwards, it is reported then.
 """
 
 import logging
@@ -35,7 +35,7 @@ from ..storage.transactions import between_others, retried
 from .alert_rules import ABOVE, BELOW, CHANGE, AlertRule, compile_alerts
 from .announcements import links_to, plan_notifications, send
 from .future_marks import known
-from .watched import Watched, watched
+from .watched import NotYet, Watched, watched
 
 __all__ = ["AlertCheck", "check_alerts", "compile_alerts"]
 
@@ -89,12 +89,13 @@ def check_alerts(now: datetime | None = None) -> AlertCheck:
     metrics = primary(Metric.objects).in_bulk(slugs, field_name="slug")
     for name, rule in rules.items():
         try:
-            if reason := _not_yet(rule, metrics, now):
-                done.waiting[name] = reason
-                _store_error(name, reason, now)
-                continue
+            _check_counted(rule, metrics, now)
             number = watched(rule, metrics)
             changed = _check(rule.towards(number.better), alerts[name], number, now)
+        except NotYet as reason:
+            done.waiting[name] = str(reason)
+            _store_error(name, str(reason), now)
+            continue
         except Exception as error:
             _fail(done, name, str(error) or repr(error), now)
             continue
@@ -133,20 +134,20 @@ def _store_error(name: str, error: str, now: datetime) -> None:
         logger.exception("The error of the alert %r could not be stored", name)
 
 
-def _not_yet(rule: AlertRule, metrics: Mapping[str, Metric], now: datetime) -> str:
-    """Return why a rule cannot be evaluated yet; "" if it can.
+def _check_counted(rule: AlertRule, metrics: Mapping[str, Metric], now: datetime) -> None:
+    """Raise NotYet if the metrics of a rule were not counted long enough.
 
     A counter that was not counted throughout the period may have a number that is too low, and so may either part of a
     ratio.
     """
     missing = sorted(rule.slugs - metrics.keys())
     if missing:
-        return f"The metric {missing[0]!r} has no numbers yet; if it should have, check the slug."
+        raise NotYet(f"The metric {missing[0]!r} has no numbers yet; if it should have, check the slug.")
     parts = [metrics[slug] for slug in rule.slugs]
     is_low = rule.ratio or (rule.test == BELOW and parts[0].kind == COUNTER)
     if is_low and not _counted(parts, _latest_closed(rule.period, now)):
-        return f"The latest {rule.period} was not counted in full; the alert begins with the first one that is."
-    return ""
+        reason = f"The latest {rule.period} was not counted in full; the alert begins with the first one that is."
+        raise NotYet(reason)
 
 
 def _counted(metrics: Iterable[Metric], start: Start) -> bool:
@@ -166,7 +167,7 @@ def _find(rule: AlertRule, number: Watched, now: datetime) -> Finding:
     value = _value(rule, number, start)
     base = None
     if rule.test == CHANGE:
-        before = [_value(rule, number, each) for each in _counted_weeks(rule.period, number, start)]
+        before = [_known_value(rule, number, each) for each in _counted_weeks(rule.period, number, start)]
         recorded = [Fraction(each) for each in before if each is not None]
         base = sum(recorded, Fraction()) / len(recorded) if recorded else None
     return Finding(starts_at(rule.period, *start), value, base, rule.fires(value, base))
@@ -174,6 +175,13 @@ def _find(rule: AlertRule, number: Watched, now: datetime) -> Finding:
 
 def _value(rule: AlertRule, number: Watched, start: Start) -> Number | None:
     return number.read(rule.period, starts_at(rule.period, *start))
+
+
+def _known_value(rule: AlertRule, number: Watched, start: Start) -> Number | None:
+    try:
+        return _value(rule, number, start)
+    except NotYet:
+        return None
 
 
 def _latest_closed(period: Period, now: datetime) -> Start:
@@ -247,7 +255,7 @@ def _report(rule: AlertRule, alert: Alert, number: Watched, found: Finding, now:
 def _mail(rule: AlertRule, alert: Alert, number: Watched, found: Finding) -> tuple[str, list[str]]:
     values = {
         "alert": rule.name,
-        "metric": number.name,
+        "metric": number.title,
         "period": rule.period.display_name,
         "start": moment_title(found.start) if isinstance(found.start, datetime) else date_title(found.start),
         "value": shown(found.value, number.kind, number.unit),

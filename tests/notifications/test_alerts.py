@@ -848,7 +848,7 @@ def test_the_documentation_s_rules_are_right():
     names = {}
     exec(block, names)
     rules, errors = compile_alerts(names["APP_METRICS_ALERTS"])
-    assert (len(rules), errors) == (2, [])
+    assert (len(rules), errors) == (3, [])
 
 
 def test_the_admin_shows_alerts_and_changes_nothing(database, settings, client):
