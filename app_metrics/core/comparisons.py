@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .calendar import Moment, start_of
 from .numbers import EXACT, Number, trimmed
 from .periods import DAY, WEEK, YEAR, Period, Piece, elapsed_pieces, same_part
-from .summary import Summary, headline
+from .summary import Summary, headline, percentile
 
 # The base of a comparison: the period before; for a day also the same weekday a week before; the same period a year
 # earlier.
@@ -121,19 +121,31 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Change):
-    """A metric's summary compared with an earlier one."""
+    """A metric's summary compared with an earlier one: the headlines of both, or the percentiles of `percent`."""
 
     kind: str
     start: date | None
     now: Summary | None
     then: Summary | None
+    percent: int | Decimal | None = None
 
     @property
     def current(self) -> Number | None:
         """A counter's total, a gauge's last value or a timer's mean in seconds; None if nothing was recorded."""
-        return headline(self.kind, self.now)
+        return self._number(self.now)
 
     @property
     def base(self) -> Number | None:
         """The same number of the earlier summary."""
-        return None if self.start is None else headline(self.kind, self.then)
+        return None if self.start is None else self._number(self.then)
+
+    @property
+    def verdict(self) -> str:
+        if self.then and self.base is None:  # there was something before, but its percentile is unknown
+            return NOT_AVAILABLE
+        return super(Comparison, self).verdict  # a dataclass with slots is not the class that super() alone means
+
+    def _number(self, summary: Summary | None) -> Number | None:
+        if self.percent is None:
+            return headline(self.kind, summary)
+        return percentile(summary, self.percent) if summary else None

@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from ..core.calendar import aware, latest_closed, start_of, today
-from ..core.comparisons import BEFORE, Plan, closed, whole
+from ..core.comparisons import BEFORE, Comparison, Plan, closed, whole
 from ..core.labels import NO_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import DAY, Period, Piece
-from ..core.summary import Summary, headline, merge_into
+from ..core.summary import MEASURED, Summary, headline, merge_into
 from ..models import Annotation, Metric, MetricSet, Milestone
 from ..models.beginnings import counted_before
 from ..models.primary import beside
@@ -25,6 +25,8 @@ Found = Mapping[tuple[str, str, Hashable], Summary]
 
 # How many values of each label are named.
 TOP_VALUES = 5
+# The percentile of timers and distributions in a report.
+PERCENT = 95
 
 
 class Reached(NamedTuple):
@@ -70,6 +72,12 @@ class Line:
     def number(self) -> Number | None:
         """A counter's total, a gauge's last value, a timer's mean in seconds."""
         return headline(self.metric.kind, self.summary)
+
+    @property
+    def percentile(self) -> Comparison | None:
+        """The 95th percentile compared with that of the period before; None if there is none, or it is unknown."""
+        compared = replace(self.trend.comparisons[BEFORE], percent=PERCENT)
+        return compared if self.metric.kind in MEASURED and compared.current is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ def build_report(
     named = pictured if reported == DAY else DAY.starts_between(start, end)
     days = [each for each in named if each < today()]
     spans = spans_of("over", [plan]) | _series("picture", reported, pictured) | _series("days", DAY, days)
-    found = fold(QuerySources.of(metrics), spans)
+    found = fold(QuerySources.of(metrics), spans, sketches=any(metric.kind in MEASURED for metric in metrics))
     annotations = _annotations(metric_set, plan.bases[BEFORE][0] or start, end)
     builder = _Builder(plan, pictured, days, found, annotations)
     lines = [builder.line(metric) for metric in metrics]

@@ -10,14 +10,14 @@ from django.utils.translation import ngettext, pgettext
 
 from ..contrib.news import better_of, news
 from ..core import formatting, plain_text
-from ..core.comparisons import BEFORE, DOWN, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
+from ..core.comparisons import BEFORE, DOWN, NOT_AVAILABLE, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
 from ..core.numbers import Number
 from ..core.periods import Period
 from ..core.summary import COUNTER, GAUGE, MEASURED
 from ..models import Annotation, Metric
 from ..models.reports import SENT_PERIODS
 from ..ratios.changes import shown_ratio, shown_ratio_change
-from ..reports.content import Line, Report
+from ..reports.content import PERCENT, Line, Report
 from ..reports.points import ReportPoint
 from ..reports.ratio_lines import RatioLine
 
@@ -34,10 +34,20 @@ EMPTY_HEIGHT = 8
 
 
 class Fact(NamedTuple):
-    """A labelled text about a metric, besides its number and changes."""
+    """A labelled text about a metric, besides its number and changes.
+
+    A number may have a change; `news` is the class of its colour, and `word` says the same.
+    """
 
     label: str
     value: str
+    change: str = ""
+    news: str = "even"
+    word: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.value}, {self.change}" if self.change else self.value
 
 
 class Bar(NamedTuple):
@@ -140,7 +150,12 @@ def earlier_annotations(report: Report) -> int:
 @register.filter
 def facts(line: Line) -> list[Fact]:
     """Return the facts about a metric besides its number and changes."""
-    found = [*map(_annotated, line.annotations[-MOST_ANNOTATIONS:]), *_range(line), *_extremes(line)]
+    found = [
+        *map(_annotated, line.annotations[-MOST_ANNOTATIONS:]),
+        *_range(line),
+        *_percentile(line),
+        *_extremes(line),
+    ]
     kind, unit = line.metric.kind, line.metric.unit
     with_cents = formatting.have_cents((share.number for share in line.shares), kind, unit)
     for label, shares in groupby(line.shares, key=lambda share: share.label):
@@ -237,6 +252,16 @@ def _range(line: Line) -> list[Fact]:
     bounds = {"said": said, "low": shown(summary.minimum, metric), "high": shown(summary.maximum, metric)}
     # Translators: "17, between 3 and 40" or "380 ms from 12 measurements, between 12 ms and 1.4 s".
     return [Fact(label, _("%(said)s, between %(low)s and %(high)s") % bounds)]
+
+
+def _percentile(line: Line) -> list[Fact]:
+    """Return the 95th percentile with its change; nothing if it is the mean, as that of a single number is."""
+    compared, summary, metric = line.percentile, line.summary, line.metric
+    if compared is None or summary is None or summary.minimum == summary.maximum:
+        return []
+    change = "" if compared.verdict == NOT_AVAILABLE else formatting.shown_change(compared)
+    said = shown(compared.current, metric)
+    return [Fact(f"p{PERCENT}", said, change, news_class(compared, metric), news_word(compared, metric))]
 
 
 def _extremes(line: Line) -> list[Fact]:
