@@ -137,8 +137,8 @@ class DashboardAdmin(ReadOnlyAdmin):
         if slug not in ratios():
             raise Http404(f"There is no ratio {slug!r}.")
         ratio = ratios()[slug]
-        has_labels = bool(ratio.of.labels or ratio.to.labels)
-        form = SelectionForm(request.GET, facts=facts_of_ratio(ratio), reads_label_sets=has_labels)
+        reads_label_sets = ratio.of.reads_label_sets or ratio.to.reads_label_sets
+        form = SelectionForm(request.GET, facts=facts_of_ratio(ratio), reads_label_sets=reads_label_sets)
         kind = request.GET.get("format")
         if kind in FILES and not form.is_valid():
             return _refused(form)

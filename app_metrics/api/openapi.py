@@ -27,7 +27,8 @@ DATE: Schema = {"type": "string", "format": "date"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 START: Schema = {"anyOf": [DATE, TIME], "description": "A date; for hours a time with its offset."}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
-NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denominator is zero."}
+NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denominator is zero, or a percentile unknown."}
+OPERAND: Schema = {**NO_NUMBER, "description": "A decimal; null if it is a percentile that is unknown."}
 FORM: Schema = {"type": "string", "enum": list(FORMS)}
 FIELD: Schema = {"type": "string", "enum": list(FIELDS)}
 KIND: Schema = {"type": "string", "enum": list(KINDS)}
@@ -179,7 +180,7 @@ def _schemas() -> dict[str, Schema]:
         "Ratio": _object(**ratio, series=ADDRESS),
         "Operand": _object(slug=TEXT, labels=LABELS, field=FIELD),
         "RatioSeries": _object(**ratio, **span, results=_list("Quotient")),
-        "Quotient": _object(start=START, numerator=NUMBER, denominator=NUMBER, value=NO_RATIO),
+        "Quotient": _object(start=START, numerator=OPERAND, denominator=OPERAND, value=NO_RATIO),
     }
 
 

@@ -71,9 +71,5 @@ def _operand(operand: Operand) -> Answer:
 
 
 def _numbers(quotient: Quotient) -> Answer:
-    value = quotient.value
-    return {
-        "numerator": plain(quotient.numerator),
-        "denominator": plain(quotient.denominator),
-        "value": None if value is None else plain(value),
-    }
+    numbers = {"numerator": quotient.numerator, "denominator": quotient.denominator, "value": quotient.value}
+    return {name: None if number is None else plain(number) for name, number in numbers.items()}

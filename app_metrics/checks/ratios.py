@@ -1,6 +1,6 @@
 """Check the ratios in the settings, and the metrics that they name."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Tags, register
@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..core.setting_rules import SettingError, SettingReader, suggest
+from ..core.summary import MEASURED
 from ..definitions.discovery import discover
 from ..models import Metric
 from ..models.discovery import unknown_kinds
@@ -24,7 +25,8 @@ from ..reports.declared_sets import compile_sets
 @register("app_metrics")
 def check_ratios(**kwargs: Any) -> list[CheckMessage]:
     mistakes = compile_ratios(settings.APP_METRICS_RATIOS)[1]
-    return [each.as_check() for each in (*mistakes, *_named_as_metric(_counted_by_rules()), *_read_as_metric())]
+    names = (*_named_as_metric(_counted_by_rules()), *_read_as_metric())
+    return [each.as_check() for each in (*mistakes, *names, *_without_percentiles(_kinds_by_rules()))]
 
 
 @register(Tags.database)
@@ -33,17 +35,32 @@ def check_slugs_of_ratios(databases: Sequence[str] | None = None, **kwargs: Any)
         return []
     try:
         metrics = primary(Metric.objects)
-        recorded = {*metrics.values_list("slug", flat=True), *unknown_kinds(metrics)}
+        kinds = {**unknown_kinds(metrics), **dict(metrics.values_list("slug", "kind"))}
     except DatabaseError:  # not migrated, or not reachable: Django reports that
         return []
     by_rules = _counted_by_rules()
-    collisions = [mistake.as_check() for mistake in _named_as_metric(recorded - by_rules)]
+    collisions = _named_as_metric(kinds.keys() - by_rules)
+    others = {slug: kind for slug, kind in kinds.items() if slug not in _kinds_by_rules()}
+    mistakes = [mistake.as_check() for mistake in (*collisions, *_without_percentiles(others))]
     # `migrate` creates those that are defined only after this check.
-    return [*collisions, *_unknown(recorded | by_rules | {each.slug for each in discover()})]
+    return [*mistakes, *_unknown(kinds.keys() | by_rules | {each.slug for each in discover()})]
 
 
 def _counted_by_rules() -> set[str]:
     return {slug for rule in configured_rules()[0] for slug in rule.slugs}
+
+
+def _kinds_by_rules() -> dict[str, str]:
+    return {rule.slug: rule.kind for rule in configured_rules()[0]}
+
+
+def _without_percentiles(kinds: Mapping[str, str]) -> Iterator[SettingError]:
+    for name, ratio in ratios().items():
+        for operand in sorted({ratio.of, ratio.to}):
+            kind = kinds.get(operand.slug)
+            if operand.is_percentile and kind and kind not in MEASURED:
+                hint = "Only timers and distributions have percentiles: choose another field, or another metric."
+                yield _mistake(name, f"reads {operand.field} of the {kind} {operand.slug!r}", hint)
 
 
 def _named_as_metric(slugs: Iterable[str]) -> Iterator[SettingError]:

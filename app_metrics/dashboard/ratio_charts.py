@@ -8,16 +8,18 @@ from django.utils.translation import gettext
 
 from ..core.calendar import moment_of, starts_at, today
 from ..core.formatting import have_cents
-from ..core.numbers import Number, add
-from ..core.periods import Start
+from ..core.periods import Piece, Start
 from ..models import Metric
 from ..models.beginnings import first_dates
 from ..models.queries import Spans
 from ..ratios.changes import Metrics, RatioChange, counted_since, operand_title
 from ..ratios.declared import Ratio
-from ..ratios.quotients import Quotient, quotients
+from ..ratios.quotients import Quotient, Quotients, quotients
 from .charts import NOW, PART, PREVIOUS, Chart, Column
 from .date_range import Selection
+
+# The spans of the range, of its finished periods, and of as many of the range before.
+TOTAL, FINISHED, BEFORE = "total", "finished", "before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,16 @@ def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> R
     moment = moment_of(None)
     starts = [start for start in selection.starts() if start <= (moment.today, moment.hours)]
     previous = selection.previous()[: len(starts)]
-    found = quotients([ratio], {**_spans(selection, NOW, starts), **_spans(selection, PREVIOUS, previous)})
+    over = sum(selection.period.next(start) <= today() for start, _ in starts)
+    wholes = {TOTAL: starts, FINISHED: starts[:over], BEFORE: previous[:over]}
+    found = quotients(
+        [ratio],
+        {
+            **_spans(selection, NOW, starts),
+            **_spans(selection, PREVIOUS, previous),
+            **{name: _pieces(selection, each) for name, each in wholes.items()},
+        },
+    )
     now, then = ([found[ratio.slug, (role, index)] for index in range(len(starts))] for role in (NOW, PREVIOUS))
     columns = [
         Column(NOW, "value", gettext("Ratio"), [each.value for each in now]),
@@ -51,9 +62,8 @@ def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> R
         Column(PART, "denominator", operand_title(ratio.to, metrics), [each.denominator for each in now]),
         Column(PREVIOUS, "previous", selection.previous_title(previous), [each.value for each in then]),
     ]
-    over = sum(selection.period.next(start) <= today() for start, _ in starts)
     values = [number for column in columns if column.role != PART for number in column.numbers]
-    change = _change(ratio, metrics, now[:over], then[:over], previous[0][0]) if over else None
+    change = _change(ratio, metrics, found, previous[0][0]) if over else None
     return RatioChart(
         Metric(slug=ratio.slug, name=ratio.name, kind=ratio.kind, unit=ratio.unit),
         selection,
@@ -66,27 +76,21 @@ def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> R
         has_cents=have_cents(values, ratio.kind, ratio.unit),
         ratio=ratio,
         metrics=metrics,
-        total=_sum(ratio, now),
+        total=found[ratio.slug, TOTAL],
         change=change,
     )
 
 
 def _spans(selection: Selection, role: str, starts: Sequence[Start]) -> Spans:
-    return {(role, index): [(selection.period, *start)] for index, start in enumerate(starts)}
+    return {(role, index): _pieces(selection, [start]) for index, start in enumerate(starts)}
 
 
-def _change(
-    ratio: Ratio, metrics: Metrics, now: Iterable[Quotient], then: Iterable[Quotient], base: date
-) -> RatioChange:
+def _pieces(selection: Selection, starts: Iterable[Start]) -> list[Piece]:
+    return [(selection.period, *start) for start in starts]
+
+
+def _change(ratio: Ratio, metrics: Metrics, found: Quotients, base: date) -> RatioChange:
     """Compare two ranges; the earlier one is no base if it was counted only partly."""
     since = counted_since(ratio, metrics, first_dates(metrics.values()))
     is_known = since is not None and since < base
-    return RatioChange(ratio, base if is_known else None, _sum(ratio, now), _sum(ratio, then))
-
-
-def _sum(ratio: Ratio, found: Iterable[Quotient]) -> Quotient:
-    numerator: Number = 0
-    denominator: Number = 0
-    for each in found:
-        numerator, denominator = add(numerator, each.numerator), add(denominator, each.denominator)
-    return Quotient(numerator, denominator, ratio.factor)
+    return RatioChange(ratio, base if is_known else None, found[ratio.slug, FINISHED], found[ratio.slug, BEFORE])

@@ -137,7 +137,10 @@ def _read_percentile(entry: SettingReader, value: Mapping[str, Any]) -> Decimal 
     if "percentile" not in value:
         return None
     if "ratio" in value:
-        raise entry.error("has a ratio and a percentile", "Remove one of them: a ratio is a single number.")
+        raise entry.error(
+            "has a ratio and a percentile",
+            f'Write the percentile in the ratio\'s entry of {RATIOS}, as the field of a metric: "p95".',
+        )
     wanted = "a percentage from 0 to 100"
     return entry.number("percentile", value["percentile"], lambda number: 0 <= number <= 100, wanted)
 

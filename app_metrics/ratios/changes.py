@@ -80,7 +80,7 @@ def shown_ratio_change(change: RatioChange) -> str:
     return ngettext("%(number)s point", "%(number)s points", plural) % {"number": sign + shown(points)}
 
 
-def shown_operand(operand: Operand, number: Number, metrics: Metrics) -> str:
+def shown_operand(operand: Operand, number: Number | None, metrics: Metrics) -> str:
     metric = metrics.get(operand.slug)
     return shown(number) if operand.field == COUNT or metric is None else shown(number, metric.kind, metric.unit)
 
@@ -98,6 +98,8 @@ def operand_title(operand: Operand, metrics: Metrics) -> str:
     said = [f"{name}={value}" for name, value in operand.labels]
     if operand.field == COUNT:
         said.append(pgettext("number", "events"))
+    elif operand.is_percentile:
+        said.append(operand.field)
     name = metric.name if metric else operand.slug
     return f"{name} ({', '.join(said)})" if said else name
 

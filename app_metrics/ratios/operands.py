@@ -1,19 +1,25 @@
-"""What a ratio divides, and by what: a sum of one metric, of all its label sets or some of them."""
+"""What a ratio divides, and by what: a sum or a percentile of one metric, of all its label sets or some of them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..core.labels import decode_labels
+from ..core.numbers import Number
 from ..core.setting_rules import SettingReader
+from ..core.summary import Summary, percentile
 from ..core.validation import check_labels
+from ..models.percentiles import PERCENTS
 
 EXAMPLE = '"requests", or {"slug": "requests", "labels": {"status": "5xx"}, "field": "count"}'
 KEYS = ("slug", "labels", "field")
-COUNT, TOTAL = FIELDS = ("count", "total")
+COUNT, TOTAL = SUMS = ("count", "total")
+# The percentages of percentiles, by field.
+PERCENTILES = {f"p{percent}": percent for percent in PERCENTS}
+FIELDS = (*SUMS, *PERCENTILES)
 
 
 class Operand(NamedTuple):
-    """A field of a metric's summary, summed over the label sets that have all of `labels`."""
+    """A sum or a percentile of a metric, of the label sets that have all of `labels` together."""
 
     slug: str
     labels: tuple[tuple[str, str], ...] = ()
@@ -21,6 +27,21 @@ class Operand(NamedTuple):
 
     def covers(self, labels: Mapping[str, str]) -> bool:
         return all(labels.get(name) == value for name, value in self.labels)
+
+    @property
+    def is_percentile(self) -> bool:
+        return self.field in PERCENTILES
+
+    @property
+    def reads_label_sets(self) -> bool:
+        """Whether the database cannot merge the label sets: some have to be chosen, or histograms to be merged."""
+        return bool(self.labels) or self.is_percentile
+
+    def read(self, summary: Summary | None) -> Number | None:
+        """Return the number of a summary; None if it is a percentile that is unknown, as it is without numbers."""
+        if self.is_percentile:
+            return percentile(summary, PERCENTILES[self.field]) if summary else None
+        return getattr(summary, self.field) if summary else 0
 
 
 def read_operand(entry: SettingReader, key: str, value: Any) -> Operand:

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from ..core.labels import readable_labels
-from ..core.numbers import QUANTUM, ROUNDING, Number, add, trimmed
-from ..core.summary import Summary
+from ..core.numbers import QUANTUM, ROUNDING, Number, trimmed
+from ..core.summary import Summary, merge_into
 from ..models.queries import QuerySources, Spans, fold, fold_together
 from .operands import Operand
 
@@ -26,16 +26,19 @@ class Divided(Protocol):
 
 
 class Quotient(NamedTuple):
-    """The numerator and the denominator of a period; `factor` is 100 if the value is a percentage, or else 1."""
+    """The numerator and the denominator of a period; `factor` is 100 if the value is a percentage, or else 1.
 
-    numerator: Number
-    denominator: Number
+    Either is None if it is a percentile that is unknown.
+    """
+
+    numerator: Number | None
+    denominator: Number | None
     factor: int = 1
 
     @property
     def value(self) -> Decimal | None:
-        """The ratio, rounded to nine decimal places; None if the denominator is zero."""
-        if not self.denominator:
+        """The ratio, rounded to nine decimal places; None if the denominator is zero, or one of them is unknown."""
+        if self.numerator is None or not self.denominator:
             return None
         numerator = ROUNDING.multiply(Decimal(self.numerator), Decimal(self.factor))
         return trimmed(ROUNDING.quantize(ROUNDING.divide(numerator, Decimal(self.denominator)), QUANTUM))
@@ -51,24 +54,28 @@ def quotients(ratios: Collection[Divided], spans: Spans, using: str | None = Non
     it names label set by label set, and a third one is needed if items with labels are pending.
     """
     operands = {operand for ratio in ratios for operand in (ratio.of, ratio.to)}
-    sums = _sums(operands, spans, using)
+    found = _merged(operands, spans, using)
+
+    def number(operand: Operand, name: Hashable) -> Number | None:
+        return operand.read(found.get((operand, name)))
+
     return {
-        (ratio.slug, name): Quotient(sums.get((ratio.of, name), 0), sums.get((ratio.to, name), 0), ratio.factor)
+        (ratio.slug, name): Quotient(number(ratio.of, name), number(ratio.to, name), ratio.factor)
         for ratio in ratios
         for name in spans
     }
 
 
-def _sums(operands: Iterable[Operand], spans: Spans, using: str | None) -> dict[tuple[Operand, Hashable], Number]:
+def _merged(operands: Iterable[Operand], spans: Spans, using: str | None) -> dict[tuple[Operand, Hashable], Summary]:
     of_slug: dict[str, list[Operand]] = defaultdict(list)
     for operand in operands:
         of_slug[operand.slug].append(operand)
-    sums: dict[tuple[Operand, Hashable], Number] = {}
+    merged: dict[tuple[Operand, Hashable], Summary] = {}
     for slug, labels, name, summary in _summaries(of_slug, spans, using):
         for operand in of_slug[slug]:
             if operand.covers(labels):
-                sums[operand, name] = add(sums.get((operand, name), 0), getattr(summary, operand.field))
-    return sums
+                merge_into(merged, (operand, name), summary)
+    return merged
 
 
 def _summaries(
@@ -76,9 +83,12 @@ def _summaries(
 ) -> Iterator[tuple[str, Mapping[str, str], Hashable, Summary]]:
     """Yield slug, labels, span and summary. Each slug is read in one statement, so that no part exceeds its whole."""
     apart = {slug for slug, operands in of_slug.items() if any(operand.labels for operand in operands)}
+    measured = {slug for slug, operands in of_slug.items() if any(operand.is_percentile for operand in operands)}
     if together := of_slug.keys() - apart:
-        for (slug, name), summary in fold_together(QuerySources.of_slugs(together, using), spans).items():
+        sources = QuerySources.of_slugs(together, using)
+        for (slug, name), summary in fold_together(sources, spans, sketches=bool(together & measured)).items():
             yield slug, {}, name, summary
     if apart:
-        for (slug, text, name), summary in fold(QuerySources.of_slugs(apart, using), spans).items():
+        sources = QuerySources.of_slugs(apart, using)
+        for (slug, text, name), summary in fold(sources, spans, sketches=bool(apart & measured)).items():
             yield slug, readable_labels(text), name, summary

@@ -73,7 +73,7 @@ def metric_ratio(name: str, period: str = DAY) -> str:
     found = _cached(key, lambda: _quotient(ratio, period), "metric_ratio")
     if found is None:
         return ""
-    numerator, denominator = map(Decimal, found)
+    numerator, denominator = (None if number is None else Decimal(number) for number in found)
     return shown_ratio(ratio, Quotient(numerator, denominator, ratio.factor))
 
 

@@ -80,8 +80,8 @@ def ratio_lines(chart: RatioChart) -> Iterator[tuple[str, list[str]]]:
             chart_title(chart, index),
             [
                 _ratio_cell(chart, value[index]),
-                shown_operand(chart.ratio.of, numerator[index] or 0, chart.metrics),
-                shown_operand(chart.ratio.to, denominator[index] or 0, chart.metrics),
+                shown_operand(chart.ratio.of, numerator[index], chart.metrics),
+                shown_operand(chart.ratio.to, denominator[index], chart.metrics),
                 _ratio_cell(chart, previous[index]),
             ],
         )

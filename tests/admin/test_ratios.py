@@ -203,9 +203,13 @@ def test_every_period_has_a_chart(counted, client, period):
     assert plain(rows[-1][1]) in ("2.5 %", "3 %", "2.04 %", "2.01 %")
 
 
-def test_a_ratio_with_labels_reads_each_label_set_so_its_chart_has_fewer_points(counted, client, monkeypatch):
+@pytest.mark.parametrize(
+    "of", [{"slug": "checkouts", "labels": {"plan": "free"}}, {"slug": "checkouts", "field": "p95"}], ids=str
+)
+def test_a_ratio_that_reads_each_label_set_has_a_chart_of_fewer_points(of, counted, client, monkeypatch, settings):
+    settings.APP_METRICS_RATIOS = {**RATIOS, "other": {"of": of, "to": "checkouts"}}
     monkeypatch.setattr(forms, "MOST_SPLIT_POINTS", 40)
-    assert "at most 20 points" in text(page(client, ratio_url("free")).find(".//*[@id='content-main']"))
+    assert "at most 20 points" in text(page(client, ratio_url("other")).find(".//*[@id='content-main']"))
     assert "at most" not in text(page(client, ratio_url()).find(".//*[@id='content-main']"))
 
 

@@ -171,7 +171,7 @@ def test_the_part_of_a_metric_never_exceeds_its_whole_while_an_aggregation_runs(
 
     record("requests", 1, status="5xx")
     read = module.fold
-    monkeypatch.setattr(module, "fold", lambda *arguments: (aggregate(), read(*arguments))[1])
+    monkeypatch.setattr(module, "fold", lambda *given, **named: (aggregate(), read(*given, **named))[1])
     assert get_ratio("error_rate").quotient("day") == Quotient(1, 1, 100)
 
 
