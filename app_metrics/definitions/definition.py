@@ -24,7 +24,7 @@ _existing: WeakKeyDictionary["Definition", None] = WeakKeyDictionary()
 
 
 class Definition:
-    """A metric that is defined in code. Its kinds are `Counter`, `Gauge` and `Timer`."""
+    """A metric that is defined in code. Its kinds are `Counter`, `Gauge`, `Timer` and `Distribution`."""
 
     kind: ClassVar[str]
 

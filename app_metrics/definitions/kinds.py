@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from ..core.summary import COUNTER, GAUGE, TIMER
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
 from ..recording import metrics
 from ..recording.metrics import record
 from .definition import Definition, Text
@@ -49,6 +49,25 @@ class Gauge(Definition):
         """Record the current value. See `Counter` for labels."""
         if self._takes(labels):
             record(self.slug, GAUGE, value, labels or None, at)
+
+
+class Distribution(Definition):
+    """A distribution that is defined in code; calling it records a value, as `distribution()` does. See `Counter`."""
+
+    kind = DISTRIBUTION
+
+    def __call__(
+        self,
+        value: float | Decimal | str,
+        /,
+        *,
+        at: datetime | None = None,
+        on_commit: bool = False,
+        **labels: str,
+    ) -> None:
+        """Record one of many values; see `distribution()` for the other arguments, and `Counter` for labels."""
+        if self._takes(labels):
+            record(self.slug, DISTRIBUTION, value, labels or None, at, on_commit)
 
 
 class Timer(Definition):

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy
 
 import app_metrics
 from app_metrics.core.dropped import DROPPED_SLUG, take_entries
-from app_metrics.core.summary import COUNTER, GAUGE
-from app_metrics.definitions import Counter, Gauge, Timer
+from app_metrics.core.summary import COUNTER, DISTRIBUTION, GAUGE
+from app_metrics.definitions import Counter, Distribution, Gauge, Timer
 from app_metrics.definitions.definition import existing
 from app_metrics.models import Item
 from app_metrics.testing import capture_metrics
@@ -26,6 +26,8 @@ from app_metrics.testing import capture_metrics
         (lambda: Counter("x", labels=["num", "plan"])(3, plan="pro", num="a"), COUNTER, 3, '{"num":"a","plan":"pro"}'),
         (lambda: Gauge("x")(1.5), GAUGE, Decimal("1.5"), "{}"),
         (lambda: Gauge("x", labels=("queue", "value"))(7, queue="a", value="b"), GAUGE, 7, '{"queue":"a","value":"b"}'),
+        (lambda: Distribution("x")("2.5"), DISTRIBUTION, Decimal("2.5"), "{}"),
+        (lambda: Distribution("x", labels=["value"])(7, value="a"), DISTRIBUTION, 7, '{"value":"a"}'),
     ],
 )  # fmt: skip
 def test_a_call_records_what_it_is_given(db, call, kind, total, labels):
@@ -36,9 +38,11 @@ def test_a_call_records_what_it_is_given(db, call, kind, total, labels):
 def test_a_call_records_at_another_time(db):
     Counter("x")(at=datetime(2026, 10, 1, 9, tzinfo=UTC))
     Gauge("y")(1, at=datetime(2026, 10, 2, 9, tzinfo=UTC))
+    Distribution("z")(1, at=datetime(2026, 10, 3, 9, tzinfo=UTC))
     assert [str(day) for day in Item.objects.order_by("slug").values_list("day", flat=True)] == [
         "2026-10-01",
         "2026-10-02",
+        "2026-10-03",
     ]
 
 
@@ -48,6 +52,14 @@ def test_a_counter_waits_for_the_commit_on_demand():
         Counter("x")(on_commit=True, using="default")
         assert not Item.objects.exists()
     assert Item.objects.get().total == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_distribution_waits_for_the_commit_on_demand():
+    with transaction.atomic():
+        Distribution("x")(5, on_commit=True)
+        assert not Item.objects.exists()
+    assert Item.objects.get().total == 5
 
 
 def test_a_timer_makes_a_new_timer_for_each_block():
@@ -67,14 +79,16 @@ def test_a_label_of_any_kind_may_be_called_self():
     with capture_metrics() as recording:
         Counter("x", labels=["self"])(self="a")
         Gauge("y", labels=["self"])(1, self="a")
+        Distribution("w", labels=["self"])(1, self="a")
         with Timer("z", labels=["self"])(self="a"):
             pass
-    assert [recording.count(slug, {"self": "a"}) for slug in "xyz"] == [1, 1, 1]
+    assert [recording.count(slug, {"self": "a"}) for slug in "wxyz"] == [1, 1, 1, 1]
 
 
 CALLS = [
     lambda: Counter("x", labels=["plan"])(plam="pro"),
     lambda: Gauge("x", labels=["plan", "country"])(1, plam="pro"),
+    lambda: Distribution("x", labels=["plan"])(1, plam="pro"),
     lambda: Timer("x", labels=["plan"])(plam="pro").__enter__(),
 ]
 

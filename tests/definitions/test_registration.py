@@ -11,7 +11,7 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy
 
 from app_metrics import gauge, metric
-from app_metrics.definitions import Counter, Gauge, Timer, discovery
+from app_metrics.definitions import Counter, Distribution, Gauge, Timer, discovery
 from app_metrics.definitions.registration import register, register_after_migrating
 from app_metrics.models import Metric, MetricSet
 from app_metrics.models.creation import create_metric
@@ -26,9 +26,10 @@ def stored(slug="orders"):
 
 
 def test_missing_metrics_are_created_as_defined(database):
-    register([Counter("orders", **TEXTS), Gauge("queue_length"), Timer("export_seconds", better="down")])
+    defined = [Counter("orders", **TEXTS), Gauge("queue_length"), Timer("export_seconds", better="down")]
+    register([*defined, Distribution("price", unit="EUR")])
     found = {each.slug: each.kind for each in Metric.objects.all()}
-    assert found == {"orders": "counter", "queue_length": "gauge", "export_seconds": "timer"}
+    assert found == {"orders": "counter", "queue_length": "gauge", "export_seconds": "timer", "price": "distribution"}
     assert stored() == TEXTS
     assert stored("queue_length") == {"name": "queue_length", "unit": "", "description": "", "better": ""}
 
