@@ -6,6 +6,7 @@ from ..conf import settings
 from ..core.periods import PERIODS
 from ..core.summary import COUNT, KINDS, SHOWN
 from ..core.validation import MAX_SLUG_LENGTH
+from ..models.percentiles import PERCENTS
 from ..ratios.declared import FORMS
 from ..ratios.operands import FIELDS
 from .parameters import DEFAULT_RESULTS, LABEL, MAX_RESULTS, MAX_TEXT
@@ -28,6 +29,7 @@ TIME: Schema = {"type": "string", "format": "date-time"}
 START: Schema = {"anyOf": [DATE, TIME], "description": "A date; for hours a time with its offset."}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
 NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denominator is zero, or a percentile unknown."}
+NO_PERCENTILE: Schema = {**NO_NUMBER, "description": "A decimal, within 1.1 % of the exact one; null if it is unknown."}
 OPERAND: Schema = {**NO_NUMBER, "description": "A decimal; null if it is a percentile that is unknown."}
 FORM: Schema = {"type": "string", "enum": list(FORMS)}
 FIELD: Schema = {"type": "string", "enum": list(FIELDS)}
@@ -153,7 +155,8 @@ def _schemas() -> dict[str, Schema]:
     ratio = {"slug": TEXT, **dict.fromkeys(("of", "to"), _ref("schemas", "Operand")), "as": FORM, "unit": TEXT}
     return {
         "Error": _object(error=TEXT),
-        "Numbers": _object(**_numbers()),
+        "Numbers": _with_numbers(),
+        "Percentiles": _object(**{f"p{percent}": NO_PERCENTILE for percent in PERCENTS}),
         "MetricList": _object(count=COUNT_OF, **links, results=_list("Metric")),
         "Metric": _object(**metric, series=ADDRESS, totals=ADDRESS),
         "Series": _object(
@@ -163,7 +166,7 @@ def _schemas() -> dict[str, Schema]:
             results=_list("Point"),
             annotations=_list("Annotation"),
         ),
-        "Point": _object(start=START, **_numbers()),
+        "Point": _with_numbers(start=START),
         "Annotation": _object(at=TIME, start=START, text=TEXT, url=NO_ADDRESS),
         "Totals": _object(
             **metric,
@@ -175,7 +178,7 @@ def _schemas() -> dict[str, Schema]:
             **links,
             results=_list("LabelSet"),
         ),
-        "LabelSet": _object(labels=LABELS, **_numbers()),
+        "LabelSet": _with_numbers(labels=LABELS),
         "RatioList": _object(count=COUNT_OF, **links, results=_list("Ratio")),
         "Ratio": _object(**ratio, series=ADDRESS),
         "Operand": _object(slug=TEXT, labels=LABELS, field=FIELD),
@@ -184,11 +187,21 @@ def _schemas() -> dict[str, Schema]:
     }
 
 
-def _numbers() -> dict[str, Schema]:
-    """Describe the fields of a summary, and its headline. A total is 0 if nothing was recorded."""
+def _with_numbers(**properties: Schema) -> Schema:
+    """Describe an object with the fields of a summary, its headline and, if its kind has any, its percentiles.
+
+    A total is 0 if nothing was recorded.
+    """
     numbers = {field.name: COUNT_OF if field.holds == COUNT else NO_NUMBER for field in SHOWN}
-    headline = "The number to show: a counter's total, a gauge's last value, a timer's mean in seconds."
-    return {**numbers, "total": NUMBER, "value": {**NO_NUMBER, "description": headline}}
+    headline = (
+        "The number to show: a counter's total, a gauge's last value, otherwise the mean; a timer's is in seconds."
+    )
+    described = _object(**properties, **{**numbers, "total": NUMBER, "value": {**NO_NUMBER, "description": headline}})
+    described["properties"]["percentiles"] = {
+        **_ref("schemas", "Percentiles"),
+        "description": "Only of timers and distributions.",
+    }
+    return described
 
 
 def _object(**properties: Schema) -> Schema:

@@ -10,9 +10,10 @@ from django.urls import resolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app_metrics import gauge, metric, urls
+from app_metrics import distribution, gauge, metric, urls
 from app_metrics.adoption.missing_tables import MissingTables
 from app_metrics.models.creation import create_annotation, create_metric
+from app_metrics.recording.metrics import record
 from tests.api.test_views import GOOD, HASH, WRONG
 
 pytestmark = [pytest.mark.urls("tests.support.api_urls"), pytest.mark.django_db]
@@ -31,10 +32,15 @@ ANSWERS = [
     ("/metrics/orders/totals/?date=2026-11-23", "Totals"),
     ("/metrics/orders/totals/?period=hour&date=2026-11-23T09:00", "Totals"),
     ("/metrics/queue/totals/?period=month&date=2000-01-01", "Totals"),
+    ("/metrics/export/series/?start=2026-11-22&end=2026-11-23", "Series"),
+    ("/metrics/export/totals/?date=2026-11-23", "Totals"),
+    ("/metrics/export/totals/?date=2000-01-01", "Totals"),
+    ("/metrics/value/series/?start=2026-11-22&end=2026-11-23", "Series"),
     ("/metrics/missing/totals/", "Error"),
     ("/ratios/", "RatioList"),
     ("/ratios/price/series/?period=hour&start=2026-11-23&end=2026-11-23", "RatioSeries"),
     ("/ratios/share/series/?start=2026-11-23&end=2026-11-24", "RatioSeries"),
+    ("/ratios/slowness/series/?start=2026-11-22&end=2026-11-23", "RatioSeries"),
     ("/ratios/missing/series/", "Error"),
     ("/metrics/?kind=clock", "Error"),
 ]
@@ -46,11 +52,14 @@ def _recorded(settings):
     settings.APP_METRICS_RATIOS = {
         "price": {"of": "orders", "to": {"slug": "orders", "field": "count"}, "unit": "EUR"},
         "share": {"of": {"slug": "orders", "labels": {"plan": "pro"}}, "to": "orders", "as": "percent"},
+        "slowness": {"of": {"slug": "export", "field": "p95"}, "to": {"slug": "export", "field": "p50"}},
     }
     create_metric("Orders", unit="EUR", description="What was paid")
     metric("orders", 5, labels={"plan": "pro"}, at=AT)
     metric("orders", -2, at=AT)
     gauge("queue", 1.5)
+    record("export", "timer", 0.5, at=AT)
+    distribution("value", 20, labels={"plan": "pro"}, at=AT)
     create_annotation("Release 4.2", AT, "https://example.com/4.2")
     create_annotation("Release 4.3", AT)
 
@@ -76,6 +85,20 @@ def conforms(described):
 def test_the_description_is_valid(described):
     validator = pytest.importorskip("openapi_spec_validator", reason="openapi-spec-validator is not installed")
     validator.validate(described)
+
+
+def test_the_percentiles_of_timers_and_distributions_are_described(client, described):
+    described = described["components"]["schemas"]
+    for slug, fields in (("export", True), ("value", True), ("orders", False)):
+        series = client.get(f"/stats/api/metrics/{slug}/series/?start=2026-11-23&end=2026-11-23", headers=GOOD).json()
+        totals = client.get(f"/stats/api/metrics/{slug}/totals/?date=2026-11-23", headers=GOOD).json()
+        for found, schema in (
+            (series["results"][0], "Point"), (totals["summary"], "Numbers"), (totals["results"][0], "LabelSet")
+        ):  # fmt: skip
+            assert ("percentiles" in found) is fields
+            assert "percentiles" in described[schema]["properties"]
+            if fields:
+                assert list(found["percentiles"]) == described["Percentiles"]["required"]
 
 
 @pytest.mark.parametrize(("address", "schema"), ANSWERS)
