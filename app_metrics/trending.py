@@ -3,10 +3,12 @@
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 
 from .core.calendar import Moment, latest_closed, moment_of
 from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, running, week_of, whole
 from .core.errors import MetricError
+from .core.histogram import rank_of
 from .core.numbers import Number
 from .core.periods import DAY, MONTH, WEEK, WHOLE_DAYS, YEAR, Period, Piece
 from .core.summary import Summary, headline
@@ -53,23 +55,31 @@ Found = Mapping[tuple[str, Hashable], Summary]
 
 
 def trends(
-    metrics: Iterable[Metric], day: date | None = None, labels: Mapping[str, str] | None = None
+    metrics: Iterable[Metric],
+    day: date | None = None,
+    labels: Mapping[str, str] | None = None,
+    *,
+    percent: int | Decimal | None = None,
 ) -> dict[str, Trends]:
     """Return the trends of metrics by slug, over all label sets or the one given; one query, or two for a
     label set.
 
-    `day` counts as today (default: today in the metrics time zone); any other day counts as over.
+    `day` counts as today (default: today in the metrics time zone); any other day counts as over. With `percent`, the
+    comparisons are those of a percentile, which only timers and distributions have. Raises ValueError if it is not from
+    0 to 100.
     """
+    if percent is not None:
+        rank_of(percent, 1)
     metrics = list(metrics)
     moment = moment_of(day)
     over = {period: closed(period, latest_closed(period, moment.today)) for period in WHOLE_DAYS}
     so_far = {period: running(period, moment) for period in WHOLE_DAYS}
     spans = {**spans_of("over", over.values()), **spans_of("so far", so_far.values())}
-    found = fold_together(QuerySources.of(metrics), spans, labels)
+    found = fold_together(QuerySources.of(metrics), spans, labels, sketches=percent is not None)
     return {
         metric.slug: Trends(
-            {period: trend(metric, "over", plan, found) for period, plan in over.items()},
-            {period: trend(metric, "so far", plan, found) for period, plan in so_far.items()},
+            {period: trend(metric, "over", plan, found, percent) for period, plan in over.items()},
+            {period: trend(metric, "so far", plan, found, percent) for period, plan in so_far.items()},
         )
         for metric in metrics
     }
@@ -108,14 +118,14 @@ def spans_of(prefix: str, plans: Iterable[Plan]) -> dict[Hashable, list[Piece]]:
     return spans
 
 
-def trend(metric: Metric, prefix: str, plan: Plan, found: Found) -> Trend:
+def trend(metric: Metric, prefix: str, plan: Plan, found: Found, percent: int | Decimal | None = None) -> Trend:
     """Return a metric's trend from the summaries found for the spans of a plan."""
 
     def summary(name: str) -> Summary | None:
         return found.get((metric.slug, (prefix, plan.period, name)))
 
     comparisons = {
-        name: Comparison(metric.kind, start, summary("compared"), summary(name))
+        name: Comparison(metric.kind, start, summary("compared"), summary(name), percent)
         for name, (start, _) in plan.bases.items()
     }
     return Trend(plan.period, plan.start, summary("whole"), comparisons)

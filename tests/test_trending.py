@@ -21,7 +21,7 @@ from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 from app_metrics.trending import trending_for_metric, trends
 from tests.support.scope import examples, full_length
-from tests.support.summaries import summary_of
+from tests.support.summaries import measured, summary_of
 from tests.support.threads import while_another
 
 pytestmark = pytest.mark.every_database
@@ -706,6 +706,40 @@ def test_trends_of_any_number_of_metrics_are_one_query(database, many, django_as
 def test_no_metrics_need_no_query(database, django_assert_num_queries):
     with django_assert_num_queries(0, using=database):
         assert trends([]) == {}
+
+
+@freeze_time(at(2026, 6, 10, 12, 30))
+@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "pending"])
+def test_trends_of_a_percentile_compare_that_of_each_period(database, aggregated, django_assert_num_queries):
+    metrics = [found("export", "timer"), found("orders")]
+    with collect():
+        for slowest, hour in ((30, at(2026, 6, 9, 9)), (20, at(2026, 6, 8, 9)), (40, at(2026, 6, 10, 11))):
+            for number in (*[1] * 9, slowest):
+                record("export", "timer", number, {"plan": "pro"}, hour)
+        metric("orders", 5, at=at(2026, 6, 9, 9))
+    if aggregated:
+        aggregate()
+    with django_assert_num_queries(1, using=database):
+        said = trends(metrics, percent=95)
+    assert figures(said["export"].closed["day"].comparisons["before"]) == (30, 20, 10, Decimal("0.5"), "up")
+    assert figures(said["export"].so_far["day"].comparisons["before"])[:2] == (40, 30)
+    assert figures(said["orders"].closed["day"].comparisons["before"]) == NO_TREND
+    median = trends(metrics, labels={"plan": "pro"}, percent=50)["export"].closed["day"].comparisons["before"]
+    assert figures(median) == (1, 1, 0, 0, "same")
+
+
+def test_trends_take_no_percentage_beyond_100():
+    with pytest.raises(ValueError, match="101 is not a percentage; give a number from 0 to 100"):
+        trends([], percent=101)
+
+
+def test_an_unknown_percentile_is_compared_with_nothing_and_is_no_base():
+    known, unknown = measured(*range(1, 11)), summary_of(*range(1, 11))
+    day = date(2026, 1, 1)
+    assert figures(Comparison("timer", day, known, unknown, 95)) == (10, None, None, None, "n/a")
+    assert figures(Comparison("timer", day, unknown, known, 95)) == (None, 10, None, None, "n/a")
+    assert figures(Comparison("timer", day, known, None, 95)) == (10, None, None, None, "new")
+    assert figures(Comparison("timer", None, known, None, 95)) == (10, None, None, None, "n/a")
 
 
 def test_trends_beside_an_aggregation_count_everything_once(transactional_database):
