@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,17 +12,21 @@ from ..core.comparisons import whole
 from ..core.labels import readable_labels
 from ..core.periods import WHOLE_DAYS
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER, GAUGE, MEASURED, TIMER, Summary, merge_into
+from ..core.summary import COUNTER, GAUGE, MEASURED, TIMER, Summary, has_histogram, merge_into
 from ..models import Metric
 from ..models.queries import QuerySources, all_time
 from ..ratios.changes import operand_title
 from ..ratios.declared import Ratio, ratios
 from ..ratios.quotients import quotients
+from .classic_buckets import cumulative
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family  # type: ignore[import-not-found,unused-ignore]
 
 OPENMETRICS = "application/openmetrics-text"
+HISTOGRAM = "histogram"
+# Why a timer or distribution is a summary.
+NO_BUCKETS = "no buckets: some numbers are negative, older than histograms, or of another kind"
 # Label names that have a special meaning in histograms and summaries.
 RESERVED = ("le", "quantile")
 
@@ -63,7 +67,7 @@ def families() -> Iterator["Family"]:
     """
     # Read first, so that a metric that is deleted or renamed meanwhile is left out as a whole.
     found: dict[str, dict[str, Summary]] = defaultdict(dict)
-    for (slug, labels), summary in all_time(QuerySources.everything()).items():
+    for (slug, labels), summary in all_time(QuerySources.everything(), sketches=True).items():
         found[slug][labels] = summary
     metrics = list(Metric.objects.order_by("pk"))
     unknown = found.keys() - {metric.slug for metric in metrics}
@@ -123,7 +127,7 @@ def _name(metric: Metric | Ratio, number: int) -> Name:
     if metric.kind in MEASURED:
         is_timer = metric.kind == TIMER
         family = f"{plain.removesuffix('_seconds')}{suffix}_seconds" if is_timer else plain + suffix
-        return Name(family, (family, f"{family}_count", f"{family}_sum", f"{family}_created"))
+        return Name(family, (family, *(f"{family}_{suffix}" for suffix in ("bucket", "count", "sum", "created"))))
     family = (plain.removesuffix("_total") or plain) + suffix
     return Name(family, (family, f"{family}_total", f"{family}_created"))
 
@@ -151,14 +155,25 @@ def _plain_labels(summaries: Mapping[str, Summary]) -> LabelSets:
 def _family(metric: Metric, name: Name, summaries: LabelSets) -> "Family":
     from prometheus_client.core import Metric as Family
 
-    kind, suffixes = _form(metric.kind, falls=any(summary.minimum < 0 for summary in summaries.values()))
-    family = Family(name.family, _documentation(metric), kind)
+    kind, suffixes = _form(metric.kind, summaries.values())
+    family = Family(name.family, _documentation(metric, kind), kind)
     for labels, summary in summaries.items():
+        if kind == HISTOGRAM:
+            _add_buckets(family, metric.kind, labels, summary)
         for suffix, number in suffixes.items():
             family.add_sample(name.family + suffix, dict(labels), float(getattr(summary, number)))
     if not summaries:
         family.add_sample(f"{name.family}_total", {}, 0.0)
     return family
+
+
+def _add_buckets(family: "Family", kind: str, labels: Labels, summary: Summary) -> None:
+    from prometheus_client.utils import floatToGoString  # type: ignore[import-not-found,unused-ignore]
+
+    assert summary.histogram is not None
+    for bound, count in cumulative(kind, summary.histogram):
+        le = floatToGoString(bound)  # type: ignore[no-untyped-call,unused-ignore]
+        family.add_sample(f"{family.name}_bucket", {**dict(labels), "le": le}, float(count))
 
 
 def _ratio_families(found: Sequence[Ratio], named: Sequence[Name], metrics: Iterable[Metric]) -> Iterator["Family"]:
@@ -179,17 +194,22 @@ def _ratio_families(found: Sequence[Ratio], named: Sequence[Name], metrics: Iter
         yield family
 
 
-def _form(kind: str, *, falls: bool) -> tuple[str, dict[str, str]]:
+def _form(kind: str, summaries: Collection[Summary]) -> tuple[str, dict[str, str]]:
     """Return the type of a family, and the field of a summary for each suffix of a sample's name.
 
-    In Prometheus, neither a counter nor the sum of a summary may fall.
+    In Prometheus, neither a counter nor the sum of a histogram or summary may fall. All samples of a family have one
+    type, so all label sets need a histogram.
     """
+    falls = any(summary.minimum < 0 for summary in summaries)
     if kind == GAUGE:
         return "gauge", {"": "last"}
+    if kind in MEASURED and falls:
+        return "summary", {"_count": "count"}
     if kind in MEASURED:
-        return "summary", {"_count": "count"} if falls else {"_count": "count", "_sum": "total"}
+        return HISTOGRAM if all(map(has_histogram, summaries)) else "summary", {"_count": "count", "_sum": "total"}
     return ("gauge", {"": "total"}) if falls else ("counter", {"_total": "total"})
 
 
-def _documentation(metric: Metric) -> str:
-    return one_line(f"{metric.name}: {metric.description}" if metric.description else metric.name)
+def _documentation(metric: Metric, kind: str) -> str:
+    text = f"{metric.name}: {metric.description}" if metric.description else metric.name
+    return one_line(f"{text} ({NO_BUCKETS})" if kind == "summary" else text)

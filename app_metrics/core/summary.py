@@ -238,15 +238,19 @@ def headline(kind: str, summary: Summary | None) -> Number | None:
     return summary.last if kind == GAUGE else summary.total
 
 
+def has_histogram(summary: Summary) -> bool:
+    """Return whether all numbers of a summary are in its histogram."""
+    return summary.histogram is not None and summary.histogram.count == summary.count
+
+
 def percentile(summary: Summary, percent: int | Decimal | Fraction) -> Number | None:
     """Return a percentile of the numbers of a summary, which differs from the exact one by at most 1.1 %.
 
     None if some of its numbers are not in its histogram.
     """
-    histogram = summary.histogram
-    if histogram is None or histogram.count != summary.count:
+    if summary.histogram is None or not has_histogram(summary):
         return None
-    found = histogram.percentile(percent)
+    found = summary.histogram.percentile(percent)
     if found is None:
         return None
     rank = rank_of(percent, summary.count)

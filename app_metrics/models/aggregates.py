@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.db import connections
-from django.db.models import Aggregate, Max, Min, Sum
+from django.db.models import Aggregate, Max, Min, Sum, Value
 
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
 from ..core.summary import FIELDS, LATEST, MAX, MIN, NAMES, SKETCHES, SUM
+from .fields import SketchField
 
 # SQLite stores decimals as text, which only Python adds exactly.
 EXACT_VENDORS = ("postgresql", "mysql")
@@ -42,11 +43,15 @@ def are_exact(rows: Any) -> bool:
     return connections[rows.db].vendor in EXACT_VENDORS
 
 
-def merged(rows: Any, *by: str) -> Any:
-    """Return a queryset of tuples: the columns `by`, and the fields of the summaries merged by these columns."""
+def merged(rows: Any, *by: str, sketches: bool = False) -> Any:
+    """Return a queryset of tuples: the columns `by`, and the fields of the summaries merged by these columns.
+
+    On request it has columns for sketches, which are empty, because no database merges them.
+    """
     # An annotation must not have the name of a column.
     annotations = {f"merged_{field.name}": AGGREGATES[field.rule](field.name) for field in FIELDS}
-    return rows.order_by().values(*by).annotate(**annotations).values_list(*by, *annotations)
+    empty = [Value(None, SketchField()) for _ in SKETCHES if sketches]
+    return rows.order_by().values(*by).annotate(**annotations).values_list(*by, *annotations, *empty)
 
 
 def unmerged(rows: Any, *by: str, sketches: bool = False) -> Any:

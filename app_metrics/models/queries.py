@@ -15,7 +15,7 @@ from ..core.calendar import local_day, locate, starts_at, starts_between
 from ..core.labels import encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
-from ..core.summary import COUNT, NUMBER, SHOWN, SUM, Summary, headline, merge_into, of_kind, plain_summary
+from ..core.summary import COUNT, MEASURED, NUMBER, SHOWN, SUM, Summary, headline, merge_into, of_kind, plain_summary
 from .aggregates import are_exact, merged, unmerged
 from .label_cap import UNCAPPED, UNLABELLED, LabelCap
 from .pending import NOTHING, PendingBatches, pending_batches
@@ -157,20 +157,20 @@ def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tu
     return _plain(together)
 
 
-def all_time(sources: QuerySources) -> dict[tuple[str, str], Summary]:
+def all_time(sources: QuerySources, *, sketches: bool = False) -> dict[tuple[str, str], Summary]:
     """Return the all-time summaries by slug and label set, pending items included; one query, or two as in `fold`.
 
     They are made of the totals of the longest period, which are never pruned.
     """
-    by = ("of", "labels", "of_period")
-    longest = sources.totals.filter(period=LONGEST).annotate(of=F("metric__slug"), of_period=F("period"))
-    rows = _pending(sources.items.annotate(of=F("slug"), of_period=_text("")), by).union(
-        unmerged(longest, *by), all=True
-    )
+    by = _key(("of", "labels", "of_period"), sketches)
+    totals = sources.totals.annotate(of=F("metric__slug"), of_period=F("period"), kind_of=_text(""))
+    items = sources.items.annotate(of=F("slug"), of_period=_text(""), kind_of=F("kind"))
+    rows = _union([*_pending(items, by, sketches), unmerged(totals.filter(period=LONGEST), *by, sketches=sketches)])
     found: dict[tuple[Any, ...], Summary] = {}
     waiting: dict[tuple[Any, ...], Summary] = {}
-    for (slug, text, period), summary in sources.pending.read(rows, by, lambda key: (key.slug, key.labels, "")):
-        merge_into(found if period else waiting, (slug, text), summary)
+    read = sources.pending.read(rows, by, lambda key: (key.slug, key.labels, ""), sketches=sketches)
+    for (slug, text, period, *kind), summary in read:
+        merge_into(found if period else waiting, (slug, text), of_kind(kind[0], summary) if kind else summary)
     return _plain(_capped(sources, found, waiting))
 
 
@@ -199,7 +199,7 @@ def _folded(
     rows = _rows(sources, holders, apart=not is_merged, sketches=sketches)
     periods = {period for period, _, _ in holders}
     week = first_weekday()
-    found = sources.pending.read(rows, _key(sketches), _pending_key, sketches=sketches)
+    found = sources.pending.read(rows, _key(KEY, sketches), _pending_key, sketches=sketches)
     for (slug, text, period, day, hour, *kind), summary in found:
         if kind:
             summary = of_kind(kind[0], summary)
@@ -210,9 +210,9 @@ def _folded(
     return _plain(folded if together else _capped(sources, folded, waiting))
 
 
-def _key(sketches: bool) -> Sequence[str]:
+def _key(by: Sequence[str], sketches: bool) -> Sequence[str]:
     # The kind of an item says whether its single number belongs to a histogram.
-    return (*KEY, "kind_of") if sketches else KEY
+    return (*by, "kind_of") if sketches else by
 
 
 def _rows(sources: QuerySources, holders: Holders, apart: bool, sketches: bool) -> Any:
@@ -228,10 +228,12 @@ def _rows(sources: QuerySources, holders: Holders, apart: bool, sketches: bool) 
     )
     # There is one total per label set, so totals need merging only across label sets.
     pick = partial(unmerged, sketches=sketches) if apart else merged
-    stored = [pick(part, *_key(sketches)) for part in _parts(totals, holders, apart)]
-    waiting = unmerged(items, *_key(True), sketches=True) if sketches else _pending(items, KEY)
-    # ALL, because equal rows of totals and items are different events.
-    return waiting.union(*stored, all=True)
+    by = _key(KEY, sketches)
+    return _union([*_pending(items, by, sketches), *(pick(part, *by) for part in _parts(totals, holders, apart))])
+
+
+def _union(parts: Sequence[Any]) -> Any:
+    return parts[0].union(*parts[1:], all=True)  # ALL, because equal rows of totals and items are different events
 
 
 def _pending_key(key: Key) -> tuple[str, str, str, date, int]:
@@ -275,9 +277,13 @@ def _hours(holders: Holders) -> int | None:
     return counts.pop() if alike and len(counts) == 1 else None
 
 
-def _pending(items: Any, by: Sequence[str]) -> Any:
-    """Return items by some columns; merged if the database can do so, because there may be very many."""
-    return (merged if are_exact(items) else unmerged)(items, *by)
+def _pending(items: Any, by: Sequence[str], sketches: bool) -> Iterator[Any]:
+    """Yield items by some columns; merged if the database can do so, because there may be very many."""
+    plain = items.exclude(kind__in=MEASURED) if sketches else items
+    # First, because Django converts a union as its first part, and sums of counts may be decimals.
+    yield (merged if are_exact(items) else unmerged)(plain, *by, sketches=sketches)
+    if sketches:
+        yield unmerged(items.filter(kind__in=MEASURED), *by, sketches=True)
 
 
 def _plain(found: Mapping[Found, Summary]) -> dict[Found, Summary]:

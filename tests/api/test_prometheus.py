@@ -27,12 +27,14 @@ from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
 from tests.support.scope import examples
-from tests.support.summaries import summary_of
+from tests.support.summaries import measured, summary_of
 
 pytestmark = pytest.mark.urls("tests.support.api_urls")
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 OPENMETRICS = "application/openmetrics-text"
+# The types of families with a sample `_count`.
+COUNTED = ("histogram", "summary")
 PARSERS = {"": parse_text, OPENMETRICS: parse_openmetrics}
 # The Accept headers of Prometheus 2 and 3.
 PROMETHEUS_2 = (
@@ -59,6 +61,11 @@ def samples(accept=""):
     return found
 
 
+def without_buckets(text):
+    """Return a text without the buckets of histograms, which test_prometheus_histograms.py tests."""
+    return "".join(line for line in text.splitlines(keepends=True) if "_bucket{" not in line)
+
+
 @pytest.fixture
 def get(client, settings):
     settings.APP_METRICS_API_TOKENS = [sha256(b"secret").hexdigest()]
@@ -82,7 +89,7 @@ def test_prometheus_reads_every_kind_of_metric(database):
         metric("orders", Decimal("0.01"), labels={"plan": "pro"})
         gauge("queue-length", 17, at=NOON + timedelta(seconds=1))
         record("export", "timer", Decimal("0.5"))
-    assert scrape()[0] == (
+    assert without_buckets(scrape()[0]) == (
         "# HELP orders_total Orders paid: What was paid, in euros\n"
         "# TYPE orders_total counter\n"
         "orders_total 2.0\n"
@@ -91,7 +98,7 @@ def test_prometheus_reads_every_kind_of_metric(database):
         "# TYPE queue_length gauge\n"
         "queue_length 17.0\n"
         "# HELP export_seconds export\n"
-        "# TYPE export_seconds summary\n"
+        "# TYPE export_seconds histogram\n"
         "export_seconds_count 2.0\n"
         "export_seconds_sum 0.75\n"
     )
@@ -205,6 +212,7 @@ def named(*metrics):
         ([("x", "timer"), ("x-seconds", "timer")], ["x_seconds", "x_2_seconds"]),
         ([("x", "timer"), ("x_seconds_sum", "counter")], ["x_seconds", "x_seconds_sum_2"]),
         ([("x_seconds", "counter"), ("x", "timer")], ["x_seconds", "x_2_seconds"]),
+        ([("x", "distribution"), ("x_bucket", "gauge")], ["x", "x_bucket_2"]),
     ],
 )
 def test_the_second_metric_with_the_same_prometheus_name_gets_a_number(metrics, families):
@@ -241,7 +249,7 @@ SUMMARIES = st.builds(
     lambda count, numbers: summary_of(*numbers)._replace(count=count),
     st.integers(1, 2**62),
     st.lists(NUMBERS, min_size=1, max_size=3),
-)
+) | st.lists(NUMBERS | st.decimals(0, 100, places=9), min_size=1, max_size=9).map(lambda numbers: measured(*numbers))
 METRICS = st.dictionaries(
     SLUGS,
     st.tuples(st.sampled_from(KINDS), TEXTS, TEXTS, st.lists(st.tuples(LABELS, SUMMARIES), max_size=3)),
@@ -264,7 +272,7 @@ class Stored:
             for slug, (kind, name, description, _) in self.stored.items()
         ]
 
-    def all_time(self, sources):
+    def all_time(self, sources, *, sketches):
         return {
             (slug, encode_labels(labels)): summary
             for slug, (_, _, _, rows) in self.stored.items()
@@ -284,7 +292,7 @@ def test_the_text_is_valid_for_all_names_and_labels(accept, stored):
         present = [slug for slug, (kind, _, _, rows) in stored.items() if rows or kind == "counter"]
         parsed = scrape(accept)[1]
     assert len(parsed) == len({family.name for family in parsed}) == len(present)
-    assert all(family.type in ("counter", "gauge", "summary") for family in parsed)
+    assert all(family.type in ("counter", "gauge", *COUNTED) for family in parsed)
     for family in parsed:
         for each in family.samples:
             assert all(name.isascii() and not name.startswith("__") and value for name, value in each.labels.items())
@@ -293,12 +301,12 @@ def test_the_text_is_valid_for_all_names_and_labels(accept, stored):
         for kind, _, _, rows in stored.values()
         if kind in MEASURED
     )
-    found_counts = sum(value for name, _, value in found if is_summary(parsed, name))
+    found_counts = sum(value for name, _, value in found if is_count(parsed, name))
     assert found_counts == pytest.approx(counts)
 
 
-def is_summary(parsed, name):
-    return any(family.type == "summary" and f"{family.name}_count" == name for family in parsed)
+def is_count(parsed, name):
+    return any(family.type in COUNTED and f"{family.name}_count" == name for family in parsed)
 
 
 @both_formats

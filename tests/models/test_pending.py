@@ -13,6 +13,7 @@ from app_metrics.aggregation.backlog import backlog
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.core.dropped import warn_once
+from app_metrics.core.histogram import Histogram
 from app_metrics.core.periods import DAY, HOUR
 from app_metrics.core.summary import MICROSECONDS, Summary, single
 from app_metrics.dashboard.last_seen import first_recorded, last_recorded
@@ -25,6 +26,7 @@ from app_metrics.transfer.stored_totals import first_stored_day, live_end
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import load_backend, replaced_backend
 from app_metrics.transport.retrying import RetryingBackend
+from tests.support.summaries import measured
 
 pytestmark = pytest.mark.every_database
 
@@ -109,6 +111,17 @@ def test_batches_drained_during_a_reading_are_seen_once(destination, orders):
         assert summary.total == 5
         (summary,) = queries.all_time(sources).values()
         assert (summary.total, summary.count) == (5, 2)
+
+
+def test_histograms_of_all_times_include_pending_batches_once(destination, database):
+    create_metric("Export", "export", "timer")
+    durations = [Batch({Key("export", "timer", "{}", DATE, 9): measured(*numbers)}) for numbers in ((1, 2), (4,))]
+    destination.batches += durations
+    sources = QuerySources.everything()
+    for step in (lambda: None, lambda: write_once(durations[0]), lambda: write_once(durations[1]), aggregate):
+        step()
+        (summary,) = queries.all_time(sources, sketches=True).values()
+        assert summary.histogram == Histogram([1, 2, 4])
 
 
 def test_with_total_includes_a_pending_batch_once(destination, orders):
