@@ -24,7 +24,7 @@ SERVERS = {
     "mariadb_config": "libmariadb-dev",
 }
 BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
-TESTS = {**SERVERS, "xgettext": "gettext", **BROWSER}
+TESTS = {**SERVERS, "xgettext": "gettext", "prometheus": "prometheus", **BROWSER}
 LONG_TESTS = {**TESTS, "rabbitmq-server": "rabbitmq-server"}
 PROGRAMS = {
     "test": TESTS,

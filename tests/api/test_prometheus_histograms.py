@@ -4,10 +4,13 @@ import math
 import random
 import re
 from decimal import Decimal
+from hashlib import sha256
 from itertools import pairwise
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
+from django.template import Context, Template
 from django.test.utils import CaptureQueriesContext
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -158,3 +161,26 @@ def test_histogram_quantile_agrees_with_our_percentiles_within_the_bucket(shape,
     for percent in (50, 75, 90, 95, 99):
         ours = export.percentile("year", percent)
         assert same_bucket(found, histogram_quantile(percent / 100, found), ours), percent
+
+
+@pytest.mark.urls("tests.support.api_urls")
+def test_every_reader_has_the_same_95th_percentile(database, client, settings, capsys):
+    settings.APP_METRICS_API_TOKENS = [sha256(b"secret").hexdigest()]
+    chance = random.Random(95)
+    for place in range(250):
+        distribution("price", Decimal(f"{chance.lognormvariate(3, 1):.2f}"))
+        if place == 200:
+            aggregate()
+    ours = Metric.objects.get(slug="price").percentile("year", 95)
+
+    url = "/stats/api/metrics/price/totals/?period=year"
+    answer = client.get(url, headers={"authorization": "Bearer secret"}).json()
+    call_command("metrics_show", "price", "--period=year", "--last=1")
+    _, head, row, *_ = capsys.readouterr().out.splitlines()
+    columns = dict(zip(["year", *head.split()], row.split(), strict=True))
+    tag = Template('{% load app_metrics %}{% metric_percentile "price" 95 period="year" %}').render(Context())
+    assert answer["summary"]["percentiles"]["p95"] == str(ours)
+    assert columns["p95"] == tag == f"{ours:.2f}"  # as people read it
+
+    found = buckets(families()["price"])
+    assert same_bucket(found, histogram_quantile(0.95, found), ours)

@@ -8,6 +8,7 @@ is already set, it is used as is, and no server is started for it. Servers in ON
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tests.support.paths import ROOT
 from tests.support.servers import ON_DEMAND, OPTIONAL, SERVERS, Unavailable, find
 from tests.support.supervisor import SOCKET
 
-# The servers, or the browser, that this run lacks, with the reasons. Tests that need them are skipped with the reason.
+# The servers and programs that this run lacks, with the reasons. Tests that need them are skipped with the reason.
 missing: dict[str, str] = json.loads(os.environ.get("APP_METRICS_TEST_MISSING", "{}"))
 
 
@@ -81,16 +82,18 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         supervisor = Supervisor(wanted)
         early_config.add_cleanup(supervisor.stop)
         supervisor.publish()
-    note_browser()
+    note_programs()
     note_on_demand()
     require()
     return (yield)
 
 
-def note_browser() -> None:
-    program = missing_program()
-    if program:
-        missing["chromium"] = f"the program {program} is not installed"
+def note_programs() -> None:
+    """Note which of the programs that tests start themselves are missing."""
+    prometheus = next((name for name in ("prometheus", "promtool") if not shutil.which(name)), None)
+    for name, program in {"chromium": missing_program(), "prometheus": prometheus}.items():
+        if program:
+            missing[name] = f"the program {program} is not installed"
 
 
 def note_on_demand() -> None:
