@@ -1,6 +1,10 @@
 """Base of the exporters, which send series without hours to other systems and do not feed the totals."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import accumulate, repeat
+from math import fsum
 from typing import NamedTuple
 
 from django.core.checks import CheckMessage
@@ -9,14 +13,15 @@ from django.core.checks import Warning as CheckWarning
 from ..conf import max_label_sets
 from ..core.batch import Batch, Key
 from ..core.dropped import NOT_EXPORTED, drop
+from ..core.histogram import bounds_of
 from ..core.labels import NO_LABELS, cap_labels
-from ..core.numbers import EXACT, Number, add
-from ..core.summary import TIMER, Summary, headline, merge_into
+from ..core.numbers import EXACT, QUANTUM, ROUNDING, Number, add, trimmed
+from ..core.summary import TIMER, Summary, has_histogram, headline, merge_into
 from ..transport import base
 from ..transport.loading import get_backend
 
-# The maximum number of timings sent for one series of a batch.
-MAX_TIMINGS = 1_000
+# The maximum number of numbers sent for one series of a batch.
+MAX_NUMBERS = 1_000
 
 
 class Series(NamedTuple):
@@ -63,25 +68,54 @@ class Exporter(base.MetricsBackend):
         return cap_labels(key.labels, self._label_sets.setdefault(key.slug, set()), max_label_sets())
 
 
-def timings_of(slug: str, summary: Summary) -> Iterator[Number]:
-    """Yield timings with the count, total, minimum and maximum of a summary: the extremes, then the mean of the rest.
+def numbers_of(slug: str, summary: Summary) -> Iterator[Number]:
+    """Yield numbers with the count, total, minimum and maximum of a summary: the extremes, then the rest by size.
 
-    Yields at most 1,000; further ones are counted as dropped.
+    Each of the rest is in the bucket of the histogram in which a recorded number was. Without a histogram, all of them
+    are their mean. Yields at most 1,000 numbers; further ones are counted as dropped.
     """
     yield summary.minimum
     if summary.count > 1:
         yield summary.maximum
     if summary.count > 2:
-        yield from _rest(slug, summary)
+        yield from _rest(summary)
+    if summary.count > MAX_NUMBERS:
+        cause = f"a batch holds more than {MAX_NUMBERS} numbers of {slug}, and an exporter sends no more"
+        drop(NOT_EXPORTED, cause, summary.count - MAX_NUMBERS)
 
 
-def _rest(slug: str, summary: Summary) -> Iterator[Number]:
+def _rest(summary: Summary) -> Iterator[Number]:
     count = summary.count - 2
     total = EXACT.subtract(summary.total, add(summary.minimum, summary.maximum))
     mean = headline(TIMER, summary._replace(count=count, total=total))
     assert mean is not None
-    for _ in range(min(count, MAX_TIMINGS - 2)):
-        yield mean
-    if summary.count > MAX_TIMINGS:
-        cause = f"a batch holds more than {MAX_TIMINGS} timings of {slug}, and an exporter sends no more"
-        drop(NOT_EXPORTED, cause, summary.count - MAX_TIMINGS)
+    kept = min(count, MAX_NUMBERS - 2)
+    if kept == 1 or not has_histogram(summary):
+        yield from repeat(mean, kept)
+        return
+    for number in _spread([_limits(summary, bucket) for bucket in _buckets(summary, kept)], float(mean) * kept):
+        yield min(max(number, summary.minimum), summary.maximum)  # floats of large numbers are rounded
+
+
+def _buckets(summary: Summary, kept: int) -> Iterator[int]:
+    """Yield the buckets of that many of the numbers between the extremes, at equal distances among them."""
+    assert summary.histogram is not None
+    counts = summary.histogram.counts
+    buckets = sorted(counts)
+    reached = list(accumulate(map(counts.__getitem__, buckets)))
+    for place in range(kept):
+        yield buckets[bisect_right(reached, 1 + (2 * place + 1) * (summary.count - 2) // (2 * kept))]
+
+
+def _limits(summary: Summary, bucket: int) -> tuple[float, float]:
+    lower, upper = bounds_of(bucket)
+    return max(lower, float(summary.minimum)), min(upper, float(summary.maximum))
+
+
+def _spread(limits: Sequence[tuple[float, float]], total: float) -> Iterator[Number]:
+    """Yield a number within each of these limits; all at the same part of the way, so that they have this total."""
+    least, most = (fsum(each) for each in zip(*limits, strict=True))
+    # Beyond the limits, if the numbers are not all, or the lowest ones share a bucket.
+    part = min(max((total - least) / (most - least), 0), 1) if most > least else 0
+    for lower, upper in limits:
+        yield trimmed(ROUNDING.quantize(Decimal(lower + part * (upper - lower)), QUANTUM))

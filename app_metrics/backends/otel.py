@@ -10,7 +10,7 @@ from ..core.batch import Batch
 from ..core.dropped import NOT_EXPORTED, drop
 from ..core.labels import decode_labels
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, Summary
-from .export import Exporter, timings_of
+from .export import Exporter, numbers_of
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import _Gauge  # the class has no public name yet, unlike create_gauge()
@@ -49,9 +49,9 @@ class MetricsBackend(Exporter):
         if kind == GAUGE:
             return partial(_set, self._meter.create_gauge(name))
         if kind == DISTRIBUTION:
-            return partial(_time, self._meter.create_histogram(name), slug)
+            return partial(_measure, self._meter.create_histogram(name), slug)
         histogram = self._meter.create_histogram(name, "s", explicit_bucket_boundaries_advisory=BUCKETS)
-        return partial(_time, histogram, slug)
+        return partial(_measure, histogram, slug)
 
 
 # Numbers are sent as floats: the SDK's integers have 64 bits, and a larger one would fail the whole export.
@@ -67,6 +67,6 @@ def _set(gauge: "_Gauge", summary: Summary, attributes: Attributes) -> None:
     gauge.set(float(summary.last), attributes)
 
 
-def _time(histogram: Histogram, slug: str, summary: Summary, attributes: Attributes) -> None:
-    for seconds in timings_of(slug, summary):
-        histogram.record(float(seconds), attributes)
+def _measure(histogram: Histogram, slug: str, summary: Summary, attributes: Attributes) -> None:
+    for number in numbers_of(slug, summary):
+        histogram.record(float(number), attributes)

@@ -19,7 +19,7 @@ from ..core.labels import decode_labels
 from ..core.numbers import EXACT, Number, plain
 from ..core.setting_rules import check_setting, required
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, Summary
-from .export import Exporter, Series, timings_of
+from .export import Exporter, Series, numbers_of
 
 DEFAULT_PORT = 8125
 # Seconds that the first batch waits for the server's address. Later ones do not wait.
@@ -40,7 +40,7 @@ class MetricsBackend(Exporter):
         self._client = self._client or self._connected(tagged)
         with self._client as client:
             for series, summary in self.series(batch, labelled=tagged).items():
-                _send(client, series, summary)
+                _send(client, series, summary, tagged)
 
     def check(self) -> Sequence[CheckMessage]:
         mistake = check_setting("STATSD_URL")
@@ -97,7 +97,7 @@ def _server() -> tuple[str, int]:
     return parts.hostname or "", parts.port or DEFAULT_PORT
 
 
-def _send(client: DogStatsd, series: Series, summary: Summary) -> None:
+def _send(client: DogStatsd, series: Series, summary: Summary, tagged: bool) -> None:
     tags = [f"{name}:{value}" for name, value in decode_labels(series.labels).items()]
     if series.kind == COUNTER:
         client.increment(series.slug, _text(summary.total), tags)
@@ -106,10 +106,12 @@ def _send(client: DogStatsd, series: Series, summary: Summary) -> None:
             client.gauge(series.slug, 0, tags)
         client.gauge(series.slug, _text(summary.last), tags)
     elif series.kind == DISTRIBUTION:
-        for value in timings_of(series.slug, summary):
-            client.distribution(series.slug, _text(value), tags)
+        # A server without tags is no DogStatsD, and knows no other type for many numbers than that of timings.
+        send = client.distribution if tagged else client.timing
+        for value in numbers_of(series.slug, summary):
+            send(series.slug, _text(value), tags)
     else:
-        for seconds in timings_of(series.slug, summary):
+        for seconds in numbers_of(series.slug, summary):
             client.timing(series.slug, _text(EXACT.multiply(seconds, 1_000)), tags)
 
 

@@ -1,16 +1,23 @@
 """The exporter to OpenTelemetry, against an in-memory reader and against an OTLP receiver on loopback."""
 
 import asyncio
+import random
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
 from app_metrics import metric
-from app_metrics.backends.export import MAX_TIMINGS
+from app_metrics.backends import otel
+from app_metrics.backends.export import MAX_NUMBERS
 from app_metrics.backends.otel import BUCKETS
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import NOT_EXPORTED, take_entries
+from app_metrics.core.histogram import SHIFT
 from app_metrics.core.summary import Summary
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, WithoutDatabase, batch_of
@@ -68,10 +75,28 @@ def test_a_distribution_is_a_histogram_without_a_unit(receivers):
     assert (point.count, point.sum, point.min, point.max) == (5, 20, 1, 10)
 
 
+def test_an_exponential_histogram_of_scale_5_has_the_counts_that_we_recorded(monkeypatch):
+    chance = random.Random(5)
+    recorded = measured(*(Decimal(f"{chance.uniform(0.1, 2):.6f}") for _ in range(300)))
+    reader = InMemoryMetricReader()
+    view = View(instrument_name="export", aggregation=ExponentialBucketHistogramAggregation(max_scale=5))
+    monkeypatch.setattr(otel, "get_meter", MeterProvider([reader], views=[view]).get_meter)
+    backend = otel.MetricsBackend()
+    backend.write(Batch({Key("export", "timer", "{}", DAY, 22): recorded}))
+    (resource,) = reader.get_metrics_data().resource_metrics
+    (point,) = resource.scope_metrics[0].metrics[0].data.data_points
+    assert (point.scale, point.count, point.sum) == (5, 300, pytest.approx(float(recorded.total)))
+    # Its bucket 0 begins at 1, ours below ends there.
+    counts = {
+        place + SHIFT + 1: count for place, count in enumerate(point.positive.bucket_counts, point.positive.offset)
+    }
+    assert {bucket: count for bucket, count in counts.items() if count} == recorded.histogram.counts
+
+
 def test_timings_beyond_the_bound_are_dropped_and_counted(receivers):
-    write("slow", "timer", Summary(MAX_TIMINGS + 5, 2 * MAX_TIMINGS + 10, 2, 2, 2, 1))
+    write("slow", "timer", Summary(MAX_NUMBERS + 5, 2 * MAX_NUMBERS + 10, 2, 2, 2, 1))
     (point,) = receivers.points("slow").values()
-    assert (point.count, point.sum) == (MAX_TIMINGS, 2 * MAX_TIMINGS)
+    assert (point.count, point.sum) == (MAX_NUMBERS, 2 * MAX_NUMBERS)
     assert dropped() == [(f'{{"reason":"{NOT_EXPORTED}"}}', 5)]
 
 

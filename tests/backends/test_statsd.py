@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from freezegun import freeze_time
 
 from app_metrics.backends import statsd
-from app_metrics.backends.export import MAX_TIMINGS
+from app_metrics.backends.export import MAX_NUMBERS
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, NOT_EXPORTED, take_entries
 from app_metrics.core.summary import Summary
@@ -60,7 +60,8 @@ def key(slug, kind="counter", labels="{}", hour=22):
         ("gauge", summary_of(Decimal("0.000000001")), ["a:0.000000001|g"]),
         ("timer", summary_of(Decimal("0.0125")), ["a:12.5|ms"]),
         ("timer", summary_of(1, 4, at=1), ["a:1000|ms", "a:4000|ms"]),
-        ("distribution", measured(1, 4, at=1), ["a:1|d", "a:4|d"]),
+        ("timer", measured(1, 4, 2, at=1), ["a:1000|ms", "a:4000|ms", "a:2000|ms"]),
+        ("distribution", measured(1, 4, at=1), ["a:1|ms", "a:4|ms"]),
         ("timer", summary_of(1, 4, 2, 2, at=1), ["a:1000|ms", "a:4000|ms", "a:2000|ms", "a:2000|ms"]),
     ],
 )
@@ -87,6 +88,12 @@ def test_labels_are_tags_if_the_server_supports_them(server, settings):
     settings.APP_METRICS_STATSD_TAGS = True
     write({key("orders", labels='{"method":"GET","plan":"pro"}'): summary_of(1), key("orders"): summary_of(2)})
     assert server.lines() == ["orders:1|c|#method:GET,plan:pro", "orders:2|c"]
+
+
+def test_a_server_with_tags_gets_distributions_in_their_own_type(server, settings):
+    settings.APP_METRICS_STATSD_TAGS = True
+    write({key("price", "distribution", '{"plan":"pro"}'): measured(1, 4, at=1)})
+    assert server.lines() == ["price:1|d|#plan:pro", "price:4|d|#plan:pro"]
 
 
 def test_a_label_cannot_forge_a_line(server, settings):
@@ -134,8 +141,8 @@ def test_a_prefix_that_is_no_text_counts_as_none(server, settings):
 
 
 def test_timings_beyond_the_bound_are_dropped_and_counted(server):
-    write({key("export", "timer"): Summary(MAX_TIMINGS + 20, MAX_TIMINGS + 20, 1, 1, 1, 1)})
-    assert server.lines() == ["export:1000|ms"] * MAX_TIMINGS
+    write({key("export", "timer"): Summary(MAX_NUMBERS + 20, MAX_NUMBERS + 20, 1, 1, 1, 1)})
+    assert server.lines() == ["export:1000|ms"] * MAX_NUMBERS
     assert [entry[:4] for entry in take_entries()] == [(DROPPED_SLUG, "counter", f'{{"reason":"{NOT_EXPORTED}"}}', 20)]
 
 
