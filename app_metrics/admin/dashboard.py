@@ -20,6 +20,7 @@ from ..dashboard.chart_files import chart_data, write_chart
 from ..dashboard.charts import Chart, build_chart
 from ..dashboard.configuration import changed_settings, effective, packages
 from ..dashboard.date_range import RANGES
+from ..dashboard.distribution import spread_of
 from ..dashboard.driver import stopped_for
 from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
@@ -115,7 +116,9 @@ class DashboardAdmin(ReadOnlyAdmin):
         kind = request.GET.get("format")
         if kind in FILES and not form.is_valid():
             return _refused(form)
-        chart = build_chart(metric, form.selection(), facts.since)
+        selection = form.selection()
+        can_read = facts.can_read_histograms(2 * len(selection.starts()))  # of the range, and of the one before it
+        chart = build_chart(metric, selection, facts.since, with_histograms=can_read)
         if kind in FILES:
             return FILES[kind](chart)
         chart = with_projection(chart, facts)
@@ -126,6 +129,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "chart": chart,
             "drawing": draw(chart),
             "annotating": self._annotating(request, metric),
+            "spread": spread_of(chart),
             "heat_map": build_heat_map(metric, chart.selection, facts),
             "ratios": [ratio for ratio in ratios().values() if slug in (ratio.of.slug, ratio.to.slug)],
             **_choices(form, chart),

@@ -12,7 +12,7 @@ from ..core.comparisons import whole
 from ..core.labels import readable_labels
 from ..core.periods import WHOLE_DAYS
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER, GAUGE, MEASURED, TIMER, Summary, has_histogram, merge_into
+from ..core.summary import COUNTER, GAUGE, MEASURED, TIMER, Summary, merge_into, whole_histogram
 from ..models import Metric
 from ..models.queries import QuerySources, all_time
 from ..ratios.changes import operand_title
@@ -206,7 +206,7 @@ def _form(kind: str, summaries: Collection[Summary]) -> tuple[str, dict[str, str
     if kind in MEASURED and falls:
         return "summary", {"_count": "count"}
     if kind in MEASURED:
-        return HISTOGRAM if all(map(has_histogram, summaries)) else "summary", {"_count": "count", "_sum": "total"}
+        return HISTOGRAM if all(map(whole_histogram, summaries)) else "summary", {"_count": "count", "_sum": "total"}
     return ("gauge", {"": "total"}) if falls else ("counter", {"_total": "total"})
 
 

@@ -16,7 +16,7 @@ from ..core.dropped import NOT_EXPORTED, drop
 from ..core.histogram import bounds_of
 from ..core.labels import NO_LABELS, cap_labels
 from ..core.numbers import EXACT, QUANTUM, ROUNDING, Number, add, trimmed
-from ..core.summary import TIMER, Summary, has_histogram, headline, merge_into
+from ..core.summary import TIMER, Summary, headline, merge_into, whole_histogram
 from ..transport import base
 from ..transport.loading import get_backend
 
@@ -90,7 +90,7 @@ def _rest(summary: Summary) -> Iterator[Number]:
     mean = headline(TIMER, summary._replace(count=count, total=total))
     assert mean is not None
     kept = min(count, MAX_NUMBERS - 2)
-    if kept == 1 or not has_histogram(summary):
+    if kept == 1 or not whole_histogram(summary):
         yield from repeat(mean, kept)
         return
     for number in _spread([_limits(summary, bucket) for bucket in _buckets(summary, kept)], float(mean) * kept):

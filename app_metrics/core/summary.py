@@ -238,9 +238,10 @@ def headline(kind: str, summary: Summary | None) -> Number | None:
     return summary.last if kind == GAUGE else summary.total
 
 
-def has_histogram(summary: Summary) -> bool:
-    """Return whether all numbers of a summary are in its histogram."""
-    return summary.histogram is not None and summary.histogram.count == summary.count
+def whole_histogram(summary: Summary) -> Histogram | None:
+    """Return the histogram of a summary; None if some of its numbers are not in it."""
+    histogram = summary.histogram
+    return histogram if histogram is not None and histogram.count == summary.count else None
 
 
 def percentile(summary: Summary, percent: int | Decimal | Fraction) -> Number | None:
@@ -248,9 +249,8 @@ def percentile(summary: Summary, percent: int | Decimal | Fraction) -> Number | 
 
     None if some of its numbers are not in its histogram.
     """
-    if summary.histogram is None or not has_histogram(summary):
-        return None
-    found = summary.histogram.percentile(percent)
+    histogram = whole_histogram(summary)
+    found = None if histogram is None else histogram.percentile(percent)
     if found is None:
         return None
     rank = rank_of(percent, summary.count)

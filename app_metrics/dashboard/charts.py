@@ -11,22 +11,27 @@ from django.utils.translation import gettext, pgettext
 from ..core.calendar import moment_of, starts_at, today
 from ..core.comparisons import Comparison
 from ..core.formatting import have_cents
+from ..core.histogram import Histogram
 from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
-from ..core.summary import COUNTER, GAUGE, Summary, headline, merge_all, merge_into
+from ..core.summary import COUNTER, GAUGE, MEASURED, Summary, headline, merge_all, merge_into, whole_histogram
 from ..models import Metric
+from ..models.percentiles import percentiles_of
 from ..models.queries import QuerySources, across_labels, fold, fold_together
 from .date_range import Selection
 from .marks import Mark, marks_of
 
 # This many values of a label have a column of their own; the others share one.
 TOP_VALUES = 8
+# The percentiles of the numbers of a timer or distribution.
+SHOWN_PERCENTS = (50, 95, 99)
 
-# The roles of a column: the metric's number, the number one range earlier, the lowest and highest number, how often the
-# metric was recorded, the number of one value of a label, that of all other values, and a number that a ratio divides.
-NOW, PREVIOUS, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER, PART = (
-    "now", "previous", "minimum", "maximum", "count", "value", "other", "part",
+# The roles of a column: the metric's number, the number one range earlier, a percentile, the lowest and highest number,
+# how often the metric was recorded, the number of one value of a label, that of all other values, and a number that a
+# ratio divides.
+NOW, PREVIOUS, PERCENTILE, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER, PART = (
+    "now", "previous", "percentile", "minimum", "maximum", "count", "value", "other", "part",
 )  # fmt: skip
 
 
@@ -52,7 +57,8 @@ class Chart:
     of periods of the previous range; it is None until one is finished. `since` is the date of the first total, if
     there is one. `marks` holds the annotations. `has_cents` is True if any of the numbers is shown with cents, so that
     all of them are. `projected` is the number that the running period is heading for; it was not recorded, so only the
-    drawing shows it.
+    drawing shows it. `histograms` holds the histogram of each period of a timer or distribution, None if it lacks some
+    numbers; it is empty if no histograms were read.
     """
 
     metric: Metric
@@ -67,6 +73,14 @@ class Chart:
     marks: Sequence[Mark] = ()
     has_cents: bool = False
     projected: Number | None = None
+    histograms: Sequence[Histogram | None] = ()
+
+    @property
+    def drawn(self) -> list[Column]:
+        """The columns that have a curve: percentiles instead of the extremes, which would flatten them."""
+        drawn = [column for column in self.columns if column.is_drawn]
+        has_percentiles = any(column.role == PERCENTILE for column in drawn)
+        return [column for column in drawn if not (has_percentiles and column.role in (MINIMUM, MAXIMUM))]
 
     @property
     def is_empty(self) -> bool:
@@ -80,14 +94,18 @@ Found = Mapping[int, Summary]
 Values = Mapping[str | None, dict[int, Summary]]
 
 
-def build_chart(metric: Metric, selection: Selection, since: date | None = None) -> Chart:
+def build_chart(
+    metric: Metric, selection: Selection, since: date | None = None, *, with_histograms: bool = True
+) -> Chart:
     """Return the chart of a metric; two queries, or three if it is split and items with labels are pending.
 
-    Periods that were over before `since`, the date counting began, have None as their number instead of zero.
+    Periods that were over before `since`, the date counting began, have None as their number instead of zero. Without
+    histograms, which take long to read if there are very many, percentiles are unknown.
     """
+    sketches = with_histograms and metric.kind in MEASURED
     starts = _begun(selection.starts())
     previous = selection.previous()[: len(starts)]
-    now, then, columns = _read(metric, selection, starts, previous)
+    now, then, columns = _read(metric, selection, starts, previous, sketches)
     if since:
         of_role = {PREVIOUS: previous}
         columns = [_counted(each, selection.period, of_role.get(each.role, starts), since) for each in columns]
@@ -103,6 +121,7 @@ def build_chart(metric: Metric, selection: Selection, since: date | None = None)
         since,
         marks_of(metric, selection, starts),
         have_cents(_numbers(columns), metric.kind, metric.unit),
+        histograms=_histograms(now, len(starts)) if sketches else (),
     )
 
 
@@ -111,13 +130,13 @@ def _numbers(columns: Iterable[Column]) -> Iterator[Number | None]:
 
 
 def _read(
-    metric: Metric, selection: Selection, starts: Sequence[Start], previous: Sequence[Start]
+    metric: Metric, selection: Selection, starts: Sequence[Start], previous: Sequence[Start], sketches: bool
 ) -> tuple[Found, Found, list[Column]]:
     """Return the summaries of the range, those of the previous range, and the columns."""
     sources, length = QuerySources.of([metric]), len(starts)
     spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
-    found = fold(sources, spans) if selection.split else None
-    together = fold_together(sources, spans) if found is None else across_labels(found)
+    found = fold(sources, spans, sketches=sketches) if selection.split else None
+    together = fold_together(sources, spans, sketches=sketches) if found is None else across_labels(found)
     now, then = _of(together, NOW), _of(together, PREVIOUS)
     if found is None:
         return now, then, _columns(metric, now, then, length, selection.previous_title(previous))
@@ -179,6 +198,8 @@ def _columns(metric: Metric, now: Found, then: Found, length: int, before: str) 
     titles = {COUNTER: gettext("Total"), GAUGE: gettext("Last value")}
     title = titles.get(metric.kind) or pgettext("number", "Mean")
     columns = [_headlines(metric, NOW, "value", title, now, length)]
+    if metric.kind in MEASURED:
+        columns += _percentiles(now, length)
     if metric.kind != COUNTER:
         columns.append(_parts(MINIMUM, gettext("Lowest"), now, length))
         columns.append(_parts(MAXIMUM, gettext("Highest"), now, length))
@@ -189,6 +210,16 @@ def _columns(metric: Metric, now: Found, then: Found, length: int, before: str) 
 
 def _headlines(metric: Metric, role: str, key: str, title: str, found: Found, length: int) -> Column:
     return Column(role, key, title, [headline(metric.kind, found.get(index)) for index in range(length)])
+
+
+def _percentiles(found: Found, length: int) -> list[Column]:
+    known = [percentiles_of(found.get(index), SHOWN_PERCENTS) for index in range(length)]
+    names = [(percent, f"p{percent}") for percent in SHOWN_PERCENTS]
+    return [Column(PERCENTILE, name, name, [each[percent] for each in known]) for percent, name in names]
+
+
+def _histograms(found: Found, length: int) -> list[Histogram | None]:
+    return [whole_histogram(found[index]) if index in found else None for index in range(length)]
 
 
 def _parts(role: str, title: str, found: Found, length: int) -> Column:

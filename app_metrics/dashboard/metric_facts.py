@@ -22,6 +22,8 @@ SHOWN_MILESTONES = 5
 # Points times label sets that a page reads for what nobody asked for, on a database that cannot merge label sets, and
 # on one that can. That many take a fifth of a second, or about a second.
 MOST_EXTRA_POINTS, MOST_MERGED_POINTS = 25_000, 250_000
+# The same for points with histograms, which no database merges; that many take about a second.
+MOST_HISTOGRAMS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class Facts:
         """Return whether so many points are read fast; each label set has its own."""
         most = MOST_MERGED_POINTS if are_exact(Total.objects) else MOST_EXTRA_POINTS
         return points * max(1, self.label_sets) <= most
+
+    def can_read_histograms(self, points: int) -> bool:
+        """Return whether the histograms of so many points are read fast."""
+        return points * max(1, self.label_sets) <= MOST_HISTOGRAMS
 
 
 def facts_of(metric: Metric) -> Facts:

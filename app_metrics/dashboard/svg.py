@@ -17,7 +17,7 @@ from ..core.formatting import period_title, short_title, shown
 from ..core.numbers import Number
 from ..core.plain_text import one_line
 from ..core.summary import COUNTER
-from .charts import MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, VALUE, Chart, Column
+from .charts import MAXIMUM, MINIMUM, NOW, OTHER, PERCENTILE, PREVIOUS, VALUE, Chart, Column
 
 # Lengths are in units of the drawing, which the page scales.
 WIDTH, HEIGHT = 960, 340
@@ -34,7 +34,7 @@ MAX_DOTTED_POINTS = 62
 # These are drawn first, so that the other curves cover them.
 BACKGROUND_ROLES = (PREVIOUS, MAXIMUM, MINIMUM)
 # The last number of these may belong to a period that is not over.
-RUNNING_ROLES = (NOW, VALUE, OTHER)
+RUNNING_ROLES = (NOW, PERCENTILE, VALUE, OTHER)
 
 
 class Curve(NamedTuple):
@@ -109,7 +109,7 @@ def curve_class(column: Column, columns: Iterable[Column]) -> str:
 
 def _add_axes(root: Element, chart: Chart) -> Scale:
     """Draw both axes, and return the scale they stand for."""
-    drawn = [*(number for column in _drawn(chart) for number in column.numbers), chart.projected]
+    drawn = [*(number for column in chart.drawn for number in column.numbers), chart.projected]
     numbers = [Decimal(number) for number in drawn if number is not None]
     low, high = min([Decimal(0), *numbers]), max([Decimal(0), *numbers])
     if low == high:
@@ -124,7 +124,7 @@ def _add_axes(root: Element, chart: Chart) -> Scale:
         _add(axis, "path", "line" if tick == 0 else "guide line", d=f"M{left:.1f} {y:.1f}H{RIGHT}")
         _add(axis, "text", text=text, x=left - PADDING, y=y + 4, text_anchor="end")
     axis = SubElement(root, "g", {"class": "axis x"})
-    for index in _labelled(chart.starts):
+    for index in labelled(chart.starts):
         x, text = scale.x(index), short_title(chart.selection.period, chart.starts[index])
         _add(axis, "path", "guide line", d=f"M{x:.1f} {TOP}V{BOTTOM}")
         half = len(text) * CHARACTER_WIDTH / 2
@@ -143,7 +143,7 @@ def _ticks(low: Decimal, high: Decimal, are_whole: bool) -> list[Decimal]:
     return [step * number for number in range(first, last + 1)]
 
 
-def _labelled(starts: Sequence[object]) -> Iterable[int]:
+def labelled(starts: Sequence[object]) -> Iterable[int]:
     """Return the points to label on the time axis: evenly spaced, or the midnights of several days of hours."""
     every = -(-len(starts) // MAX_TIME_LABELS)
     midnights = [index for index, start in enumerate(starts) if isinstance(start, datetime) and not start.hour]
@@ -154,13 +154,9 @@ def _labelled(starts: Sequence[object]) -> Iterable[int]:
     return range(0, len(starts), max(1, every))
 
 
-def _drawn(chart: Chart) -> list[Column]:
-    return [column for column in chart.columns if column.is_drawn]
-
-
 def _curves(chart: Chart) -> Iterator[Curve]:
     """Yield the curves from back to front."""
-    for column in sorted(_drawn(chart), key=lambda column: column.role not in BACKGROUND_ROLES):
+    for column in sorted(chart.drawn, key=lambda column: column.role not in BACKGROUND_ROLES):
         css_class, numbers = curve_class(column, chart.columns), list(column.numbers)
         if column.role in RUNNING_ROLES and chart.is_running:
             if chart.projected is not None:
@@ -194,7 +190,7 @@ def _add_curve(root: Element, scale: Scale, curve: Curve) -> None:
 
 def _add_dots(root: Element, scale: Scale, chart: Chart) -> None:
     """Mark the points of a short chart, and in a long one those without neighbours, which no line reaches."""
-    for column in _drawn(chart):
+    for column in chart.drawn:
         numbers = [None, *column.numbers, None]
         apart = len(column.numbers) - 1 if _is_apart(chart) and column.role in RUNNING_ROLES else None
         for index, (before, number, after) in enumerate(zip(numbers, numbers[1:], numbers[2:], strict=False)):
@@ -232,7 +228,7 @@ def _add_slots(root: Element, scale: Scale, chart: Chart) -> None:
     """Add what pointer and keyboard reveal at each point in time: larger dots, and a box with the numbers."""
     slot, titles = None, _mark_titles(chart)
     for index in range(len(chart.starts)):
-        columns = [column for column in _drawn(chart) if column.numbers[index] is not None]
+        columns = [column for column in chart.drawn if column.numbers[index] is not None]
         if not columns and index not in titles:
             continue
         x, lines = scale.x(index), [*_box_lines(chart, columns, index), *titles.get(index, ())]

@@ -15,8 +15,8 @@ from ..core.calendar import aware, local_day
 from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER, Summary, headline
-from ..dashboard.charts import COUNT, Chart, Column
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, Summary, headline, percentile
+from ..dashboard.charts import COUNT, PERCENTILE, SHOWN_PERCENTS, Chart, Column
 from ..dashboard.extremes import extremes_of
 from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
 from ..dashboard.heat_map_svg import draw_heat_map
@@ -193,7 +193,7 @@ def heat_map_rows(heat: HeatMap) -> Iterator[tuple[str, list[str]]]:
 @register.simple_tag
 def facts(chart: Chart, known: Facts) -> list[Fact]:
     """Return the facts above the chart."""
-    metric, found = chart.metric, [_in_range(chart), *_compared(chart), *_extremes(chart)]
+    metric, found = chart.metric, [_in_range(chart), *_percentiles(chart), *_compared(chart), *_extremes(chart)]
     if known.whole:
         found.append(Fact(_("All time"), *_number_with_range(metric, known.whole)))
     if known.best:
@@ -209,6 +209,29 @@ def facts(chart: Chart, known: Facts) -> list[Fact]:
 
 def _in_range(chart: Chart) -> Fact:
     return Fact(_("In this range"), *_number_with_range(chart.metric, chart.whole, chart.has_cents))
+
+
+def _percentiles(chart: Chart) -> list[Fact]:
+    """Return the 95th percentile of the range with the others, or a reason why it is not known."""
+    metric, whole, label = chart.metric, chart.whole, _("p95 in this range")
+    if metric.kind not in MEASURED or whole is None:
+        return []
+    known = {percent: percentile(whole, percent) for percent in SHOWN_PERCENTS}
+    if known[95] is None:
+        return [Fact(label, _unknown(), _unknown_reason(chart))]
+    texts = {percent: number(known[percent], metric, chart.has_cents) for percent in SHOWN_PERCENTS}
+    return [Fact(label, texts.pop(95), ", ".join(f"p{percent} {text}" for percent, text in texts.items()))]
+
+
+def _unknown() -> str:
+    return pgettext("percentile", "n/a")
+
+
+def _unknown_reason(chart: Chart) -> str:
+    """Return why a chart lacks percentiles of some numbers."""
+    if not chart.histograms:
+        return _("There are too many label sets for percentiles of this range: choose a shorter one or longer periods.")
+    return _("Some numbers were recorded before the upgrade that brought percentiles, or as another kind.")
 
 
 def _compared(chart: Chart) -> list[Fact]:
@@ -254,4 +277,10 @@ def _number_with_range(metric: Metric, summary: Summary | None, with_cents: bool
 
 def _cell(chart: Chart, column: Column, index: int) -> str:
     value = column.numbers[index]
+    if column.role == PERCENTILE and value is None and _has_events(chart, index):
+        return _unknown()
     return formatting.shown(value) if column.role == COUNT else number(value, chart.metric, chart.has_cents)
+
+
+def _has_events(chart: Chart, index: int) -> bool:
+    return any(column.role == COUNT and column.numbers[index] for column in chart.columns)

@@ -29,7 +29,7 @@ from app_metrics.admin.dashboard import PER_PAGE
 from app_metrics.aggregation.run import aggregate
 from app_metrics.contrib.url_rules import compile_urls
 from app_metrics.core.plain_text import one_line
-from app_metrics.dashboard import forms
+from app_metrics.dashboard import forms, metric_facts
 from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.recording.metrics import record
@@ -756,11 +756,100 @@ def test_gauges_and_timers_show_their_range(kind, client):
         record("load", kind, number, at=NOON.replace(minute=number))
     root = page(client, metric_url("load"))
     heads, rows = table(root)
-    first = {"gauge": "Last value", "timer": "Mean"}[kind]
-    assert heads == ["Day", first, "Lowest", "Highest", "Events", "Previous 4 weeks"]
-    value, low, high = {"gauge": ("4", "2", "4"), "timer": ("3 s", "2 s", "4 s")}[kind]
-    assert rows[-1][1:] == [value, low, high, "2", "–"]
+    first = {"gauge": ["Last value"], "timer": ["Mean", "p50", "p95", "p99"]}[kind]
+    assert heads == ["Day", *first, "Lowest", "Highest", "Events", "Previous 4 weeks"]
+    *values, low, high = {"gauge": ("4", "2", "4"), "timer": ("3 s", "2 s", "4 s", "4 s", "2 s", "4 s")}[kind]
+    assert rows[-1][1:] == [*values, low, high, "2", "–"]
     assert f"between {low} and {high}" in text(root)
+
+
+@pytest.fixture
+def waits(client):
+    """A timer with a hundred durations from 10 ms to 1 s on each of three days, and a second one today."""
+    create_metric("Waits", "waits", "timer")
+    with collect():
+        for days in range(3):
+            for number in range(1, 101):
+                moment = NOON - timedelta(days=days, minutes=1)
+                record("waits", "timer", Decimal(number) / 100, {"page": str(number % 2)}, moment)
+    aggregate()
+    return Metric.objects.get(slug="waits")
+
+
+def legend(root):
+    return [text(each) for each in root.findall(".//figure[@class='app-metrics-chart']/figcaption//li")]
+
+
+def fact(root, label):
+    """Return the value and the note of a fact above the chart."""
+    (found,) = [each for each in root.iter("div") if each.find("dt") is not None and text(each.find("dt")) == label]
+    return text(found.find("dd"))
+
+
+def test_percentiles_are_a_fact_curves_and_columns_in_the_unit_of_the_metric(waits, client):
+    root = page(client, metric_url("waits"))
+    assert fact(root, "p95 in this range") == "947 ms p50 495 ms, p99 989 ms"
+    assert legend(root) == ["Mean", "p50", "p95", "p99"]
+    points = [each.get("aria-label").replace("\xa0", " ") for each in root.iter() if each.get("class") == "slot"]
+    assert points[-2] == "Sunday, 22 November 2026; Mean: 505 ms; p50: 495 ms; p95: 947 ms; p99: 989 ms"
+    heads, rows = table(root)
+    assert heads[1:5] == ["Mean", "p50", "p95", "p99"]
+    assert rows[-2][1:5] == ["505 ms", "495 ms", "947 ms", "989 ms"]
+    assert rows[0][1:5] == ["–"] * 4
+
+
+def test_percentiles_are_in_the_files(waits, client):
+    found = rows_of(client.get(metric_url("waits"), {"format": "csv"}))
+    assert found[0] == ["start", "value", "p50", "p95", "p99", "minimum", "maximum", "count", "previous"]
+    columns = client.get(metric_url("waits"), {"format": "json"}).json()["columns"]
+    known = {each["key"]: each["numbers"][-2] for each in columns if each["role"] == "percentile"}
+    assert list(known.values()) == found[-2][2:5]
+    exact = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    assert {key: float(number) for key, number in known.items()} == pytest.approx(exact, rel=0.011)
+
+
+def test_unknown_percentiles_are_not_available_for_a_reason(waits, client):
+    Total.objects.filter(metric=waits, start="2026-11-22").update(histogram=None)
+    root = page(client, metric_url("waits"))
+    reason = "Some numbers were recorded before the upgrade that brought percentiles, or as another kind."
+    assert fact(root, "p95 in this range") == f"n/a {reason}"
+    _, rows = table(root)
+    assert [row[1:5] for row in rows[-2:]] == [
+        ["505 ms", "n/a", "n/a", "n/a"],
+        ["505 ms", "495 ms", "947 ms", "989 ms"],
+    ]
+    assert "Periods without percentiles are left out." in text(root)
+    assert rows_of(client.get(metric_url("waits"), {"format": "csv"}))[-2][2:5] == [""] * 3
+
+
+def test_histograms_of_very_many_label_sets_are_not_read(waits, client, monkeypatch):
+    monkeypatch.setattr(metric_facts, "MOST_HISTOGRAMS", 2 * 2 * 28 - 1)
+    root = page(client, metric_url("waits"))
+    assert fact(root, "p95 in this range").startswith("n/a There are too many label sets for percentiles of this range")
+    assert "Distribution" not in text(root)
+    monkeypatch.setattr(metric_facts, "MOST_HISTOGRAMS", 2 * 2 * 28)
+    assert "n/a" not in fact(page(client, metric_url("waits")), "p95 in this range")
+
+
+@pytest.mark.parametrize("query", [{}, {"split": "page"}], ids=str)
+def test_the_distribution_is_a_picture_and_a_table(query, waits, client):
+    root = page(client, metric_url("waits"), **query)
+    assert "How many durations were how long, on a logarithmic scale. The strongest shade is 30." in text(root)
+    (figure,) = [each for each in root.iter("figure") if each.get("class") == "app-metrics-heat-map"]
+    (drawn,) = [each for each in figure.iter() if each.get("role") == "img"]
+    cell = "Saturday, 21 November 2026; 500 ms to 707 ms: 20"
+    assert cell in [text(each) for each in drawn.findall(".//{*}title")]
+    heads = [text(each) for each in figure.findall(".//thead//th")]
+    row = [text(each) for each in figure.findall(".//tbody/tr")[-3]]
+    assert (heads[0], heads[-1], row[0]) == ("Day", "707 ms to 1 s", "Saturday, 21 November 2026")
+    assert row[heads.index("500 ms to 707 ms")] == "20"
+    assert sum(map(int, row[1:])) == 100
+
+
+def test_counters_and_unknown_histograms_have_no_distribution(waits, orders, client):
+    assert "Distribution" not in text(page(client, metric_url("orders")))
+    Total.objects.filter(metric=waits).update(histogram=None)
+    assert "Distribution" not in text(page(client, metric_url("waits")))
 
 
 @pytest.fixture
@@ -779,8 +868,7 @@ def visits(client):
 
 def test_the_running_period_shows_where_it_is_heading_and_tables_and_files_do_not(visits, client):
     root = page(client, metric_url("visits"))
-    legend = [text(each) for each in root.findall(".//figure[@class='app-metrics-chart']/figcaption//li")]
-    assert legend == ["Total", "Previous 4 weeks", "Projected: if the period goes on as usual"]
+    assert legend(root) == ["Total", "Previous 4 weeks", "Projected: if the period goes on as usual"]
     points = [each.get("aria-label") for each in root.iter() if each.get("class") == "slot"]
     assert points[-1] == "Monday, 23 November 2026, so far; Total: 1; Monday, 26 October 2026: 4; Projected: 4"
     assert table(root)[1][-1] == ["Monday, 23 November 2026, so far", "1", "1", "4"]

@@ -8,17 +8,33 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 from freezegun import freeze_time
 
-from app_metrics import collect, gauge, metric
+from app_metrics import collect, distribution, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.calendar import starts_at
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
-from app_metrics.dashboard.charts import COUNT, MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, TOP_VALUES, VALUE, build_chart
+from app_metrics.core.summary import MEASURED, percentile
+from app_metrics.dashboard.charts import (
+    COUNT,
+    MAXIMUM,
+    MINIMUM,
+    NOW,
+    OTHER,
+    PERCENTILE,
+    PREVIOUS,
+    TOP_VALUES,
+    VALUE,
+    build_chart,
+)
 from app_metrics.dashboard.date_range import Selection
+from app_metrics.models import Item, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
+from tests.support.summaries import measured
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PLANS = ["free", "pro", "other", "Other", "(none)", "=1+1", "ÄÖ", "x y", "<b>", "10", "9", "team"]
@@ -71,9 +87,21 @@ def expected_columns(kind, now, then):
     if kind != "counter":
         columns[MINIMUM] = [min((event.number for event in events), default=None) for events in now]
         columns[MAXIMUM] = [max((event.number for event in events), default=None) for events in now]
+    if kind in MEASURED:
+        for percent in (50, 95, 99):
+            columns[f"p{percent}"] = [percentile_of(events, percent) for events in now]
     columns[COUNT] = [len(events) or None for events in now]
     columns[PREVIOUS] = [headline(kind, events) for events in then]
     return columns
+
+
+def percentile_of(events, percent):
+    return percentile(measured(*(event.number for event in events)), percent) if events else None
+
+
+def named(column):
+    """Return the key of a percentile's column, or else the role of a column."""
+    return column.key if column.role == PERCENTILE else column.role
 
 
 def expected_split(kind, now):
@@ -155,7 +183,7 @@ def test_every_number_of_a_chart_follows_from_the_events(case, kind, database, s
     now, then = (list(held(events, selection.period, each, zone)) for each in (starts, previous))
     assert sum(map(len, now)) > 10
     assert sum(map(len, then)) > 10
-    assert {column.role: column.numbers for column in chart.columns} == expected_columns(kind, now, then)
+    assert {named(column): column.numbers for column in chart.columns} == expected_columns(kind, now, then)
     assert [(*column[:2], column.numbers) for column in split.columns] == expected_split(kind, now)
     together = [event for each in now for event in each]
     for each in (chart, split):
@@ -387,3 +415,73 @@ def test_before_counting_began_there_are_no_numbers_and_no_base(database):
     assert (chart.comparison.base, chart.comparison.verdict) == (None, "n/a")
     assert {column.role: column.numbers for column in known.columns}[NOW] == [0, 4, 5]
     assert (known.comparison.base, known.comparison.verdict) == (0, "new")
+
+
+# Percentiles and histograms
+
+
+@pytest.fixture
+def prices(database):
+    """A distribution with three numbers of different plans on 1 June 2026, and four on 2 June, one of them pending."""
+    found = create_metric("Price", "price", "distribution")
+    with freeze_time(at(2026, 6, 20)):
+        for day, amounts in ((1, (5, 10, 20)), (2, (1, 2, 3))):
+            for place, amount in enumerate(amounts):
+                distribution("price", amount, labels={"plan": f"p{place}"}, at=at(2026, 6, day, 12))
+        aggregate()
+        distribution("price", 400, at=at(2026, 6, 2, 13))
+        yield found
+
+
+def percentiles(chart):
+    return {column.key: column.numbers for column in chart.columns if column.role == PERCENTILE}
+
+
+@pytest.mark.every_database
+def test_a_chart_has_percentiles_and_histograms_of_all_label_sets_together(prices):
+    chart = days(prices)
+    assert percentiles(chart)["p50"] == [pytest.approx(10, rel=0.011), pytest.approx(2, rel=0.011), None]
+    assert percentiles(chart)["p95"] == percentiles(chart)["p99"] == [20, 400, None]
+    assert [each and each.count for each in chart.histograms] == [3, 4, None]
+
+
+@pytest.mark.every_database
+def test_a_split_chart_has_histograms_but_no_percentiles_of_its_values(prices):
+    chart = days(prices, split="plan")
+    assert percentiles(chart) == {}
+    assert [each and each.count for each in chart.histograms] == [3, 4, None]
+    assert percentile(chart.whole, 99) == 400
+
+
+def test_numbers_from_before_the_upgrade_make_the_percentiles_of_their_period_unknown(prices):
+    Total.objects.filter(start=date(2026, 6, 1)).update(histogram=None)
+    distribution("price", 7, at=at(2026, 6, 1, 14))
+    aggregate()
+    chart = days(prices)
+    assert percentiles(chart)["p95"] == [None, 400, None]
+    assert [each and each.count for each in chart.histograms] == [None, 4, None]
+    assert numbers(chart)[COUNT, "count"] == [4, 4, None]
+
+
+def test_a_chart_without_histograms_does_not_read_them(prices, database):
+    with CaptureQueriesContext(connections[database]) as queries:
+        chart = build_chart(prices, Selection(DAY, date(2026, 6, 1), date(2026, 6, 3)), with_histograms=False)
+    assert not any("histogram" in query["sql"] for query in queries)
+    assert percentiles(chart) == dict.fromkeys(("p50", "p95", "p99"), [None] * 3)
+    assert chart.histograms == ()
+    assert numbers(chart)[COUNT, "count"] == [3, 4, None]
+
+
+def test_counters_and_gauges_have_no_percentiles(orders, database):
+    queue = create_metric("Queue", "queue", "gauge")
+    for each in (orders, queue):
+        chart = days(each)
+        assert percentiles(chart) == {}
+        assert chart.histograms == ()
+
+
+def test_percentiles_are_drawn_instead_of_the_extremes_unless_they_are_unknown(prices):
+    assert [column.key for column in days(prices).drawn] == ["value", "p50", "p95", "p99"]
+    Total.objects.update(histogram=None)
+    Item.objects.all().delete()
+    assert [column.key for column in days(prices).drawn] == ["value", "minimum", "maximum"]

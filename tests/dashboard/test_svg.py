@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR
 from app_metrics.dashboard import svg
-from app_metrics.dashboard.charts import COUNT, MAXIMUM, MINIMUM, NOW, OTHER, PREVIOUS, VALUE, Chart, Column
+from app_metrics.dashboard.charts import COUNT, MAXIMUM, MINIMUM, NOW, OTHER, PERCENTILE, PREVIOUS, VALUE, Chart, Column
 from app_metrics.dashboard.date_range import Selection
 from app_metrics.dashboard.svg import draw, sparkline
 from app_metrics.models import Metric
@@ -270,6 +270,15 @@ def test_no_line_leads_to_a_part_of_a_sum_whose_whole_is_not_projected(kind, pro
     root = parsed(draw(replace(chart([5, 6, 1], kind=kind, is_running=True), projected=projected)))
     is_joined = bool(having(root, "running", "g"))
     assert is_joined is (kind != "counter" or projected is not None)
+
+
+def test_the_percentiles_of_the_period_that_runs_have_curves_of_their_own():
+    columns = [column(NOW, [1, 2, 3]), column(PERCENTILE, [4, 5, 6], "p95")]
+    root = parsed(draw(chart(*columns, kind="timer", is_running=True)))
+    found = [each.get("class") for each in having(root, "curve")]
+    assert [each for each in found if "percentile" in each] == [
+        "curve percentile percentile-0 running", "curve percentile percentile-0"
+    ]  # fmt: skip
 
 
 def test_no_line_leads_to_the_running_period_of_label_values():
