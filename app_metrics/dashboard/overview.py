@@ -7,7 +7,7 @@ from ..core.calendar import moment_of, start_of, today
 from ..core.comparisons import Comparison, running, whole
 from ..core.numbers import Number
 from ..core.periods import DAY, MONTH, WEEK, Piece
-from ..core.summary import Summary, headline
+from ..core.summary import MEASURED, Summary, headline, percentile
 from ..models import Metric
 from ..models.queries import QuerySources, fold_together
 from .so_far import Cut, compare_so_far, spans_until, week_before
@@ -67,6 +67,20 @@ def pictures(metrics: Iterable[Metric]) -> dict[str, Picture]:
     days = DAY.latest(DAY.previous(today()), PICTURED_DAYS)
     found = fold_together(QuerySources.of(metrics), {day: whole(DAY, day) for day in days})
     return {metric.slug: [headline(metric.kind, found.get((metric.slug, day))) for day in days] for metric in metrics}
+
+
+def yesterdays_p95(metrics: Iterable[Metric]) -> dict[str, Number | None]:
+    """Return the 95th percentile of yesterday's numbers of each timer and distribution that has some; one query.
+
+    None if some of the numbers have no histogram. Not today's, because then all of today's pending items, which may be
+    many, would be read one by one.
+    """
+    measured = [metric for metric in metrics if metric.kind in MEASURED]
+    if not measured:
+        return {}
+    spans = {YESTERDAY: whole(DAY, DAY.previous(today()))}
+    found = fold_together(QuerySources.of(measured), spans, sketches=True)
+    return {slug: percentile(summary, 95) for (slug, _), summary in found.items()}
 
 
 def _row(metric: Metric, cut: Cut, found: Mapping[tuple[str, Hashable], Summary]) -> Row:

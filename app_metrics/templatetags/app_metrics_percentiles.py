@@ -1,17 +1,31 @@
-"""Tags of the dashboard's templates for the distribution of the numbers of a timer or distribution."""
+"""Tags of the dashboard's templates for the percentiles of a timer or distribution, and for how its numbers spread."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django import template
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from ..core.formatting import ABSENT, shown
+from ..core.numbers import Number
 from ..core.summary import TIMER, whole_histogram
 from ..dashboard.distribution import Cell, Spread
 from ..dashboard.distribution_svg import column_title, draw_spread, row_title
+from ..dashboard.overview import Row
 
 register = template.Library()
+
+
+@register.simple_tag
+def p95(row: Row, known: Mapping[str, Number | None]) -> str:
+    """Return the 95th percentile of a row, that it is unknown, or "" if the metric has none."""
+    metric = row.metric
+    if metric.slug not in known:
+        return ""
+    number = known[metric.slug]
+    text = pgettext("percentile", "n/a") if number is None else shown(number, metric.kind, metric.unit)
+    return f"p95 {text}"
 
 
 @register.simple_tag

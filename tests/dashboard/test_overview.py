@@ -12,7 +12,7 @@ from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK
 from app_metrics.core.summary import headline, merge_all
-from app_metrics.dashboard.overview import CARDS, PICTURED_DAYS, busiest, overview, pictures
+from app_metrics.dashboard.overview import CARDS, PICTURED_DAYS, busiest, overview, pictures, yesterdays_p95
 from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import point_headline
 from app_metrics.recording.metrics import record
@@ -55,6 +55,21 @@ def test_every_number_of_the_overview_equals_the_reading_of_its_metric(history):
         says = {period: headline(row.metric.kind, row.metric.summary(period)) for period in (DAY, WEEK, MONTH)}
         assert (row.today, row.week, row.month) == (says[DAY], says[WEEK], says[MONTH])
         assert row.yesterday == headline(row.metric.kind, row.metric.summary(DAY, yesterday))
+
+
+def test_the_p95_of_yesterday_is_the_reading_of_each_timer(history, database, django_assert_num_queries):
+    metrics, now = history
+    with django_assert_num_queries(1, using=database):
+        found = yesterdays_p95(metrics)
+    (export,) = [each for each in metrics if each.slug == "export"]
+    expected = export.percentile(DAY, 95, now.date() - timedelta(1))
+    assert found == ({"export": expected} if expected else {})
+
+
+def test_without_timers_and_distributions_no_histogram_is_read(history, database, django_assert_num_queries):
+    metrics, _ = history
+    with django_assert_num_queries(0, using=database):
+        assert yesterdays_p95(each for each in metrics if each.kind in ("counter", "gauge")) == {}
 
 
 def test_the_change_compares_today_with_the_same_weekday_up_to_the_same_time(history):

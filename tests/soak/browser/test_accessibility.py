@@ -14,6 +14,7 @@ PAGES = {
     "counter": f"{DASHBOARD}metric/orders/",
     "split": f"{DASHBOARD}metric/items_sold/?split=plan&range=91d",
     "timer": f"{DASHBOARD}metric/checkout_seconds/?range=7d",
+    "timer by day": f"{DASHBOARD}metric/checkout_seconds/",
     "gauge": f"{DASHBOARD}metric/stock/",
     "bad dates": f"{DASHBOARD}metric/orders/?start=2026-13-01",
     "health": f"{DASHBOARD}health/",
@@ -53,6 +54,13 @@ def findings(browser: Browser) -> list[str]:
 def test_a_page_has_no_barrier_that_axe_finds(browser: Browser, site: Site, page: str, scheme: str) -> None:
     browser.be(scheme=scheme)
     browser.open(site.url(PAGES[page]))
+    assert findings(browser) == []
+
+
+def test_the_table_of_a_distribution_has_no_barrier_that_axe_finds(browser: Browser, site: Site) -> None:
+    browser.open(site.url(PAGES["timer by day"]))
+    browser.find("#distribution-table").click()
+    assert browser.find("[aria-labelledby=distribution-table] td").is_displayed()
     assert findings(browser) == []
 
 

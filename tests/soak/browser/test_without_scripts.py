@@ -60,3 +60,13 @@ def test_the_chart_is_one_stop_of_the_tab_key(plain: Browser, site: Site) -> Non
     plain.open(site.url(f"{OVERVIEW}metric/orders/"))
     plain.log_in(READER, PASSWORD)
     assert [each.get_attribute("tabindex") for each in plain.all(SLOTS)] == [None] * 27 + ["0"]
+
+
+def test_the_distribution_has_a_table_that_opens(plain: Browser, site: Site) -> None:
+    plain.open(site.url(f"{OVERVIEW}metric/checkout_seconds/"))
+    plain.log_in(READER, PASSWORD)
+    rows = plain.all("[aria-labelledby=distribution-table] tbody tr")
+    assert len(rows) > 0
+    assert not any(each.is_displayed() for each in rows)
+    plain.find("#distribution-table").click()
+    assert all(each.is_displayed() for each in rows)
