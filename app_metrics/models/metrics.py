@@ -18,7 +18,7 @@ from ..core.slugs import slugs_for
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MAX_KIND_LENGTH, TIMER, Summary
 from ..core.validation import MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_UNIT_LENGTH
 from ..transport.databases import is_about_missing_table, savepoint
-from . import percentiles, queries
+from . import percentiles, queries, splitting
 from .dataframes import dataframe
 from .discovery import unknown_kinds
 from .fields import ExactSlugField
@@ -29,6 +29,7 @@ from .sums import sum_over
 if TYPE_CHECKING:
     import pandas
 
+Labels = Mapping[str, str] | None
 # The permission to see the dashboard and to read the API.
 VIEW_PERMISSION = "app_metrics.view_metric"
 KIND_NAMES = (
@@ -160,45 +161,55 @@ class Metric(NaturalKeyModel):
             self.slug = _free_slug(self.name, Metric.objects.using(alias))
         super().save(*args, **options)
 
-    def summary(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Summary | None:
+    def summary(
+        self, period: str, day: date | None = None, labels: Labels = None, *, where: Labels = None
+    ) -> Summary | None:
         """Return the summary of the period that contains `day` (default: today), pending items included.
 
-        It covers all label sets, or only `labels`. None if nothing was recorded. For the period "hour", `day` is a
-        datetime in that hour. Raises ValueError for an unknown period.
+        It covers all label sets, only `labels`, or those that have the labels of `where`, whatever others they have;
+        what is beyond the label cap is not among these. None if nothing was recorded. For the period "hour", `day` is
+        a datetime in that hour. Raises ValueError for an unknown period, and if both `labels` and `where` are given.
         """
-        return queries.summary(queries.QuerySources.of([self]), Period(period), day, labels)
+        return queries.summary(self._chosen(labels, where), Period(period), day, labels)
 
-    def total(self, period: str, day: date | None = None, labels: Mapping[str, str] | None = None) -> Decimal:
+    def total(self, period: str, day: date | None = None, labels: Labels = None, *, where: Labels = None) -> Decimal:
         """Return the exact sum over the period that contains `day`, in the metric's unit; 0 if nothing was recorded.
 
         See `summary()` for the arguments.
         """
-        summary = self.summary(period, day, labels)
+        summary = self.summary(period, day, labels, where=where)
         return Decimal(summary.total) if summary else Decimal(0)
 
     def percentile(
-        self, period: str, percent: int | Decimal, day: date | None = None, labels: Mapping[str, str] | None = None
-    ) -> Number | None:
+        self, period: str, percent: int | Decimal, day: date | None = None, labels: Labels = None, *,
+        where: Labels = None,
+    ) -> Number | None:  # fmt: skip
         """Return the number that `percent` per cent of those recorded in a period do not exceed, within 1.1 %.
 
         Only timers and distributions have percentiles. None if nothing was recorded, or some of it before there were
         histograms. See `summary()` for the other arguments.
         """
-        sources = queries.QuerySources.of([self])
+        sources = self._chosen(labels, where)
         return percentiles.of_period(sources, Period(period), day, labels, [percent])[percent]
 
     def series(
-        self, period: str, start: date, end: date, labels: Mapping[str, str] | None = None
+        self, period: str, start: date, end: date, labels: Labels = None, *, where: Labels = None
     ) -> list[queries.Point]:
         """Return one point for every period that touches the dates from `start` to `end`, gaps filled with zeros.
 
         Both dates are included. A point starts at a date, or at an aware datetime if the period is "hour". Raises
-        ValueError for an unknown period.
+        ValueError for an unknown period. See `summary()` for the other arguments.
         """
-        return queries.series(queries.QuerySources.of([self]), Period(period), start, end, labels)
+        return queries.series(self._chosen(labels, where), Period(period), start, end, labels)
+
+    def split(
+        self, label: str, period: str, start: date, end: date, *, where: Labels = None
+    ) -> splitting.SplitSeries[queries.Point]:
+        """Return the points of `series()` for each value of a label: `groups`, `overflow` and `whole`."""
+        return splitting.split_series(self, Period(period), start, end, label, where, queries.point_of)
 
     def to_dataframe(
-        self, period: str, start: date, end: date, labels: Mapping[str, str] | None = None
+        self, period: str, start: date, end: date, labels: Labels = None, *, where: Labels = None
     ) -> "pandas.DataFrame":
         """Return the points of `series()` as rows of a pandas DataFrame, which has the extra `pandas`.
 
@@ -207,7 +218,10 @@ class Metric(NaturalKeyModel):
         `count` is an integer, and all other numbers are floats; NaN where nothing was recorded. Raises ImportError
         without pandas.
         """
-        return dataframe(self.kind, Period(period), self.series(period, start, end, labels))
+        return dataframe(self.kind, Period(period), self.series(period, start, end, labels, where=where))
+
+    def _chosen(self, labels: Labels, where: Labels) -> queries.QuerySources:
+        return splitting.chosen(queries.QuerySources.of([self]), labels, where)
 
 
 class Dashboard(Metric):

@@ -36,6 +36,8 @@ class QuerySources(NamedTuple):
     totals: Any
     items: Any
     pending: PendingBatches = NOTHING
+    # What these sources are a part of: the label cap depends on all label sets.
+    whole: "QuerySources | None" = None
 
     @classmethod
     def of(cls, metrics: Iterable[Any]) -> "QuerySources":
@@ -73,7 +75,8 @@ class QuerySources(NamedTuple):
         return QuerySources(self.totals.filter(labels=text), cap.filter(self.items, text), pending)
 
     def label_cap(self) -> LabelCap:
-        return LabelCap.of(self.totals, self.items, self.pending)
+        whole = self.whole or self
+        return LabelCap.of(whole.totals, whole.items, whole.pending)
 
 
 # What a point holds if nothing was recorded.

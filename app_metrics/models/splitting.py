@@ -1,0 +1,191 @@
+"""Filter label sets by some of their labels, and group them by the values of one label."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import date, datetime
+from functools import reduce
+from operator import and_
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from django.db.models import F, Q, Value
+from django.db.models.functions import StrIndex
+from django.db.models.lookups import GreaterThan
+
+from ..core.calendar import local_day, starts_at, starts_between
+from ..core.labels import OVERFLOW_LABELS, decode_labels, encode_labels, readable_labels
+from ..core.numbers import Number
+from ..core.periods import Period
+from ..core.summary import COUNTER, MEASURED, Summary, merge_all, merge_into, plain_summary
+from ..core.validation import check_labels
+from .percentiles import MeasuredPoint, percentiles_of
+from .queries import QuerySources, Spans, fold, fold_together, point_of
+
+# Labels that a label set must have, with their values; it may have others.
+Where = Mapping[str, str]
+# Summaries by the name of their span.
+Found = dict[Hashable, Summary]
+Point = TypeVar("Point")
+
+
+class Split(NamedTuple):
+    """The summaries of each value of a label, and those of the overflow series.
+
+    None stands for the label sets without the label. The overflow series holds the label sets beyond the limit, whose
+    labels are not known, so some of them may match a filter or belong to a group.
+    """
+
+    groups: dict[str | None, Found]
+    overflow: Found
+
+
+class SplitSeries(NamedTuple, Generic[Point]):
+    """The points of each value of a label, the largest first, those of the overflow series, and those of all.
+
+    None stands for the label sets without the label. `overflow` is empty if nothing was recorded there. With a filter,
+    `whole` holds what matches it, without the overflow series; otherwise everything.
+    """
+
+    groups: dict[str | None, list[Point]]
+    overflow: list[Point]
+    whole: list[Point]
+
+
+def chosen(sources: QuerySources, labels: Mapping[str, str] | None, where: Where | None) -> QuerySources:
+    """Return the sources that a caller filters. Raises TypeError or ValueError for a bad filter."""
+    if labels is not None and where:
+        raise ValueError("Give `labels`, which selects one label set, or `where`, which filters them, but not both.")
+    return matching(sources, where)
+
+
+def matching(sources: QuerySources, where: Where | None) -> QuerySources:
+    """Return the part of the sources whose label sets match a filter; one query if it has labels.
+
+    The overflow series is not part of it, and neither are pending items that will be added to it.
+    """
+    if not where:
+        return sources
+    check_labels(where)
+    cap = sources.label_cap()
+    unlike = unlike_texts((text for texts in cap.named.values() for text in texts), where)
+    alike = containing(where) & ~Q(labels__in=[OVERFLOW_LABELS, *unlike])
+    items = sources.items.filter(alike)
+    for slug in cap.overflowing:
+        items = items.exclude(Q(slug=slug) & ~Q(labels__in=cap.named[slug]))
+    pending = sources.pending.only(
+        lambda key: matches(key.labels, where) and cap.name(key.slug, key.labels) == key.labels
+    )
+    return QuerySources(sources.totals.filter(alike), items, pending)
+
+
+def matches(text: str, where: Where) -> bool:
+    """Return whether a label set, given as its text, matches a filter; the overflow series never does."""
+    return text != OVERFLOW_LABELS and where.items() <= readable_labels(text).items()
+
+
+def containing(where: Where) -> Q:
+    """Return a condition that all label sets fulfil that match a filter, and hardly any others; see `unlike_texts`."""
+    found = (GreaterThan(StrIndex(F("labels"), Value(part)), 0) for part in _parts(where))
+    return reduce(and_, map(Q, found), Q())
+
+
+def unlike_texts(texts: Iterable[str], where: Where) -> list[str]:
+    """Return those of the texts of label sets that contain the labels of a filter as text, but do not match it.
+
+    Only names or values with quotes, colons or commas at certain places make one.
+    """
+    parts = _parts(where)
+    return [text for text in texts if all(part in text for part in parts) and not matches(text, where)]
+
+
+def split(
+    sources: QuerySources, spans: Spans, label: str | None, where: Where | None, *, sketches: bool = False
+) -> Split:
+    """Return the summaries of one metric's spans by the values of a label, pending items included.
+
+    Without a label, all label sets that match the filter are one group, None. At most four queries.
+    """
+    if where:
+        check_labels(where)
+    if label is None:
+        together = fold_together(matching(sources, where), spans, sketches=sketches)
+        beyond = fold_together(sources, spans, decode_labels(OVERFLOW_LABELS), sketches=sketches)
+        return Split({None: _by_name(together)}, _by_name(beyond))
+    if where:
+        totals = sources.totals.filter(containing(where) | Q(labels=OVERFLOW_LABELS))
+        sources = sources._replace(totals=totals, whole=sources)
+    return grouped(fold(sources, spans, sketches=sketches), label, where)
+
+
+def grouped(found: Mapping[tuple[str, str, Hashable], Summary], label: str, where: Where | None) -> Split:
+    """Group a result of `fold` of one metric by the values of a label."""
+    groups: dict[str | None, Found] = defaultdict(dict)
+    overflow: Found = {}
+    labels = {text: readable_labels(text) for text in {text for _, text, _ in found}}
+    for (_, text, name), summary in found.items():
+        if text == OVERFLOW_LABELS:
+            merge_into(overflow, name, summary)
+        elif not where or where.items() <= labels[text].items():
+            merge_into(groups[labels[text].get(label)], name, summary)
+    return Split({value: _plain(each) for value, each in groups.items()}, _plain(overflow))
+
+
+def ranked(kind: str, groups: Mapping[str | None, Found]) -> list[str | None]:
+    """Return the values of a label, the largest first: by the total of a counter, else by the number of events."""
+
+    def weight(value: str | None) -> tuple[Number, bool, str]:
+        whole: Any = merge_all(groups[value].values())
+        return -(whole.total if kind == COUNTER else whole.count), value is None, value or ""
+
+    return sorted((value for value in groups if groups[value]), key=weight)
+
+
+def split_series(
+    metric: Any,
+    period: Period,
+    start: date,
+    end: date,
+    label: str | None,
+    where: Where | None,
+    point: Callable[[date | datetime, Summary | None], Point],
+    *,
+    sketches: bool = False,
+) -> SplitSeries[Point]:
+    """Return the points of `Metric.series` for each value of a label, made by `point`; queries as in `split`."""
+    starts = list(starts_between(period, local_day(start), local_day(end)))
+    found = split(QuerySources.of([metric]), {at: [(period, *at)] for at in starts}, label, where, sketches=sketches)
+
+    def points(summaries: Found) -> list[Point]:
+        return [point(starts_at(period, *at), summaries.get(at)) for at in starts]
+
+    parts = [*found.groups.values(), *([] if where else [found.overflow])]
+    whole: Found = {}
+    for part in parts:
+        for name, summary in part.items():
+            merge_into(whole, name, summary)
+    groups = {value: points(found.groups[value]) for value in ranked(metric.kind, found.groups)}
+    return SplitSeries(groups, points(found.overflow) if found.overflow else [], points(_plain(whole)))
+
+
+def measured_split(
+    metric: Any, period: Period, start: date, end: date, label: str | None, where: Where | None
+) -> SplitSeries[MeasuredPoint]:
+    """Return the points of `split_series` with their percentiles."""
+    has_percentiles = metric.kind in MEASURED
+
+    def point(at: date | datetime, summary: Summary | None) -> MeasuredPoint:
+        return MeasuredPoint(point_of(at, summary), percentiles_of(summary) if has_percentiles else {})
+
+    return split_series(metric, period, start, end, label, where, point, sketches=has_percentiles)
+
+
+def _parts(where: Where) -> list[str]:
+    """Return the text of each label of a filter, as it stands in the text of a label set."""
+    return [encode_labels({name: value})[1:-1] for name, value in where.items()]
+
+
+def _by_name(found: Mapping[tuple[str, Hashable], Summary]) -> Found:
+    return {name: summary for (_, name), summary in found.items()}
+
+
+def _plain(found: Found) -> Found:
+    return {name: plain_summary(summary) for name, summary in found.items()}
