@@ -1,7 +1,11 @@
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterable
 from datetime import date, datetime
 
+from django.core.management.base import CommandError
+
 from ..core.dates import check_year, read_day, read_moment
+from ..core.validation import check_labels
 
 
 def parse_date(text: str) -> date:
@@ -20,3 +24,28 @@ def parse_moment(text: str) -> datetime:
         return read_moment(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
+
+
+def add_where(parser: ArgumentParser, help: str) -> None:  # noqa: A002 - its name in argparse
+    parser.add_argument("--where", type=_parse_label, action="append", metavar="LABEL=VALUE", help=help)
+
+
+def where_of(given: Iterable[tuple[str, str]] | None) -> dict[str, str]:
+    """Return the filter that the options `--where` give. Raises CommandError."""
+    where: dict[str, str] = {}
+    for name, value in given or ():
+        if name in where:
+            raise CommandError(f"--where gives the label {name!r} twice; no label set has two values of a label.")
+        where[name] = value
+    try:
+        check_labels(where)
+    except ValueError as error:
+        raise CommandError(f"--where: {error}") from error
+    return where
+
+
+def _parse_label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"{text!r} is not LABEL=VALUE, such as plan=pro")
+    return name, value

@@ -1,7 +1,7 @@
 """Filter label sets by some of their labels, and group them by the values of one label."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import reduce
 from operator import and_
@@ -15,6 +15,7 @@ from ..core.calendar import local_day, starts_at, starts_between
 from ..core.labels import OVERFLOW_LABELS, decode_labels, encode_labels, readable_labels
 from ..core.numbers import Number
 from ..core.periods import Period
+from ..core.setting_rules import suggest
 from ..core.summary import COUNTER, MEASURED, Summary, merge_all, merge_into, plain_summary
 from ..core.validation import check_labels
 from .percentiles import MeasuredPoint, percentiles_of
@@ -42,12 +43,19 @@ class SplitSeries(NamedTuple, Generic[Point]):
     """The points of each value of a label, the largest first, those of the overflow series, and those of all.
 
     None stands for the label sets without the label. `overflow` is empty if nothing was recorded there. With a filter,
-    `whole` holds what matches it, without the overflow series; otherwise everything.
+    `whole` holds what matches it, without the overflow series; otherwise everything. `others` holds the groups that
+    are not listed, if a reader wanted only the largest.
     """
 
     groups: dict[str | None, list[Point]]
     overflow: list[Point]
     whole: list[Point]
+    others: Sequence[Point] = ()
+
+    def mapped(self, change: Callable[[Sequence[Point]], list[Any]]) -> "SplitSeries[Any]":
+        """Return the same with each list of points changed."""
+        groups = {value: change(points) for value, points in self.groups.items()}
+        return SplitSeries(groups, change(self.overflow), change(self.whole), change(self.others))
 
 
 def chosen(sources: QuerySources, labels: Mapping[str, str] | None, where: Where | None) -> QuerySources:
@@ -75,6 +83,16 @@ def matching(sources: QuerySources, where: Where | None) -> QuerySources:
         lambda key: matches(key.labels, where) and cap.name(key.slug, key.labels) == key.labels
     )
     return QuerySources(sources.totals.filter(alike), items, pending)
+
+
+def check_names(sources: QuerySources, names: Iterable[str]) -> None:
+    """Raise ValueError if no label set has a label of one of these names; one query."""
+    texts = {text for texts in sources.label_cap().named.values() for text in texts}
+    known = sorted({name for text in texts for name in readable_labels(text)})
+    for name in names:
+        if name not in known:
+            hint = suggest(name[:100], known) if known else "Nothing was recorded with labels."
+            raise ValueError(f"There is no label {name!r:.100}. {hint}")
 
 
 def matches(text: str, where: Where) -> bool:
@@ -139,6 +157,14 @@ def ranked(kind: str, groups: Mapping[str | None, Found]) -> list[str | None]:
     return sorted((value for value in groups if groups[value]), key=weight)
 
 
+def merged(parts: Iterable[Found]) -> Found:
+    together: Found = {}
+    for part in parts:
+        for name, summary in part.items():
+            merge_into(together, name, summary)
+    return _plain(together)
+
+
 def split_series(
     metric: Any,
     period: Period,
@@ -148,26 +174,39 @@ def split_series(
     where: Where | None,
     point: Callable[[date | datetime, Summary | None], Point],
     *,
+    most: int | None = None,
     sketches: bool = False,
 ) -> SplitSeries[Point]:
-    """Return the points of `Metric.series` for each value of a label, made by `point`; queries as in `split`."""
+    """Return the points of `Metric.series` for each value of a label, made by `point`; queries as in `split`.
+
+    If there are more than `most` values, the smaller ones are the others.
+    """
     starts = list(starts_between(period, local_day(start), local_day(end)))
-    found = split(QuerySources.of([metric]), {at: [(period, *at)] for at in starts}, label, where, sketches=sketches)
+    spans: Spans = {at: [(period, *at)] for at in starts}
+    groups, overflow = split(QuerySources.of([metric]), spans, label, where, sketches=sketches)
 
     def points(summaries: Found) -> list[Point]:
         return [point(starts_at(period, *at), summaries.get(at)) for at in starts]
 
-    parts = [*found.groups.values(), *([] if where else [found.overflow])]
-    whole: Found = {}
-    for part in parts:
-        for name, summary in part.items():
-            merge_into(whole, name, summary)
-    groups = {value: points(found.groups[value]) for value in ranked(metric.kind, found.groups)}
-    return SplitSeries(groups, points(found.overflow) if found.overflow else [], points(_plain(whole)))
+    values = ranked(metric.kind, groups)
+    others = [groups[value] for value in values[most:]] if most is not None else []
+    return SplitSeries(
+        {value: points(groups[value]) for value in values[:most]},
+        points(overflow) if overflow else [],
+        points(merged([*groups.values(), *([] if where else [overflow])])),
+        points(merged(others)) if others else (),
+    )
 
 
 def measured_split(
-    metric: Any, period: Period, start: date, end: date, label: str | None, where: Where | None
+    metric: Any,
+    period: Period,
+    start: date,
+    end: date,
+    label: str | None,
+    where: Where | None,
+    *,
+    most: int | None = None,
 ) -> SplitSeries[MeasuredPoint]:
     """Return the points of `split_series` with their percentiles."""
     has_percentiles = metric.kind in MEASURED
@@ -175,7 +214,7 @@ def measured_split(
     def point(at: date | datetime, summary: Summary | None) -> MeasuredPoint:
         return MeasuredPoint(point_of(at, summary), percentiles_of(summary) if has_percentiles else {})
 
-    return split_series(metric, period, start, end, label, where, point, sketches=has_percentiles)
+    return split_series(metric, period, start, end, label, where, point, most=most, sketches=has_percentiles)
 
 
 def _parts(where: Where) -> list[str]:

@@ -206,3 +206,75 @@ def test_a_misspelt_ratio_is_an_error_that_suggests_it(per_event):
 def test_a_metric_is_shown_if_a_ratio_has_its_name(history, settings):
     settings.APP_METRICS_RATIOS = {"orders": {"of": "queue", "to": "queue"}}
     assert show("orders", "--last=1")[0] == "orders (orders), by day"
+
+
+@pytest.fixture
+def countries(history):
+    for plan, country, number in [("pro", "fi", 10), ("pro", "se", 30), ("free", "fi", 100)]:
+        metric("orders", number, labels={"plan": plan, "country": country})
+    metric("orders", 4, labels={"plan": "pro"})
+
+
+def test_a_filter_shows_what_has_these_labels_among_others(countries):
+    assert show("orders", "--last=2", "--where", "plan=pro") == [
+        "orders (orders), by day, where plan=pro",
+        "            total  events",
+        "2026-11-22      0       0",
+        "2026-11-23     44       3",
+        "▁█",
+    ]
+    assert show("orders", "--last=1", "--where=plan=pro", "--where=country=fi")[2].split()[1:] == ["10", "1"]
+
+
+def test_a_split_has_a_column_for_each_value_of_a_label(countries):
+    assert show("orders", "--last=2", "--where=plan=pro", "--split=country") == [
+        "orders (orders), by day and country, where plan=pro",
+        "            total  se  fi  without country",
+        "2026-11-22      0   0   0                0",
+        "2026-11-23     44  30  10                4",
+        "▁█",
+    ]
+
+
+def test_a_split_by_hours_ends_with_the_current_one(countries):
+    assert [line.split()[1:] for line in show("orders", "--split=plan", "--period=hour", "--last=2")[2:4]] == [
+        ["11:00", "0", "0", "0", "0"], ["12:00", "1,378", "1,234", "100", "44"],
+    ]  # fmt: skip
+
+
+def test_many_values_of_a_label_share_a_column(countries):
+    for number in range(10):
+        metric("orders", 200 - number, labels={"country": f"c{number}"})
+    head, row = show("orders", "--last=1", "--split=country")[1:3]
+    assert head.split() == ["total", "without", "country", *(f"c{number}" for number in range(7)), "(others)"]
+    assert row.split()[-1] == str(193 + 192 + 191 + 110 + 30)
+
+
+def test_the_overflow_series_is_a_column_and_a_note(countries, settings):
+    aggregate()
+    settings.APP_METRICS_MAX_LABEL_SETS = 4
+    metric("orders", 7, labels={"plan": "pro", "country": "no"})
+    *_, head, row, _, note = show("orders", "--last=1", "--split=country", "--where=plan=pro")
+    assert (head.split()[-1], row.split()[-1]) == ("(overflow)", "7")
+    assert note == (
+        "The overflow series, of label sets beyond APP_METRICS_MAX_LABEL_SETS, has 1 event; its labels are not known, "
+        "so some may match."
+    )
+    assert show("orders", "--last=1", "--split=country")[-1].endswith("so it is in no other column.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["orders", "--where=plna=pro"], r"There is no label 'plna'\. Did you mean 'plan'\?"),
+        (["orders", "--split=city"], r"There is no label 'city'\. Choose one of country, plan\."),
+        (["queue", "--split=plan"], r"There is no label 'plan'\. Nothing was recorded with labels\."),
+        (["orders", "--where=plan"], "'plan' is not LABEL=VALUE, such as plan=pro"),
+        (["orders", "--where=plan=pro", "--where=plan=free"], "--where gives the label 'plan' twice"),
+        (["orders", f"--where=plan={'x' * 101}"], "--where: The label 'x+'… has 101 characters"),
+        (["mean", "--where=plan=pro"], "A ratio takes no --where and no --split"),
+    ],
+)
+def test_a_bad_filter_or_split_is_an_error(countries, per_event, arguments, error):
+    with pytest.raises(CommandError, match=error):
+        show(*arguments)

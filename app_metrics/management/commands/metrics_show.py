@@ -1,5 +1,5 @@
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,14 +18,20 @@ from ...core.summary import COUNTER, GAUGE
 from ...models import Metric
 from ...models.percentiles import MeasuredPoint, Percentiles, measured_series
 from ...models.primary import primary
-from ...models.queries import Point, point_headline
+from ...models.queries import Point, QuerySources, point_headline
+from ...models.splitting import SplitSeries, Where, check_names, measured_split
 from ...ratios.changes import Metrics, metrics_of, operand_title, shown_operand, shown_ratio
 from ...ratios.declared import Ratio, RatioPoint, ratios
+from ..arguments import add_where, where_of
 from ..base import MetricsCommand
 from ..output import can_hold, fitting, until_reader_leaves
 
 MOST = 1000
 SHOWN_PERCENTS = (50, 95, 99)
+# This many values of a label have a column of their own.
+MOST_VALUES = 8
+
+Parts = SplitSeries[MeasuredPoint]
 
 
 class Command(MetricsCommand):
@@ -35,6 +41,8 @@ class Command(MetricsCommand):
         parser.add_argument("slug", help="The metric's slug, or the ratio's name.")
         parser.add_argument("--period", choices=PERIODS, default=DAY, help=f"Default: {DAY}.")
         parser.add_argument("--last", type=int, default=30, metavar="N", help="Number of periods (default: 30).")
+        add_where(parser, "Only what was recorded with this label, among others; repeat it for more labels.")
+        parser.add_argument("--split", metavar="LABEL", help="Show the largest values of this label.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         slug, period, last = options["slug"], Period(options["period"]), options["last"]
@@ -45,9 +53,14 @@ class Command(MetricsCommand):
         if not 1 <= last <= MOST:
             raise CommandError(f"--last is {last}; give a number from 1 to {MOST}.")
         # Commands write English, so numbers are formatted in English too.
+        where, label = where_of(options["where"]), options["split"]
         with until_reader_leaves(self.stdout), translation.override("en"):
+            if ratio and (where or label is not None):
+                raise CommandError("A ratio takes no --where and no --split; APP_METRICS_RATIOS chooses its labels.")
             if ratio:
                 self._show_ratio(ratio, period, last)
+            elif where or label is not None:
+                self._show_parts(metric, period, last, label, where)
             else:
                 self._show_metric(metric, period, last)
 
@@ -56,6 +69,26 @@ class Command(MetricsCommand):
         rows = [_head(metric.kind), *(_row(metric, *each) for each in points)]
         numbers = [point_headline(metric.kind, each.point) for each in points]
         self._show(f"{metric.name} ({metric.slug}), by {period}", rows, numbers)
+
+    def _show_parts(self, metric: Metric, period: Period, last: int, label: str | None, where: Where) -> None:
+        try:
+            check_names(QuerySources.of([metric]), [*where, *([] if label is None else [label])])
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        found = measured_split(metric, period, *_dates(period, last), label, where, most=MOST_VALUES)
+        parts: Parts = found.mapped(partial(_cut, period=period, count=last))
+        rows = [_head(metric.kind), *(_row(metric, *each) for each in parts.whole)]
+        if label is not None:
+            columns = [_column(metric, title, points) for title, points in _titled(label, parts)]
+            rows = [(*row[:2], *cells) for row, *cells in zip(rows, *columns, strict=True)]
+        numbers = [point_headline(metric.kind, each.point) for each in parts.whole]
+        self._show(_title_of_parts(metric, period, label, where), rows, numbers)
+        if events := sum(each.point.count for each in parts.overflow):
+            number = f"{shown(events)} event{'s' if events > 1 else ''}"
+            self._write(
+                f"The overflow series, of label sets beyond APP_METRICS_MAX_LABEL_SETS, has {number}; its labels are "
+                f"not known, so {'some may match' if where else 'it is in no other column'}."
+            )
 
     def _show_ratio(self, ratio: Ratio, period: Period, last: int) -> None:
         alias = router.db_for_write(Metric)
@@ -92,12 +125,42 @@ def _known(slug: str) -> str:
 
 def _latest(series: Callable[[str, date, date], list[Any]], period: Period, count: int) -> list[Any]:
     """Return the points of the latest periods, the current one included."""
+    return _cut(series(period, *_dates(period, count)), period, count)
+
+
+def _dates(period: Period, count: int) -> tuple[date, date]:
+    """Return the first and the last date of the latest periods."""
     last = today()
-    if period == HOUR:
-        # A date has at least 23 hours.
-        points = series(HOUR, last - timedelta(days=count // 23 + 1), last)
-        return [point for point in points if point.start <= datetime.now(UTC)][-count:]
-    return series(period, period.shift(start_of(period, last), 1 - count), last)
+    # A date has at least 23 hours.
+    hourly = last - timedelta(days=count // 23 + 1)
+    return (hourly, last) if period == HOUR else (period.shift(start_of(period, last), 1 - count), last)
+
+
+def _cut(points: Sequence[Any], period: Period, count: int) -> list[Any]:
+    """Return the points of a series without later hours and earlier ones than asked for."""
+    begun = points if period != HOUR else [point for point in points if point.start <= datetime.now(UTC)]
+    return list(begun[-count:])
+
+
+def _title_of_parts(metric: Metric, period: Period, label: str | None, where: Where) -> str:
+    title = f"{metric.name} ({metric.slug}), by {period}" + ("" if label is None else f" and {label}")
+    filters = " and ".join(f"{name}={value}" for name, value in where.items())
+    return f"{title}, where {filters}" if filters else title
+
+
+def _titled(label: str, parts: Parts) -> Iterator[tuple[str, Sequence[MeasuredPoint]]]:
+    """Yield the title and the points of each column of a split table."""
+    for value, points in parts.groups.items():
+        yield f"without {label}" if value is None else value or '""', points
+    if parts.others:
+        yield "(others)", parts.others
+    if parts.overflow:
+        yield "(overflow)", parts.overflow
+
+
+def _column(metric: Metric, title: str, points: Sequence[MeasuredPoint]) -> list[str]:
+    numbers = (point_headline(metric.kind, each.point) for each in points)
+    return [one_line(title), *(shown(number, metric.kind) for number in numbers)]
 
 
 def _head(kind: str) -> Sequence[str]:
