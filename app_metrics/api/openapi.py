@@ -9,7 +9,7 @@ from ..core.validation import MAX_SLUG_LENGTH
 from ..models.percentiles import PERCENTS
 from ..ratios.declared import FORMS
 from ..ratios.operands import FIELDS
-from .parameters import DEFAULT_RESULTS, LABEL, MAX_RESULTS, MAX_TEXT
+from .parameters import DEFAULT_RESULTS, LABEL, MAX_RESULTS, MAX_TEXT, WHERE
 
 Schema = dict[str, Any]
 
@@ -28,6 +28,7 @@ DATE: Schema = {"type": "string", "format": "date"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 START: Schema = {"anyOf": [DATE, TIME], "description": "A date; for hours a time with its offset."}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
+NO_LABELS: Schema = {**LABELS, "type": ["object", "null"]}
 NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denominator is zero, or a percentile unknown."}
 NO_PERCENTILE: Schema = {**NO_NUMBER, "description": "A decimal, within 1.1 % of the exact one; null if it is unknown."}
 OPERAND: Schema = {**NO_NUMBER, "description": "A decimal; null if it is a percentile that is unknown."}
@@ -73,7 +74,8 @@ def _operations() -> dict[str, Schema]:
             "Series",
             _slug("metric"),
             *_range(),
-            _labels(),
+            _labels("labels", LABEL, "One label set: its labels. Without any, all label sets together."),
+            *_parts(),
         ),
         "/metrics/{slug}/totals/": _operation(
             "showTotals",
@@ -82,6 +84,7 @@ def _operations() -> dict[str, Schema]:
             _slug("metric"),
             _query("period", {**PERIOD, "default": "day"}, "The period."),
             _query("date", TEXT, "A date in the period, today by default; for hours a time, such as 2026-11-23T09:00."),
+            *_parts(),
             *_paging(),
         ),
         "/ratios/": _operation("listRatios", "List the ratios by slug.", "RatioList", *_paging()),
@@ -126,16 +129,26 @@ def _range() -> list[Schema]:
     ]
 
 
-def _labels() -> Schema:
-    """Describe `label.NAME`: parameters whose names are not known come from the properties of an object."""
-    names = {"pattern": f"^{LABEL.replace('.', '[.]')}"}
-    text = f"One label set: a parameter `{LABEL}NAME` for each of its labels. Without any, all label sets together."
+def _labels(name: str, prefix: str, text: str) -> Schema:
+    """Describe `label.NAME` or the like: parameters with unknown names come from the properties of an object."""
+    names = {"pattern": f"^{prefix.replace('.', '[.]')}"}
+    text = f"{text} Each is a parameter `{prefix}NAME`."
     return {
-        **_query("labels", {**LABELS, "propertyNames": names}, text),
+        **_query(name, {**LABELS, "propertyNames": names}, text),
         "style": "form",
         "explode": True,
-        "example": {f"{LABEL}plan": "pro"},
+        "example": {f"{prefix}plan": "pro"},
     }
+
+
+def _parts() -> list[Schema]:
+    text = "Labels that a label set must have, whatever others it has. Without any, all label sets."
+    return [
+        _labels("where", WHERE, text),
+        _query(
+            "split", {**TEXT, "maxLength": MAX_TEXT}, "The name of a label, by whose values label sets are grouped."
+        ),
+    ]
 
 
 def _page() -> Schema:
@@ -150,6 +163,7 @@ def _paging() -> list[Schema]:
 def _schemas() -> dict[str, Schema]:
     metric = {**dict.fromkeys(("slug", "name", "unit", "description"), TEXT), "kind": KIND}
     links = {"next": NO_ADDRESS, "previous": NO_ADDRESS}
+    parts = {"where": NO_LABELS, "split": {"type": ["string", "null"]}}
     complete = {"type": "boolean", "description": "Whether all pending numbers could be read."}
     span = {"period": PERIOD, "start": DATE, "end": DATE, "complete": complete, **links}
     ratio = {"slug": TEXT, **dict.fromkeys(("of", "to"), _ref("schemas", "Operand")), "as": FORM, "unit": TEXT}
@@ -162,17 +176,23 @@ def _schemas() -> dict[str, Schema]:
         "Series": _object(
             **metric,
             **span,
-            labels={**LABELS, "type": ["object", "null"]},
+            labels=NO_LABELS,
+            **parts,
             results=_list("Point"),
+            groups=_or_null(_list("Group")),
+            overflow=_or_null(_list("Point")),
             annotations=_list("Annotation"),
         ),
+        "Group": _object(value={"type": ["string", "null"]}, results=_list("Point")),
         "Point": _with_numbers(start=START),
         "Annotation": _object(at=TIME, start=START, text=TEXT, url=NO_ADDRESS),
         "Totals": _object(
             **metric,
             period=PERIOD,
+            **parts,
             start=START,
             summary=_ref("schemas", "Numbers"),
+            overflow=_or_null(_ref("schemas", "Numbers")),
             count=COUNT_OF,
             complete=complete,
             **links,
@@ -210,6 +230,10 @@ def _object(**properties: Schema) -> Schema:
 
 def _list(name: str) -> Schema:
     return {"type": "array", "items": _ref("schemas", name)}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _ref(part: str, name: str) -> Schema:

@@ -11,6 +11,8 @@ from .parameters import DEFAULT_RESULTS, MAX_RESULTS, Mistake, Parameters
 
 # A page of hours consists of whole dates, which have up to 25 of them.
 HOURLY_DATES = MAX_RESULTS // 25
+# A page of a series that is split has a tenth of the points, because each group has all of them.
+SPLIT_SHARE = 10
 
 Answer = dict[str, Any]
 
@@ -37,10 +39,13 @@ def page_of(request: HttpRequest, parameters: Parameters, count: int, size: int 
     return Page((number - 1) * size, min(number * size, count), links)
 
 
-def page_of_series(request: HttpRequest, parameters: Parameters, period: Period, start: date, end: date) -> Page:
+def page_of_series(
+    request: HttpRequest, parameters: Parameters, period: Period, start: date, end: date, *, is_split: bool = False
+) -> Page:
     """Return the requested page of the periods between two dates; for HOUR, of these dates."""
     count = period.steps(start_of(period, start), start_of(period, end)) + 1
-    return page_of(request, parameters, count, HOURLY_DATES if period == HOUR else MAX_RESULTS)
+    most = HOURLY_DATES if period == HOUR else MAX_RESULTS
+    return page_of(request, parameters, count, most // SPLIT_SHARE if is_split else most)
 
 
 def _link(request: HttpRequest, page: int) -> str:

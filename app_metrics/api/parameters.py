@@ -11,7 +11,8 @@ from ..core.dates import check_year, read_moment
 from ..core.setting_rules import suggest
 from ..core.validation import check_labels
 
-LABEL = "label."
+# What names of parameters begin with that hold the name of a label.
+LABEL, WHERE = "label.", "where."
 # Results of one page: the maximum, and the default for metrics and label sets.
 MAX_RESULTS, DEFAULT_RESULTS = 1000, 100
 # Characters of a search text: as many as the longest name has. SQLite refuses patterns of 50,000 characters.
@@ -34,19 +35,22 @@ class Mistake(Exception):
 class Parameters:
     """The query parameters of a request, each given at most once. Raises Mistake for any error in them.
 
-    `known` are the names that the request may use; with `labels`, `label.NAME` is allowed too.
+    `known` are the names that the request may use; with the `prefixes` "label." or "where.", a name of a label follows.
     """
 
-    def __init__(self, request: HttpRequest, *known: str, labels: bool = False) -> None:
+    def __init__(self, request: HttpRequest, *known: str, prefixes: tuple[str, ...] = ()) -> None:
         for name, values in request.GET.lists():
-            if name not in known and not (labels and name.startswith(LABEL)):
-                shown = [*known, f"{LABEL}NAME"] if labels else known
+            if name not in known and not name.startswith(prefixes):
+                shown = [*known, *(f"{prefix}NAME" for prefix in prefixes)]
                 raise Mistake(f"There is no parameter {name!r:.100}. {suggest(name[:100], shown)}")
             if len(values) > 1:
                 raise Mistake(f"Give {name!r:.100} once; it is given {len(values)} times.")
             if "\0" in name + values[0]:
                 raise Mistake(f"{name!r:.100} holds a NUL character; leave it out.")
         self._values = request.GET
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
 
     def text(self, name: str) -> str:
         """Return a text of at most 200 characters, "" if it is not given."""
@@ -97,9 +101,9 @@ class Parameters:
             )
         return _in_allowed_year(name, moment)
 
-    def labels(self) -> dict[str, str] | None:
-        """Return the label set that the parameters `label.NAME` give; None if there are none."""
-        labels = {name.removeprefix(LABEL): self._values[name] for name in self._values if name.startswith(LABEL)}
+    def labels(self, prefix: str = LABEL) -> dict[str, str] | None:
+        """Return the labels that the parameters with a prefix give; None if there are none."""
+        labels = {name.removeprefix(prefix): self._values[name] for name in self._values if name.startswith(prefix)}
         try:
             check_labels(labels)
         except ValueError as error:

@@ -1,7 +1,7 @@
 """Read-only views for other tools: a JSON API, and the totals for Prometheus."""
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -9,7 +9,6 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 
 from ..core.calendar import locate, start_of, starts_at, today
-from ..core.labels import readable_labels
 from ..core.numbers import Number, plain
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.serialization import inert_json
@@ -19,13 +18,15 @@ from ..core.validation import check_slug
 from ..models import Annotation, Metric, MetricSet
 from ..models.fields import unicode_text
 from ..models.pending import is_complete
-from ..models.percentiles import Percentiles, measured_series, percentiles_of
+from ..models.percentiles import MeasuredPoint, Percentiles, percentiles_of
 from ..models.primary import beside
 from ..models.queries import Point, QuerySources, fold, point_headline, point_of
+from ..models.splitting import SplitSeries
 from .access import View, require_read_access
 from .openapi import description
 from .paging import Answer, page_of, page_of_series, range_of
-from .parameters import Mistake, Parameters
+from .parameters import LABEL, WHERE, Mistake, Parameters
+from .parts import SPLIT, listed, parts_of, series_of
 from .prometheus import Unavailable, latest
 
 
@@ -76,49 +77,58 @@ def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
 
 @json_view
 def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
-    """Show a metric period by period; `label.NAME` selects one label set."""
-    parameters = Parameters(request, "period", "start", "end", "page", labels=True)
+    """Show a metric period by period; `label.NAME` selects one label set, `where.NAME` filters, `split` groups them."""
+    parameters = Parameters(request, "period", "start", "end", "page", SPLIT, prefixes=(LABEL, WHERE))
     period, labels = Period(parameters.choice("period", PERIODS, DAY)), parameters.labels()
     start, end = range_of(parameters, period)
     first = start_of(period, start)
-    page = page_of_series(request, parameters, period, start, end)
+    parts = parts_of(parameters)
+    page = page_of_series(request, parameters, period, start, end, is_split=parts.split is not None)
     metric, complete = _metric(slug), is_complete()
+    parts.check(metric)
     start_of_page, last = (period.shift(first, number) for number in (page.first, page.end - 1))
-    points = measured_series(metric, period, start_of_page, last, labels)
+    series = series_of(metric, period, start_of_page, last, labels, parts)
+    points = series.mapped(partial(_listed, metric.kind))
     annotations = beside(metric, Annotation.objects).within(start_of_page, period.last_day(last)).latest_of([metric])
     return {
         **_described(metric),
         "period": period,
         "labels": labels,
+        **parts._asdict(),
         "start": start.isoformat(),
         "end": end.isoformat(),
         "complete": complete and is_complete(),
         **page.links,
-        "results": [{"start": each.point.start.isoformat(), **_numbers(metric.kind, *each)} for each in points],
+        "results": points.whole,
+        "groups": None if parts.split is None else _groups(points),
+        "overflow": points.overflow or None,
         "annotations": [each.as_data(period) for each in annotations],
     }
 
 
 @json_view
 def show_totals(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
-    """Show one period of a metric, as a whole and by label set."""
-    parameters = Parameters(request, "period", "date", "page", "per_page")
+    """Show one period of a metric, as a whole and by label set; `where.NAME` filters them, `split` groups them."""
+    parameters = Parameters(request, "period", "date", "page", "per_page", SPLIT, prefixes=(WHERE,))
     piece = _piece(parameters, Period(parameters.choice("period", PERIODS, DAY)))
+    parts = parts_of(parameters)
     metric, complete = _metric(slug), is_complete()
-    found = fold(QuerySources.of([metric]), {piece: [piece]}, sketches=metric.kind in MEASURED)
-    summaries = sorted((labels, summary) for (_, labels, _), summary in found.items())
-    page = page_of(request, parameters, len(summaries))
+    parts.check(metric)
+    found = listed(fold(QuerySources.of([metric]), {piece: [piece]}, sketches=metric.kind in MEASURED), parts)
+    page = page_of(request, parameters, len(found.results))
     return {
         **_described(metric),
         "period": piece[0],
+        **parts._asdict(),
         "start": starts_at(*piece).isoformat(),
-        "summary": _summed(metric.kind, merge_all(summary for _, summary in summaries)),
-        "count": len(summaries),
+        "summary": _summed(metric.kind, merge_all(found.whole)),
+        "overflow": found.overflow and _summed(metric.kind, found.overflow),
+        "count": len(found.results),
         "complete": complete and is_complete(),
         **page.links,
         "results": [
-            {"labels": readable_labels(labels), **_summed(metric.kind, summary)}
-            for labels, summary in summaries[page.first : page.end]
+            {"labels": labels, **_summed(metric.kind, summary)}
+            for labels, summary in found.results[page.first : page.end]
         ],
     }
 
@@ -190,6 +200,14 @@ def _piece(parameters: Parameters, period: Period) -> Piece:
 
 def _summed(kind: str, summary: Summary | None) -> Answer:
     return _numbers(kind, point_of(today(), summary), percentiles_of(summary) if kind in MEASURED else {})
+
+
+def _groups(series: SplitSeries[Answer]) -> list[Answer]:
+    return [{"value": value, "results": points} for value, points in series.groups.items()]
+
+
+def _listed(kind: str, points: Sequence[MeasuredPoint]) -> list[Answer]:
+    return [{"start": each.point.start.isoformat(), **_numbers(kind, *each)} for each in points]
 
 
 def _numbers(kind: str, point: Point, percentiles: Percentiles) -> Answer:

@@ -28,6 +28,9 @@ ANSWERS = [
     ("/metrics/orders/series/", "Series"),
     ("/metrics/orders/series/?period=hour&start=2026-11-23&end=2026-11-23", "Series"),
     ("/metrics/orders/series/?start=2026-11-23&end=2026-11-24&label.plan=pro", "Series"),
+    ("/metrics/orders/series/?start=2026-11-23&end=2026-11-24&where.plan=pro&split=plan", "Series"),
+    ("/metrics/orders/totals/?date=2026-11-23&where.plan=pro&split=plan", "Totals"),
+    ("/metrics/orders/totals/?date=2026-11-23&split=city", "Error"),
     ("/metrics/queue/series/?period=year&start=2000-01-01", "Series"),
     ("/metrics/orders/totals/?date=2026-11-23", "Totals"),
     ("/metrics/orders/totals/?period=hour&date=2026-11-23T09:00", "Totals"),
@@ -130,7 +133,8 @@ def test_the_views_take_the_described_parameters_and_no_other(client, described)
         answer = client.get("/stats/api" + path.replace("{slug}", "orders"), {"?": ""}, headers=GOOD).json()
         known = set(re.search(r"Choose one of (.+)\.$", answer["error"])[1].split(", "))
         named = {each["name"] for each in methods["get"]["parameters"] if each["in"] == "query"}
-        assert named - {"labels"} | ({"label.NAME"} if "labels" in named else set()) == known
+        names = {"labels": "label.NAME", "where": "where.NAME"}
+        assert {names.get(each, each) for each in named} == known
 
 
 def test_the_server_is_where_the_site_has_the_api(client):

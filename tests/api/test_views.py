@@ -364,8 +364,8 @@ def test_a_series_has_a_point_for_every_period_and_numbers_as_exact_text(orders,
     ]  # fmt: skip
     assert answer == {
         "slug": "orders", "name": "Orders", "kind": "counter", "unit": "EUR", "description": "What was paid",
-        "period": "day", "labels": None, "start": "2026-11-21", "end": "2026-11-23",
-        "complete": True, "next": None, "previous": None, "annotations": [],
+        "period": "day", "labels": None, "where": None, "split": None, "start": "2026-11-21", "end": "2026-11-23",
+        "groups": None, "overflow": None, "complete": True, "next": None, "previous": None, "annotations": [],
     }  # fmt: skip
 
 
@@ -394,6 +394,73 @@ def test_a_series_of_one_label_set(orders, get):
     answer = get(SERIES, **asked, **{"label.plan": "pro", "label.a=b&ü": "\"'\n\\"})
     assert (answer["labels"], answer["results"][0]["total"]) == ({"plan": "pro", "a=b&ü": "\"'\n\\"}, "7")
     assert get(SERIES, **asked, **{"label.plan": "free"})["results"][0]["total"] == "0"
+
+
+@pytest.fixture
+def countries(orders, settings):
+    """Events of two labels, the last of which is beyond the limit of label sets."""
+    for plan, country, number in [("pro", "fi", 10), ("pro", "se", 30), ("free", "fi", 100)]:
+        metric("orders", number, labels={"plan": plan, "country": country})
+    metric("orders", 7)
+    aggregate()
+    settings.APP_METRICS_MAX_LABEL_SETS = 4
+    metric("orders", 1000, labels={"plan": "pro", "country": "no"})
+    return Metric.objects.get(slug="orders")
+
+
+def totals_of(points):
+    return [each["total"] for each in points]
+
+
+def test_a_series_is_filtered_by_some_labels(countries, get):
+    answer = get(SERIES, start="2026-11-22", **{"where.plan": "pro"})
+    assert (answer["where"], answer["split"], answer["groups"]) == ({"plan": "pro"}, None, None)
+    assert totals_of(answer["results"]) == ["0", "60"]
+    assert totals_of(answer["overflow"]) == ["0", "1000"]
+    answer = get(SERIES, start="2026-11-23", **{"where.plan": "pro", "where.country": "fi"})
+    assert totals_of(answer["results"]) == ["10"]
+
+
+def test_a_series_is_split_by_a_label(countries, get):
+    answer = get(SERIES, start="2026-11-22", split="country")
+    groups = {each["value"]: totals_of(each["results"]) for each in answer["groups"]}
+    assert groups == {"fi": ["0", "110"], "se": ["0", "30"], None: ["5", "27"]}
+    assert totals_of(answer["results"]) == ["5", "1167"]
+    assert totals_of(answer["overflow"]) == ["0", "1000"]
+    filtered = get(SERIES, start="2026-11-23", split="country", **{"where.plan": "pro"})
+    assert {each["value"]: totals_of(each["results"]) for each in filtered["groups"]} == {
+        "fi": ["10"], "se": ["30"], None: ["20"]
+    }  # fmt: skip
+    assert totals_of(filtered["results"]) == ["60"]
+
+
+def test_a_page_of_a_split_series_has_a_tenth_of_the_points(countries, get, monkeypatch):
+    monkeypatch.setattr(paging, "MAX_RESULTS", 20)
+    answer = get(SERIES, start="2026-11-21", split="country")
+    assert [each["start"] for each in answer["results"]] == ["2026-11-21", "2026-11-22"]
+    assert all(len(each["results"]) == 2 for each in answer["groups"])
+    following = get(answer["next"])
+    assert [totals_of(each["results"]) for each in following["groups"]] == [["110"], ["30"], ["27"]]
+
+
+def test_groups_of_a_timer_have_percentiles(orders, get):
+    for number in range(1, 11):
+        record("export", "timer", number, labels={"format": "pdf", "user": str(number)})
+    groups = get(SERIES.replace("orders", "export"), start="2026-11-23", split="format")["groups"]
+    assert groups[0]["results"][0]["percentiles"]["p99"] == "10"
+
+
+def test_totals_are_filtered_and_split(countries, get):
+    filtered = get(TOTALS, **{"where.plan": "pro"})
+    assert [(each["labels"], each["total"]) for each in filtered["results"]] == [
+        ({"country": "fi", "plan": "pro"}, "10"), ({"country": "se", "plan": "pro"}, "30"), ({"plan": "pro"}, "20"),
+    ]  # fmt: skip
+    assert (filtered["count"], filtered["summary"]["total"], filtered["overflow"]["total"]) == (3, "60", "1000")
+    split = get(TOTALS, split="country")
+    assert [(each["labels"], each["total"]) for each in split["results"]] == [
+        ({}, "27"), ({"country": "fi"}, "110"), ({"country": "se"}, "30"),
+    ]  # fmt: skip
+    assert (split["count"], split["summary"]["total"], split["overflow"]["total"]) == (3, "1167", "1000")
 
 
 def test_hours_carry_their_offset(database, settings, get):
@@ -520,9 +587,9 @@ def test_totals_are_the_whole_and_each_label_set(orders, get):
     twenty = {"count": 2, "total": "20", "minimum": "0.01", "maximum": "19.99", "last": "0.01", "value": "20"}
     assert answer == {
         "slug": "orders", "name": "Orders", "kind": "counter", "unit": "EUR", "description": "What was paid",
-        "period": "month", "start": "2026-11-01",
+        "period": "month", "where": None, "split": None, "start": "2026-11-01",
         "summary": {"count": 3, "total": "25", "minimum": "0.01", "maximum": "19.99", "last": "0.01", "value": "25"},
-        "count": 2, "complete": True, "next": None, "previous": None,
+        "overflow": None, "count": 2, "complete": True, "next": None, "previous": None,
         "results": [{"labels": {"plan": "pro"}, **twenty}, {"labels": {}, **five}],
     }  # fmt: skip
 
@@ -585,7 +652,7 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (LIST, {"search": "a\0"}, "'search' holds a NUL character; leave it out."),
         (LIST, {"set": "\0"}, "'set' holds a NUL character; leave it out."),
         (SERIES, {"perod": "day"}, "Did you mean 'period'?"),
-        (SERIES, {"lable.plan": "pro"}, "Choose one of end, label.NAME, page, period, start."),
+        (SERIES, {"lable.plan": "pro"}, "Choose one of end, label.NAME, page, period, split, start, where.NAME."),
         (SERIES, {"label": "pro"}, "There is no parameter 'label'."),
         (SERIES, {"per_page": "5"}, "There is no parameter 'per_page'."),
         (SERIES, {"period": "dya"}, "`period` is 'dya'. Did you mean 'day'?"),
@@ -602,6 +669,12 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (SERIES, {"label.plan": "x" * 201}, "has 201 characters; the maximum is 100."),
         (SERIES, {f"label.{number}": "x" for number in range(9)}, "9 labels are too many"),
         (SERIES, {"label.a\0": "x"}, "holds a NUL character"),
+        (SERIES, {"where.plna": "pro"}, "There is no label 'plna'. Did you mean 'plan'?"),
+        (SERIES, {"split": "city"}, "There is no label 'city'."),
+        (TOTALS, {"split": ""}, "There is no label ''."),
+        (TOTALS, {"where.plan": "x" * 101}, "has 101 characters; the maximum is 100."),
+        (SERIES, {"label.plan": "pro", "split": "plan"}, "leaves nothing to filter or to split"),
+        (SERIES, {"label.plan": "pro", "where.plan": "pro"}, "or write `where.NAME`."),
         (SERIES, {"label.a": ["x", "y"]}, "Give 'label.a' once"),
         (TOTALS, {"start": "2026-11-23"}, "There is no parameter 'start'."),
         (TOTALS, {"date": "now"}, "`date` is 'now'; give a date such as 2026-11-23."),
@@ -699,6 +772,9 @@ def test_markup_in_a_query_is_returned_escaped(orders, client):
     [
         (LIST, 3, 0),
         (f"{SERIES}?period=hour&start=2020-01-01", 3, 0),  # the metric, its numbers and its annotations
+        (f"{SERIES}?where.plan=pro", 7, 0),  # the names of labels; the cap and the numbers, also of the overflow series
+        (f"{SERIES}?where.plan=pro&split=plan", 4, 1),
+        (f"{TOTALS}?where.plan=pro&split=plan", 3, 1),
         (f"{TOTALS}?period=year", 2, 1),  # one more finds out which pending label sets are beyond the cap
         (PROMETHEUS, 2, 1),
     ],
