@@ -27,13 +27,16 @@ def parse_moment(text: str) -> datetime:
 
 
 def add_where(parser: ArgumentParser, help: str) -> None:  # noqa: A002 - its name in argparse
-    parser.add_argument("--where", type=_parse_label, action="append", metavar="LABEL=VALUE", help=help)
+    parser.add_argument("--where", action="append", metavar="LABEL=VALUE", help=help)
 
 
-def where_of(given: Iterable[tuple[str, str]] | None) -> dict[str, str]:
+def where_of(given: Iterable[str] | None) -> dict[str, str]:
     """Return the filter that the options `--where` give. Raises CommandError."""
     where: dict[str, str] = {}
-    for name, value in given or ():
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise CommandError(f"--where is {text!r}; give LABEL=VALUE, such as plan=pro.")
         if name in where:
             raise CommandError(f"--where gives the label {name!r} twice; no label set has two values of a label.")
         where[name] = value
@@ -42,10 +45,3 @@ def where_of(given: Iterable[tuple[str, str]] | None) -> dict[str, str]:
     except ValueError as error:
         raise CommandError(f"--where: {error}") from error
     return where
-
-
-def _parse_label(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ArgumentTypeError(f"{text!r} is not LABEL=VALUE, such as plan=pro")
-    return name, value

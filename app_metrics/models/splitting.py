@@ -14,7 +14,7 @@ from django.db.models.lookups import GreaterThan
 from ..core.calendar import local_day, starts_at, starts_between
 from ..core.labels import OVERFLOW_LABELS, decode_labels, encode_labels, readable_labels
 from ..core.numbers import Number
-from ..core.periods import Period
+from ..core.periods import LONGEST, Period
 from ..core.setting_rules import suggest
 from ..core.summary import COUNTER, MEASURED, Summary, merge_all, merge_into, plain_summary
 from ..core.validation import check_labels
@@ -83,6 +83,12 @@ def matching(sources: QuerySources, where: Where | None) -> QuerySources:
         lambda key: matches(key.labels, where) and cap.name(key.slug, key.labels) == key.labels
     )
     return QuerySources(sources.totals.filter(alike), items, pending)
+
+
+def matching_totals(totals: Any, where: Where) -> Any:
+    """Return the totals whose label sets match a filter, without those of the overflow series; one query."""
+    texts = totals.filter(containing(where), period=LONGEST).values_list("labels", flat=True).distinct().order_by()
+    return totals.filter(containing(where)).exclude(labels__in=[OVERFLOW_LABELS, *unlike_texts(texts, where)])
 
 
 def check_names(sources: QuerySources, names: Iterable[str]) -> None:

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TextIO
 
+from ..core.labels import OVERFLOW_LABELS
 from ..core.numbers import plain
+from ..core.periods import LONGEST
 from ..core.spreadsheets import escaped
 from ..core.summary import DECODERS, FIELDS, NAMES, NUMBER, SKETCHES, Field, encode_sketch
-from ..models import Metric, Total
+from ..models import Item, Metric, Total
 from ..models.primary import primary
+from ..models.queries import QuerySources
+from ..models.splitting import Where, check_names, matching_totals
 
 # Those of exports before there were sketches, which can still be imported.
 OLD_COLUMNS = ("slug", "kind", "period", "start", "labels", *NAMES)
@@ -19,18 +23,20 @@ COLUMNS = (*OLD_COLUMNS, *(field.name for field in SKETCHES))
 Row = dict[str, Any]
 
 
-def count_rows(since: date | None = None) -> int:
-    count: int = _totals(since).count()
+def count_rows(since: date | None = None, where: Where | None = None) -> int:
+    count: int = _totals(since, where).count()
     return count
 
 
-def rows(since: date | None = None) -> Iterator[Row]:
+def rows(since: date | None = None, where: Where | None = None) -> Iterator[Row]:
     """Yield the totals of all periods that start on `since` or later, metric by metric; their keys are COLUMNS.
+
+    With a filter, only those of matching label sets, each as it is stored, so that they can be imported.
 
     `start` is an ISO date, or for hours an ISO time with its UTC offset; `labels` is a mapping; numbers are exact
     decimals as text; `last_at` is in microseconds of Unix time; `histogram` is in Base64, or None.
     """
-    totals = _totals(since).order_by("period", "start", "hour", "labels")
+    totals = _totals(since, where).order_by("period", "start", "hour", "labels")
     for metric in primary(Metric.objects).order_by("slug"):
         for total in totals.filter(metric=metric).iterator():
             yield {
@@ -75,6 +81,17 @@ def _in_base64(field: Field, data: bytes | None) -> str | None:
     return None if data is None else encode_sketch(DECODERS[field.holds](data))
 
 
-def _totals(since: date | None) -> Any:
-    totals = primary(Total.objects)
+def _totals(since: date | None, where: Where | None) -> Any:
+    totals = matching_totals(primary(Total.objects), where) if where else primary(Total.objects)
     return totals if since is None else totals.filter(start__gte=since)
+
+
+def check_where(where: Where) -> None:
+    """Raise ValueError if no label set has one of the labels of a filter."""
+    check_names(QuerySources(primary(Total.objects), primary(Item.objects)), where)
+
+
+def overflown() -> list[str]:
+    """Return the slugs of the metrics with an overflow series, which no filter matches."""
+    totals = primary(Total.objects).filter(period=LONGEST, labels=OVERFLOW_LABELS)
+    return sorted(set(totals.values_list("metric__slug", flat=True)))

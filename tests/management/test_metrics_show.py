@@ -269,7 +269,7 @@ def test_the_overflow_series_is_a_column_and_a_note(countries, settings):
         (["orders", "--where=plna=pro"], r"There is no label 'plna'\. Did you mean 'plan'\?"),
         (["orders", "--split=city"], r"There is no label 'city'\. Choose one of country, plan\."),
         (["queue", "--split=plan"], r"There is no label 'plan'\. Nothing was recorded with labels\."),
-        (["orders", "--where=plan"], "'plan' is not LABEL=VALUE, such as plan=pro"),
+        (["orders", "--where=plan"], "--where is 'plan'; give LABEL=VALUE, such as plan=pro."),
         (["orders", "--where=plan=pro", "--where=plan=free"], "--where gives the label 'plan' twice"),
         (["orders", f"--where=plan={'x' * 101}"], "--where: The label 'x+'… has 101 characters"),
         (["mean", "--where=plan=pro"], "A ratio takes no --where and no --split"),

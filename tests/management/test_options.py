@@ -26,11 +26,20 @@ def test_a_date_and_a_file_may_be_text(database, tmp_path):
     assert "signups" in (tmp_path / "totals.csv").read_text()
 
 
+def test_a_filter_may_be_a_text_or_a_list_of_them(database, tmp_path):
+    metric("signups", labels={"plan": "pro"})
+    path = tmp_path / "totals.csv"
+    for where, count in (["plan=pro", 6], [["plan=pro"], 6], [["plan=free"], 1]):
+        call_command("metrics_export", where=where, output=str(path), verbosity=0)
+        assert len(path.read_text().splitlines()) == count
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
         ("metrics_aggregate", {"chunk_size": "many"}, "argument --chunk-size: invalid int value: 'many'"),
         ("metrics_export", {"since": "soon"}, "argument --since: 'soon' is not a date"),
+        ("metrics_export", {"where": "plan"}, "--where is 'plan'; give LABEL=VALUE, such as plan=pro."),
         ("metrics_export", {"format": "xml"}, "argument --format: invalid choice: 'xml'"),
     ],
 )

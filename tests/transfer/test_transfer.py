@@ -33,7 +33,7 @@ from app_metrics.transfer.source_tables import configured_source
 from tests.support.processes import start
 from tests.support.scope import full_length
 from tests.support.threads import at_once
-from tests.support.transferring import IMPORTED_BEFORE, load, saved, stored
+from tests.support.transferring import IMPORTED_BEFORE, STORED, load, saved, stored
 from tests.testapp.models import Order
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -66,8 +66,8 @@ def empty():
         model.objects.all().delete()
 
 
-def rows_that_fail(since):
-    yield from islice(csv_export.rows(since), 3)
+def rows_that_fail(*arguments):
+    yield from islice(csv_export.rows(*arguments), 3)
     raise OperationalError("the server went away")
 
 
@@ -471,6 +471,42 @@ def test_imported_history_announces_no_milestone(history, settings, tmp_path):
 def test_an_export_since_a_year_that_is_not_allowed_is_an_error(history):
     with pytest.raises(CommandError, match="17901205 is in the year 1790; APP_METRICS_YEARS allows"):
         export("--since=17901205")
+
+
+@pytest.fixture
+def plans(transactional_database):
+    """Two metrics with label sets of two labels, one whose text looks like another, and an overflow series."""
+    label_sets = [{"plan": "pro", "country": "fi"}, {"plan": "pro"}, {"plan": "free"}, {'x"plan': "pro"}, {}]
+    for labels in label_sets:
+        for hours in (0, 30):
+            metric("orders", 5, labels=labels, at=NOON - timedelta(hours=hours))
+            distribution("price", hours + 1, labels=labels, at=NOON)
+    aggregate()
+
+
+@pytest.mark.every_database
+def test_a_filtered_export_holds_the_totals_of_matching_label_sets_as_they_are_stored(plans, tmp_path):
+    has_plan = Total.objects.filter(labels__in=['{"country":"fi","plan":"pro"}', '{"plan":"pro"}'])
+    matching = [row for row in stored() if row in set(has_plan.values_list(*STORED))]
+    path = saved(tmp_path, export("--where=plan=pro"))
+    assert export("--where=plan=pro", "--where=country=no").count("\n") == 1
+    empty()
+    load(path)
+    assert stored() == matching
+
+
+def test_a_filtered_export_names_the_metrics_whose_overflow_it_leaves_out(plans, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 4
+    metric("orders", labels={"plan": "pro", "country": "no"})
+    err = StringIO()
+    call_command("metrics_export", "--where=plan=pro", stdout=StringIO(), stderr=err)
+    assert "leaves out the overflow series of orders: its labels are not known" in err.getvalue()
+    assert "overflow" not in export("--where=plan=pro")
+
+
+def test_an_export_filtered_by_a_label_that_nothing_has_is_an_error(plans):
+    with pytest.raises(CommandError, match=r"There is no label 'plna'\. Did you mean 'plan'\?"):
+        export("--where=plna=pro")
 
 
 def test_an_export_since_a_date_names_missing_years(history):
