@@ -29,6 +29,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
         "first": selection.first.isoformat(),
         "last": selection.last.isoformat(),
         "split": selection.split,
+        "where": dict(selection.where),
         "starts": [start.isoformat() for start in chart.starts],
         "columns": [
             {

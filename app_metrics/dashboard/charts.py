@@ -1,6 +1,5 @@
 """The numbers of one metric over a range, as columns of a table; most columns are drawn as a curve, too."""
 
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,13 +11,13 @@ from ..core.calendar import moment_of, starts_at, today
 from ..core.comparisons import Comparison
 from ..core.formatting import have_cents
 from ..core.histogram import Histogram
-from ..core.labels import OVERFLOW_LABELS, readable_labels
 from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
-from ..core.summary import COUNTER, GAUGE, MEASURED, Summary, headline, merge_all, merge_into, whole_histogram
+from ..core.summary import COUNTER, GAUGE, MEASURED, Summary, headline, merge_all, whole_histogram
 from ..models import Metric
 from ..models.percentiles import percentiles_of
-from ..models.queries import QuerySources, across_labels, fold, fold_together
+from ..models.queries import QuerySources, fold_together
+from ..models.splitting import Split, merged, ranked, split
 from .date_range import Selection
 from .marks import Mark, marks_of
 
@@ -27,25 +26,34 @@ TOP_VALUES = 8
 # The percentiles of the numbers of a timer or distribution.
 SHOWN_PERCENTS = (50, 95, 99)
 
+# How a value without characters is written.
+EMPTY = '""'
+
 # The roles of a column: the metric's number, the number one range earlier, a percentile, the lowest and highest number,
-# how often the metric was recorded, the number of one value of a label, that of all other values, and a number that a
-# ratio divides.
-NOW, PREVIOUS, PERCENTILE, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER, PART = (
-    "now", "previous", "percentile", "minimum", "maximum", "count", "value", "other", "part",
+# how often the metric was recorded, the number of one value of a label, that of all other values, that of the overflow
+# series, and a number that a ratio divides.
+NOW, PREVIOUS, PERCENTILE, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER, OVERFLOW, PART = (
+    "now", "previous", "percentile", "minimum", "maximum", "count", "value", "other", "overflow", "part",
 )  # fmt: skip
 
 
 class Column(NamedTuple):
-    """One number for each period, None if nothing was recorded; pages show `title`, files `key`."""
+    """One number for each period, None if nothing was recorded; pages show `title`, files `key`.
+
+    A column that is apart may hold what the chart is not about, so it is not drawn.
+    """
 
     role: str
     key: str
     title: str
     numbers: Sequence[Number | None]
+    is_apart: bool = False
 
     @property
     def is_drawn(self) -> bool:
-        return self.role not in (COUNT, PART) and any(number is not None for number in self.numbers)
+        return (
+            not self.is_apart and self.role not in (COUNT, PART) and any(number is not None for number in self.numbers)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +98,16 @@ class Chart:
 
 # Summaries by the index of their period in the range.
 Found = Mapping[int, Summary]
-# The same for each value of a label; None stands for the overflow series.
-Values = Mapping[str | None, dict[int, Summary]]
+# The same for each value of a label; None stands for label sets without it.
+Values = Mapping[str | None, Found]
 
 
 def build_chart(
     metric: Metric, selection: Selection, since: date | None = None, *, with_histograms: bool = True
 ) -> Chart:
     """Return the chart of a metric; two queries, or three if it is split and items with labels are pending.
+
+    With a filter, there are at most three more.
 
     Periods that were over before `since`, the date counting began, have None as their number instead of zero. Without
     histograms, which take long to read if there are very many, percentiles are unknown.
@@ -135,12 +145,21 @@ def _read(
     """Return the summaries of the range, those of the previous range, and the columns."""
     sources, length = QuerySources.of([metric]), len(starts)
     spans = _spans(selection.period, NOW, starts) | _spans(selection.period, PREVIOUS, previous)
-    found = fold(sources, spans, sketches=sketches) if selection.split else None
-    together = fold_together(sources, spans, sketches=sketches) if found is None else across_labels(found)
+    if not (selection.split or selection.where):
+        together = {name: each for (_, name), each in fold_together(sources, spans, sketches=sketches).items()}
+        groups, overflow = Split({}, {})
+    else:
+        groups, overflow = split(sources, spans, selection.split or None, selection.where, sketches=sketches)
+        together = merged([*groups.values(), *([] if selection.where else [overflow])])
     now, then = _of(together, NOW), _of(together, PREVIOUS)
-    if found is None:
-        return now, then, _columns(metric, now, then, length, selection.previous_title(previous))
-    return now, then, _split(metric, _by_value(found, selection.split), length)
+    if selection.split:
+        columns = _split(metric, {value: _of(group, NOW) for value, group in groups.items()}, length)
+    else:
+        columns = _columns(metric, now, then, length, selection.previous_title(previous))
+    if beyond := _of(overflow, NOW):
+        column = _headlines(metric, OVERFLOW, "(overflow)", gettext("Overflow"), beyond, length)
+        columns.append(column._replace(is_apart=bool(selection.where)))
+    return now, then, columns
 
 
 def _spans(period: Period, role: str, starts: Iterable[Start]) -> dict[Hashable, list[Piece]]:
@@ -162,8 +181,8 @@ def _counted(column: Column, period: Period, starts: Sequence[Start], since: dat
     return column._replace(numbers=numbers)
 
 
-def _of(found: Mapping[tuple[str, Any], Summary], role: str) -> dict[int, Summary]:
-    return {index: summary for (_, (each, index)), summary in found.items() if each == role}
+def _of(found: Mapping[Any, Summary], role: str) -> dict[int, Summary]:
+    return {index: summary for (each, index), summary in found.items() if each == role}
 
 
 def _comparison(
@@ -227,34 +246,15 @@ def _parts(role: str, title: str, found: Found, length: int) -> Column:
     return Column(role, role, title, numbers)
 
 
-def _by_value(found: Mapping[tuple[str, str, Any], Summary], label: str) -> Values:
-    """Group the summaries of the range by the value of a label."""
-    by_value: dict[str | None, dict[int, Summary]] = defaultdict(dict)
-    for (_, text, (role, index)), summary in found.items():
-        if role == NOW:
-            value = None if text == OVERFLOW_LABELS else readable_labels(text).get(label, "")
-            _add(by_value[value], {index: summary})
-    return by_value
-
-
 def _split(metric: Metric, by_value: Values, length: int) -> list[Column]:
     """Return a column for each of the largest values, and one for all others together."""
-
-    def weight(value: str) -> tuple[Number, str]:
-        whole: Any = merge_all(by_value[value].values())
-        return -(whole.total if metric.kind == COUNTER else whole.count), value
-
-    ranked = sorted((value for value in by_value if value is not None), key=weight)
-    columns = [
-        _headlines(metric, VALUE, value, value or gettext("(none)"), by_value[value], length)
-        for value in ranked[:TOP_VALUES]
-    ]
-    rest: dict[int, Summary] = {}
-    for value in (*ranked[TOP_VALUES:], None):
-        _add(rest, by_value.get(value, {}))
+    values = ranked(metric.kind, by_value)
+    columns = [_value(metric, value, by_value[value], length) for value in values[:TOP_VALUES]]
+    rest = merged(by_value[value] for value in values[TOP_VALUES:])
     return [*columns, _headlines(metric, OTHER, "(other)", gettext("Other"), rest, length)] if rest else columns
 
 
-def _add(summaries: dict[int, Summary], more: Found) -> None:
-    for index, summary in more.items():
-        merge_into(summaries, index, summary)
+def _value(metric: Metric, value: str | None, found: Found, length: int) -> Column:
+    if value is None:
+        return _headlines(metric, VALUE, "", gettext("(none)"), found, length)
+    return _headlines(metric, VALUE, value or EMPTY, value or EMPTY, found, length)

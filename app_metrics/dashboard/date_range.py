@@ -1,7 +1,7 @@
 """The dates that a chart covers, the periods it divides them into, and the periods before them to compare with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from ..core.calendar import span, start_of, starts_between
 from ..core.formatting import dates
 from ..core.periods import DAY, FIRST_YEAR, HOUR, LAST_YEAR, MONTH, WEEK, YEAR, Period, Start
+from ..models.splitting import Where
 
 # Points of one curve: enough for a year of days, or two weeks of hours.
 MOST_POINTS = 400
@@ -50,7 +51,7 @@ DEFAULT_RANGE = "28d"
 class Selection:
     """The periods that touch the dates from `first` to `last`, and the name of the label that splits them, if any.
 
-    `name` is that of a named range, or an empty text for dates that were chosen.
+    `name` is that of a named range, or an empty text for dates that were chosen. `where` filters the label sets.
 
     Raises ValueError, with a text for the user, if there are no periods, too many, or dates that cannot be stored.
     """
@@ -60,6 +61,7 @@ class Selection:
     last: date
     split: str = ""
     name: str = ""
+    where: Where = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.first > self.last:
@@ -105,7 +107,9 @@ class Selection:
         return _("Previous: %(dates)s") % {"dates": days}
 
 
-def ranged(name: str, today: date, period: Period | None = None, split: str = "") -> Selection:
+def ranged(
+    name: str, today: date, period: Period | None = None, split: str = "", where: Where | None = None
+) -> Selection:
     """Return the selection of one of RANGES that ends today; `period` replaces the range's own step.
 
     Raises ValueError as `Selection` does.
@@ -113,7 +117,7 @@ def ranged(name: str, today: date, period: Period | None = None, split: str = ""
     number, unit, step, *_titles = RANGES[name]
     _check_years(today, today)
     first = unit.shift(start_of(unit, today), 1 - number)
-    return Selection(period or step, first, today, split, name)
+    return Selection(period or step, first, today, split, name, where or {})
 
 
 def _check_years(first: date, last: date) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..core.calendar import local_day, today
 from ..core.numbers import Number, add
 from ..core.summary import COUNTER
-from .charts import NOW, OTHER, VALUE, Chart
+from .charts import NOW, OTHER, OVERFLOW, VALUE, Chart
 
 ZERO: Number = 0
 
@@ -36,7 +36,8 @@ def extremes_of(chart: Chart) -> tuple[Extreme, Extreme] | None:
 def _counted_throughout(chart: Chart) -> Iterator[Extreme]:
     if chart.metric.kind != COUNTER or chart.since is None:
         return
-    columns = [column.numbers for column in chart.columns if column.role in (NOW, VALUE, OTHER)]
+    summed = (NOW, VALUE, OTHER, OVERFLOW)
+    columns = [each.numbers for each in chart.columns if each.role in summed and not each.is_apart]
     for start, *numbers in zip(chart.starts, *columns, strict=True):
         day = local_day(start)
         if chart.since < day and chart.selection.period.next(day) <= today():

@@ -12,11 +12,15 @@ from ..core.calendar import today
 from ..core.periods import DAY, Period
 from ..models import KIND_NAMES, Total
 from ..models.aggregates import are_exact
+from .charts import EMPTY
 from .date_range import DEFAULT_RANGE, MOST_ADDED_POINTS, MOST_SPLIT_POINTS, RANGES, Selection, ranged
 from .metric_facts import Facts
 
 ISO = "%Y-%m-%d"
 DATE = forms.DateInput(format=ISO, attrs={"type": "date"})
+
+# What the names of the fields of a filter begin with.
+WHERE = "where."
 
 # Columns the overview can be sorted by; a minus before the name sorts downwards.
 SORTS = ("name", "today", "change", "yesterday", "week", "month")
@@ -49,7 +53,10 @@ class OverviewForm(forms.Form):
 
 
 class SelectionForm(forms.Form):
-    """Choose what the chart of a metric shows: a named range or two dates, the period, and a label to split by."""
+    """Choose what the chart of a metric shows: a named range or two dates, the period, a label to split by, a filter.
+
+    The filter has a field for each label, named as the parameters of the API.
+    """
 
     range = forms.ChoiceField(choices=[(name, name) for name in RANGES], required=False, widget=forms.HiddenInput)
     period = forms.ChoiceField(label=pgettext_lazy("step", "By"), required=False)
@@ -63,8 +70,13 @@ class SelectionForm(forms.Form):
         fields: Any = self.fields
         fields["period"].choices = [(each, capfirst(each.display_name)) for each in Period]
         fields["split"].choices = [("", _("Nothing")), *((name, name) for name in facts.labels)]
+        for number, (name, values) in enumerate(facts.values.items()):
+            fields[WHERE + name] = _filter_field(name, values, number)
 
     def clean(self) -> Any:
+        for name in self.data:
+            if name.startswith(WHERE) and name not in self.fields:
+                self.add_error(None, _("There is no label “%(name)s”.") % {"name": name.removeprefix(WHERE)[:100]})
         if not self.errors:
             try:
                 self.cleaned_data["selection"] = self._selection()
@@ -77,14 +89,18 @@ class SelectionForm(forms.Form):
         last = given["end"] or today()
         period = Period(given["period"]) if given["period"] else None
         if given["start"]:
-            chosen = Selection(period or DAY, given["start"], last, given["split"])
+            chosen = Selection(period or DAY, given["start"], last, given["split"], where=self._where())
         else:
-            chosen = ranged(given["range"] or DEFAULT_RANGE, last, period, given["split"])
+            chosen = ranged(given["range"] or DEFAULT_RANGE, last, period, given["split"], self._where())
         is_split = chosen.split or self._reads_label_sets
         if is_split or not are_exact(Total.objects):
             most = MOST_SPLIT_POINTS if is_split else MOST_ADDED_POINTS
             chosen.check_points(most // max(1, self.facts.label_sets))
         return chosen
+
+    def _where(self) -> dict[str, str]:
+        given = {name: self.cleaned_data[WHERE + name] for name in self.facts.labels}
+        return {name: "" if value == EMPTY else value for name, value in given.items() if value}
 
     def named_range(self) -> str:
         """Return the name of the range that is shown, or an empty text if dates were given."""
@@ -106,4 +122,13 @@ class SelectionForm(forms.Form):
             return self
         chosen, name = self.selection(), self.named_range()
         initial = {"period": chosen.period, "start": chosen.first, "end": chosen.last, "split": chosen.split}
-        return SelectionForm(facts=self.facts, initial={**initial, "range": name})
+        where = {WHERE + name: value or EMPTY for name, value in chosen.where.items()}
+        return SelectionForm(facts=self.facts, initial={**initial, **where, "range": name})
+
+
+def _filter_field(label: str, values: Iterable[str], number: int) -> forms.ChoiceField:
+    choices = [("", _("Any")), *((value or EMPTY, value or EMPTY) for value in values)]
+    # Its name may hold any character, which an id may not.
+    widget = forms.Select(attrs={"id": f"id_where_{number}"})
+    title = _("Filter: %(label)s") % {"label": label}
+    return forms.ChoiceField(label=title, choices=choices, required=False, widget=widget)

@@ -14,6 +14,7 @@ from ..core.periods import DAY, HOUR, Piece
 from ..core.summary import COUNTER, Summary
 from ..models import Metric
 from ..models.queries import QuerySources, fold_together
+from ..models.splitting import matching
 from .date_range import Selection
 from .metric_facts import Facts
 
@@ -55,7 +56,8 @@ class HeatMap:
 
 
 def build_heat_map(metric: Metric, selection: Selection, facts: Facts) -> HeatMap | None:
-    """Return the heat map of the hours of a selection that are over; at most one query.
+    """Return the heat map of the hours of a selection that are over; at most one query,
+    or two with a filter.
 
     None if it has fewer than seven dates, or too many, or dates whose hours are not stored, or no numbers. It begins
     after the date counting began, on which it may have begun late.
@@ -64,7 +66,8 @@ def build_heat_map(metric: Metric, selection: Selection, facts: Facts) -> HeatMa
     if not (WEEK_DAYS <= len(dates) <= MOST_DAYS and facts.can_read(len(dates) * len(CLOCK_HOURS))):
         return None
     places = _places(dates)
-    found = fold_together(QuerySources.of([metric]), {**places, **_check(dates)})
+    sources = matching(QuerySources.of([metric]), selection.where)
+    found = fold_together(sources, {**places, **_check(dates)})
     summaries: dict[Hashable, Summary] = {name: summary for (_, name), summary in found.items()}
     if _events(summaries, places) != _events(summaries, (DAYS, TODAY)):
         return None

@@ -1,6 +1,7 @@
 """The facts that the page of a metric shows above the chart."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -30,17 +31,21 @@ MOST_HISTOGRAMS = 20_000
 class Facts:
     """A metric's summary of all time, its labels, the counter's best day, and the latest milestones.
 
-    `label_sets` is the number of label sets. `since` is the date of the first total, or of the first pending event
-    before there is one. `best` is the day with the largest total among the days that are aggregated and not pruned;
-    None for gauges and timers.
+    `values` holds the values of each label, without those in the overflow series. `label_sets` is the number of label
+    sets. `since` is the date of the first total, or of the first pending event before there is one. `best` is the day
+    with the largest total among the days that are aggregated and not pruned; None for gauges and timers.
     """
 
     whole: Summary | None
     label_sets: int
-    labels: Sequence[str]
+    values: Mapping[str, Sequence[str]]
     since: date | None
     best: tuple[date, Decimal] | None
     milestones: Sequence[Milestone]
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.values)
 
     def can_read(self, points: int) -> bool:
         """Return whether so many points are read fast; each label set has its own."""
@@ -55,17 +60,27 @@ class Facts:
 def facts_of(metric: Metric) -> Facts:
     """Return the facts of a metric; three queries, and one each if items with labels are pending or no total exists."""
     found = all_time(QuerySources.of([metric]))
-    names = {name for _, text in found if text != OVERFLOW_LABELS for name in readable_labels(text)}
     milestones = Milestone.objects.filter(slug=metric.slug).order_by("-reached_at", "-value")
     since, best = _first_and_best_day(metric)
     whole = merge_all(found.values())
-    return Facts(whole, len(found), sorted(names), since, best, list(milestones[:SHOWN_MILESTONES]))
+    return Facts(
+        whole, len(found), _values(text for _, text in found), since, best, list(milestones[:SHOWN_MILESTONES])
+    )
 
 
 def facts_of_ratio(ratio: Ratio) -> Facts:
     """Return what limits the points of a ratio's chart: the aggregated label sets of its metrics; one query."""
     totals = Total.objects.filter(metric__slug__in={ratio.of.slug, ratio.to.slug}, period=LONGEST)
-    return Facts(None, totals.values("labels").distinct().count(), (), None, None, ())
+    return Facts(None, totals.values("labels").distinct().count(), {}, None, None, ())
+
+
+def _values(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the values of each label that label sets have, both sorted."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for text in texts:
+        for name, value in readable_labels(text).items() if text != OVERFLOW_LABELS else ():
+            values[name].add(value)
+    return {name: sorted(values[name]) for name in sorted(values)}
 
 
 def _first_and_best_day(metric: Metric) -> tuple[date | None, tuple[date, Decimal] | None]:

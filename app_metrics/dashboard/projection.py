@@ -52,7 +52,7 @@ def with_projection(chart: Chart, facts: Facts) -> Chart:
 
 
 def _may_have_one(chart: Chart) -> bool:
-    is_whole = chart.metric.kind == COUNTER and not chart.selection.split
+    is_whole = chart.metric.kind == COUNTER and not (chart.selection.split or chart.selection.where)
     return is_whole and chart.is_running and chart.selection.period in LOOKED_AT
 
 

@@ -17,7 +17,7 @@ from ..core.formatting import period_title, short_title, shown
 from ..core.numbers import Number
 from ..core.plain_text import one_line
 from ..core.summary import COUNTER
-from .charts import MAXIMUM, MINIMUM, NOW, OTHER, PERCENTILE, PREVIOUS, VALUE, Chart, Column
+from .charts import MAXIMUM, MINIMUM, NOW, OTHER, OVERFLOW, PERCENTILE, PREVIOUS, VALUE, Chart, Column
 
 # Lengths are in units of the drawing, which the page scales.
 WIDTH, HEIGHT = 960, 340
@@ -34,7 +34,7 @@ MAX_DOTTED_POINTS = 62
 # These are drawn first, so that the other curves cover them.
 BACKGROUND_ROLES = (PREVIOUS, MAXIMUM, MINIMUM)
 # The last number of these may belong to a period that is not over.
-RUNNING_ROLES = (NOW, PERCENTILE, VALUE, OTHER)
+RUNNING_ROLES = (NOW, PERCENTILE, VALUE, OTHER, OVERFLOW)
 
 
 class Curve(NamedTuple):

@@ -26,6 +26,7 @@ Where = Mapping[str, str]
 # Summaries by the name of their span.
 Found = dict[Hashable, Summary]
 Point = TypeVar("Point")
+Name = TypeVar("Name", bound=Hashable)
 
 
 class Split(NamedTuple):
@@ -153,7 +154,7 @@ def grouped(found: Mapping[tuple[str, str, Hashable], Summary], label: str, wher
     return Split({value: _plain(each) for value, each in groups.items()}, _plain(overflow))
 
 
-def ranked(kind: str, groups: Mapping[str | None, Found]) -> list[str | None]:
+def ranked(kind: str, groups: Mapping[str | None, Mapping[Any, Summary]]) -> list[str | None]:
     """Return the values of a label, the largest first: by the total of a counter, else by the number of events."""
 
     def weight(value: str | None) -> tuple[Number, bool, str]:
@@ -163,8 +164,9 @@ def ranked(kind: str, groups: Mapping[str | None, Found]) -> list[str | None]:
     return sorted((value for value in groups if groups[value]), key=weight)
 
 
-def merged(parts: Iterable[Found]) -> Found:
-    together: Found = {}
+def merged(parts: Iterable[Mapping[Name, Summary]]) -> dict[Name, Summary]:
+    """Merge the summaries of groups by the names of their spans."""
+    together: dict[Name, Summary] = {}
     for part in parts:
         for name, summary in part.items():
             merge_into(together, name, summary)
@@ -232,5 +234,5 @@ def _by_name(found: Mapping[tuple[str, Hashable], Summary]) -> Found:
     return {name: summary for (_, name), summary in found.items()}
 
 
-def _plain(found: Found) -> Found:
+def _plain(found: Mapping[Name, Summary]) -> dict[Name, Summary]:
     return {name: plain_summary(summary) for name, summary in found.items()}

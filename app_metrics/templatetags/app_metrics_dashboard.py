@@ -16,7 +16,7 @@ from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, Summary, headline, percentile
-from ..dashboard.charts import COUNT, PERCENTILE, SHOWN_PERCENTS, Chart, Column
+from ..dashboard.charts import COUNT, OVERFLOW, PERCENTILE, SHOWN_PERCENTS, Chart, Column
 from ..dashboard.extremes import extremes_of
 from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
 from ..dashboard.heat_map_svg import draw_heat_map
@@ -147,6 +147,16 @@ def curve(column: Column, chart: Chart) -> str:
 
 
 @register.simple_tag
+def overflow_note(chart: Chart) -> str:
+    """Return what the overflow series of a chart may hold; an empty text without one."""
+    if not any(column.role == OVERFLOW for column in chart.columns):
+        return ""
+    if chart.selection.where:
+        return _("The labels of the series “overflow” are not known, so some of its events may match the filter.")
+    return _("The labels of the series “overflow” are not known, so it is apart from the values.")
+
+
+@register.simple_tag
 def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of the table: the name of a period, and its numbers."""
     for index in range(len(chart.starts)):
@@ -192,8 +202,10 @@ def heat_map_rows(heat: HeatMap) -> Iterator[tuple[str, list[str]]]:
 
 @register.simple_tag
 def facts(chart: Chart, known: Facts) -> list[Fact]:
-    """Return the facts above the chart."""
+    """Return the facts above the chart; with a filter, only those that follow from the chart."""
     metric, found = chart.metric, [_in_range(chart), *_percentiles(chart), *_compared(chart), *_extremes(chart)]
+    if chart.selection.where:
+        return found
     if known.whole:
         found.append(Fact(_("All time"), *_number_with_range(metric, known.whole)))
     if known.best:

@@ -624,6 +624,42 @@ def test_a_label_splits_the_numbers(orders, client):
     assert [text(each) for each in root.findall(".//figcaption//li")] == table(root)[0][1:]
 
 
+def test_labels_filter_the_numbers_and_the_form_shows_the_filter(orders, client):
+    metric("orders", 70, labels={"plan": "", "country": "fi"})
+    query = {"where.plan": "pro", "range": "2d", "period": "day"}
+    root = page(client, metric_url(), **query)
+    assert [row[1] for row in table(root)[1]] == ["1,001 EUR", "0 EUR"]
+    selects = {each.get("name"): each for each in root.findall(".//*[@id='content-main']//select")}
+    assert list(selects) == ["period", "split", "where.country", "where.plan"]
+    chosen = {name: each.findall("option[@selected]") for name, each in selects.items()}
+    assert [text(each) for each in selects["where.plan"]] == ["Any", '""', "free", "pro"]
+    assert [text(each) for each in chosen["where.plan"]] == ["pro"]
+    assert [text(each) for each in chosen["where.country"]] == ["Any"]
+    labels = {each.get("for"): text(each) for each in root.iter("label")}
+    assert labels[selects["where.plan"].get("id")] == "Filter: plan"
+    facts = text(root.find(".//dl"))
+    assert "In this range" in facts
+    assert "All time" not in facts  # it does not follow the filter
+    empty = page(client, metric_url(), **{**query, "where.plan": '""'})
+    assert [row[1] for row in table(empty)[1]] == ["0 EUR", "70 EUR"]
+    split = page(client, metric_url(), **query, split="country")
+    assert table(split)[0] == ["Day", "de"]
+    assert query_of(main_links(split)["CSV"]) == {**query, "split": "country", "format": "csv"}
+    assert client.get(metric_url(), {**query, "format": "json"}).json()["where"] == {"plan": "pro"}
+
+
+def test_the_page_says_what_the_overflow_series_may_hold(orders, client, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 2
+    metric("orders", 70, labels={"plan": "team"})
+    unknown = "The labels of the series “overflow” are not known, so "
+    root = page(client, metric_url(), **{"where.plan": "pro"})
+    assert f"{unknown}some of its events may match the filter." in text(root)
+    assert (table(root)[0][-1], table(root)[1][-1][-1]) == ("Overflow", "70 EUR")
+    root = page(client, metric_url(), split="plan")
+    assert f"{unknown}it is apart from the values." in text(root)
+    assert unknown not in text(page(client, metric_url()))
+
+
 def test_links_keep_the_other_parameters(orders, client):
     chosen = {"split": "plan", "start": "2026-11-01", "end": "2026-11-20", "period": "week"}
     links = main_links(page(client, metric_url(), **chosen))
@@ -697,6 +733,8 @@ MISTAKES = [
     {"range": "x"},
     {"period": "minute"},
     {"split": "nothing"},
+    {"where.plan": "nothing"},
+    {"where.nothing": "pro"},
     {"start": "x"},
     {"start": "01.11.2026"},
     {"start": "2026-13-01"},
@@ -738,7 +776,21 @@ values = st.one_of(
         "٣", "²", "ä", "\ud7ff", "%00", "plan", "hour", "year", "week", "2d", "5y", "csv", "json", "-change", "name",
     ]),
 )  # fmt: skip
-PARAMETERS = ["range", "period", "start", "end", "split", "format", "q", "set", "kind", "sort", "page"]
+PARAMETERS = [
+    "range",
+    "period",
+    "start",
+    "end",
+    "split",
+    "where.plan",
+    "where.",
+    "format",
+    "q",
+    "set",
+    "kind",
+    "sort",
+    "page",
+]
 
 
 @hypothesis_settings(max_examples=examples(75), suppress_health_check=list(HealthCheck))
@@ -946,7 +998,7 @@ def test_a_file_has_a_type_a_name_and_a_description(orders, client):
     said = {name: value for name, value in data.json().items() if name not in ("starts", "columns")}
     assert said == {
         "slug": "orders", "kind": "counter", "unit": "EUR", "period": "week", "first": "2025-12-01",
-        "last": "2026-11-23", "split": "plan", "annotations": [],
+        "last": "2026-11-23", "split": "plan", "where": {}, "annotations": [],
     }  # fmt: skip
 
 

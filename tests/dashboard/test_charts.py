@@ -24,6 +24,7 @@ from app_metrics.dashboard.charts import (
     MINIMUM,
     NOW,
     OTHER,
+    OVERFLOW,
     PERCENTILE,
     PREVIOUS,
     TOP_VALUES,
@@ -108,14 +109,16 @@ def expected_split(kind, now):
     by_value = defaultdict(lambda: [[] for _ in now])
     for number, events in enumerate(now):
         for event in events:
-            by_value[event.labels.get("plan", "")][number].append(event)
+            by_value[event.labels.get("plan")][number].append(event)
 
     def weight(value):
         events = [event for each in by_value[value] for event in each]
-        return -(sum(event.number for event in events) if kind == "counter" else len(events)), value
+        return -(sum(event.number for event in events) if kind == "counter" else len(events)), value is None, value
 
     ranked = sorted(by_value, key=weight)
-    columns = [(VALUE, value, [headline(kind, each) for each in by_value[value]]) for value in ranked[:TOP_VALUES]]
+    columns = [
+        (VALUE, value or "", [headline(kind, each) for each in by_value[value]]) for value in ranked[:TOP_VALUES]
+    ]
     rest = [
         [event for value in ranked[TOP_VALUES:] for event in by_value[value][number]] for number, _ in enumerate(now)
     ]
@@ -213,8 +216,8 @@ def orders(database):
     return create_metric("Orders", "orders")
 
 
-def days(metric, first=1, last=3, split=""):
-    return build_chart(metric, Selection(DAY, date(2026, 6, first), date(2026, 6, last), split))
+def days(metric, first=1, last=3, split="", where=None):
+    return build_chart(metric, Selection(DAY, date(2026, 6, first), date(2026, 6, last), split, where=where or {}))
 
 
 def numbers(chart):
@@ -330,7 +333,7 @@ def test_labels_of_gauges_and_timers_are_ranked_by_their_number_of_events(kind, 
 
 @freeze_time(at(2026, 6, 20))
 @pytest.mark.parametrize("aggregated", [False, True])
-def test_the_overflow_series_is_part_of_the_rest(aggregated, orders, settings):
+def test_the_overflow_series_is_apart_from_the_rest(aggregated, orders, settings):
     settings.APP_METRICS_MAX_LABEL_SETS = 2
     with collect():
         for number, plan in enumerate(["free", "pro", "team", "max"]):
@@ -338,10 +341,39 @@ def test_the_overflow_series_is_part_of_the_rest(aggregated, orders, settings):
     settings.APP_METRICS_MAX_LABEL_SETS = 10
     if aggregated:
         aggregate()
-    # The overflow stays in the rest, however large: its label values are unknown.
-    assert numbers(days(orders, split="plan")) == {
-        (VALUE, "pro"): [10, 0, 0], (VALUE, "free"): [1, 0, 0], (OTHER, "(other)"): [1100, 0, 0],
+    # It is the last column, however large: its label values are unknown.
+    split, filtered = days(orders, split="plan"), days(orders, where={"plan": "pro"})
+    overflow = {(OVERFLOW, "(overflow)"): [1100, 0, 0]}
+    assert numbers(split) == {(VALUE, "pro"): [10, 0, 0], (VALUE, "free"): [1, 0, 0], **overflow}
+    assert split.whole.total == 1111
+    assert numbers(filtered) == {
+        (NOW, "value"): [10, 0, 0], (COUNT, "count"): [1, None, None], (PREVIOUS, "previous"): [0, 0, 0], **overflow
     }  # fmt: skip
+    assert filtered.whole.total == 10
+    # Some of it may not match the filter.
+    assert [each.columns[-1].is_drawn for each in (split, filtered)] == [True, False]
+
+
+@freeze_time(at(2026, 6, 20))
+@pytest.mark.every_database
+@pytest.mark.parametrize("aggregated", [False, True])
+def test_a_filtered_chart_has_what_was_recorded_with_these_labels_among_others(aggregated, orders):
+    series = [("de", "pro", 1), ("fr", "pro", 10), ("de", "free", 100), (None, "pro", 1000)]
+    for hour, (country, plan, number) in enumerate(series):
+        labels = {"plan": plan} | ({"country": country} if country else {})
+        for day in (date(2026, 5, 31), date(2026, 6, 2)):
+            metric("orders", number * day.day, labels=labels, at=at(day.year, day.month, day.day, hour))
+    if aggregated:
+        aggregate()
+    chart = days(orders, where={"plan": "pro"})
+    assert numbers(chart) == {
+        (NOW, "value"): [0, 2022, 0], (COUNT, "count"): [None, 3, None], (PREVIOUS, "previous"): [0, 0, 31341],
+    }  # fmt: skip
+    assert (chart.whole.total, chart.comparison.base) == (2022, 31341)
+    assert numbers(days(orders, where={"plan": "pro", "country": "de"}))[NOW, "value"] == [0, 2, 0]
+    split = days(orders, split="country", where={"plan": "pro"})
+    assert numbers(split) == {(VALUE, ""): [0, 2000, 0], (VALUE, "fr"): [0, 20, 0], (VALUE, "de"): [0, 2, 0]}
+    assert (split.whole, split.comparison) == (chart.whole, chart.comparison)
 
 
 @freeze_time(at(2026, 6, 20))
@@ -353,7 +385,8 @@ def test_events_without_the_label_are_a_column_of_their_own(orders):
     chart = days(orders, split="plan")
     assert [(column.key, column.title, column.numbers) for column in chart.columns] == [
         ("(none)", "(none)", [0, 0, 8]),
-        ("", "(none)", [1, 2, 4]),
+        ('""', '""', [0, 0, 4]),
+        ("", "(none)", [1, 2, 0]),
     ]
 
 

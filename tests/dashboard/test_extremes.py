@@ -38,8 +38,10 @@ def recorded(numbers):
         metric("orders", number, labels={"plan": ("free", "pro")[day % 2]}, at=at(2026, 6, day, 9))
 
 
-def found(orders, since=BEFORE, split="", period=DAY, first=6):
-    chart = build_chart(orders, Selection(period, date(2026, 6, first), date(2026, 6, 10), split), since)
+def found(orders, since=BEFORE, split="", period=DAY, first=6, where=None):
+    chart = build_chart(
+        orders, Selection(period, date(2026, 6, first), date(2026, 6, 10), split, where=where or {}), since
+    )
     return extremes_of(chart) and tuple(tuple(each) for each in extremes_of(chart))
 
 
@@ -47,6 +49,15 @@ def found(orders, since=BEFORE, split="", period=DAY, first=6):
 def test_they_are_the_periods_with_the_largest_and_the_smallest_number(split, orders):
     recorded({6: 5, 7: 9, 8: 2, 9: 7})
     assert found(orders, split=split) == ((date(2026, 6, 7), 9), (date(2026, 6, 8), 2))
+
+
+def test_they_count_the_overflow_series_unless_a_filter_is_active(orders, settings):
+    settings.APP_METRICS_MAX_LABEL_SETS = 2
+    recorded({6: 5, 7: 9, 8: 2, 9: 7})
+    metric("orders", 100, labels={"plan": "team"}, at=at(2026, 6, 8, 9))
+    for split in ("", "plan"):
+        assert found(orders, split=split)[0] == (date(2026, 6, 8), 102)
+        assert found(orders, split=split, where={"plan": "pro"})[0] == (date(2026, 6, 7), 9)
 
 
 def test_a_period_that_is_not_over_is_neither(orders):

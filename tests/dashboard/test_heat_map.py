@@ -45,6 +45,17 @@ def hours_between(first, end, zone):
         moment += HOUR_OF_TIME
 
 
+@pytest.mark.every_database
+def test_a_filtered_map_counts_what_has_these_labels(database):
+    with freeze_time(at(2026, 6, 20, 12)):
+        for day, number, labels in [(1, 1, {}), (10, 5, {"plan": "pro", "id": "1"}), (11, 7, {"plan": "free"})]:
+            metric("orders", number, labels=labels, at=at(2026, 6, day, 9))
+        orders = Metric.objects.get(slug="orders")
+        selection = Selection(DAY, date(2026, 6, 8), date(2026, 6, 14), where={"plan": "pro"})
+        numbers = build_heat_map(orders, selection, facts_of(orders)).numbers
+    assert {place: number for place, number in numbers.items() if number} == {(3, 9): 5}
+
+
 # The current moment; the range is the 14 days up to it.
 CASES = {
     "a day of 23 hours": ("Europe/Berlin", (2026, 4, 3, 12, 20)),

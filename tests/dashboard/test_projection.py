@@ -52,10 +52,10 @@ def wednesdays(number, morning=10, evening=30):
         yield evening, (NOW - timedelta(weeks=weeks)).replace(hour=20)
 
 
-def projected(orders, period=DAY, days=1, split=""):
+def projected(orders, period=DAY, days=1, split="", where=None):
     """Return the projected number of the chart that ends today."""
     facts = facts_of(orders)
-    selection = Selection(period, NOW.date() - timedelta(days=days), NOW.date(), split)
+    selection = Selection(period, NOW.date() - timedelta(days=days), NOW.date(), split, where=where or {})
     return with_projection(build_chart(orders, selection, facts.since), facts).projected
 
 
@@ -63,6 +63,12 @@ def projected(orders, period=DAY, days=1, split=""):
 def test_a_day_goes_on_as_the_same_weekday_did_at_this_hour(orders):
     recorded(*wednesdays(4), (7, NOW.replace(hour=8)))
     assert projected(orders) == 28
+
+
+@pytest.mark.parametrize("parts", [{"split": "plan"}, {"where": {"plan": "pro"}}], ids=str)
+def test_a_part_of_the_label_sets_has_no_projection(parts, orders):
+    recorded(*wednesdays(4), (7, NOW.replace(hour=8)))
+    assert projected(orders, **parts) is None
 
 
 def test_other_weekdays_do_not_matter(orders):
