@@ -1,4 +1,4 @@
-"""What the documented shop has counted before its developer reads on: orders, as the API shows, and downloads."""
+"""What the documented shop has counted before its developer reads on: orders, as the API shows, and other metrics."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,6 +20,9 @@ Metric.objects.create(name="Export", slug="export", kind="timer")
 for plan, amount, day in (("free", "5", 2), ("pro", "19.99", 23), ("pro", "39.98", 23)):
     at = datetime(2026, 11, day, 9, tzinfo=BERLIN)
     metric("orders", Decimal(amount), labels={"plan": plan}, at=at)
+for plan, country, number in (("pro", "se", 30), ("pro", "fi", 10), ("free", "fi", 100)):
+    metric("renewals", number, labels={"plan": plan, "country": country})
+metric("renewals", 4, labels={"plan": "pro"})
 Annotation.objects.create(
     text="Release 4.2", url="https://example.com/4.2", at=datetime(2026, 11, 23, 9, tzinfo=BERLIN)
 )
