@@ -78,7 +78,7 @@ def yesterdays_p95(metrics: Iterable[Metric]) -> dict[str, Number | None]:
     measured = [metric for metric in metrics if metric.kind in MEASURED]
     if not measured:
         return {}
-    spans = {YESTERDAY: whole(DAY, DAY.previous(today()))}
+    spans: dict[Hashable, list[Piece]] = {YESTERDAY: whole(DAY, DAY.previous(today()))}
     found = fold_together(QuerySources.of(measured), spans, sketches=True)
     return {slug: percentile(summary, 95) for (slug, _), summary in found.items()}
 
