@@ -17,6 +17,7 @@ from django.dispatch import receiver
 
 from .setting_values import (
     MAX_YEAR,
+    MIN_KEY_LENGTH,
     MIN_YEAR,
     Setting,
     are_aliases,
@@ -24,6 +25,7 @@ from .setting_values import (
     are_years,
     count,
     gives_release,
+    is_key,
     is_path,
     is_prefix,
     is_redis,
@@ -180,6 +182,14 @@ SETTINGS = {
         gives_release,
         'Give a text of 1 to 100 characters, such as "4.2", a callable that returns one, or the path of either, such '
         'as "mysite.version.current"; or None.',
+    ),
+    # The secret from which the key of the hashes of unique counts is derived; None takes SECRET_KEY.
+    "UNIQUE_KEY": Setting(
+        None,
+        lambda value: value is None or is_key(value),
+        f"Give a secret text of at least {MIN_KEY_LENGTH} characters, such as secrets.token_urlsafe() returns, or None "
+        "to use SECRET_KEY.",
+        is_secret=True,
     ),
     # SHA-256 hashes, as hex digits in lower case, of the tokens for the JSON API and the Prometheus endpoint.
     "API_TOKENS": Setting(()),

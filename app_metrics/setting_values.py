@@ -16,6 +16,8 @@ MAX_SLUG_LENGTH = 100
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 
 MAX_RELEASE_LENGTH = 100
+# Those of token_urlsafe(16), which are 22, are enough for a secret; shorter texts may be words.
+MIN_KEY_LENGTH = 22
 
 
 def is_slug(text: str) -> bool:
@@ -118,6 +120,10 @@ def gives_release(value: Any) -> bool:
         except Exception:  # whatever the module raises
             return False
     return value is None or callable(value) or is_release(value)
+
+
+def is_key(value: Any) -> bool:
+    return isinstance(value, (str, bytes)) and len(value) >= MIN_KEY_LENGTH
 
 
 # The id of the check message for a bad value.

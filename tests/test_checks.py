@@ -234,6 +234,7 @@ MISTAKES = [
     ("E010", {"APP_METRICS_SEND_ZERO_ACTIVITY": 0}, "Give True or False."),
     ("E010", {"APP_METRICS_CATCH_UP": 0}, "Give a number from 1 to 366."),
     ("E010", {"APP_METRICS_TIMEOUT": "1"}, "Give a number of seconds above 0, at most 60."),
+    ("E010", {"APP_METRICS_UNIQUE_KEY": "hunter2"}, "Give a secret text of at least 22 characters"),
     ("E010", {"APP_METRICS_CATCH_UP": 367}, "Give a number from 1 to 366."),
     ("E011", {"APP_METRICS_DATABASE": "defualt"}, "Did you mean 'default'?"),
     (
@@ -426,6 +427,12 @@ def test_an_invalid_base_url_is_an_error(site, settings):
     assert message.id == "app_metrics.E010"
     assert 'such as "https://example.com", or None.' in message.hint
     assert "hunter2" not in message.msg
+
+
+def test_the_message_about_a_bad_key_of_unique_counts_does_not_quote_it(settings):
+    settings.APP_METRICS_UNIQUE_KEY = "hunter2"
+    (message,) = messages(tags=["app_metrics"])
+    assert "hunter2" not in message.msg + message.hint
 
 
 @pytest.mark.urls("tests.support.unsubscribe_urls")
