@@ -66,6 +66,22 @@ def shown_change(comparison: "Change") -> str:
     return _from_left(sign + (gettext("%(number)s %%") % {"number": text}).replace(" ", NO_BREAK))
 
 
+def about(number: int, error: Decimal) -> str:
+    """Return a number with its relative error, such as "about 48,200 ± 1.6 %"; only the number if there is no error.
+
+    It is rounded to the first digit in which the error shows.
+    """
+    if not error:
+        return shown(number)
+    places = -_WIDE.multiply(error, Decimal(number)).adjusted()
+    texts = {
+        "number": _localised(_to_places(Decimal(number), places)),
+        "percent": _localised(_to_places(error.scaleb(2, _WIDE), 1)),
+    }
+    # Translators: an estimate and how far it may be from the truth; no line breaks at the spaces.
+    return _from_left((gettext("about %(number)s ± %(percent)s %%") % texts).replace(" ", NO_BREAK))
+
+
 def news_word(news: str) -> str:
     """Return the word for good news, "up", or bad news, "down"; "" if it is neither."""
     words = {"up": pgettext("change", "better"), "down": pgettext("change", "worse")}

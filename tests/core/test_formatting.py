@@ -8,9 +8,10 @@ import pytest
 from django.utils import translation
 
 from app_metrics.core import formatting
-from app_metrics.core.formatting import date_title, heights, moment_title, shown, shown_change, shown_difference
+from app_metrics.core.formatting import about, date_title, heights, moment_title, shown, shown_change, shown_difference
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR
 from app_metrics.core.plain_text import aligned, one_line, sparkline, width
+from app_metrics.core.uniques import STANDARD_ERROR
 from tests.support.sample_reports import comparison
 
 
@@ -61,6 +62,33 @@ def test_a_number_is_grouped_and_has_no_idle_zeros(number, text):
 @pytest.mark.parametrize(("kind", "unit"), [("counter", ""), ("counter", "EUR"), ("gauge", "€"), ("gauge", "US$")])
 def test_cents_have_two_digits_in_currencies_and_in_counters_without_a_unit(number, text, kind, unit):
     assert blank(shown(number, kind, unit)) == f"{text} {unit}".rstrip()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1001, "about 1,000 ± 1.6 %"),
+        (1236, "about 1,240 ± 1.6 %"),
+        (9999, "about 10,000 ± 1.6 %"),
+        (48_237, "about 48,200 ± 1.6 %"),
+        (61_700, "about 61,700 ± 1.6 %"),  # its error is nearly 1,000
+        (1_234_567, "about 1,230,000 ± 1.6 %"),
+        (2**64, "about 18,400,000,000,000,000,000 ± 1.6 %"),
+    ],
+)
+def test_an_estimate_is_rounded_to_where_its_error_shows(number, text):
+    with localcontext(prec=2):
+        assert blank(about(number, STANDARD_ERROR)) == text
+
+
+def test_an_exact_number_has_all_its_digits_and_no_error():
+    assert about(48_237, Decimal(0)) == "48,237"
+
+
+@pytest.mark.parametrize(("language", "text"), [("de", "etwa 48.200 ± 1,6 %"), ("fr", "environ 48 200 ± 1,6 %")])
+def test_an_estimate_is_in_the_active_language(language, text):
+    with translation.override(language):
+        assert blank(about(48_237, STANDARD_ERROR)) == text
 
 
 def test_whole_amounts_have_cents_beside_others():
