@@ -9,7 +9,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..core.batch import Key
-from ..core.histogram import Histogram, histogram_of, merged
+from ..core.histogram import Histogram, histogram_of
+from ..core.histogram import merged as merged_histograms
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT
 from ..core.periods import HOURS
@@ -26,11 +27,15 @@ from ..core.summary import (
     READERS,
     SUM,
     TIME,
+    UNIQUE,
+    UNIQUES,
     Field,
     Summary,
     decode_sketch,
     from_values,
 )
+from ..core.uniques import Uniques
+from ..core.uniques import merged as merged_uniques
 from ..core.validation import check_slug
 from ..storage.dialects.base import KEY_COLUMNS, SKETCH_COLUMNS, SUMMARY_COLUMNS, Row
 
@@ -67,6 +72,8 @@ def _fold(key: Key, rows: Sequence[Row]) -> Group:
     summary = from_values(rows[0][_FIELDS]) if len(rows) == 1 else _summary(values, len(rows))
     if key.kind in MEASURED:
         summary = summary._replace(histogram=_histogram(values))
+    elif key.kind == UNIQUE:
+        summary = summary._replace(uniques=_uniques(values))
     return Group(key, summary, min(map(int, values.get(FIRST_AT, values["last_at"]))))
 
 
@@ -100,7 +107,12 @@ def _histogram(values: Mapping[str, Sequence[Any]]) -> Histogram | None:
     histograms = [decode_sketch(HISTOGRAM, text) for text in values["histogram"] if text]
     if numbers:
         histograms.append(histogram_of(numbers))
-    return merged(histograms) if histograms else None
+    return merged_histograms(histograms) if histograms else None
+
+
+def _uniques(values: Mapping[str, Sequence[Any]]) -> Uniques | None:
+    sketches = [decode_sketch(UNIQUES, text) for text in values["uniques"] if text]
+    return merged_uniques(sketches) if sketches else None
 
 
 @lru_cache(maxsize=4096)

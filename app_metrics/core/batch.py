@@ -12,11 +12,14 @@ from .histogram import Histogram
 from .labels import NO_LABELS, cap_labels
 from .numbers import Number, exact
 from .periods import bucket
-from .summary import MEASURED, Summary, merge, merge_into, single
+from .summary import FIELDS, SKETCHED, UNIQUE, Summary, merge, merge_into, single
+from .uniques import Uniques
 
-# One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. A plain tuple, because a named one
-# takes several times as long to create, and requests wait for it.
+# One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. The number of a unique count is a
+# hash. A plain tuple, because a named one takes several times as long to create, and requests wait for it.
 Entry = tuple[str, str, str, Number | float, float]
+
+_PLAIN = len(FIELDS)
 
 
 class Key(NamedTuple):
@@ -63,12 +66,13 @@ class Fold:
         self._zone = zone
         self._max_label_sets = max_label_sets
         self._label_sets: dict[str, set[str]] = {}
-        # The histograms that this fold has created, and to which it appends.
-        self._histograms: list[Histogram] = []
+        # The sketches that this fold has created, and to which it adds.
+        self._sketches: list[Histogram | Uniques] = []
 
     def add(self, entry: Entry) -> None:
         slug, kind, labels, number, at = entry
-        number = exact(number)
+        added = exact(number)
+        number = 1 if kind == UNIQUE else added
         if labels != NO_LABELS:
             labels = self._capped(slug, labels)
         day, hour = bucket(int(at // 1), self._zone)
@@ -77,18 +81,20 @@ class Fold:
         key, one = (slug, kind, labels, day, hour), single(number, at)
         before = self.summaries.get(key)  # type: ignore[call-overload]
         if before is None:
-            values = (*one[:-1], self._begun(number)) if kind in MEASURED else one
+            values = (*one[:_PLAIN], *self._begun(kind, added)) if kind in SKETCHED else one
             self.summaries[Key(*key)] = tuple.__new__(Summary, values)
             return
         self.summaries[key] = merge(before, one)  # type: ignore[index]  # the Key that is there stays
-        histogram = before.histogram  # that of both summaries
-        if histogram is not None:
-            histogram.fresh.append(number)
+        # The sketches of both summaries.
+        if before.histogram is not None:
+            before.histogram.fresh.append(added)
+        elif before.uniques is not None:
+            before.uniques.fresh.add(int(added))
 
     def settle(self) -> None:
-        """Put the numbers of histograms into buckets, so that memory does not grow with their number."""
-        for histogram in self._histograms:
-            histogram.settle()
+        """Let the sketches summarise what was added, so that memory does not grow with it."""
+        for sketch in self._sketches:
+            sketch.settle()
 
     def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
         """Merge summaries in; return those left out because their key is new and there are `room` summaries already."""
@@ -101,10 +107,14 @@ class Fold:
             merge_into(self.summaries if fits else left, key, summary)
         return left
 
-    def _begun(self, number: Number) -> Histogram:
+    def _begun(self, kind: str, number: Number) -> tuple[Histogram | None, Uniques | None]:
+        if kind == UNIQUE:
+            uniques = Uniques([int(number)])
+            self._sketches.append(uniques)
+            return None, uniques
         histogram = Histogram([number])
-        self._histograms.append(histogram)
-        return histogram
+        self._sketches.append(histogram)
+        return histogram, None
 
     def _capped(self, slug: str, labels: str) -> str:
         if labels == NO_LABELS:

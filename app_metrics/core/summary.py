@@ -25,29 +25,33 @@ from .numbers import (
     read_time,
     trimmed,
 )
+from .uniques import EXACT as EXACT_UNIQUES
+from .uniques import Uniques
 
-COUNTER, GAUGE, TIMER, DISTRIBUTION = KINDS = ("counter", "gauge", "timer", "distribution")
+COUNTER, GAUGE, TIMER, DISTRIBUTION, UNIQUE = KINDS = ("counter", "gauge", "timer", "distribution", "unique")
 # The kinds whose headline is the mean of their numbers, and whose summaries have a histogram of them.
 MEASURED = (TIMER, DISTRIBUTION)
+# The kinds whose summaries have a sketch.
+SKETCHED = (*MEASURED, UNIQUE)
 MAX_KIND_LENGTH = 20
 MICROSECONDS = 1_000_000
 
 # What a field holds: a number of events, an exact decimal, microseconds of Unix time, or a sketch.
-COUNT, NUMBER, TIME, HISTOGRAM = "count", "number", "time", "histogram"
+COUNT, NUMBER, TIME, HISTOGRAM, UNIQUES = "count", "number", "time", "histogram", "uniques"
 # How the values of two summaries merge into one; LATEST takes the value of the summary with the later `last_at`, and
 # UNION adds sketches.
 SUM, MIN, MAX, LATEST, UNION = "sum", "min", "max", "latest", "union"
 
 Key = TypeVar("Key")
 # The values of a summary, in the order of its fields; that of a single event has no sketches yet.
-Values = tuple[int, Number, Number, Number, Number, int, Histogram | None]
+Values = tuple[int, Number, Number, Number, Number, int, Histogram | None, Uniques | None]
 
 
 class Summary(NamedTuple):
     """The fold of recorded events; each field is annotated with what it holds and how it merges.
 
-    The last ones are sketches, which are optional. None is an empty one: counters and gauges have no histogram, nor
-    have events that were recorded before there were any.
+    The last ones are sketches, which are optional. None is an empty one: only timers and distributions have a
+    histogram, only unique counts have uniques, and events that were recorded before there were any have neither.
     """
 
     count: Annotated[int, COUNT, SUM]  # type: ignore[assignment]  # tuple.count is not missed
@@ -57,6 +61,7 @@ class Summary(NamedTuple):
     last: Annotated[Number, NUMBER, LATEST]
     last_at: Annotated[int, TIME, MAX]
     histogram: Annotated[Histogram | None, HISTOGRAM, UNION] = None
+    uniques: Annotated[Uniques | None, UNIQUES, UNION] = None
 
 
 class Field(NamedTuple):
@@ -81,7 +86,7 @@ _ARE_NUMBERS = tuple(field.holds == NUMBER for field in FIELDS)
 # Functions that parse a stored or sent value, by what it holds; they raise ValueError, TypeError or ArithmeticError.
 READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: read_time}
 # Functions that decode a sketch; they raise ValueError or TypeError.
-DECODERS: dict[str, Callable[[bytes], Any]] = {HISTOGRAM: Histogram.decode}
+DECODERS: dict[str, Callable[[bytes], Any]] = {HISTOGRAM: Histogram.decode, UNIQUES: Uniques.decode}
 _READERS = tuple(READERS[field.holds] for field in FIELDS)
 _LIMITS: dict[str, Number] = {COUNT: COUNT_LIMIT, NUMBER: TOTAL_LIMIT}
 _SUMS = tuple((index, _LIMITS[field.holds]) for index, field in enumerate(FIELDS) if field.rule == SUM)
@@ -92,18 +97,20 @@ def single(number: Number, at: float) -> Values:
 
     This is a plain tuple, because a Summary, which would equal it, takes several times as long to create.
     """
-    return 1, number, number, number, number, int(at * MICROSECONDS), None
+    return 1, number, number, number, number, int(at * MICROSECONDS), None, None
 
 
 def merge(left: Summary, right: Values) -> Summary:
     """Merge two summaries into one; if both last values are from the same microsecond, keep the right one."""
     # Written out for speed, because this runs for every event; a test compares it with the rules of the fields.
-    count, total, minimum, maximum, last, last_at, histogram = left
-    more, amount, lowest, highest, newest, newest_at, others = right
+    count, total, minimum, maximum, last, last_at, histogram, uniques = left
+    more, amount, lowest, highest, newest, newest_at, numbers, hashes = right
     if newest_at >= last_at:
         last, last_at = newest, newest_at
-    if others is not None:
-        histogram = others if histogram is None else histogram + others
+    if numbers is not None:
+        histogram = numbers if histogram is None else histogram + numbers
+    if hashes is not None:
+        uniques = hashes if uniques is None else uniques + hashes
     values = (
         count + more,
         add(total, amount),
@@ -112,6 +119,7 @@ def merge(left: Summary, right: Values) -> Summary:
         last,
         last_at,
         histogram,
+        uniques,
     )
     return tuple.__new__(Summary, values)  # as Summary() does, which is a function in Python
 
@@ -172,7 +180,14 @@ def from_values(values: Iterable[Any], sketches: Sequence[str | None] = NO_SKETC
     summary = Summary(*read, *(None if text is None else decode_sketch(field.holds, text) for field, text in pairs))
     if summary.histogram is not None and summary.histogram.count > summary.count:
         raise ValueError("The histogram has more numbers than the summary.")
+    if summary.uniques is not None and _fewest(summary.uniques) > summary.count:
+        raise ValueError("The summary has fewer events than its sketch of unique counts.")
     return summary
+
+
+def _fewest(uniques: Uniques) -> int:
+    """Return how many events a sketch needs at least; an estimate may be higher than the truth."""
+    return EXACT_UNIQUES + 1 if uniques.error else uniques.count
 
 
 def to_sketches(summary: Summary) -> Sequence[str | None]:
@@ -183,7 +198,9 @@ def to_sketches(summary: Summary) -> Sequence[str | None]:
 
 def to_item_sketches(summary: Summary) -> Sequence[str | None]:
     """Return the sketches to store or send with an item, as `to_sketches` does; a single number needs no histogram."""
-    return NO_SKETCHES if summary.count == 1 else to_sketches(summary)
+    if summary.count > 1:
+        return to_sketches(summary)
+    return NO_SKETCHES if summary.uniques is None else (None, encode_sketch(summary.uniques))
 
 
 def merged_sketch(field: Field, text: str | None) -> str | None:
@@ -191,7 +208,7 @@ def merged_sketch(field: Field, text: str | None) -> str | None:
     return None if text is None else encode_sketch(decode_sketch(field.holds, text))
 
 
-def encode_sketch(sketch: Histogram | None) -> str | None:
+def encode_sketch(sketch: Histogram | Uniques | None) -> str | None:
     """Return a sketch in Base64."""
     return None if sketch is None else b64encode(sketch.encode()).decode()
 
@@ -225,12 +242,15 @@ def check_sums(summary: Summary) -> Summary:
 
 
 def headline(kind: str, summary: Summary | None) -> Number | None:
-    """Return the one number that stands for a summary: a counter's total, a gauge's last value, otherwise the mean.
+    """Return the one number that stands for a summary.
 
-    If nothing was recorded, it is 0 for a counter and None for the others.
+    It is the total of a counter, the last value of a gauge, the number of different values of a unique count, otherwise
+    the mean. If nothing was recorded, it is 0 for a counter or a unique count, and None for the others.
     """
     if summary is None:
-        return 0 if kind == COUNTER else None
+        return 0 if kind in (COUNTER, UNIQUE) else None
+    if kind == UNIQUE:
+        return distinct(summary)
     if kind in MEASURED and not summary.count:  # a poisoned item
         return None
     if kind in MEASURED:
@@ -242,6 +262,14 @@ def whole_histogram(summary: Summary) -> Histogram | None:
     """Return the histogram of a summary; None if some of its numbers are not in it."""
     histogram = summary.histogram
     return histogram if histogram is not None and histogram.count == summary.count else None
+
+
+def distinct(summary: Summary) -> int | None:
+    """Return how many different values were counted, which is an estimate if `uniques` has an `error`; None if unknown.
+
+    An estimate may be above the number of events, which nothing can exceed.
+    """
+    return None if summary.uniques is None else min(summary.uniques.count, summary.count)
 
 
 def percentile(summary: Summary, percent: int | Decimal | Fraction) -> Number | None:

@@ -15,7 +15,7 @@ from ..core.numbers import Number
 from ..core.periods import HOUR, Period
 from ..core.plain_text import brief
 from ..core.slugs import slugs_for
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MAX_KIND_LENGTH, TIMER, Summary
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MAX_KIND_LENGTH, TIMER, UNIQUE, Summary
 from ..core.validation import MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_UNIT_LENGTH
 from ..transport.databases import is_about_missing_table, savepoint
 from . import percentiles, queries, splitting
@@ -33,7 +33,8 @@ Labels = Mapping[str, str] | None
 # The permission to see the dashboard and to read the API.
 VIEW_PERMISSION = "app_metrics.view_metric"
 KIND_NAMES = (
-    (COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")), (DISTRIBUTION, _("distribution"))
+    (COUNTER, _("counter")), (GAUGE, _("gauge")), (TIMER, _("timer")), (DISTRIBUTION, _("distribution")),
+    (UNIQUE, _("unique count")),
 )  # fmt: skip
 BETTER_NAMES = (
     ("", _("as its rules and its kind say")),

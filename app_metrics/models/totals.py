@@ -39,6 +39,8 @@ class StoredSummary(models.Model):
     last_at = models.BigIntegerField(_("last recorded"))
     # Of timers and distributions; an item of a single number has none.
     histogram = SketchField(_("histogram"), null=True, editable=False)
+    # Of unique counts, also of a single event.
+    uniques = SketchField(_("unique counts"), null=True, editable=False)
 
     class Meta:
         abstract = True

@@ -1,4 +1,4 @@
-"""Record by hand: `metric`, `gauge`, `distribution`, `timing` and `Timer`."""
+"""Record by hand: `metric`, `gauge`, `distribution`, `unique`, `timing` and `Timer`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from time import perf_counter
 from time import time as now
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 from django.db import transaction
 
@@ -17,10 +18,11 @@ from ..conf import is_strict
 from ..core.batch import Entry
 from ..core.dropped import BAD_ARGUMENT, MAX_CAUSE_LENGTH, drop
 from ..core.errors import TimerError
+from ..core.hashing import hash_of
 from ..core.labels import NO_LABELS
-from ..core.numbers import LARGEST, Number
+from ..core.numbers import LARGEST
 from ..core.plain_text import brief
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER, UNIQUE
 from ..core.validation import ONE, check_given, check_labels, check_time, good_slugs, known_labels, recorded_slug
 from ..storage.connections import call_on_commit
 from .scope import Scope, current_scope
@@ -78,16 +80,35 @@ def distribution(
     record(slug, DISTRIBUTION, value, labels, at, on_commit)
 
 
+def unique(
+    slug: str,
+    value: int | str | UUID | Decimal,
+    *,
+    labels: Labels = None,
+    at: datetime | None = None,
+    on_commit: bool = False,
+    using: str | None = None,
+) -> None:
+    """Count something once in each period, however often it comes, such as the primary key of an active user.
+
+    `value` is an int, a text, a UUID or a whole Decimal. Only a keyed hash of it is kept: it is made here, before
+    anything is gathered, stored or sent. See `metric()` for the other arguments.
+    """
+    record(slug, UNIQUE, value, labels, at, on_commit, using)
+
+
 def record(
     slug: str,
     kind: str,
-    number: Number | float | str,
+    number: Any,
     labels: Labels = None,
     at: datetime | None = None,
     on_commit: bool = False,
     using: str | None = None,
 ) -> None:
     """Add an entry of any kind to the current scope, or write it at once if there is none; see `metric()`.
+
+    Of a unique count, `number` is the value to count once, of which an entry holds only the hash.
 
     This is the hot path: the usual case calls as few functions as possible.
     """
@@ -99,7 +120,9 @@ def record(
         text = NO_LABELS
         if labels is not None:
             text = (type(labels) is dict and known_labels(tuple(labels.items()))) or check_labels(labels)
-        if number is not ONE and (type(number) is not int or not -LARGEST < number < LARGEST):
+        if kind == UNIQUE:
+            number = hash_of(number)
+        elif number is not ONE and (type(number) is not int or not -LARGEST < number < LARGEST):
             number = check_given(number, kind)
         seconds = now() if at is None else check_time(at)
         on_commit = on_commit is not False and bool(on_commit)

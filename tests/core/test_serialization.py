@@ -7,7 +7,7 @@ import pytest
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.serialization import decode_batch, encode_batch, inert_json
 from tests.support.contract import DAY, VARIED, batch_of
-from tests.support.summaries import measured, summary_of
+from tests.support.summaries import measured, seen, summary_of
 
 
 def test_a_batch_survives_serialization():
@@ -37,6 +37,11 @@ def test_the_single_number_of_a_timer_in_a_row_without_histogram_has_one():
     batch = Batch({Key("export", "timer", "{}", DAY, 2): summary_of(7)})
     [summary] = decode_batch(encode_batch(batch)).summaries.values()
     assert summary == measured(7)
+
+
+def test_a_unique_count_is_a_hash_in_a_row():
+    batch = Batch({Key("users", "unique", "{}", DAY, 2): seen(7)})
+    assert decode_batch(encode_batch(batch)) == batch
 
 
 def extended(*values):
@@ -73,10 +78,10 @@ def extended(*values):
         spoiled(2, json.dumps({"a": "b" * 500}, separators=(",", ":"))),
         "[" * 100_000,
         spoiled(10, "soon"),
-        extended("AQO9"),
-        extended(5),
-        extended("AQO9Ag=="),  # two numbers, but its count is 1
-        extended(None, None),
+        extended("AQO9", None),
+        extended(5, None),
+        extended("AQO9Ag==", None),  # two numbers, but its count is 1
+        extended(None, None, None),
     ],
     ids=lambda text: text[:60],
 )

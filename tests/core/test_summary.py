@@ -36,8 +36,11 @@ from app_metrics.core.summary import (
     SUM,
     TIMER,
     UNION,
+    UNIQUE,
     check_sums,
+    distinct,
     from_values,
+    headline,
     merge,
     merge_all,
     merge_into,
@@ -49,12 +52,14 @@ from app_metrics.core.summary import (
     to_sketches,
     to_values,
 )
-from tests.support.summaries import measured, summary_of
+from app_metrics.core.uniques import EXACT
+from tests.support.summaries import measured, seen, summary_of
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
 
 numbers = st.integers(-LARGEST + 1, LARGEST - 1) | st.decimals(-LARGEST + 1, LARGEST - 1, places=9)
+hashes = st.integers(0, 2**64 - 1) | st.integers(0, 3)
 moments = st.integers(0, 5)  # few, so that two summaries often end at the same microsecond
 labels = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=8)
 
@@ -62,8 +67,8 @@ labels = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=8)
 @st.composite
 def summaries(draw, at=moments):
     """Draw a summary of one to five entries."""
-    folded = draw(st.lists(numbers, min_size=1, max_size=5))
-    return draw(st.sampled_from([summary_of, measured]))(*folded, at=draw(at))
+    make, drawn = draw(st.sampled_from([(summary_of, numbers), (measured, numbers), (seen, hashes)]))
+    return make(*draw(st.lists(drawn, min_size=1, max_size=5)), at=draw(at))
 
 
 def union(a, b):
@@ -98,8 +103,12 @@ def test_a_summary_survives_as_values(summary):
 def test_the_histogram_of_an_item_is_left_out_if_it_is_a_single_number(recorded):
     summary = measured(*recorded)
     sketches = to_item_sketches(summary)
-    assert (sketches == (None,)) == (len(recorded) == 1)
+    assert (sketches[0] is None) == (len(recorded) == 1)
     assert of_kind(TIMER, from_values(to_values(summary), sketches)) == summary
+
+
+def test_the_hash_of_a_single_event_stays_with_its_item():
+    assert from_values(to_values(seen(5)), to_item_sketches(seen(5))) == seen(5)
 
 
 @given(summaries(), summaries())
@@ -111,6 +120,23 @@ def test_sketches_in_a_row_are_those_of_the_merged_summary(a, b):
 def test_a_histogram_with_more_numbers_than_events_is_refused():
     with pytest.raises(ValueError, match="more numbers"):
         from_values([1, 1, 1, 1, 1, 1], to_sketches(measured(1, 2)))
+
+
+@pytest.mark.parametrize(("different", "events"), [(2, 1), (EXACT + 1, EXACT)])
+def test_a_sketch_of_more_values_than_events_is_refused(different, events):
+    text = to_sketches(seen(*range(different)))
+    with pytest.raises(ValueError, match="fewer events"):
+        from_values([events, 1, 1, 1, 1, 1], text)
+    assert from_values([different, 1, 1, 1, 1, 1], text).uniques is not None
+
+
+def test_the_headline_of_a_unique_count_is_the_number_of_different_values_and_at_most_that_of_events():
+    assert headline(UNIQUE, seen(1, 2, 1)) == 2
+    many = seen(*range(0, 2**64, 2**64 // 1200))
+    assert many.uniques.count > many.count == headline(UNIQUE, many)
+    assert headline(UNIQUE, None) == 0
+    assert headline(UNIQUE, summary_of(1)) is None
+    assert distinct(seen(1)) == 1
 
 
 @given(st.lists(numbers, min_size=1, max_size=20))
@@ -291,6 +317,15 @@ def test_a_fold_makes_histograms_of_timers_and_distributions(recorded):
     for key, summary in fold.summaries.items():
         folded = [number for kind, number in recorded if kind == key.kind]
         assert summary.histogram == (Histogram(folded) if key.kind in MEASURED else None)
+
+
+@given(st.lists(hashes, min_size=1, max_size=50))
+def test_a_fold_makes_sketches_of_unique_counts(recorded):
+    fold = Fold(UTC, 10)
+    for each in recorded:
+        fold.add(("x", UNIQUE, NO_LABELS, each, 0.0))
+        fold.settle()
+    assert [*fold.summaries.values()] == [seen(*recorded)]
 
 
 def test_memory_stays_flat_under_many_numbers_of_a_timer():

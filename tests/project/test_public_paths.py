@@ -12,7 +12,7 @@ from tests.project.test_docs import NEEDS_DJANGO_6, PAGES, named_in_the_package
 from tests.support.paths import ROOT
 
 NAMES = {
-    "app_metrics": ["Timer", "collect", "distribution", "flush", "gauge", "metric", "timing", "track"],
+    "app_metrics": ["Timer", "collect", "distribution", "flush", "gauge", "metric", "timing", "track", "unique"],
     "app_metrics.admin.dashboard": ["DashboardAdmin"],
     "app_metrics.aggregation": ["Aggregation", "Backlog", "aggregate", "backlog"],
     "app_metrics.backends": ["MetricsBackend", "get_backend", "load_backend"],

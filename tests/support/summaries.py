@@ -5,6 +5,7 @@ from base64 import b64encode
 from app_metrics.core.histogram import Histogram
 from app_metrics.core.numbers import Number
 from app_metrics.core.summary import FIELDS, NO_SKETCHES, Summary, from_values, merge_all, of_kind, single
+from app_metrics.core.uniques import Uniques
 
 
 def summary_of(*numbers: Number, at: int = 0) -> Summary:
@@ -15,6 +16,11 @@ def summary_of(*numbers: Number, at: int = 0) -> Summary:
 def measured(*numbers: Number, at: int = 0) -> Summary:
     """Return the same for numbers of a timer or distribution, which have a histogram."""
     return summary_of(*numbers, at=at)._replace(histogram=Histogram(numbers))
+
+
+def seen(*hashes: int, at: int = 0) -> Summary:
+    """Return the summary of a unique count of hashes."""
+    return summary_of(*[1] * len(hashes), at=at)._replace(uniques=Uniques(hashes))
 
 
 def stored_summary(kind: str, *values) -> Summary:

@@ -22,9 +22,10 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from freezegun import freeze_time
 
-from app_metrics import collect, distribution, gauge, metric
+from app_metrics import collect, distribution, gauge, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.histogram import Histogram
+from app_metrics.core.summary import SKETCHES
 from app_metrics.management.commands import metrics_export, metrics_import
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
 from app_metrics.transfer import backfill, csv_export, csv_import
@@ -113,19 +114,33 @@ def test_histograms_survive_an_export_and_add_up_with_add(transactional_database
 
 
 @pytest.mark.every_database
+def test_unique_counts_survive_an_export_and_do_not_add_up(transactional_database, tmp_path):
+    for user in (1, 2, 2):
+        unique("users", user, at=NOON)
+    aggregate()
+    before, path = stored(), saved(tmp_path, export())
+    empty()
+    assert load(path)[2] is None
+    assert stored() == before
+    other = saved(tmp_path, path.read_text() + "\r\n", "other.csv")
+    assert load(other, "--add")[2] is None
+    assert Metric.objects.get(slug="users").summary("year", NOON.date()).uniques.count == 2
+
+
+@pytest.mark.every_database
 def test_histograms_that_were_appended_are_exported_as_one(transactional_database):
     for number in (1, 2):
         distribution("price", number, at=NOON)
         aggregate()
     whole = b64encode(Histogram([1, 2]).encode()).decode()
-    assert {line.rsplit(",", 1)[1] for line in export().splitlines()[1:]} == {whole}
+    assert {row["histogram"] for row in csv.DictReader(io.StringIO(export()))} == {whole}
 
 
 def test_an_export_from_before_there_were_histograms_is_imported(history, tmp_path):
     before = stored()
     rows = csv.reader(io.StringIO(export()))
     text = io.StringIO()
-    csv.writer(text).writerows(row[:-1] for row in rows)
+    csv.writer(text).writerows(row[: -len(SKETCHES)] for row in rows)
     empty()
     assert load(saved(tmp_path, text.getvalue()))[2] is None
     assert stored() == before
@@ -278,7 +293,7 @@ def test_json_is_one_array_of_the_same_rows(history):
     assert rows[0] | {"labels": {}} == {
         "slug": "-orders", "kind": "counter", "period": "day", "start": "2026-10-25", "labels": {}, "count": 12,
         "total": "-180", "minimum": "-28.75", "maximum": "-1.25", "last": "-28.75", "last_at": rows[0]["last_at"],
-        "histogram": None,
+        "histogram": None, "uniques": None,
     }  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from ...core.summary import (
     FIELDS,
     LATEST,
     MAX,
-    MEASURED,
     MIN,
     NUMBER,
+    SKETCHED,
     SUM,
     TIME,
     UNION,
@@ -41,14 +41,14 @@ from .base import (
 )
 
 # SQLite folds an item exactly if its numbers are integers so small that 64 bits hold the sum of the largest chunk, and
-# if its time has 16 digits (the years 2001 to 2286). All other items are folded in Python, and those with a histogram.
+# if its time has 16 digits (the years 2001 to 2286). All other items are folded in Python, and those with a sketch.
 IS_PLAIN = {
     COUNT: "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 100000000000000",
     NUMBER: "{0} = CAST(CAST({0} AS integer) AS text) AND length({0}) < 15",
     TIME: "typeof({0}) = 'integer' AND {0} BETWEEN 1000000000000000 AND 9999999999999999",
 }
 PLAIN = " AND ".join(
-    ("length(id) = 32", f"kind NOT IN {MEASURED}", *(IS_PLAIN[field.holds].format(field.name) for field in FIELDS))
+    ("length(id) = 32", f"kind NOT IN {SKETCHED}", *(IS_PLAIN[field.holds].format(field.name) for field in FIELDS))
 )
 AS_INTEGER = {COUNT: "{0}", NUMBER: "CAST({0} AS integer)", TIME: "{0}"}
 # LATEST takes the value at the end of the greatest text of time, id and value.

@@ -2,7 +2,13 @@ from django.db import migrations, models
 
 import app_metrics.models.fields
 
-KINDS = [("counter", "counter"), ("gauge", "gauge"), ("timer", "timer"), ("distribution", "distribution")]
+KINDS = [
+    ("counter", "counter"),
+    ("gauge", "gauge"),
+    ("timer", "timer"),
+    ("distribution", "distribution"),
+    ("unique", "unique count"),
+]
 
 
 class Migration(migrations.Migration):
@@ -17,9 +23,19 @@ class Migration(migrations.Migration):
             field=app_metrics.models.fields.SketchField(editable=False, null=True, verbose_name="histogram"),
         ),
         migrations.AddField(
+            model_name="item",
+            name="uniques",
+            field=app_metrics.models.fields.SketchField(editable=False, null=True, verbose_name="unique counts"),
+        ),
+        migrations.AddField(
             model_name="total",
             name="histogram",
             field=app_metrics.models.fields.SketchField(editable=False, null=True, verbose_name="histogram"),
+        ),
+        migrations.AddField(
+            model_name="total",
+            name="uniques",
+            field=app_metrics.models.fields.SketchField(editable=False, null=True, verbose_name="unique counts"),
         ),
         migrations.AlterField(
             model_name="item",
