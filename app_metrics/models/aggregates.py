@@ -1,12 +1,13 @@
 """Merge summaries in the database, so that label sets need not be read one by one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
 from django.db.models import Aggregate, Max, Min, Sum, Value
 
 from ..core.numbers import DECIMAL_PLACES, MAX_DIGITS
-from ..core.summary import FIELDS, LATEST, MAX, MIN, NAMES, SKETCHES, SUM
+from ..core.summary import FIELDS, LATEST, MAX, MIN, NAMES, SUM
 from .fields import SketchField
 
 # SQLite stores decimals as text, which only Python adds exactly.
@@ -35,6 +36,17 @@ class Latest(Aggregate):
         return super().as_sql(compiler, connection, template=template, arg_joiner=" ORDER BY ", **context)
 
 
+class NoSketch(Value):
+    """NULL as a column of a sketch."""
+
+    def __init__(self) -> None:
+        super().__init__(None, SketchField())
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        # In the first part of a union, a NULL without a type is text.
+        return "NULL::bytea", []
+
+
 AGGREGATES = {SUM: Sum, MIN: Min, MAX: Max, LATEST: Latest}
 
 
@@ -43,20 +55,20 @@ def are_exact(rows: Any) -> bool:
     return connections[rows.db].vendor in EXACT_VENDORS
 
 
-def merged(rows: Any, *by: str, sketches: bool = False) -> Any:
+def merged(rows: Any, *by: str, sketches: Sequence[str] = ()) -> Any:
     """Return a queryset of tuples: the columns `by`, and the fields of the summaries merged by these columns.
 
-    On request it has columns for sketches, which are empty, because no database merges them.
+    The columns of sketches, which databases cannot merge, are NULL.
     """
     # An annotation must not have the name of a column.
     annotations = {f"merged_{field.name}": AGGREGATES[field.rule](field.name) for field in FIELDS}
-    empty = [Value(None, SketchField()) for _ in SKETCHES if sketches]
-    return rows.order_by().values(*by).annotate(**annotations).values_list(*by, *annotations, *empty)
+    annotations |= {f"no_{name}": NoSketch() for name in sketches}
+    return rows.order_by().values(*by).annotate(**annotations).values_list(*by, *annotations)
 
 
-def unmerged(rows: Any, *by: str, sketches: bool = False) -> Any:
-    """Return a queryset of tuples as `merged` does, one for each stored summary, on request with its sketches."""
-    return rows.order_by().values_list(*by, *NAMES, *(field.name for field in SKETCHES if sketches))
+def unmerged(rows: Any, *by: str, sketches: Sequence[str] = ()) -> Any:
+    """Return a queryset of tuples as `merged` does, one for each stored summary, with some of its sketches."""
+    return rows.order_by().values_list(*by, *NAMES, *sketches)
 
 
 def fetched(rows: Any) -> Any:

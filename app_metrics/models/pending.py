@@ -47,17 +47,17 @@ class PendingBatches(NamedTuple):
         return PendingBatches([part for part in parts if part.summaries])
 
     def read(
-        self, rows: Any, by: Sequence[str], key_of: Callable[[Key], Row], *, sketches: bool = False
+        self, rows: Any, by: Sequence[str], key_of: Callable[[Key], Row], sketches: Sequence[str] = ()
     ) -> Iterator[tuple[Row, Summary]]:
         """Read a union of querysets; yield the columns `by` and the summary of each row, then of each pending summary.
 
-        The union has the columns `by`, the first of which is never NULL, those of a summary, and its `sketches` on
-        request; `key_of` returns the values of `by` for a pending key. The same statement reads from the ledger which
+        The union has the columns `by`, the first of which is never NULL, those of a summary, and those of some
+        sketches; `key_of` returns the values of `by` for a pending key. The same statement reads from the ledger which
         batches were written meanwhile, so that nothing is missed or seen twice.
         """
         written = set()
         for row in fetched(self._marked(rows, by, sketches)):
-            key, summary = row[: len(by)], _stored(row[len(by) :])
+            key, summary = row[: len(by)], _stored(row[len(by) :], sketches)
             if key[0] is None:
                 written.add(summary.last_at)
             else:
@@ -67,7 +67,7 @@ class PendingBatches(NamedTuple):
                 for pending, summary in batch.summaries.items():
                     yield key_of(pending), _as_stored(summary, sketches)
 
-    def _marked(self, rows: Any, by: Sequence[str], sketches: bool) -> Any:
+    def _marked(self, rows: Any, by: Sequence[str], sketches: Sequence[str]) -> Any:
         """Return the union with a mark for each batch in the ledger: NULL as its key, its index as `last_at`."""
         if not self.batches:
             return rows
@@ -77,7 +77,7 @@ class PendingBatches(NamedTuple):
         marks = LedgerRow.objects.filter(pk__in=[batch.id for batch in self.batches]).values_list(
             *[Value(None, BigIntegerField())] * len(by),
             *(index if field.name == "last_at" else Value(0) for field in FIELDS),
-            *(Value(None, SketchField()) for _ in SKETCHES if sketches),
+            *(Value(None, SketchField()) for _ in sketches),
         )
         return rows.union(marks, all=True)
 
@@ -110,12 +110,15 @@ def is_complete() -> bool:
     return _answer().is_complete
 
 
-def _stored(values: Row) -> Summary:
+def _stored(values: Row, sketches: Sequence[str]) -> Summary:
     """Return the summary of stored values; a damaged sketch is left out, because an aggregation reports it."""
-    sketches = list(values[len(FIELDS) :])
-    for place, (field, data) in enumerate(zip(SKETCHES, sketches, strict=False)):
-        sketches[place] = data and _decoded(field, data)
-    return Summary(*values[: len(FIELDS)], *sketches)
+    summary = Summary(*values[: len(FIELDS)])
+    if not any(values[len(FIELDS) :]):
+        return summary
+    found = dict(zip(sketches, values[len(FIELDS) :], strict=True))
+    return summary._replace(
+        **{field.name: _decoded(field, found[field.name]) for field in SKETCHES if found.get(field.name)}
+    )
 
 
 def _decoded(field: Field, data: bytes) -> Any:
@@ -125,11 +128,11 @@ def _decoded(field: Field, data: bytes) -> Any:
         return None
 
 
-def _as_stored(summary: Summary, sketches: bool) -> Summary:
-    """Return a summary with the types that a database returns, and on request with its sketches."""
+def _as_stored(summary: Summary, sketches: Sequence[str]) -> Summary:
+    """Return a summary with the types that a database returns, and some of its sketches."""
     values: Row = summary
     numbers = [Decimal(value) if name in _NUMBERS else value for name, value in zip(NAMES, values, strict=False)]
-    return Summary._make([*numbers, *(values[len(FIELDS) :] if sketches else NO_SKETCHES)])
+    return Summary._make([*numbers, *NO_SKETCHES])._replace(**{name: getattr(summary, name) for name in sketches})
 
 
 def _answer() -> Answer:

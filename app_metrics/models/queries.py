@@ -1,13 +1,12 @@
 """Summaries of what was recorded: totals and pending items in one statement, so that each event is seen once."""
 
 from collections import defaultdict, namedtuple
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
-from django.db.models import CharField, F, SmallIntegerField, Value
+from django.db.models import F, Q
 
 from ..conf import first_weekday
 from ..core.batch import Key
@@ -15,27 +14,41 @@ from ..core.calendar import local_day, locate, starts_at, starts_between
 from ..core.labels import encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
-from ..core.summary import COUNT, MEASURED, NUMBER, SHOWN, SUM, Summary, headline, merge_into, of_kind, plain_summary
-from .aggregates import are_exact, merged, unmerged
+from ..core.summary import (
+    COUNT,
+    NUMBER,
+    SHOWN,
+    SUM,
+    UNIQUE,
+    UNIQUES,
+    Summary,
+    headline,
+    merge_into,
+    of_kind,
+    plain_summary,
+)
+from ..core.uniques import Uniques
+from .aggregates import are_exact, unmerged
 from .label_cap import UNCAPPED, UNLABELLED, LabelCap
 from .pending import NOTHING, PendingBatches, pending_batches
+from .rows import BY_KIND, KEY, Holders, Rows, UniqueRows, key_of, text_of, united
 from .totals import Item, Total
 
 # The pieces of each span, by its name.
 Spans = Mapping[Hashable, Iterable[Piece]]
-# The names of the spans that contain a piece.
-Holders = Mapping[Piece, list[Hashable]]
 Found = TypeVar("Found")
-# The columns that identify a summary: metric, label set, period, first date, hour. Items have an empty period.
-KEY = ("of", "text", "of_period", "day_of", "hour_of")
 
 
 class QuerySources(NamedTuple):
-    """The totals and items of some metrics, as querysets, and their batches that are pending outside the database."""
+    """The totals and items of some metrics, as querysets, and their batches that are pending outside the database.
+
+    Readings of them contain the sketches of the rows that are `unique`; None if none of the metrics counts uniquely.
+    """
 
     totals: Any
     items: Any
     pending: PendingBatches = NOTHING
+    unique: UniqueRows | None = BY_KIND
     # What these sources are a part of: the label cap depends on all label sets.
     whole: "QuerySources | None" = None
 
@@ -47,7 +60,10 @@ class QuerySources(NamedTuple):
         aliases = {metric._state.db for metric in metrics}
         alias = aliases.pop() if len(aliases) == 1 else None
         totals = Total.objects.using(alias).filter(metric__in=ids.values())
-        return cls(totals, Item.objects.using(alias).filter(slug__in=ids), pending_batches(ids.keys()))
+        items, pending = Item.objects.using(alias).filter(slug__in=ids), pending_batches(ids.keys())
+        own = [metric.slug for metric in metrics if metric.kind == UNIQUE]
+        unique = UniqueRows(Q(metric__in=[ids[slug] for slug in own]), Q(slug__in=own)) if own else None
+        return cls(totals, items, pending, unique)
 
     @classmethod
     def of_slug(cls, slug: str, using: str | None = None) -> "QuerySources":
@@ -72,21 +88,32 @@ class QuerySources(NamedTuple):
             return self
         text, cap = encode_labels(labels), self.label_cap() if labels else UNLABELLED
         pending = self.pending.only(lambda key: cap.name(key.slug, key.labels) == text)
-        return QuerySources(self.totals.filter(labels=text), cap.filter(self.items, text), pending)
+        return self._replace(
+            totals=self.totals.filter(labels=text), items=cap.filter(self.items, text), pending=pending
+        )
 
     def label_cap(self) -> LabelCap:
         whole = self.whole or self
         return LabelCap.of(whole.totals, whole.items, whole.pending)
 
+    @property
+    def rows(self) -> Rows:
+        return Rows(self.totals, self.items, self.unique)
+
 
 # What a point holds if nothing was recorded.
 _EMPTY = [{COUNT: 0, NUMBER: Decimal(0)}[field.holds] if field.rule == SUM else None for field in SHOWN]
 # Its fields follow the list in `core.summary`. Type checkers cannot read that, so they take the types from Point.
-_Point: Any = cast(Any, namedtuple)("_Point", ["start", *(field.name for field in SHOWN)], defaults=_EMPTY)
+_Point: Any = cast(Any, namedtuple)(
+    "_Point", ["start", *(field.name for field in SHOWN), UNIQUES], defaults=[*_EMPTY, None]
+)
 
 
 class Point(_Point):  # type: ignore[misc]
-    """The shown fields of a summary of one period of a series; if nothing was recorded, sums are 0, others None."""
+    """The shown fields of a summary of one period of a series; if nothing was recorded, sums are 0, others None.
+
+    `uniques` has the `count` of a unique count and its `error`; None for other metrics.
+    """
 
     __slots__ = ()
 
@@ -96,10 +123,13 @@ class Point(_Point):  # type: ignore[misc]
     minimum: Number | None
     maximum: Number | None
     last: Number | None
+    uniques: Uniques | None
 
 
 def point_of(start: date | datetime, summary: Summary | None) -> Point:
-    return Point(start, *(getattr(summary, field.name) for field in SHOWN)) if summary else Point(start)
+    if summary is None:
+        return Point(start)
+    return Point(start, *(getattr(summary, field.name) for field in SHOWN), summary.uniques)
 
 
 def point_headline(kind: str, point: Point) -> Number | None:
@@ -147,7 +177,8 @@ def fold_together(
 ) -> dict[tuple[str, Hashable], Summary]:
     """Return the same as `fold`, but with the label sets of each metric merged; the keys are slug and name.
 
-    The database merges them if it can do so exactly. With `sketches`, which no database merges, all are read.
+    The database merges them if it can do so exactly. It merges no sketches, so with `sketches` all rows are read, and
+    otherwise those of unique counts.
     """
     return across_labels(_folded(sources.labelled(labels), _holders(spans), together=True, sketches=sketches))
 
@@ -165,13 +196,16 @@ def all_time(sources: QuerySources, *, sketches: bool = False) -> dict[tuple[str
 
     They are made of the totals of the longest period, which are never pruned.
     """
-    by = _key(("of", "labels", "of_period"), sketches)
-    totals = sources.totals.annotate(of=F("metric__slug"), of_period=F("period"), kind_of=_text(""))
-    items = sources.items.annotate(of=F("slug"), of_period=_text(""), kind_of=F("kind"))
-    rows = _union([*_pending(items, by, sketches), unmerged(totals.filter(period=LONGEST), *by, sketches=sketches)])
+    source, by = sources.rows, key_of(("of", "labels", "of_period"), sketches)
+    totals = sources.totals.annotate(of=F("metric__slug"), of_period=F("period"), kind_of=text_of(""))
+    items = sources.items.annotate(of=F("slug"), of_period=text_of(""), kind_of=F("kind"))
+    names = source.names(sketches)
+    rows = united([
+        *source.pending(items, by, sketches), unmerged(totals.filter(period=LONGEST), *by, sketches=names)
+    ])  # fmt: skip
     found: dict[tuple[Any, ...], Summary] = {}
     waiting: dict[tuple[Any, ...], Summary] = {}
-    read = sources.pending.read(rows, by, lambda key: (key.slug, key.labels, ""), sketches=sketches)
+    read = sources.pending.read(rows, by, lambda key: (key.slug, key.labels, ""), names)
     for (slug, text, period, *kind), summary in read:
         merge_into(found if period else waiting, (slug, text), of_kind(kind[0], summary) if kind else summary)
     return _plain(_capped(sources, found, waiting))
@@ -198,12 +232,9 @@ def _folded(
     if not holders:
         return folded
     waiting = folded if together else {}
-    is_merged = together and are_exact(sources.totals) and not sketches
-    rows = _rows(sources, holders, apart=not is_merged, sketches=sketches)
     periods = {period for period, _, _ in holders}
     week = first_weekday()
-    found = sources.pending.read(rows, _key(KEY, sketches), _pending_key, sketches=sketches)
-    for (slug, text, period, day, hour, *kind), summary in found:
+    for (slug, text, period, day, hour, *kind), summary in _read(sources, holders, together, sketches):
         if kind:
             summary = of_kind(kind[0], summary)
         # Pending items belong to a piece of every period.
@@ -213,80 +244,16 @@ def _folded(
     return _plain(folded if together else _capped(sources, folded, waiting))
 
 
-def _key(by: Sequence[str], sketches: bool) -> Sequence[str]:
-    # The kind of an item says whether its single number belongs to a histogram.
-    return (*by, "kind_of") if sketches else by
-
-
-def _rows(sources: QuerySources, holders: Holders, apart: bool, sketches: bool) -> Any:
-    """Return KEY and the summary of everything that may belong to a piece."""
-    first = min(start for _, start, _ in holders)
-    last = max(period.next(start) for period, start, _ in holders)
-    text = F("labels") if apart else _text("")
-    items = sources.items.filter(day__gte=first, day__lt=last).annotate(
-        of=F("slug"), text=text, of_period=_text(""), day_of=F("day"), hour_of=F("hour"), kind_of=F("kind")
-    )
-    totals = sources.totals.annotate(
-        of=F("metric__slug"), text=text, of_period=F("period"), day_of=F("start"), kind_of=_text("")
-    )
-    # There is one total per label set, so totals need merging only across label sets.
-    pick = partial(unmerged, sketches=sketches) if apart else merged
-    by = _key(KEY, sketches)
-    return _union([*_pending(items, by, sketches), *(pick(part, *by) for part in _parts(totals, holders, apart))])
-
-
-def _union(parts: Sequence[Any]) -> Any:
-    return parts[0].union(*parts[1:], all=True)  # ALL, because equal rows of totals and items are different events
+def _read(
+    sources: QuerySources, holders: Holders, together: bool, sketches: bool
+) -> Iterator[tuple[tuple[Any, ...], Summary]]:
+    source, apart = sources.rows, sketches or not (together and are_exact(sources.totals))
+    rows = source.of_pieces(holders, apart=apart, sketches=sketches)
+    return sources.pending.read(rows, key_of(KEY, sketches), _pending_key, source.names(sketches))
 
 
 def _pending_key(key: Key) -> tuple[str, str, str, date, int]:
     return key.slug, key.labels, "", key.day, key.hour
-
-
-def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
-    """Yield the totals of the pieces, period by period."""
-    starts: dict[Period, set[date]] = defaultdict(set)
-    for period, start, _ in holders:
-        starts[period].add(start)
-    for period, days in starts.items():
-        part = totals.filter(period=period, **_within(period, days))
-        hours = _hours(holders) if period == HOUR and not apart else None
-        if hours is None:
-            yield part.annotate(hour_of=F("hour"))
-        else:
-            # All wanted hours of a date belong to the same spans, so the first hour represents them.
-            yield part.filter(hour__lt=hours).annotate(hour_of=Value(0, SmallIntegerField()))
-
-
-def _within(period: Period, days: set[date]) -> dict[str, Any]:
-    """Return the filter of some dates; a range if they have no gap, which is a single index scan."""
-    first, last = min(days), max(days)
-    if days.issuperset(period.starts_between(first, last, first.isoweekday())):
-        return {"start__range": (first, last)}
-    return {"start__in": days}
-
-
-def _hours(holders: Holders) -> int | None:
-    """Return how many hours of a date are needed, counted from midnight; None if the dates need different ones."""
-    by_date: dict[date, dict[int, list[Hashable]]] = defaultdict(dict)
-    for (period, start, hour), names in holders.items():
-        if period == HOUR:
-            by_date[start][hour] = names
-    counts = {len(hours) for hours in by_date.values()}
-    alike = all(
-        hours.keys() == set(range(len(hours))) and all(names == hours[0] for names in hours.values())
-        for hours in by_date.values()
-    )
-    return counts.pop() if alike and len(counts) == 1 else None
-
-
-def _pending(items: Any, by: Sequence[str], sketches: bool) -> Iterator[Any]:
-    """Yield items by some columns; merged if the database can do so, because there may be very many."""
-    plain = items.exclude(kind__in=MEASURED) if sketches else items
-    # First, because Django converts a union as its first part, and sums of counts may be decimals.
-    yield (merged if are_exact(items) else unmerged)(plain, *by, sketches=sketches)
-    if sketches:
-        yield unmerged(items.filter(kind__in=MEASURED), *by, sketches=True)
 
 
 def _plain(found: Mapping[Found, Summary]) -> dict[Found, Summary]:
@@ -302,7 +269,3 @@ def _capped(
     for (slug, text, *rest), summary in waiting.items():
         merge_into(found, (slug, cap.name(slug, text), *rest), summary)
     return found
-
-
-def _text(value: str) -> Value:
-    return Value(value, CharField())

@@ -83,7 +83,7 @@ def matching(sources: QuerySources, where: Where | None) -> QuerySources:
     pending = sources.pending.only(
         lambda key: matches(key.labels, where) and cap.name(key.slug, key.labels) == key.labels
     )
-    return QuerySources(sources.totals.filter(alike), items, pending)
+    return sources._replace(totals=sources.totals.filter(alike), items=items, pending=pending)
 
 
 def matching_totals(totals: Any, where: Where) -> Any:

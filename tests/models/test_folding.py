@@ -11,7 +11,7 @@ import pytest
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
-from app_metrics.models import Item, pending, queries
+from app_metrics.models import Item, pending, queries, rows
 from app_metrics.models.creation import create_metric
 from app_metrics.models.queries import QuerySources
 from tests.support.summaries import summary_of
@@ -235,12 +235,12 @@ OPEN = {
 
 @pytest.mark.parametrize(("period", "days"), CLOSED.values(), ids=CLOSED)
 def test_dates_that_follow_each_other_are_looked_up_as_a_range(period, days):
-    assert queries._within(period, set(days)) == {"start__range": (days[0], days[-1])}
+    assert rows._within(period, set(days)) == {"start__range": (days[0], days[-1])}
 
 
 @pytest.mark.parametrize(("period", "days"), OPEN.values(), ids=OPEN)
 def test_dates_with_a_gap_are_looked_up_one_by_one(period, days):
-    assert queries._within(period, set(days)) == {"start__in": set(days)}
+    assert rows._within(period, set(days)) == {"start__in": set(days)}
 
 
 @pytest.mark.parametrize("aggregated", [False, True])

@@ -197,7 +197,7 @@ def test_a_series_has_a_point_for_every_period_and_zeros_in_the_gaps(downloads):
 def test_a_point_has_the_shown_fields_of_a_summary_and_empty_ones_of_the_same_types():
     whole = Summary(2, Decimal(3), Decimal(1), Decimal(2), Decimal(2), 0)
     day = date(2026, 3, 2)
-    assert Point._fields == ("start", *(field.name for field in SHOWN))
+    assert Point._fields == ("start", *(field.name for field in SHOWN), "uniques")
     assert point_of(day, whole)._asdict().items() <= {"start": day, **whole._asdict()}.items()
     assert repr(point_of(day, None)[:3]) == repr((day, 0, Decimal(0)))
 

@@ -1,0 +1,142 @@
+"""The rows of totals and items that a reading needs, merged by the database where it can do so exactly.
+
+No database merges sketches, so rows whose sketches are needed are read one by one. Percentiles need those of all rows.
+All other readings need only those of unique counts, because their headline is the count of a sketch; which rows these
+are is known from the kinds of the metrics, so that readings of other metrics pay nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from django.db.models import CharField, F, Q, SmallIntegerField, Value
+
+from ..core.periods import HOUR, Period, Piece
+from ..core.summary import MEASURED, SKETCHES, UNIQUE, UNIQUES
+from .aggregates import are_exact, merged, unmerged
+
+# The names of the spans that contain a piece.
+Holders = Mapping[Piece, list[Hashable]]
+# The columns that identify a summary: metric, label set, period, first date, hour. Items have an empty period.
+KEY = ("of", "text", "of_period", "day_of", "hour_of")
+ALL_SKETCHES = tuple(field.name for field in SKETCHES)
+# The kinds whose summaries have sketches.
+SKETCHED = (*MEASURED, UNIQUE)
+
+
+class UniqueRows(NamedTuple):
+    """Conditions for the totals and items of unique counts."""
+
+    totals: Q
+    items: Q
+
+
+# Of metrics whose kinds are not known.
+BY_KIND = UniqueRows(Q(metric__kind=UNIQUE), Q(kind=UNIQUE))
+
+
+class Rows(NamedTuple):
+    """The totals and items of some metrics, as querysets, and which of them are unique counts; None if none of them."""
+
+    totals: Any
+    items: Any
+    unique: UniqueRows | None
+
+    def names(self, sketches: bool) -> Sequence[str]:
+        """Return the sketches of which rows have columns: all on request, else those that headlines need."""
+        if sketches:
+            return ALL_SKETCHES
+        return (UNIQUES,) if self.unique else ()
+
+    def of_pieces(self, holders: Holders, *, apart: bool, sketches: bool) -> Any:
+        """Return KEY, on request the kind, the summary and the sketches of everything that may belong to a piece.
+
+        With all sketches, totals must be read apart.
+        """
+        by, names = key_of(KEY, sketches), self.names(sketches)
+        totals, items = self._annotated(holders, F("labels") if apart else text_of(""))
+        picked = self.pending(items, by, sketches)
+        for part in _parts(totals, holders, apart):
+            # There is one total per label set, so totals need merging only across label sets.
+            picked += _picked(part, by, self.unique and self.unique.totals, names, apart=apart)
+        return united(picked)
+
+    def pending(self, items: Any, by: Sequence[str], sketches: bool) -> list[Any]:
+        """Return items by some columns; merged if the database can do so, because there may be very many."""
+        sketched = Q(kind__in=SKETCHED) if sketches else self.unique and self.unique.items
+        return _picked(items, by, sketched, self.names(sketches), apart=not are_exact(items))
+
+    def _annotated(self, holders: Holders, text: Any) -> tuple[Any, Any]:
+        first = min(start for _, start, _ in holders)
+        last = max(period.next(start) for period, start, _ in holders)
+        items = self.items.filter(day__gte=first, day__lt=last).annotate(
+            of=F("slug"), text=text, of_period=text_of(""), day_of=F("day"), hour_of=F("hour"), kind_of=F("kind")
+        )
+        totals = self.totals.annotate(
+            of=F("metric__slug"), text=text, of_period=F("period"), day_of=F("start"), kind_of=text_of("")
+        )
+        return totals, items
+
+
+def key_of(by: Sequence[str], sketches: bool) -> Sequence[str]:
+    """Return the columns of a key; with sketches the kind, too, which says whether an item's number has a histogram."""
+    return (*by, "kind_of") if sketches else by
+
+
+def text_of(value: str) -> Value:
+    return Value(value, CharField())
+
+
+def united(rows: Sequence[Any]) -> Any:
+    """Return the union of some rows; ALL, because equal rows of totals and items are different events.
+
+    Django converts what it reads as the first part needs, so merged rows come first: their counts are no integers.
+    """
+    return rows[0].union(*rows[1:], all=True)
+
+
+def _picked(rows: Any, by: Sequence[str], sketched: Q | None, names: Sequence[str], *, apart: bool) -> list[Any]:
+    """Return rows by some columns; merged by the database unless they are wanted apart, except those with sketches."""
+    if apart:
+        return [unmerged(rows, *by, sketches=names)]
+    if sketched is None:
+        return [merged(rows, *by)]
+    return [merged(rows.exclude(sketched), *by, sketches=names), unmerged(rows.filter(sketched), *by, sketches=names)]
+
+
+def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
+    """Yield the totals of the pieces, period by period."""
+    starts: dict[Period, set[date]] = defaultdict(set)
+    for period, start, _ in holders:
+        starts[period].add(start)
+    for period, days in starts.items():
+        part = totals.filter(period=period, **_within(period, days))
+        hours = _hours(holders) if period == HOUR and not apart else None
+        if hours is None:
+            yield part.annotate(hour_of=F("hour"))
+        else:
+            # All wanted hours of a date belong to the same spans, so the first hour represents them.
+            yield part.filter(hour__lt=hours).annotate(hour_of=Value(0, SmallIntegerField()))
+
+
+def _within(period: Period, days: set[date]) -> dict[str, Any]:
+    """Return the filter of some dates; a range if they have no gap, which is a single index scan."""
+    first, last = min(days), max(days)
+    if days.issuperset(period.starts_between(first, last, first.isoweekday())):
+        return {"start__range": (first, last)}
+    return {"start__in": days}
+
+
+def _hours(holders: Holders) -> int | None:
+    """Return how many hours of a date are needed, counted from midnight; None if the dates need different ones."""
+    by_date: dict[date, dict[int, list[Hashable]]] = defaultdict(dict)
+    for (period, start, hour), names in holders.items():
+        if period == HOUR:
+            by_date[start][hour] = names
+    counts = {len(hours) for hours in by_date.values()}
+    alike = all(
+        hours.keys() == set(range(len(hours))) and all(names == hours[0] for names in hours.values())
+        for hours in by_date.values()
+    )
+    return counts.pop() if alike and len(counts) == 1 else None
