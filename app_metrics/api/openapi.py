@@ -208,19 +208,22 @@ def _schemas() -> dict[str, Schema]:
 
 
 def _with_numbers(**properties: Schema) -> Schema:
-    """Describe an object with the fields of a summary, its headline and, if its kind has any, its percentiles.
+    """Describe an object with the fields of a summary, its headline, and what only some kinds have.
 
     A total is 0 if nothing was recorded.
     """
     numbers = {field.name: COUNT_OF if field.holds == COUNT else NO_NUMBER for field in SHOWN}
     headline = (
-        "The number to show: a counter's total, a gauge's last value, otherwise the mean; a timer's is in seconds."
+        "The number to show: a counter's total, a gauge's last value, how many different values, otherwise the mean;"
+        " a timer's is in seconds."
     )
+    error = "Only of unique counts: how far `value` may be from the truth, such as 0.0162; 0 if it is exact."
     described = _object(**properties, **{**numbers, "total": NUMBER, "value": {**NO_NUMBER, "description": headline}})
     described["properties"]["percentiles"] = {
         **_ref("schemas", "Percentiles"),
         "description": "Only of timers and distributions.",
     }
+    described["properties"]["standard_error"] = {**NUMBER, "description": error}
     return described
 
 

@@ -12,7 +12,18 @@ from ..core.comparisons import whole
 from ..core.labels import readable_labels
 from ..core.periods import WHOLE_DAYS
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER, GAUGE, MEASURED, TIMER, Summary, merge_into, whole_histogram
+from ..core.summary import (
+    COUNTER,
+    GAUGE,
+    MEASURED,
+    TIMER,
+    UNIQUE,
+    UNIQUES,
+    Summary,
+    distinct,
+    merge_into,
+    whole_histogram,
+)
 from ..models import Metric
 from ..models.queries import QuerySources, all_time
 from ..ratios.changes import operand_title
@@ -122,7 +133,7 @@ def _name(metric: Metric | Ratio, number: int) -> Name:
     plain = _UNFIT.sub("_", metric.slug)
     plain = f"_{plain}" if plain[:1].isdigit() else plain
     suffix = f"_{number}" if number > 1 else ""
-    if metric.kind == GAUGE:
+    if metric.kind in (GAUGE, UNIQUE):
         return Name(plain + suffix, (plain + suffix,))
     if metric.kind in MEASURED:
         is_timer = metric.kind == TIMER
@@ -161,7 +172,9 @@ def _family(metric: Metric, name: Name, summaries: LabelSets) -> "Family":
         if kind == HISTOGRAM:
             _add_buckets(family, metric.kind, labels, summary)
         for suffix, number in suffixes.items():
-            family.add_sample(name.family + suffix, dict(labels), float(getattr(summary, number)))
+            value = distinct(summary) if number == UNIQUES else getattr(summary, number)
+            if value is not None:
+                family.add_sample(name.family + suffix, dict(labels), float(value))
     if not summaries:
         family.add_sample(f"{name.family}_total", {}, 0.0)
     return family
@@ -203,6 +216,8 @@ def _form(kind: str, summaries: Collection[Summary]) -> tuple[str, dict[str, str
     falls = any(summary.minimum < 0 for summary in summaries)
     if kind == GAUGE:
         return "gauge", {"": "last"}
+    if kind == UNIQUE:
+        return "gauge", {"": UNIQUES}
     if kind in MEASURED and falls:
         return "summary", {"_count": "count"}
     if kind in MEASURED:

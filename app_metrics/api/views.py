@@ -13,7 +13,7 @@ from ..core.numbers import Number, plain
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.serialization import inert_json
 from ..core.setting_rules import suggest
-from ..core.summary import KINDS, MEASURED, NUMBER, SHOWN, Summary, merge_all
+from ..core.summary import KINDS, MEASURED, NUMBER, SHOWN, UNIQUE, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Annotation, Metric, MetricSet
 from ..models.fields import unicode_text
@@ -211,11 +211,15 @@ def _listed(kind: str, points: Sequence[MeasuredPoint]) -> list[Answer]:
 
 
 def _numbers(kind: str, point: Point, percentiles: Percentiles) -> Answer:
-    """Return a point's fields, headline and percentiles; decimals as text, which JSON readers do not round."""
+    """Return a point's fields, headline and what its kind adds; decimals as text, which JSON readers do not round."""
     values = ((field, getattr(point, field.name)) for field in SHOWN)
     numbers = {field.name: _text(value) if field.holds == NUMBER else value for field, value in values}
-    measured = {"percentiles": {f"p{percent}": _text(number) for percent, number in percentiles.items()}}
-    return {**numbers, "value": _text(point_headline(kind, point)), **(measured if percentiles else {})}
+    more: Answer = {}
+    if percentiles:
+        more["percentiles"] = {f"p{percent}": _text(number) for percent, number in percentiles.items()}
+    if kind == UNIQUE:
+        more["standard_error"] = plain(point.uniques.error) if point.uniques else "0"
+    return {**numbers, "value": _text(point_headline(kind, point)), **more}
 
 
 def _text(number: Number | None) -> str | None:

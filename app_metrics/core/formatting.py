@@ -15,7 +15,8 @@ from django.utils.translation import get_language, get_language_bidi, gettext, p
 from .numbers import Number, exact
 from .periods import WEEK, Period
 from .plain_text import one_line
-from .summary import COUNTER, TIMER
+from .summary import COUNTER, TIMER, UNIQUE
+from .uniques import EXACT, STANDARD_ERROR
 
 if TYPE_CHECKING:
     from .comparisons import Change
@@ -39,11 +40,14 @@ def shown(number: Number | float | None, kind: str = "", unit: str = "", with_ce
 
     `kind` is that of a metric, if the number belongs to one. Cents have two digits, so 107576.8 is "107,576.80", if the
     unit is a currency, and in a counter without a unit, because new metrics have none. Whole amounts have none unless
-    they stand beside others, `with_cents`.
+    they stand beside others, `with_cents`. A unique count is shown with its error if it is an estimate; without `kind`,
+    it is a plain number, as on an axis.
     """
     if number is None:
         return ABSENT
     value = Decimal(exact(number))
+    if kind == UNIQUE and value > EXACT:  # all that are higher are estimates
+        return about(int(value), STANDARD_ERROR, unit)
     return _from_left((MINUS if value < 0 else "") + _measured(value.copy_abs(), kind, unit, with_cents))
 
 
@@ -66,16 +70,16 @@ def shown_change(comparison: "Change") -> str:
     return _from_left(sign + (gettext("%(number)s %%") % {"number": text}).replace(" ", NO_BREAK))
 
 
-def about(number: int, error: Decimal) -> str:
+def about(number: int, error: Decimal, unit: str = "") -> str:
     """Return a number with its relative error, such as "about 48,200 ± 1.6 %"; only the number if there is no error.
 
     It is rounded to the first digit in which the error shows.
     """
     if not error:
-        return shown(number)
+        return shown(number, unit=unit)
     places = -_WIDE.multiply(error, Decimal(number)).adjusted()
     texts = {
-        "number": _localised(_to_places(Decimal(number), places)),
+        "number": _with_unit(_localised(_to_places(Decimal(number), places)), one_line(unit)),
         "percent": _localised(_to_places(error.scaleb(2, _WIDE), 1)),
     }
     # Translators: an estimate and how far it may be from the truth; no line breaks at the spaces.
@@ -232,6 +236,10 @@ def _measured(number: Decimal, kind: str, unit: str, with_cents: bool = False) -
     unit = one_line(unit)
     rounded = _rounded(number)
     text = _amount(rounded, with_cents) if _is_money(kind, unit) else _localised(rounded)
+    return _with_unit(text, unit)
+
+
+def _with_unit(text: str, unit: str) -> str:
     return text + (NO_BREAK + unit if unit else "")
 
 

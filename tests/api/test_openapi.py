@@ -10,7 +10,7 @@ from django.urls import resolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app_metrics import distribution, gauge, metric, urls
+from app_metrics import distribution, gauge, metric, unique, urls
 from app_metrics.adoption.missing_tables import MissingTables
 from app_metrics.models.creation import create_annotation, create_metric
 from app_metrics.recording.metrics import record
@@ -39,6 +39,8 @@ ANSWERS = [
     ("/metrics/export/totals/?date=2026-11-23", "Totals"),
     ("/metrics/export/totals/?date=2000-01-01", "Totals"),
     ("/metrics/value/series/?start=2026-11-22&end=2026-11-23", "Series"),
+    ("/metrics/users/series/", "Series"),
+    ("/metrics/users/totals/", "Totals"),
     ("/metrics/missing/totals/", "Error"),
     ("/ratios/", "RatioList"),
     ("/ratios/price/series/?period=hour&start=2026-11-23&end=2026-11-23", "RatioSeries"),
@@ -63,6 +65,7 @@ def _recorded(settings):
     gauge("queue", 1.5)
     record("export", "timer", 0.5, at=AT)
     distribution("value", 20, labels={"plan": "pro"}, at=AT)
+    unique("users", 1)
     create_annotation("Release 4.2", AT, "https://example.com/4.2")
     create_annotation("Release 4.3", AT)
 

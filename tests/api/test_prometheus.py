@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from app_metrics import collect, gauge, metric
+from app_metrics import collect, gauge, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.api import prometheus
 from app_metrics.api.prometheus import label_names, latest, names
@@ -153,6 +153,16 @@ def test_a_gauge_is_its_latest_value_over_years_and_equal_label_sets(database):
                 gauge("level", days + 1, labels=labels, at=NOON - timedelta(days=days))
         aggregate()
         assert samples() == [("level", {}, 1), ("level", {"a": "x"}, 6)]
+
+
+def test_a_unique_count_is_a_gauge_of_how_many_different_ones_there_ever_were(database):
+    for user in (1, 2, 1):
+        unique("users", user, labels={"plan": "pro"})
+        aggregate()
+    unique("users", 3)
+    (family,) = scrape()[1]
+    assert (family.name, family.type) == ("users", "gauge")
+    assert samples() == [("users", {}, 1), ("users", {"plan": "pro"}, 2)]
 
 
 def test_label_sets_that_are_equal_for_prometheus_are_added(database):

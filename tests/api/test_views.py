@@ -22,7 +22,7 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app_metrics import checks, collect, metric
+from app_metrics import checks, collect, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.api import paging
 from app_metrics.api.access import compile_tokens
@@ -522,7 +522,23 @@ def test_the_points_and_totals_of_a_timer_and_a_distribution_have_percentiles(ki
     ]
 
 
-def test_a_counter_has_no_percentiles(orders, get):
+def test_the_points_and_totals_of_a_unique_count_are_numbers_with_their_error(orders, get):
+    with collect():
+        for user in range(1200):
+            unique("users", user, labels={"plan": "ab"[user % 2]}, at=NOON - timedelta(seconds=1))
+    aggregate()
+    unique("users", 7, labels={"plan": "b"}, at=NOON - timedelta(days=1))
+    day = Metric.objects.get(slug="users").summary("day", date(2026, 11, 23))
+    points = get("/stats/api/metrics/users/series/", start="2026-11-21", end="2026-11-23")["results"]
+    expected = [("0", "0"), ("1", "0"), (str(min(1200, day.uniques.count)), "0.0162")]
+    assert [(each["value"], each["standard_error"]) for each in points] == expected
+    today = get("/stats/api/metrics/users/totals/", date="2026-11-23")
+    assert (today["summary"]["value"], today["summary"]["standard_error"]) == expected[2]
+    assert [(each["value"], each["standard_error"]) for each in today["results"]] == [("600", "0")] * 2
+
+
+def test_a_counter_has_no_percentiles_and_no_error(orders, get):
+    assert "standard_error" not in get(SERIES)["results"][-1]
     assert "percentiles" not in get(SERIES)["results"][-1]
 
 

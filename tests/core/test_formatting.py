@@ -11,7 +11,8 @@ from app_metrics.core import formatting
 from app_metrics.core.formatting import about, date_title, heights, moment_title, shown, shown_change, shown_difference
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, YEAR
 from app_metrics.core.plain_text import aligned, one_line, sparkline, width
-from app_metrics.core.uniques import STANDARD_ERROR
+from app_metrics.core.summary import UNIQUE
+from app_metrics.core.uniques import EXACT, STANDARD_ERROR
 from tests.support.sample_reports import comparison
 
 
@@ -79,6 +80,12 @@ def test_cents_have_two_digits_in_currencies_and_in_counters_without_a_unit(numb
 def test_an_estimate_is_rounded_to_where_its_error_shows(number, text):
     with localcontext(prec=2):
         assert blank(about(number, STANDARD_ERROR)) == text
+
+
+def test_a_unique_count_is_shown_with_its_error_if_it_is_an_estimate():
+    assert blank(shown(EXACT + 1, UNIQUE, "users")) == "about 1,000 users ± 1.6 %"
+    assert blank(shown(EXACT, UNIQUE, "users")) == "1,000 users"
+    assert shown(EXACT + 1) == "1,001"
 
 
 def test_an_exact_number_has_all_its_digits_and_no_error():

@@ -12,10 +12,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from freezegun import freeze_time
 
-from app_metrics import collect, gauge, metric
+from app_metrics import collect, gauge, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.formatting import shown
 from app_metrics.core.setting_rules import suggest
+from app_metrics.core.summary import UNIQUE, headline
 from app_metrics.models import Metric
 from app_metrics.recording.metrics import record
 from tests.support.clock import noon_of_yesterday
@@ -68,6 +69,21 @@ def test_a_timer_and_a_distribution_show_their_mean_and_percentiles_with_pending
         [shown(7, kind)] * 6 + ["1"], ["–"] * 6 + ["0"],
         [shown(Decimal("50.5"), kind), *percentiles, shown(1, kind), shown(100, kind), "100"],
     ]  # fmt: skip
+
+
+def test_a_unique_count_shows_how_many_different_ones_there_were_with_pending_numbers(history):
+    with collect():
+        for user in range(1200):
+            unique("users", user)
+    aggregate()
+    unique("users", 1)
+    for user in (1, 2, 1):
+        unique("users", user, at=NOW - timedelta(days=1))
+    number = headline(UNIQUE, Metric.objects.get(slug="users").summary("day"))
+    _, head, *rows, _ = show("users", "--last=3")
+    assert head.split() == ["different", "events"]
+    assert [re.split("  +", row)[1:] for row in rows] == [["0", "0"], ["2", "3"], [shown(number, UNIQUE), "1,201"]]
+    assert shown(number, UNIQUE).startswith("about")
 
 
 def test_a_gauge_shows_its_last_value_and_range_and_gaps_as_gaps(history):

@@ -14,7 +14,7 @@ from ...core.numbers import Number
 from ...core.periods import DAY, HOUR, PERIODS, Period
 from ...core.plain_text import aligned, one_line, sparkline
 from ...core.setting_rules import suggest
-from ...core.summary import COUNTER, GAUGE
+from ...core.summary import COUNTER, GAUGE, UNIQUE
 from ...models import Metric
 from ...models.percentiles import MeasuredPoint, Percentiles, measured_series
 from ...models.primary import primary
@@ -166,6 +166,8 @@ def _column(metric: Metric, title: str, points: Sequence[MeasuredPoint]) -> list
 def _head(kind: str) -> Sequence[str]:
     if kind == COUNTER:
         return ("", "total", "events")
+    if kind == UNIQUE:
+        return ("", "different", "events")
     if kind == GAUGE:
         return ("", "last", "lowest", "highest", "events")
     return ("", "mean", *(f"p{percent}" for percent in SHOWN_PERCENTS), "lowest", "highest", "events")
@@ -185,7 +187,7 @@ def _ratio_row(ratio: Ratio, point: RatioPoint, metrics: Metrics) -> Sequence[st
 def _row(metric: Metric, point: Point, percentiles: Percentiles) -> Sequence[str]:
     start = _start(point.start)
     number, events = shown(point_headline(metric.kind, point), metric.kind), shown(point.count)
-    if metric.kind == COUNTER:
+    if metric.kind in (COUNTER, UNIQUE):
         return (start, number, events)
     measured = [shown(percentiles[percent], metric.kind) for percent in SHOWN_PERCENTS if percent in percentiles]
     return (start, number, *measured, shown(point.minimum, metric.kind), shown(point.maximum, metric.kind), events)
