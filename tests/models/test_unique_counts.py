@@ -139,7 +139,7 @@ def test_metrics_of_several_kinds_are_read_together(database, sources):
 
 def test_a_metric_that_is_also_counted_keeps_both_numbers(database):
     metric("users", 7, at=NOON)
-    unique("users", 1, at=NOON)
+    unique("users", 1, at=NOON + timedelta(seconds=1))
     aggregate()
     unique("users", 2, at=NOON)
     found = Metric.objects.get(slug="users")
