@@ -129,6 +129,7 @@ def test_metrics_of_several_kinds_are_read_together(database, sources):
     span = {"day": [(DAY, DATE, 0)]}
     together = fold_together(made, span)
     assert together["users", "day"].uniques.count == 2
+    assert {type(found.count) for found in together.values()} == {int}
     assert (together["visits", "day"].total, together["visits", "day"].uniques) == (15, None)
     apart = fold(made, span)
     assert apart["users", '{"plan":"a"}', "day"].uniques.count == 1
