@@ -28,15 +28,20 @@ def add_source_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--field", metavar="date_joined", help="The model's date field.")
     parser.add_argument("--num", help="The number to count per row, or a dotted path as in a rule (default: 1).")
+    parser.add_argument(
+        "--unique", metavar="user_id", help="Count once what this field, or this dotted path, of the rows refers to."
+    )
 
 
 def named_source(slug: str, options: dict[str, Any]) -> MetricSource:
     """Return the source of a metric from the options, or else from the settings. Raises CommandError."""
-    model, field, num = options["model"], options["field"], options["num"]
-    if bool(model) != bool(field) or (num is not None and not model):
-        raise CommandError("Give --model and --field together, and --num only with them.")
+    model, field, num, unique = (options[name] for name in ("model", "field", "num", "unique"))
+    if bool(model) != bool(field) or ((num or unique) is not None and not model):
+        raise CommandError("Give --model and --field together, and --num or --unique only with them.")
+    if num is not None and unique is not None:
+        raise CommandError("Give --num or --unique: a unique count has no numbers.")
     try:
-        return given_source(slug, model, field, _number(num)) if model else configured_source(slug)
+        return given_source(slug, model, field, _number(num), unique) if model else configured_source(slug)
     except UnusableSource as error:
         raise CommandError(str(error)) from error
 

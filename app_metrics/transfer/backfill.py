@@ -19,7 +19,7 @@ from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
 from ..core.calendar import today
 from ..core.periods import DAY, HOUR, WHOLE_DAYS, Period, hour_start
-from ..core.summary import COUNTER, Summary, merge_all, merge_into, subtract
+from ..core.summary import COUNTER, UNIQUE, Summary, merge_all, merge_into, subtract
 from ..models import Backfill, Metric
 from ..models.primary import primary
 from ..notifications import milestones
@@ -69,7 +69,7 @@ def backfill(source: MetricSource, *, again: bool = False, on_progress: Callable
 
     It may run at any time and in several processes at once; a later run adds what could not be added yet. With `again`
     it starts over, and adds what is missing in any hour that is over, also after live counting began. `on_progress`
-    gets the number of rows after each transaction. Raises UnusableSource if the metric is not a counter, recording is
+    gets the number of rows after each transaction. Raises UnusableSource if the metric is of another kind, recording is
     disabled, or an import is not complete; what was committed stays.
     """
     if settings.APP_METRICS_DISABLED:
@@ -102,12 +102,15 @@ def remaining(source: MetricSource, *, again: bool = False) -> int:
     return source.count(first, last) if first is not None and first < last else 0
 
 
-def find_counter(slug: str) -> Metric:
-    """Return the counter with a slug, created if missing. Raises UnusableSource for a metric of another kind."""
-    Metric.objects.bulk_create([Metric(slug=slug, name=slug, kind=COUNTER)], ignore_conflicts=True)
+def find_metric(slug: str, kind: str) -> Metric:
+    """Return the metric with a slug, created if missing. Raises UnusableSource for a metric of another kind."""
+    Metric.objects.bulk_create([Metric(slug=slug, name=slug, kind=kind)], ignore_conflicts=True)
     metric: Metric = primary(Metric.objects).get(slug=slug)
-    if metric.kind != COUNTER:
-        raise UnusableSource(f"{slug!r} is a {metric.kind}; only a counter can be filled from rows.")
+    if metric.kind not in (COUNTER, UNIQUE):
+        raise UnusableSource(f"{slug!r} is a {metric.kind}; only counters and unique counts can be filled from rows.")
+    if metric.kind != kind:
+        how = "with --unique" if metric.kind == UNIQUE else "without --unique"
+        raise UnusableSource(f"{slug!r} is a {metric.get_kind_display()}: fill it {how}.")
     return metric
 
 
@@ -132,14 +135,14 @@ def _state(source: MetricSource) -> Backfill | None:
         first = source.first_day()
         if first is None:
             return None
-        metric = find_counter(source.slug)
+        metric = find_metric(source.slug, source.kind)
         end_day, end_hour = _live_end(source) or (None, 0)
         begun = Backfill(metric=metric, until_day=first, until_hour=0, end_day=end_day, end_hour=end_hour)
         begun.updated_at = timezone.now()
         Backfill.objects.bulk_create([begun], ignore_conflicts=True)
         stored: Backfill = primary(Backfill.objects).get(metric=metric)
         return stored
-    find_counter(source.slug)
+    find_metric(source.slug, source.kind)
     while state.end is None and (end := _live_end(source, state.until)):
         # If another run moved the state meanwhile, it may have filled what was found: look again from there.
         unmoved = Backfill.objects.filter(_at(state), end_day=None)

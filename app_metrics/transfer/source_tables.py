@@ -1,7 +1,8 @@
 """Source tables: models whose rows show what should have been counted, because a rule has the key `backfill`."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,12 +13,14 @@ from ..conf import time_zone, years
 from ..contrib.model_rules import BACKFILL, CompiledRules, compile_models, configured
 from ..contrib.row_dates import CREATED, RowDate
 from ..contrib.rules import Rule
+from ..core.batch import Fold
 from ..core.dropped import warn_once
+from ..core.hashing import hash_of
 from ..core.labels import NO_LABELS
 from ..core.numbers import Number
 from ..core.periods import bucket
 from ..core.plain_text import brief
-from ..core.summary import Summary, merge_into, single
+from ..core.summary import UNIQUE, Summary
 from ..core.validation import check_labels, check_time, known_labels
 from .stored_totals import Hour, settled
 
@@ -76,7 +79,8 @@ class SourceTable:
     def entries(self, first: date, last: date) -> Iterator[tuple[date, int, str, Number, float] | None]:
         """Yield day, hour, label set, number and Unix time of each row from `first` up to, but without, `last`.
 
-        Yield None for a row whose event live counting would have dropped. Rows that do not count are left out.
+        The number of a unique count is a hash, as in an entry. Yield None for a row whose event live counting would
+        have dropped. Rows that do not count are left out.
         """
         for value, row in self._values(self._between(first, last)):
             moment = self._date.moment(value)
@@ -102,9 +106,18 @@ class SourceTable:
             return NO_LABELS, 1
         if rule.when is not None and not rule.when(row):
             return None
-        labels = _encoded(rule.read_labels(row)) if rule.labels else NO_LABELS
-        number = 1 if rule.num is None else rule.read_num(row)
-        return labels, number
+        number = self._number(row)
+        if number is None:
+            return None
+        return _encoded(rule.read_labels(row)) if rule.labels else NO_LABELS, number
+
+    def _number(self, row: Model) -> Number | None:
+        if self.rule.num is None:
+            return 1
+        if self.rule.kind != UNIQUE:
+            return self.rule.read_num(row)
+        value = self.rule.num(row)
+        return None if value in (None, "") else hash_of(value)  # which stand for nobody
 
     def _values(self, rows: Any) -> Iterator[tuple[Any, Model | None]]:
         """Yield the date of each row, and the row itself if the rule reads more of it, else None."""
@@ -142,6 +155,10 @@ class MetricSource:
     skipped: int = 0
 
     @property
+    def kind(self) -> str:
+        return self.tables[0].rule.kind
+
+    @property
     def by_day(self) -> bool:
         """Whether some rows have a date without a time: such rows count in the first hour of their day."""
         return any(not table.rule.options[BACKFILL].has_time for table in self.tables)
@@ -171,15 +188,19 @@ class MetricSource:
 
         Set `rows` to the number of rows that count, and `skipped` to how many of them live counting would have dropped.
         """
-        history: History = {}
+        fold = Fold(time_zone(), sys.maxsize)  # `capped` limits the label sets
         self.rows = self.skipped = 0
         for entry in (entry for table in self.tables for entry in table.entries(first, last)):
             self.rows += 1
             if entry is None:
                 self.skipped += 1
                 continue
-            day, hour, labels, number, at = entry
-            merge_into(history.setdefault((capped(labels), day), {}), hour, Summary(*single(number, at)))
+            _, _, labels, number, at = entry
+            fold.add((self.slug, self.kind, capped(labels), number, at))
+        fold.settle()
+        history: History = {}
+        for key, summary in fold.summaries.items():
+            history.setdefault((key.labels, key.day), {})[key.hour] = summary
         return history
 
 
@@ -228,14 +249,25 @@ def sources_of(compiled: CompiledRules) -> list[MetricSource]:
     ]
 
 
-def given_source(slug: str, model: str, field: str, num: Any = None) -> MetricSource:
-    """Return the source that a rule for this model, date field and number would define. Raises UnusableSource."""
-    rule: Mapping[str, Any] = {"slug": slug, BACKFILL: field} | ({} if num is None else {"num": num})
+def given_source(slug: str, model: str, field: str, num: Any = None, unique: str | None = None) -> MetricSource:
+    """Return the source that a rule for this model, date field, and number or unique count would define.
+
+    Raises UnusableSource.
+    """
+    # A label refers to values of any type, as a unique count does.
+    more = {"num": num, "labels": unique and {"unique": unique}}
+    rule = {"slug": slug, BACKFILL: field, **{key: value for key, value in more.items() if value is not None}}
     compiled, errors = compile_models({model: {CREATED: rule}}, "--model")
     if errors:
         raise UnusableSource(f"{errors[0]} {errors[0].hint}")
     _refuse_undated(slug)
-    return MetricSource(slug, [SourceTable(found, each) for found, _, rules in compiled for each in rules])
+    tables = [SourceTable(found, each) for found, _, rules in compiled for each in rules]
+    return MetricSource(slug, [_counting_once(table) if unique else table for table in tables])
+
+
+def _counting_once(table: SourceTable) -> SourceTable:
+    rule = table.rule
+    return replace(table, rule=replace(rule, kind=UNIQUE, num=rule.labels["unique"], labels={}))
 
 
 def _refuse_undated(slug: str) -> None:

@@ -23,7 +23,7 @@ class Difference(NamedTuple):
 
 
 def verify(source: MetricSource, *, on_progress: Callable[[int], None] | None = None) -> Iterator[Difference]:
-    """Yield every day and label set whose rows add up to another count or total than is stored, ordered by day.
+    """Yield every day and label set whose rows have another count, total or sketch than is stored, ordered by day.
 
     The comparison begins with the first row or stored day, and ends with the last hour that has been over for 10
     minutes, or the last such day if rows have no time. Days that `APP_METRICS_RETENTION` deletes are left out.
@@ -60,7 +60,7 @@ def _differences(history: History, stored: Stored, end: Hour) -> Iterator[Differ
         hours = history.get((labels, day), {})
         found = merge_all(summary for hour, summary in hours.items() if (day, hour) < end) or NOTHING
         there = _stored(stored, labels, day, end) or NOTHING
-        if (found.count, found.total) != (there.count, there.total):
+        if (found.count, found.total, found.uniques) != (there.count, there.total, there.uniques):
             yield Difference(day, labels, found, there)
 
 

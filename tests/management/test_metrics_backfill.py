@@ -86,6 +86,37 @@ def test_the_backfill_prints_its_result_and_when_to_run_again(orders):
     ]
 
 
+def test_a_unique_count_is_filled_and_verified_from_a_field(orders):
+    before(NOON - 30 * HOURS, NOON - 3 * HOURS, plan="ann@example.com")
+    given = ("customers", "--model=testapp.Order", "--field=placed_at", "--unique=plan")
+    assert fill(*given)[0][0] == "Read 2 rows, added 2 events to 'customers': it is filled up to 2026-11-23 11:00."
+    assert Metric.objects.get(slug="customers").summary("year", NOON.date()).uniques.count == 1
+    assert verify(*given) == (["customers: 2 rows compared, all days agree."], None)
+    Order.objects.update(plan="bob@example.com")
+    lines, _ = verify(*given)
+    assert lines[0] == "2026-11-22 customers: the rows and the totals have 1 event of 1 different ones, but of others."
+    before(NOON - 3 * HOURS, plan="ann@example.com")
+    lines, _ = verify(*given)
+    assert lines[1] == (
+        "2026-11-23 customers: the rows have 2 events of 2 different ones; the totals have 1 event of 1 different ones."
+    )
+    assert "ann" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--unique=plan"], "--num or --unique only with them"),
+        (["--model=testapp.Order", "--field=placed_at", "--unique=plan", "--num=2"], "has no numbers"),
+        (["--model=testapp.Order", "--field=placed_at", "--unique=planet"], "'planet'"),
+    ],
+)
+def test_a_mistaken_unique_option_is_refused(options, message, orders):
+    lines, error = fill("customers", *options)
+    assert (lines, message in error) == ([], True)
+    assert not Metric.objects.exists()
+
+
 def test_a_rule_without_the_backfill_key_is_refused(orders, settings):
     settings.APP_METRICS_MODELS = {"auth.User": {"created": "new_user_signup"}}
     with freeze_time(NOON):

@@ -15,9 +15,9 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from app_metrics import collect, gauge, metric
+from app_metrics import collect, gauge, metric, unique
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.periods import DAY, HOUR, PERIODS, bucket
+from app_metrics.core.periods import DAY, HOUR, PERIODS, Period, bucket
 from app_metrics.models import Backfill, HighWaterMark, Item, Metric, Milestone, Total
 from app_metrics.transfer import source_tables
 from app_metrics.transfer.backfill import backfill, remaining
@@ -701,6 +701,84 @@ def test_a_source_can_be_given_without_a_rule(transactional_database):
     assert fill(NOON + HOURS, source).events == 1
     assert Metric.objects.get(slug="sales").total("day", NOON.date()) == 5
     assert differences(NOON + HOURS, source) == []
+
+
+CUSTOMERS = [f"c{number}" for number in range(30)]
+
+
+@pytest.fixture
+def customers(transactional_database):
+    """Rows of 30 customers on several days, and the source that counts each customer once."""
+    chance = random.Random(4)
+    for place in range(90):
+        before(NOON - chance.randrange(1, 500) * HOURS, plan=CUSTOMERS[place % 30])
+    return given_source("customers", "testapp.Order", "placed_at", unique="plan")
+
+
+def seen(period, day):
+    found = Metric.objects.get(slug="customers").summary(period, day)
+    return (found.uniques.count, found.count) if found else (0, 0)
+
+
+def test_a_unique_count_is_filled_with_the_different_values_of_each_period(customers):
+    assert fill(NOON, customers).events == 90
+    for period in (DAY, "week", "month", "year"):
+        for day in {order.placed_at.astimezone(BERLIN).date() for order in Order.objects.all()}:
+            start = Period(period).start_of(day)
+            rows = [
+                order.plan
+                for order in Order.objects.all()
+                if Period(period).start_of(order.placed_at.astimezone(BERLIN).date()) == start
+            ]
+            assert seen(period, day) == (len(set(rows)), len(rows)), (period, day)
+    assert Metric.objects.get(slug="customers").kind == "unique"
+    assert differences(NOON, customers) == []
+
+
+def test_filling_a_unique_count_again_changes_nothing_and_adds_what_was_missing(customers):
+    fill(NOON, customers)
+    before_that = list(Total.objects.order_by("pk").values_list("count", "uniques"))
+    with freeze_time(NOON):
+        assert backfill(customers, again=True).events == 0
+        assert list(Total.objects.order_by("pk").values_list("count", "uniques")) == before_that
+        Order.objects.bulk_create([Order(placed_at=NOON - 3 * HOURS, plan=plan) for plan in ("new", "c1")])
+        assert backfill(customers, again=True).events == 2
+    assert seen("year", NOON.date()) == (len(CUSTOMERS) + 1, 92)
+
+
+def test_who_was_counted_live_and_is_filled_in_counts_once(customers):
+    with freeze_time(NOON):
+        unique("customers", "c1")
+        unique("customers", "live")
+    fill(NOON + 2 * HOURS, customers)
+    assert seen("year", NOON.date()) == (len(CUSTOMERS) + 1, 92)
+
+
+def test_rows_that_stand_for_nobody_do_not_count(transactional_database):
+    document = Document.objects.create()
+    before(NOON - HOURS, NOON - 2 * HOURS)
+    before(NOON - 3 * HOURS, NOON - 4 * HOURS, document=document)
+    source = given_source("customers", "testapp.Order", "placed_at", unique="document_id")
+    assert fill(NOON, source).events == 2
+    assert seen("year", NOON.date()) == (1, 2)
+
+
+@pytest.mark.parametrize(("kind", "is_unique"), [("counter", True), ("unique", False), ("gauge", True)])
+def test_a_metric_of_another_kind_is_not_filled(kind, is_unique, transactional_database):
+    Metric.objects.create(slug="customers", name="customers", kind=kind)
+    before(NOON - HOURS)
+    with pytest.raises(UnusableSource, match="customers"):
+        fill(NOON, given_source("customers", "testapp.Order", "placed_at", unique="plan" if is_unique else None))
+    assert not Total.objects.exists()
+
+
+def test_verifying_sees_that_somebody_else_was_counted(customers):
+    fill(NOON, customers)
+    last = Order.objects.order_by("placed_at").last()
+    Order.objects.filter(pk=last.pk).update(plan="somebody else")
+    (found,) = differences(NOON, customers)
+    assert found[0] == last.placed_at.astimezone(BERLIN).date()
+    assert found[2] == found[3]
 
 
 def test_verifying_sees_rows_of_another_day_and_label_set_and_amount(orders, settings):

@@ -5,9 +5,11 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from ...core.formatting import shown
 from ...core.labels import NO_LABELS
 from ...core.numbers import plain
 from ...core.plain_text import one_line
+from ...core.summary import UNIQUE, Summary, headline
 from ...transfer.source_tables import MetricSource, configured_slugs
 from ...transfer.verify import Difference, count, verify
 from ..base import MetricsCommand
@@ -79,7 +81,14 @@ def _summary_line(source: MetricSource, rows: int, differ: int) -> str:
 def _line(slug: str, difference: Difference) -> str:
     day, labels, source, stored = difference
     of = slug if labels == NO_LABELS else f"{slug} {labels}"
-    return one_line(
-        f"{day} {of}: the rows have {counted(source.count, 'event')}, total {plain(source.total)}; "
-        f"the totals have {counted(stored.count, 'event')}, total {plain(stored.total)}."
-    )
+    rows, totals = _sums(source, difference), _sums(stored, difference)
+    if rows == totals:
+        return one_line(f"{day} {of}: the rows and the totals have {rows}, but of others.")
+    return one_line(f"{day} {of}: the rows have {rows}; the totals have {totals}.")
+
+
+def _sums(summary: Summary, difference: Difference) -> str:
+    events = counted(summary.count, "event")
+    if difference.source.uniques or difference.stored.uniques:
+        return f"{events} of {shown(headline(UNIQUE, summary), UNIQUE)} different ones"
+    return f"{events}, total {plain(summary.total)}"
