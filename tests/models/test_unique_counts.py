@@ -1,6 +1,7 @@
 """Different values of any period and label set, of totals and of what is pending, in one statement."""
 
 import random
+from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -17,11 +18,17 @@ from app_metrics.core.summary import UNIQUE, headline
 from app_metrics.core.uniques import EXACT, STANDARD_ERROR
 from app_metrics.models import Metric, Total
 from app_metrics.models.queries import QuerySources, all_time, fold, fold_together, point_headline
+from tests.support.scope import full_length
 
 pytestmark = pytest.mark.every_database
 
 NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
 DATE = date(2026, 5, 31)
+USERS = 1_000_000 if full_length else 60_000
+
+
+def rms(numbers):
+    return (sum(number**2 for number in numbers) / len(numbers)) ** 0.5
 
 
 def counted(period, day=DATE, labels=None, slug="users"):
@@ -162,3 +169,28 @@ def test_totals_keep_only_hashes(database):
 def test_nothing_recorded_is_a_count_of_0(database):
     unique("users", 1, at=NOON)
     assert counted(DAY, DATE - timedelta(days=1)) == 0
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.timeout(3600 if full_length else 120)
+def test_users_who_are_active_at_random_for_long_are_counted_within_the_error(database):
+    """Every day, week and month and the year, from day to day aggregated; exact up to the documented number."""
+    chance, days = random.Random(1), 365 if full_length else 40
+    active = {period: defaultdict(set) for period in (DAY, WEEK, MONTH, YEAR)}
+    for day in (date(2026, 1, 1) + timedelta(days=number) for number in range(days)):
+        today = chance.sample(range(USERS), chance.choice((USERS // 2000, USERS // 50)))
+        at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        with collect():
+            for user in today:
+                unique("users", user, labels={"plan": "abc"[user % 3]}, at=at)
+        aggregate()
+        for period, seen in active.items():
+            seen[period.start_of(day)].update(today)
+    errors = []
+    for period, seen in active.items():
+        for start, users in seen.items():
+            found = Metric.objects.get(slug="users").summary(period, start).uniques
+            assert found.error == (STANDARD_ERROR if len(users) > EXACT else 0), (period, start)
+            assert abs(found.count - len(users)) <= 5 * found.error * len(users), (period, start)
+            errors += [(found.count - len(users)) / len(users)] if found.error else []
+    assert rms(errors) < 1.3 * float(STANDARD_ERROR)

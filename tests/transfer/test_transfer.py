@@ -9,11 +9,12 @@ import threading
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from io import StringIO
 from itertools import islice
+from pathlib import Path
 from subprocess import PIPE
 from zoneinfo import ZoneInfo
 
@@ -24,8 +25,10 @@ from freezegun import freeze_time
 
 from app_metrics import collect, distribution, gauge, metric, unique
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.hashing import hash_of
 from app_metrics.core.histogram import Histogram
 from app_metrics.core.summary import SKETCHES
+from app_metrics.core.uniques import Uniques
 from app_metrics.management.commands import metrics_export, metrics_import
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
 from app_metrics.transfer import backfill, csv_export, csv_import
@@ -37,6 +40,7 @@ from tests.support.threads import at_once
 from tests.support.transferring import IMPORTED_BEFORE, STORED, load, saved, stored
 from tests.testapp.models import Order
 
+GOLDEN = Path(__file__).with_name("export_v1.csv")
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
 PIPES = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
@@ -111,6 +115,17 @@ def test_histograms_survive_an_export_and_add_up_with_add(transactional_database
     assert load(other, "--add")[2] is None
     twice = Histogram([1, 1, 2, 2, Decimal("0.5"), Decimal("0.5")]).encode()
     assert {Histogram.decode(each).encode() for each in Total.objects.values_list("histogram", flat=True)} == {twice}
+
+
+def test_an_export_of_version_1_sketches_is_read_and_written_the_same(transactional_database, tmp_path):
+    text = GOLDEN.read_bytes().decode()
+    assert load(GOLDEN)[2] is None
+    day = date(2026, 11, 23)
+    found = {slug: Metric.objects.get(slug=slug) for slug in ("export", "users", "visitors")}
+    assert found["export"].percentile("day", 50, day) == Decimal("1.97834")
+    assert found["users"].summary("day", day).uniques == Uniques([hash_of(user) for user in (1, 2, 3)])
+    assert found["visitors"].summary("day", day).uniques.count == 1502
+    assert export() == text
 
 
 @pytest.mark.every_database
