@@ -16,6 +16,7 @@ from app_metrics.core.dropped import warn_once
 from app_metrics.core.histogram import Histogram
 from app_metrics.core.periods import DAY, HOUR
 from app_metrics.core.summary import MICROSECONDS, Summary, single
+from app_metrics.core.uniques import Uniques
 from app_metrics.dashboard.last_seen import first_recorded, last_recorded
 from app_metrics.models import Item, LedgerRow, Metric, pending, queries
 from app_metrics.models.creation import create_metric
@@ -26,7 +27,7 @@ from app_metrics.transfer.stored_totals import first_stored_day, live_end
 from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.loading import load_backend, replaced_backend
 from app_metrics.transport.retrying import RetryingBackend
-from tests.support.summaries import measured
+from tests.support.summaries import measured, seen
 
 pytestmark = pytest.mark.every_database
 
@@ -98,6 +99,20 @@ def test_every_fold_includes_pending_batches(destination, orders):
     assert {name: summary.total for (_, name), summary in together.items()} == {"day": 7, "hour": 5}
     everything = queries.all_time(sources)
     assert {labels: summary.total for (_, labels), summary in everything.items()} == {'{"plan":"pro"}': 4, "{}": 3}
+
+
+def test_unique_counts_of_pending_batches_are_united_with_those_of_totals(destination, database):
+    users = create_metric("Users", "users", kind="unique")
+    write_once(Batch({Key("users", "unique", "{}", DATE, 9): seen(1, 2)}))
+    aggregate()
+    brought = Batch({Key("users", "unique", "{}", DATE, 9): seen(2, 3, at=1)})
+    destination.batches += [brought, Batch({Key("users", "unique", '{"plan":"pro"}', DATE, 9): seen(1, 4)})]
+    for step in (lambda: None, lambda: write_once(brought), aggregate):
+        step()
+        found = users.summary(DAY, DATE)
+        assert (found.uniques, found.count) == (Uniques([1, 2, 3, 4]), 6)
+        assert users.summary(DAY, DATE, {"plan": "pro"}).uniques == Uniques([1, 4])
+        assert queries.all_time(QuerySources.everything())["users", "{}"].uniques == Uniques([1, 2, 3])
 
 
 def test_batches_drained_during_a_reading_are_seen_once(destination, orders):
