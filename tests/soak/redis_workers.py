@@ -16,13 +16,12 @@ from pathlib import Path
 from select import select
 
 from tests.soak.workers import (
-    SHARED,
-    SHARED_PER_BATCH,
-    UNIQUE_PER_BATCH,
     exists,
     fork_aggregator,
     forked_aggregators,
     kill,
+    make_events,
+    record,
 )
 from tests.support.processes import configure
 
@@ -74,23 +73,18 @@ def has_brought():
 
 
 def write(log):
-    """Record batches of metrics shared by all writers, and of events with a unique label each."""
-    from app_metrics import collect, metric
+    """Record batches of metrics shared by all writers, and of events with a label of their own."""
+    from app_metrics import collect
     from app_metrics.transport.loading import get_backend
 
     with Path(log).open("w") as acknowledged:
         for number in count():
             slug = f"writer-{os.getpid()}-{number // 100}"
-            shared = random.sample(SHARED, SHARED_PER_BATCH)
-            unique = [f"{number}-{each}" for each in range(UNIQUE_PER_BATCH)]
+            events = make_events(slug, str(number))
             with collect():
-                for each in shared:
-                    metric(each)
-                for each in unique:
-                    metric(slug, labels={"event": each})
+                record(events)
             if get_backend().kept:
                 sys.exit("Redis did not take a batch")
-            events = [*([each, None] for each in shared), *([slug, each] for each in unique)]
             acknowledged.write(json.dumps(events) + "\n")
             if select([sys.stdin], [], [], random.uniform(0, 0.06))[0]:
                 return

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
+from tests.soak.faults.journal import Recorded, make_sketched
 from tests.support.processes import configure
 
 AGGREGATORS = 3
@@ -94,26 +95,36 @@ def let_others_write(alias):
 
 
 def late_commit(alias, slug, *, roll_back):
-    """Return what was committed, as pairs of a slug and the value of its label."""
+    """Return what was committed."""
     from django.db import transaction
 
-    from app_metrics import collect, metric
+    from app_metrics import collect
 
     events = []
     with transaction.atomic(using=alias):
         for batch in range(random.randint(1, 2)):
-            shared = random.sample(SHARED, SHARED_PER_BATCH)
-            unique = [f"{batch}-{number}" for number in range(UNIQUE_PER_BATCH)]
+            recorded = make_events(slug, str(batch))
             with collect():
-                for each in shared:
-                    metric(each)
-                for each in unique:
-                    metric(slug, labels={"event": each})
-            events += [*([each, None] for each in shared), *([slug, each] for each in unique)]
+                record(recorded)
+            events += recorded
         time.sleep(random.uniform(0, 0.02))
         if roll_back:
             raise RolledBack
     return events
+
+
+def make_events(slug, batch):
+    """Return the events of a batch; those of one slug have labels of their own."""
+    shared = map(Recorded, random.sample(SHARED, SHARED_PER_BATCH))
+    unique = [Recorded(slug, f"{batch}-{number}") for number in range(UNIQUE_PER_BATCH)]
+    return [*shared, *unique, *make_sketched(slug, batch, random)]
+
+
+def record(events, **options):
+    from app_metrics.recording import metrics
+
+    for slug, event, kind, number in events:
+        metrics.record(slug, kind, number, {"event": event} if event else None, **options)
 
 
 def has_totals():

@@ -21,7 +21,8 @@ from django.urls import reverse
 from app_metrics import flush, metric
 from app_metrics.aggregation.backlog import backlog
 from app_metrics.aggregation.run import aggregate
-from app_metrics.core.batch import Batch
+from app_metrics.core.batch import Batch, Key
+from app_metrics.core.histogram import Histogram
 from app_metrics.dashboard.health import examine
 from app_metrics.dashboard.last_seen import first_recorded, last_recorded
 from app_metrics.models import Item, Metric, QuarantinedItem, Total
@@ -36,6 +37,7 @@ from app_metrics.transport.loading import get_backend, load_backend
 from app_metrics.transport.segments import SEGMENT
 from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.forking import record_and_die
+from tests.support.summaries import measured
 from tests.support.threads import at_once, in_thread, while_another
 
 pytestmark = [pytest.mark.usefixtures("transactional_database"), pytest.mark.only_sqlite]
@@ -350,16 +352,19 @@ def test_an_aggregation_that_is_killed_anywhere_loses_and_doubles_nothing(step, 
             act(*args, **options)
         raise Killed
 
-    write(batch_of("orders"))
+    timer = {Key("export", "timer", "{}", DAY, 22): measured(2, 5)}
+    write(Batch({**batch_of("orders").summaries, **timer}))
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, die)
         with pytest.raises(Killed):
             aggregate()
-    assert read() == {"orders": 1}
-    write(batch_of("orders"))  # to a segment that nobody has taken
-    assert read() == {"orders": 2}
+    assert read() == {"orders": 1, "export": 7}
+    write(Batch({**batch_of("orders").summaries, **timer}))  # to a segment that nobody has taken
+    assert read() == {"orders": 2, "export": 14}
     assert aggregate().failures == []
-    assert (counted(), read()) == ({"orders": 2}, {"orders": 2})
+    assert (counted(), read()) == ({"orders": 2, "export": 14},) * 2
+    stored = Total.objects.get(metric__slug="export", period="year").histogram
+    assert Histogram.decode(stored) == Histogram([2, 5, 2, 5])
     assert list(directory.iterdir()) == []
 
 

@@ -143,11 +143,17 @@ class Cell:
         time.sleep(self.seconds * share)
 
     def verdict(self, *, strict: bool | None = None, quarantined: int = 0) -> Verdict:
-        """Drain everything and check the counts; `strict` defaults to whether the destination has a ledger."""
+        """Drain everything and check the totals; `strict` defaults to whether the destination has a ledger."""
         account = Account(strict=self.destination.has_ledger if strict is None else strict)
         for journal in self._journals:
             account.read(journal)
-        return check(account, self.counted(quarantined))
+        return check(account, self.counted(quarantined), self._altered(account))
+
+    def _altered(self, account: Account) -> list[str]:
+        recorded = {"acknowledged": account.acknowledged, "undecided": account.undecided}
+        rows = {name: list(events.items()) for name, events in recorded.items()}
+        altered: list[str] = self.site.run("read_altered", **rows)
+        return altered
 
     def _let_work(self) -> None:
         """Let workers process the messages at the broker, including redelivered ones. Raises TimeoutError.

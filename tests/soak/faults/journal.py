@@ -1,7 +1,7 @@
 """A writer's journal of its batches, and what it implies for the totals.
 
 Each line is written before the next action, so that it survives a kill at any time. A batch is identified by a slug
-that is used only in that batch.
+that is used only in that batch, alone or with a suffix.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 # Seconds for which processes keep trying to drain everything.
 PATIENCE = 60
@@ -20,17 +20,49 @@ BEGUN, FAILED, ACKNOWLEDGED, ROLLED_BACK = "begun", "failed", "acknowledged", "r
 # A slug and the value of its label `event`, or None.
 Event = tuple[str, str | None]
 
+
+class Recorded(NamedTuple):
+    """An event, and what was recorded of it."""
+
+    slug: str
+    event: str | None = None
+    kind: str = "counter"
+    number: int = 1
+
+
+# The kinds of metrics that have sketches; a test compares them with the sketches that there are.
+SKETCHED = ("timer", "distribution")
+# Few, so that the sketch of a total can be compared with each that undecided events allow.
+NUMBERS = (-3, 0, 1, 70, 10**12)
+
 # Metrics that all writers record, so that aggregators update the same totals.
 SHARED = [f"shared-{number}" for number in range(50)]
-SHARED_PER_BATCH = 5
-UNIQUE_PER_BATCH = 3
-EVENTS_PER_BATCH = SHARED_PER_BATCH + UNIQUE_PER_BATCH
+# So many of these are also recorded as each kind that has sketches, under a slug of its own.
+SHARED_SKETCHES = 5
+SHARED_PER_BATCH = 3
+UNIQUE_PER_BATCH = 2
+EVENTS_PER_BATCH = SHARED_PER_BATCH + UNIQUE_PER_BATCH + 2 * len(SKETCHED)
 
 
-def make_events(batch: str, random: Random) -> list[Event]:
+def make_events(batch: str, random: Random) -> list[Recorded]:
     """Return the events of a batch: some identified by their label, and some of shared metrics."""
-    unique = [(batch, str(event)) for event in range(UNIQUE_PER_BATCH)]
-    return [*unique, *((slug, None) for slug in random.sample(SHARED, SHARED_PER_BATCH))]
+    unique = [Recorded(batch, str(event)) for event in range(UNIQUE_PER_BATCH)]
+    shared = map(Recorded, random.sample(SHARED, SHARED_PER_BATCH))
+    return [*unique, *shared, *make_sketched(batch, "0", random)]
+
+
+def make_sketched(slug: str, event: str, random: Random) -> list[Recorded]:
+    """Return two events of each kind that has sketches: one with this label, and one of a shared metric."""
+    return [
+        Recorded(f"{name}_{kind}", label, kind, random.choice(NUMBERS))
+        for name, label in ((slug, event), (random.choice(SHARED[:SHARED_SKETCHES]), None))
+        for kind in SKETCHED
+    ]
+
+
+def batches_of(slugs: Iterable[str]) -> set[str]:
+    """Return the batches that recorded these slugs."""
+    return {slug.partition("_")[0] for slug in slugs} - {*SHARED}
 
 
 class Journal:
@@ -40,7 +72,7 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._begun: list[str] = []
 
-    def begin(self, batch: str, events: Iterable[Event]) -> None:
+    def begin(self, batch: str, events: Iterable[Recorded]) -> None:
         self._begun.append(batch)
         self._note(BEGUN, batch, list(events))
 
@@ -82,6 +114,14 @@ def failures_of(path: str | Path) -> Path:
     return Path(f"{path}.failures")
 
 
+def counts_of(events: Counter[Recorded]) -> Counter[Event]:
+    """Return how often each event is counted."""
+    counts: Counter[Event] = Counter()
+    for (slug, event, *_), times in events.items():
+        counts[slug, event] += times
+    return counts
+
+
 class Account:
     """How often each event was acknowledged, and how many more times it may have been counted.
 
@@ -91,18 +131,18 @@ class Account:
 
     def __init__(self, *, strict: bool = True) -> None:
         self._strict = strict
-        self.acknowledged: Counter[Event] = Counter()
-        self.undecided: Counter[Event] = Counter()
+        self.acknowledged: Counter[Recorded] = Counter()
+        self.undecided: Counter[Recorded] = Counter()
 
     def read(self, path: Path) -> None:
         """Add the journal of a process that has ended."""
         if not path.exists():  # killed before it began
             return
-        events: dict[str, list[Event]] = {}
+        events: dict[str, list[Recorded]] = {}
         told: dict[str, Counter[str]] = {}
         for what, batch, *rest in map(json.loads, path.read_text().splitlines()):
             if what == BEGUN:
-                events[batch] = [(slug, event) for slug, event in rest[0]]
+                events[batch] = [Recorded(*each) for each in rest[0]]
             told.setdefault(batch, Counter())[what] += 1
         for batch, begun in events.items():
             if told[batch][ROLLED_BACK]:

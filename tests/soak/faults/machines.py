@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.soak.faults.cell import Cell, Impossible, Violation
 from tests.soak.faults.checker import Verdict, check
 from tests.soak.faults.destinations import make_site
-from tests.soak.faults.journal import Account
+from tests.soak.faults.journal import Account, Recorded
 
 FORKS = 20
 MAX_GROWTH = 60  # MiB
@@ -96,7 +96,7 @@ def many_labels(cell: Cell) -> Verdict:
         raise Violation(f"recording {amount} label sets took {grown:.0f} MiB")
     counted = cell.counted()
     account = Account()
-    account.acknowledged["labels", None] = amount
+    account.acknowledged[Recorded("labels")] = amount
     for period, events in counted.items():
         if len(events) > MOST_LABEL_SETS:
             raise Violation(f"{len(events)} label sets are kept of the {period}")

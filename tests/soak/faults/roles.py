@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from app_metrics.transport import spool
 from tests.aggregation.test_quarantine import GOOD, POISON
 from tests.soak.faults.bringing import aggregate_for, bring_home, recover
 from tests.soak.faults.crash import Trap
-from tests.soak.faults.journal import PATIENCE, Journal
+from tests.soak.faults.journal import PATIENCE, Journal, Recorded
+from tests.soak.faults.sketches import altered
 from tests.soak.faults.straining import (
     fork_with_locks_held,
     record_labels,
@@ -169,6 +171,14 @@ def read_totals():
     return {"totals": totals, "quarantined": QuarantinedItem.objects.using("default").count()}
 
 
+def read_altered(acknowledged, undecided):
+    """Return which sketches differ from those of a run without faults."""
+    totals = Total.objects.using("default").exclude(metric__slug=DROPPED_SLUG)
+    return altered(
+        totals, *(Counter({Recorded(*each): times for each, times in rows}) for rows in (acknowledged, undecided))
+    )
+
+
 ROLES = {
     role.__name__: role
     for role in (
@@ -182,6 +192,7 @@ ROLES = {
         fork_with_locks_held,
         import_totals,
         poison,
+        read_altered,
         read_totals,
         record_labels,
         recover,

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from django.db import DatabaseError
 
-from app_metrics import collect, flush, metric
+from app_metrics import collect, flush
 from app_metrics.conf import flush_interval
 from app_metrics.transport.loading import get_backend
+from tests.soak import workers
 from tests.soak.faults.bringing import bring_home
 from tests.soak.faults.crash import Trap
-from tests.soak.faults.journal import PATIENCE, SHARED, Journal, failures, make_events, note_failure
-from tests.soak.workers import RolledBack, late_commit
+from tests.soak.faults.journal import PATIENCE, Journal, batches_of, failures, make_events, note_failure
 
 # Batches that a writer adds after an outage, to see how it recovers.
 AFTER_FAILURES = 20
@@ -81,8 +81,7 @@ class Writer:
 def record(journal, batch, random, **options):
     events = make_events(batch, random)
     journal.begin(batch, events)
-    for slug, event in events:
-        metric(slug, labels={"event": event} if event else None, **options)
+    workers.record(events, **options)
 
 
 class Failures(logging.Handler):
@@ -119,7 +118,7 @@ def witness(journal):
         except BaseException:
             # Statements of the buffer's thread are not counted, because it has its own connection.
             if sent.steps > steps or threading.get_ident() != watches:
-                journal.fail({key.slug for key in batch.summaries} - {*SHARED})
+                journal.fail(batches_of(key.slug for key in batch.summaries))
             raise
 
     handle_batches(watched)
@@ -166,8 +165,8 @@ def write_late(journal, seed, seconds):
     while time.monotonic() < deadline:
         slug = f"late-{random.getrandbits(64):x}"
         roll_back = random.random() < 0.1
-        with suppress(RolledBack):
-            events = late_commit("default", slug, roll_back=roll_back)
+        with suppress(workers.RolledBack):
+            events = workers.late_commit("default", slug, roll_back=roll_back)
             journal.begin(slug, events)
             journal.acknowledge()
             written += 1
