@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, Mapping[str, bool]] = {
     "server": {"postgresql": True, "redis": False},
     "writing": dict.fromkeys(["postgresql", "mariadb", "mysql", "redis"], False),
     "aggregation": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),
+    "timers": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),
     "reading": {},
     "dashboard": {"postgresql": False},
     "outages": {},

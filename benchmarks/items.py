@@ -6,6 +6,7 @@ metrics have labels. Times ascend with the ids, as they do when requests write.
 
 from datetime import date
 from decimal import Decimal
+from random import Random
 from typing import NamedTuple
 
 from django.db import connections, transaction
@@ -43,8 +44,7 @@ class Shape(NamedTuple):
 def pattern(series):
     """Yield the slug, kind, labels and numbers of each row."""
     for number in range(PATTERN):
-        metric, part = number % series % 50, number % series // 50
-        labels = encode_labels({"plan": f"plan-{part}"}) if metric % 2 else "{}" if not part else f'{{"n":"{part}"}}'
+        metric, labels = series_of(number, series)
         kind = {9: "timer", 8: "gauge"}.get(metric % 10, "counter")
         if kind == "timer":
             numbers = (Decimal(number * 1_234_567 + 1) / 10**9, Decimal(number * 89 + 2) / 10**9)
@@ -55,13 +55,28 @@ def pattern(series):
         yield f"slug-{metric}", kind, labels, summary_of(*numbers)
 
 
-def prepare(alias, shape):
-    """Create the reference's table, and one with the pattern of the log."""
+def series_of(number, series):
+    """Return the number of the metric, and the labels, of a row."""
+    metric, part = number % series % 50, number % series // 50
+    return metric, encode_labels({"plan": f"plan-{part}"} if metric % 2 else {"n": str(part)} if part else {})
+
+
+def single_numbers(series, kind):
+    """Yield rows of one kind like those of `pattern`, each of a single number, as durations are distributed."""
+    chance = Random(1)
+    for number in range(PATTERN):
+        metric, labels = series_of(number, series)
+        yield f"slug-{metric}", kind, labels, summary_of(Decimal(f"{chance.lognormvariate(-2, 1):.9f}"))
+
+
+def prepare(alias, shape, kind=None):
+    """Create the reference's table, and one with the pattern of the log, or with single numbers of one kind."""
+    pattern_of = single_numbers(shape.series, kind) if kind else pattern(shape.series)
     sqlite = connections[alias].vendor == "sqlite"
     number, stored = ("numeric", "text") if sqlite else ("numeric(38, 9)",) * 2
     rows = [
         (place, f"{place:012x}", *texts, summary.count, *(f"{value:f}" for value in map(Decimal, summary[1:5])))
-        for place, (*texts, summary) in enumerate(pattern(shape.series))
+        for place, (*texts, summary) in enumerate(pattern_of)
     ]
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         for table, before, number_type, after in [

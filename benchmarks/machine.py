@@ -1,4 +1,4 @@
-"""The machine and the versions that results depend on."""
+"""The machine and the versions that results depend on, and its processor time."""
 
 import os
 import platform
@@ -8,6 +8,8 @@ import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import psutil
 
 from tests.support.servers import Unavailable, find
 
@@ -33,6 +35,12 @@ def processor():
         if found := re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
             return found[1]
     return platform.processor() or "unknown processor"
+
+
+def cpu_seconds(*pids):
+    """Return the processor time that processes and their descendants have used."""
+    roots = map(psutil.Process, pids)
+    return sum(sum(each.cpu_times()[:4]) for root in roots for each in [root, *root.children(recursive=True)])
 
 
 def versions():

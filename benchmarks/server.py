@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from redis import Redis
@@ -31,6 +30,7 @@ from tests.support.servers import Unavailable, find
 from tests.support.small_server import served
 
 from . import peers, runner, server_pids
+from .machine import cpu_seconds
 from .runner import Case, Limit, Subject
 
 CONNECTIONS = 16
@@ -190,9 +190,3 @@ def check(name, counted, answered, loads):
     """Allow more for each load: the request that looks for the page, and one per connection that wrk did not read."""
     if not answered <= counted <= answered + loads * (CONNECTIONS + 1):
         raise AssertionError(f"{name} counted {counted} requests where {answered} were answered.")
-
-
-def cpu_seconds(*pids):
-    """Return the processor time that processes and their descendants have used."""
-    roots = map(psutil.Process, pids)
-    return sum(sum(each.cpu_times()[:4]) for root in roots for each in [root, *root.children(recursive=True)])

@@ -31,6 +31,7 @@ from benchmarks import (
     reading,
     runner,
     server,
+    timers,
     work,
     writing,
 )
@@ -128,6 +129,25 @@ def test_both_measured_aggregations_give_the_prepared_totals(transactional_datab
     assert len(table.cells()["rows"]) == len(measured)
     kind = measured[0].case.facts["database"]
     assert [limit["what"] for limit in table.limits()] == [f"aggregating 10,000 items of 10 keys, {kind}"] * 2
+
+
+def test_measured_aggregations_have_the_numbers_of_timers_and_gauges(transactional_database: str) -> None:
+    measured = timers.aggregated(transactional_database, items.Shape(10, 1), 10_000, 1)
+    assert [each.reference for each in measured] == ["gauges"]
+    assert measured[0].median("bytes") > 100
+    assert len(timers.aggregations(measured).limits()) == 1
+
+
+def test_measured_folds_have_the_numbers_of_each_kind(settings: Any) -> None:
+    table = timers.folds(1)
+    assert [each.reference for each in table.measured] == ["gauge", "counter"]
+    assert [limit["limit"] for limit in table.limits()] == ["+0.25 µs"]
+
+
+def test_a_histogram_without_its_numbers_makes_the_benchmark_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers.Histogram, "count", 0)
+    with pytest.raises(AssertionError, match="timers, in the histogram: 0 instead of 3"):
+        timers.fold("timer", [1, 2, 3])
 
 
 def test_writers_beside_an_aggregation_lose_nothing(transactional_database: str) -> None:
