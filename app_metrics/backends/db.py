@@ -8,9 +8,8 @@ from ..conf import settings
 from ..core.batch import Batch
 from ..storage import journal
 from ..storage.connections import closed_as_before, commits_at_once
-from ..storage.dialects import dialect_for
 from ..storage.dialects.base import BAD_DATA, item_rows
-from ..storage.items import append_apart
+from ..storage.items import append, append_apart
 from ..transport import base
 from ..transport.databases import savepoint
 
@@ -20,7 +19,9 @@ class MetricsBackend(base.MetricsBackend):
     caches_pending = False
 
     def write(self, batch: Batch) -> None:
-        """Insert all items of a batch with one statement; inside a caller's transaction, with a savepoint.
+        """Insert all items of a batch, with one statement unless they are very many or large.
+
+        Inside a caller's transaction, it does so with a savepoint.
 
         If there is a journal, the batch goes there instead, but not inside a transaction.
 
@@ -35,7 +36,7 @@ class MetricsBackend(base.MetricsBackend):
         with closed_as_before(connection):
             try:
                 with savepoint(connection.alias):
-                    dialect_for(connection).insert_items(connection, rows)
+                    append(rows)
             except BAD_DATA:
                 append_apart(rows)
             except DatabaseError:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import connections, transaction
@@ -11,17 +12,18 @@ from ..core.dropped import warn_once
 from ..core.plain_text import brief
 from ..models import QuarantinedItem
 from .dialects import dialect_for
-from .dialects.base import BAD_DATA, ITEM_COLUMNS, Row
+from .dialects.base import BAD_DATA, ITEM_COLUMNS, Row, in_statements
 
-# Items per statement, which keeps it below MariaDB's max_allowed_packet, 16 MiB by default.
 ITEMS_PER_STATEMENT = 10_000
 
 
 def append(rows: Sequence[Row]) -> None:
-    """Append rows of ITEM_COLUMNS, in statements of up to 10,000. Raises database errors."""
+    """Append rows of ITEM_COLUMNS, in a transaction if they take several statements. Raises database errors."""
     connection = connections[settings.APP_METRICS_DATABASE]
-    for first in range(0, len(rows), ITEMS_PER_STATEMENT):
-        dialect_for(connection).insert_items(connection, rows[first : first + ITEMS_PER_STATEMENT])
+    parts = list(in_statements(rows, ITEMS_PER_STATEMENT, ITEM_COLUMNS))
+    with transaction.atomic(using=connection.alias) if len(parts) > 1 else nullcontext():
+        for part in parts:
+            dialect_for(connection).insert_items(connection, part)
 
 
 def append_apart(rows: Sequence[Row]) -> None:

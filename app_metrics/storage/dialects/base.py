@@ -1,9 +1,10 @@
 """The interface of a database vendor's dialect, and what all of them share."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db import DataError
@@ -33,8 +34,11 @@ TOTAL_COLUMNS = (*PLAIN_TOTAL_COLUMNS, *SKETCH_COLUMNS)
 # Bytes of a stored sketch at which the parts that were appended are merged. PostgreSQL compresses rows of 2,000 bytes,
 # at each update, and InnoDB keeps such values on their row's page.
 LONG = 1_500
-# Sketches per statement, which keeps it far below max_allowed_packet of MySQL, 16 MiB by default.
+# Totals whose sketches are written in one statement.
 SKETCHES_AT_ONCE = 500
+# Characters of labels and sketches in a statement. They take up to four bytes each, and a statement of MariaDB 16 MiB
+# by default, which is its max_allowed_packet.
+TEXT_AT_ONCE = 3 * 2**20
 
 # The errors raised for data that cannot be stored, no matter how often that is tried.
 BAD_DATA = (DataError, ValueError, TypeError, ArithmeticError)
@@ -131,8 +135,7 @@ class Dialect:
         has_sketches = any(summary[len(FIELDS) :] != NO_SKETCHES for _, summary in totals)
         # Without sketches, the statement does not name their columns, which an adoption has not created yet.
         long = self.upsert(connection, totals, TOTAL_COLUMNS if has_sketches else PLAIN_TOTAL_COLUMNS)
-        for first in range(0, len(long), SKETCHES_AT_ONCE):
-            part = long[first : first + SKETCHES_AT_ONCE]
+        for part in in_statements(long, SKETCHES_AT_ONCE, ("id", *SKETCH_COLUMNS)):
             self.write_sketches(connection, [(pk, *map(merged_sketch, SKETCHES, texts)) for pk, *texts in part])
 
     def upsert(
@@ -169,6 +172,22 @@ def assignments(by_rule: Mapping[str, str], names: Collection[str]) -> str:
 
 def columns(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(prefix + name for name in names)
+
+
+def in_statements(rows: Sequence[Row], most: int, names: Sequence[str]) -> Iterator[Sequence[Row]]:
+    """Yield rows of some columns in parts for a statement each: up to `most`, and fewer if their texts are long."""
+    if len(rows) > most or (len(rows) > 1 and _text_of(rows, names) > TEXT_AT_ONCE):
+        middle = len(rows) // 2
+        yield from in_statements(rows[:middle], most, names)
+        yield from in_statements(rows[middle:], most, names)
+    elif rows:
+        yield rows
+
+
+def _text_of(rows: Sequence[Row], names: Sequence[str]) -> int:
+    """Return the number of characters of the columns that may be long."""
+    places = [place for place, name in enumerate(names) if name in ("labels", *SKETCH_COLUMNS)]
+    return sum(sum(map(len, filter(None, map(itemgetter(place), rows)))) for place in places)
 
 
 def total_rows(totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]) -> list[Row]:

@@ -26,7 +26,6 @@ from .base import (
 
 # The error of NOWAIT.
 LOCKED = 3572
-# Totals per statement, which keeps it far below max_allowed_packet, 16 MiB by default.
 TOTALS_PER_STATEMENT = 2_000
 
 # How often the length of a sketch is looked at while LONG bytes are appended to it.
@@ -141,8 +140,7 @@ class Dialect(base.Dialect):
         rows = base.total_rows(totals, names)
         merge = f"{self.alias} ON DUPLICATE KEY UPDATE {base.assignments(self.merges, names)}"
         long: list[Row] = []
-        for first in range(0, len(rows), TOTALS_PER_STATEMENT):
-            part = rows[first : first + TOTALS_PER_STATEMENT]
+        for part in base.in_statements(rows, TOTALS_PER_STATEMENT, names):
             long += self._upsert(connection, names, part, merge)
         return long
 
