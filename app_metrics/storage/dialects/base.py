@@ -135,8 +135,10 @@ class Dialect:
         has_sketches = any(summary[len(FIELDS) :] != NO_SKETCHES for _, summary in totals)
         # Without sketches, the statement does not name their columns, which an adoption has not created yet.
         long = self.upsert(connection, totals, TOTAL_COLUMNS if has_sketches else PLAIN_TOTAL_COLUMNS)
+        # Those of an hour, a day and longer periods are often equal.
+        merged = cache(merged_sketch)
         for part in in_statements(long, SKETCHES_AT_ONCE, ("id", *SKETCH_COLUMNS)):
-            self.write_sketches(connection, [(pk, *map(merged_sketch, SKETCHES, texts)) for pk, *texts in part])
+            self.write_sketches(connection, [(pk, *map(merged, SKETCHES, texts)) for pk, *texts in part])
 
     def upsert(
         self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
