@@ -68,7 +68,7 @@ def test_a_batch_that_takes_several_statements_is_written_whole_or_not_at_all(tr
 
 def test_rows_are_sent_together_as_far_as_their_number_and_their_text_allow():
     names = ("id", "labels", "histogram")
-    short, long = [("ab", "{}", None)] * 250, [("ab", "{}", "x" * 100_000)] * 250
+    short, long = [("ab", "{}", None)] * 250, [("ab", "x" * 50_000, "x" * 50_000)] * 250
     assert list(map(len, in_statements(short, 100, names))) == [62, 63, 62, 63]
     assert max(map(len, in_statements(long, 1000, names))) * 100_000 < 3 * 2**20
     assert [row for part in in_statements([*short, *long], 1000, names) for row in part] == [*short, *long]
