@@ -239,7 +239,7 @@ def _parts(data: bytes) -> Iterator[Kept]:
         checksum = data[end : end + _CHECKSUM.size]
         if version != VERSION or checksum != _CHECKSUM.pack(crc32(data[place:end])):
             raise _damaged()
-        yield _hashes_in(data, start, count) if count else _registers_in(data[start:end])
+        yield _hashes_in(data, start, count) if count else check_registers(_unpacked(data[start:end]))
         place = end + _CHECKSUM.size
 
 
@@ -250,8 +250,8 @@ def _hashes_in(data: bytes, start: int, count: int) -> tuple[int, ...]:
     return hashes
 
 
-def _registers_in(data: bytes) -> bytes:
-    registers = _unpacked(data)
+def check_registers(registers: bytes) -> bytes:
+    """Return registers. Raises ValueError if they hold something else than ranks."""
     if registers.translate(None, _RANKS):  # what is left are no ranks
         raise _damaged()
     return registers

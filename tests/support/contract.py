@@ -9,7 +9,7 @@ import pytest
 from app_metrics.core.batch import Batch, Key
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
-from tests.support.summaries import measured, summary_of
+from tests.support.summaries import measured, seen, summary_of
 
 DAY = date(2026, 5, 31)
 
@@ -27,6 +27,8 @@ VARIED = {
     Key("export", "timer", "{}", DAY, 2): measured(10**18 - 1, at=2**53),
     Key("import", "timer", "{}", DAY, 3): measured(Decimal("0.412"), Decimal("0.5"), Decimal("0.411"), at=4),
     Key("price", "distribution", "{}", DAY, 4): measured(*range(-300, 2000, 7), at=4),
+    Key("users", "unique", "{}", DAY, 5): seen(2**64 - 1, 0, 7, 7, at=5),
+    Key("users", "unique", '{"plan":"pro"}', DAY, 6): seen(*range(2**53, 2**63, 2**52), at=6),
 }
 
 

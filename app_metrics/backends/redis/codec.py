@@ -5,7 +5,7 @@ is three: `high × 10**28 + middle × 10**14 + low` billionths. Any other number
 microseconds, are two: `high × 10**14 + low`. The parts are so small that doubles hold and add them exactly.
 
 A histogram has a field for each of its buckets: the series and the number of the bucket, separated by a line break. Its
-value is the count, in decimal digits.
+value is the count, in decimal digits. `uniques` describes the field of a unique count.
 """
 
 import struct
@@ -22,8 +22,9 @@ from ...core.batch import Batch, Key
 from ...core.histogram import Histogram
 from ...core.numbers import DECIMAL_PLACES, EXACT, MAX_DIGITS, Number, read_time
 from ...core.periods import HOURS
-from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, Field, Summary, of_kind
+from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, UNIQUES, Field, Summary, of_kind
 from ...core.validation import check_key
+from .uniques import packed, unpacked
 
 LIMB = 10**14
 SCALE = 10**DECIMAL_PLACES
@@ -50,23 +51,25 @@ _amounts_of = attrgetter(*(field.name for field in _AMOUNTS))
 _PACKED_AMOUNTS, _PACKED_TIME = struct.Struct("<" + sum(map(limbs, _AMOUNTS)) * "d"), struct.Struct("<2d")
 
 
-def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes, str]]:
+def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes, str, bytes]]:
     """Yield the name of each hour of a batch, the fields of its series, one per line, and their values in one string.
 
-    A last text has a line for each bucket of the histograms: the place of the series, the bucket, and the count. Raises
-    ValueError or ArithmeticError if a summary does not fit into a total.
+    Then a text with a line for each bucket of the histograms: the place of the series, the bucket, and the count; and
+    the sketches of unique counts. Raises ValueError or ArithmeticError if a summary does not fit into a total.
     """
-    found: defaultdict[tuple[date, int], tuple[list[str], list[bytes], list[str]]]
-    found = defaultdict(lambda: ([], [], []))
+    found: defaultdict[tuple[date, int], tuple[list[str], list[bytes], list[str], list[bytes]]]
+    found = defaultdict(lambda: ([], [], [], []))
     for (slug, kind, labels, day, hour), summary in batch.summaries.items():
-        fields, values, counts = found[day, hour]
+        fields, values, counts, sketches = found[day, hour]
         fields.append(f"{slug} {kind} {labels}")
         values.append(_packed(_amounts_of(summary)))
         values += [_PACKED_TIME.pack(*_split(field, getattr(summary, field.name))) for field in _TIMES]
         if summary.histogram is not None:
             counts += [f"{len(fields)} {bucket} {count}" for bucket, count in summary.histogram.counts.items()]
-    for (day, hour), (fields, values, counts) in found.items():
-        yield bucket_name(day, hour), "\n".join(fields), b"".join(values), "\n".join(counts)
+        if summary.uniques is not None:
+            sketches.append(packed(len(fields), summary.uniques))
+    for (day, hour), (fields, values, counts, sketches) in found.items():
+        yield bucket_name(day, hour), "\n".join(fields), b"".join(values), "\n".join(counts), b"".join(sketches)
 
 
 @lru_cache(maxsize=64)
@@ -79,17 +82,20 @@ def decode(name: str, rows: Iterable[tuple[str, bytes]]) -> tuple[dict[Key, Summ
     summaries: dict[Key, Summary] = {}
     damaged: dict[str, str] = {}
     series: dict[str, bytes] = {}
-    counts: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+    sketches: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     for field, value in rows:
-        of, is_count, bucket = field.partition("\n")
-        if is_count:
-            counts[of][bucket] = value
+        of, is_of_sketch, part = field.partition("\n")
+        if is_of_sketch:
+            sketches[of][part] = value
         elif " " in field:  # otherwise it is the number of label sets of a slug
             series[field] = value
     for field, value in series.items():
         try:
             key = _key_of(name, field)
-            summary = _decoded(value)._replace(histogram=_histogram_of(counts[field]))
+            uniques = sketches[field].pop(UNIQUES, None)
+            summary = _decoded(value)._replace(
+                histogram=_histogram_of(sketches[field]), uniques=None if uniques is None else unpacked(uniques)
+            )
             summaries[key] = of_kind(key.kind, summary)
         except (ValueError, TypeError, AttributeError, ArithmeticError, struct.error) as error:
             damaged[f"{name} {field} {as_text(value)}"] = str(error)

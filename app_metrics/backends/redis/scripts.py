@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError
 from ...core.labels import OVERFLOW_LABELS
 from ...core.summary import COUNT, LATEST, MIN, SUM, Field
 from .codec import LAYOUT, VALUE, limbs
+from .uniques import UNITED
 
 
 class Script:
@@ -70,8 +71,8 @@ def _check(field: Field) -> str:
 
 # Keys: live buckets, written batches, then a bucket for each hour; the last 13 characters of its key are its name.
 # Arguments: the batch's id, and the maximum number of label sets of a slug; for each bucket the fields of its series,
-# one per line, their values in one string, and the buckets of their histograms, one per line: the place of the series,
-# the bucket, and the count; then the ids of acknowledged batches.
+# one per line, their values in one string, the buckets of their histograms, one per line: the place of the series, the
+# bucket, and the count, and the sketches of unique counts in one string; then the ids of acknowledged batches.
 # The script computes everything before it writes anything, so that an error does not leave half a batch.
 WRITE = Script(
     r"""
@@ -118,8 +119,9 @@ local function counted(key, fields, lines, changes)
   end
 end
 
+__UNITED__
 -- Return a batch's changes to a bucket: alternating fields and values; the last value of a field counts.
-local function folded(key, lines, values, histograms, cap)
+local function folded(key, lines, values, histograms, sketches, cap)
   local fields, number = {}, 0
   for field in string.gmatch(lines, '[^\n]+') do number = number + 1; fields[number] = field end
   local old, begun, changes, size = stored(key, fields), {}, {}, 0
@@ -154,6 +156,7 @@ local function folded(key, lines, values, histograms, cap)
     end
   end
   counted(key, fields, histograms, changes)
+  seen(key, fields, sketches, changes)
   return changes
 end
 
@@ -168,8 +171,8 @@ local changes, is_live = {}, {}
 for bucket = 3, #KEYS do
   local key = KEYS[bucket]
   is_live[bucket] = redis.call('HEXISTS', KEYS[1], string.sub(key, -13)) == 1
-  local first = 3 * bucket - 6 -- of its three arguments
-  changes[bucket] = folded(key, ARGV[first], ARGV[first + 1], ARGV[first + 2], cap)
+  local first = 4 * bucket - 9 -- of its four arguments
+  changes[bucket] = folded(key, ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], cap)
 end
 
 if redis.call('ZADD', KEYS[2], now[1], id) == 0 then return 0 end
@@ -181,9 +184,10 @@ for bucket = 3, #KEYS do
   end
 end
 -- Forget acknowledged ids only after the check of this batch's id: if the batch is repeated, its id may be among them.
-for known = 3 * #KEYS - 3, #ARGV do redis.call('ZREM', KEYS[2], ARGV[known]) end
+for known = 4 * #KEYS - 5, #ARGV do redis.call('ZREM', KEYS[2], ARGV[known]) end
 return 1
-""".replace("__OVERFLOW__", OVERFLOW_LABELS)
+""".replace("__UNITED__\n", UNITED)
+    .replace("__OVERFLOW__", OVERFLOW_LABELS)
     .replace("__NEW__", _names(""))
     .replace("__OLD__", _names("old_"))
     .replace("__MERGE__", "\n    ".join(map(_merge, LAYOUT)))

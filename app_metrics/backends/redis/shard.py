@@ -44,9 +44,9 @@ class Shard:
         """Fold a batch into the buckets of its hours, once, with one round trip. Raises RedisError."""
         batch_id, keys = batch.id.hex, [self._live, self._written]
         arguments: list[str | bytes | int] = [batch_id, max_label_sets]
-        for name, fields, values, counts in buckets(batch):
+        for name, fields, values, counts, sketches in buckets(batch):
             keys.append(self._bucket(name))
-            arguments += fields, values, counts
+            arguments += fields, values, counts, sketches
         known = list(self._take_acknowledged())
         try:
             WRITE.run(client, keys, [*arguments, *known])
