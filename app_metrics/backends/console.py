@@ -4,7 +4,7 @@ import sys
 
 from ..core.batch import Batch, Key
 from ..core.numbers import plain
-from ..core.summary import SHOWN, Summary
+from ..core.summary import SHOWN, UNIQUE, Summary, distinct
 from ..transport import base
 
 
@@ -18,4 +18,5 @@ class MetricsBackend(base.MetricsBackend):
 
 def _line(key: Key, summary: Summary) -> str:
     numbers = ", ".join(f"{field.name} {plain(getattr(summary, field.name))}" for field in SHOWN)
-    return f"  {key.kind} {key.slug} {key.labels} {key.day} {key.hour:02}h: {numbers}\n"
+    different = f", different {distinct(summary)}" if key.kind == UNIQUE else ""
+    return f"  {key.kind} {key.slug} {key.labels} {key.day} {key.hour:02}h: {numbers}{different}\n"

@@ -9,7 +9,7 @@ from opentelemetry.metrics import Counter, Histogram, get_meter
 from ..core.batch import Batch
 from ..core.dropped import NOT_EXPORTED, drop
 from ..core.labels import decode_labels
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, Summary
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, UNIQUE, Summary
 from .export import Exporter, numbers_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class MetricsBackend(Exporter):
 
     def write(self, batch: Batch) -> None:
         for series, summary in self.series(batch).items():
-            self._record(series.slug, series.kind)(summary, decode_labels(series.labels))
+            if series.kind != UNIQUE:  # no instrument counts different values
+                self._record(series.slug, series.kind)(summary, decode_labels(series.labels))
 
     def _record(self, slug: str, kind: str) -> Record:
         record = self._records.get(slug)

@@ -5,7 +5,7 @@ telemetry are turned off.
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +15,12 @@ from django.core.checks import CheckMessage
 
 from ..conf import settings, usable
 from ..core.batch import Batch
+from ..core.dropped import NOT_EXPORTED, drop
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT, Number, plain
 from ..core.setting_rules import check_setting, required
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, Summary
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, UNIQUE, Summary
+from ..core.uniques import EXACT as EXACT_UNIQUES
 from .export import Exporter, Series, numbers_of
 
 DEFAULT_PORT = 8125
@@ -110,9 +112,21 @@ def _send(client: DogStatsd, series: Series, summary: Summary, tagged: bool) -> 
         send = client.distribution if tagged else client.timing
         for value in numbers_of(series.slug, summary):
             send(series.slug, _text(value), tags)
+    elif series.kind == UNIQUE:
+        for text in _hashes(series.slug, summary):
+            client.set(series.slug, text, tags)
     else:
         for seconds in numbers_of(series.slug, summary):
             client.timing(series.slug, _text(EXACT.multiply(seconds, 1_000)), tags)
+
+
+def _hashes(slug: str, summary: Summary) -> Iterator[str]:
+    """Yield the hashes of a unique count in hexadecimal digits; if they are not kept, its events count as dropped."""
+    kept = summary.uniques.kept if summary.uniques else ()
+    if isinstance(kept, bytes):
+        cause = f"a batch holds more than {EXACT_UNIQUES} different values of {slug}, whose hashes are not kept"
+        return drop(NOT_EXPORTED, cause, summary.count)
+    yield from (f"{each:016x}" for each in kept)
 
 
 def _text(number: Number) -> Any:

@@ -6,9 +6,11 @@ import pytest
 from celery import Celery
 
 from app_metrics.backends import locmem
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.summary import SHOWN
 from app_metrics.transport.loading import load_backend
-from tests.support.contract import BackendContract, WithoutDatabase, batch_of
+from tests.support.contract import DAY, BackendContract, WithoutDatabase, batch_of
+from tests.support.summaries import seen
 
 
 class TestDatabase(BackendContract):
@@ -56,6 +58,10 @@ class TestConsole(WithoutDatabase):
     def test_it_prints_no_trailing_zeros(self, capsys):
         load_backend(self.path).write(batch_of("orders", number=Decimal("3.500000000")))
         assert "total 3.5," in capsys.readouterr().out
+
+    def test_it_prints_how_many_different_values_there_were(self, capsys):
+        load_backend(self.path).write(Batch({Key("users", "unique", "{}", DAY, 22): seen(1, 2, 2)}))
+        assert capsys.readouterr().out.endswith("count 3, total 3, minimum 1, maximum 1, last 1, different 2\n")
 
 
 class TestDummy(WithoutDatabase):

@@ -23,7 +23,7 @@ from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY, VARIED, WithoutDatabase, batch_of
 from tests.support.paths import ROOT
 from tests.support.receiving import telemetry
-from tests.support.summaries import measured, summary_of
+from tests.support.summaries import measured, seen, summary_of
 
 OTEL = "app_metrics.backends.otel"
 
@@ -91,6 +91,14 @@ def test_an_exponential_histogram_of_scale_5_has_the_counts_that_we_recorded(mon
         place + SHIFT + 1: count for place, count in enumerate(point.positive.bucket_counts, point.positive.offset)
     }
     assert {bucket: count for bucket, count in counts.items() if count} == recorded.histogram.counts
+
+
+def test_a_unique_count_is_not_sent_and_leaves_its_name_to_another_kind(receivers):
+    write("users", "unique", seen(1, 2, at=1))
+    write("users", "counter", summary_of(5))
+    write("users", "unique", seen(3, at=1))
+    assert [point.value for point in receivers.points("users").values()] == [5]
+    assert dropped() == []
 
 
 def test_timings_beyond_the_bound_are_dropped_and_counted(receivers):

@@ -16,12 +16,13 @@ from app_metrics.backends.export import MAX_NUMBERS
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.dropped import DROPPED_SLUG, NOT_EXPORTED, take_entries
 from app_metrics.core.summary import Summary
+from app_metrics.core.uniques import EXACT
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
 from tests.support.contract import DAY, WithoutDatabase, batch_of
 from tests.support.forking import fork
 from tests.support.receiving import NAME, NameServer, StatsdServer, wait_for_address
-from tests.support.summaries import measured, summary_of
+from tests.support.summaries import measured, seen, summary_of
 
 STATSD = "app_metrics.backends.statsd"
 # The payload of an Ethernet frame, without the IPv6 and UDP headers.
@@ -62,6 +63,7 @@ def key(slug, kind="counter", labels="{}", hour=22):
         ("timer", summary_of(1, 4, at=1), ["a:1000|ms", "a:4000|ms"]),
         ("timer", measured(1, 4, 2, at=1), ["a:1000|ms", "a:4000|ms", "a:2000|ms"]),
         ("distribution", measured(1, 4, at=1), ["a:1|ms", "a:4|ms"]),
+        ("unique", seen(255, 2**64 - 1, 255), ["a:00000000000000ff|s", "a:ffffffffffffffff|s"]),
         ("timer", summary_of(1, 4, 2, 2, at=1), ["a:1000|ms", "a:4000|ms", "a:2000|ms", "a:2000|ms"]),
     ],
 )
@@ -144,6 +146,14 @@ def test_timings_beyond_the_bound_are_dropped_and_counted(server):
     write({key("export", "timer"): Summary(MAX_NUMBERS + 20, MAX_NUMBERS + 20, 1, 1, 1, 1)})
     assert server.lines() == ["export:1000|ms"] * MAX_NUMBERS
     assert [entry[:4] for entry in take_entries()] == [(DROPPED_SLUG, "counter", f'{{"reason":"{NOT_EXPORTED}"}}', 20)]
+
+
+def test_a_set_whose_hashes_are_not_kept_is_dropped_and_counted(server):
+    write({key("users", "unique", hour=hour): seen(*range(hour * EXACT, EXACT + hour * EXACT)) for hour in (0, 1)})
+    assert server.lines() == []
+    assert [entry[:4] for entry in take_entries()] == [
+        (DROPPED_SLUG, "counter", f'{{"reason":"{NOT_EXPORTED}"}}', 2 * EXACT)
+    ]
 
 
 def test_only_recorded_metrics_are_sent_and_no_thread_remains(server, monkeypatch):
