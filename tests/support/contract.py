@@ -6,7 +6,13 @@ from decimal import Decimal
 
 import pytest
 
+from app_metrics import collect, unique
+from app_metrics.aggregation.run import aggregate
 from app_metrics.core.batch import Batch, Key
+from app_metrics.core.hashing import hash_of
+from app_metrics.core.periods import PERIODS
+from app_metrics.core.uniques import EXACT, Uniques
+from app_metrics.models import Total
 from app_metrics.transport.loading import load_backend
 from app_metrics.transport.retrying import RetryingBackend
 from tests.support.summaries import measured, seen, summary_of
@@ -71,6 +77,35 @@ class BackendContract:
 
     def test_it_has_no_complaint_about_its_configuration(self, database):
         assert list(load_backend(self.path).check()) == []
+
+
+class UniqueContract:
+    """What every way to the totals must do with unique counts.
+
+    Mix this into a test class that defines a backend's `path`; override `database` if it takes another fixture, and
+    `bring` if an aggregation does not find what the backend has written.
+    """
+
+    path: str
+
+    def bring(self):
+        """Bring what was written to where an aggregation finds it."""
+
+    @pytest.mark.parametrize("amount", [4, EXACT, EXACT + 1])
+    def test_totals_have_the_sketch_of_all_different_values(self, database, settings, amount):
+        settings.APP_METRICS_BACKEND = self.path
+        batches = [range(amount), range(amount // 2), ["0", "1"], range(amount // 4, amount)]
+        for values in batches:
+            with collect():
+                for value in values:
+                    unique("users", value, labels={"plan": "pro"})
+        self.bring()
+        assert aggregate().failures == []
+        found = Total.objects.filter(metric__slug="users").values_list("period", "labels", "count", "uniques")
+        expected = sum(map(len, batches)), Uniques(map(hash_of, range(amount))).encode()
+        assert {(period, labels): (count, Uniques.decode(data).encode()) for period, labels, count, data in found} == {
+            (str(period), '{"plan":"pro"}'): expected for period in PERIODS
+        }
 
 
 class WithoutDatabase(BackendContract):
