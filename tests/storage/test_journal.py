@@ -23,6 +23,7 @@ from app_metrics.aggregation.backlog import backlog
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.batch import Batch, Key
 from app_metrics.core.histogram import Histogram
+from app_metrics.core.uniques import Uniques
 from app_metrics.dashboard.health import examine
 from app_metrics.dashboard.last_seen import first_recorded, last_recorded
 from app_metrics.models import Item, Metric, QuarantinedItem, Total
@@ -37,7 +38,7 @@ from app_metrics.transport.loading import get_backend, load_backend
 from app_metrics.transport.segments import SEGMENT
 from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.forking import record_and_die
-from tests.support.summaries import measured
+from tests.support.summaries import measured, seen
 from tests.support.threads import at_once, in_thread, while_another
 
 pytestmark = [pytest.mark.usefixtures("transactional_database"), pytest.mark.only_sqlite]
@@ -353,18 +354,22 @@ def test_an_aggregation_that_is_killed_anywhere_loses_and_doubles_nothing(step, 
         raise Killed
 
     timer = {Key("export", "timer", "{}", DAY, 22): measured(2, 5)}
-    write(Batch({**batch_of("orders").summaries, **timer}))
+    users = Key("users", "unique", "{}", DAY, 22)
+    write(Batch({**batch_of("orders").summaries, **timer, users: seen(1, 2)}))
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, die)
         with pytest.raises(Killed):
             aggregate()
-    assert read() == {"orders": 1, "export": 7}
-    write(Batch({**batch_of("orders").summaries, **timer}))  # to a segment that nobody has taken
-    assert read() == {"orders": 2, "export": 14}
+    assert read() == {"orders": 1, "export": 7, "users": 2}
+    write(Batch({**batch_of("orders").summaries, **timer, users: seen(2, 3)}))  # to a segment that nobody has taken
+    expected = {"orders": 2, "export": 14, "users": 4}
+    assert read() == expected
     assert aggregate().failures == []
-    assert (counted(), read()) == ({"orders": 2, "export": 14},) * 2
+    assert (counted(), read()) == (expected, expected)
     stored = Total.objects.get(metric__slug="export", period="year").histogram
     assert Histogram.decode(stored) == Histogram([2, 5, 2, 5])
+    stored = Total.objects.get(metric__slug="users", period="year").uniques
+    assert Uniques.decode(stored) == Uniques([1, 2, 3])
     assert list(directory.iterdir()) == []
 
 

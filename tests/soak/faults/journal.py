@@ -31,7 +31,7 @@ class Recorded(NamedTuple):
 
 
 # The kinds of metrics that have sketches; a test compares them with the sketches that there are.
-SKETCHED = ("timer", "distribution")
+SKETCHED = ("timer", "distribution", "unique")
 # Few, so that the sketch of a total can be compared with each that undecided events allow.
 NUMBERS = (-3, 0, 1, 70, 10**12)
 

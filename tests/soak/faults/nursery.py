@@ -56,10 +56,15 @@ def override(database, options):
 
 
 def merge_sketches_early():
-    """Let aggregations merge the sketches of totals after a few were appended; call it before a dialect is loaded."""
+    """Let aggregations merge the sketches of totals after a few were appended, and replace few hashes with registers.
+
+    Call it before a dialect or a backend is loaded, which copy these numbers.
+    """
+    from app_metrics.core import summary, uniques
     from app_metrics.storage.dialects import base
 
     base.LONG = 40
+    uniques.EXACT = summary.EXACT_UNIQUES = 3
 
 
 def main(path):

@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any
 
 from app_metrics.core.batch import Fold
+from app_metrics.core.hashing import hash_of
 from app_metrics.core.labels import NO_LABELS, decode_labels
 from app_metrics.core.periods import PERIODS
-from app_metrics.core.summary import DECODERS, SKETCHES, Summary, merge_all
+from app_metrics.core.summary import DECODERS, SKETCHES, UNIQUE, Summary, merge_all
 from tests.soak.faults.journal import SKETCHED, Event, Recorded
 
 # The bytes of each sketch; None for those that a summary does not have.
@@ -96,5 +97,5 @@ def _folded(numbers: frozenset[tuple[tuple[str, int], int]]) -> Summary | None:
     fold = Fold(UTC, 1)
     for (kind, number), times in numbers:
         for _ in range(times):
-            fold.add(("any", kind, NO_LABELS, number, 0.0))
+            fold.add(("any", kind, NO_LABELS, hash_of(number) if kind == UNIQUE else number, 0.0))
     return merge_all(fold.summaries.values())

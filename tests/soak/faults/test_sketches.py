@@ -6,8 +6,10 @@ import pytest
 
 from app_metrics import collect
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.hashing import hash_of
 from app_metrics.core.histogram import Histogram
 from app_metrics.core.summary import KINDS, SKETCHES
+from app_metrics.core.uniques import Uniques
 from app_metrics.models import Total
 from tests.soak.faults.journal import SKETCHED, Recorded
 from tests.soak.faults.sketches import altered, without_faults
@@ -15,7 +17,8 @@ from tests.soak.workers import record
 
 OWN = Recorded("batch-1_timer", "0", "timer", 70)
 SHARED = [Recorded("shared-0_timer", None, "timer", number) for number in (0, 1, 70)]
-EVENTS = [OWN, *SHARED, Recorded("batch-1", "0")]
+USERS = [Recorded("shared-0_unique", None, "unique", number) for number in (0, 1, 1, 70)]
+EVENTS = [OWN, *SHARED, Recorded("batch-1", "0"), *USERS]
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +34,11 @@ def found(acknowledged, undecided=()):
 
 def change(slug, histogram, **filters):
     assert Total.objects.filter(metric__slug=slug, **filters).update(histogram=histogram)
+
+
+def change_users(*numbers):
+    found = Total.objects.filter(metric__slug=USERS[0].slug, period="day")
+    assert found.update(uniques=Uniques(map(hash_of, numbers)).encode())
 
 
 def test_the_kinds_that_are_recorded_have_all_sketches():
@@ -60,6 +68,19 @@ def test_numbers_that_two_totals_have_swapped_are_seen():
 def test_parts_that_are_not_merged_yet_are_those_of_one_sketch():
     change(SHARED[0].slug, Histogram([70]).encode() + Histogram([0, 1]).encode())
     assert found(EVENTS) == []
+
+
+@pytest.mark.parametrize("numbers", [[0, 1], [0, 1, 71], [0, 1, 70, 71]], ids=["missing", "another", "additional"])
+def test_one_wrong_hash_is_seen(numbers):
+    change_users(*numbers)
+    assert found(EVENTS) == ["day ('shared-0_unique', None)", "day all"]
+
+
+def test_a_hash_of_an_undecided_event_may_be_there_or_not():
+    others = [each for each in EVENTS if each not in USERS]
+    assert found([*others, *USERS[:3]], USERS[3:]) == []
+    change_users(0, 1)
+    assert found([*others, *USERS[:3]], USERS[2:]) == []
 
 
 def test_undecided_numbers_may_be_there_or_not_as_the_count_says():
