@@ -680,6 +680,20 @@ def test_an_alert_about_what_is_worse_that_cannot_fire_is_reported(given, messag
     assert message in found.hint
 
 
+def test_w030_reminds_of_a_key_before_a_deployment_with_unique_counts(settings, db):
+    def found(**options):
+        return [each.id for each in messages(**options) if each.id == "app_metrics.W030"]
+
+    everything = {"include_deployment_checks": True, "databases": ["default"]}
+    assert found(**everything) == []
+    create_metric("Users", "users", "unique")
+    assert found(**everything) == ["app_metrics.W030"]
+    assert found(databases=["default"]) == []
+    assert found(include_deployment_checks=True) == []
+    settings.APP_METRICS_UNIQUE_KEY = "x" * 22
+    assert found(**everything) == []
+
+
 def test_an_alert_that_may_fire_only_by_the_form_of_its_metric_is_not_reported(settings, db):
     for name, value in worse(50, gauge="user.pk").items():
         setattr(settings, name, value)
