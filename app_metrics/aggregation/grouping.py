@@ -9,8 +9,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..core.batch import Key
-from ..core.histogram import Histogram, histogram_of
-from ..core.histogram import merged as merged_histograms
+from ..core.histogram import Histogram, histogram_of, merged
 from ..core.labels import decode_labels
 from ..core.numbers import EXACT
 from ..core.periods import HOURS
@@ -35,7 +34,6 @@ from ..core.summary import (
     from_values,
 )
 from ..core.uniques import Uniques
-from ..core.uniques import merged as merged_uniques
 from ..core.validation import check_slug
 from ..storage.dialects.base import KEY_COLUMNS, SKETCH_COLUMNS, SUMMARY_COLUMNS, Row
 
@@ -107,12 +105,12 @@ def _histogram(values: Mapping[str, Sequence[Any]]) -> Histogram | None:
     histograms = [decode_sketch(HISTOGRAM, text) for text in values["histogram"] if text]
     if numbers:
         histograms.append(histogram_of(numbers))
-    return merged_histograms(histograms) if histograms else None
+    return merged(histograms) if histograms else None
 
 
 def _uniques(values: Mapping[str, Sequence[Any]]) -> Uniques | None:
-    sketches = [decode_sketch(UNIQUES, text) for text in values["uniques"] if text]
-    return merged_uniques(sketches) if sketches else None
+    text = " ".join(filter(None, values["uniques"]))
+    return decode_sketch(UNIQUES, text) if text else None
 
 
 @lru_cache(maxsize=4096)
