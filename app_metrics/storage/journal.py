@@ -19,7 +19,7 @@ from ..core.dropped import warn_once
 from ..core.plain_text import brief
 from ..core.summary import Summary, merge_into
 from ..core.test_runs import in_tests
-from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decode, records
+from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decoded, records
 from .connections import commits_at_once
 from .dialects.base import BAD_DATA
 from .ledger import write_once
@@ -233,17 +233,14 @@ def _delete(group: Iterable[Sealed], failures: list[str]) -> None:
 
 def _added(name: str, lines: Sequence[bytes], known: Reading, places: Places) -> tuple[Reading, dict[str, str]]:
     """Return a reading with further lines of its segment, each batch once, and the damaged lines: text → reason."""
-    summaries, damaged = dict(known.summaries), {}
-    for number, line in enumerate(lines, known.lines):
-        try:
-            batch = decode(line)
-        except ValueError as error:
-            damaged[line.decode("utf-8", "backslashreplace")] = str(error)
-            continue
-        if places.setdefault(batch.id, (name, number)) == (name, number):
+    summaries, damaged = dict(known.summaries), dict[bytes, str]()
+    for number, batch in decoded(lines, damaged):
+        place = name, known.lines + number
+        if places.setdefault(batch.id, place) == place:
             for key, summary in batch.summaries.items():
                 merge_into(summaries, key, summary)
-    return Reading(known.size, known.lines + len(lines), summaries), damaged
+    texts = {line.decode("utf-8", "backslashreplace"): reason for line, reason in damaged.items()}
+    return Reading(known.size, known.lines + len(lines), summaries), texts
 
 
 def _level(connection: Any) -> int:

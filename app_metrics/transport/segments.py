@@ -1,4 +1,4 @@
-"""Append batches to files of a directory: to the spool, or to the journal beside a SQLite database.
+"""Append batches to files of a directory: to the spool, to the journal of the buffered mode, or to that of SQLite.
 
 A segment is a file to which one thread of one process appends at a time. A record is a newline, the CRC-32 of a batch's
 text in hexadecimal digits, a space, that text, and a newline: half a record never damages the next one.
@@ -53,24 +53,16 @@ class Segments:
 
         Raises OSError if nothing was appended.
         """
-        text = encode_batch(batch).encode()
+        record = encoded(batch)
         path, descriptor = self._reopened(self._free) or self._begun(durable)
         try:
-            _append(descriptor, b"\n%08x %b\n" % (crc32(text), text), durable)
+            append_record(descriptor, record, durable)
         except BaseException:
             path = _renamed(path)  # readers may have seen what was removed again
             raise
         finally:
-            _close(descriptor)
+            unlock_and_close(descriptor)
             self._free.append(path)
-
-    def sizes(self) -> list[int]:
-        """Return the sizes of all segments, those of other processes included, in bytes."""
-        return list(self._sizes().values())
-
-    def _sizes(self) -> dict[Path, int]:
-        with os.scandir(self.directory) as found:
-            return dict(_sizes_of(found))
 
     def _start_afresh(self) -> None:
         """Leave the segments to the parent process."""
@@ -95,7 +87,7 @@ class Segments:
             has_room = _is_mine(descriptor, path) and os.fstat(descriptor).st_size < self._max_segment
         finally:
             if not has_room:
-                _close(descriptor)
+                unlock_and_close(descriptor)
         return descriptor if has_room else None
 
     def _begun(self, durable: bool) -> tuple[Path, int]:
@@ -105,27 +97,14 @@ class Segments:
         """
         if self._beside is not None:
             self._prepare(self._beside, durable)
-        sizes = self._sizes()
+        sizes = sizes_in(self.directory)
         if sum(sizes.values()) >= self._max_bytes:
             raise OSError(f"{self.directory} is full: it holds {self._max_bytes} bytes")
         # Many short processes would otherwise leave as many files, and each costs the readers time.
         if left := self._reopened(deque(sorted(path for path, size in sizes.items() if size < self._max_segment))):
             return left
         path = _new_name(self.directory)
-        new = path.with_suffix(".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o660)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # succeeds at once: no other process knows the file
-            if self._beside is not None:
-                _share(descriptor, self._beside)
-            new.rename(path)
-            if durable:
-                _names_to_disk(self.directory)
-        except OSError:
-            new.unlink(missing_ok=True)
-            _close(descriptor)
-            raise
-        return path, descriptor
+        return path, created(path, durable, self._beside)
 
     def _prepare(self, beside: Path, durable: bool) -> None:
         """Create a missing directory. Raises OSError if the file is mounted alone: others would not see it."""
@@ -137,6 +116,33 @@ class Segments:
                 _names_to_disk(beside.parent)
         if self.directory.stat().st_dev != device:
             raise OSError(f"{beside} is mounted from another file system than its directory")
+
+
+def sizes_in(directory: Path, suffix: str = SEGMENT) -> dict[Path, int]:
+    """Return the files with a suffix, those of other processes included, each with its size in bytes."""
+    with os.scandir(directory) as found:
+        return dict(_sizes_of(found, suffix))
+
+
+def created(path: Path, durable: bool, like: Path | None = None) -> int:
+    """Create a file, and return its descriptor, with the lock; nobody sees the file without it.
+
+    The file has the mode and owner of the file `like`.
+    """
+    new = path.with_suffix(".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o660)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # succeeds at once: no other process knows the file
+        if like is not None:
+            _share(descriptor, like)
+        new.rename(path)
+        if durable:
+            _names_to_disk(path.parent)
+    except OSError:
+        new.unlink(missing_ok=True)
+        unlock_and_close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager
@@ -168,6 +174,15 @@ def records(content: bytes) -> list[bytes]:
     return [line for line in lines if line]
 
 
+def decoded(lines: Iterable[bytes], damaged: dict[bytes, str]) -> Iterator[tuple[int, Batch]]:
+    """Yield the number and the batch of each intact record; note the others, each with what is wrong with it."""
+    for number, line in enumerate(lines):
+        try:
+            yield number, decode(line)
+        except ValueError as error:
+            damaged[line] = str(error)
+
+
 def decode(record: bytes) -> Batch:
     """Return the batch of a record. Raises ValueError for a damaged one."""
     if not _is_intact(record):
@@ -180,7 +195,13 @@ def _is_intact(record: bytes) -> bool:
     return checksum == b"%08x" % crc32(text)
 
 
-def _append(descriptor: int, record: bytes, durable: bool) -> None:
+def encoded(batch: Batch) -> bytes:
+    """Return the record of a batch."""
+    text = encode_batch(batch).encode()
+    return b"\n%08x %b\n" % (crc32(text), text)
+
+
+def append_record(descriptor: int, record: bytes, durable: bool) -> None:
     """Append a whole record, or raise OSError and append nothing."""
     size = os.fstat(descriptor).st_size
     try:
@@ -228,7 +249,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _close(descriptor: int) -> None:
+def unlock_and_close(descriptor: int) -> None:
     """Unlock and close a segment; closing does not unlock it if a process that forked meanwhile has it open, too."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -252,8 +273,8 @@ def _names_to_disk(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _sizes_of(found: Iterable[os.DirEntry[str]]) -> Iterator[tuple[Path, int]]:
+def _sizes_of(found: Iterable[os.DirEntry[str]], suffix: str) -> Iterator[tuple[Path, int]]:
     for entry in found:
-        if entry.name.endswith(SEGMENT):
+        if entry.name.endswith(suffix):
             with suppress(FileNotFoundError):  # an aggregation has stored and deleted it meanwhile
                 yield Path(entry.path), entry.stat().st_size

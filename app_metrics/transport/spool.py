@@ -14,7 +14,7 @@ from ..conf import SETTINGS, settings, spool_dir
 from ..core.batch import Batch
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
-from .segments import CAN_LOCK, SEGMENT, Segments
+from .segments import CAN_LOCK, SEGMENT, Segments, sizes_in
 
 DAMAGED = ".damaged"
 # Bytes of a segment at which a new one begins, and bytes of all segments at which no new one begins.
@@ -80,7 +80,7 @@ def pending() -> Pending | None:
     """Return the contents of the spool; None if there is no spool or it cannot be read."""
     directory = spool_dir()
     try:
-        sizes = _spool(directory).sizes() if directory else None
+        sizes = sizes_in(directory).values() if directory else None
     except OSError:  # `check` reports it
         return None
     if directory is None or sizes is None:

@@ -222,13 +222,13 @@ def forked():
 
 
 def test_a_process_forked_during_an_append_does_not_lock_the_segment(directory, monkeypatch):
-    append, children = segments._append, []
+    append, children = segments.append_record, []
 
     def forking(descriptor, record, durable):
         children.append(forked())
         return append(descriptor, record, durable)
 
-    monkeypatch.setattr(segments, "_append", forking)
+    monkeypatch.setattr(segments, "append_record", forking)
     for _ in range(2):  # once to a new segment, once to an existing one
         spool.append(batch_of("orders"))
         (segment,) = files(directory)
