@@ -152,6 +152,8 @@ SETTINGS = {
         "Create it on a local disk, and let the user that runs the site and the aggregation write to it.",
         code="E024",
     ),
+    # Bring each batch in that directory to the disk at once, so that it survives a power failure, too.
+    "SPOOL_SYNC": switch(False),
     # Aggregate, report, watch and prune from a thread of a web process, unless a scheduler does it.
     "AUTOPILOT": switch(True),
     # Seconds between two aggregations of the autopilot.
@@ -284,5 +286,6 @@ catch_up: Callable[[], int] = _reader("CATCH_UP")
 flush_interval: Callable[[], float] = _reader("FLUSH_INTERVAL")
 max_label_sets: Callable[[], int] = _reader("MAX_LABEL_SETS")
 retry_limit: Callable[[], int] = _reader("RETRY_LIMIT")
+syncs_spool: Callable[[], bool] = _reader("SPOOL_SYNC")
 timeout: Callable[[], float] = _reader("TIMEOUT")
 years: Callable[[], Sequence[int]] = _reader("YEARS")

@@ -2,13 +2,16 @@
 
 import logging
 from pathlib import Path
+from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from ..conf import settings
+from ..core.batch import Batch, Key
 from ..core.logs import log
 from ..core.plain_text import brief
+from ..core.summary import Summary, merge_into
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
 from ..storage.transactions import between_others
@@ -30,7 +33,7 @@ def gather() -> list[str]:
     another backend is configured by now.
     """
     others = (failure for path in other_paths() for failure in gather_from(path))
-    return [*_drain(), *others, *replay()]
+    return [*replay(), *_drain(), *others]
 
 
 def _drain() -> list[str]:
@@ -64,14 +67,15 @@ def _drained(backend: RetryingBackend) -> list[str]:
 
 
 def replay() -> list[str]:
-    """Write the batches of the spool through the ledger; return the failures, one line each.
+    """Write the spool, and the journals of processes that are gone, each batch once; return the failures.
 
-    Batches that cannot be written stay in their file for the next run. Several processes may do this at once.
+    A failure is one line. Batches that cannot be written stay in their file for the next run. Several processes may do
+    this at once.
     """
     if not segments.CAN_LOCK:
         return []
     failures: list[str] = []
-    for segment in spool.segments():
+    for segment in [*spool.segments(), *spool.parts()]:
         try:
             failures += _replay(segment)
         except OSError as error:
@@ -87,9 +91,8 @@ def _replay(segment: Path) -> list[str]:
     with segments.claim(segment) as file:
         if file is None:
             return []
-        records, turns = segments.records(file.read()), Turns(connections[settings.APP_METRICS_DATABASE])
-        parts = (records[first : first + AT_ONCE] for first in range(0, len(records), AT_ONCE))
-        damaged = [record for part in parts for record in _write_all(part, segment, turns)]
+        records = segments.records(file.read())
+        damaged = _write_merged(records, segment) if segment.suffix == spool.PART else _write_each(records, segment)
         failures = []
         if damaged:
             aside = spool.set_aside(segment, damaged)
@@ -98,6 +101,43 @@ def _replay(segment: Path) -> list[str]:
             )
         segment.unlink()
     return failures
+
+
+def _write_merged(records: list[bytes], part: Path) -> list[bytes]:
+    """Count a part of the journal as the batch that its process would have written; return the damaged records."""
+    damaged: dict[bytes, str] = {}
+    summaries: dict[Key, Summary] = {}
+    for _, each in segments.decoded(records, damaged):
+        for key, summary in each.summaries.items():
+            merge_into(summaries, key, summary)
+    for reason in damaged.values():
+        logger.error("A batch in %s cannot be counted and is set aside: %s", part, reason)
+    try:
+        if summaries:
+            _write_again(Batch(summaries, UUID(part.stem)))
+    except BAD_DATA as error:
+        logger.error("The batches in %s cannot be counted and are set aside: %s", part, error)
+        return records
+    return list(damaged)
+
+
+def _write_again(batch: Batch) -> None:
+    """Write a batch that its process may have written before it was killed."""
+    try:
+        backend = get_backend()
+    except ImproperlyConfigured:
+        backend = None
+    if backend and not backend.deduplicates:
+        backend.backend.write_once(batch)
+    else:
+        write_once(batch, durable=True)
+
+
+def _write_each(records: list[bytes], segment: Path) -> list[bytes]:
+    """Count the batches of a segment of the spool; return the records that cannot be counted."""
+    turns = Turns(connections[settings.APP_METRICS_DATABASE])
+    parts = (records[first : first + AT_ONCE] for first in range(0, len(records), AT_ONCE))
+    return [record for part in parts for record in _write_all(part, segment, turns)]
 
 
 def _write_all(records: list[bytes], segment: Path, turns: Turns) -> list[bytes]:

@@ -10,6 +10,7 @@ from ..storage import journal
 from ..storage.connections import closed_as_before, commits_at_once
 from ..storage.dialects.base import BAD_DATA, item_rows
 from ..storage.items import append, append_apart
+from ..storage.ledger import write_once
 from ..transport import base
 from ..transport.databases import savepoint
 
@@ -43,6 +44,15 @@ class MetricsBackend(base.MetricsBackend):
                 if self.is_durable():
                     connection.close_if_unusable_or_obsolete()  # so that the caller's next query gets a new one
                 raise
+
+    def write_once(self, batch: Batch) -> None:
+        """Insert all items of a batch and its id in the ledger, in one transaction of its own."""
+        with closed_as_before(connections[settings.APP_METRICS_DATABASE]):
+            write_once(batch, durable=True)
+
+    def recognises_replays(self) -> bool:
+        """Return False on SQLite: its own journal keeps every batch, and is not in the ledger until it is drained."""
+        return connections[settings.APP_METRICS_DATABASE].vendor != "sqlite"
 
     def is_durable(self) -> bool:
         return commits_at_once(connections[settings.APP_METRICS_DATABASE])

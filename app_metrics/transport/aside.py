@@ -66,7 +66,7 @@ def take() -> list[Batch]:
     return _aside.here().take()
 
 
-def move(add: Callable[[Batch], None]) -> None:
+def move(add: Callable[[Batch], object]) -> None:
     """Pass on what was put aside, each batch while what it is added to belongs to its schema."""
     for schema, store in _aside.in_all_schemas():
         with in_schema(schema):

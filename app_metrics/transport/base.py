@@ -31,6 +31,17 @@ class MetricsBackend:
         """
         raise NotImplementedError
 
+    def write_once(self, batch: Batch) -> None:
+        """Write a batch that may come again from the journal of the buffered mode. Defaults to `write`.
+
+        Then the ledger must recognise it; if `deduplicates` is False, `write_once` itself, which then gets it again.
+        """
+        self.write(batch)
+
+    def recognises_replays(self) -> bool:
+        """Return whether that is so. Defaults to True; only matters if `feeds_totals` is True."""
+        return True
+
     def is_durable(self) -> bool:
         """Return whether a write survives a rollback by the caller. Defaults to True.
 

@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.db import connections
 from django.dispatch import receiver
 
-from ..conf import flush_interval, settings
+from ..conf import flush_interval, settings, spool_dir, timeout
 from ..core import test_runs
 from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch, warn_once
@@ -25,8 +25,10 @@ from ..core.forking import after_fork
 from ..core.logs import log
 from . import aside
 from .databases import ByDatabase, in_schema
+from .journal import Journal, Part
 from .loading import configured_backend, get_backend, is_replaced
 from .merging import MAX_SUMMARIES, Merging
+from .segments import CAN_LOCK
 
 # With this many summaries, the buffer is written before the interval is over.
 EARLY = MAX_SUMMARIES
@@ -42,17 +44,29 @@ class Buffer:
     """Merged batches, and the thread that writes them; the first batch starts the thread."""
 
     def __init__(self) -> None:
+        self.journal = Journal()
         self._start_afresh()
         after_fork(self._start_afresh)
 
     def add(self, batch: Batch) -> None:
-        """Add a batch to the next write. Never blocks."""
+        """Add a batch to the next write. Waits for nothing but the disk of the journal, if there is one."""
+        if self.gather(batch):
+            self.wake.set()
+        self._start_if_needed()
+
+    def add_urgent(self, batch: Batch) -> None:
+        """Add a batch that the thread writes now, whatever the interval is. Waits for nothing, so for no journal."""
+        self.merging.here().add(batch)
+        self.wake.set()
+        self._start_if_needed()
+
+    def gather(self, batch: Batch) -> bool:
+        """Add a batch, and return whether the next write should be early; does not start the thread."""
+        if is_journalled() and self.journal.add(batch):
+            return self.journal.is_due
         merging = self.merging.here()
         merging.add(batch)
-        if len(merging) >= EARLY:
-            self.wake.set()
-        if self._thread is None or not self._thread.is_alive():
-            self._start()
+        return len(merging) >= EARLY
 
     def flush(self, until: float = math.inf) -> None:
         """Write everything that was added, and return when it is written or kept. Never raises an Exception.
@@ -64,6 +78,7 @@ class Buffer:
             for schema, merging in self.merging.in_all_schemas():
                 with in_schema(schema):
                     self._write_all(deque(merging.take()), until)
+            self._write_parts(deque(self.journal.take()), until)
         finally:
             if is_mine:
                 self._flushing.release()
@@ -82,6 +97,25 @@ class Buffer:
             for batch in batches:  # perhaps a BaseException, such as one of a signal handler, ended the loop
                 self.merging.here().add(batch)
 
+    def _write_parts(self, parts: deque[Part], until: float) -> None:
+        try:
+            while parts and time.monotonic() <= until:
+                self._write_part(parts.popleft())
+        finally:
+            for part in parts:
+                self.journal.put_back(part)
+
+    def _write_part(self, part: Part) -> None:
+        batch, is_written = part.take(), False
+        if batch is None:
+            self.journal.put_back(part)
+            return
+        try:
+            with suppress(ImproperlyConfigured):  # the next aggregation tries again
+                is_written = configured_backend().write_part(batch)
+        finally:
+            self.journal.end(part, is_written=is_written)
+
     def _start_afresh(self) -> None:
         """Begin empty and without a thread, also in a forked process: the parent writes what it gathered."""
         self.merging = ByDatabase(partial(Merging, ROOM))
@@ -95,7 +129,9 @@ class Buffer:
         self._flushing = threading.RLock()
         self.wake = threading.Event()
 
-    def _start(self) -> None:
+    def _start_if_needed(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
         if not self._starting.acquire(blocking=False):
             return  # another thread is starting it
         try:
@@ -118,19 +154,15 @@ class Buffer:
             self.wake.clear()
             with _fresh_connections():
                 self.flush()
+                if is_journalled():  # no write of a part retries what is kept
+                    configured_backend().retry(time.monotonic() + timeout(), most_failures=1)
 
 
 _buffer = Buffer()
 
-add = _buffer.add
+add, add_urgent = _buffer.add, _buffer.add_urgent
 
 _sources: list[Callable[[float], None]] = []
-
-
-def add_urgent(batch: Batch) -> None:
-    """Add a batch that the thread writes now, whatever the interval is."""
-    add(batch)
-    _buffer.wake.set()
 
 
 def before_flush(source: Callable[[float], None]) -> Callable[[float], None]:
@@ -142,6 +174,16 @@ def before_flush(source: Callable[[float], None]) -> Callable[[float], None]:
 def is_used() -> bool:
     """Return whether to buffer batches; after the last flush of an exiting process they would be lost."""
     return bool(flush_interval()) and _buffer.ends_at is None and not test_runs.in_tests()
+
+
+def is_journalled() -> bool:
+    """Return whether what is buffered goes to a journal, too."""
+    if spool_dir() is None or not CAN_LOCK:
+        return False
+    try:
+        return configured_backend().is_journalled()
+    except ImproperlyConfigured:
+        return False
 
 
 def flush() -> None:
@@ -171,7 +213,7 @@ def _flush(until: float) -> None:
 
 
 def _write_buffered(until: float) -> None:
-    aside.move(lambda batch: _buffer.merging.here().add(batch))
+    aside.move(_buffer.gather)
     _buffer.flush(until)
 
 

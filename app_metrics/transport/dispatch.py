@@ -8,6 +8,7 @@ from functools import partial
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
+from ..conf import syncs_spool
 from ..core import test_runs
 from ..core.batch import Batch
 from ..core.dropped import NO_BACKEND, drop_batch
@@ -32,8 +33,9 @@ def hand_over(batch: Batch) -> None:
     if (aside.has_any() or buffer.is_used()) and not is_replaced() and backend.is_durable():
         batch = aside.joined(batch)
         if buffer.is_used():
-            return buffer.add(batch)
-    return _write_soon(backend, batch) if backend.blocks and is_on_event_loop() else backend.write(batch)
+            waits_for_disk = syncs_spool() and buffer.is_journalled()
+            return _soon(backend, batch, buffer.add) if waits_for_disk and is_on_event_loop() else buffer.add(batch)
+    return _soon(backend, batch, backend.write) if backend.blocks and is_on_event_loop() else backend.write(batch)
 
 
 def hand_over_soon(batch: Batch) -> None:
@@ -80,11 +82,11 @@ def _backend_for(batch: Batch) -> RetryingBackend | None:
         return None
 
 
-def _write_soon(backend: RetryingBackend, batch: Batch) -> None:
-    """Write a batch from a thread; keep it if the task ends before that thread has taken the batch."""
+def _soon(backend: RetryingBackend, batch: Batch, use: Callable[[Batch], None]) -> None:
+    """Use a batch from a thread; keep it if the task ends before that thread has taken the batch."""
     untaken = [batch]
     # Thread-sensitive: the thread that owns the database connection, and its transaction, writes.
-    task = asyncio.create_task(sync_to_async(_take, thread_sensitive=True)(untaken, backend.write))
+    task = asyncio.create_task(sync_to_async(_take, thread_sensitive=True)(untaken, use))
     _tasks.add(task)
     task.add_done_callback(partial(_keep_untaken, untaken, backend))
 

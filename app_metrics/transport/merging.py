@@ -1,15 +1,13 @@
 """Merge the batches of many threads, so that memory depends on the number of series and hours, not on the traffic."""
 
 import math
-import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 
 from ..conf import max_label_sets, time_zone
 from ..core.batch import Batch, Fold
 from ..core.dropped import BUFFER_FULL, drop_batch
+from .exclusion import Exclusion
 
 # About how many batches may stay unmerged.
 BLOCK = 64
@@ -19,7 +17,7 @@ MAX_SUMMARIES = 10_000
 LONGEST_WAIT = 1.0
 
 
-class Merging:
+class Merging(Exclusion):
     """Batches of many threads, merged into few.
 
     Beyond `room` summaries (default: no limit) new series and hours are dropped for `reason`; those that are known are
@@ -30,12 +28,10 @@ class Merging:
     """
 
     def __init__(self, room: float = math.inf, reason: str = BUFFER_FULL) -> None:
+        super().__init__()
         self._room, self._reason = room, reason
         self._batches: deque[Batch] = deque()
         self._fold: Fold | None = None
-        # Reentrant, so that no thread waits for itself; `_is_merging` shows that it would interrupt itself.
-        self._lock = threading.RLock()
-        self._is_merging = False
 
     def __len__(self) -> int:
         """Return the number of merged summaries, or of unmerged batches if that is larger."""
@@ -70,19 +66,6 @@ class Merging:
             if is_mine and not summaries:
                 self._fold = None
             return batches
-
-    @contextmanager
-    def turn(self, seconds: float) -> Iterator[bool]:
-        """Wait for other threads for up to so many seconds; yield whether nobody else is merging during the block."""
-        if not self._lock.acquire(timeout=seconds):
-            yield False
-            return
-        was_merging, self._is_merging = self._is_merging, True
-        try:
-            yield not was_merging
-        finally:
-            self._is_merging = was_merging
-            self._lock.release()
 
     def _merge(self) -> Fold:
         fold = self._fold = self._fold or Fold(time_zone(), max_label_sets())

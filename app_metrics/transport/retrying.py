@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from django.core.checks import CheckMessage
@@ -31,7 +31,7 @@ class RetryingBackend(base.MetricsBackend):
     def __init__(self, backend: base.MetricsBackend) -> None:
         self.backend = backend
         self.blocks, self.feeds_totals = backend.blocks, backend.feeds_totals
-        self.caches_pending = backend.caches_pending
+        self.caches_pending, self.deduplicates = backend.caches_pending, backend.deduplicates
         self._queues = ByDatabase(partial(RetryQueue, backend.__module__))
         self._breaker = Breaker()
         self._is_failing = False
@@ -49,6 +49,21 @@ class RetryingBackend(base.MetricsBackend):
             self.keep(batch)
         elif self._queues and (queue := self._queues.here()) and self.is_durable():
             self._retry(queue, time.monotonic() + timeout(), most_failures=1)
+
+    def write_part(self, batch: Batch) -> bool:
+        """Write a part of the journal; return whether it is written or spooled, so that its file may be deleted.
+
+        Never raises an Exception. Whatever else is kept is left to `retry`.
+        """
+        if self._breaker.is_open and not self._is_back():
+            return self._spool(batch)
+        if self._attempted(batch, self.backend.write_once):
+            return True
+        return self.deduplicates and self._spool(batch)
+
+    def is_journalled(self) -> bool:
+        """Return whether the buffered mode keeps a journal of the batches for this backend."""
+        return self._is_for_totals and databases.can_be_spooled() and self.backend.recognises_replays()
 
     @property
     def kept(self) -> int:
@@ -106,7 +121,7 @@ class RetryingBackend(base.MetricsBackend):
 
     def keep(self, batch: Batch) -> None:
         """Keep a batch that may have been written: in the spool if there is one, else in the retry queue."""
-        if not self.backend.deduplicates or not self._spool(batch):
+        if not self.deduplicates or not self._spool(batch):
             self._queues.here().put(QueuedBatch(batch))
 
     def keep_unseen(self, batch: Batch) -> None:
@@ -156,15 +171,19 @@ class RetryingBackend(base.MetricsBackend):
         return False
 
     def _attempt(self, batch: Batch) -> bool:
-        """Return whether a batch needs no other try."""
-        token = aside.begin_write()
+        """Return whether a batch needs no other try; keep it if an exit interrupts it."""
         try:
-            databases.in_own_schema(self.backend.write, batch)
-        except Exception as error:
-            return self._failed(batch, error)
+            return self._attempted(batch, self.backend.write)
         except BaseException:
             self.keep(batch)
             raise
+
+    def _attempted(self, batch: Batch, write: Callable[[Batch], None]) -> bool:
+        token = aside.begin_write()
+        try:
+            databases.in_own_schema(write, batch)
+        except Exception as error:
+            return self._failed(batch, error)
         else:
             self._is_failing = False
             self._breaker.succeeded()

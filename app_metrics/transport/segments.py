@@ -166,6 +166,12 @@ def claim(segment: Path, patience: float = 0.0) -> Iterator[BinaryIO | None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a file is gone, or a process or thread holds its lock."""
+    with claim(path) as file:
+        return file is None
+
+
 def records(content: bytes) -> list[bytes]:
     """Return the complete records of a segment, without the partial one that a killed process left at its end."""
     *lines, last = content.split(b"\n")
