@@ -107,6 +107,32 @@ def aggregator_killed_at_every_step(cell: Cell) -> Verdict:
     raise AssertionError("unreachable")
 
 
+def writer_killed_at_every_step(cell: Cell) -> Verdict:
+    """Kill a process at each step of writing what it has journalled, in turn, and aggregate what it wrote.
+
+    Then the journal is replayed, and only the ledger or the destination can recognise it.
+    """
+    return _killed_at_every_step(cell, "crash_writing")
+
+
+def replay_killed_at_every_step(cell: Cell) -> Verdict:
+    """Kill an aggregation at each step while it replays the journal of a process that was killed."""
+    return _killed_at_every_step(cell, "crash_replaying")
+
+
+def _killed_at_every_step(cell: Cell, role: str) -> Verdict:
+    alone = {"options": {"APP_METRICS_FLUSH_INTERVAL": 600}}  # no thread writes
+    for at in count(1):
+        try:
+            cell.tally["steps"] = cell.write(role, alone, at=at).result()
+            return cell.verdict()
+        except Killed:
+            cell.tally["kills"] += 1
+            cell.aggregate_elsewhere()
+            cell.site.run("recover")
+    raise AssertionError("unreachable")
+
+
 def aggregators_killed_at_random(cell: Cell) -> Verdict:
     """Repeatedly kill one of three aggregators while other processes write."""
     with writers(cell):

@@ -76,6 +76,8 @@ class Destination:
     batches_in_flight = 1
     # Whether it spools batches that cannot be written.
     has_spool = False
+    # Whether the buffered mode keeps a journal.
+    has_journal = False
     # Whether Celery workers move events from the server to the database.
     has_workers = False
     # Whether a message is lost if the worker or the server is killed while the worker takes it.
@@ -87,6 +89,8 @@ class Destination:
     # Patterns of what a writer sends to the server, and of what a drain or an aggregation sends.
     writing = rb"INSERT INTO app_metrics_item"
     draining: bytes | None = rb"COMMIT"
+    # Every how many writes the reply to one is lost.
+    writes_per_lost_reply = 5
 
     def __init__(self, servers: Coordinates) -> None:
         self.servers = servers
@@ -294,6 +298,36 @@ class Buffered(PostgreSQL):
         return {**SETTINGS, "APP_METRICS_FLUSH_INTERVAL": 0.2}
 
 
+class Journalled(Buffered):
+    """The buffered mode with a journal: a batch is acknowledged before it is written."""
+
+    name = "db with a journal"
+    has_journal = has_ledger = True
+    batches_in_flight = 1
+    writing = rb"COMMIT"
+    writes_per_lost_reply = 1  # a slow machine may merge all batches of a writer into one write
+    excepted = {
+        **FROZEN,
+        **dict.fromkeys([*AGGREGATING, "delivered twice"], "as without a buffer"),
+    }
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        return {**SETTINGS, "APP_METRICS_FLUSH_INTERVAL": 0.02, "APP_METRICS_SPOOL_DIR": str(directory / "spool")}
+
+
+class RedisJournalled(Redis):
+    """The same with Redis, to which an aggregation offers again what is left."""
+
+    name = "redis with a journal"
+    has_journal = True
+    writes_per_lost_reply = 1
+    excepted = dict.fromkeys([*AGGREGATING, "delivered twice"], "as without a buffer")
+
+    def settings(self, directory: Path) -> dict[str, Any]:
+        spool = str(directory / "spool")
+        return {**super().settings(directory), "APP_METRICS_FLUSH_INTERVAL": 0.02, "APP_METRICS_SPOOL_DIR": spool}
+
+
 DESTINATIONS = (
     Sqlite,
     PostgreSQL,
@@ -305,6 +339,8 @@ DESTINATIONS = (
     CeleryOverRabbitMQ,
     Spooled,
     Buffered,
+    Journalled,
+    RedisJournalled,
 )
 
 

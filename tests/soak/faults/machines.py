@@ -36,6 +36,13 @@ def spool_full(cell: Cell) -> Verdict:
         return small.verdict(strict=True)
 
 
+def journal_full(cell: Cell) -> Verdict:
+    """Fill the disk that holds the journal, then free it; what does not fit is merged in memory."""
+    with small_disk(cell) as (small, directory):
+        small.tally["batches"] += small.write("journal_on_full_disk", directory=directory).result()
+        return small.verdict(strict=True)
+
+
 @contextmanager
 def small_disk(cell: Cell) -> Iterator[tuple[Cell, str]]:
     """Yield a cell whose files are on a small disk, and its path; only the cell's processes see the mount."""

@@ -32,6 +32,10 @@ def needs_spool(destination: type[Destination]) -> str:
     return "" if destination.has_spool else "there is no spool"
 
 
+def needs_journal(destination: type[Destination]) -> str:
+    return "" if destination.has_journal else "there is no journal of the buffered mode"
+
+
 def needs_plain_database(destination: type[Destination]) -> str:
     is_plain = destination in (Sqlite, PostgreSQL, MariaDB, MySQL)
     return "" if is_plain else "an import writes totals, past the backend: as with db, PostgreSQL"
@@ -47,6 +51,8 @@ class Fault(NamedTuple):
 FAULTS = {
     "web worker killed": Fault(crashes.web_worker_killed),
     "web worker on autopilot killed": Fault(crashes.web_worker_on_autopilot_killed),
+    "writer killed at every step": Fault(crashes.writer_killed_at_every_step, needs_journal),
+    "replay killed at every step": Fault(crashes.replay_killed_at_every_step, needs_journal),
     "aggregator killed at every step": Fault(crashes.aggregator_killed_at_every_step),
     "aggregators killed at random": Fault(crashes.aggregators_killed_at_random),
     "Celery worker killed at every step": Fault(crashes.celery_worker_killed_at_every_step, needs_workers),
@@ -65,6 +71,7 @@ FAULTS = {
     "poisoned rows": Fault(rows.poisoned),
     "disk full": Fault(machines.disk_full, needs_files),
     "spool full": Fault(machines.spool_full, needs_spool),
+    "journal full": Fault(machines.journal_full, needs_journal),
     "forked with locks held": Fault(machines.forked_with_locks_held),
     "clock set back": Fault(machines.clock_set_back),
     "clock a year ahead": Fault(machines.clock_ahead),

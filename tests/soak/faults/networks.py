@@ -126,7 +126,7 @@ def reply_lost_and_aggregated(cell: Cell) -> Verdict:
 
 
 def lose_replies_to_writer(cell: Cell, proxy: Proxy, way: dict[str, Any], **arguments: Any) -> None:
-    proxy.lose_replies(cell.destination.writing, every=5, most=10)
+    proxy.lose_replies(cell.destination.writing, every=cell.destination.writes_per_lost_reply, most=10)
     cell.tally["batches"] += cell.write(overrides=patient(way), **arguments).result()
     note_losses(cell, proxy)
 

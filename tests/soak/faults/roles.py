@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.db.models import Sum
 
+from app_metrics import flush
 from app_metrics.aggregation.run import aggregate
 from app_metrics.conf import spool_dir
 from app_metrics.core.batch import new_batch_id
@@ -30,13 +31,14 @@ from tests.soak.faults.journal import PATIENCE, Journal, Recorded
 from tests.soak.faults.sketches import altered
 from tests.soak.faults.straining import (
     fork_with_locks_held,
+    journal_on_full_disk,
     record_labels,
     spool_on_full_disk,
     write_on_full_disk,
     write_with_jumping_clock,
 )
 from tests.soak.faults.working import count_messages, wait_for_a_worker, wait_for_workers, work
-from tests.soak.faults.writing import write, write_again, write_late, write_recording, write_twice
+from tests.soak.faults.writing import Writer, write, write_again, write_late, write_recording, write_twice
 from tests.support.mortal_autopilot import die_at_random
 
 
@@ -61,7 +63,7 @@ def empty():
                 broker.default_channel.queue_delete(settings.FAULTS_QUEUE)
     if journal := journal_of(connection):
         journal.forget()
-    for segment in spool.segments():
+    for segment in [*spool.segments(), *spool.parts()]:
         segment.unlink()
     with connection.cursor() as cursor:
         for model in (Item, Total, Metric, LedgerRow, QuarantinedItem, AggregationRun, RecurringJob):
@@ -136,6 +138,31 @@ def crash(journal, seed, at):
     return trap.steps
 
 
+def crash_writing(journal, seed, at):
+    """Journal two batches and write them, but get killed at one of the steps; return the number of steps."""
+    writer = Writer(journal, seed)
+    for number in range(2):
+        writer.write(number)
+    trap = Trap(at)
+    trap.set()
+    flush()
+    return trap.steps
+
+
+def crash_replaying(journal, seed, at):
+    """Aggregate the journal of a process that was killed, but get killed at one of the steps; return their number."""
+    if not (child := os.fork()):
+        writer = Writer(journal, seed)
+        for number in range(2):
+            writer.write(number)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    trap = Trap(at)
+    trap.set()
+    aggregate(chunk_size=3)
+    return trap.steps
+
+
 def export(paths):
     """Export the totals to two files, with the same lines in another order, and delete them; the metrics stay."""
     recover()
@@ -186,11 +213,14 @@ ROLES = {
         bring_home,
         count_messages,
         crash,
+        crash_replaying,
+        crash_writing,
         create,
         empty,
         export,
         fork_with_locks_held,
         import_totals,
+        journal_on_full_disk,
         poison,
         read_altered,
         read_totals,

@@ -60,6 +60,23 @@ def spool_on_full_disk(journal, seed, directory):
     return writer.written
 
 
+def journal_on_full_disk(journal, seed, directory):
+    """Write batches to a journal whose disk fills up, and is freed again; return how many were written."""
+    writer, ballast, in_memory = Writer(journal, seed), Path(directory, "ballast"), 0
+    for number in range(60):
+        if number == 20:
+            flush()  # a part that has begun may have room in its last page
+            fill_disk(ballast)
+        if number == 40:
+            ballast.unlink()
+        writer.write(number)
+        in_memory += len(buffer._buffer.merging.here())
+    if not in_memory:
+        raise AssertionError("the disk was not full")
+    writer.finish()
+    return writer.written
+
+
 def fill_disk(ballast):
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
