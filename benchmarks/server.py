@@ -70,6 +70,9 @@ VARIANTS = {
     BASELINE: Variant("none", counts=False),
     "db": Variant(environment={BACKEND: "db"}),
     "db, buffered": Variant(environment={BACKEND: "db", "EXAMPLE_FLUSH_INTERVAL": "1"}),
+    "db, journalled": Variant(
+        environment={BACKEND: "db", "EXAMPLE_FLUSH_INTERVAL": "1", "EXAMPLE_SPOOL_DIR": "{folder}"}
+    ),
     BY_HAND: Variant("by hand"),
     "django-prometheus": Variant("django-prometheus", {"PROMETHEUS_MULTIPROC_DIR": "{folder}"}, prometheus_requests),
     "OpenTelemetry": Variant(
@@ -88,8 +91,8 @@ VARIANTS = {
     ),
     "dummy": Variant(environment={BACKEND: "dummy"}, counts=False),
 }  # fmt: skip
-# How much of the rate must be kept on PostgreSQL: by a durable write, and by the buffered mode.
-LEAST = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95)}
+# How much of the rate must be kept on PostgreSQL: by a durable write, and by the buffered mode, also with a journal.
+LEAST = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95), "db, journalled": (BASELINE, 0.95)}
 
 
 def tables(scale):
@@ -101,7 +104,7 @@ def tables(scale):
     rounds, seconds = scale.of((1, 1), (7, 1), (5, 2))
     redis = runner.available("redis")
     names = [name for name in VARIANTS if redis or name not in ("redis", "celery")]
-    names = scale.of(names[:5], names[:5], names)
+    names = scale.of(names[:6], names[:6], names)
     for kind in [*runner.available("postgresql"), *scale.of([], [], ["sqlite"])]:
         for page in list(PAGES)[: scale.of(1, 1, 2)]:
             with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder:

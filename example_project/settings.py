@@ -164,6 +164,7 @@ if os.environ.get("EXAMPLE_STATSD_URL"):
 if os.environ.get("EXAMPLE_TIMEOUT"):
     APP_METRICS_TIMEOUT = float(os.environ["EXAMPLE_TIMEOUT"])
 APP_METRICS_FLUSH_INTERVAL = float(os.environ.get("EXAMPLE_FLUSH_INTERVAL", "0"))
+APP_METRICS_SPOOL_DIR = os.environ.get("EXAMPLE_SPOOL_DIR")
 
 # --- app_metrics: ratios, reports and alerts ---
 

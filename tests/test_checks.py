@@ -642,6 +642,14 @@ def test_w024_warns_before_a_deployment_of_an_application_whose_end_nobody_notic
     assert messages() == []
 
 
+def test_w024_does_not_warn_if_there_is_a_journal(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(asgi, "is_flushing", False)
+    settings.APP_METRICS_FLUSH_INTERVAL, settings.APP_METRICS_SPOOL_DIR = 5, tmp_path
+    settings.APP_METRICS_BACKEND = "tests.transport.test_journal.Ledger"
+    settings.ASGI_APPLICATION = "tests.support.waiting.wait_until"
+    assert messages(include_deployment_checks=True) == []
+
+
 @pytest.mark.parametrize("setting", ["TIME_ZONE", "APP_METRICS_TIME_ZONE"])
 def test_missing_time_zone_data_give_a_warning_that_names_tzdata(setting, settings, no_time_zones):
     settings.TIME_ZONE, settings.APP_METRICS_TIME_ZONE = "UTC", None

@@ -23,6 +23,7 @@ from ..reports.recipients import UNSUBSCRIBE
 from ..setting_values import BAD_VALUE
 from ..transport import spool
 from ..transport.base import MetricsBackend
+from ..transport.buffer import is_journalled
 from ..transport.databases import is_per_tenant
 from ..transport.loading import configured_backend, get_backend
 
@@ -122,7 +123,7 @@ def _missing_counting(path: str) -> Iterator[CheckMessage]:
 
 
 def _missing_flushing(path: str, application: Any) -> Iterator[CheckMessage]:
-    if flush_interval() and not asgi.is_flushing and not isinstance(application, ASGIHandler):
+    if flush_interval() and not is_journalled() and not asgi.is_flushing and not isinstance(application, ASGIHandler):
         yield CheckWarning(
             f"With APP_METRICS_FLUSH_INTERVAL, {brief(path)} loses what it counted last when a server such as uvicorn "
             "stops.",

@@ -51,6 +51,7 @@ from ..models.reports import FAILED, UNDECIDED
 from ..notifications.future_marks import FutureMarks, future_marks
 from ..storage.journal import journal_of
 from ..transport import spool
+from ..transport.buffer import unjournalled
 from ..transport.loading import get_backend
 from ..transport.spool import Pending
 from .driver import Driver, driver
@@ -165,6 +166,7 @@ class Health:
     overflown: Sequence[Metric]
     second_kinds: Sequence[Metric]
     kept: int | None
+    unjournalled: int
     spool: Pending | None
     deliveries: Mails
     notifications: Mails
@@ -174,7 +176,8 @@ class Health:
 
     @property
     def has_written_all(self) -> bool:
-        return self.kept == 0 and not (self.spool and (self.spool.segments or self.spool.damaged))
+        has_files = self.spool and (self.spool.segments or self.spool.damaged)
+        return self.kept == 0 and not has_files and not self.unjournalled
 
     @property
     def has_dropped_lately(self) -> bool:
@@ -190,6 +193,7 @@ def examine() -> Health:
         list(Metric.objects.filter(pk__in=_overflown_metrics())),
         list(Metric.objects.exclude(second_kind="")),
         _kept(),
+        unjournalled(),
         spool.pending(),
         _mails(Delivery.objects.select_related("metric_set")),
         _mails(Notice.objects.all()),

@@ -160,9 +160,14 @@ class Buffer:
 
 _buffer = Buffer()
 
-add, add_urgent = _buffer.add, _buffer.add_urgent
+add = _buffer.add
 
 _sources: list[Callable[[float], None]] = []
+
+
+def add_urgent(batch: Batch) -> None:
+    """Add a batch that the thread writes now, whatever the interval is."""
+    _buffer.add_urgent(batch)
 
 
 def before_flush(source: Callable[[float], None]) -> Callable[[float], None]:
@@ -174,6 +179,11 @@ def before_flush(source: Callable[[float], None]) -> Callable[[float], None]:
 def is_used() -> bool:
     """Return whether to buffer batches; after the last flush of an exiting process they would be lost."""
     return bool(flush_interval()) and _buffer.ends_at is None and not test_runs.in_tests()
+
+
+def unjournalled() -> int:
+    """Return how many batches in a row this process has merged in memory only, because its journal refused them."""
+    return _buffer.journal.refused
 
 
 def is_journalled() -> bool:

@@ -80,6 +80,8 @@ class Journal(Exclusion):
         self._open: set[Part] = set()
         self._current: Part | None = None
         self._waiting: deque[Part] = deque()
+        # How many batches in a row could not be appended, and are only in memory.
+        self.refused = 0
         after_fork(self._start_afresh)
 
     def __len__(self) -> int:
@@ -101,8 +103,10 @@ class Journal(Exclusion):
             with self.turn(LONGEST_WAIT) as is_mine:
                 if is_mine:
                     self._part_for(record).append(record, batch)
+                    self.refused = 0
             return is_mine
         except OSError as error:
+            self.refused += 1
             warn_once(
                 "Could not append to the journal of the buffered mode; what is recorded until the next write is only "
                 f"in memory: {brief(error, show=str)}"
@@ -173,4 +177,4 @@ class Journal(Exclusion):
         super().__init__()
         for part in self._open:
             part.leave()
-        self._open, self._current, self._waiting = set(), None, deque()
+        self._open, self._current, self._waiting, self.refused = set(), None, deque(), 0

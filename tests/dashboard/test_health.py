@@ -198,6 +198,12 @@ def test_a_forked_process_forgets_the_pending_batches_of_its_parent():
         assert get_backend().kept == 0
 
 
+def test_the_page_says_that_a_journal_takes_no_batches(superuser, monkeypatch):
+    monkeypatch.setattr("app_metrics.dashboard.health.unjournalled", lambda: 2)
+    assert not examine().has_written_all
+    assert "could not take the latest 2 batches" in text_of(superuser.get(ADDRESS))
+
+
 def test_a_backend_that_cannot_be_loaded_has_an_unknown_retry_queue(database, settings):
     settings.APP_METRICS_BACKEND = "nowhere.at.all"
     assert examine().kept is None

@@ -1,5 +1,6 @@
 """The journal of the buffered mode: a kill at any moment loses nothing and counts nothing twice."""
 
+import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -87,7 +88,6 @@ def directory(monkeypatch, settings, tmp_path):
     buffer = Buffer()
     monkeypatch.setattr(buffering, "_buffer", buffer)
     monkeypatch.setattr(buffering, "add", buffer.add)
-    monkeypatch.setattr(buffering, "add_urgent", buffer.add_urgent)
     yield tmp_path
     die()
 
@@ -272,7 +272,7 @@ def test_what_only_goes_elsewhere_is_not_journalled(directory, settings):
     flush()
 
 
-def test_sqlite_keeps_its_own_journal_only(database, directory, settings):
+def test_sqlite_keeps_its_own_journal_only(transactional_database, directory, settings):
     settings.APP_METRICS_BACKEND = "app_metrics.backends.db"
     metric("orders")
     assert files(directory) == []
@@ -285,11 +285,14 @@ def test_a_full_disk_leaves_batches_in_memory_and_says_so_once(transactional_dat
         for number in range(20):
             metric(f"slug-{number}")
     assert caplog.text.count("only in memory") == 1
+    assert 0 < examine().unjournalled < 20
     (part,) = files(directory)
     assert 0 < part.stat().st_size < 1000
+    metric("slug-0")
+    assert examine().unjournalled == 0
     flush()
     assert aggregate().failures == []
-    assert counted() == {f"slug-{number}": 1 for number in range(20)}
+    assert counted() == {"slug-0": 2, **{f"slug-{number}": 1 for number in range(1, 20)}}
 
 
 @pytest.mark.parametrize("name", ["missing", "a\0b"])
@@ -461,3 +464,28 @@ django.setup()
     assert Item.objects.count() == 0
     aggregate()
     assert counted() == {"orders": 100, "child": 1}
+
+
+def test_an_event_loop_does_not_wait_for_the_disk(directory, settings, monkeypatch):
+    settings.APP_METRICS_SPOOL_SYNC = True
+    threads = []
+    monkeypatch.setattr(segments, "to_disk", lambda descriptor: threads.append(threading.get_ident()))
+
+    async def record():
+        metric("orders")
+        while not threads:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(record(), 60))
+    assert threads != [threading.get_ident()]
+
+
+def test_what_was_kept_is_written_again_after_an_interval(directory, settings, monkeypatch):
+    """A batch is kept if the disk of the spool was full, too; no write of a part takes it along."""
+    settings.APP_METRICS_BACKEND, settings.APP_METRICS_FLUSH_INTERVAL = HERE + "Remembering", 0.02
+    Remembering.seen.clear()
+    batch = batch_of("kept")
+    get_backend().keep(batch)
+    metric("orders")
+    wait_until(lambda: batch.id in Remembering.seen)
+    settings.APP_METRICS_FLUSH_INTERVAL = 600
