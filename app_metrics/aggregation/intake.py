@@ -1,6 +1,7 @@
 """Move pending batches from the backend's destination and from the spool to the item log, before an aggregation."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -123,14 +124,10 @@ def _write_merged(records: list[bytes], part: Path) -> list[bytes]:
 
 def _write_again(batch: Batch) -> None:
     """Write a batch that its process may have written before it was killed."""
-    try:
-        backend = get_backend()
-    except ImproperlyConfigured:
-        backend = None
-    if backend and not backend.deduplicates:
-        backend.backend.write_once(batch)
-    else:
-        write_once(batch, durable=True)
+    with suppress(ImproperlyConfigured):  # the system check reports it
+        if get_backend().replay(batch):
+            return
+    write_once(batch, durable=True)
 
 
 def _write_each(records: list[bytes], segment: Path) -> list[bytes]:

@@ -55,14 +55,36 @@ class RetryingBackend(base.MetricsBackend):
 
         Never raises an Exception. Whatever else is kept is left to `retry`.
         """
+        if self.backend.destinations:
+            failed = [each for each in self.backend.destinations if not each.write_part(batch)]
+            return not failed
+        if not self.is_journalled():
+            self.write(batch)
+            return True
         if self._breaker.is_open and not self._is_back():
             return self._spool(batch)
         if self._attempted(batch, self.backend.write_once):
             return True
         return self.deduplicates and self._spool(batch)
 
+    def replay(self, batch: Batch) -> bool:
+        """Write what is left of a journal again, unless the ledger is to recognise it: return False then.
+
+        May raise any exception.
+        """
+        for each in self.backend.destinations or [self]:
+            if each.feeds_totals and not each.deduplicates:
+                each.backend.write_once(batch)
+                return True
+        return False
+
     def is_journalled(self) -> bool:
-        """Return whether the buffered mode keeps a journal of the batches for this backend."""
+        """Return whether the buffered mode keeps a journal of the batches for this backend, or for a destination of it.
+
+        What is left of a journal only reaches the totals.
+        """
+        if self.backend.destinations:
+            return any(each.is_journalled() for each in self.backend.destinations)
         return self._is_for_totals and databases.can_be_spooled() and self.backend.recognises_replays()
 
     @property

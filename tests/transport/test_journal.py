@@ -11,6 +11,7 @@ from django.db import DatabaseError, connections
 from app_metrics import collect, flush, metric
 from app_metrics.aggregation.intake import replay
 from app_metrics.aggregation.run import aggregate
+from app_metrics.backends import locmem
 from app_metrics.core.batch import Batch
 from app_metrics.dashboard.health import examine
 from app_metrics.models import Item, LedgerRow
@@ -263,6 +264,34 @@ def test_a_part_that_was_offered_to_a_backend_with_ids_of_its_own_is_offered_to_
     assert key.hex == part.stem
     assert [each.slug for each in batch.summaries] == ["orders"]
     assert files(directory) == []
+
+
+def test_every_destination_of_a_composite_gets_a_part_and_only_the_totals_a_replay(
+    transactional_database, directory, settings
+):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    settings.APP_METRICS_COMPOSITE_BACKENDS = [HERE + "Ledger", "app_metrics.backends.locmem"]
+    locmem.outbox.clear()
+    metric("orders")
+    (part,) = files(directory)
+    flush()
+    (batch,) = locmem.outbox
+    assert (batch.id.hex, files(directory), LedgerRow.objects.count()) == (part.stem, [], 1)
+    metric("orders")
+    die()
+    aggregate()
+    assert (counted(), len(locmem.outbox), files(directory)) == ({"orders": 2}, 1, [])
+
+
+def test_a_destination_with_ids_of_its_own_gets_the_replay_of_a_composite(directory, settings):
+    settings.APP_METRICS_BACKEND = "app_metrics.backends.composite"
+    settings.APP_METRICS_COMPOSITE_BACKENDS = ["app_metrics.backends.locmem", HERE + "Remembering"]
+    locmem.outbox.clear()
+    Remembering.seen.clear()
+    metric("orders")
+    die()
+    assert replay() == []
+    assert (len(Remembering.seen), len(locmem.outbox), files(directory)) == (1, 0, [])
 
 
 def test_what_only_goes_elsewhere_is_not_journalled(directory, settings):
