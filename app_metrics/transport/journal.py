@@ -105,7 +105,7 @@ class Journal(Exclusion):
                     self._part_for(record).append(record, batch)
                     self.refused = 0
             return is_mine
-        except OSError as error:
+        except (OSError, ValueError) as error:  # also a text that UTF-8 cannot encode
             self.refused += 1
             warn_once(
                 "Could not append to the journal of the buffered mode; what is recorded until the next write is only "

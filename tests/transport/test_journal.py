@@ -518,3 +518,23 @@ def test_what_was_kept_is_written_again_after_an_interval(directory, settings, m
     metric("orders")
     wait_until(lambda: batch.id in Remembering.seen)
     settings.APP_METRICS_FLUSH_INTERVAL = 600
+
+
+def test_a_batch_that_cannot_be_encoded_does_not_break_the_caller(directory, caplog):
+    buffering.add(batch_of("\ud800"))
+    assert "Could not append to the journal" in caplog.text
+    assert len(buffering._buffer.merging.here().take()) == 1
+
+
+def test_a_file_that_cannot_be_deleted_counts_nothing_twice(transactional_database, directory, caplog, monkeypatch):
+    def refuse(path, missing_ok=False):
+        raise PermissionError("not yours")
+
+    metric("orders", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(directory), "unlink", refuse)
+        flush()
+    assert "not yours" in caplog.text
+    for _ in range(2):
+        assert aggregate().failures == []
+    assert (counted(), files(directory)) == ({"orders": 3}, [])

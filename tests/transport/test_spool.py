@@ -389,3 +389,13 @@ django.setup()
     assert Item.objects.count() == 0
     aggregate()
     assert counted() == {"orders": 100, "child": 1}
+
+
+def test_spooled_batches_reach_the_disk_at_once_if_the_settings_say_so(directory, settings, monkeypatch):
+    reached, to_disk = [], segments.to_disk
+    monkeypatch.setattr(segments, "to_disk", lambda descriptor: reached.append(to_disk(descriptor)))
+    spool.append(batch_of("orders"))
+    assert not reached
+    settings.APP_METRICS_SPOOL_SYNC = True
+    spool.append(batch_of("orders"))
+    assert len(reached) == 1
