@@ -94,17 +94,18 @@ class Journal(Exclusion):
         return len(self._waiting) > 0 or len(self) >= MAX_SUMMARIES
 
     def add(self, batch: Batch) -> bool:
-        """Append a batch, and return whether that succeeded. Waits for the disk and for other threads that append.
+        """Append a batch, and return whether that succeeded. Waits for the disk, and up to a second for other threads.
 
         Returns False also in the middle of another append of this thread, which a garbage collection has interrupted.
         """
         try:
             record = encoded(batch)
             with self.turn(LONGEST_WAIT) as is_mine:
-                if is_mine:
-                    self._part_for(record).append(record, batch)
-                    self.refused = 0
-            return is_mine
+                if not is_mine:
+                    raise BlockingIOError("another append has not ended")
+                self._part_for(record).append(record, batch)
+                self.refused = 0
+            return True
         except (OSError, ValueError) as error:  # also a text that UTF-8 cannot encode
             self.refused += 1
             warn_once(

@@ -425,6 +425,15 @@ def test_a_batch_recorded_in_the_middle_of_an_append_is_kept_in_memory(
     assert counted() == {"inner": 1, "outer": 1}
 
 
+def test_an_append_that_takes_long_leaves_the_batches_of_other_threads_in_memory(directory, monkeypatch, caplog):
+    monkeypatch.setattr(journaling, "LONGEST_WAIT", 0.01)
+    with buffering._buffer.journal.turn(0), ThreadPoolExecutor(1) as pool:
+        pool.submit(buffering.add, batch_of("orders")).result()
+    assert "another append has not ended" in caplog.text
+    assert buffering.unjournalled() == 1
+    assert len(buffering._buffer.merging.here().take()) == 1
+
+
 def test_a_forked_process_leaves_the_journal_and_its_lock_to_the_parent(transactional_database, directory):
     metric("orders")
     (part,) = files(directory)
