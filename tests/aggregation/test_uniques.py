@@ -10,13 +10,15 @@ from freezegun import freeze_time
 
 from app_metrics import collect, metric, unique
 from app_metrics.aggregation.run import aggregate
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.hashing import hash_of
 from app_metrics.core.periods import PERIODS
 from app_metrics.core.summary import UNIQUE
 from app_metrics.core.uniques import EXACT, Uniques
 from app_metrics.models import Item, Metric, QuarantinedItem, Total
 from app_metrics.storage.dialects import dialect_for
-from app_metrics.storage.dialects.base import TotalKey
+from app_metrics.storage.dialects.base import TotalKey, item_rows
+from app_metrics.storage.items import append
 from app_metrics.transport.loading import load_backend
 from tests.support.contract import DAY
 from tests.support.summaries import measured, seen, summary_of
@@ -120,6 +122,17 @@ def test_totals_of_all_kinds_are_written_in_one_statement(database):
     found = Total.objects.order_by("hour").values_list("histogram", "uniques")
     assert [[data is not None for data in row] for row in found] == [[False, False], [True, False], [False, True]]
     assert Uniques.decode(found[2][1]) == Uniques([3])
+
+
+def test_long_sketches_are_written_in_statements_that_servers_accept(database):
+    if connections[database].vendor != "mysql":
+        pytest.skip("it has no max_allowed_packet")
+    number, long = 1700, seen(*range(EXACT))  # 18 million characters together
+    add(database, [(key, long) for key in keys(number)])
+    assert Total.objects.count() == number
+    (row,) = item_rows(Batch({Key("visitors", UNIQUE, "{}", DAY, 12): long}))
+    append([(f"{place:032x}", *row[1:]) for place in range(number)])
+    assert Item.objects.count() == number
 
 
 def test_aggregations_at_once_lose_no_value(transactional_database):
