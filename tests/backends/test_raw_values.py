@@ -76,10 +76,11 @@ def sent(monkeypatch):
 
 
 @pytest.fixture
-def logged(caplog, capsys):
+def logged(caplog, capsys, monkeypatch):
     """A function that returns all that was logged and printed."""
     caplog.set_level(logging.DEBUG)
-    caplog.handler.setFormatter(logging.Formatter("%(message)s %(args)s %(exc_text)s"))
+    # The handler is that of all tests.
+    monkeypatch.setattr(caplog.handler, "formatter", logging.Formatter("%(message)s %(args)s %(exc_text)s"))
     return lambda: [caplog.text, *(record.getMessage() for record in caplog.records), *capsys.readouterr()]
 
 

@@ -301,7 +301,7 @@ def test_what_only_goes_elsewhere_is_not_journalled(directory, settings):
     flush()
 
 
-def test_sqlite_keeps_its_own_journal_only(transactional_database, directory, settings):
+def test_sqlite_keeps_its_own_journal_only(transactional_db, directory, settings):
     settings.APP_METRICS_BACKEND = "app_metrics.backends.db"
     metric("orders")
     assert files(directory) == []
