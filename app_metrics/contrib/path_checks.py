@@ -37,9 +37,17 @@ SAMPLES: Mapping[str, Any] = {
     "UUIDField": UUID(int=1),
 }
 
-# What a number, and what a date of a duration, may be read from. A text may hold digits.
+# What a number, a date of a duration, and an id may be read from. A text may hold digits.
 NUMBERS = (int, float, Decimal, str)
 DATES = (date, datetime, timedelta)
+IDS = (int, str, UUID, Decimal)
+
+# What fields of these types hold, and what such a field is called.
+WANTED: Mapping[tuple[type, ...], tuple[str, str]] = {
+    NUMBERS: ("a number", "a field of numbers"),
+    DATES: ("a date", "a date field"),
+    IDS: ("an id", "a field of ids"),
+}
 
 
 def check_model_path(entry: SettingReader, model: type[Model], names: Sequence[str]) -> list[str]:
@@ -81,13 +89,15 @@ def check_value_path(entry: SettingReader, sample: Any, names: Sequence[str]) ->
         sample = _read(entry, sample, name)
 
 
-def check_field(entry: SettingReader, key: str, path: Any, field: Any, types: Collection[type]) -> None:
+def check_field(entry: SettingReader, key: str, path: Any, field: Any, types: tuple[type, ...]) -> None:
     """Raise SettingError if a field can never hold a value of these types; `field` is None if it is not known."""
     if field is None or _may_hold(field, types):
         return
-    wanted = ("date field", "date") if types is DATES else ("field of numbers", "number")
-    message = f"has {key}={path!r}, and {field} never holds a {wanted[1]}"
-    raise entry.error(message, f"Give a {wanted[0]}, or a callable that returns a {wanted[1]}.", code="E008")
+    wanted, instead = WANTED[types]
+    if types is IDS and field.is_relation and field.concrete and not field.many_to_many:
+        instead = repr(path.removesuffix(field.name) + field.attname)
+    message = f"has {key}={path!r}, and {field} never holds {wanted}"
+    raise entry.error(message, f"Give {instead}, or a callable that returns {wanted}.", code="E008")
 
 
 def _may_hold(field: Any, types: Collection[type]) -> bool:

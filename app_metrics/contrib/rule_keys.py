@@ -1,15 +1,16 @@
 """The keys of a rule: how each is read, and what it means."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..core.comparisons import BETTER
 from ..core.setting_rules import SettingError, SettingReader, suggest
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER, UNIQUE
 from ..core.validation import check_labels, check_number
 from .conditions import read_condition
 from .durations import EXAMPLE, Duration
-from .path_checks import DATES, NUMBERS, check_field
+from .identities import Identity
+from .path_checks import DATES, IDS, NUMBERS, check_field
 from .paths import READ_ONLY, Getter, RuleSource, alters_data
 from .rules import Rule
 
@@ -18,6 +19,8 @@ Reference = Callable[[SettingReader, Any], Getter]
 
 # The keys that are attributes of every rule.
 OWN = ("slug", "labels", "when", "better")
+# Paths of a user, which has an id and is none.
+USERS = ("request.user", "scope.user")
 
 
 class RuleReader:
@@ -117,6 +120,12 @@ def _measure(reader: RuleReader, name: str, value: Any, kind: str, wanted: str) 
     return Measure(kind, lambda source: number)
 
 
+def _unique(reader: RuleReader, value: Any) -> Measure:
+    if isinstance(value, str) and value in USERS:
+        raise reader.entry.error(f"has unique={value!r}, which is no id", f"Write '{value}.pk'.", code="E008")
+    return Measure(UNIQUE, Identity(_getter_of(reader, "unique", value, IDS)))
+
+
 def read_duration(reader: RuleReader, value: Any) -> Measure:
     if not isinstance(value, Mapping) or set(value) != {"from", "to"}:
         raise reader.entry.error(f"has timing={value!r}", f"Write it like this: {EXAMPLE}.")
@@ -124,7 +133,7 @@ def read_duration(reader: RuleReader, value: Any) -> Measure:
     return Measure(TIMER, Duration(begin, end))
 
 
-def _getter_of(reader: RuleReader, name: str, value: Any, types: Collection[type]) -> Getter:
+def _getter_of(reader: RuleReader, name: str, value: Any, types: tuple[type, ...]) -> Getter:
     """Return a getter. Raises SettingError if its value can never be of one of these types."""
     getter = reader.getter(value)
     check_field(reader.entry, name, value, getattr(getter, "field", None), types)
@@ -209,6 +218,11 @@ KEYS: Mapping[str, Key] = {
         _distribution,
         "instead of `num`: one of many values, such as that of an order, as `distribution()` records it, "
         "for [percentiles](../reading.md#percentiles)",
+    ),
+    "unique": Key(
+        _unique,
+        "instead of `num`: a reference to an id, such as `request.user.pk`, which is [counted once](unique.md) in each "
+        "period; without an id, nothing is counted",
     ),
     "timing": Key(
         read_duration,

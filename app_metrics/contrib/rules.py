@@ -10,7 +10,7 @@ from .. import conf
 from ..core.dropped import FAILED_RULE, drop, warn_once
 from ..core.numbers import Number, exact
 from ..core.plain_text import brief
-from ..core.summary import COUNTER
+from ..core.summary import COUNTER, UNIQUE
 from ..core.validation import check_number, fit_labels, fit_text
 from ..recording.metrics import record
 from .paths import Getter, RuleSource
@@ -75,10 +75,14 @@ class Rule:
             if self.several:
                 self._record_each(value, labels, record_event)
             else:
-                record_event(self.slug, self.kind, value if self.num is None else _number(value), labels or None)
+                record_event(self.slug, self.kind, self._recorded(value), labels or None)
         except Exception as error:
             drop(FAILED_RULE, f"{self.origin}: {brief(error)}", source=self.origin)
         return labels
+
+    def _recorded(self, value: Any) -> Any:
+        """Return a value as it is recorded: a number, or an id, of which recording keeps only a hash."""
+        return value if self.num is None or self.kind == UNIQUE else _number(value)
 
     def _record_each(self, events: Iterable[Any], labels: Mapping[str, str], record_event: Callable[..., Any]) -> None:
         for event in events:

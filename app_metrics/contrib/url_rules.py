@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from ..conf import settings
 from ..core.setting_rules import SettingError, SettingReader
-from ..core.summary import TIMER
+from ..core.summary import TIMER, UNIQUE
 from ..core.validation import MAX_LABELS
 from ..recording.metrics import record
 from .path_checks import check_value_path, request_sample, response_sample
@@ -127,9 +127,12 @@ def compile_urls(setting: Any) -> tuple[dict[str, list[Rule]], list[SettingError
 
 
 def _with_url_label(entry: SettingReader, rules: Iterable[Rule]) -> Iterator[Rule]:
-    """Yield the rules of a pattern, with the label that names the URL unless they have a label of that name."""
+    """Yield the rules of a pattern, with the label that names the URL unless they have a label of that name.
+
+    Unique counts get no such label: each label set has a sketch in each period, and would say who saw which page.
+    """
     for rule in rules:
-        if URL_LABEL in rule.labels:
+        if URL_LABEL in rule.labels or rule.kind == UNIQUE:
             yield rule
         elif len(rule.labels) < MAX_LABELS:
             own = {field.name: getattr(rule, field.name) for field in fields(rule)}

@@ -27,11 +27,12 @@ def hash_of(value: Any) -> int:
 
     Raises TypeError or ValueError; their messages do not quote the value.
     """
-    text = _text_of(value).encode(errors="surrogatepass")
+    text = text_of(value).encode(errors="surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=8, key=_key()).digest())
 
 
-def _text_of(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return the text that `hash_of` hashes. Raises TypeError or ValueError; their messages do not quote the value."""
     if isinstance(value, str):
         return _filled(exact_str(value))
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):

@@ -23,7 +23,7 @@ from ..contrib.url_rules import (
 )
 from ..core.calendar import today
 from ..core.labels import OVERFLOW_LABELS, encode_labels, readable_labels
-from ..core.summary import MICROSECONDS
+from ..core.summary import COUNTER, MICROSECONDS
 from ..core.validation import MAX_LABEL_LENGTH
 from .last_seen import date_of, first_recorded, last_recorded
 
@@ -93,6 +93,8 @@ def find_unused(days: int) -> Unused:
 def counts_all(rule: Rule) -> bool:
     """Return whether a URL rule counts every hit that a rule without options counts."""
     methods, statuses = _counted(rule)
+    if rule.kind != COUNTER or rule.several:  # nothing is recorded without a value
+        return False
     return rule.when is None and methods >= DEFAULT_METHODS and statuses >= DEFAULT_STATUSES
 
 

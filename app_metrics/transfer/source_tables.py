@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -117,7 +117,7 @@ class SourceTable:
         if self.rule.kind != UNIQUE:
             return self.rule.read_num(row)
         value = self.rule.num(row)
-        return None if value in (None, "") else hash_of(value)  # which stand for nobody
+        return None if value is None else hash_of(value)
 
     def _values(self, rows: Any) -> Iterator[tuple[Any, Model | None]]:
         """Yield the date of each row, and the row itself if the rule reads more of it, else None."""
@@ -254,20 +254,14 @@ def given_source(slug: str, model: str, field: str, num: Any = None, unique: str
 
     Raises UnusableSource.
     """
-    # A label refers to values of any type, as a unique count does.
-    more = {"num": num, "labels": unique and {"unique": unique}}
-    rule = {"slug": slug, BACKFILL: field, **{key: value for key, value in more.items() if value is not None}}
+    more = {key: value for key, value in (("num", num), ("unique", unique)) if value is not None}
+    rule = {"slug": slug, BACKFILL: field, **more}
     compiled, errors = compile_models({model: {CREATED: rule}}, "--model")
     if errors:
         raise UnusableSource(f"{errors[0]} {errors[0].hint}")
     _refuse_undated(slug)
     tables = [SourceTable(found, each) for found, _, rules in compiled for each in rules]
-    return MetricSource(slug, [_counting_once(table) if unique else table for table in tables])
-
-
-def _counting_once(table: SourceTable) -> SourceTable:
-    rule = table.rule
-    return replace(table, rule=replace(rule, kind=UNIQUE, num=rule.labels["unique"], labels={}))
+    return MetricSource(slug, tables)
 
 
 def _refuse_undated(slug: str) -> None:
