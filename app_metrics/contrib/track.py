@@ -13,9 +13,10 @@ from .. import conf
 from ..conf import is_strict
 from ..core.dropped import FAILED_RULE, drop
 from ..core.plain_text import brief
-from ..core.summary import DISTRIBUTION, TIMER
+from ..core.summary import COUNTER, DISTRIBUTION, TIMER, UNIQUE
 from ..core.validation import check_slug, fit_texts
-from ..recording.metrics import metric, record
+from ..recording.metrics import record
+from .identities import Identity
 
 OUTCOMES = ("success", "error", "always")
 
@@ -35,6 +36,7 @@ def track(
     labels: Labels = None,
     num: Amount = 1,
     distribution: Callable[[Any], float | Decimal] | None = None,
+    unique: Callable[..., Any] | None = None,
     on_commit: bool = False,
 ) -> Callable[[Decorated], Decorated]:
     """Count the calls of a function, coroutine function, method, or view (a function or a View class).
@@ -43,8 +45,9 @@ def track(
     seconds each of those calls took, as the timer "<slug>_seconds". `labels` is a mapping, or is called with the call's
     arguments and returns one. `num` is the number to count, or is called with the result and returns it; a call that
     raised then counts 1. `distribution` is called with the result, and returns a number to record instead as
-    `distribution()` does, or None. With `on_commit` a call counts only if the transaction open at its end commits. A
-    generator counts when it is called, not when it is used up.
+    `distribution()` does, or None. `unique` is called with the call's arguments, and returns an id to count once
+    instead, as `unique()` does, or None. With `on_commit` a call counts only if the transaction open at its end
+    commits. A generator counts when it is called, not when it is used up.
 
     The decorated object keeps its signature and exceptions. Raises TypeError or ValueError for a bad argument, and
     TypeError for an object with methods of its own, such as a Celery task, when it decorates and not when it is called.
@@ -55,14 +58,17 @@ def track(
         check_slug(f"{slug}_seconds")
     if distribution is not None and (num != 1 or when == "error" or not callable(distribution)):
         raise ValueError("Give distribution= a callable that takes the result, without num= and when='error'.")
-    call = _Tracked(check_slug(slug), when, timing, labels, num, distribution, on_commit)
+    if unique is not None and (num != 1 or distribution is not None or not callable(unique)):
+        raise ValueError("Give unique= a callable that takes the call's arguments, without num= and distribution=.")
+    identity = unique and Identity(lambda arguments: unique(*arguments[0], **arguments[1]))
+    call = _Tracked(check_slug(slug), when, timing, labels, num, distribution, identity, on_commit)
     return partial(_decorate, call)
 
 
 def counted_by_track(view: Any) -> list[str]:
     """Return the metrics of which `@track` counts 1 for each call of a view that succeeds."""
-    counting = (call for call in getattr(view, TRACKED, ()) if call.num == 1 and call.distribution is None)
-    return [call.slug for call in counting if call.when in ("success", "always")]
+    calls = (call for call in getattr(view, TRACKED, ()) if call.when in ("success", "always"))
+    return [call.slug for call in calls if call.num == 1 and call.distribution is None and call.identity is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class _Tracked:
     labels: Labels
     num: Amount
     distribution: Callable[[Any], float | Decimal] | None
+    identity: Identity | None
     on_commit: bool
 
     def record(self, started: float, outcome: str, result: Any, args: Any, kwargs: Any) -> None:
@@ -81,7 +88,9 @@ class _Tracked:
             return
         try:
             labels = fit_texts(self.labels(*args, **kwargs)) if callable(self.labels) else self.labels
-            self._record_number(outcome, result, labels)
+            kind, number = self._measured(outcome, result, args, kwargs)
+            if number is not None or kind == COUNTER:
+                record(self.slug, kind, number, labels, on_commit=self.on_commit)
             if self.timing:
                 record(f"{self.slug}_seconds", TIMER, seconds, labels, on_commit=self.on_commit)
         except Exception as error:
@@ -89,13 +98,13 @@ class _Tracked:
                 raise
             drop(FAILED_RULE, f"labels or numbers of @track({self.slug!r}): {brief(error)}", source=self.slug)
 
-    def _record_number(self, outcome: str, result: Any, labels: Mapping[str, str] | None) -> None:
-        if self.distribution is None:
-            metric(self.slug, self._amount(outcome, result), labels=labels, on_commit=self.on_commit)
-            return
-        number = self.distribution(result) if outcome == "success" else None
-        if number is not None:
-            record(self.slug, DISTRIBUTION, number, labels, on_commit=self.on_commit)
+    def _measured(self, outcome: str, result: Any, args: Any, kwargs: Any) -> tuple[str, Any]:
+        """Return the kind of the metric, and what to record of the call."""
+        if self.identity is not None:
+            return UNIQUE, self.identity((args, kwargs))
+        if self.distribution is not None:
+            return DISTRIBUTION, self.distribution(result) if outcome == "success" else None
+        return COUNTER, self._amount(outcome, result)
 
     def _amount(self, outcome: str, result: Any) -> int | Decimal:
         if not callable(self.num):

@@ -14,7 +14,9 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.views import View
 
 from app_metrics import collect, track
-from app_metrics.core.summary import DISTRIBUTION
+from app_metrics.core.hashing import hash_of
+from app_metrics.core.summary import DISTRIBUTION, UNIQUE
+from app_metrics.core.uniques import Uniques
 from app_metrics.testing.recorded import assert_metric_recorded
 
 TRACKED = track("calls", labels={"plan": "pro"})
@@ -206,6 +208,47 @@ def test_a_call_that_raised_has_no_number_for_a_distribution(recorded):
     assert recorded.slugs == []
 
 
+def subscribe(user, *, plan):
+    pass
+
+
+async def asubscribe(user, *, plan):
+    pass
+
+
+@pytest.mark.parametrize("subscribing", [subscribe, asubscribe])
+def test_a_unique_count_is_made_of_the_arguments(subscribing, recorded):
+    tracked = track("users", unique=lambda user, *, plan: user, labels=lambda user, *, plan: {"plan": plan})(
+        subscribing
+    )
+    for user in (7, "7", 8):
+        call(tracked, user, plan="pro")
+    assert recorded.summary("users", {"plan": "pro"}).uniques == Uniques([hash_of(7), hash_of(8)])
+    assert recorded.count("users") == 3
+    assert {key.kind for batch in recorded.batches for key in batch.summaries} == {UNIQUE}
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+def test_a_unique_count_without_an_id_counts_nothing(nobody, recorded):
+    track("users", unique=lambda: nobody, timing=True)(succeed)()
+    assert recorded.slugs == ["users_seconds"]
+
+
+def test_a_unique_count_may_count_calls_that_raise(recorded):
+    with pytest.raises(LookupError):
+        track("affected_users", unique=lambda: 7, when="error")(fail)()
+    assert recorded.count("affected_users") == 1
+
+
+@pytest.mark.parametrize("read", [lambda: {}["ann@example.com"], lambda: ["ann@example.com"]])
+def test_an_error_of_a_unique_count_does_not_log_the_id(read, recorded, caplog):
+    with collect():
+        track("users", unique=read)(succeed)()
+    assert recorded.slugs == ["app_metrics_dropped"]
+    assert "@track('users')" in caplog.text
+    assert "ann@" not in caplog.text
+
+
 def test_labels_may_be_made_of_the_arguments(recorded):
     @track("calls", labels=lambda plan, *, country: {"plan": plan, "country": country})
     def subscribe(plan, *, country):
@@ -328,6 +371,9 @@ def test_disabled_tracking_counts_nothing_and_asks_nothing(settings, recorded):
         ("calls", {"distribution": len, "num": 2}, succeed, "without num="),
         ("calls", {"distribution": len, "when": "error"}, succeed, "without num="),
         ("calls", {"distribution": 5}, succeed, "a callable that takes the result"),
+        ("users", {"unique": len, "num": 2}, succeed, "without num="),
+        ("users", {"unique": len, "distribution": len}, succeed, "without num= and distribution="),
+        ("users", {"unique": "user.pk"}, succeed, "a callable that takes the call's arguments"),
         ("calls", {}, property(succeed), "@track can decorate functions, methods and View classes"),
         ("calls", {}, Service, "has no dispatch"),
         (succeed, {}, None, "A slug must be a str"),
