@@ -24,7 +24,7 @@ _existing: WeakKeyDictionary["Definition", None] = WeakKeyDictionary()
 
 
 class Definition:
-    """A metric that is defined in code. Its kinds are `Counter`, `Gauge`, `Timer` and `Distribution`."""
+    """A metric that is defined in code. Its kinds are `Counter`, `Gauge`, `Timer`, `Distribution` and `Unique`."""
 
     kind: ClassVar[str]
 

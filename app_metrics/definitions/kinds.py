@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, TIMER, UNIQUE
 from ..recording import metrics
 from ..recording.metrics import record
 from .definition import Definition, Text
@@ -68,6 +69,26 @@ class Distribution(Definition):
         """Record one of many values; see `distribution()` for the other arguments, and `Counter` for labels."""
         if self._takes(labels):
             record(self.slug, DISTRIBUTION, value, labels or None, at, on_commit)
+
+
+class Unique(Definition):
+    """A unique count that is defined in code; calling it counts an id once, as `unique()` does. See `Counter`."""
+
+    kind = UNIQUE
+
+    def __call__(
+        self,
+        value: int | str | UUID | Decimal,
+        /,
+        *,
+        at: datetime | None = None,
+        on_commit: bool = False,
+        using: str | None = None,
+        **labels: str,
+    ) -> None:
+        """Count an id once in each period; see `unique()` for the other arguments, and `Counter` for labels."""
+        if self._takes(labels):
+            record(self.slug, UNIQUE, value, labels or None, at, on_commit, using)
 
 
 class Timer(Definition):

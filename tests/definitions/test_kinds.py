@@ -9,8 +9,10 @@ from django.utils.translation import gettext_lazy
 
 import app_metrics
 from app_metrics.core.dropped import DROPPED_SLUG, take_entries
-from app_metrics.core.summary import COUNTER, DISTRIBUTION, GAUGE
-from app_metrics.definitions import Counter, Distribution, Gauge, Timer
+from app_metrics.core.hashing import hash_of
+from app_metrics.core.summary import COUNTER, DISTRIBUTION, GAUGE, UNIQUE
+from app_metrics.core.uniques import Uniques
+from app_metrics.definitions import Counter, Distribution, Gauge, Timer, Unique
 from app_metrics.definitions.definition import existing
 from app_metrics.models import Item
 from app_metrics.testing import capture_metrics
@@ -28,6 +30,8 @@ from app_metrics.testing import capture_metrics
         (lambda: Gauge("x", labels=("queue", "value"))(7, queue="a", value="b"), GAUGE, 7, '{"queue":"a","value":"b"}'),
         (lambda: Distribution("x")("2.5"), DISTRIBUTION, Decimal("2.5"), "{}"),
         (lambda: Distribution("x", labels=["value"])(7, value="a"), DISTRIBUTION, 7, '{"value":"a"}'),
+        (lambda: Unique("x")("ann"), UNIQUE, 1, "{}"),
+        (lambda: Unique("x", labels=["value"])(7, value="a"), UNIQUE, 1, '{"value":"a"}'),
     ],
 )  # fmt: skip
 def test_a_call_records_what_it_is_given(db, call, kind, total, labels):
@@ -39,10 +43,12 @@ def test_a_call_records_at_another_time(db):
     Counter("x")(at=datetime(2026, 10, 1, 9, tzinfo=UTC))
     Gauge("y")(1, at=datetime(2026, 10, 2, 9, tzinfo=UTC))
     Distribution("z")(1, at=datetime(2026, 10, 3, 9, tzinfo=UTC))
+    Unique("zz")(1, at=datetime(2026, 10, 4, 9, tzinfo=UTC))
     assert [str(day) for day in Item.objects.order_by("slug").values_list("day", flat=True)] == [
         "2026-10-01",
         "2026-10-02",
         "2026-10-03",
+        "2026-10-04",
     ]
 
 
@@ -60,6 +66,22 @@ def test_a_distribution_waits_for_the_commit_on_demand():
         Distribution("x")(5, on_commit=True)
         assert not Item.objects.exists()
     assert Item.objects.get().total == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_unique_count_waits_for_the_commit_on_demand():
+    with transaction.atomic():
+        Unique("x")("ann", on_commit=True, using="default")
+        assert not Item.objects.exists()
+    assert Item.objects.get().count == 1
+
+
+def test_a_unique_count_counts_an_id_once():
+    active_users = Unique("active_users")
+    with capture_metrics() as recording:
+        for user in (7, 8, "7"):
+            active_users(user)
+    assert recording.summary("active_users").uniques == Uniques([hash_of(7), hash_of(8)])
 
 
 def test_a_timer_makes_a_new_timer_for_each_block():
@@ -80,15 +102,17 @@ def test_a_label_of_any_kind_may_be_called_self():
         Counter("x", labels=["self"])(self="a")
         Gauge("y", labels=["self"])(1, self="a")
         Distribution("w", labels=["self"])(1, self="a")
+        Unique("v", labels=["self"])(1, self="a")
         with Timer("z", labels=["self"])(self="a"):
             pass
-    assert [recording.count(slug, {"self": "a"}) for slug in "wxyz"] == [1, 1, 1, 1]
+    assert [recording.count(slug, {"self": "a"}) for slug in "vwxyz"] == [1, 1, 1, 1, 1]
 
 
 CALLS = [
     lambda: Counter("x", labels=["plan"])(plam="pro"),
     lambda: Gauge("x", labels=["plan", "country"])(1, plam="pro"),
     lambda: Distribution("x", labels=["plan"])(1, plam="pro"),
+    lambda: Unique("x", labels=["plan"])(1, plam="pro"),
     lambda: Timer("x", labels=["plan"])(plam="pro").__enter__(),
 ]
 
