@@ -233,7 +233,15 @@ def configured_source(slug: str) -> MetricSource:
             f"such rules: {known}."
         )
     _refuse_undated(slug)
+    if len(_kinds(tables)) > 1:
+        raise UnusableSource(
+            f"Rules record {slug!r} as {' and as '.join(_kinds(tables))}. Give one of them another slug."
+        )
     return MetricSource(slug, tables)
+
+
+def _kinds(tables: Sequence[SourceTable]) -> list[str]:
+    return sorted({table.rule.kind for table in tables})
 
 
 def sources_of(compiled: CompiledRules) -> list[MetricSource]:
@@ -245,7 +253,7 @@ def sources_of(compiled: CompiledRules) -> list[MetricSource]:
     return [
         MetricSource(slug, tables)
         for slug, tables in sorted(counting.items())
-        if all(BACKFILL in table.rule.options for table in tables)
+        if all(BACKFILL in table.rule.options for table in tables) and len(_kinds(tables)) == 1
     ]
 
 

@@ -17,11 +17,12 @@ from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric, unique
 from app_metrics.aggregation.run import aggregate
+from app_metrics.contrib.model_rules import compile_models
 from app_metrics.core.periods import DAY, HOUR, PERIODS, Period, bucket
 from app_metrics.models import Backfill, HighWaterMark, Item, Metric, Milestone, Total
 from app_metrics.transfer import source_tables
 from app_metrics.transfer.backfill import backfill, remaining
-from app_metrics.transfer.source_tables import UnusableSource, configured_source, given_source
+from app_metrics.transfer.source_tables import UnusableSource, configured_source, given_source, sources_of
 from app_metrics.transfer.verify import verify
 from tests.support.threads import at_once
 from tests.testapp.models import Document, Order, Subscription, Tag
@@ -744,6 +745,25 @@ def test_filling_a_unique_count_again_changes_nothing_and_adds_what_was_missing(
         Order.objects.bulk_create([Order(placed_at=NOON - 3 * HOURS, plan=plan) for plan in ("new", "c1")])
         assert backfill(customers, again=True).events == 2
     assert seen("year", NOON.date()) == (len(CUSTOMERS) + 1, 92)
+
+
+UNIQUE_RULE = {"slug": "customers", "unique": "plan", "backfill": "placed_at"}
+
+
+def test_a_rule_with_a_unique_count_fills_in_the_past(customers, settings):
+    settings.APP_METRICS_MODELS = {"testapp.Order": {"created": UNIQUE_RULE}}
+    source = configured_source("customers")
+    assert fill(NOON, source).events == 90
+    assert differences(NOON, source) == []
+    assert Metric.objects.get(slug="customers").total("year", NOON.date()) > 0
+
+
+def test_rules_that_record_one_metric_as_two_kinds_fill_in_nothing(customers, settings):
+    counting = {"slug": "customers", "backfill": "placed_at"}
+    settings.APP_METRICS_MODELS = {"testapp.Order": {"created": [counting, UNIQUE_RULE]}}
+    with pytest.raises(UnusableSource, match="as counter and as unique"):
+        configured_source("customers")
+    assert sources_of(compile_models(settings.APP_METRICS_MODELS)[0]) == []
 
 
 def test_who_was_counted_live_and_is_filled_in_counts_once(customers):
