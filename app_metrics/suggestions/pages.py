@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.urls import get_resolver
 
+from ..conf import settings
 from ..contrib.url_keys import UNRESOLVED
 from ..contrib.url_names import EVERY, matches, shadowed_names, url_names
 from .proposals import URLS, Proposal
@@ -24,6 +26,11 @@ KEY_WORDS: Mapping[str, Mapping[str, Any]] = {
 # Words in the namespaces of interfaces for programs, and of pages for the staff.
 OF_OTHERS = {"admin", "api", "dashboard", "rest", "staff", "wagtailadmin"}
 NAME = re.compile(r"[\w:-]+")
+# What gives a request its user.
+USERS = (
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+)
 
 
 class _Requests(NamedTuple):
@@ -46,6 +53,9 @@ def of_urls() -> list[Proposal]:
         _Requests("url", "server_errors", EVERY, {"status": ["5xx"]}, "requests that failed, by the name of their URL"),
         _Requests("url", "not_found", UNRESOLVED, {"status": [404]}, "requests for addresses that no URL has"),
     ]
+    if apps.is_installed("django.contrib.auth") and all(each in settings.MIDDLEWARE for each in USERS):
+        once = {"unique": "request.user.pk", **exclude}
+        every.append(_Requests("url", "active_users", EVERY, once, "users who are logged in, each once in a period"))
     return [_proposal(each) for each in (*every, *_key_pages(name for name in known if not _is_left_out(name)))]
 
 

@@ -128,6 +128,14 @@ def test_requests_failures_and_pages_where_something_happens_are_proposed(settin
     assert found["not_found"] == "-"
 
 
+def test_active_users_are_proposed_once_each_where_requests_have_users(settings):
+    settings.ROOT_URLCONF = "tests.support.shop_urls"
+    [rule] = [each.rule for each in suggest().proposals if each.slug == "active_users"]
+    assert rule["unique"] == "request.user.pk"
+    settings.MIDDLEWARE = [each for each in settings.MIDDLEWARE if "auth" not in each]
+    assert "active_users" not in {each.slug for each in suggest().proposals}
+
+
 def test_forms_and_downloads_are_known_by_the_names_of_their_urls(settings):
     names = ("checkout", "search", "about", "admin_search", "unsubscribe_request")
     settings.ROOT_URLCONF = tuple(path(f"{name}/", rule_urls.page, name=name) for name in names)
