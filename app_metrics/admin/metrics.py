@@ -33,7 +33,10 @@ class MetricAdmin(Explained, SearchableAdmin):
     help_texts = {
         "name": _("As people call it; reports and the dashboard show it."),
         "slug": _("As code and rules record it. It cannot be changed later."),
-        "kind": _("A counter adds up, a gauge has a latest value, and a timer has a mean in seconds."),
+        "kind": _(
+            "A counter adds up, a gauge has a latest value, a timer has a mean in seconds, a distribution a mean in "
+            "any unit, and a unique count counts each id once in a period."
+        ),
         "unit": _("Shown after the numbers, such as “€” or “MB”."),
         "better": _("The change that reports and the dashboard show as good. A rule can say it, too."),
         "description": _("What counts and what does not; the metric’s page shows it."),
