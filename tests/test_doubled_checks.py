@@ -73,6 +73,7 @@ APART = [
     {MODELS: {"auth.User": {"created": [{"slug": "users", "when": "is_staff"}, {"slug": "users", "when": "email"}]}}},
     {MODELS: {"auth.User": {"created": [{"slug": "points", "num": 1}, {"slug": "points", "num": 2}]}}},
     {MODELS: {"auth.User": {"post_save": [{"slug": "users", "gauge": "pk"}, {"slug": "users", "gauge": "pk"}]}}},
+    {URLS: {key: {"slug": "users", "unique": "request.user.pk"} for key in ("page", "*")}},
     {URLS: {"page": [POSTED, SEEN]}},
     {URLS: {"page": ["pages", {"slug": "pages", "status": ["4xx"]}]}},
     {URLS: {"page": "views", "*": {"slug": "views", "exclude": ["page"]}}},

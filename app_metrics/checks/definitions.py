@@ -14,6 +14,7 @@ from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..core.dropped import DROPPED_SLUG
 from ..core.setting_rules import suggest
+from ..core.summary import UNIQUE
 from ..definitions.definition import Definition
 from ..definitions.discovery import discover
 from ..definitions.spelling import resembles
@@ -140,10 +141,15 @@ def _contradictions(uses: Iterable[Use], defined: Defined) -> Iterator[CheckMess
 def _other_kind(use: Use, definition: Definition) -> Iterator[CheckMessage]:
     if use.kind not in ("", definition.kind):
         yield CheckWarning(
-            f"{use.origin} has {use.slug!r} as a {use.kind}; {definition.module} defines it as a {definition.kind}.",
+            f"{use.origin} has {use.slug!r} as a {_noun(use.kind)}; {definition.module} defines it as a "
+            f"{_noun(definition.kind)}.",
             hint="Choose one kind, which the metric's form in the admin can change, or give one of them another slug.",
             id="app_metrics.W028",
         )
+
+
+def _noun(kind: str) -> str:
+    return "unique count" if kind == UNIQUE else kind
 
 
 def _unknown_labels(use: Use, definition: Definition) -> Iterator[CheckMessage]:

@@ -235,7 +235,7 @@ def configured_source(slug: str) -> MetricSource:
     _refuse_undated(slug)
     if len(_kinds(tables)) > 1:
         raise UnusableSource(
-            f"Rules record {slug!r} as {' and as '.join(_kinds(tables))}. Give one of them another slug."
+            f"Rules record {slug!r} as the kinds {' and '.join(_kinds(tables))}. Give one of them another slug."
         )
     return MetricSource(slug, tables)
 

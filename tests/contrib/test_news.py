@@ -20,6 +20,8 @@ COUNTED = [
     ({"APP_METRICS_AUTH": True}, "failed_logins", "down"),
     ({"APP_METRICS_SIGNALS": {"django.core.signals.got_request_exception": "server_errors"}}, "server_errors", "down"),
     ({"APP_METRICS_URLS": {"page": {"slug": "errors", "status": ["4xx", 500]}}}, "errors", "down"),
+    ({"APP_METRICS_URLS": {"page": {"slug": "users", "unique": "request.user.pk"}}}, "users", "up"),
+    ({"APP_METRICS_URLS": {"page": {"slug": "sad", "unique": "request.user.pk", "status": ["5xx"]}}}, "sad", "down"),
     ({"APP_METRICS_URLS": {"page": {"slug": "answers", "status": ["2xx", "4xx"]}}}, "answers", "up"),
     ({"APP_METRICS_URLS": {"page": ["hits", {"slug": "hits", "status": ["5xx"]}]}}, "hits", "up"),
     (

@@ -157,6 +157,24 @@ def test_a_rule_for_some_responses_leaves_the_use_of_a_url_uncertain(option, dat
     assert names(unused.urls) == {}
 
 
+@pytest.mark.parametrize(
+    "measure",
+    [{"unique": "request.user.pk"}, {"gauge": "request.GET.size"}, {"events": lambda request, response: None}],
+)
+def test_a_rule_that_records_nothing_without_a_value_leaves_the_use_of_a_url_uncertain(measure, database, settings):
+    settings.APP_METRICS_URLS = {"old": {"slug": "olds", **measure}}
+    visit("/old/")
+    unused = found()
+    assert names(unused.doubts[PARTLY]) == {"old": None}
+    assert names(unused.urls) == {}
+
+
+def test_a_star_with_a_unique_count_does_not_count_every_url(database, settings):
+    settings.APP_METRICS_URLS = {"*": {"slug": "active_users", "unique": "request.user.pk"}}
+    unused = found()
+    assert (unused.counts_every, unused.uncounted, unused.since) == (False, 5, None)
+
+
 def test_a_star_for_some_responses_is_not_counting_every_url(database, settings):
     settings.APP_METRICS_URLS = {"*": {"slug": "requests", "status": ["5xx"]}}
     unused = found()

@@ -126,6 +126,12 @@ def test_a_rule_of_another_kind_is_a_warning(defined, settings):
     assert f"{CREATED} has 'signups' as a gauge; {__name__} defines it as a counter." in message.msg
 
 
+def test_a_rule_with_a_unique_count_of_another_kind_is_a_warning(defined, settings):
+    set_up(settings, {MODELS: on_creation(unique="pk")})
+    (message,) = check_definitions()
+    assert f"{CREATED} has 'signups' as a unique count; {__name__} defines it as a counter." in message.msg
+
+
 @pytest.mark.parametrize(
     ("values", "origin", "hint"),
     [

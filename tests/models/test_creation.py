@@ -11,6 +11,7 @@ from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
+from app_metrics import unique
 from app_metrics.models import Metric, MetricSet
 from app_metrics.utils import create_metric, create_metric_set, get_or_create_metric
 
@@ -81,6 +82,13 @@ def test_a_metric_is_created_with_the_given_values(database):
     create_metric("Export time", kind="timer", unit="s", description="of CSV files")
     found = Metric.objects.values_list("name", "slug", "kind", "unit", "description").get()
     assert found == ("Export time", "export-time", "timer", "s", "of CSV files")
+
+
+def test_a_unique_count_is_created_and_counts(database):
+    metric = create_metric("Active users", "active_users", kind="unique")
+    unique("active_users", 7)
+    assert metric.summary("day").uniques.count == 1
+    assert metric.second_kind == ""
 
 
 def test_colliding_slugs_are_numbered_from_2(database):

@@ -761,7 +761,7 @@ def test_a_rule_with_a_unique_count_fills_in_the_past(customers, settings):
 def test_rules_that_record_one_metric_as_two_kinds_fill_in_nothing(customers, settings):
     counting = {"slug": "customers", "backfill": "placed_at"}
     settings.APP_METRICS_MODELS = {"testapp.Order": {"created": [counting, UNIQUE_RULE]}}
-    with pytest.raises(UnusableSource, match="as counter and as unique"):
+    with pytest.raises(UnusableSource, match="as the kinds counter and unique"):
         configured_source("customers")
     assert sources_of(compile_models(settings.APP_METRICS_MODELS)[0]) == []
 
