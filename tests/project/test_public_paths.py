@@ -25,7 +25,7 @@ NAMES = {
     "app_metrics.core.batch": ["Batch", "Key"],
     "app_metrics.core.labels": ["decode_labels"],
     "app_metrics.core.summary": ["Summary", "merge"],
-    "app_metrics.definitions": ["Counter", "Distribution", "Gauge", "Timer"],
+    "app_metrics.definitions": ["Counter", "Distribution", "Gauge", "Timer", "Unique"],
     "app_metrics.exceptions": ["AppMetricsError", "InvalidMetricsBackend", "MetricError", "TimerError"],
     "app_metrics.middleware": ["MetricsMiddleware"],
     "app_metrics.models": [
