@@ -706,6 +706,9 @@ def test_w030_reminds_of_a_key_before_a_deployment_with_unique_counts(settings, 
 
     everything = {"include_deployment_checks": True, "databases": ["default"]}
     assert found(**everything) == []
+    settings.APP_METRICS_URLS = {"page": {"slug": "users", "unique": "request.user.pk"}}
+    assert found(**everything) == ["app_metrics.W030"]
+    settings.APP_METRICS_URLS = {}
     create_metric("Users", "users", "unique")
     assert found(**everything) == ["app_metrics.W030"]
     assert found(databases=["default"]) == []

@@ -8,6 +8,7 @@ from django.core.checks import Warning as CheckWarning
 from django.db import DatabaseError
 
 from ..conf import settings, usable
+from ..contrib.configured import configured_rules
 from ..core.summary import UNIQUE
 from ..models import Metric
 from ..models.primary import primary
@@ -22,7 +23,12 @@ def check_unique_key(databases: Sequence[str] | None = None, **kwargs: Any) -> l
     if usable("UNIQUE_KEY") or settings.APP_METRICS_DATABASE not in (databases or ()):
         return []
     try:
-        counts = primary(Metric.objects).filter(kind=UNIQUE).exists()
+        counts = _rules_count() or primary(Metric.objects).filter(kind=UNIQUE).exists()
     except DatabaseError:  # not migrated, or not reachable: Django reports that
         return []
     return [CheckWarning(MESSAGE, hint=HINT, id="app_metrics.W030")] if counts else []
+
+
+def _rules_count() -> bool:
+    """Return whether a rule makes unique counts: before its first event there is no metric."""
+    return any(rule.kind == UNIQUE for rule in configured_rules()[0])
