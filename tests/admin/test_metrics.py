@@ -157,8 +157,9 @@ def test_a_list_takes_as_many_queries_for_50_objects_as_for_5(client, database, 
     assert counts[0] == counts[1]
 
 
-def test_a_metric_is_made_with_a_form_and_its_slug_is_then_fixed(client):
-    values = {"name": "New", "slug": "new", "kind": "gauge", "unit": "s", "description": "d"}
+@pytest.mark.parametrize("kind", ["gauge", "unique"])
+def test_a_metric_is_made_with_a_form_and_its_slug_is_then_fixed(kind, client):
+    values = {"name": "New", "slug": "new", "kind": kind, "unit": "s", "description": "d"}
     assert client.post(page("metric", "add"), values).status_code == 302
     made = Metric.objects.get()
     assert (made.name, made.slug, made.kind, made.unit, made.description) == tuple(values.values())

@@ -6,11 +6,12 @@ from contextlib import suppress
 from time import perf_counter
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 
 from app_metrics import metric
 from app_metrics.checks import check_rules
 from app_metrics.contrib.asgi import counting, flushing
-from app_metrics.core.summary import TIMER
+from app_metrics.core.summary import TIMER, UNIQUE
 from app_metrics.recording import streams
 from app_metrics.testing.recorded import assert_metric_recorded
 from tests.support.serving import journal
@@ -102,6 +103,16 @@ def test_a_rule_counts_the_paths_of_its_pattern(pattern, path, total, settings, 
     settings.APP_METRICS_WEBSOCKETS = {pattern: "chats"}
     connect(counting(echo), DISCONNECT, path=path, root_path="/site" if path.startswith("/site") else "")
     assert written.count("chats") == total
+
+
+@pytest.mark.parametrize(("user", "chats"), [(User(pk=7), ["chats"]), (AnonymousUser(), [])])
+def test_a_rule_counts_the_users_of_connections_once(user, chats, settings, written):
+    settings.APP_METRICS_WEBSOCKETS = {"ws/chat/*": {"slug": "chats", "unique": "scope.user.pk"}}
+    assert check_rules() == []
+    for _ in range(2):
+        connect(counting(echo), DISCONNECT, user=user)
+    assert written.slugs == chats
+    assert {key.kind for batch in written.batches for key in batch.summaries} <= {UNIQUE}
 
 
 def test_events_of_a_connection_without_a_rule_are_one_write(written):
