@@ -31,6 +31,11 @@ class TrackedView(View):
         return HttpResponse()
 
 
+@track("tracked", unique=lambda request: request.user.pk)
+def users(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
 @track("tracked", when="error")
 def failing(request: HttpRequest) -> HttpResponse:
     raise ValueError
@@ -38,6 +43,7 @@ def failing(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("page/", failing, name="page"),
+    path("users/", users, name="users"),
     path("other/", View.as_view(), name="other"),
     path("tracked/", tracked, name="tracked"),
     path("tracked-view/", TrackedView.as_view(), name="tracked-view"),
@@ -79,7 +85,7 @@ APART = [
     {URLS: {"page": "views", "*": {"slug": "views", "exclude": ["page"]}}},
     {URLS: {"page": "views", "other": "views"}},
     {URLS: {"*": "requests", "-": "requests"}},
-    {URLS: {"page": "tracked", "other": "tracked"}},
+    {URLS: {"page": "tracked", "other": "tracked", "users": "tracked"}},
     {SIGNALS: {RAISED: "errors"}, URLS: {"*": {"slug": "errors", "status": [404, 503]}, "-": "errors"}},
 ]
 

@@ -157,7 +157,9 @@ def test_bad_labels_never_hide_the_error_of_the_call(labels, strict, succeeding,
 
 
 BAD_OPTIONS = pytest.mark.parametrize(
-    "options", [{"labels": {"plan": 5}}, {"num": lambda result: 1 / 0}], ids=["labels", "num"]
+    "options",
+    [{"labels": {"plan": 5}}, {"num": lambda result: 1 / 0}, {"num": lambda result: None}],
+    ids=["labels", "num", "no num"],
 )
 
 

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
 from app_metrics.checks import check_rules
+from app_metrics.contrib.model_rules import compile_models
 from app_metrics.core.hashing import hash_of
 from app_metrics.core.summary import UNIQUE
 from app_metrics.core.uniques import Uniques
@@ -128,6 +129,12 @@ def test_a_field_of_a_row_counts_at_the_commit(path, settings, recorded, committ
         assert recorded.slugs == []
     assert counted(recorded, "authors") == of("ann" if path == "owner.username" else ann.pk)
     assert recorded.slugs == ["authors"]
+
+
+def test_filling_in_the_past_reads_rows_together_with_those_that_have_their_ids():
+    rule = {"slug": "authors", "unique": "owner.username"}
+    [(_, _, [compiled])], _ = compile_models({"testapp.Document": {"created": rule}})
+    assert compiled.relations == {"owner"}
 
 
 def test_each_row_of_a_bulk_counts(settings, recorded, committed):
