@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from ..conf import settings
 from ..contrib.configured import configured_rules
 from ..core.setting_rules import SettingError, SettingReader, suggest
-from ..core.summary import MEASURED
+from ..core.summary import MEASURED, UNIQUE
 from ..definitions.discovery import discover
 from ..models import Metric
 from ..models.discovery import unknown_kinds
@@ -18,6 +18,7 @@ from ..models.primary import primary
 from ..notifications.alert_rules import SETTING as ALERTS
 from ..notifications.alert_rules import compile_alerts
 from ..ratios.declared import SETTING, compile_ratios, ratios
+from ..ratios.operands import DISTINCT
 from ..reports.declared_sets import SETTING as SETS
 from ..reports.declared_sets import compile_sets
 
@@ -26,7 +27,7 @@ from ..reports.declared_sets import compile_sets
 def check_ratios(**kwargs: Any) -> list[CheckMessage]:
     mistakes = compile_ratios(settings.APP_METRICS_RATIOS)[1]
     names = (*_named_as_metric(_counted_by_rules()), *_read_as_metric())
-    return [each.as_check() for each in (*mistakes, *names, *_without_percentiles(_kinds_by_rules()))]
+    return [each.as_check() for each in (*mistakes, *names, *_without_field(_kinds_by_rules()))]
 
 
 @register(Tags.database)
@@ -41,7 +42,7 @@ def check_slugs_of_ratios(databases: Sequence[str] | None = None, **kwargs: Any)
     by_rules = _counted_by_rules()
     collisions = _named_as_metric(kinds.keys() - by_rules)
     others = {slug: kind for slug, kind in kinds.items() if slug not in _kinds_by_rules()}
-    mistakes = [mistake.as_check() for mistake in (*collisions, *_without_percentiles(others))]
+    mistakes = [mistake.as_check() for mistake in (*collisions, *_without_field(others))]
     # `migrate` creates those that are defined only after this check.
     return [*mistakes, *_unknown(kinds.keys() | by_rules | {each.slug for each in discover()})]
 
@@ -54,12 +55,15 @@ def _kinds_by_rules() -> dict[str, str]:
     return {rule.slug: rule.kind for rule in configured_rules()[0]}
 
 
-def _without_percentiles(kinds: Mapping[str, str]) -> Iterator[SettingError]:
+def _without_field(kinds: Mapping[str, str]) -> Iterator[SettingError]:
     for name, ratio in ratios().items():
         for operand in sorted({ratio.of, ratio.to}):
             kind = kinds.get(operand.slug)
             if operand.is_percentile and kind and kind not in MEASURED:
                 hint = "Only timers and distributions have percentiles: choose another field, or another metric."
+                yield _mistake(name, f"reads {operand.field} of the {kind} {operand.slug!r}", hint)
+            if operand.field == DISTINCT and kind and kind != UNIQUE:
+                hint = "Only unique counts count different ones: choose another field, or another metric."
                 yield _mistake(name, f"reads {operand.field} of the {kind} {operand.slug!r}", hint)
 
 

@@ -11,10 +11,10 @@ from ..contrib.news import better_of, judged
 from ..core.comparisons import DOWN, NEITHER, NOT_AVAILABLE, SAME, UP, Change
 from ..core.formatting import shown, shown_change
 from ..core.numbers import ROUNDING, Number
-from ..core.summary import COUNTER
+from ..core.summary import COUNTER, UNIQUE
 from ..models import Metric
 from .declared import Ratio
-from .operands import COUNT, Operand
+from .operands import COUNT, DISTINCT, Operand
 from .quotients import Quotient
 
 # Points have two decimal places, unless they are fewer.
@@ -82,7 +82,12 @@ def shown_ratio_change(change: RatioChange) -> str:
 
 def shown_operand(operand: Operand, number: Number | None, metrics: Metrics) -> str:
     metric = metrics.get(operand.slug)
-    return shown(number) if operand.field == COUNT or metric is None else shown(number, metric.kind, metric.unit)
+    if operand.field == DISTINCT:
+        return shown(number, UNIQUE, metric.unit if metric else "")
+    # The total of a unique count is its number of events, which is no estimate.
+    if operand.field == COUNT or metric is None or metric.kind == UNIQUE:
+        return shown(number)
+    return shown(number, metric.kind, metric.unit)
 
 
 def shown_division(ratio: Ratio, quotient: Quotient, metrics: Metrics) -> str:
@@ -98,6 +103,8 @@ def operand_title(operand: Operand, metrics: Metrics) -> str:
     said = [f"{name}={value}" for name, value in operand.labels]
     if operand.field == COUNT:
         said.append(pgettext("number", "events"))
+    elif operand.field == DISTINCT:
+        said.append(pgettext("number", "different"))
     elif operand.is_percentile:
         said.append(operand.field)
     name = metric.name if metric else operand.slug

@@ -1,4 +1,4 @@
-"""What a ratio divides, and by what: a sum or a percentile of one metric, of all its label sets or some of them."""
+"""What a ratio divides, and by what: a sum, a percentile or a distinct count of a metric, of some label sets or all."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ..core.labels import decode_labels
 from ..core.numbers import Number
 from ..core.setting_rules import SettingReader
-from ..core.summary import Summary, percentile
+from ..core.summary import Summary, distinct, percentile
 from ..core.validation import check_labels
 from ..models.percentiles import PERCENTS
 
@@ -15,11 +15,12 @@ KEYS = ("slug", "labels", "field")
 COUNT, TOTAL = SUMS = ("count", "total")
 # The percentages of percentiles, by field.
 PERCENTILES = {f"p{percent}": percent for percent in PERCENTS}
-FIELDS = (*SUMS, *PERCENTILES)
+DISTINCT = "unique"
+FIELDS = (*SUMS, DISTINCT, *PERCENTILES)
 
 
 class Operand(NamedTuple):
-    """A sum or a percentile of a metric, of the label sets that have all of `labels` together."""
+    """A sum, a percentile or the distinct count of a metric, of the label sets that have all of `labels` together."""
 
     slug: str
     labels: tuple[tuple[str, str], ...] = ()
@@ -34,14 +35,16 @@ class Operand(NamedTuple):
 
     @property
     def reads_label_sets(self) -> bool:
-        """Whether the database cannot merge the label sets: some have to be chosen, or histograms to be merged."""
-        return bool(self.labels) or self.is_percentile
+        """Whether the database cannot merge the label sets: some have to be chosen, or sketches to be merged."""
+        return bool(self.labels) or self.is_percentile or self.field == DISTINCT
 
     def read(self, summary: Summary | None) -> Number | None:
-        """Return the number of a summary; None if it is a percentile that is unknown, as it is without numbers."""
+        """Return the number of a summary; None if it is unknown, as a percentile is without numbers."""
         if self.is_percentile:
             return percentile(summary, PERCENTILES[self.field]) if summary else None
-        return getattr(summary, self.field) if summary else 0
+        if summary is None:
+            return 0
+        return distinct(summary) if self.field == DISTINCT else getattr(summary, self.field)
 
 
 def read_operand(entry: SettingReader, key: str, value: Any) -> Operand:

@@ -28,7 +28,7 @@ class Divided(Protocol):
 class Quotient(NamedTuple):
     """The numerator and the denominator of a period; `factor` is 100 if the value is a percentage, or else 1.
 
-    Either is None if it is a percentile that is unknown.
+    Either is None if it is unknown, as a percentile may be.
     """
 
     numerator: Number | None

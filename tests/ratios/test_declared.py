@@ -32,8 +32,8 @@ def reported(databases=()):
         ({**GOOD, "to": {"labels": {}}}, "['to'] lacks 'slug'", "Write it like this"),
         ({**GOOD, "to": {"slug": "visits", "label": {}}}, "['to'] has the unknown key 'label'", "'labels'"),
         (
-            {**GOOD, "to": {"slug": "visits", "field": "unique"}},
-            "['to'] has field='unique'",
+            {**GOOD, "to": {"slug": "visits", "field": "median"}},
+            "['to'] has field='median'",
             "Choose one of count, p50,",
         ),
         ({**GOOD, "to": {"slug": "visits", "field": "p96"}}, "['to'] has field='p96'", "Did you mean 'p9"),
