@@ -25,7 +25,7 @@ from ..core.formatting import date_title, moment_title, shown
 from ..core.numbers import QUANTUM, Number, trimmed
 from ..core.periods import HOUR, Period, Start, bucket, hour_start, hours_in
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER
+from ..core.summary import COUNTER, UNIQUE
 from ..models import Alert, Metric
 from ..models.alerts import FIRED, OK
 from ..models.beginnings import counted_before
@@ -144,7 +144,7 @@ def _check_counted(rule: AlertRule, metrics: Mapping[str, Metric], now: datetime
     if missing:
         raise NotYet(f"The metric {missing[0]!r} has no numbers yet; if it should have, check the slug.")
     parts = [metrics[slug] for slug in rule.slugs]
-    is_low = rule.ratio or (rule.test == BELOW and parts[0].kind == COUNTER)
+    is_low = rule.ratio or (rule.test == BELOW and parts[0].kind in (COUNTER, UNIQUE))
     if is_low and not _counted(parts, _latest_closed(rule.period, now)):
         reason = f"The latest {rule.period} was not counted in full; the alert begins with the first one that is."
         raise NotYet(reason)
@@ -253,6 +253,7 @@ def _report(rule: AlertRule, alert: Alert, number: Watched, found: Finding, now:
 
 
 def _mail(rule: AlertRule, alert: Alert, number: Watched, found: Finding) -> tuple[str, list[str]]:
+    kind_of_limit = "" if number.kind == UNIQUE else number.kind  # a limit is no estimate
     values = {
         "alert": rule.name,
         "metric": number.title,
@@ -260,7 +261,7 @@ def _mail(rule: AlertRule, alert: Alert, number: Watched, found: Finding) -> tup
         "start": moment_title(found.start) if isinstance(found.start, datetime) else date_title(found.start),
         "value": shown(found.value, number.kind, number.unit),
         "base": shown(alert.base, number.kind, number.unit),
-        "limit": shown(rule.limit) if rule.test == CHANGE else shown(rule.limit, number.kind, number.unit),
+        "limit": shown(rule.limit) if rule.test == CHANGE else shown(rule.limit, kind_of_limit, number.unit),
     }
     lines = [_("%(metric)s, %(period)s from %(start)s: %(value)s"), _expectation(rule)]
     if rule.labels:

@@ -3,7 +3,8 @@
 The announcements follow from stored data, not from what an aggregation just did: a mark per metric holds the total of
 the last announcement, and every milestone between the mark and the total was reached since. So a run that is killed at
 any statement leaves the rest to the next one. A mark never falls, although a total may, if negative numbers are
-recorded. A gauge's total has no meaning, so the milestones of gauges are ignored.
+recorded. A gauge's total has no meaning, and that of a unique count is its number of events, so their milestones are
+ignored.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from ..core.formatting import moment_title, shown
 from ..core.numbers import EXACT, Number, add, trimmed
 from ..core.periods import LONGEST
 from ..core.setting_rules import SettingError, SettingReader
-from ..core.summary import GAUGE
+from ..core.summary import GAUGE, UNIQUE
 from ..models import HighWaterMark, Metric, Milestone, Total
 from ..models.primary import primary
 from ..signals import milestone_reached
@@ -35,6 +36,7 @@ SETTING = "APP_METRICS_MILESTONES"
 RULE_EXAMPLE = '{"at": [1_000_000], "every": 1000, "recipients": ["team@example.com"]}'
 EXAMPLE = '{"items_sold": [1_000_000]}'
 KEYS = ("at", "every", "recipients")
+UNSUITABLE = (GAUGE, UNIQUE)
 # One jump of a total announces at most this many multiples of `every`, the latest ones: a number recorded by mistake
 # must not create endless rows and mails.
 MOST = 100
@@ -140,7 +142,7 @@ def _totals(slugs: Iterable[str]) -> dict[str, Number]:
 def _grown(slugs: Iterable[str]) -> Iterator[tuple[Metric, Decimal]]:
     """Yield the metrics whose totals exceed their marks, always in the same order."""
     marks = dict(primary(HighWaterMark.objects).filter(slug__in=slugs).values_list("slug", "total"))
-    metrics = primary(Metric.objects).filter(slug__in=marks).exclude(kind=GAUGE)
+    metrics = primary(Metric.objects).filter(slug__in=marks).exclude(kind__in=UNSUITABLE)
     totals = _totals(marks)
     for metric in sorted(metrics, key=lambda metric: metric.slug):
         total = Decimal(totals.get(metric.slug, 0))
