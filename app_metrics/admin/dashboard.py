@@ -26,7 +26,7 @@ from ..dashboard.forms import OverviewForm, SelectionForm
 from ..dashboard.health import examine
 from ..dashboard.heat_map import build_heat_map
 from ..dashboard.metric_facts import facts_of, facts_of_ratio
-from ..dashboard.overview import Picture, Row, busiest, overview, pictures, yesterdays_p95
+from ..dashboard.overview import Picture, Row, busiest, overview, pictures, stickiness, yesterdays_p95
 from ..dashboard.projection import with_projection
 from ..dashboard.ratio_charts import build_ratio_chart
 from ..dashboard.ratio_rows import ratio_rows
@@ -102,6 +102,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "ratios": ratio_rows(_ratios(form), cut) if page.number == 1 else [],
             "cards": [pictured[metric.pk] for metric in first],
             "rows": [pictured[metric.pk] for metric in page.object_list],
+            "stickiness": stickiness(first),
             "p95s": yesterdays_p95(page.object_list),
             "page": page,
             "sort": sort,

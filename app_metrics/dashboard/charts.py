@@ -13,7 +13,7 @@ from ..core.formatting import have_cents
 from ..core.histogram import Histogram
 from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
-from ..core.summary import COUNTER, GAUGE, MEASURED, Summary, headline, merge_all, whole_histogram
+from ..core.summary import COUNTER, GAUGE, MEASURED, UNIQUE, Summary, headline, merge_all, whole_histogram
 from ..models import Metric
 from ..models.percentiles import percentiles_of
 from ..models.queries import QuerySources, fold_together
@@ -214,12 +214,12 @@ def _over(selection: Selection, starts: Sequence[Start]) -> int:
 
 
 def _columns(metric: Metric, now: Found, then: Found, length: int, before: str) -> list[Column]:
-    titles = {COUNTER: gettext("Total"), GAUGE: gettext("Last value")}
+    titles = {COUNTER: gettext("Total"), GAUGE: gettext("Last value"), UNIQUE: pgettext("number", "Different")}
     title = titles.get(metric.kind) or pgettext("number", "Mean")
     columns = [_headlines(metric, NOW, "value", title, now, length)]
     if metric.kind in MEASURED:
         columns += _percentiles(now, length)
-    if metric.kind != COUNTER:
+    if metric.kind not in (COUNTER, UNIQUE):
         columns.append(_parts(MINIMUM, gettext("Lowest"), now, length))
         columns.append(_parts(MAXIMUM, gettext("Highest"), now, length))
     columns.append(_parts(COUNT, gettext("Events"), now, length))

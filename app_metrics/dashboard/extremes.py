@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..core.calendar import local_day, today
 from ..core.numbers import Number, add
-from ..core.summary import COUNTER
+from ..core.summary import COUNTER, UNIQUE
 from .charts import NOW, OTHER, OVERFLOW, VALUE, Chart
 
 ZERO: Number = 0
@@ -21,10 +21,12 @@ class Extreme(NamedTuple):
 
 
 def extremes_of(chart: Chart) -> tuple[Extreme, Extreme] | None:
-    """Return the periods of a counter with the largest and the smallest number; of equal ones, the first.
+    """Return the periods with the largest and the smallest number of a counter or a unique count; of equal ones, the
+    first.
 
     Periods that are not over do not take part, nor do those in which counting began. None if no two numbers differ.
-    Gauges and timers have none: their chart has the lowest and the highest number of each period.
+    Gauges and timers have none: their chart has the lowest and the highest number of each period. The values of a label
+    of a unique count have none, because they overlap.
     """
     found = list(_counted_throughout(chart))
     highest, lowest = max(found, key=_number, default=None), min(found, key=_number, default=None)
@@ -34,7 +36,8 @@ def extremes_of(chart: Chart) -> tuple[Extreme, Extreme] | None:
 
 
 def _counted_throughout(chart: Chart) -> Iterator[Extreme]:
-    if chart.metric.kind != COUNTER or chart.since is None:
+    are_comparable = chart.metric.kind == COUNTER or (chart.metric.kind == UNIQUE and not chart.selection.split)
+    if not are_comparable or chart.since is None:
         return
     summed = (NOW, VALUE, OTHER, OVERFLOW)
     columns = [each.numbers for each in chart.columns if each.role in summed and not each.is_apart]

@@ -11,7 +11,7 @@ from ..conf import first_weekday
 from ..core.calendar import moment_of, starts_at, starts_between, today
 from ..core.numbers import QUANTUM, ROUNDING, Number, trimmed
 from ..core.periods import DAY, HOUR, Piece
-from ..core.summary import COUNTER, Summary
+from ..core.summary import COUNTER, UNIQUE, Summary, headline
 from ..models import Metric
 from ..models.queries import QuerySources, fold_together
 from ..models.splitting import matching
@@ -63,15 +63,20 @@ def build_heat_map(metric: Metric, selection: Selection, facts: Facts) -> HeatMa
     after the date counting began, on which it may have begun late.
     """
     dates = _dates(selection, facts)
-    if not (WEEK_DAYS <= len(dates) <= MOST_DAYS and facts.can_read(len(dates) * len(CLOCK_HOURS))):
+    # No database merges the sketches of unique counts.
+    can_read = facts.can_read_histograms if metric.kind == UNIQUE else facts.can_read
+    if not (WEEK_DAYS <= len(dates) <= MOST_DAYS and can_read(len(dates) * len(CLOCK_HOURS))):
         return None
     places = _places(dates)
+    # The mean of the numbers of several hours is not known from what they have together if the same ones came again.
+    hours: Spans = {each: [each] for place in places.values() for each in place}
+    read = hours if metric.kind == UNIQUE else places
     sources = matching(QuerySources.of([metric]), selection.where)
-    found = fold_together(sources, {**places, **_check(dates)})
+    found = fold_together(sources, {**read, **_check(dates)})
     summaries: dict[Hashable, Summary] = {name: summary for (_, name), summary in found.items()}
-    if _events(summaries, places) != _events(summaries, (DAYS, TODAY)):
+    if _events(summaries, read) != _events(summaries, (DAYS, TODAY)):
         return None
-    means = {place: _mean(metric, summaries.get(place), len(hours)) for place, hours in places.items()}
+    means = _means(metric, summaries, places)
     numbers = {place: number for place, number in means.items() if number is not None}
     return HeatMap(metric, numbers) if any(numbers.values()) else None
 
@@ -109,10 +114,25 @@ def _events(summaries: Mapping[Hashable, Summary], names: Iterable[Hashable]) ->
     return sum(summaries[name].count for name in names if name in summaries)
 
 
+def _means(metric: Metric, summaries: Mapping[Hashable, Summary], places: Spans) -> dict[Place, Number | None]:
+    if metric.kind != UNIQUE:
+        return {place: _mean(metric, summaries.get(place), len(hours)) for place, hours in places.items()}
+    counts = {place: [headline(UNIQUE, summaries.get(hour)) for hour in hours] for place, hours in places.items()}
+    return {place: _rounded(sum(known), len(known)) for place, each in counts.items() if (known := _known(each))}
+
+
+def _known(numbers: Iterable[Number | None]) -> list[Any]:
+    return [number for number in numbers if number is not None]
+
+
 def _mean(metric: Metric, summary: Summary | None, hours: int) -> Number | None:
     if summary is None:
         return 0 if metric.kind == COUNTER else None
     number = hours if metric.kind == COUNTER else summary.count
     if not number:  # a poisoned item
         return None
-    return trimmed(ROUNDING.quantize(ROUNDING.divide(Decimal(summary.total), number), QUANTUM))
+    return _rounded(summary.total, number)
+
+
+def _rounded(total: Number, number: int) -> Number:
+    return trimmed(ROUNDING.quantize(ROUNDING.divide(Decimal(total), number), QUANTUM))

@@ -2,12 +2,13 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.calendar import moment_of, start_of, today
 from ..core.comparisons import Comparison, running, whole
 from ..core.numbers import Number
 from ..core.periods import DAY, MONTH, WEEK, Piece
-from ..core.summary import MEASURED, Summary, headline, percentile
+from ..core.summary import MEASURED, UNIQUE, Summary, headline, percentile
 from ..models import Metric
 from ..models.queries import QuerySources, fold_together
 from .so_far import Cut, compare_so_far, spans_until, week_before
@@ -20,6 +21,9 @@ CARDS = 8
 
 YESTERDAY = "yesterday"
 LATELY = "lately"
+
+# Days of the month that stickiness compares a day with.
+MONTH_DAYS = 30
 
 # The numbers of the latest days; None if nothing was recorded.
 Picture = Sequence[Number | None]
@@ -81,6 +85,23 @@ def yesterdays_p95(metrics: Iterable[Metric]) -> dict[str, Number | None]:
     spans: dict[Hashable, list[Piece]] = {YESTERDAY: whole(DAY, DAY.previous(today()))}
     found = fold_together(QuerySources.of(measured), spans, sketches=True)
     return {slug: percentile(summary, 95) for (slug, _), summary in found.items()}
+
+
+def stickiness(metrics: Iterable[Metric]) -> dict[str, tuple[int, int]]:
+    """Return yesterday's number and that of the 30 days up to it, of each unique count that has some; one query.
+
+    Their ratio, DAU ÷ MAU, says how much of a month comes on a day. Both are over, so it does not depend on the time of
+    the day or the day of the month.
+    """
+    metrics = [metric for metric in metrics if metric.kind == UNIQUE]
+    if not metrics:
+        return {}
+    days = DAY.latest(DAY.previous(today()), MONTH_DAYS)
+    month = [piece for day in days for piece in whole(DAY, day)]
+    found = fold_together(QuerySources.of(metrics), {YESTERDAY: whole(DAY, days[-1]), LATELY: month})
+    numbers: dict[tuple[str, Hashable], Any] = {key: headline(UNIQUE, summary) for key, summary in found.items()}
+    slugs = [slug for slug, name in numbers if name == LATELY and numbers[slug, name]]
+    return {slug: (numbers.get((slug, YESTERDAY)) or 0, numbers[slug, LATELY]) for slug in slugs}
 
 
 def _row(metric: Metric, cut: Cut, found: Mapping[tuple[str, Hashable], Summary]) -> Row:

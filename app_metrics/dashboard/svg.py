@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from ..core.formatting import period_title, short_title, shown
 from ..core.numbers import Number
 from ..core.plain_text import one_line
-from ..core.summary import COUNTER
+from ..core.summary import COUNTER, UNIQUE
 from .charts import MAXIMUM, MINIMUM, NOW, OTHER, OVERFLOW, PERCENTILE, PREVIOUS, VALUE, Chart, Column
 
 # Lengths are in units of the drawing, which the page scales.
@@ -115,7 +115,8 @@ def _add_axes(root: Element, chart: Chart) -> Scale:
     if low == high:
         high = Decimal(1)
     are_whole = all(number == number.to_integral_value() for number in numbers)
-    ticks = [(tick, shown(tick, chart.metric.kind, chart.metric.unit)) for tick in _ticks(low, high, are_whole)]
+    kind = "" if chart.metric.kind == UNIQUE else chart.metric.kind  # a tick is no estimate
+    ticks = [(tick, shown(tick, kind, chart.metric.unit)) for tick in _ticks(low, high, are_whole)]
     left = max(len(text) for _, text in ticks) * CHARACTER_WIDTH + PADDING
     scale = Scale(left, (RIGHT - left) / max(1, len(chart.starts)), low, high)
     axis = SubElement(root, "g", {"class": "axis y"})
@@ -170,8 +171,8 @@ def _curves(chart: Chart) -> Iterator[Curve]:
 
 
 def _is_apart(chart: Chart) -> bool:
-    """Return whether no line leads to the running period: a line to a part of a sum would look like a fall."""
-    return chart.is_running and chart.metric.kind == COUNTER and chart.projected is None
+    """Return whether no line leads to the running period: a line to a part of a number would look like a fall."""
+    return chart.is_running and chart.metric.kind in (COUNTER, UNIQUE) and chart.projected is None
 
 
 def _add_curve(root: Element, scale: Scale, curve: Curve) -> None:

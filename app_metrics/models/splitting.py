@@ -16,7 +16,7 @@ from ..core.labels import OVERFLOW_LABELS, decode_labels, encode_labels, readabl
 from ..core.numbers import Number
 from ..core.periods import LONGEST, Period
 from ..core.setting_rules import suggest
-from ..core.summary import COUNTER, MEASURED, Summary, merge_all, merge_into, plain_summary
+from ..core.summary import COUNTER, MEASURED, UNIQUE, Summary, headline, merge_all, merge_into, plain_summary
 from ..core.validation import check_labels
 from .percentiles import MeasuredPoint, percentiles_of
 from .queries import QuerySources, Spans, fold, fold_together, point_of
@@ -155,11 +155,12 @@ def grouped(found: Mapping[tuple[str, str, Hashable], Summary], label: str, wher
 
 
 def ranked(kind: str, groups: Mapping[str | None, Mapping[Any, Summary]]) -> list[str | None]:
-    """Return the values of a label, the largest first: by the total of a counter, else by the number of events."""
+    """Return the values of a label, the largest first: by the number of counters and unique counts, else by events."""
 
     def weight(value: str | None) -> tuple[Number, bool, str]:
         whole: Any = merge_all(groups[value].values())
-        return -(whole.total if kind == COUNTER else whole.count), value is None, value or ""
+        number = headline(kind, whole) if kind in (COUNTER, UNIQUE) else whole.count
+        return -(number or 0), value is None, value or ""
 
     return sorted((value for value in groups if groups[value]), key=weight)
 

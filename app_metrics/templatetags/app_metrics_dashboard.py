@@ -15,8 +15,8 @@ from ..core.calendar import aware, local_day
 from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
-from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, Summary, headline, percentile
-from ..dashboard.charts import COUNT, OVERFLOW, PERCENTILE, SHOWN_PERCENTS, Chart, Column
+from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, UNIQUE, Summary, headline, percentile
+from ..dashboard.charts import COUNT, PERCENTILE, SHOWN_PERCENTS, Chart, Column
 from ..dashboard.extremes import extremes_of
 from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
 from ..dashboard.heat_map_svg import draw_heat_map
@@ -24,6 +24,7 @@ from ..dashboard.metric_facts import Facts
 from ..dashboard.so_far import Cut
 from ..dashboard.svg import chart_title, curve_class, sparkline
 from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
+from .app_metrics_uniques import shown_events
 
 register = template.Library()
 register.filter("change", formatting.shown_change)
@@ -48,7 +49,7 @@ def number(value: Number | None, metric: Metric, with_cents: bool = False) -> st
 @register.filter
 def so_far(metric: Metric) -> str:
     """Return what a metric's number of today is."""
-    names = {COUNTER: _("Today so far"), GAUGE: _("Last value today")}
+    names = {COUNTER: _("Today so far"), UNIQUE: _("Today so far"), GAUGE: _("Last value today")}
     return names.get(metric.kind) or _("Mean of today so far")
 
 
@@ -147,16 +148,6 @@ def curve(column: Column, chart: Chart) -> str:
 
 
 @register.simple_tag
-def overflow_note(chart: Chart) -> str:
-    """Return what the overflow series of a chart may hold; an empty text without one."""
-    if not any(column.role == OVERFLOW for column in chart.columns):
-        return ""
-    if chart.selection.where:
-        return _("The labels of the series “overflow” are not known, so some of its events may match the filter.")
-    return _("The labels of the series “overflow” are not known, so it is apart from the values.")
-
-
-@register.simple_tag
 def lines(chart: Chart) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of the table: the name of a period, and its numbers."""
     for index in range(len(chart.starts)):
@@ -187,6 +178,7 @@ def heat_map_note(heat: HeatMap) -> str:
         GAUGE: _("The mean of all values in this range. The strongest shade is %(number)s."),
         DISTRIBUTION: _("The mean of all values in this range. The strongest shade is %(number)s."),
         TIMER: _("The mean of all durations in this range. The strongest shade is %(number)s."),
+        UNIQUE: _("The mean number of different ones in an hour of this range. The strongest shade is %(number)s."),
     }
     return notes[heat.metric.kind] % {"number": number(heat.numbers[heat.highest], heat.metric)}
 
@@ -277,10 +269,12 @@ def _now_and_before(comparison: Comparison) -> str:
 
 
 def _number_with_range(metric: Metric, summary: Summary | None, with_cents: bool = False) -> tuple[str, str]:
-    """Return a summary's number, and for gauges and timers a note on its range."""
+    """Return a summary's number, and a note: the range of gauges and timers, the events of unique counts."""
     value = number(headline(metric.kind, summary), metric, with_cents)
     if summary is None or metric.kind == COUNTER:
         return value, ""
+    if metric.kind == UNIQUE:
+        return value, shown_events(summary)
     ranged = {"low": number(summary.minimum, metric), "high": number(summary.maximum, metric)}
     between = _("between %(low)s and %(high)s") % ranged
     name = pgettext("number", "last") if metric.kind == GAUGE else pgettext("number", "mean")

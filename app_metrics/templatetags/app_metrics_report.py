@@ -13,7 +13,7 @@ from ..core import formatting, plain_text
 from ..core.comparisons import BEFORE, DOWN, NOT_AVAILABLE, UP, WEEK_BEFORE, YEAR_BEFORE, Comparison
 from ..core.numbers import Number
 from ..core.periods import Period
-from ..core.summary import COUNTER, GAUGE, MEASURED
+from ..core.summary import COUNTER, GAUGE, MEASURED, UNIQUE
 from ..models import Annotation, Metric
 from ..models.reports import SENT_PERIODS
 from ..ratios.changes import shown_ratio, shown_ratio_change
@@ -165,8 +165,14 @@ def facts(line: Line) -> list[Fact]:
             + formatting.shown(share.number, kind, unit, with_cents)
             for share in shares
         ]
-        found.append(Fact(plain_text.one_line(label), SEPARATOR.join(values)))
+        found.append(Fact(_label_title(line.metric, plain_text.one_line(label)), SEPARATOR.join(values)))
     return found
+
+
+def _label_title(metric: Metric, label: str) -> str:
+    """Return the name of a label; the values of a unique count overlap, so that they do not add up."""
+    # Translators: after the name of a label: somebody may be counted under several of its values.
+    return _("%(label)s (values overlap)") % {"label": label} if metric.kind == UNIQUE else label
 
 
 @register.simple_tag
@@ -236,9 +242,9 @@ def _annotated(annotation: Annotation) -> Fact:
 
 
 def _range(line: Line) -> list[Fact]:
-    """Return a number that is no counter's with its minimum and maximum; nothing for a counter."""
+    """Return the number of a gauge or timer with its minimum and maximum; nothing for counters and unique counts."""
     summary, metric = line.summary, line.metric
-    if summary is None or metric.kind == COUNTER:
+    if summary is None or metric.kind in (COUNTER, UNIQUE):
         return []
     label, said = _("Last value"), shown(line.number, metric)
     if metric.kind in MEASURED:

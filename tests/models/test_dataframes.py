@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from app_metrics import gauge, metric
+from app_metrics import gauge, metric, unique
 from app_metrics.core.calendar import today
-from app_metrics.core.summary import TIMER
+from app_metrics.core.summary import TIMER, UNIQUE
 from app_metrics.models import Metric
 from app_metrics.models.creation import create_metric
 from app_metrics.recording.metrics import record
@@ -68,6 +68,16 @@ def test_the_value_is_the_headline_of_the_kind(pandas, db, write, value):
     frame = found.to_dataframe("day", date(2000, 1, 1), date(2000, 1, 2))
     assert frame["value"].isna().all()
     assert found.to_dataframe("day", today(), today())["value"].tolist() == [value]
+
+
+def test_the_value_of_a_unique_count_is_how_many_different_ones_there_were(pandas, db):
+    for user in (1, 1, 2):
+        unique("users", user)
+    found = create_metric("Users", "users", UNIQUE)
+    frame = found.to_dataframe("day", date(2000, 1, 1), date(2000, 1, 1))
+    assert frame["value"].tolist() == [0.0]
+    frame = found.to_dataframe("day", today(), today())
+    assert (frame["value"].tolist(), frame["total"].tolist()) == ([2.0], [3.0])
 
 
 def test_without_pandas_it_says_what_to_install(orders, monkeypatch):

@@ -40,7 +40,7 @@ def check(settings, **rule):
     ids=str,
 )
 def test_alerts_watch_distinct_counts(rule, value, aggregated, database, settings):
-    come([9], 80), come([1, 2, 3, 1], 0), come([1, 2], 4), come([2, 3], 5), come([1, 2], 15), come([3, 4], 16)
+    come([9], 80), come([1, 2, 3, 1], 0), come([1, 2], 4), come([2, 3], 5), come([1, 2, 2], 15), come([2, 3, 4], 16)
     if aggregated:
         aggregate()
     # The week: 4 and 5 days before yesterday are the Friday and the Thursday of the week before. The month is May.
