@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from ..core.serialization import inert_json
+from ..core.summary import UNIQUE
 from ..dashboard.chart_files import chart_data, write_chart
 from ..dashboard.charts import Chart, build_chart
 from ..dashboard.configuration import changed_settings, effective, packages
@@ -114,7 +115,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         """Show a metric's numbers over a range as a chart and a table, or return them as a file."""
         metric = get_object_or_404(Metric, slug=slug)
         facts = facts_of(metric)
-        form = SelectionForm(request.GET, facts=facts)
+        form = SelectionForm(request.GET, facts=facts, reads_label_sets=metric.kind == UNIQUE)
         kind = request.GET.get("format")
         if kind in FILES and not form.is_valid():
             return _refused(form)

@@ -11,6 +11,7 @@ from freezegun import freeze_time
 from app_metrics import collect, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.periods import DAY
+from app_metrics.dashboard import forms
 from app_metrics.dashboard.charts import build_chart
 from app_metrics.dashboard.date_range import Selection
 from app_metrics.dashboard.extremes import extremes_of
@@ -175,6 +176,12 @@ def test_hours_of_long_ranges_of_many_label_sets_are_not_read(noon, monkeypatch)
     monkeypatch.setattr("app_metrics.dashboard.metric_facts.MOST_HISTOGRAMS", 14 * 24 - 1)
     selection = Selection(DAY, date(2026, 5, 27), date(2026, 6, 9))
     assert build_heat_map(users(), selection, facts_of(users())) is None
+
+
+def test_the_sketches_of_very_many_label_sets_take_fewer_points(noon, client, monkeypatch):
+    monkeypatch.setattr(forms, "MOST_SPLIT_POINTS", 20)
+    come([1], 8)
+    assert "The chart shows at most 20 points: choose a longer period or fewer days." in page(client, "metric")
 
 
 def test_the_axis_has_plain_numbers(noon):
