@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "example_project.accounts",
     "example_project.downloads",
     "example_project.shop",
+    "example_project.visits",
 ]
 
 MIDDLEWARE = [
@@ -36,6 +37,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+if os.environ.get("EXAMPLE_ACCESS_LOG") == "1":
+    # One around the middleware that measures, and one inside it.
+    MIDDLEWARE.insert(1, "example_project.visits.middleware.InnerStopwatchMiddleware")
+    MIDDLEWARE.insert(0, "example_project.visits.middleware.AccessLogMiddleware")
 
 if os.environ.get("EXAMPLE_THEME"):
     # A theme of the admin, "unfold" or "jazzmin". The policy forbids the scripts and styles in its pages.
@@ -69,7 +75,7 @@ if os.environ.get("EXAMPLE_FAST_HASHER") == "1":
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 LANGUAGE_CODE = os.environ.get("EXAMPLE_LANGUAGE", "en-gb")
-TIME_ZONE = "Europe/Berlin"
+TIME_ZONE = os.environ.get("EXAMPLE_TIME_ZONE", "Europe/Berlin")
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -121,6 +127,8 @@ APP_METRICS_URLS = {
         # Count every page by its URL name, so that the dashboard can show pages that get no visits.
         {"slug": "requests", "exclude": ["admin:*"]},
         {"slug": "failures", "status": ["5xx"]},
+        # Everybody who is logged in, once in each period.
+        {"slug": "active_users", "unique": "request.user.pk"},
     ],
     # Addresses that no URL resolves.
     "-": {"slug": "not_found", "status": [404], "labels": {"method": "request.method"}},
@@ -178,7 +186,10 @@ APP_METRICS_RATIOS = {
 
 APP_METRICS_SETS = {
     "Growth": {
-        "metrics": ["orders", "items_sold", "revenue", "signups", "downloads", "searches", "checkout_seconds"],
+        "metrics": [
+            *("orders", "items_sold", "revenue", "signups", "active_users"),
+            *("downloads", "searches", "checkout_seconds"),
+        ],
         "ratios": ["conversion", "average_order"],
         "recipients": ["books@example.com"],
         "send": ["weekly"],

@@ -3,6 +3,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 
 from app_metrics.contrib.querysets import CountedQuerySet
 
@@ -45,7 +46,8 @@ class Order(models.Model):
     plan = models.CharField(max_length=20, choices=Plan)
     quantity = models.PositiveSmallIntegerField()
     amount = models.DecimalField(max_digits=10, decimal_places=2)
-    created_at = models.DateTimeField(auto_now_add=True)
+    # Not `auto_now_add`, which would give the orders of the demo's history the time at which they are made up.
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]

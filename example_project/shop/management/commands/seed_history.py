@@ -8,11 +8,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from app_metrics import collect
-from app_metrics.core.summary import COUNTER, GAUGE, TIMER
+from app_metrics.core.summary import COUNTER, GAUGE, TIMER, UNIQUE
 from app_metrics.recording.metrics import record
 from app_metrics.transfer.stored_totals import first_stored_day
 from app_metrics.utils import create_metric, create_metric_set
-from example_project.shop.history import day_events
+from example_project.shop.history import Event, day_events
+from example_project.visits import history as visits
 
 NAMES = {
     "signups": "New accounts",
@@ -38,14 +39,17 @@ NAMES = {
     "exported_rows": "Exported catalogue rows",
     "failures": "Failed pages",
     "requests": "Pages by URL",
+    "active_users": "Active users",
     "not_found": "Addresses that do not exist",
 }
-KINDS = {"checkout_seconds": TIMER, "payment_seconds": TIMER, "stock": GAUGE}
+KINDS = {"checkout_seconds": TIMER, "payment_seconds": TIMER, "stock": GAUGE, "active_users": UNIQUE}
+# How long after its end an hour is filled by metrics_backfill at the earliest, which fills in the active users.
+MARGIN = timedelta(minutes=10)
 DAYS_BETWEEN_LINES = 100
 
 
 class Command(BaseCommand):
-    help = "Record a made-up history of the shop, up to the last full hour: demo data, the same in every run."
+    help = "Record a made-up history of the shop, up to an hour that has ended: demo data, the same in every run."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=int, default=400, help="how far back (default: 400)")
@@ -58,13 +62,17 @@ class Command(BaseCommand):
             raise CommandError("There is a history already; --again records it a second time.")
         if not again:
             name_metrics()
-        until = timezone.localtime().replace(minute=0, second=0, microsecond=0)
+        until = (timezone.localtime() - MARGIN).replace(minute=0, second=0, microsecond=0)
         first = until.date() - timedelta(days=days)
         past = [first + timedelta(days=number) for number in range(days + 1)]
         self.stdout.write(f"Recording demo data, made up: {first} to {until:%Y-%m-%d %H:%M}")
-        events = 0
+        events, customers = 0, visits.add_customers()
         for day in self.progress(past):
-            events += record_day(day, (day - first).days / days, until)
+            happened = list(until_then(day, (day - first).days / days, until))
+            record_day(happened)
+            if past[-1] - day < timedelta(days=visits.DAYS):
+                visits.add_rows(day, happened, customers)
+            events += len(happened)
         self.stdout.write(f"Recorded {events:,} events of {days} days and the hours of today.")
 
     def progress(self, days: list[date]) -> Iterable[date]:
@@ -95,12 +103,14 @@ def name_metrics() -> None:
     create_metric_set(name="Harbour Books", metrics=metrics, email_recipients=list(staff))
 
 
-def record_day(day: date, progress: float, until: datetime) -> int:
-    """Record the events of a day up to `until` as one batch, and return their number."""
-    events = 0
+def until_then(day: date, progress: float, until: datetime) -> Iterator[Event]:
+    for event in day_events(day, progress, timezone.get_default_timezone()):
+        if event.at < until:
+            yield event
+
+
+def record_day(events: list[Event]) -> None:
+    """Record the events of a day as one batch."""
     with collect():
-        for event in day_events(day, progress, timezone.get_default_timezone()):
-            if event.at < until:
-                record(event.slug, event.kind, event.number, event.labels, event.at)
-                events += 1
-    return events
+        for event in events:
+            record(event.slug, event.kind, event.number, event.labels, event.at)
