@@ -1,4 +1,5 @@
-"""Demonstrate app_metrics: run a site, a server and visitors, and compare the counts with what they did.
+"""Demonstrate app_metrics: run a site, a server and visitors, and compare what it counts with what they did, and
+what it shows with the site's own tables.
 
 `make demo` calls this. SERVE=0 stops the server at the end, SERVER=uvicorn replaces gunicorn, DAYS and
 REQUESTS set the amount of data. It needs only Python; it installs the rest in .venvs/demo.
@@ -14,16 +15,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import environment  # first: it refuses a Python that cannot read the others
 from comparison import RATIOS, Counts, Ratios, Row, compare, compare_ratios, growth, print_table
+from figures import BACKFILL, DASHBOARD, compare_figures, dashboard_paths, days, print_figures
 from server import ROOT, ServerError, create_database, log_end, manage, serve, work
-from visitor import KEEPER, Client, Expected, VisitError, visit
+from visitor import KEEPER, Expected, VisitError, read_pages, visit
 
 SERVER = os.environ.get("SERVER", "gunicorn")
 DAYS = os.environ.get("DAYS", "400")
@@ -34,10 +36,9 @@ SETTLE_SECONDS = 10
 BAR_WIDTH = 30
 METRIC_SET = "Growth"
 
-DASHBOARD = "/admin/app_metrics/dashboard/"
 SHOWN_METRIC = "orders"
-SHOWN_RATIO = "average_order"
-DASHBOARD_PAGES = ("", "health/", "unused/", f"metric/{SHOWN_METRIC}/", f"ratio/{SHOWN_RATIO}/")
+PAGES = ("health/", "unused/", f"metric/{SHOWN_METRIC}/", "ratio/conversion/")
+CHART = f"{DASHBOARD}metric/{SHOWN_METRIC}/?range=2d&period=day&format=json"
 COUNTED_TODAY = f"""
 from app_metrics.models import Metric
 print(Metric.objects.get(slug={SHOWN_METRIC!r}).total("day"))
@@ -55,6 +56,9 @@ class Site:
             "EXAMPLE_DATABASE": "sqlite",
             "EXAMPLE_DB_NAME": str(folder / "db.sqlite3"),
             "EXAMPLE_FAST_HASHER": "1",
+            "EXAMPLE_ACCESS_LOG": "1",
+            # The figures are read from English texts.
+            "EXAMPLE_LANGUAGE": "en-gb",
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -79,6 +83,10 @@ class Site:
         read: Ratios = json.loads(manage(self.python, self.environment, "show_ratios", *RATIOS))
         return read
 
+    def figures(self) -> dict[str, Any]:
+        printed: dict[str, Any] = json.loads(manage(self.python, self.environment, "show_figures"))
+        return printed
+
 
 def main() -> int:
     print("app_metrics, shown on Harbour Books, a small made-up bookshop\n")
@@ -91,6 +99,7 @@ def main() -> int:
         step(2, f"{DAYS} days of history (demo data)")
         site.fill("seed_history", f"--days={DAYS}")
         site.show("metrics_aggregate")
+        site.fill(*BACKFILL)
         before, ratios = site.totals(), site.ratios()
         step(3, f"{REQUESTS:,} requests to a real server ({SERVER}), {CONCURRENCY} at a time")
         with site.worker(), serve(SERVER, site.environment, site.log, site.python) as (address, process):
@@ -102,12 +111,22 @@ def main() -> int:
             if not all(row.ok for row in rows):
                 print("\nThe two disagree.")
                 return 1
-            print("\nEvery count agrees.\n")
-            site.show("metrics_show", SHOWN_RATIO, "--last=7")
-            step(5, "The report that goes out by mail")
-            show_report(site, address)
-            step(6, "Look at the dashboard")
-            open_dashboard(site, address)
+            print("\nEvery count agrees.")
+            step(5, "What the terminal, the mail and the dashboard show, beside the site's own tables")
+            read, pages = read_figures(site, address)
+            print("\n".join(printed["day"] for printed in read["terminal"].values()))
+            figures = compare_figures(read, pages)
+            print_figures(figures)
+            if not all(row.ok for row in figures):
+                print("\nA figure differs from the one of the site's own tables.")
+                return 1
+            print("\nEvery figure agrees.")
+            step(6, "The report that goes out by mail")
+            print(read["mail"].strip())
+            print("The mail itself, and its text:")
+            site.show("metrics_send_mail", f"--preview={METRIC_SET}", "--output=.demo/report")
+            step(7, "Look at the dashboard")
+            check_dashboard(site, address, pages)
             if os.environ.get("SERVE", "1") != "0":
                 keep_serving(address, process)
             else:
@@ -174,20 +193,23 @@ def settle(site: Site, expected: Expected, before: Counts, ratios: Ratios) -> li
         site.show("metrics_aggregate")
 
 
-def show_report(site: Site, address: str) -> None:
-    """Print the report of the shop's metric set, and save it as the HTML of the mail."""
+def read_figures(site: Site, address: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what `show_figures` prints, and the pages of the dashboard; all of the same day."""
     site.environment["EXAMPLE_BASE_URL"] = address
-    site.show("metrics_send_mail", f"--preview={METRIC_SET}")
-    print("The mail itself, and its text:")
-    site.show("metrics_send_mail", f"--preview={METRIC_SET}", "--output=.demo/report")
+    while True:
+        try:
+            pages = read_pages(address, [*dashboard_paths(), *(f"{DASHBOARD}{page}" for page in PAGES), CHART])
+        except VisitError as error:
+            raise ServerError(f"{error}\n{log_end(site.log)}") from error
+        read = site.figures()
+        if len(days(read, pages)) == 1:
+            return read, pages
 
 
-def open_dashboard(site: Site, address: str) -> None:
-    """Log in as a user would, and check that the dashboard shows what was counted."""
-    try:
-        shown = shown_days(address)
-    except VisitError as error:
-        raise ServerError(f"{error}\n{log_end(site.log)}") from error
+def check_dashboard(site: Site, address: str, pages: Mapping[str, str]) -> None:
+    """Check that the dashboard shows what was counted, and say where it is."""
+    columns = json.loads(pages[CHART])["columns"]
+    shown = next(column["numbers"] for column in columns if column["role"] == "now")
     counted = Decimal(manage(site.python, site.environment, "shell", "-c", COUNTED_TODAY).split()[-1])
     if Decimal(shown[-1] or 0) != counted:
         raise ServerError(f"The dashboard shows {shown[-1]} {SHOWN_METRIC} of today, but {counted} were counted.")
@@ -196,18 +218,6 @@ def open_dashboard(site: Site, address: str) -> None:
         f"               It opens, and shows what was counted: "
         f"{counted.normalize():f} {SHOWN_METRIC} today, {shown[-2]} yesterday."
     )
-
-
-def shown_days(address: str) -> list[str | None]:
-    """Open the dashboard's pages, and return one metric's numbers for yesterday and today."""
-    client = Client(address, requests=len(DASHBOARD_PAGES) + 3, stop=threading.Event(), done=lambda: None)
-    login = f"/admin/login/?next={DASHBOARD}"
-    client.get(login)
-    client.post(login, username=KEEPER.name, password=KEEPER.password)
-    for page in DASHBOARD_PAGES:
-        client.get(DASHBOARD + page)
-    chart = json.loads(client.get(f"{DASHBOARD}metric/{SHOWN_METRIC}/?range=2d&period=day&format=json").body)
-    return next(column["numbers"] for column in chart["columns"] if column["role"] == "now")
 
 
 def keep_serving(address: str, process: subprocess.Popen[bytes]) -> None:
@@ -229,6 +239,8 @@ def end_in_order(number: int, frame: object) -> None:
 if __name__ == "__main__":
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, end_in_order)
+    # What the commands print has characters that not every terminal can show.
+    sys.stdout.reconfigure(errors="replace")
     # A shell makes background processes ignore SIGINT; restore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

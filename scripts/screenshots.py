@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from browser import Browser, missing_program, open_browser
+from figures import BACKFILL
 from server import create_database, manage, serve
 from visitor import KEEPER, visit
 
@@ -73,6 +74,7 @@ def database(options: argparse.Namespace, browser: Browser) -> Iterator[dict[str
         }
         create_database(sys.executable, environment, KEEPER)
         manage(sys.executable, environment, "seed_history", f"--days={options.days}", "--verbosity=0")
+        manage(sys.executable, environment, *BACKFILL, "--verbosity=0")
         with serve("gunicorn", environment, Path(folder, "server.log")) as (address, _):
             visit(address, options.requests)
             # Cookies ignore ports, so the session is valid in each look; the login forms of themes differ.

@@ -9,7 +9,7 @@ import random
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from http.cookies import SimpleCookie
@@ -21,6 +21,8 @@ PRICES = {"single": Decimal("24.90"), "quarterly": Decimal("92.00"), "yearly": D
 GUIDES = ("moby-dick.txt", "middlemarch.txt", "frankenstein.txt")
 WORDS = ("sea", "jane", "eliot", "the", "dick", "wuthering", "é", "nothing like this")
 TIMEOUT_SECONDS = 60
+# The cookie that only those have who are logged in.
+SESSION = "sessionid"
 EXPORT_BLOCK = 16
 TITLES = ("Dracula", "Emma", "Kim")
 # In the tables of the page for deliveries, and of the admin's list of books.
@@ -98,6 +100,7 @@ class Client:
         self._done = done
         self.cookies: dict[str, str] = {}
         self.pages = 0  # pages that a URL rule without options counts, without the admin's
+        self.pages_of_users = 0  # the same of somebody who is logged in, with the admin's
 
     def get(self, path: str, *, status: int = 200) -> Answer:
         return self._request("GET", path, None, status)
@@ -135,7 +138,9 @@ class Client:
             text = answer.body[:300].decode(errors="replace")
             raise VisitError(f"{method} {path} answered {answer.status} instead of {status}: {text}")
         self._keep_cookies(answer.headers.get_all("Set-Cookie", []))
-        self.pages += method != "HEAD" and status < 400 and not path.startswith("/admin/")
+        is_page = method != "HEAD" and status < 400
+        self.pages += is_page and not path.startswith("/admin/")
+        self.pages_of_users += is_page and SESSION in self.cookies
         self._done()
         return answer
 
@@ -165,6 +170,7 @@ class Visitor:
                 self.come()
         except Enough:
             self.tally.include({"requests": Sum(self._client.pages, Decimal(self._client.pages))})
+            self.tally.include({"active_users": Sum(self._client.pages_of_users, None)})
             return self.tally.sums
         finally:
             self._client.close()
@@ -386,6 +392,16 @@ def visit(
         for sums in pool.map(one, range(concurrency)):
             tally.include(sums)
     return dict(sorted(tally.sums.items()))
+
+
+def read_pages(base_url: str, paths: Sequence[str], login: Login = KEEPER) -> dict[str, str]:
+    """Log in to the admin, and return pages by their path. Raises VisitError for any unexpected response."""
+    client = Client(base_url, len(paths) + 2, threading.Event(), done=lambda: None)
+    client.get("/admin/login/")
+    client.post("/admin/login/?next=/admin/", username=login.name, password=login.password)
+    pages = {path: client.get(path).body.decode() for path in paths}
+    client.close()
+    return pages
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ URL_RULES = {
     "not_found",
     "account_forms",
     "delivered_copies",
+    "active_users",
 }
 MODEL_RULES = {"orders", "items_sold", "revenue", "large_orders", "payment_seconds", "stock", "book_changes"}
 SIGNAL_RULES = {"signups", "logins", "failed_logins", "refused_payments", "newsletter_subscribers"}
