@@ -84,14 +84,15 @@ def _entered_alone(connection: Any, block: ExitStack, options: Any) -> bool:
     try:
         raw.execute("PRAGMA busy_timeout = 0")
         connection.transaction_mode = "EXCLUSIVE"
-        while time.monotonic() < until:
+        while True:
             try:
                 block.enter_context(transaction.atomic(using=connection.alias, **options))
                 return True
             except OperationalError as error:
                 _free_cursors(error)
             time.sleep(LOOK)
-        return False
+            if time.monotonic() >= until:
+                return False
     finally:
         connection.transaction_mode = mode
         raw.execute(f"PRAGMA busy_timeout = {timeout}")

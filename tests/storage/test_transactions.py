@@ -215,7 +215,7 @@ def test_alerts_and_mails_let_an_open_transaction_write_that_has_read_before(
 
 @pytest.mark.only_sqlite
 def test_a_transaction_begins_after_a_limited_wait_for_open_transactions(transactional_database, looked, monkeypatch):
-    monkeypatch.setattr(transactions, "PATIENCE", 0.001)
+    monkeypatch.setattr(transactions, "PATIENCE", 0)
     entered = []
 
     def enter():
