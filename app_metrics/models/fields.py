@@ -89,4 +89,9 @@ class SketchField(models.BinaryField):  # type: ignore[type-arg]
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> bytes | None:
         if value is None:
             return None
-        return decode_base64(value) if isinstance(value, str) else bytes(value)
+        if not isinstance(value, str):
+            return bytes(value)
+        try:
+            return decode_base64(value)
+        except ValueError:
+            return value.encode()  # damaged, as its decoder will say

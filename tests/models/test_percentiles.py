@@ -100,3 +100,18 @@ def test_other_readings_do_not_read_histograms(database):
     with CaptureQueriesContext(connections[database]) as queries:
         assert price.series(DAY, date(2026, 5, 31), date(2026, 5, 31))[0].total == 5
     assert not any("histogram" in query["sql"] for query in queries)
+
+
+@freeze_time(NOON)
+@pytest.mark.parametrize("stored", [b"\0\0\0", "no Base64!"])
+def test_a_damaged_histogram_costs_the_percentiles_only(database, stored):
+    if isinstance(stored, str) and connections[database].vendor != "sqlite":
+        pytest.skip("it stores bytes")
+    with collect():
+        distribution("price", 3)
+        distribution("price", 5)
+    aggregate()
+    with connections[database].cursor() as cursor:
+        cursor.execute("UPDATE app_metrics_total SET histogram = %s", [stored])
+    price = Metric.objects.get(slug="price")
+    assert (price.percentile("day", 95), price.summary("day").total) == (None, 8)
