@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from app_metrics import collect, gauge, metric
+from app_metrics import collect, gauge, metric, unique
 from app_metrics.core.summary import TIMER
 from app_metrics.models import Annotation, Metric
 from app_metrics.recording.metrics import record
@@ -23,6 +23,8 @@ for plan, amount, day in (("free", "5", 2), ("pro", "19.99", 23), ("pro", "39.98
 for plan, country, number in (("pro", "se", 30), ("pro", "fi", 10), ("free", "fi", 100)):
     metric("renewals", number, labels={"plan": plan, "country": country})
 metric("renewals", 4, labels={"plan": "pro"})
+for user in (7, 8, 7):
+    unique("active_users", user)
 Annotation.objects.create(
     text="Release 4.2", url="https://example.com/4.2", at=datetime(2026, 11, 23, 9, tzinfo=BERLIN)
 )

@@ -14,6 +14,7 @@ class Order(models.Model):
     status = models.CharField(max_length=20)
     quantity = models.IntegerField()
     amount = models.DecimalField(max_digits=10, decimal_places=2)
+    customer_id = models.IntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     placed_at = models.DateTimeField(auto_now_add=True)
 
