@@ -118,11 +118,11 @@ def overviews():
     today = Total.objects.filter(period="day", start=TODAY, metric__kind="counter").values("metric__name")
     busiest = today.annotate(recorded=Sum("count")).latest("recorded")["metric__name"]
     pages = {
-        "overview": Page(url, names[:SHOWN], 12, f">{names[0]}</a>"),
-        "overview, most today first": Page(f"{url}?sort=-today", [busiest], 12, f">{busiest}</a>"),
+        "overview": Page(url, names[:SHOWN], 13, f">{names[0]}</a>"),
+        "overview, most today first": Page(f"{url}?sort=-today", [busiest], 13, f">{busiest}</a>"),
     }
     if names[SHOWN:]:
-        pages["overview, its other half"] = Page(f"{url}?page=2", names[SHOWN:], 12, f">{names[SHOWN]}</a>")
+        pages["overview, its other half"] = Page(f"{url}?page=2", names[SHOWN:], 13, f">{names[SHOWN]}</a>")
     return pages
 
 

@@ -110,7 +110,7 @@ def test_batches_reach_redis_celery_and_the_buffer() -> None:
     if "redis" in services.missing or services.variable("redis") not in main.os.environ:
         pytest.skip("redis: no server was started")
     to = writing.Writing(1, 2)
-    assert len([*to.redis(10), *to.celery(), *to.buffer()]) == 4
+    assert len([*to.redis(10), *to.celery(), *to.buffer()]) == 6
     assert writing.bring(10) > 0
 
 
