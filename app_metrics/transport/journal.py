@@ -49,6 +49,11 @@ class Part:
         """Return the number of merged summaries."""
         return len(self._merging)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no batch was appended, because the disk was full."""
+        return not self._size
+
     def has_room(self, record: bytes) -> bool:
         return self._size + len(record) <= MAX_PART
 
@@ -143,22 +148,19 @@ class Journal(Exclusion):
             part.close()
 
     def _part_for(self, record: bytes) -> Part:
+        if len(record) > MAX_PART:
+            raise OSError(f"a batch has {len(record)} bytes")
         if self._current is not None and not self._current.has_room(record):
             self._wait()
         if self._current is None:
-            self._current = self._begun(len(record))
+            self._current = self._begun()
         return self._current
 
-    def _begun(self, size: int) -> Part:
-        """Return a new part with room for `size` bytes.
-
-        Raises OSError if the directory cannot be written to, or if too much is pending.
-        """
+    def _begun(self) -> Part:
+        """Return a new part. Raises OSError if the directory cannot be written to, or if too much is pending."""
         directory = spool_dir()
         if directory is None:
             raise FileNotFoundError("APP_METRICS_SPOOL_DIR was set to None")
-        if size > MAX_PART:
-            raise OSError(f"a batch has {size} bytes")
         if len(self) >= MAX_WAITING:
             raise OSError(f"{MAX_WAITING} summaries are pending, because writing is too slow")
         if sum(sizes_in(directory, PART).values()) >= MAX_JOURNAL:
@@ -168,8 +170,8 @@ class Journal(Exclusion):
         return part
 
     def _wait(self) -> None:
-        """Let the current part wait for its write."""
-        if self._current is not None:
+        """Let the current part wait for its write, unless there is nothing to write: then the next batch takes it."""
+        if self._current is not None and not self._current.is_empty:
             self._waiting.append(self._current)
             self._current = None
 

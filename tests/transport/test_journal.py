@@ -324,6 +324,23 @@ def test_a_full_disk_leaves_batches_in_memory_and_says_so_once(transactional_dat
     assert counted() == {"slug-0": 2, **{f"slug-{number}": 1 for number in range(1, 20)}}
 
 
+def test_a_part_without_a_batch_takes_the_next_one_once_the_disk_has_room(
+    transactional_database, directory, settings, monkeypatch
+):
+    settings.APP_METRICS_BACKEND = HERE + "Lenient"
+    buffer = buffering._buffer
+    with monkeypatch.context() as patch:
+        patch.setattr(segments.os, "write", lambda descriptor, data: 0)
+        assert not buffer.gather(batch_of("orders"))
+    flush()
+    assert not buffer.gather(batch_of("orders"))  # otherwise it would be written at once, and so would all others
+    (part,) = files(directory)
+    assert part.stat().st_size > 0
+    flush()
+    aggregate()
+    assert (counted(), files(directory)) == ({"orders": 2}, [])
+
+
 @pytest.mark.parametrize("name", ["missing", "a\0b"])
 def test_a_directory_that_is_not_there_leaves_batches_in_memory(transactional_database, settings, tmp_path, name):
     settings.APP_METRICS_BACKEND, settings.APP_METRICS_SPOOL_DIR = HERE + "Lenient", f"{tmp_path}/{name}"
