@@ -5,7 +5,7 @@ a field, add it there, in `merge` and `single`, and as a column in `app_metrics.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
@@ -160,6 +160,11 @@ def merge_all(summaries: Iterable[Summary]) -> Summary | None:
 def plain_summary(summary: Summary) -> Summary:
     """Return a summary whose decimals have no trailing zeros and no exponent, as readings return it."""
     return Summary._make([trimmed(value) if type(value) is Decimal else value for value in summary])
+
+
+def plain_summaries(summaries: Mapping[Key, Summary]) -> dict[Key, Summary]:
+    """Return summaries as `plain_summary` returns one."""
+    return {key: plain_summary(summary) for key, summary in summaries.items()}
 
 
 def to_values(summary: Summary) -> list[int | str]:

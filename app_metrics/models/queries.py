@@ -4,7 +4,7 @@ from collections import defaultdict, namedtuple
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 from django.db.models import F, Q
 
@@ -25,7 +25,7 @@ from ..core.summary import (
     headline,
     merge_into,
     of_kind,
-    plain_summary,
+    plain_summaries,
 )
 from ..core.uniques import Uniques
 from .aggregates import are_exact, unmerged
@@ -36,7 +36,6 @@ from .totals import Item, Total
 
 # The pieces of each span, by its name.
 Spans = Mapping[Hashable, Iterable[Piece]]
-Found = TypeVar("Found")
 
 
 class QuerySources(NamedTuple):
@@ -188,7 +187,7 @@ def across_labels(found: Mapping[tuple[str, str, Hashable], Summary]) -> dict[tu
     together: dict[tuple[str, Hashable], Summary] = {}
     for (slug, _, name), summary in found.items():
         merge_into(together, (slug, name), summary)
-    return _plain(together)
+    return plain_summaries(together)
 
 
 def all_time(sources: QuerySources, *, sketches: bool = False) -> dict[tuple[str, str], Summary]:
@@ -208,7 +207,7 @@ def all_time(sources: QuerySources, *, sketches: bool = False) -> dict[tuple[str
     read = sources.pending.read(rows, by, lambda key: (key.slug, key.labels, ""), names)
     for (slug, text, period, *kind), summary in read:
         merge_into(found if period else waiting, (slug, text), of_kind(kind[0], summary) if kind else summary)
-    return _plain(_capped(sources, found, waiting))
+    return plain_summaries(_capped(sources, found, waiting))
 
 
 def piece_of(period: Period, day: date, hour: int, week: int) -> Piece:
@@ -241,7 +240,7 @@ def _folded(
         for piece in [(period, day, hour)] if period else [piece_of(each, day, hour, week) for each in periods]:
             for name in holders.get(piece, ()):
                 merge_into(folded if period else waiting, (slug, "" if together else text, name), summary)
-    return _plain(folded if together else _capped(sources, folded, waiting))
+    return plain_summaries(folded if together else _capped(sources, folded, waiting))
 
 
 def _read(
@@ -254,10 +253,6 @@ def _read(
 
 def _pending_key(key: Key) -> tuple[str, str, str, date, int]:
     return key.slug, key.labels, "", key.day, key.hour
-
-
-def _plain(found: Mapping[Found, Summary]) -> dict[Found, Summary]:
-    return {key: plain_summary(summary) for key, summary in found.items()}
 
 
 def _capped(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.db.models import CharField, F, Q, SmallIntegerField, Value
 
 from ..core.periods import HOUR, Period, Piece
-from ..core.summary import MEASURED, SKETCHES, UNIQUE, UNIQUES
+from ..core.summary import SKETCHED, SKETCHES, UNIQUE, UNIQUES
 from .aggregates import are_exact, merged, unmerged
 
 # The names of the spans that contain a piece.
@@ -21,8 +21,6 @@ Holders = Mapping[Piece, list[Hashable]]
 # The columns that identify a summary: metric, label set, period, first date, hour. Items have an empty period.
 KEY = ("of", "text", "of_period", "day_of", "hour_of")
 ALL_SKETCHES = tuple(field.name for field in SKETCHES)
-# The kinds whose summaries have sketches.
-SKETCHED = (*MEASURED, UNIQUE)
 
 
 class UniqueRows(NamedTuple):

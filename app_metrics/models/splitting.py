@@ -16,7 +16,7 @@ from ..core.labels import OVERFLOW_LABELS, decode_labels, encode_labels, readabl
 from ..core.numbers import Number
 from ..core.periods import LONGEST, Period
 from ..core.setting_rules import suggest
-from ..core.summary import COUNTER, MEASURED, UNIQUE, Summary, headline, merge_all, merge_into, plain_summary
+from ..core.summary import COUNTER, MEASURED, UNIQUE, Summary, headline, merge_all, merge_into, plain_summaries
 from ..core.validation import check_labels
 from .percentiles import MeasuredPoint, percentiles_of
 from .queries import QuerySources, Spans, fold, fold_together, point_of
@@ -151,7 +151,7 @@ def grouped(found: Mapping[tuple[str, str, Hashable], Summary], label: str, wher
             merge_into(overflow, name, summary)
         elif not where or where.items() <= labels[text].items():
             merge_into(groups[labels[text].get(label)], name, summary)
-    return Split({value: _plain(each) for value, each in groups.items()}, _plain(overflow))
+    return Split({value: plain_summaries(each) for value, each in groups.items()}, plain_summaries(overflow))
 
 
 def ranked(kind: str, groups: Mapping[str | None, Mapping[Any, Summary]]) -> list[str | None]:
@@ -171,7 +171,7 @@ def merged(parts: Iterable[Mapping[Name, Summary]]) -> dict[Name, Summary]:
     for part in parts:
         for name, summary in part.items():
             merge_into(together, name, summary)
-    return _plain(together)
+    return plain_summaries(together)
 
 
 def split_series(
@@ -233,7 +233,3 @@ def _parts(where: Where) -> list[str]:
 
 def _by_name(found: Mapping[tuple[str, Hashable], Summary]) -> Found:
     return {name: summary for (_, name), summary in found.items()}
-
-
-def _plain(found: Mapping[Name, Summary]) -> dict[Name, Summary]:
-    return {name: plain_summary(summary) for name, summary in found.items()}
