@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric, unique
@@ -264,6 +266,14 @@ def test_many_values_of_a_label_share_a_column(countries):
     head, row = show("orders", "--last=1", "--split=country")[1:3]
     assert head.split() == ["total", "without", "country", *(f"c{number}" for number in range(7)), "(others)"]
     assert row.split()[-1] == str(193 + 192 + 191 + 110 + 30)
+
+
+def test_a_split_reads_no_histograms_because_it_has_no_percentiles(database):
+    record("export", "timer", 2, {"format": "pdf"})
+    aggregate()
+    with CaptureQueriesContext(connections[database]) as queries:
+        assert show("export", "--last=1", "--split=format")[2].split()[1:] == ["2", "s", "2", "s"]
+    assert not [query for query in queries.captured_queries if "histogram" in query["sql"]]
 
 
 def test_the_overflow_series_is_a_column_and_a_note(countries, settings):

@@ -75,7 +75,9 @@ class Command(MetricsCommand):
             check_names(QuerySources.of([metric]), [*where, *([] if label is None else [label])])
         except ValueError as error:
             raise CommandError(str(error)) from error
-        found = measured_split(metric, period, *_dates(period, last), label, where, most=MOST_VALUES)
+        found = measured_split(
+            metric, period, *_dates(period, last), label, where, most=MOST_VALUES, with_percentiles=label is None
+        )
         parts: Parts = found.mapped(partial(_cut, period=period, count=last))
         rows = [_head(metric.kind), *(_row(metric, *each) for each in parts.whole)]
         if label is not None:
