@@ -24,4 +24,4 @@ def overlap_note(chart: Chart) -> str:
     """Return that the values of a unique count overlap; an empty text if they do not, or are not shown."""
     if chart.metric.kind != UNIQUE or not chart.selection.split:
         return ""
-    return _("Who came under several values counts under each: the values do not add up.")
+    return _("Whoever came under several values counts under each of them, so the values do not add up.")

@@ -124,7 +124,9 @@ def test_values_of_a_label_are_ordered_by_distinct_counts_and_said_to_overlap(no
     come([1] * 9 + [2], 8, plan="free"), come([1, 2, 3], 8, plan="pro")
     chart = chart_of(8, 8, split="plan")
     assert list(numbers_of(chart).items()) == [("pro", [3]), ("free", [2])]
-    assert overlap_note(chart) == "Who came under several values counts under each: the values do not add up."
+    assert overlap_note(chart) == (
+        "Whoever came under several values counts under each of them, so the values do not add up."
+    )
     assert overlap_note(chart_of(8, 8)) == ""
 
 
