@@ -1,6 +1,6 @@
 """Celery tasks, found by `app.autodiscover_tasks()`; each may run at any time, and several times at once."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from celery import Task, shared_task
 from celery.exceptions import Reject
@@ -9,6 +9,7 @@ from django.core.management import call_command
 from .backends.celery import WRITE_BATCH
 from .core.dropped import BAD_MESSAGE, drop
 from .core.serialization import decode_batch
+from .core.summary import UNIQUE
 from .recording.scope import activated
 from .storage.dialects.base import BAD_DATA
 from .storage.ledger import write_once
@@ -34,9 +35,15 @@ def write_batch(task: Task, text: str) -> None:
         with writing(), activated(None):  # what this records must not become the next message
             write_once(decode_batch(text))
     except BAD_DATA as error:
-        drop(BAD_MESSAGE, f"a message does not hold a batch: {error}: {text!r:.200}")
+        drop(BAD_MESSAGE, f"a message does not hold a batch: {error}: {_quoted(text)}")
     except Exception as error:  # also a soft time limit: Celery discards tasks that fail
         _try_again(task, error)
+
+
+def _quoted(message: Any) -> str:
+    """Return the beginning of a message for the log, unless it may have hashes, which are personal data."""
+    text = repr(message)
+    return "it is not quoted, because it may have hashes of unique counts" if UNIQUE in text else text[:200]
 
 
 def _try_again(task: Task, error: Exception) -> NoReturn:

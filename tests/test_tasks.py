@@ -10,12 +10,14 @@ from django.db import DataError, InterfaceError, OperationalError, ProgrammingEr
 from app_metrics import collect, metric, tasks
 from app_metrics.aggregation.backlog import backlog
 from app_metrics.core import dropped
-from app_metrics.core.batch import Batch
+from app_metrics.core.batch import Batch, Key
 from app_metrics.core.serialization import encode_batch
+from app_metrics.core.summary import UNIQUE
 from app_metrics.models import AggregationRun, Item, LedgerRow
 from app_metrics.storage.ledger import write_once
 from app_metrics.transport import aside
-from tests.support.contract import VARIED, batch_of
+from tests.support.contract import DAY, VARIED, batch_of
+from tests.support.summaries import seen
 
 
 def dropped_entries():
@@ -84,6 +86,15 @@ class TestWriteBatch:
         tasks.write_batch(encode_batch(Batch(VARIED, UUID(batch_id))))
         assert (Item.objects.count(), LedgerRow.objects.count()) == (0, 0)
         assert dropped_entries() == [(BAD, 1)]
+
+    def test_a_message_that_is_dropped_is_quoted_in_the_log_unless_it_has_hashes(self, monkeypatch, caplog):
+        monkeypatch.setattr(tasks, "write_once", failing(DataError("too large")))
+        counted = Key("users", UNIQUE, "{}", DAY, 22)
+        for batch in (batch_of("orders"), Batch({counted: seen(0x0C5B1D2F8A90E374)})):
+            tasks.write_batch(encode_batch(batch))
+        assert '"orders"' in caplog.text
+        assert "AQAB" not in caplog.text
+        assert "may have hashes of unique counts" in caplog.text
 
     @pytest.mark.parametrize("error", [DataError("too large"), ValueError("NUL")])
     def test_a_batch_that_the_database_refuses_for_good_is_dropped(self, monkeypatch, error):
