@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.db import migrations, models
 
 import app_metrics.models.fields
@@ -9,6 +11,16 @@ KINDS = [
     ("distribution", "distribution"),
     ("unique", "unique count"),
 ]
+
+
+class Widen(migrations.AlterField):
+    """Make a text column longer. Going back leaves it as long, because stored kinds may be longer than it was.
+
+    PostgreSQL, MariaDB and MySQL would refuse to shorten it then, and the last two would stop halfway.
+    """
+
+    def database_backwards(self, *args: Any, **kwargs: Any) -> None:
+        pass
 
 
 class Migration(migrations.Migration):
@@ -37,17 +49,17 @@ class Migration(migrations.Migration):
             name="uniques",
             field=app_metrics.models.fields.SketchField(editable=False, null=True, verbose_name="unique counts"),
         ),
-        migrations.AlterField(
+        Widen(
             model_name="item",
             name="kind",
             field=models.CharField(max_length=20, verbose_name="kind"),
         ),
-        migrations.AlterField(
+        Widen(
             model_name="metric",
             name="kind",
             field=models.CharField(choices=KINDS, default="counter", max_length=20, verbose_name="kind"),
         ),
-        migrations.AlterField(
+        Widen(
             model_name="metric",
             name="second_kind",
             field=models.CharField(blank=True, editable=False, max_length=20, verbose_name="also recorded as"),
