@@ -73,12 +73,21 @@ def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int],
 def _values(total: Total) -> Row:
     values = ((field, getattr(total, field.name)) for field in FIELDS)
     fields = {field.name: plain(value) if field.holds == NUMBER else value for field, value in values}
-    return fields | {field.name: _in_base64(field, getattr(total, field.name)) for field in SKETCHES}
+    return fields | {field.name: _in_base64(field, getattr(total, field.name), total) for field in SKETCHES}
 
 
-def _in_base64(field: Field, data: bytes | None) -> str | None:
-    """Return a stored sketch in Base64, its parts merged, so that equal totals are exported alike."""
-    return None if data is None else encode_sketch(DECODERS[field.holds](data))
+def _in_base64(field: Field, data: bytes | None, total: Total) -> str | None:
+    """Return a stored sketch in Base64, its parts merged, so that equal totals are exported alike.
+
+    Raises ValueError if it is damaged.
+    """
+    try:
+        return None if data is None else encode_sketch(DECODERS[field.holds](data))
+    except ValueError as error:
+        raise ValueError(
+            f"The export is incomplete: the column {field.name!r} of the total {total.pk}, the {total.period} of "
+            f"{total.metric.slug!r} that starts on {total.start}, cannot be read. {error}"
+        ) from error
 
 
 def _totals(since: date | None, where: Where | None) -> Any:

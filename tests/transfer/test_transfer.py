@@ -171,6 +171,17 @@ def test_a_line_with_a_damaged_histogram_is_rejected(transactional_database, tmp
 
 
 @pytest.mark.every_database
+def test_an_export_says_which_total_has_a_damaged_sketch(transactional_database):
+    unique("users", 1, at=NOON)
+    distribution("price", 1, at=NOON)
+    aggregate()
+    damaged = Total.objects.get(period="week", metric__slug="users")
+    Total.objects.filter(pk=damaged.pk).update(uniques=b"nonsense")
+    with pytest.raises(CommandError, match=f"'uniques' of the total {damaged.pk}, the week of 'users' that"):
+        export()
+
+
+@pytest.mark.every_database
 def test_the_same_file_changes_nothing_a_second_time(history, tmp_path):
     path = saved(tmp_path, export())
     empty()
