@@ -12,7 +12,7 @@ from ..conf import settings
 from ..core.batch import Batch, Key
 from ..core.logs import log
 from ..core.plain_text import brief
-from ..core.summary import Summary, merge_into
+from ..core.summary import Summary, merge_each_into
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
 from ..storage.transactions import between_others
@@ -109,8 +109,7 @@ def _write_merged(records: list[bytes], part: Path) -> list[bytes]:
     damaged: dict[bytes, str] = {}
     summaries: dict[Key, Summary] = {}
     for _, each in segments.decoded(records, damaged):
-        for key, summary in each.summaries.items():
-            merge_into(summaries, key, summary)
+        merge_each_into(summaries, each.summaries)
     for reason in damaged.values():
         logger.error("A batch in %s cannot be counted and is set aside: %s", part, reason)
     try:

@@ -149,6 +149,12 @@ def merge_into(summaries: MutableMapping[Key, Summary], key: Key, summary: Summa
     summaries[key] = summary if before is None else merge(before, summary)
 
 
+def merge_each_into(summaries: MutableMapping[Key, Summary], others: Mapping[Key, Summary]) -> None:
+    """Merge each of the other summaries into the one stored under the same key."""
+    for key, summary in others.items():
+        merge_into(summaries, key, summary)
+
+
 def merge_all(summaries: Iterable[Summary]) -> Summary | None:
     """Merge any number of summaries; return None if there are none."""
     merged = None

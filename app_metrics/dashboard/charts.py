@@ -15,16 +15,11 @@ from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
 from ..core.summary import COUNTER, GAUGE, MEASURED, UNIQUE, Summary, headline, merge_all, whole_histogram
 from ..models import Metric
-from ..models.percentiles import percentiles_of
+from ..models.percentiles import SHOWN_PERCENTS, percentiles_of
 from ..models.queries import QuerySources, fold_together
-from ..models.splitting import Split, merged, ranked, split
+from ..models.splitting import MOST_VALUES, Split, merged, ranked, split
 from .date_range import Selection
 from .marks import Mark, marks_of
-
-# This many values of a label have a column of their own; the others share one.
-TOP_VALUES = 8
-# The percentiles of the numbers of a timer or distribution.
-SHOWN_PERCENTS = (50, 95, 99)
 
 # How a value without characters is written.
 EMPTY = '""'
@@ -249,8 +244,8 @@ def _parts(role: str, title: str, found: Found, length: int) -> Column:
 def _split(metric: Metric, by_value: Values, length: int) -> list[Column]:
     """Return a column for each of the largest values, and one for all others together."""
     values = ranked(metric.kind, by_value)
-    columns = [_value(metric, value, by_value[value], length) for value in values[:TOP_VALUES]]
-    rest = merged(by_value[value] for value in values[TOP_VALUES:])
+    columns = [_value(metric, value, by_value[value], length) for value in values[:MOST_VALUES]]
+    rest = merged(by_value[value] for value in values[MOST_VALUES:])
     return [*columns, _headlines(metric, OTHER, "(other)", gettext("Other"), rest, length)] if rest else columns
 
 

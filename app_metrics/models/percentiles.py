@@ -11,8 +11,9 @@ from ..core.periods import Period
 from ..core.summary import MEASURED, Summary, percentile
 from .queries import Point, QuerySources, fold_together, point_of, series, summary
 
-# The percentiles that are shown.
+# The percentiles that are read unless a reader chooses, and those for which a table or a chart has room.
 PERCENTS = (50, 75, 90, 95, 99)
+SHOWN_PERCENTS = (50, 95, 99)
 
 Percent = int | Decimal
 # Percentiles by per cent; None if they are unknown.

@@ -16,7 +16,17 @@ from ..core.labels import OVERFLOW_LABELS, decode_labels, encode_labels, readabl
 from ..core.numbers import Number
 from ..core.periods import LONGEST, Period
 from ..core.setting_rules import suggest
-from ..core.summary import COUNTER, MEASURED, UNIQUE, Summary, headline, merge_all, merge_into, plain_summaries
+from ..core.summary import (
+    COUNTER,
+    MEASURED,
+    UNIQUE,
+    Summary,
+    headline,
+    merge_all,
+    merge_each_into,
+    merge_into,
+    plain_summaries,
+)
 from ..core.validation import check_labels
 from .percentiles import MeasuredPoint, percentiles_of
 from .queries import QuerySources, Spans, fold, fold_together, point_of
@@ -27,6 +37,8 @@ Where = Mapping[str, str]
 Found = dict[Hashable, Summary]
 Point = TypeVar("Point")
 Name = TypeVar("Name", bound=Hashable)
+# This many values of a label have a column of their own in a table or a chart.
+MOST_VALUES = 8
 
 
 class Split(NamedTuple):
@@ -169,8 +181,7 @@ def merged(parts: Iterable[Mapping[Name, Summary]]) -> dict[Name, Summary]:
     """Merge the summaries of groups by the names of their spans."""
     together: dict[Name, Summary] = {}
     for part in parts:
-        for name, summary in part.items():
-            merge_into(together, name, summary)
+        merge_each_into(together, part)
     return plain_summaries(together)
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
-from ..core.summary import Summary, merge_into
+from ..core.summary import Summary, merge_each_into
 from ..core.test_runs import in_tests
 from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decoded, records
 from .connections import commits_at_once
@@ -237,8 +237,7 @@ def _added(name: str, lines: Sequence[bytes], known: Reading, places: Places) ->
     for number, batch in decoded(lines, damaged):
         place = name, known.lines + number
         if places.setdefault(batch.id, place) == place:
-            for key, summary in batch.summaries.items():
-                merge_into(summaries, key, summary)
+            merge_each_into(summaries, batch.summaries)
     texts = {line.decode("utf-8", "backslashreplace"): reason for line, reason in damaged.items()}
     return Reading(known.size, known.lines + len(lines), summaries), texts
 

@@ -16,7 +16,7 @@ from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, UNIQUE, Summary, headline, percentile
-from ..dashboard.charts import COUNT, PERCENTILE, SHOWN_PERCENTS, Chart, Column
+from ..dashboard.charts import COUNT, PERCENTILE, Chart, Column
 from ..dashboard.extremes import extremes_of
 from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
 from ..dashboard.heat_map_svg import draw_heat_map
@@ -24,6 +24,7 @@ from ..dashboard.metric_facts import Facts
 from ..dashboard.so_far import Cut
 from ..dashboard.svg import chart_title, curve_class, sparkline
 from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
+from ..models.percentiles import SHOWN_PERCENTS
 from .app_metrics_uniques import shown_events
 
 register = template.Library()

@@ -19,7 +19,7 @@ from ..aggregation.chunks import spread
 from ..conf import settings, time_zone
 from ..core.calendar import today
 from ..core.periods import DAY, HOUR, WHOLE_DAYS, Period, hour_start
-from ..core.summary import COUNTER, UNIQUE, Summary, merge_all, merge_into, subtract
+from ..core.summary import COUNTER, UNIQUE, Summary, merge_all, merge_each_into, merge_into, subtract
 from ..models import Backfill, Metric
 from ..models.primary import primary
 from ..notifications import milestones
@@ -266,8 +266,7 @@ def _missing(
                 hours[metric.pk, labels, day, hour] = summary
     hours, days = _exceeding(hours, HOUR, stored), _exceeding(days, DAY, stored)
     totals = spread(hours)
-    for key, summary in spread(days, WHOLE_DAYS).items():
-        merge_into(totals, key, summary)
+    merge_each_into(totals, spread(days, WHOLE_DAYS))
     return totals, merge_all((*hours.values(), *days.values()))
 
 

@@ -27,13 +27,13 @@ from app_metrics.dashboard.charts import (
     OVERFLOW,
     PERCENTILE,
     PREVIOUS,
-    TOP_VALUES,
     VALUE,
     build_chart,
 )
 from app_metrics.dashboard.date_range import Selection
 from app_metrics.models import Item, Total
 from app_metrics.models.creation import create_metric
+from app_metrics.models.splitting import MOST_VALUES
 from app_metrics.recording.metrics import record
 from tests.support.summaries import measured
 
@@ -117,10 +117,10 @@ def expected_split(kind, now):
 
     ranked = sorted(by_value, key=weight)
     columns = [
-        (VALUE, value or "", [headline(kind, each) for each in by_value[value]]) for value in ranked[:TOP_VALUES]
+        (VALUE, value or "", [headline(kind, each) for each in by_value[value]]) for value in ranked[:MOST_VALUES]
     ]
     rest = [
-        [event for value in ranked[TOP_VALUES:] for event in by_value[value][number]] for number, _ in enumerate(now)
+        [event for value in ranked[MOST_VALUES:] for event in by_value[value][number]] for number, _ in enumerate(now)
     ]
     return columns + ([(OTHER, "(other)", [headline(kind, each) for each in rest])] if any(rest) else [])
 
@@ -313,21 +313,21 @@ def test_the_largest_values_have_columns_and_the_rest_are_added_up(aggregated, o
 
 @freeze_time(at(2026, 6, 20))
 def test_as_many_values_as_have_columns_leave_no_rest(orders):
-    for number in range(TOP_VALUES):
+    for number in range(MOST_VALUES):
         metric("orders", 5, labels={"plan": f"p{number}"}, at=at(2026, 6, 1))
-    assert [column.title for column in days(orders, split="plan").columns] == [f"p{n}" for n in range(TOP_VALUES)]
+    assert [column.title for column in days(orders, split="plan").columns] == [f"p{n}" for n in range(MOST_VALUES)]
 
 
 @freeze_time(at(2026, 6, 20))
 @pytest.mark.parametrize("kind", ["gauge", "timer"])
 def test_labels_of_gauges_and_timers_are_ranked_by_their_number_of_events(kind, database):
     load = create_metric("Load", "load", kind)
-    for number in range(TOP_VALUES + 1):
+    for number in range(MOST_VALUES + 1):
         for minute in range(number + 1):
             moment = at(2026, 6, 1, 12, minute)
             record("load", kind, 100 - number, {"host": f"h{number}"}, moment)
     columns = days(load, split="host").columns
-    assert [column.key for column in columns] == [*(f"h{n}" for n in range(TOP_VALUES, 0, -1)), "(other)"]
+    assert [column.key for column in columns] == [*(f"h{n}" for n in range(MOST_VALUES, 0, -1)), "(other)"]
     assert columns[-1].numbers == [100, None, None]
 
 
@@ -392,7 +392,7 @@ def test_events_without_the_label_are_a_column_of_their_own(orders):
 
 @freeze_time(at(2026, 6, 20))
 def test_a_value_that_is_called_other_is_not_the_rest(orders):
-    for number, plan in enumerate(["other", "Other", *(f"p{n}" for n in range(TOP_VALUES))]):
+    for number, plan in enumerate(["other", "Other", *(f"p{n}" for n in range(MOST_VALUES))]):
         metric("orders", 100 - number, labels={"plan": plan}, at=at(2026, 6, 1))
     columns = days(orders, split="plan").columns
     named = [

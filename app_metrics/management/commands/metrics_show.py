@@ -16,10 +16,10 @@ from ...core.plain_text import aligned, one_line, sparkline
 from ...core.setting_rules import suggest
 from ...core.summary import COUNTER, GAUGE, UNIQUE
 from ...models import Metric
-from ...models.percentiles import MeasuredPoint, Percentiles, measured_series
+from ...models.percentiles import SHOWN_PERCENTS, MeasuredPoint, Percentiles, measured_series
 from ...models.primary import primary
 from ...models.queries import Point, QuerySources, point_headline
-from ...models.splitting import SplitSeries, Where, check_names, measured_split
+from ...models.splitting import MOST_VALUES, SplitSeries, Where, check_names, measured_split
 from ...ratios.changes import Metrics, metrics_of, operand_title, shown_operand, shown_ratio
 from ...ratios.declared import Ratio, RatioPoint, ratios
 from ..arguments import add_where, where_of
@@ -27,9 +27,6 @@ from ..base import MetricsCommand
 from ..output import can_hold, fitting, until_reader_leaves
 
 MOST = 1000
-SHOWN_PERCENTS = (50, 95, 99)
-# This many values of a label have a column of their own.
-MOST_VALUES = 8
 
 Parts = SplitSeries[MeasuredPoint]
 
