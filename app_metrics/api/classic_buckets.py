@@ -6,7 +6,6 @@ Prometheus compares the counts of a bucket at different times.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate
 from math import inf
 
 from ..core.histogram import SHIFT, SUBDIVISIONS, Histogram, bounds_of
@@ -26,9 +25,8 @@ EXPOSED = {TIMER: _buckets(-10, 12, per_doubling=2), DISTRIBUTION: _buckets(-10,
 
 def cumulative(kind: str, histogram: Histogram) -> Iterator[tuple[float, int]]:
     """Yield each bound and how many numbers do not exceed it, the last one for infinity."""
-    counts = histogram.counts
-    buckets = sorted(counts)
-    reached = [0, *accumulate(map(counts.__getitem__, buckets))]
+    buckets, counts = histogram.cumulative()
+    reached = [0, *counts]
     for last in EXPOSED[kind]:
         yield bounds_of(last)[1], reached[bisect_right(buckets, last)]
     yield inf, reached[-1]

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from itertools import accumulate, repeat
+from itertools import repeat
 from math import fsum
 from typing import NamedTuple
 
@@ -100,9 +100,7 @@ def _rest(summary: Summary) -> Iterator[Number]:
 def _buckets(summary: Summary, kept: int) -> Iterator[int]:
     """Yield the buckets of that many of the numbers between the extremes, at equal distances among them."""
     assert summary.histogram is not None
-    counts = summary.histogram.counts
-    buckets = sorted(counts)
-    reached = list(accumulate(map(counts.__getitem__, buckets)))
+    buckets, reached = summary.histogram.cumulative()
     for place in range(kept):
         yield buckets[bisect_right(reached, 1 + (2 * place + 1) * (summary.count - 2) // (2 * kept))]
 

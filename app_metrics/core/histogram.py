@@ -120,11 +120,15 @@ class Histogram:
         It differs from that number by at most 1.1 %, unless that is in the lowest of MAX_BUCKETS buckets. None if there
         are no numbers. Raises ValueError for a percentage that is none.
         """
-        buckets, rank = sorted(self.counts.items()), rank_of(percent, self.count)
-        reached = accumulate(count for _, count in buckets)
-        return next(
-            (middle_of(bucket) for (bucket, _), most in zip(buckets, reached, strict=True) if most >= rank), None
-        )
+        rank = rank_of(percent, self.count)
+        buckets, reached = self.cumulative()
+        return middle_of(buckets[bisect_left(reached, rank)]) if buckets else None
+
+    def cumulative(self) -> tuple[list[int], list[int]]:
+        """Return the buckets in order, and for each how many numbers are in it or in those before."""
+        counts = self.counts
+        buckets = sorted(counts)
+        return buckets, list(accumulate(map(counts.__getitem__, buckets)))
 
     def encode(self) -> bytes:
         """Return the histogram as bytes, which are equal for equal histograms. Raises ValueError if it is empty.
