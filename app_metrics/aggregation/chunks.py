@@ -16,11 +16,11 @@ from ..models import Metric, Total
 from ..models.label_cap import known_label_sets
 from ..models.primary import primary
 from ..storage.dialects import dialect_for
-from ..storage.dialects.base import BAD_DATA, Claim, TotalKey
+from ..storage.dialects.base import BAD_DATA, Row, TotalKey
 from ..storage.items import quarantine
 from ..storage.transactions import between_others, retried
 from ..storage.turns import Turns
-from .grouping import COLUMNS, Group, grouped
+from .grouping import COLUMNS, Group, grouped, sifted
 
 # Transactions after which a run looks for the oldest item again, because it may have been committed late.
 LOOK_BACK = 100
@@ -61,12 +61,27 @@ class ChunkRunner:
             raise
 
     def _chunk(self, size: int) -> tuple[int, int, int]:
-        with between_others():
-            self._turns.begin()  # waiting for this moment says nothing about the rows
-            claim = self._dialect.claim(self._connection, size, self._bound)
-            keys = self._add(claim)
+        try:
+            with between_others():
+                self._turns.begin()  # waiting for this moment says nothing about the rows
+                claim = self._dialect.claim(self._connection, size, self._bound)
+                keys = self._add(claim.rows)
+        except BAD_DATA:
+            self._forget()
+            return self._sifted(size)
         self._bound = claim.bound
         return claim.size, 0, keys
+
+    def _sifted(self, size: int) -> tuple[int, int, int]:
+        """Add items to their totals, and quarantine those that cannot be read, however many these are."""
+        with between_others():
+            self._turns.begin()
+            claim = self._dialect.claim(self._connection, size, self._bound, apart=True)
+            rows, poisoned = sifted(claim.rows)
+            quarantine(COLUMNS, poisoned)
+            keys = self._add(rows)
+        self._bound = claim.bound
+        return claim.size, len(poisoned), keys
 
     def _one(self, size: int) -> tuple[int, int, int]:
         """Add one item to its totals, or quarantine it if it does not fit into them."""
@@ -75,17 +90,17 @@ class ChunkRunner:
             claim = self._dialect.claim(self._connection, size, self._bound)
             try:
                 with transaction.atomic(using=self._alias):
-                    self._add(claim)
+                    self._add(claim.rows)
             except BAD_DATA as error:
                 self._forget()
-                quarantine(COLUMNS, claim.rows[0], error)
+                quarantine(COLUMNS, [(claim.rows[0], error)])
                 return claim.size, 1, 0
         self._bound = claim.bound
         return claim.size, 0, claim.size
 
-    def _add(self, claim: Claim) -> int:
+    def _add(self, rows: Sequence[Row]) -> int:
         """Add claimed items to the totals; return the number of their keys."""
-        groups = grouped(claim.rows)
+        groups = grouped(rows)
         if groups:
             self._look_up(groups)
             totals = spread(self._folded(groups))

@@ -35,7 +35,7 @@ from ..core.summary import (
 )
 from ..core.uniques import Uniques
 from ..core.validation import check_slug
-from ..storage.dialects.base import KEY_COLUMNS, SKETCH_COLUMNS, SUMMARY_COLUMNS, Row
+from ..storage.dialects.base import BAD_DATA, KEY_COLUMNS, SKETCH_COLUMNS, SUMMARY_COLUMNS, Row
 
 COLUMNS = (*KEY_COLUMNS, *SUMMARY_COLUMNS, *SKETCH_COLUMNS)
 _FIELDS = slice(len(KEY_COLUMNS), len(KEY_COLUMNS) + len(SUMMARY_COLUMNS))
@@ -63,6 +63,19 @@ def grouped(rows: Iterable[Row]) -> list[Group]:
     with localcontext(EXACT):
         groups = [_fold(_read_key(*key), each) for key, each in members.items()]
     return sorted(groups, key=attrgetter("first_at"))
+
+
+def sifted(rows: Iterable[Row]) -> tuple[list[Row], list[tuple[Row, Exception]]]:
+    """Return the rows that `grouped` can fold, and the poisoned ones, each with what is wrong with it."""
+    good: list[Row] = []
+    poisoned: list[tuple[Row, Exception]] = []
+    for row in rows:
+        try:
+            grouped([row])
+            good.append(row)
+        except BAD_DATA as error:
+            poisoned.append((row, error))
+    return good, poisoned
 
 
 def _fold(key: Key, rows: Sequence[Row]) -> Group:

@@ -123,7 +123,7 @@ def _send(client: DogStatsd, series: Series, summary: Summary, tagged: bool) -> 
 def _hashes(slug: str, summary: Summary) -> Iterator[str]:
     """Yield the hashes of a unique count in hexadecimal digits; if they are not kept, its events count as dropped."""
     kept = summary.uniques.kept if summary.uniques else ()
-    if isinstance(kept, bytes):
+    if not isinstance(kept, tuple):
         cause = f"a batch holds more than {EXACT_UNIQUES} different values of {slug}, whose hashes are not kept"
         return drop(NOT_EXPORTED, cause, summary.count)
     yield from (f"{each:016x}" for each in kept)

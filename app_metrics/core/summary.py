@@ -87,6 +87,8 @@ _ARE_NUMBERS = tuple(field.holds == NUMBER for field in FIELDS)
 READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: read_time}
 # Functions that decode a sketch; they raise ValueError or TypeError.
 DECODERS: dict[str, Callable[[bytes], Any]] = {HISTOGRAM: Histogram.decode, UNIQUES: Uniques.decode}
+# In place of a stored sketch that cannot be read: percentiles and unique counts made of it are then unknown.
+UNREADABLE: dict[str, Any] = {HISTOGRAM: None, UNIQUES: Uniques(kept=None)}
 _READERS = tuple(READERS[field.holds] for field in FIELDS)
 _LIMITS: dict[str, Number] = {COUNT: COUNT_LIMIT, NUMBER: TOTAL_LIMIT}
 _SUMS = tuple((index, _LIMITS[field.holds]) for index, field in enumerate(FIELDS) if field.rule == SUM)
@@ -198,7 +200,7 @@ def from_values(values: Iterable[Any], sketches: Sequence[str | None] = NO_SKETC
 
 def _fewest(uniques: Uniques) -> int:
     """Return how many events a sketch needs at least; an estimate may be higher than the truth."""
-    return EXACT_UNIQUES + 1 if uniques.error else uniques.count
+    return EXACT_UNIQUES + 1 if uniques.error else uniques.count or 0
 
 
 def to_sketches(summary: Summary) -> Sequence[str | None]:
@@ -276,11 +278,9 @@ def whole_histogram(summary: Summary) -> Histogram | None:
 
 
 def distinct(summary: Summary) -> int | None:
-    """Return how many different values were counted, which is an estimate if `uniques` has an `error`; None if unknown.
-
-    An estimate may be above the number of events, which nothing can exceed.
-    """
-    return None if summary.uniques is None else min(summary.uniques.count, summary.count)
+    """Return how many different values were counted, an estimate if `uniques` has an `error`; None if unknown."""
+    count = None if summary.uniques is None else summary.uniques.count
+    return None if count is None else min(count, summary.count)  # an estimate may be above the number of events
 
 
 def percentile(summary: Summary, percent: int | Decimal | Fraction) -> Number | None:

@@ -14,8 +14,12 @@ how much is kept depends on the number of elements alone. So f(f(A) ∪ f(B)) = 
 
 Therefore nothing else may replace hashes with registers, such as their size in memory or the number of additions: what
 is kept of a small union would then depend on how it was made.
+
+A sketch may also be lost: its bytes were damaged, so nobody knows what was counted. Any union with it is lost, too,
+because its number would otherwise be too low without a sign of that.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import reduce
@@ -36,16 +40,18 @@ HIGHEST_RANK = RANK_BITS + 1
 STANDARD_ERROR = Decimal("0.0162")
 
 VERSION = 1
-# The version, and the number of hashes; 0 if registers follow.
+# The version, and the number of hashes; 0 if registers follow, and NO_HASHES if nothing does.
 _HEAD = Struct(">BH")
 _CHECKSUM = Struct(">I")
 _HASH_SIZE = 8
+# In place of the number of hashes, because the sketch was lost.
+NO_HASHES = 0xFFFF
 # Registers take six bits each.
 _PACKED = REGISTERS * 6 // 8
 MAX_SIZE = _HEAD.size + _HASH_SIZE * EXACT + _CHECKSUM.size
 
-# What is kept: up to EXACT hashes in ascending order, or the ranks of all registers.
-Kept = tuple[int, ...] | bytes
+# What is kept: up to EXACT hashes in ascending order, or the ranks of all registers; None if it was lost.
+Kept = tuple[int, ...] | bytes | None
 
 _RANK_MASK = (1 << RANK_BITS) - 1
 _EMPTY = bytes(REGISTERS)
@@ -82,21 +88,26 @@ class Uniques:
         return f"<Uniques: {self.count}>"
 
     def __add__(self, other: "Uniques") -> "Uniques":
-        return merged([self, other])
+        kept, others = self.kept, other.kept
+        if isinstance(kept, tuple) and isinstance(others, tuple) and len(others) == 1 and len(kept) < EXACT:
+            return Uniques(kept=_inserted(kept, others[0]))  # a buffer merges single events one by one
+        return Uniques(kept=_union([kept, others]))
 
     @property
     def kept(self) -> Kept:
-        """The hashes in ascending order, or the registers."""
+        """The hashes in ascending order, or the registers; None if the sketch was lost."""
         # Not stored, because threads share the sketches of pending batches.
         return _union([self._kept], self.fresh) if self.fresh else self._kept
 
     @property
-    def count(self) -> int:
-        """How many different hashes were added, which is an estimate if there is an `error`.
+    def count(self) -> int | None:
+        """How many different hashes were added, which is an estimate if there is an `error`; None if they were lost.
 
         It never falls if more are added.
         """
         kept = self.kept
+        if kept is None:
+            return None
         return max(EXACT + 1, _estimated(kept)) if isinstance(kept, bytes) else len(kept)
 
     @property
@@ -113,15 +124,19 @@ class Uniques:
         """Return the sketch as bytes, which are equal for equal sketches, MAX_SIZE at most. Raises ValueError if empty.
 
         All integers are big-endian: the version, one byte; the number of hashes, two bytes, or 0 for registers; the
-        hashes in ascending order, eight bytes each, or the registers; the CRC-32 of all that, four bytes. Registers
-        take 3,072 bytes: each of the first 3,072 registers has the lower six bits of a byte. The registers from 3,072
-        on are split into three times two bits, which the upper two bits of the bytes hold: register 3,072 + i has its
-        highest bits in byte i, the middle ones in byte 1,024 + i, and the lowest in byte 2,048 + i.
+        hashes in ascending order, eight bytes each, or the registers; the CRC-32 of all that, four bytes. A sketch that
+        was lost has 65,535 as the number of hashes, and no hashes.
+
+        Registers take 3,072 bytes: each of the first 3,072 registers has the lower six bits of a byte. The registers
+        from 3,072 on are split into three times two bits, which the upper two bits of the bytes hold: register
+        3,072 + i has its highest bits in byte i, the middle ones in byte 1,024 + i, and the lowest in byte 2,048 + i.
         """
         kept = self.kept
-        if not kept:
+        if kept is None:
+            body = _HEAD.pack(VERSION, NO_HASHES)
+        elif not kept:
             raise ValueError("An empty sketch has no bytes.")
-        if isinstance(kept, bytes):
+        elif isinstance(kept, bytes):
             body = _HEAD.pack(VERSION, 0) + _packed(kept)
         else:
             body = _HEAD.pack(VERSION, len(kept)) + pack(f">{len(kept)}Q", *kept)
@@ -146,10 +161,17 @@ def merged(sketches: Sequence[Uniques]) -> Uniques:
     return Uniques(kept=_union([each.kept for each in sketches]))
 
 
+def _inserted(hashes: tuple[int, ...], new: int) -> tuple[int, ...]:
+    place = bisect_left(hashes, new)
+    return hashes if hashes[place : place + 1] == (new,) else (*hashes[:place], new, *hashes[place:])
+
+
 def _union(parts: Sequence[Kept], hashes: Iterable[int] = ()) -> Kept:
     """Return what is kept of the union of some parts and hashes; the module's docstring explains the rule."""
+    if None in parts:
+        return None
     registers = [part for part in parts if isinstance(part, bytes)]
-    everything = [*hashes, *chain.from_iterable(part for part in parts if not isinstance(part, bytes))]
+    everything = [*hashes, *chain.from_iterable(part for part in parts if isinstance(part, tuple))]
     if not registers:
         # Parts are in order, so sorting merely merges them; a set would have to be sorted from scratch.
         distinct = tuple(dict.fromkeys(sorted(everything)))
@@ -235,12 +257,15 @@ def _parts(data: bytes) -> Iterator[Kept]:
     while place < len(data):
         start = place + _HEAD.size
         version, count = _HEAD.unpack(data[place:start].ljust(_HEAD.size, b"\0"))
-        end = start + (_HASH_SIZE * count or _PACKED)
+        end = start if count == NO_HASHES else start + (_HASH_SIZE * count or _PACKED)
         checksum = data[end : end + _CHECKSUM.size]
         if version != VERSION or checksum != _CHECKSUM.pack(crc32(data[place:end])):
             raise _damaged()
-        yield _hashes_in(data, start, count) if count else check_registers(_unpacked(data[start:end]))
         place = end + _CHECKSUM.size
+        if end == start:
+            yield None
+        else:
+            yield _hashes_in(data, start, count) if count else check_registers(_unpacked(data[start:end]))
 
 
 def _hashes_in(data: bytes, start: int, count: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from django.db.models import BigIntegerField, Case, Value, When
 from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
-from ..core.summary import DECODERS, FIELDS, NAMES, NO_SKETCHES, NUMBER, SKETCHES, Field, Summary
+from ..core.summary import DECODERS, FIELDS, NAMES, NO_SKETCHES, NUMBER, SKETCHES, UNREADABLE, Field, Summary
 from ..transport.loading import get_backend, load_backend, other_paths
 from .aggregates import fetched
 from .fields import SketchField
@@ -57,7 +57,8 @@ class PendingBatches(NamedTuple):
         """
         written = set()
         for row in fetched(self._marked(rows, by, sketches)):
-            key, summary = row[: len(by)], _stored(row[len(by) :], sketches)
+            key = row[: len(by)]
+            summary = _stored(row[len(by) :], sketches, key[0])
             if key[0] is None:
                 written.add(summary.last_at)
             else:
@@ -110,22 +111,24 @@ def is_complete() -> bool:
     return _answer().is_complete
 
 
-def _stored(values: Row, sketches: Sequence[str]) -> Summary:
-    """Return the summary of stored values; a damaged sketch is left out, because an aggregation reports it."""
+def _stored(values: Row, sketches: Sequence[str], of: Any) -> Summary:
+    """Return the summary of stored values; a damaged sketch is one that was lost."""
     summary = Summary(*values[: len(FIELDS)])
     if not any(values[len(FIELDS) :]):
         return summary
     found = dict(zip(sketches, values[len(FIELDS) :], strict=True))
     return summary._replace(
-        **{field.name: _decoded(field, found[field.name]) for field in SKETCHES if found.get(field.name)}
+        **{field.name: _decoded(field, found[field.name], of) for field in SKETCHES if found.get(field.name)}
     )
 
 
-def _decoded(field: Field, data: bytes) -> Any:
+def _decoded(field: Field, data: bytes, of: Any) -> Any:
     try:
         return DECODERS[field.holds](data)
-    except ValueError:
-        return None
+    except ValueError as error:
+        cause = f"A stored sketch of {of} ({field.name}) cannot be read, so numbers that need it are unknown: {error}"
+        warn_once(cause, source=str(of))
+        return UNREADABLE[field.holds]
 
 
 def _as_stored(summary: Summary, sketches: Sequence[str]) -> Summary:

@@ -1,7 +1,7 @@
 """Append rows to the item log; those that the database cannot store become quarantined items."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,6 +15,8 @@ from .dialects import dialect_for
 from .dialects.base import BAD_DATA, ITEM_COLUMNS, Row, in_statements
 
 ITEMS_PER_STATEMENT = 10_000
+# A sketch has up to 11,000 characters, and a statement of MariaDB 16 MiB by default.
+QUARANTINED_AT_ONCE = 500
 
 
 def append(rows: Sequence[Row]) -> None:
@@ -42,13 +44,17 @@ def append_apart(rows: Sequence[Row]) -> None:
             else:
                 slug = rows[0][ITEM_COLUMNS.index("slug")]
                 warn_once(f"A number of {slug} was set aside as a quarantined item: {brief(error)}", source=slug)
-                quarantine(ITEM_COLUMNS, rows[0], error)
+                quarantine(ITEM_COLUMNS, [(rows[0], error)])
 
 
-def quarantine(columns: Sequence[str], row: Sequence[Any], error: Exception) -> None:
-    """Store a row of items that cannot be counted, with the reason."""
+def quarantine(columns: Sequence[str], rows: Iterable[tuple[Sequence[Any], Exception]]) -> None:
+    """Store rows of items that cannot be counted, each with the reason."""
+    QuarantinedItem.objects.bulk_create((_quarantined(columns, *each) for each in rows), QUARANTINED_AT_ONCE)
+
+
+def _quarantined(columns: Sequence[str], row: Sequence[Any], error: Exception) -> QuarantinedItem:
     payload = json.dumps(dict(zip(columns, map(str, row), strict=False)))  # in ASCII, which every database stores
-    QuarantinedItem.objects.create(payload=payload, reason=ascii_only(f"{type(error).__name__}: {error}"))
+    return QuarantinedItem(payload=payload, reason=ascii_only(f"{type(error).__name__}: {error}"))
 
 
 def ascii_only(text: str) -> str:

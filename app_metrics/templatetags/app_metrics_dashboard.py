@@ -236,7 +236,10 @@ def _unknown_reason(chart: Chart) -> str:
     """Return why a chart lacks percentiles of some numbers."""
     if not chart.histograms:
         return _("There are too many label sets for percentiles of this range: choose a shorter one or longer periods.")
-    return _("Some numbers were recorded before the upgrade that brought percentiles, or as another kind.")
+    return _(
+        "Some numbers were recorded before the upgrade that brought percentiles, or as another kind, or their "
+        "histogram is damaged."
+    )
 
 
 def _compared(chart: Chart) -> list[Fact]:

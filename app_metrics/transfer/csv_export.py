@@ -10,11 +10,12 @@ from ..core.labels import OVERFLOW_LABELS
 from ..core.numbers import plain
 from ..core.periods import LONGEST
 from ..core.spreadsheets import escaped
-from ..core.summary import DECODERS, FIELDS, NAMES, NUMBER, SKETCHES, Field, encode_sketch
+from ..core.summary import DECODERS, FIELDS, NAMES, NUMBER, SKETCHES, UNREADABLE, Field, encode_sketch
 from ..models import Item, Metric, Total
 from ..models.primary import primary
 from ..models.queries import QuerySources
 from ..models.splitting import Where, check_names, matching_totals
+from ..storage.unreadable import described
 
 # Those of exports before there were sketches, which can still be imported.
 OLD_COLUMNS = ("slug", "kind", "period", "start", "labels", *NAMES)
@@ -28,13 +29,14 @@ def count_rows(since: date | None = None, where: Where | None = None) -> int:
     return count
 
 
-def rows(since: date | None = None, where: Where | None = None) -> Iterator[Row]:
+def rows(since: date | None, where: Where | None, report: Callable[[str], None]) -> Iterator[Row]:
     """Yield the totals of all periods that start on `since` or later, metric by metric; their keys are COLUMNS.
 
     With a filter, only those of matching label sets, each as it is stored, so that they can be imported.
 
     `start` is an ISO date, or for hours an ISO time with its UTC offset; `labels` is a mapping; numbers are exact
-    decimals as text; `last_at` is in microseconds of Unix time; `histogram` is in Base64, or None.
+    decimals as text; `last_at` is in microseconds of Unix time; sketches are in Base64, or None. A sketch that cannot
+    be read is exported as unknown, and `report` is called with what is wrong with it.
     """
     totals = _totals(since, where).order_by("period", "start", "hour", "labels")
     for metric in primary(Metric.objects).order_by("slug"):
@@ -45,7 +47,7 @@ def rows(since: date | None = None, where: Where | None = None) -> Iterator[Row]
                 "period": total.period,
                 "start": total.starts_at.isoformat(),
                 "labels": json.loads(total.labels),
-                **_values(total),
+                **_values(total, report),
             }
 
 
@@ -70,24 +72,20 @@ def write_json(stream: TextIO, exported: Iterator[Row], advance: Callable[[int],
     stream.write("[]\n" if separator == "[" else "\n]\n")
 
 
-def _values(total: Total) -> Row:
+def _values(total: Total, report: Callable[[str], None]) -> Row:
     values = ((field, getattr(total, field.name)) for field in FIELDS)
     fields = {field.name: plain(value) if field.holds == NUMBER else value for field, value in values}
-    return fields | {field.name: _in_base64(field, getattr(total, field.name), total) for field in SKETCHES}
+    return fields | {field.name: encode_sketch(_sketch_of(total, field, report)) for field in SKETCHES}
 
 
-def _in_base64(field: Field, data: bytes | None, total: Total) -> str | None:
-    """Return a stored sketch in Base64, its parts merged, so that equal totals are exported alike.
-
-    Raises ValueError if it is damaged.
-    """
+def _sketch_of(total: Total, field: Field, report: Callable[[str], None]) -> Any:
+    """Return a stored sketch, its parts merged, so that equal totals are exported alike."""
+    data = getattr(total, field.name)
     try:
-        return None if data is None else encode_sketch(DECODERS[field.holds](data))
+        return None if data is None else DECODERS[field.holds](data)
     except ValueError as error:
-        raise ValueError(
-            f"The export is incomplete: the column {field.name!r} of the total {total.pk}, the {total.period} of "
-            f"{total.metric.slug!r} that starts on {total.start}, cannot be read. {error}"
-        ) from error
+        report(f"{described(total, field)} cannot be read, and is exported as unknown. {error}")
+        return UNREADABLE[field.holds]
 
 
 def _totals(since: date | None, where: Where | None) -> Any:

@@ -876,7 +876,8 @@ def test_percentiles_are_in_the_files(waits, client):
 def test_unknown_percentiles_are_not_available_for_a_reason(waits, client):
     Total.objects.filter(metric=waits, start="2026-11-22").update(histogram=None)
     root = page(client, metric_url("waits"))
-    reason = "Some numbers were recorded before the upgrade that brought percentiles, or as another kind."
+    reason = "Some numbers were recorded before the upgrade that brought percentiles, or as another kind, or their "
+    reason += "histogram is damaged."
     assert fact(root, "p95 in this range") == f"n/a {reason}"
     _, rows = table(root)
     assert [row[1:5] for row in rows[-2:]] == [

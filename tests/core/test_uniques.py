@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from functools import reduce
 from hashlib import sha256
+from itertools import permutations
 from math import exp, sqrt
 from operator import add
 from pathlib import Path
@@ -21,7 +22,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app_metrics.core import uniques
+from app_metrics.core.summary import UNIQUE, distinct, headline, merge
 from app_metrics.core.uniques import EXACT, MAX_SIZE, STANDARD_ERROR, Uniques, merged
+from tests.support.summaries import seen
 
 GOLDEN = Path(__file__).with_name("uniques_v1.json")
 LIMIT = 2**64
@@ -226,6 +229,32 @@ def test_an_estimate_never_exceeds_the_number_of_hashes_that_there_are():
     nearly = Uniques(kept=bytes([53]) * 4095 + bytes([52]))
     assert full.count == nearly.count == LIMIT
     assert Uniques(kept=bytes([30]) * 4096).count < LIMIT
+
+
+# Lost sketches
+
+
+@pytest.mark.parametrize("others", [0, 1, 5, EXACT + 1])
+def test_a_union_with_a_lost_sketch_is_lost(others):
+    lost, sketch = Uniques(kept=None), Uniques(range(others))
+    parts = [lost.encode(), *([sketch.encode()] if others else [])]
+    unions = [lost + sketch, sketch + lost, Uniques([5], kept=None), *map(decoded, permutations(parts))]
+    assert [(each.count, each.kept, each.error) for each in unions] == [(None, None, 0)] * len(unions)
+
+
+def decoded(parts):
+    return Uniques.decode(b"".join(parts))
+
+
+def test_nobody_knows_the_count_of_a_summary_whose_sketch_is_lost():
+    summary = seen(1, 2, 3)._replace(uniques=Uniques(kept=None))
+    assert (distinct(summary), headline(UNIQUE, summary), distinct(merge(summary, seen(4)))) == (None, None, None)
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(0, 50), st.integers(1, 8))
+def test_adding_a_single_hash_gives_the_bytes_of_all_together(hashes, one, limit):
+    with exact_up_to(limit):
+        assert Uniques(hashes) + Uniques([one]) == Uniques([one]) + Uniques(hashes) == Uniques([*hashes, one])
 
 
 # The format

@@ -27,7 +27,7 @@ from app_metrics import collect, distribution, gauge, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.hashing import hash_of
 from app_metrics.core.histogram import Histogram
-from app_metrics.core.summary import SKETCHES
+from app_metrics.core.summary import SKETCHES, distinct
 from app_metrics.core.uniques import Uniques
 from app_metrics.management.commands import metrics_export, metrics_import
 from app_metrics.models import AggregationRun, HighWaterMark, ImportedFile, Item, Metric, Milestone, Total
@@ -171,14 +171,36 @@ def test_a_line_with_a_damaged_histogram_is_rejected(transactional_database, tmp
 
 
 @pytest.mark.every_database
-def test_an_export_says_which_total_has_a_damaged_sketch(transactional_database):
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_an_export_says_which_total_has_a_damaged_sketch_and_writes_all_others(transactional_database, form):
     unique("users", 1, at=NOON)
     distribution("price", 1, at=NOON)
     aggregate()
     damaged = Total.objects.get(period="week", metric__slug="users")
     Total.objects.filter(pk=damaged.pk).update(uniques=b"nonsense")
-    with pytest.raises(CommandError, match=f"'uniques' of the total {damaged.pk}, the week of 'users' that"):
-        export()
+    out, err = StringIO(), StringIO()
+    with pytest.raises(CommandError, match=r"Sketches that could not be read: 1\."):
+        call_command("metrics_export", "--verbosity=0", f"--format={form}", stdout=out, stderr=err)
+    assert f"'uniques' of the total {damaged.pk}, the week of 'users' that" in err.getvalue()
+    slugs = [line["slug"] for line in (csv.DictReader if form == "csv" else json.load)(io.StringIO(out.getvalue()))]
+    assert [slugs.count(slug) for slug in ("price", "users")] == [5, 5]
+
+
+@pytest.mark.every_database
+def test_unknown_unique_counts_stay_unknown_in_an_export_and_an_import(transactional_database, tmp_path):
+    unique("users", 1, at=NOON)
+    aggregate()
+    Total.objects.filter(period="week").update(uniques=b"nonsense")
+    out = StringIO()
+    with suppress(CommandError):
+        call_command("metrics_export", stdout=out, stderr=StringIO())
+    empty()
+    assert load(saved(tmp_path, out.getvalue()))[0] == "Imported 5 of 5 lines.\n"
+    unique("users", 2, at=NOON)
+    aggregate()
+    metric = Metric.objects.get()
+    assert [distinct(metric.summary(period, NOON.date())) for period in ("day", "week", "month")] == [2, None, 2]
+    assert export() == export()
 
 
 @pytest.mark.every_database

@@ -21,6 +21,8 @@ _HEAD = struct.Struct(">II")
 def packed(place: int, uniques: Uniques) -> bytes:
     """Return the sketch of the series at a place of a batch, as the script takes it."""
     kept = uniques.kept
+    if kept is None:
+        raise ValueError("A sketch that was lost cannot be sent to Redis.")
     value = kept + MARK if isinstance(kept, bytes) else struct.pack(f">{len(kept)}Q", *kept)
     return _HEAD.pack(place, len(value)) + value
 

@@ -36,6 +36,7 @@ class Command(MetricsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         where = where_of(options["where"])
+        self._unread = 0
         try:
             failures = aggregate().failures
             self.complain(failures)
@@ -50,13 +51,14 @@ class Command(MetricsCommand):
             raise CommandError(f"The export is incomplete: {error}; {hint}.") from error
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
-        end(failures=len(failures))
+        said = [f"Sketches that could not be read: {self._unread}."] if self._unread else []
+        end(*said, failures=len(failures))
 
     def _export(self, write: Any, options: dict[str, Any], where: Where) -> None:
         since, output = options["since"], options["output"]
         # `_out` is the stream inside Django's OutputWrapper, which would end every write with a newline.
         target = nullcontext(self.stdout._out) if output is None else replacing(output)
-        exported: Any = rows(since, where)
+        exported: Any = rows(since, where, self._report)
         # If writing fails, the cursor is still open, and must be closed before its connection.
         with (
             target as stream,
@@ -68,6 +70,10 @@ class Command(MetricsCommand):
             write(stream, exported, advance)
         if options["verbosity"]:
             self._note_what_is_left_out(since, where)
+
+    def _report(self, problem: str) -> None:
+        self._unread += 1
+        self.complain([problem])
 
     def _note_what_is_left_out(self, since: date | None, where: Where) -> None:
         if since and (since.month, since.day) != (1, 1):

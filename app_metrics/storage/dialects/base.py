@@ -22,6 +22,7 @@ from ...core.summary import (
     to_values,
 )
 from ...models import Item, Total
+from ..unreadable import merged_or_set_aside
 
 KEY_COLUMNS = Key._fields
 SUMMARY_COLUMNS = NAMES
@@ -118,11 +119,11 @@ class Dialect:
         """Return the statement that inserts more than `few` rows of some columns, and its parameters."""
         raise NotImplementedError
 
-    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
+    def claim(self, connection: Any, size: int, bound: Any = None, *, apart: bool = False) -> Claim:
         """Delete up to `size` items, oldest first; skip or wait for those that another transaction has claimed.
 
-        With the bound of an earlier claim, take the oldest items after it first, and older ones only if these do not
-        fill the claim. Items are ordered by id.
+        With `apart`, there is a row for each item. With the bound of an earlier claim, take the oldest items after it
+        first, and older ones only if these do not fill the claim. Items are ordered by id.
         """
         raise NotImplementedError
 
@@ -136,9 +137,9 @@ class Dialect:
         # Without sketches, the statement does not name their columns, which an adoption has not created yet.
         long = self.upsert(connection, totals, TOTAL_COLUMNS if has_sketches else PLAIN_TOTAL_COLUMNS)
         # Those of an hour, a day and longer periods are often equal.
-        merged = cache(merged_sketch)
+        merge = cache(merged_sketch)
         for part in in_statements(long, SKETCHES_AT_ONCE, ("id", *SKETCH_COLUMNS)):
-            self.write_sketches(connection, [(pk, *map(merged, SKETCHES, texts)) for pk, *texts in part])
+            self.write_sketches(connection, [merged_or_set_aside(connection.alias, row, merge) for row in part])
 
     def upsert(
         self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]

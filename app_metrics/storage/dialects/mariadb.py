@@ -13,7 +13,7 @@ class Dialect(mysql.Dialect):
     alias = ""
     merges = mysql.merging("{0}", "VALUES({0})")
 
-    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
+    def claim(self, connection: Any, size: int, bound: Any = None, *, apart: bool = False) -> Claim:
         with connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {self.item_table} ORDER BY id LIMIT %s RETURNING {mysql.CLAIMED}", [size])
             rows = cursor.fetchall()

@@ -94,7 +94,7 @@ class Dialect(base.Dialect):
         rows, names = base.without_sketches(rows)
         self._insert(connection, self.item_table, names, rows, "ON DUPLICATE KEY UPDATE id = id")
 
-    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
+    def claim(self, connection: Any, size: int, bound: Any = None, *, apart: bool = False) -> Claim:
         with connection.cursor() as cursor:
             with suppress(_Mixed), transaction.atomic(using=connection.alias):
                 return self._claim_range(cursor, size)

@@ -69,17 +69,18 @@ class Dialect(base.Dialect):
                 each[name] = each[name] and rf"\x{b64decode(each[name]).hex()}"  # as PostgreSQL writes bytes
         return sql, [json.dumps(objects, ensure_ascii=False)]
 
-    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
+    def claim(self, connection: Any, size: int, bound: Any = None, *, apart: bool = False) -> Claim:
+        by = columns(KEY_COLUMNS) + (", id ORDER BY id" if apart else "")
         if bound is None:
-            return self._claim(connection, size, "")
-        claim = self._claim(connection, size, "WHERE id > %s::uuid", bound)
+            return self._claim(connection, size, by, "")
+        claim = self._claim(connection, size, by, "WHERE id > %s::uuid", bound)
         if claim.size == size:
             return claim
         # Older items were committed late, or returned to the log by a rollback; they come first.
-        older = self._claim(connection, size - claim.size, "WHERE id <= %s::uuid", bound)
+        older = self._claim(connection, size - claim.size, by, "WHERE id <= %s::uuid", bound)
         return Claim(older.size + claim.size, [*older.rows, *claim.rows], claim.bound or bound)
 
-    def _claim(self, connection: Any, size: int, where: str, *parameters: str) -> Claim:
+    def _claim(self, connection: Any, size: int, by: str, where: str, *parameters: str) -> Claim:
         # One statement locks, reads and deletes the same rows in one snapshot; RETURNING would copy them. The ctids are
         # collected once and read with a TID scan. A join on the id would scan the whole backlog for every chunk if
         # statistics are outdated, as they always are for a log. The day is cast to text, because PostgreSQL has dates
@@ -98,7 +99,7 @@ class Dialect(base.Dialect):
             SELECT count(*), slug, kind, labels, day::text, hour, {FOLDED}, {SKETCHES}, min(last_at), {SINGLE},
                    (SELECT id::text FROM {self.item_table}
                     WHERE ctid = (SELECT ctids[cardinality(ctids)] FROM chosen))
-            FROM {self.item_table} WHERE {taken} GROUP BY {columns(KEY_COLUMNS)}"""
+            FROM {self.item_table} WHERE {taken} GROUP BY {by}"""
         with connection.cursor() as cursor:
             # The planner assumes ten rows for an array of any length, and would sort them by key instead of hashing.
             cursor.execute("SET LOCAL enable_sort = off")

@@ -73,7 +73,7 @@ LONG_SKETCHES = columns(f"CASE WHEN length({name}) > {LONG * 4 // 3} THEN {name}
 GROUPED = f"""
     SELECT slug, kind, labels, CAST(day AS text), hour, {", ".join(map(_folded, FIELDS))}, {columns(SKETCH_COLUMNS)},
         min(last_at)
-    FROM (SELECT *, CASE WHEN {PLAIN} THEN '' ELSE id END AS own FROM {{table}} WHERE id <= %s)
+    FROM (SELECT *, CASE WHEN {{plain}} THEN '' ELSE id END AS own FROM {{table}} WHERE id <= %s)
     GROUP BY slug, kind, labels, day, hour, own ORDER BY max(last_at || id)"""
 
 
@@ -98,7 +98,7 @@ class Dialect(base.Dialect):
             ON CONFLICT DO NOTHING"""
         return sql, [_json(rows)]
 
-    def claim(self, connection: Any, size: int, bound: Any = None) -> Claim:
+    def claim(self, connection: Any, size: int, bound: Any = None, *, apart: bool = False) -> Claim:
         with connection.cursor() as cursor:
             # This changes nothing, but takes the write lock before anything is read.
             cursor.execute(f"UPDATE {self.item_table} SET id = id WHERE false")
@@ -108,7 +108,7 @@ class Dialect(base.Dialect):
             taken, last = cursor.fetchone()
             if not taken:
                 return Claim(0, [])
-            cursor.execute(GROUPED.format(table=self.item_table), [last])
+            cursor.execute(GROUPED.format(table=self.item_table, plain="false" if apart else PLAIN), [last])
             rows = cursor.fetchall()
             cursor.execute(f"DELETE FROM {self.item_table} WHERE id <= %s", [last])
         return Claim(taken, rows)
