@@ -87,8 +87,12 @@ class Unique(Definition):
         **labels: str,
     ) -> None:
         """Count an id once in each period; see `unique()` for the other arguments, and `Counter` for labels."""
-        if self._takes(labels):
-            record(self.slug, UNIQUE, value, labels or None, at, on_commit, using)
+        try:
+            if self._takes(labels):
+                record(self.slug, UNIQUE, value, labels or None, at, on_commit, using)
+        except Exception:
+            del value  # as in `unique()`
+            raise
 
 
 class Timer(Definition):

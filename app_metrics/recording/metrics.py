@@ -94,7 +94,11 @@ def unique(
     `value` is an int, a text, a UUID or a whole Decimal. Only a keyed hash of it is kept: it is made here, before
     anything is gathered, stored or sent. See `metric()` for the other arguments.
     """
-    record(slug, UNIQUE, value, labels, at, on_commit, using)
+    try:
+        record(slug, UNIQUE, value, labels, at, on_commit, using)
+    except Exception:
+        del value  # mails about errors show the variables of all functions
+        raise
 
 
 def record(
@@ -127,7 +131,8 @@ def record(
         seconds = now() if at is None else check_time(at)
         on_commit = on_commit is not False and bool(on_commit)
     except Exception as error:  # the methods of an argument may raise anything
-        refuse(_mistake(slug, labels) or error, slug)
+        number = None  # it may be an id, and mails about errors show the variables of all functions
+        refuse(_mistake(error, slug, kind, labels), slug)
         return
     scope = current_scope() or ended_scope()
     if on_commit:
@@ -237,14 +242,16 @@ class Timer:
 timing = Timer
 
 
-def _mistake(slug: str, labels: Labels) -> Exception | None:
+def _mistake(error: Exception, slug: str, kind: str, labels: Labels) -> Exception:
     """Return the error in a slug or labels: clearer than Python's own, which may only say "unhashable type"."""
+    if kind == UNIQUE:
+        error.__traceback__ = None  # the functions that make a hash have the value, too
     try:
         recorded_slug(slug)
         check_labels(labels)
-    except Exception as error:
-        return error
-    return None
+    except Exception as mistake:
+        return mistake
+    return error
 
 
 def refuse(error: Exception, slug: str) -> None:

@@ -1,6 +1,7 @@
 """`unique()` hashes a value before anything is gathered, and no error or log quotes it."""
 
 import logging
+import traceback
 from decimal import Decimal
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from app_metrics import collect, unique
 from app_metrics.core.hashing import hash_of
 from app_metrics.core.summary import UNIQUE
 from app_metrics.core.uniques import Uniques
+from app_metrics.definitions import Unique
 from app_metrics.recording.metrics import record
 from app_metrics.testing import capture_metrics
 
@@ -52,6 +54,22 @@ def test_no_error_or_log_quotes_the_value(value, settings, caplog):
         unique("users", value)
     digits = value.decode() if isinstance(value, bytes) else str(value)
     assert digits not in f"{error.value}{caplog.text}"
+
+
+@pytest.mark.parametrize("call", [unique, lambda slug, value, **options: Unique(slug)(value, **options)])
+@pytest.mark.parametrize("options", [{}, {"labels": {"plan": 1}}], ids=["value", "labels"])
+def test_no_function_of_a_traceback_has_the_value(call, options, settings):
+    settings.APP_METRICS_STRICT = True
+    with capture_metrics(), pytest.raises((TypeError, ValueError)) as raised:
+        call("users", [SECRET], **options)
+    frames = [frame for error in (raised.value, raised.value.__context__) for frame in frames_of(error)]
+    ours = [frame for frame in frames if frame.f_globals["__name__"].startswith("app_metrics.")]
+    assert len(ours) > 1
+    assert [frame for frame in ours if SECRET in repr(frame.f_locals)] == []
+
+
+def frames_of(error):
+    return [frame for frame, _ in traceback.walk_tb(error and error.__traceback__)]
 
 
 @pytest.mark.django_db(transaction=True)
