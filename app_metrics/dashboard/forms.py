@@ -100,7 +100,7 @@ class SelectionForm(forms.Form):
 
     def _where(self) -> dict[str, str]:
         given = {name: self.cleaned_data[WHERE + name] for name in self.facts.labels}
-        return {name: "" if value == EMPTY else value for name, value in given.items() if value}
+        return {name: _value_of(parameter) for name, parameter in given.items() if parameter}
 
     def named_range(self) -> str:
         """Return the name of the range that is shown, or an empty text if dates were given."""
@@ -122,12 +122,21 @@ class SelectionForm(forms.Form):
             return self
         chosen, name = self.selection(), self.named_range()
         initial = {"period": chosen.period, "start": chosen.first, "end": chosen.last, "split": chosen.split}
-        where = {WHERE + name: value or EMPTY for name, value in chosen.where.items()}
+        where = {WHERE + name: _parameter_of(value) for name, value in chosen.where.items()}
         return SelectionForm(facts=self.facts, initial={**initial, **where, "range": name})
 
 
+def _parameter_of(value: str) -> str:
+    """Return a label's value as a parameter, where an empty text means any; quotes alone get two more."""
+    return value if value.strip('"') else value + EMPTY
+
+
+def _value_of(parameter: str) -> str:
+    return parameter if parameter.strip('"') else parameter.removesuffix(EMPTY)
+
+
 def _filter_field(label: str, values: Iterable[str], number: int) -> forms.ChoiceField:
-    choices = [("", _("Any")), *((value or EMPTY, value or EMPTY) for value in values)]
+    choices = [("", _("Any")), *((each, each) for each in map(_parameter_of, values))]
     # Its name may hold any character, which an id may not.
     widget = forms.Select(attrs={"id": f"id_where_{number}"})
     title = _("Filter: %(label)s") % {"label": label}

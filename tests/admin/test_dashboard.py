@@ -648,6 +648,22 @@ def test_labels_filter_the_numbers_and_the_form_shows_the_filter(orders, client)
     assert client.get(metric_url(), {**query, "format": "json"}).json()["where"] == {"plan": "pro"}
 
 
+def test_quotes_as_a_label_value_are_not_taken_for_an_empty_one(orders, client):
+    values = ["", '"', '""', '""""', 'a"']
+    for number, value in enumerate(values, 1):
+        metric("orders", number, labels={"quoted": value})
+    root = page(client, metric_url(), range="2d", period="day")
+    parameters = [each.get("value") for each in root.findall(".//select[@name='where.quoted']/option")][1:]
+    assert len(set(parameters)) == len(values)
+    assert '""' in parameters
+    for parameter in parameters:
+        root = page(client, metric_url(), **{"where.quoted": parameter, "range": "2d", "period": "day"})
+        found = client.get(metric_url(), {"where.quoted": parameter, "range": "2d", "format": "json"}).json()
+        assert table(root)[1][-1][1] == f"{values.index(found['where']['quoted']) + 1} EUR"
+        (chosen,) = root.findall(".//select[@name='where.quoted']/option[@selected]")
+        assert chosen.get("value") == parameter
+
+
 def test_the_page_says_what_the_overflow_series_may_hold(orders, client, settings):
     settings.APP_METRICS_MAX_LABEL_SETS = 2
     metric("orders", 70, labels={"plan": "team"})
