@@ -7,8 +7,8 @@ from celery.exceptions import Reject
 from django.core.management import call_command
 
 from .backends.celery import WRITE_BATCH
-from .core.dropped import BAD_MESSAGE, drop
-from .core.serialization import decode_batch
+from .core.dropped import BAD_MESSAGE, drop, warn_once
+from .core.serialization import NewerBatchError, decode_batch
 from .core.summary import UNIQUE
 from .recording.scope import activated
 from .storage.dialects.base import BAD_DATA
@@ -30,12 +30,18 @@ LONGEST_PAUSE = 60
     acks_on_failure_or_timeout=False,
 )
 def write_batch(task: Task, text: str) -> None:
-    """Write a batch to the item log once, no matter how often it is delivered; drop a message without a batch."""
+    """Write a batch to the item log once, no matter how often it is delivered; drop a message without a batch.
+
+    A batch of a newer version of this package is tried again until a worker can read it.
+    """
     try:
         with writing(), activated(None):  # what this records must not become the next message
             write_once(decode_batch(text))
     except BAD_DATA as error:
         drop(BAD_MESSAGE, f"a message does not hold a batch: {error}: {_quoted(text)}")
+    except NewerBatchError as error:
+        warn_once(f"A message stays in the queue: {error}")
+        _try_again(task, error)
     except Exception as error:  # also a soft time limit: Celery discards tasks that fail
         _try_again(task, error)
 

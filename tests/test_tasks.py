@@ -17,6 +17,7 @@ from app_metrics.models import AggregationRun, Item, LedgerRow
 from app_metrics.storage.ledger import write_once
 from app_metrics.transport import aside
 from tests.support.contract import DAY, VARIED, batch_of
+from tests.support.newer import newer_text
 from tests.support.summaries import seen
 
 
@@ -115,6 +116,17 @@ class TestWriteBatch:
             tasks.write_batch.run(encode_batch(batch_of("orders")))
         assert [each.options["countdown"] for each in asked] == [pause]
         assert dropped_entries() == []
+
+    def test_a_message_of_a_newer_version_stays_in_the_queue_until_a_worker_can_read_it(
+        self, monkeypatch, request_of_a_worker, caplog
+    ):
+        monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda signature: None)
+        request_of_a_worker(retries=7)
+        for _ in range(2):
+            with pytest.raises(Retry):
+                tasks.write_batch.run(newer_text(batch_of("orders")))
+        assert dropped_entries() == []
+        assert caplog.text.count("upgrade app_metrics here") == 1
 
     def test_a_soft_time_limit_retries_the_task(self, monkeypatch, request_of_a_worker):
         """Celery discards the message of a task that fails."""

@@ -12,6 +12,7 @@ from ..conf import settings
 from ..core.batch import Batch, Key
 from ..core.logs import log
 from ..core.plain_text import brief
+from ..core.serialization import NewerBatchError
 from ..core.summary import Summary, merge_each_into
 from ..storage.dialects.base import BAD_DATA
 from ..storage.ledger import write_once
@@ -93,6 +94,12 @@ def _replay(segment: Path) -> list[str]:
         if file is None:
             return []
         records = segments.records(file.read())
+        try:
+            segments.check_readable(str(segment), records)
+        except NewerBatchError as error:
+            # Nothing of it is counted: if the file stayed longer than an id in the ledger, that would count again.
+            logger.error("%s", error)
+            return [str(error)]
         damaged = _write_merged(records, segment) if segment.suffix == spool.PART else _write_each(records, segment)
         failures = []
         if damaged:

@@ -13,6 +13,7 @@ from ..models import AggregationRun, QuarantinedItem
 from ..models.primary import primary
 from ..notifications import milestones
 from ..storage.dialects.base import BAD_DATA
+from ..storage.items import unknown_columns
 from ..storage.transactions import between_others, retried
 from ..storage.turns import Turns
 from ..transport.aside import writing
@@ -51,6 +52,13 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     before = _quarantined()
     done = Aggregation(failures=gather())
     done.quarantined = max(0, _quarantined() - before)  # less than zero: somebody deletes some just now
+    if unknown := unknown_columns():
+        # It would delete the items, and what is in these columns with them.
+        done.failures.append(
+            f"A newer version of app_metrics has migrated the database: {', '.join(unknown)} of the item log is "
+            "unknown here. No item was aggregated; all stay pending. Upgrade app_metrics here."
+        )
+        return done
     milestones.remember()
     turns = Turns(connections[settings.APP_METRICS_DATABASE])
     chunks = ChunkRunner(turns)

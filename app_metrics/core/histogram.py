@@ -289,7 +289,10 @@ def _parts(data: bytes) -> Iterator[dict[int, int]]:
         body = data[end - size : end]
         pairs = list(body) if body.isascii() else list(map(_DECODED.__getitem__, _VARINT.findall(body)))
         if not size or len(body) < size or body[-1] > 127 or len(pairs) % 2 == 0 or not all(pairs):
-            raise ValueError(f"{data[:20]!r} is not a histogram of version {VERSION}.")
+            raise ValueError(
+                f"{data[:20]!r} is not a histogram of version {VERSION}. If a newer version of app_metrics wrote it, "
+                "upgrade this one."
+            )
         buckets = accumulate(pairs[1::2], initial=first >> 1 ^ -(first & 1))
         yield dict(zip(buckets, pairs[::2], strict=True))
         place = end

@@ -13,10 +13,16 @@ from .plain_text import brief
 from .summary import FIELDS, NO_SKETCHES, NUMBER, Summary, from_values, of_kind, to_item_sketches, to_values
 from .validation import LAST_SECOND, check_key
 
+# The first value of an encoded batch, in this and all later versions. A process keeps a batch with a higher one until
+# it is upgraded, so raise it with every change of what follows, such as a field, a kind or a sketch.
 VERSION = 1
 
 # As in Django's json_script: a browser that mistakes JSON for HTML finds no tag in it.
 ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}
+
+
+class NewerBatchError(Exception):
+    """A newer version of this package has written a batch. It is no ValueError, because the batch is not bad."""
 
 
 def encode_batch(batch: Batch) -> str:
@@ -29,14 +35,23 @@ def encode_batch(batch: Batch) -> str:
 
 
 def decode_batch(text: str) -> Batch:
-    """Return the batch that `encode_batch` wrote. Raises ValueError for any other text."""
+    """Return the batch that `encode_batch` wrote.
+
+    Raises NewerBatchError for one of a newer version, and ValueError for any other text.
+    """
     try:
         version, batch_id, rows = json.loads(text)
         if version != VERSION:
-            raise ValueError(f"its version is {brief(version)}")
+            is_newer = type(version) is int and version > VERSION
+            raise newer(version) if is_newer else ValueError(f"its version is {brief(version)}")
         return Batch(dict(map(_decoded, rows)), _read_id(batch_id))
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"This is not a batch of version {VERSION}: {error}") from error
+
+
+def newer(version: int) -> NewerBatchError:
+    text = f"A newer app_metrics wrote this, in format {version} instead of {VERSION}."
+    return NewerBatchError(f"{text} It is kept; upgrade app_metrics here.")
 
 
 def _read_id(text: str) -> UUID:

@@ -284,4 +284,7 @@ def check_registers(registers: bytes) -> bytes:
 
 def _damaged() -> ValueError:
     # Without the bytes: they hold hashes, which are personal data.
-    return ValueError(f"These bytes are not a sketch of unique counts of version {VERSION}, or they are damaged.")
+    return ValueError(
+        f"These bytes are not a sketch of unique counts of version {VERSION}, or they are damaged. If a newer version "
+        "of app_metrics wrote them, upgrade this one."
+    )

@@ -10,13 +10,21 @@ from django.db import connections, transaction
 from ..conf import settings
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
-from ..models import QuarantinedItem
+from ..models import Item, QuarantinedItem
 from .dialects import dialect_for
 from .dialects.base import BAD_DATA, ITEM_COLUMNS, Row, in_statements
 
 ITEMS_PER_STATEMENT = 10_000
 # A sketch has up to 11,000 characters, and a statement of MariaDB 16 MiB by default.
 QUARANTINED_AT_ONCE = 500
+
+
+def unknown_columns() -> list[str]:
+    """Return the columns of the item log that this version does not know, because a newer one has migrated."""
+    with connections[settings.APP_METRICS_DATABASE].cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {Item._meta.db_table} WHERE 1 = 0")  # noqa: S608 - a constant
+        names = {column[0] for column in cursor.description}
+    return sorted(names - {field.column for field in Item._meta.fields})
 
 
 def append(rows: Sequence[Row]) -> None:

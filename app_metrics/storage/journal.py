@@ -17,9 +17,10 @@ from uuid import UUID
 from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
+from ..core.serialization import NewerBatchError
 from ..core.summary import Summary, merge_each_into
 from ..core.test_runs import in_tests
-from ..transport.segments import CAN_LOCK, SEGMENT, Segments, claim, decoded, records
+from ..transport.segments import CAN_LOCK, SEGMENT, Segments, check_readable, claim, decoded, records
 from .connections import commits_at_once
 from .dialects.base import BAD_DATA
 from .ledger import write_once
@@ -117,7 +118,7 @@ class Journal(Segments):
         """Return the contents of a segment, or what is known of one that cannot be read; note the failure."""
         try:
             return self._read(name, known)
-        except OSError as error:
+        except (OSError, NewerBatchError) as error:
             failures.append(str(error))
             return known
 
@@ -131,7 +132,9 @@ class Journal(Segments):
             complete, newline, _ = file.read().rpartition(b"\n")
         if not newline:
             return known
-        reading, _ = _added(name, records(complete + newline), known, self._places)
+        lines = records(complete + newline)
+        check_readable(name, lines)
+        reading, _ = _added(name, lines, known, self._places)
         return reading._replace(size=known.size + len(complete) + 1)
 
     def _file(self, name: str) -> BinaryIO | None:
@@ -151,11 +154,13 @@ class Journal(Segments):
                     segment.rename(sealed)
                 with claim(sealed, PATIENCE) as file:
                     content = file.read() if file else None
-            except OSError as error:
+                lines = records(content or b"")
+                check_readable(sealed.name, lines)
+            except (OSError, NewerBatchError) as error:
                 failures.append(str(error))
                 continue
             if content is not None:
-                reading, damaged = _added(name, records(content), Reading(len(content)), places)
+                reading, damaged = _added(name, lines, Reading(len(content)), places)
                 yield Sealed(sealed, reading, damaged)
 
 

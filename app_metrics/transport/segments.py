@@ -5,6 +5,7 @@ text in hexadecimal digits, a space, that text, and a newline: half a record nev
 """
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from zlib import crc32
 
 from ..core.batch import Batch, new_batch_id
 from ..core.forking import after_fork
-from ..core.serialization import decode_batch, encode_batch
+from ..core.serialization import VERSION, NewerBatchError, decode_batch, encode_batch, newer
 
 try:
     import fcntl
@@ -29,6 +30,9 @@ CAN_LOCK = fcntl is not None
 
 # Seconds between two tries to get a lock.
 PAUSE = 0.005
+
+# The version of a record's batch, which begins the JSON in its text.
+_VERSION = re.compile(rb"[0-9a-f]{8} \[(\d{1,9}),")
 
 # Bring what was written to a file to the disk; macOS has no fdatasync.
 to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -189,8 +193,16 @@ def decoded(lines: Iterable[bytes], damaged: dict[bytes, str]) -> Iterator[tuple
             damaged[line] = str(error)
 
 
+def check_readable(name: str, lines: Iterable[bytes]) -> None:
+    """Raise NewerBatchError if a newer version of this package has written one of the records of a file."""
+    for line in lines:
+        found = _VERSION.match(line)
+        if found and int(found[1]) > VERSION and _is_intact(line):
+            raise NewerBatchError(f"{name}: {newer(int(found[1]))}")
+
+
 def decode(record: bytes) -> Batch:
-    """Return the batch of a record. Raises ValueError for a damaged one."""
+    """Return the batch of a record. Raises ValueError for a damaged one, and NewerBatchError as `decode_batch` does."""
     if not _is_intact(record):
         raise ValueError("its checksum is wrong")
     return decode_batch(record.partition(b" ")[2].decode())

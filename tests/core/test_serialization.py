@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app_metrics.core.batch import Batch, Key
-from app_metrics.core.serialization import decode_batch, encode_batch, inert_json
+from app_metrics.core.serialization import NewerBatchError, decode_batch, encode_batch, inert_json
 from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.summaries import measured, seen, summary_of
 
@@ -55,7 +55,8 @@ def extended(*values):
         "",
         "[]",
         "null",
-        '[2, "0199ab5c-0000-7000-8000-000000000000", []]',
+        '[0, "0199ab5c-0000-7000-8000-000000000000", []]',
+        '["2", "0199ab5c-0000-7000-8000-000000000000", []]',
         '[1, "no id", []]',
         "[1, 5, []]",
         '[1, "0199ab5c-0000-7000-8000-000000000000", [1]]',
@@ -88,6 +89,12 @@ def extended(*values):
 def test_invalid_texts_are_refused_with_one_kind_of_error(text):
     with pytest.raises(ValueError, match="not a batch of version 1"):
         decode_batch(text)
+
+
+def test_a_batch_of_a_newer_version_is_no_bad_one():
+    with pytest.raises(NewerBatchError, match=r"in format 2 instead of 1\. .* upgrade app_metrics"):
+        decode_batch('[2, {"anything": "else"}, 5]')
+    assert not issubclass(NewerBatchError, ValueError)
 
 
 def test_an_answer_holds_no_markup_and_keeps_its_data():

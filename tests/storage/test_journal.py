@@ -38,6 +38,7 @@ from app_metrics.transport.loading import get_backend, load_backend
 from app_metrics.transport.segments import SEGMENT
 from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.forking import record_and_die
+from tests.support.newer import make_newer, upgrade
 from tests.support.summaries import measured, seen
 from tests.support.threads import at_once, in_thread, while_another
 
@@ -558,6 +559,22 @@ def test_a_damaged_record_is_quarantined_alone_and_reported(directory):
     quarantined = QuarantinedItem.objects.get()
     assert "sXcond" in quarantined.payload
     assert "checksum" in quarantined.reason
+
+
+def test_a_segment_of_a_newer_version_stays_until_an_upgrade(directory):
+    for slug in ("older", "newer"):
+        write(batch_of(slug))
+    (segment,) = directory.iterdir()
+    make_newer(segment, "newer")
+    for _ in range(2):
+        assert (read(), is_complete()) == ({}, False)
+        (failure,) = aggregate().failures
+        assert "upgrade app_metrics here" in failure
+        assert (counted(), QuarantinedItem.objects.count()) == ({}, 0)
+    upgrade(directory)
+    assert aggregate().failures == []
+    assert counted() == {"older": 1, "newer": 1}
+    assert list(directory.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_moved_is_reported_and_delays_no_other(directory, monkeypatch):

@@ -25,6 +25,7 @@ from app_metrics.transport.loading import get_backend
 from app_metrics.transport.spool import DAMAGED, PART
 from tests.support.contract import VARIED, batch_of
 from tests.support.forking import fork, record_and_die
+from tests.support.newer import make_newer, upgrade
 from tests.support.waiting import wait_until
 from tests.transport.test_spool import counted, files, no_room
 
@@ -211,6 +212,21 @@ def test_a_damaged_record_is_set_aside_and_reported(database, directory, caplog)
     assert b"sXcond" in aside.read_bytes()
     assert str(aside) in failure
     assert "checksum" in caplog.text
+
+
+def test_a_part_of_a_newer_version_stays_until_an_upgrade(database, directory):
+    for slug in ("older", "newer"):
+        metric(slug)
+    die()
+    (part,) = files(directory)
+    make_newer(part, "newer")
+    for _ in range(2):
+        (failure,) = aggregate().failures
+        assert "upgrade app_metrics here" in failure
+        assert (counted(), files(directory)) == ({}, [part])
+    upgrade(directory)
+    assert aggregate().failures == []
+    assert (counted(), files(directory)) == ({"older": 1, "newer": 1}, [])
 
 
 def test_a_part_that_no_database_accepts_does_not_block_others(database, directory, monkeypatch):

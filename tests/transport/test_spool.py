@@ -24,6 +24,7 @@ from app_metrics.transport.segments import SEGMENT
 from app_metrics.transport.spool import DAMAGED
 from tests.support.contract import VARIED, batch_of
 from tests.support.forking import fork, record_and_die
+from tests.support.newer import make_newer, upgrade
 
 HERE = "tests.transport.test_spool."
 
@@ -100,6 +101,32 @@ def test_half_a_record_at_the_end_costs_nothing_but_itself(database, directory, 
     done = aggregate()
     assert counted() == {"first": 1}
     assert (done.failures, files(directory)) == ([], [])
+
+
+def test_batches_of_a_newer_version_stay_in_their_file_until_an_upgrade(database, directory):
+    for slug in ("older", "newer", "newer"):
+        spool.append(batch_of(slug))
+    (segment,) = files(directory)
+    make_newer(segment, "newer")
+    before = segment.read_bytes()
+    for _ in range(2):
+        (failure,) = aggregate().failures
+        assert str(segment) in failure
+        assert "upgrade app_metrics here" in failure
+        assert (counted(), files(directory), segment.read_bytes()) == ({}, [segment], before)
+    upgrade(directory)
+    assert aggregate().failures == []
+    assert (counted(), files(directory)) == ({"older": 1, "newer": 2}, [])
+
+
+def test_files_beside_one_of_a_newer_version_are_counted(database, directory):
+    spool.append(batch_of("newer"))
+    (segment,) = files(directory)
+    make_newer(segment, "newer")
+    with segments.claim(segment):  # so that the next batch begins another file
+        spool.append(batch_of("older"))
+    assert len(aggregate().failures) == 1
+    assert (counted(), files(directory)) == ({"older": 1}, [segment])
 
 
 def test_a_record_with_a_damaged_newline_counts(database, directory):
