@@ -10,6 +10,7 @@ a part whose write failed, if the spool did not take it.
 """
 
 import os
+import sys
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,6 @@ from .spool import PART
 
 # Bytes of a part at which a new one begins: its keys are then fewer than the ids that a batch has for items.
 MAX_PART = 4 * 2**20
-ITEM_IDS = 2**16
 # Bytes of all parts in the directory, and summaries in those of this process, at which no new part begins.
 MAX_JOURNAL = 2**30
 MAX_WAITING = 5 * MAX_SUMMARIES
@@ -65,7 +65,7 @@ class Part:
 
     def take(self) -> Batch | None:
         """Take out everything as one batch under the id of the part; None in the middle of a merge of this thread."""
-        merged = self._merging.take(ITEM_IDS)
+        merged = self._merging.take(sys.maxsize)
         return Batch(merged[0].summaries, UUID(self.path.stem)) if merged else None
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from app_metrics import collect, flush, metric
 from app_metrics.aggregation.intake import replay
 from app_metrics.aggregation.run import aggregate
 from app_metrics.backends import locmem
-from app_metrics.core.batch import Batch
+from app_metrics.core.batch import Batch, Key, new_batch_id
 from app_metrics.dashboard.health import examine
 from app_metrics.models import Item, LedgerRow
 from app_metrics.storage.ledger import write_once
@@ -23,9 +23,10 @@ from app_metrics.transport.base import MetricsBackend
 from app_metrics.transport.buffer import Buffer
 from app_metrics.transport.loading import get_backend
 from app_metrics.transport.spool import DAMAGED, PART
-from tests.support.contract import VARIED, batch_of
+from tests.support.contract import DAY, VARIED, batch_of
 from tests.support.forking import fork, record_and_die
 from tests.support.newer import make_newer, upgrade
+from tests.support.summaries import summary_of
 from tests.support.waiting import wait_until
 from tests.transport.test_spool import counted, files, no_room
 
@@ -212,6 +213,16 @@ def test_a_damaged_record_is_set_aside_and_reported(database, directory, caplog)
     assert b"sXcond" in aside.read_bytes()
     assert str(aside) in failure
     assert "checksum" in caplog.text
+
+
+def test_a_part_is_written_whole_however_many_keys_it_has(directory):
+    part = journaling.Part(directory / f"{new_batch_id().hex}{PART}", durable=False)
+    for first in (0, 40_000):
+        numbers = range(first, first + 40_000)
+        summaries = {Key(f"metric-{number}", "counter", "{}", DAY, 12): summary_of(1) for number in numbers}
+        part.append(b"not read here", Batch(summaries))
+    assert len(part.take().summaries) == 80_000
+    part.close()
 
 
 def test_a_part_of_a_newer_version_stays_until_an_upgrade(database, directory):
