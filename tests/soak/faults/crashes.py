@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count, cycle
 from typing import Any
@@ -22,6 +22,8 @@ WORKERS = 2
 AGGREGATORS = 3
 SECONDS_BETWEEN_KILLS = 0.15
 SECONDS_UP = 0.7
+# Overrides for a process in which no thread writes.
+UNTHREADED = {"options": {"APP_METRICS_FLUSH_INTERVAL": 600}}
 
 
 def web_worker_killed(cell: Cell) -> Verdict:
@@ -95,16 +97,7 @@ def ask(path: str) -> int:
 
 def aggregator_killed_at_every_step(cell: Cell) -> Verdict:
     """Kill an aggregator before each statement and command to a destination, and around each commit, in turn."""
-    for at in count(1):
-        try:
-            cell.tally["steps"] = cell.write("crash", at=at).result()
-            return cell.verdict()
-        except Killed:
-            cell.tally["kills"] += 1
-            cell.aggregate_elsewhere()
-            # Or a spooled batch is appended to the file that the last process left, which takes ever more steps.
-            cell.site.run("recover")
-    raise AssertionError("unreachable")
+    return _killed_at_every_step(cell, "crash")
 
 
 def writer_killed_at_every_step(cell: Cell) -> Verdict:
@@ -112,23 +105,23 @@ def writer_killed_at_every_step(cell: Cell) -> Verdict:
 
     Then the journal is replayed, and only the ledger or the destination can recognise it.
     """
-    return _killed_at_every_step(cell, "crash_writing")
+    return _killed_at_every_step(cell, "crash_writing", UNTHREADED)
 
 
 def replay_killed_at_every_step(cell: Cell) -> Verdict:
     """Kill an aggregation at each step while it replays the journal of a process that was killed."""
-    return _killed_at_every_step(cell, "crash_replaying")
+    return _killed_at_every_step(cell, "crash_replaying", UNTHREADED)
 
 
-def _killed_at_every_step(cell: Cell, role: str) -> Verdict:
-    alone = {"options": {"APP_METRICS_FLUSH_INTERVAL": 600}}  # no thread writes
+def _killed_at_every_step(cell: Cell, role: str, overrides: Mapping[str, Any] | None = None) -> Verdict:
     for at in count(1):
         try:
-            cell.tally["steps"] = cell.write(role, alone, at=at).result()
+            cell.tally["steps"] = cell.write(role, overrides, at=at).result()
             return cell.verdict()
         except Killed:
             cell.tally["kills"] += 1
             cell.aggregate_elsewhere()
+            # Or a spooled batch is appended to the file that the last process left, which takes ever more steps.
             cell.site.run("recover")
     raise AssertionError("unreachable")
 
