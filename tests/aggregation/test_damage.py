@@ -130,6 +130,28 @@ def test_the_statements_of_a_run_do_not_depend_on_the_number_of_damaged_items(da
     assert sum(total.count for total in Total.objects.filter(period="year")) == 2 * (400 - damaged)
 
 
+@pytest.mark.parametrize("table", ["total", "item"])
+def test_sketches_that_are_no_text_harm_nothing_else_on_sqlite(database, table):
+    if connections[database].vendor != "sqlite":
+        pytest.skip("its sketches are bytes")
+    write({key(): seen(*range(EXACT))})
+    if table == "total":
+        aggregate()
+    with connections[database].cursor() as cursor:
+        cursor.execute(f"UPDATE app_metrics_{table} SET uniques = CAST(x'ff' || uniques AS text)")
+    Metric.objects.discover()
+    metric = Metric.objects.get(slug="users")
+    assert distinct(metric.summary("year", DAY)) is None
+    write({key(): seen(1), key("orders", "counter"): measured(3)})
+    done = aggregate()
+    kept = {"total": EXACT + 1, "item": 1}[table]
+    assert Total.objects.get(metric__slug="users", period="year").count == kept
+    assert Metric.objects.get(slug="orders").total("year", DAY) == 3
+    assert (done.quarantined, QuarantinedItem.objects.count()) == ((0, 5) if table == "total" else (1, 1))
+    assert "users" in QuarantinedItem.objects.first().payload
+    assert distinct(metric.summary("year", DAY)) == (None if table == "total" else 1)
+
+
 def test_healthy_items_beside_damaged_ones_keep_their_sketches(database):
     with collect():
         distribution("price", 1)

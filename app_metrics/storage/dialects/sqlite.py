@@ -10,6 +10,8 @@ from datetime import date
 from operator import add
 from typing import Any
 
+from django.db import OperationalError
+
 from ...core.summary import (
     COUNT,
     FIELDS,
@@ -66,12 +68,16 @@ MERGES = {
     UNION: "COALESCE(stored.{0} || ' ' || excluded.{0}, stored.{0}, excluded.{0})",
 }
 # Base64 has four characters for three bytes.
-LONG_SKETCHES = columns(f"CASE WHEN length({name}) > {LONG * 4 // 3} THEN {name} END" for name in SKETCH_COLUMNS)
+LONG_SKETCHES = columns(
+    f"CASE WHEN length({name}) > {LONG * 4 // 3} THEN CAST({name} AS blob) END" for name in SKETCH_COLUMNS
+)
+# The sketches as bytes, because the driver reads no text that is not UTF-8, as a damaged one may be.
+AS_BYTES = columns(f"CAST({name} AS blob)" for name in SKETCH_COLUMNS)
 
 # One group per key of the plain items, and one for each other item. The day is cast to text, because Django's converter
 # fails on a text that is not a date.
 GROUPED = f"""
-    SELECT slug, kind, labels, CAST(day AS text), hour, {", ".join(map(_folded, FIELDS))}, {columns(SKETCH_COLUMNS)},
+    SELECT slug, kind, labels, CAST(day AS text), hour, {", ".join(map(_folded, FIELDS))}, {{sketches}},
         min(last_at)
     FROM (SELECT *, CASE WHEN {{plain}} THEN '' ELSE id END AS own FROM {{table}} WHERE id <= %s)
     GROUP BY slug, kind, labels, day, hour, own ORDER BY max(last_at || id)"""
@@ -108,10 +114,19 @@ class Dialect(base.Dialect):
             taken, last = cursor.fetchone()
             if not taken:
                 return Claim(0, [])
-            cursor.execute(GROUPED.format(table=self.item_table, plain="false" if apart else PLAIN), [last])
-            rows = cursor.fetchall()
+            rows = self._grouped(cursor, last, apart)
             cursor.execute(f"DELETE FROM {self.item_table} WHERE id <= %s", [last])
         return Claim(taken, rows)
+
+    def _grouped(self, cursor: Any, last: str, apart: bool) -> list[Row]:
+        """Read the items up to an id. Raises ValueError for a text that is not UTF-8; `apart` reads such sketches."""
+        plain, sketches = ("false", AS_BYTES) if apart else (PLAIN, columns(SKETCH_COLUMNS))
+        try:
+            cursor.execute(GROUPED.format(table=self.item_table, plain=plain, sketches=sketches), [last])
+            rows: list[Row] = cursor.fetchall()
+        except OperationalError as error:
+            raise ValueError(str(error)) if "decode to UTF-8" in str(error) else error from error
+        return [tuple(map(_as_text, row)) for row in rows] if apart else rows
 
     def upsert(
         self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
@@ -130,7 +145,7 @@ class Dialect(base.Dialect):
             {f"RETURNING id, {LONG_SKETCHES}" if has_sketches else ""}"""
         with connection.cursor() as cursor:
             cursor.execute(sql, [_json(map(add, fields, sketches))])
-            return [row for row in cursor.fetchall() if any(row[1:])]
+            return [tuple(map(_as_text, row)) for row in cursor.fetchall() if any(row[1:])]
 
     def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
         merged = ", ".join(
@@ -151,6 +166,11 @@ class Dialect(base.Dialect):
         with connection.cursor() as cursor:
             cursor.execute(sql, [_json(keys)])
             return dict(map(_stored_total, cursor.fetchall()))
+
+
+def _as_text(value: Any) -> Any:
+    """Return bytes as text; those that are not UTF-8 as characters that no sketch has."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _extracted(names: Sequence[str]) -> str:
