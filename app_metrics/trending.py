@@ -11,7 +11,7 @@ from .core.errors import MetricError
 from .core.histogram import rank_of
 from .core.numbers import Number
 from .core.periods import DAY, MONTH, WEEK, WHOLE_DAYS, YEAR, Period, Piece
-from .core.summary import Summary, headline
+from .core.summary import UNIQUE, Summary, headline
 from .models import Metric
 from .models.queries import QuerySources, fold_together
 
@@ -85,7 +85,9 @@ def trends(
     }
 
 
-def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, Number | dict[str, Number]]:
+def trending_for_metric(
+    metric: Metric, date: date | None = None
+) -> dict[str, Number | dict[str, Number | None] | None]:
     """Return the classic dictionary of a metric's trends; `date` counts as today (default: today).
 
     `current_day` is a number. `yesterday` holds `yesterday`, `previous_week` (the same weekday a week before it) and
@@ -93,7 +95,8 @@ def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, N
     `previous_month_week` (four weeks before) and `previous_year_week` (the same ISO week); `month` holds `month`,
     `previous_month` and `previous_month_year`; `year` holds `year` and `previous_year`. The current week, month and
     year are compared with the same part of the earlier ones, in full hours. A number is a counter's total, a gauge's
-    last value or a timer's mean in seconds; 0 if nothing was recorded.
+    last value or a timer's mean in seconds; 0 if nothing was recorded, and None if a unique count is unknown, because
+    its sketch is damaged.
 
     Raises InvalidMetric if `metric` is not a Metric.
     """
@@ -101,11 +104,16 @@ def trending_for_metric(metric: Metric, date: date | None = None) -> dict[str, N
         raise InvalidMetric(f"trending_for_metric() takes a Metric, not {type(metric).__name__}.")
     spans = _classic_spans(moment_of(date))
     found = fold_together(QuerySources.of([metric]), spans)
-    numbers = {name: headline(metric.kind, found.get((metric.slug, name))) or 0 for name in spans}
+    numbers = {name: _classic_number(metric, found.get((metric.slug, name))) for name in spans}
     return {
         "current_day": numbers["current_day"],
         **{group: {name: numbers[group, name] for name in names} for group, names in CLASSIC.items()},
     }
+
+
+def _classic_number(metric: Metric, summary: Summary | None) -> Number | None:
+    number = headline(metric.kind, summary)
+    return None if summary and metric.kind == UNIQUE and number is None else number or 0
 
 
 def spans_of(prefix: str, plans: Iterable[Plan]) -> dict[Hashable, list[Piece]]:

@@ -118,11 +118,13 @@ def _means(metric: Metric, summaries: Mapping[Hashable, Summary], places: Spans)
     if metric.kind != UNIQUE:
         return {place: _mean(metric, summaries.get(place), len(hours)) for place, hours in places.items()}
     counts = {place: [headline(UNIQUE, summaries.get(hour)) for hour in hours] for place, hours in places.items()}
-    return {place: _rounded(sum(known), len(known)) for place, each in counts.items() if (known := _known(each))}
+    return {place: _mean_of_all(each) for place, each in counts.items()}
 
 
-def _known(numbers: Iterable[Number | None]) -> list[Any]:
-    return [number for number in numbers if number is not None]
+def _mean_of_all(numbers: Sequence[Number | None]) -> Number | None:
+    """Return the mean; None if a number is unknown, because the mean of the others may be far from it."""
+    known: list[Any] = [number for number in numbers if number is not None]
+    return _rounded(sum(known), len(known)) if len(known) == len(numbers) else None
 
 
 def _mean(metric: Metric, summary: Summary | None, hours: int) -> Number | None:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from ..contrib.news import better_of
 from ..core.numbers import Number, trimmed
 from ..core.periods import Period
-from ..core.summary import MEASURED, headline, percentile
+from ..core.summary import MEASURED, UNIQUE, headline, percentile
 from ..models import Metric, queries
 from ..ratios.changes import better_of_ratio
 from ..ratios.declared import Ratio
@@ -79,7 +79,11 @@ def _measured(metric: Metric, percent: Decimal) -> Decimal:
 
 
 def _read_number(metric: Metric, labels: Labels, period: Period, moment: date) -> Number | None:
-    return headline(metric.kind, metric.summary(period, moment, labels))
+    summary = metric.summary(period, moment, labels)
+    number = headline(metric.kind, summary)
+    if summary and metric.kind == UNIQUE and number is None:
+        raise NotYet(f"The unique count of the latest {period} is unknown, because a sketch of it is damaged.")
+    return number
 
 
 def _read_percentile(metric: Metric, labels: Labels, percent: Decimal, period: Period, moment: date) -> Number | None:
@@ -88,7 +92,7 @@ def _read_percentile(metric: Metric, labels: Labels, percent: Decimal, period: P
     if summary and found is None:
         raise NotYet(
             f"The latest {period} has numbers without percentiles: they were recorded before there were any, or as "
-            "another kind."
+            "another kind, or their histogram is damaged."
         )
     return found
 

@@ -43,7 +43,7 @@ class Share(NamedTuple):
 
     label: str
     value: str
-    number: Number
+    number: Number | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +218,11 @@ def _shares(kind: str, label_sets: Mapping[str, Summary]) -> list[Share]:
             merge_into(merged, pair, summary)
     by_label: dict[str, list[Share]] = defaultdict(list)
     for (label, value), summary in merged.items():
-        by_label[label].append(Share(label, value, headline(kind, summary) or 0))
+        by_label[label].append(Share(label, value, headline(kind, summary)))
     return [
         share
         for label in sorted(by_label)
-        for share in sorted(by_label[label], key=lambda share: (-share.number, share.value))[:TOP_VALUES]
+        for share in sorted(by_label[label], key=lambda share: (-(share.number or 0), share.value))[:TOP_VALUES]
     ]
 
 

@@ -155,6 +155,15 @@ def test_a_gauge_is_its_latest_value_over_years_and_equal_label_sets(database):
         assert samples() == [("level", {}, 1), ("level", {"a": "x"}, 6)]
 
 
+def test_a_unique_count_whose_sketch_is_damaged_has_no_sample(database):
+    for plan in ("pro", "free"):
+        unique("users", 1, labels={"plan": plan})
+    aggregate()
+    Total.objects.filter(period="year", labels__contains="pro").update(uniques=b"nonsense")
+    unique("users", 2, labels={"plan": "pro"})
+    assert samples() == [("users", {"plan": "free"}, 1)]
+
+
 def test_a_unique_count_is_a_gauge_of_how_many_different_ones_there_ever_were(database):
     for user in (1, 2, 1):
         unique("users", user, labels={"plan": "pro"})

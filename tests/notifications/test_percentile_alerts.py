@@ -19,7 +19,8 @@ from app_metrics.recording.metrics import record
 NOW = datetime(2026, 6, 10, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 YESTERDAY = NOW.replace(day=9, hour=9)
 NO_HISTOGRAM = (
-    "The latest day has numbers without percentiles: they were recorded before there were any, or as another kind."
+    "The latest day has numbers without percentiles: they were recorded before there were any, or as another kind, or "
+    "their histogram is damaged."
 )
 
 

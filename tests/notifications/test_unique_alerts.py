@@ -8,7 +8,7 @@ from django.core.checks import Tags, run_checks
 
 from app_metrics import collect, metric, unique
 from app_metrics.aggregation.run import aggregate
-from app_metrics.models import Alert, Milestone, Notice
+from app_metrics.models import Alert, Milestone, Notice, Total
 from app_metrics.notifications.alerts import check_alerts
 
 # A Wednesday, the 1st of the month before being long ago.
@@ -63,6 +63,16 @@ def test_too_few_are_reported_only_of_days_that_were_counted_in_full(database, s
     aggregate()
     _, alert = check(settings, period="day", below=5)
     assert alert.state != "fired"
+    assert not Notice.objects.exists()
+
+
+def test_an_alert_on_a_damaged_sketch_says_that_the_count_is_unknown(database, settings):
+    come([9], 30), come([1, 2], 0)
+    aggregate()
+    Total.objects.filter(period="day").update(uniques=b"nonsense")
+    done, alert = check(settings, period="day", below=5)
+    assert alert.state != "fired"
+    assert "unique count of the latest day is unknown" in f"{done}{alert.error}"
     assert not Notice.objects.exists()
 
 

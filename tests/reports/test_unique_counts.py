@@ -10,7 +10,7 @@ from freezegun import freeze_time
 
 from app_metrics import collect, unique
 from app_metrics.aggregation.run import aggregate
-from app_metrics.models import Metric
+from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric, create_metric_set
 from app_metrics.reports.content import build_report
 from app_metrics.reports.rendering import render
@@ -60,6 +60,20 @@ def test_mails_show_the_count_and_nothing_of_its_events(shop):
         assert "Active users" in mail
         assert "+50 %" in mail
         assert not any(word in mail for word in ("Last value", "between", "last value"))
+
+
+def test_mails_and_trends_say_nothing_instead_of_the_count_of_a_damaged_sketch(shop):
+    come([1, 2, 3], 1, plan="pro"), come([1, 2], 2, plan="pro"), come([8, 9], 1, plan="free")
+    aggregate()
+    yesterday = Total.objects.filter(period="day", start=(NOON - timedelta(days=1)).date())
+    assert yesterday.filter(labels__contains="pro").update(uniques=b"nonsense") == 1
+    [line] = build_report(shop, "day").lines
+    assert (line.number, line.trend.comparisons["before"].verdict) == (None, "n/a")
+    assert {share.value: share.number for share in line.shares} == {"free": 2, "pro": None}
+    trends = trending_for_metric(line.metric)
+    assert (trends["yesterday"]["yesterday"], trends["yesterday"]["previous_week"]) == (None, 0)
+    for mail in mails(shop, "day"):
+        assert "Active users" in mail
 
 
 def test_mails_show_the_error_of_an_estimate(shop):
