@@ -1,13 +1,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from ..aggregation.second_try import count_again
 from ..core.calendar import start_of, today
 from ..core.comparisons import whole
 from ..core.formatting import shown
@@ -149,6 +150,16 @@ class QuarantinedItemAdmin(OffMenu):
     list_display = ("quarantined_at", "reason", "payload")
     search_fields = ("reason", "payload")
     readonly_fields = ("quarantined_at", "reason", "payload")
+    actions = ("count_again",)
+
+    @admin.action(description=_("Count the selected items if they can be read now"), permissions=["delete"])
+    def count_again(self, request: HttpRequest, quarantined: QuerySet[QuarantinedItem]) -> None:
+        returned, failed = count_again(quarantined)
+        text = ngettext("%(count)d item is pending again.", "%(count)d items are pending again.", returned)
+        self.message_user(request, text % {"count": returned})
+        if failed:
+            text = ngettext("%(count)d item cannot be read.", "%(count)d items cannot be read.", failed)
+            self.message_user(request, text % {"count": failed}, messages.WARNING)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 OPENMETRICS = "application/openmetrics-text"
 HISTOGRAM = "histogram"
 # Why a timer or distribution is a summary.
-NO_BUCKETS = "no buckets: some numbers are negative, older than histograms, or of another kind"
+NO_BUCKETS = "no buckets: some numbers are negative, older than histograms, of another kind, or in a damaged histogram"
 # Label names that have a special meaning in histograms and summaries.
 RESERVED = ("le", "quantile")
 

@@ -1,5 +1,6 @@
 """The admin's pages of metrics, metric sets, totals, items and runs."""
 
+import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -312,6 +313,19 @@ def test_totals_are_searched_filtered_and_say_when_they_start(client, catalogue)
 def test_pending_items_are_shown_the_latest_first(client, catalogue):
     assert [each.slug for each in rows(client, "item")] == ["queue", "logins"]
     assert [each.slug for each in rows(client, "item", q="logins")] == ["logins"]
+
+
+def test_an_action_counts_quarantined_items_that_can_be_read_now(client):
+    good = {"slug": "orders", "kind": "counter", "labels": "{}", "day": "2026-05-31", "hour": "12", "count": "1"}
+    good |= dict.fromkeys(("total", "minimum", "maximum", "last"), "3") | {"last_at": "5"}
+    for payload in (json.dumps(good), "damaged"):
+        QuarantinedItem.objects.create(payload=payload, reason="unknown")
+    chosen = list(QuarantinedItem.objects.values_list("pk", flat=True))
+    answer = client.post(page("quarantineditem"), {"action": "count_again", "_selected_action": chosen}, follow=True)
+    assert "1 item is pending again." in answer.content.decode()
+    assert "1 item cannot be read." in answer.content.decode()
+    assert Item.objects.get(slug="orders").total == 3
+    assert QuarantinedItem.objects.count() == 1
 
 
 def test_quarantined_items_can_be_read_and_deleted_but_not_written(client):
