@@ -145,7 +145,8 @@ class DashboardAdmin(ReadOnlyAdmin):
             raise Http404(f"There is no ratio {slug!r}.")
         ratio = ratios()[slug]
         reads_label_sets = ratio.of.reads_label_sets or ratio.to.reads_label_sets
-        form = SelectionForm(request.GET, facts=facts_of_ratio(ratio), reads_label_sets=reads_label_sets)
+        facts = facts_of_ratio(ratio)
+        form = SelectionForm(request.GET, facts=facts, reads_label_sets=reads_label_sets, days=ratio.days)
         kind = request.GET.get("format")
         if kind in FILES and not form.is_valid():
             return _refused(form)

@@ -29,11 +29,19 @@ TIME: Schema = {"type": "string", "format": "date-time"}
 START: Schema = {"anyOf": [DATE, TIME], "description": "A date; for hours a time with its offset."}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
 NO_LABELS: Schema = {**LABELS, "type": ["object", "null"]}
-NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denominator is zero, or a percentile unknown."}
+NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denominator is zero, or an operand unknown."}
 NO_PERCENTILE: Schema = {**NO_NUMBER, "description": "A decimal, within 1.1 % of the exact one; null if it is unknown."}
-OPERAND: Schema = {**NO_NUMBER, "description": "A decimal; null if it is a percentile that is unknown."}
+OPERAND: Schema = {
+    **NO_NUMBER,
+    "description": "A decimal; null if it is an unknown percentile, or has days and is read by the hour.",
+}
 FORM: Schema = {"type": "string", "enum": list(FORMS)}
 FIELD: Schema = {"type": "string", "enum": list(FIELDS)}
+DAYS: Schema = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "description": "How many days are read, which end with the last one of the period; null for the period itself.",
+}
 KIND: Schema = {"type": "string", "enum": list(KINDS)}
 PERIOD: Schema = {"type": "string", "enum": list(PERIODS)}
 ERRORS = {
@@ -201,7 +209,7 @@ def _schemas() -> dict[str, Schema]:
         "LabelSet": _with_numbers(labels=LABELS),
         "RatioList": _object(count=COUNT_OF, **links, results=_list("Ratio")),
         "Ratio": _object(**ratio, series=ADDRESS),
-        "Operand": _object(slug=TEXT, labels=LABELS, field=FIELD),
+        "Operand": _object(slug=TEXT, labels=LABELS, field=FIELD, days=DAYS),
         "RatioSeries": _object(**ratio, **span, results=_list("Quotient")),
         "Quotient": _object(start=START, numerator=OPERAND, denominator=OPERAND, value=NO_RATIO),
     }

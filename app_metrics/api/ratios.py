@@ -67,7 +67,8 @@ def _described(ratio: Ratio) -> Answer:
 
 
 def _operand(operand: Operand) -> Answer:
-    return {"slug": operand.slug, "labels": dict(operand.labels), "field": operand.field}
+    labels, days = dict(operand.labels), operand.days or None
+    return {"slug": operand.slug, "labels": labels, "field": operand.field, "days": days}
 
 
 def _numbers(quotient: Quotient) -> Answer:

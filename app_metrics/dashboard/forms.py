@@ -8,7 +8,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from ..core.calendar import today
+from ..core.calendar import start_of, today
 from ..core.periods import DAY, Period
 from ..models import KIND_NAMES, Total
 from ..models.aggregates import are_exact
@@ -64,9 +64,11 @@ class SelectionForm(forms.Form):
     end = forms.DateField(label=_("To"), required=False, input_formats=[ISO], widget=DATE)
     split = forms.ChoiceField(label=_("Split by"), required=False)
 
-    def __init__(self, data: Any = None, *, facts: Facts, initial: Any = None, reads_label_sets: bool = False) -> None:
+    def __init__(
+        self, data: Any = None, *, facts: Facts, initial: Any = None, reads_label_sets: bool = False, days: int = 0
+    ) -> None:
         super().__init__(data, initial=initial, label_suffix="")
-        self.facts, self._reads_label_sets = facts, reads_label_sets
+        self.facts, self._reads_label_sets, self._days = facts, reads_label_sets, days
         fields: Any = self.fields
         fields["period"].choices = [(each, capfirst(each.display_name)) for each in Period]
         fields["split"].choices = [("", _("Nothing")), *((name, name) for name in facts.labels)]
@@ -95,8 +97,13 @@ class SelectionForm(forms.Form):
         is_split = chosen.split or self._reads_label_sets
         if is_split or not are_exact(Total.objects):
             most = MOST_SPLIT_POINTS if is_split else MOST_ADDED_POINTS
-            chosen.check_points(most // max(1, self.facts.label_sets))
+            chosen.check_points(most // (max(1, self.facts.label_sets) * self._read_per_point(chosen)))
         return chosen
+
+    def _read_per_point(self, chosen: Selection) -> int:
+        """Return how many totals of a label set each point takes: its own one, and days that no other point takes."""
+        first = start_of(chosen.period, chosen.first)
+        return 1 + min(self._days, (chosen.period.next(first) - first).days)
 
     def _where(self) -> dict[str, str]:
         given = {name: self.cleaned_data[WHERE + name] for name in self.facts.labels}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from django.utils.translation import gettext
 
@@ -12,7 +11,7 @@ from ..core.periods import Piece, Start
 from ..models import Metric
 from ..models.beginnings import first_dates
 from ..models.queries import Spans
-from ..ratios.changes import Metrics, RatioChange, counted_since, operand_title
+from ..ratios.changes import Metrics, RatioChange, counted_since, is_counted, operand_title
 from ..ratios.declared import Ratio
 from ..ratios.quotients import Quotient, Quotients, quotients
 from .charts import NOW, PART, PREVIOUS, Chart, Column
@@ -63,7 +62,7 @@ def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> R
         Column(PREVIOUS, "previous", selection.previous_title(previous), [each.value for each in then]),
     ]
     values = [number for column in columns if column.role != PART for number in column.numbers]
-    change = _change(ratio, metrics, found, previous[0][0]) if over else None
+    change = _change(ratio, metrics, found, _pieces(selection, previous[:over])) if over else None
     return RatioChart(
         Metric(slug=ratio.slug, name=ratio.name, kind=ratio.kind, unit=ratio.unit),
         selection,
@@ -89,8 +88,8 @@ def _pieces(selection: Selection, starts: Iterable[Start]) -> list[Piece]:
     return [(selection.period, *start) for start in starts]
 
 
-def _change(ratio: Ratio, metrics: Metrics, found: Quotients, base: date) -> RatioChange:
+def _change(ratio: Ratio, metrics: Metrics, found: Quotients, base: Sequence[Piece]) -> RatioChange:
     """Compare two ranges; the earlier one is no base if it was counted only partly."""
     since = counted_since(ratio, metrics, first_dates(metrics.values()))
-    is_known = since is not None and since < base
-    return RatioChange(ratio, base if is_known else None, found[ratio.slug, FINISHED], found[ratio.slug, BEFORE])
+    start = base[0][1] if is_counted(ratio, since, base) else None
+    return RatioChange(ratio, start, found[ratio.slug, FINISHED], found[ratio.slug, BEFORE])

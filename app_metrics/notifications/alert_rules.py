@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.comparisons import DOWN, NEITHER, UP
 from ..core.numbers import Number
-from ..core.periods import YEAR, Period
+from ..core.periods import HOUR, YEAR, Period, Start
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..core.validation import check_labels
 from ..models import Alert
@@ -56,6 +56,10 @@ class AlertRule:
     def slugs(self) -> set[str]:
         """The metrics that the rule reads."""
         return {self.ratio.of.slug, self.ratio.to.slug} if self.ratio else {self.metric}
+
+    def reads_from(self, start: Start) -> Start:
+        """Return the first hour that is read for a period; that of its first date if the period is no hour."""
+        return (self.ratio.first_day([(self.period, *start)]), start[1]) if self.ratio else start
 
     def towards(self, better: str) -> "AlertRule":
         """Return the rule with a signed change for `worse`. Raises ValueError if no change of the metric is worse.
@@ -104,6 +108,9 @@ def _compile(entry: SettingReader, value: Any) -> AlertRule:
     missing = [key for key in ("metric", "period") if key not in value and not (ratio and key == "metric")]
     if missing:
         raise entry.error(f"lacks {missing[0]!r}", f"Write it like this: {RULE_EXAMPLE}.")
+    if ratio and ratio.days and value["period"] == HOUR:
+        hint = f"Choose day, week or month: in {RATIOS}, it has 'days', which are whole days."
+        raise entry.error(f"watches the hours of the ratio {ratio.slug!r}", hint)
     test, limit = _read_test(entry, value)
     number = partial(entry.number, is_good=lambda number: number >= 0, wanted="a number, 0 or more")
     hours = partial(entry.number, is_good=lambda number: 0 <= number <= HOURS_OF_A_YEAR, wanted="hours, at most a year")

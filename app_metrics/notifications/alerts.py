@@ -145,8 +145,9 @@ def _check_counted(rule: AlertRule, metrics: Mapping[str, Metric], now: datetime
         raise NotYet(f"The metric {missing[0]!r} has no numbers yet; if it should have, check the slug.")
     parts = [metrics[slug] for slug in rule.slugs]
     is_low = rule.ratio or (rule.test == BELOW and parts[0].kind in (COUNTER, UNIQUE))
-    if is_low and not _counted(parts, _latest_closed(rule.period, now)):
-        reason = f"The latest {rule.period} was not counted in full; the alert begins with the first one that is."
+    if is_low and not _counted(parts, rule.reads_from(_latest_closed(rule.period, now))):
+        days = f" with the {rule.ratio.days} days up to its end" if rule.ratio and rule.ratio.days else ""
+        reason = f"The latest {rule.period}{days} was not counted in full; the alert begins with the first one that is."
         raise NotYet(reason)
 
 
@@ -167,7 +168,7 @@ def _find(rule: AlertRule, number: Watched, now: datetime) -> Finding:
     value = _value(rule, number, start)
     base = None
     if rule.test == CHANGE:
-        before = [_known_value(rule, number, each) for each in _counted_weeks(rule.period, number, start)]
+        before = [_known_value(rule, number, each) for each in _counted_weeks(rule, number, start)]
         recorded = [Fraction(each) for each in before if each is not None]
         base = sum(recorded, Fraction()) / len(recorded) if recorded else None
     return Finding(starts_at(rule.period, *start), value, base, rule.fires(value, base))
@@ -192,10 +193,10 @@ def _latest_closed(period: Period, now: datetime) -> Start:
     return latest_closed(period, day), 0
 
 
-def _counted_weeks(period: Period, number: Watched, start: Start) -> list[Start]:
+def _counted_weeks(rule: AlertRule, number: Watched, start: Start) -> list[Start]:
     """Return the starts of the period in the previous weeks, without those before counting began."""
-    weeks = list(_weeks_before(period, start))
-    while weeks and not _counted(number.metrics, weeks[-1]):
+    weeks = list(_weeks_before(rule.period, start))
+    while weeks and not _counted(number.metrics, rule.reads_from(weeks[-1])):
         weeks.pop()
     return weeks
 

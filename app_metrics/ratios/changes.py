@@ -1,6 +1,6 @@
 """How a ratio changes, in words, and whether that is good news."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -11,6 +11,7 @@ from ..contrib.news import better_of, judged
 from ..core.comparisons import DOWN, NEITHER, NOT_AVAILABLE, SAME, UP, Change
 from ..core.formatting import shown, shown_change
 from ..core.numbers import ROUNDING, Number
+from ..core.periods import Piece
 from ..core.summary import COUNTER, UNIQUE
 from ..models import Metric
 from .declared import Ratio
@@ -61,6 +62,11 @@ def counted_since(ratio: Ratio, metrics: Metrics, first: Mapping[int, date]) -> 
     return max(known) if len(known) == len(slugs) else None
 
 
+def is_counted(ratio: Ratio, since: date | None, pieces: Collection[Piece]) -> bool:
+    """Return whether both metrics, which were counted from `since` on, were counted on all days that a span needs."""
+    return since is not None and bool(pieces) and since < ratio.first_day(pieces)
+
+
 def shown_ratio(ratio: Ratio, quotient: Quotient) -> str:
     value = quotient.value
     return pgettext("change", "n/a") if value is None else shown(value, ratio.kind, ratio.unit)
@@ -107,6 +113,9 @@ def operand_title(operand: Operand, metrics: Metrics) -> str:
         said.append(pgettext("number", "different"))
     elif operand.is_percentile:
         said.append(operand.field)
+    if operand.days:
+        # Translators: the days up to the last one of a period, as in "Active users (different, 30 days)".
+        said.append(ngettext("%(number)s day", "%(number)s days", operand.days) % {"number": operand.days})
     name = metric.name if metric else operand.slug
     return f"{name} ({', '.join(said)})" if said else name
 

@@ -1,6 +1,6 @@
 """`APP_METRICS_RATIOS`: ratios of two metrics by their name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar, NamedTuple
@@ -11,12 +11,13 @@ from ..conf import cached, settings
 from ..core.calendar import local_day, locate, starts_at, starts_between
 from ..core.comparisons import BETTER
 from ..core.errors import MetricError
-from ..core.periods import Period
+from ..core.periods import Period, Piece
 from ..core.setting_rules import SettingError, SettingReader, suggest
 from ..core.summary import GAUGE
 from ..core.validation import MAX_UNIT_LENGTH
 from .operands import Operand, read_operand
 from .quotients import Quotient, quotients
+from .windows import first_day, last_day
 
 SETTING = "APP_METRICS_RATIOS"
 RATIO_EXAMPLE = '{"of": "checkouts", "to": "visits", "as": "percent"}'
@@ -59,6 +60,18 @@ class Ratio:
     @property
     def factor(self) -> int:
         return 100 if self.is_percent else 1
+
+    @property
+    def days(self) -> int:
+        """The most days that an operand is read over; 0 if both are read over the period itself."""
+        return max(self.of.days, self.to.days)
+
+    def first_day(self, pieces: Collection[Piece]) -> date:
+        """Return the first date that is read for a span."""
+        first, last = min(start for _, start, _ in pieces), last_day(pieces)
+        if not self.days or last is None:
+            return first
+        return min(first_day(last, each.days) if each.days else first for each in (self.of, self.to))
 
     def quotient(self, period: str, day: date | None = None, using: str | None = None) -> Quotient:
         """Return the quotient of the period that contains `day` (default: today), as `Metric.summary` reads it."""

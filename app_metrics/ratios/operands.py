@@ -11,20 +11,27 @@ from ..core.validation import check_labels
 from ..models.percentiles import PERCENTS
 
 EXAMPLE = '"requests", or {"slug": "requests", "labels": {"status": "5xx"}, "field": "count"}'
-KEYS = ("slug", "labels", "field")
+KEYS = ("slug", "labels", "field", "days")
 COUNT, TOTAL = SUMS = ("count", "total")
 # The percentages of percentiles, by field.
 PERCENTILES = {f"p{percent}": percent for percent in PERCENTS}
 DISTINCT = "unique"
 FIELDS = (*SUMS, DISTINCT, *PERCENTILES)
+# A year that has a leap day. Each of the days is read.
+MOST_DAYS = 366
 
 
 class Operand(NamedTuple):
-    """A sum, a percentile or the distinct count of a metric, of the label sets that have all of `labels` together."""
+    """A sum, a percentile or the distinct count of a metric, of the label sets that have all of `labels` together.
+
+    It is read over the `days` that end with the last day of the period, or with today if the period is not over; with 0
+    over the period itself.
+    """
 
     slug: str
     labels: tuple[tuple[str, str], ...] = ()
     field: str = TOTAL
+    days: int = 0
 
     def covers(self, labels: Mapping[str, str]) -> bool:
         return all(labels.get(name) == value for name, value in self.labels)
@@ -56,7 +63,14 @@ def read_operand(entry: SettingReader, key: str, value: Any) -> Operand:
     if "slug" not in value:
         raise reader.error("lacks 'slug'", f"Write it like this: {EXAMPLE}.")
     field = reader.choice("field", value.get("field", TOTAL), FIELDS)
-    return Operand(reader.slug(value["slug"]), _labels(reader, value.get("labels")), field)
+    days = _days(reader, value["days"]) if "days" in value else 0
+    return Operand(reader.slug(value["slug"]), _labels(reader, value.get("labels")), field, days)
+
+
+def _days(reader: SettingReader, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MOST_DAYS:
+        raise reader.error(f"has days={value!r}", f"Give a whole number from 1 to {MOST_DAYS}.")
+    return value
 
 
 def _labels(reader: SettingReader, value: Any) -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
@@ -10,6 +11,7 @@ from ..core.numbers import QUANTUM, ROUNDING, Number, trimmed
 from ..core.summary import Summary, merge_into
 from ..models.queries import QuerySources, Spans, fold, fold_together
 from .operands import Operand
+from .windows import Windows, days_until, last_day
 
 
 class Divided(Protocol):
@@ -51,12 +53,18 @@ def quotients(ratios: Collection[Divided], spans: Spans, using: str | None = Non
     """Return a quotient for each ratio and span, by the ratio's slug and the span's name.
 
     One query, no matter how many ratios and spans there are. If a ratio has labels, another one reads the metrics that
-    it names label set by label set, and a third one is needed if items with labels are pending.
+    it names label set by label set, and a third one is needed if items with labels are pending. The metrics of operands
+    with days are read apart, by the same number of queries.
     """
     operands = {operand for ratio in ratios for operand in (ratio.of, ratio.to)}
-    found = _merged(operands, spans, using)
+    with_days = {operand.slug for operand in operands if operand.days}
+    lasts = {name: last_day(pieces) for name, pieces in spans.items()} if with_days else {}
+    found = _merged([each for each in operands if each.slug not in with_days], spans, using)
+    found |= _over_days([each for each in operands if each.slug in with_days], spans, lasts, using)
 
     def number(operand: Operand, name: Hashable) -> Number | None:
+        if operand.days and lasts[name] is None:
+            return None
         return operand.read(found.get((operand, name)))
 
     return {
@@ -64,6 +72,27 @@ def quotients(ratios: Collection[Divided], spans: Spans, using: str | None = Non
         for ratio in ratios
         for name in spans
     }
+
+
+def _over_days(
+    operands: Collection[Operand], spans: Spans, lasts: Mapping[Hashable, date | None], using: str | None
+) -> dict[tuple[Operand, Hashable], Summary]:
+    """Return the same as `_merged`, but those with days are merged over the days that end with the last one of a span.
+
+    `lasts` has the last day of each span, None for those without.
+    """
+    until = sorted({last for last in lasts.values() if last})
+    days = days_until(until, max((operand.days for operand in operands), default=0))
+    own = spans if any(not operand.days for operand in operands) else {}
+    read = _merged(operands, {**own, **{day: [day] for day in days}}, using)
+    found = {key: summary for key, summary in read.items() if not key[0].days}
+    for operand in operands:
+        if operand.days:
+            by_day = {day[1]: read.get((operand, day)) for day in days}
+            windows = Windows(by_day, operand.days)
+            by_last = {last: windows.until(last) for last in until}
+            found |= {(operand, name): whole for name, last in lasts.items() if last and (whole := by_last[last])}
+    return found
 
 
 def _merged(operands: Iterable[Operand], spans: Spans, using: str | None) -> dict[tuple[Operand, Hashable], Summary]:

@@ -8,7 +8,7 @@ from ..core.comparisons import Plan, whole
 from ..core.periods import Period, Piece
 from ..models import MetricSet
 from ..models.beginnings import first_dates
-from ..ratios.changes import Metrics, RatioChange, counted_since, metrics_of
+from ..ratios.changes import Metrics, RatioChange, counted_since, is_counted, metrics_of
 from ..ratios.declared import Ratio
 from ..ratios.quotients import Quotient, Quotients, quotients
 from .declared_sets import ratios_of_set
@@ -53,8 +53,8 @@ def _line(
         return values[ratio.slug, name]
 
     comparisons = {
-        name: RatioChange(ratio, start if start and since and since < start else None, value(REPORTED), value(name))
-        for name, (start, _) in plan.bases.items()
+        name: RatioChange(ratio, start if is_counted(ratio, since, pieces) else None, value(REPORTED), value(name))
+        for name, (start, pieces) in plan.bases.items()
     }
     picture = [ReportPoint(start, value(start).value) for start in pictured]
     return RatioLine(ratio, metrics, plan.period, value(REPORTED), comparisons, picture)

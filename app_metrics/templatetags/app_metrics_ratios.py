@@ -8,6 +8,7 @@ from django.utils.translation import pgettext
 
 from ..core import formatting
 from ..core.numbers import Number
+from ..core.periods import HOUR
 from ..dashboard.ratio_charts import RatioChart
 from ..dashboard.ratio_rows import RatioRow
 from ..dashboard.svg import chart_title
@@ -53,10 +54,11 @@ def ratio_news_class(row: RatioRow) -> str:
 
 @register.filter
 def ratio_before(row: RatioRow) -> str:
-    """Return whether a change is good news, and the ratio that today's is compared with; "" if there is none."""
+    """Return whether a change is good news, and the ratio that today's is compared with, or why there is none."""
     change = row.comparison
     if change.base is None:
-        return ""
+        # Translators: why there is no change of a ratio up to the same time of the day.
+        return _("It covers whole days, so it is not compared up to the same time.") if row.ratio.days else ""
     before = _("before %(number)s") % {"number": shown_ratio(row.ratio, change.then)}
     return ", ".join(filter(None, (formatting.news_word(ratio_news(change, row.metrics)), before)))
 
@@ -65,7 +67,9 @@ def ratio_before(row: RatioRow) -> str:
 def ratio_facts(chart: RatioChart) -> list[Fact]:
     """Return the facts above the chart."""
     divided = shown_division(chart.ratio, chart.total, chart.metrics)
-    found = [Fact(_("In this range"), shown_ratio(chart.ratio, chart.total), divided)]
+    has_days = chart.ratio.of.days and chart.ratio.to.days
+    label = _("At the end of this range") if has_days else _("In this range")
+    found = [Fact(label, shown_ratio(chart.ratio, chart.total), divided)]
     if change := chart.change:
         found.append(Fact(pgettext("column", "Change"), shown_ratio_change(change), _compared(chart, change)))
     return found
@@ -85,6 +89,14 @@ def ratio_lines(chart: RatioChart) -> Iterator[tuple[str, list[str]]]:
                 _ratio_cell(chart, previous[index]),
             ],
         )
+
+
+@register.simple_tag
+def why_empty(chart: RatioChart) -> str:
+    """Return why a chart has no ratio."""
+    if chart.ratio.days and chart.selection.period == HOUR:
+        return _("There is no ratio of an hour, because it covers whole days.")
+    return _("There is no ratio in this range, because the denominator is zero.")
 
 
 @register.simple_tag

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from freezegun import freeze_time
 
-from app_metrics import collect, metric
+from app_metrics import collect, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.dashboard import forms
 from app_metrics.models import Metric, MetricSet
@@ -253,3 +253,66 @@ def test_the_pages_are_translated(counted, client, settings, language):
     assert [each for each in english if each not in found()] == []
     settings.LANGUAGE_CODE = language
     assert [each for each in english if each in found()] == (["Ratio<", "points<"] if language == "fr" else [])
+
+
+STICKINESS = {
+    "of": {"slug": "users", "field": "unique", "days": 1},
+    "to": {"slug": "users", "field": "unique", "days": 30},
+    "as": "percent",
+}
+
+
+@pytest.fixture
+def visited(client, settings):
+    """Of ten users, one more comes today and each day before, up to nine; before that nobody came for 51 days."""
+    settings.APP_METRICS_RATIOS = {"stickiness": STICKINESS}
+    with collect():
+        for days in (*range(9), 60):
+            for user in range(9 - days if days < 9 else 10):
+                unique("users", user, at=NOON - timedelta(days=days, hours=3))
+    aggregate()
+
+
+def test_the_overview_shows_stickiness_and_why_it_has_no_change(visited, client):
+    assert overview_rows(client)["stickiness"][:6] == [
+        "stickiness users (different, 1 day) ÷ users (different, 30 days)",
+        "100 % 9 ÷ 9",
+        "n/a It covers whole days, so it is not compared up to the same time.",
+        "100 %",
+        "100 %",
+        "100 %",
+    ]
+
+
+def test_the_page_of_stickiness_has_the_days_that_end_with_each_point(visited, client):
+    root = page(client, ratio_url("stickiness"))
+    heads, rows = table(root)
+    assert heads[2:4] == ["users (different, 1 day)", "users (different, 30 days)"]
+    assert [plain(cell) for cell in rows[-2]][1:4] == ["100 %", "8", "8"]
+    facts = {text(each.find("dt")): plain(text(each.find("dd"))) for each in root.iterfind(".//dl/div")}
+    assert facts["At the end of this range"] == "100 % 9 ÷ 9"
+
+
+def test_the_page_says_that_an_hour_has_no_stickiness(visited, client):
+    empty = text(page(client, ratio_url("stickiness"), range="2d").find(".//*[@class='app-metrics-empty']"))
+    assert empty == "There is no ratio of an hour, because it covers whole days."
+
+
+@pytest.mark.parametrize(("days", "period", "most"), [(1, "day", 20), (30, "day", 20), (30, "week", 5)])
+def test_days_that_are_read_for_each_point_limit_the_points(visited, client, monkeypatch, settings, days, period, most):
+    settings.APP_METRICS_RATIOS = {"stickiness": {**STICKINESS, "to": {**STICKINESS["to"], "days": days}}}
+    monkeypatch.setattr(forms, "MOST_SPLIT_POINTS", 40)
+    shown = page(client, ratio_url("stickiness"), period=period, start="2026-01-01")
+    assert f"at most {most} points" in text(shown.find(".//*[@id='content-main']"))
+
+
+def test_a_range_whose_days_were_counted_only_partly_is_no_base(visited, client):
+    def change(start):
+        root = page(client, ratio_url("stickiness"), start=start, end="2026-11-22")
+        facts = {text(each.find("dt")): plain(text(each.find("dd"))) for each in root.iterfind(".//dl/div")}
+        return facts["Change"].split()[0]
+
+    # Counting began on 24 September, and nobody came in the 30 days from the next day on.
+    assert change("2026-11-22") == "±0"
+    assert change("2026-10-25") == "new"
+    assert change("2026-10-24") == "n/a"

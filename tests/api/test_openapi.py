@@ -46,6 +46,8 @@ ANSWERS = [
     ("/ratios/price/series/?period=hour&start=2026-11-23&end=2026-11-23", "RatioSeries"),
     ("/ratios/share/series/?start=2026-11-23&end=2026-11-24", "RatioSeries"),
     ("/ratios/slowness/series/?start=2026-11-22&end=2026-11-23", "RatioSeries"),
+    ("/ratios/stickiness/series/?start=2026-11-22&end=2026-11-23", "RatioSeries"),
+    ("/ratios/stickiness/series/?period=hour&start=2026-11-23&end=2026-11-23", "RatioSeries"),
     ("/ratios/missing/series/", "Error"),
     ("/metrics/?kind=clock", "Error"),
 ]
@@ -57,6 +59,10 @@ def _recorded(settings):
     settings.APP_METRICS_RATIOS = {
         "price": {"of": "orders", "to": {"slug": "orders", "field": "count"}, "unit": "EUR"},
         "share": {"of": {"slug": "orders", "labels": {"plan": "pro"}}, "to": "orders", "as": "percent"},
+        "stickiness": {
+            "of": {"slug": "users", "field": "unique", "days": 1},
+            "to": {"slug": "users", "field": "unique", "days": 30},
+        },
         "slowness": {"of": {"slug": "export", "field": "p95"}, "to": {"slug": "export", "field": "p50"}},
     }
     create_metric("Orders", unit="EUR", description="What was paid")

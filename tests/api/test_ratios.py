@@ -24,8 +24,8 @@ RATIOS = {
 }
 DESCRIBED = {
     "slug": "conversion",
-    "of": {"slug": "checkouts", "labels": {}, "field": "total"},
-    "to": {"slug": "visits", "labels": {}, "field": "total"},
+    "of": {"slug": "checkouts", "labels": {}, "field": "total", "days": None},
+    "to": {"slug": "visits", "labels": {}, "field": "total", "days": None},
     "as": "percent",
     "unit": "%",
 }
@@ -56,7 +56,7 @@ def test_the_list_says_what_each_ratio_divides(site, get):
     assert (answer["count"], answer["next"]) == (2, None)
     conversion, error_rate = answer["results"]
     assert conversion == {**DESCRIBED, "series": f"http://testserver{SERIES}"}
-    assert error_rate["of"] == {"slug": "requests", "labels": {"status": "5xx"}, "field": "total"}
+    assert error_rate["of"] == {"slug": "requests", "labels": {"status": "5xx"}, "field": "total", "days": None}
     assert (error_rate["as"], error_rate["unit"]) == ("number", "")
     assert [each["slug"] for each in get(LIST, page=2, per_page=1)["results"]] == ["error_rate"]
 
@@ -143,3 +143,23 @@ def test_a_scrape_needs_no_more_queries_for_many_ratios(site, settings):
     latest("")
     many = {f"ratio_{number}": {"of": "checkouts", "to": f"metric_{number}"} for number in range(20)}
     assert queries(many) == queries({"conversion": RATIOS["conversion"]}) == queries({}) + 1
+
+
+def test_numbers_of_days_are_described_and_those_of_hours_are_null(site, settings, get):
+    to = {"slug": "visits", "days": 2}
+    settings.APP_METRICS_RATIOS = {"conversion": {"of": "checkouts", "to": to, "as": "percent"}}
+    answer = get(SERIES, start="2026-11-22", end="2026-11-23")
+    assert (answer["of"]["days"], answer["to"]["days"]) == (None, 2)
+    assert answer["results"] == [
+        {"start": "2026-11-22", "numerator": "0", "denominator": "10", "value": "0"},
+        {"start": "2026-11-23", "numerator": "1", "denominator": "50", "value": "2"},
+    ]
+    hour = get(SERIES, period="hour", start="2026-11-23", end="2026-11-23")["results"][12]
+    assert (hour["numerator"], hour["denominator"], hour["value"]) == ("1", None, None)
+
+
+def test_prometheus_gets_the_days_up_to_today(site, settings):
+    settings.APP_METRICS_RATIOS = {"conversion": {"of": "checkouts", "to": {"slug": "visits", "days": 2}}}
+    text = latest("")[0].decode()
+    assert 'conversion_ratio{period="day"} 0.02' in text
+    assert "conversion: checkouts divided by visits (2 days), in the current period" in text

@@ -216,6 +216,17 @@ def test_a_ratio_is_shown_by_the_hour_too(per_event):
     assert len(show("mean", "--period=hour", "--last=40")) == 43
 
 
+def test_a_ratio_of_days_is_shown_by_day_and_refused_by_the_hour(per_event, settings):
+    settings.APP_METRICS_RATIOS = {"mean": {"of": {"slug": "orders", "days": 2}, "to": "queue"}}
+    assert [line.replace("\u00a0", " ") for line in show("mean", "--last=1")[:3]] == [
+        "mean, by day",
+        "            ratio  orders (2 days)  queue",
+        "2026-11-23   1.23            1,234  1,000",
+    ]
+    with pytest.raises(CommandError, match="whole days, so there is none of an hour; choose day, week, month, year"):
+        show("mean", "--period=hour")
+
+
 def test_a_misspelt_ratio_is_an_error_that_suggests_it(per_event):
     with pytest.raises(CommandError, match=r"'meen'\. Did you mean 'mean'\?"):
         show("meen")

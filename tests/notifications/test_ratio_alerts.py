@@ -137,3 +137,34 @@ def test_a_mistake_has_a_message_with_a_hint(settings, rule, message, hint):
     assert found == {}
     assert message in str(mistake)
     assert hint in mistake.hint
+
+
+WEEKLY = {"of": {"slug": "checkouts", "days": 7}, "to": {"slug": "visits", "days": 7}, "as": "percent"}
+
+
+def test_an_alert_watches_the_days_that_end_with_the_period(site, settings):
+    settings.APP_METRICS_RATIOS = {"conversion": WEEKLY}
+    count(6, 1000)
+    assert state(settings) == "fired"
+    assert Alert.objects.get().value == Decimal("1.8")
+
+
+def test_a_change_is_compared_with_the_days_of_earlier_weeks(site, settings):
+    settings.APP_METRICS_RATIOS = {"conversion": WEEKLY}
+    count(20, 1000)
+    assert state(settings, ratio="conversion", period="day", change=-10) == "ok"
+    assert Alert.objects.get().base == 2
+
+
+@pytest.mark.parametrize(("days", "expected"), [(8, "fired"), (7, "The latest day with the 7 days up to its end was")])
+def test_an_alert_begins_when_all_of_its_days_were_counted(database, settings, days, expected):
+    settings.APP_METRICS_RATIOS = {"conversion": WEEKLY}
+    count(1, 1000, days), count(1, 1000)
+    assert state(settings).startswith(expected)
+
+
+def test_the_hours_of_a_ratio_of_days_are_a_mistake(settings):
+    settings.APP_METRICS_RATIOS = {"conversion": WEEKLY}
+    _, [mistake] = compile_alerts({"Hourly": {"ratio": "conversion", "period": "hour", "below": 2}})
+    assert str(mistake) == "APP_METRICS_ALERTS['Hourly'] watches the hours of the ratio 'conversion'."
+    assert mistake.hint == "Choose day, week or month: in APP_METRICS_RATIOS, it has 'days', which are whole days."

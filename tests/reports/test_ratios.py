@@ -89,6 +89,16 @@ def test_a_ratio_of_a_metric_that_was_not_counted_before_has_no_change(shop, set
     assert re.search(r"^conversion +0\.1 % +n/a +n/a +n/a", text, re.MULTILINE), text
 
 
+def test_a_ratio_of_days_that_were_counted_only_partly_before_has_no_change(shop, settings):
+    def change(days):
+        of = {"slug": "checkouts", "days": days}
+        settings.APP_METRICS_RATIOS = {"conversion": {"of": of, "to": "visits", "as": "percent"}}
+        return build_report(shop, "day").ratios[0].comparisons["before"]
+
+    assert change(1).base is not None
+    assert (change(366).current is None, change(366).base) == (False, None)
+
+
 def test_a_ratio_without_a_denominator_says_so(shop, settings):
     settings.APP_METRICS_RATIOS = {"conversion": {"of": "checkouts", "to": "nothing"}}
     mail = render(build_report(shop, "day"))

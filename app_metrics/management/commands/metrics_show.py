@@ -90,6 +90,9 @@ class Command(MetricsCommand):
             )
 
     def _show_ratio(self, ratio: Ratio, period: Period, last: int) -> None:
+        if ratio.days and period == HOUR:
+            days = [period for period in PERIODS if period != HOUR]
+            raise CommandError(f"The ratio covers whole days, so there is none of an hour; choose {', '.join(days)}.")
         alias = router.db_for_write(Metric)
         metrics = metrics_of([ratio], alias)
         points: list[RatioPoint] = _latest(partial(ratio.series, using=alias), period, last)
