@@ -166,6 +166,8 @@ def _check(rule: AlertRule, alert: Alert, number: Watched, now: datetime) -> Ale
 def _find(rule: AlertRule, number: Watched, now: datetime) -> Finding:
     start = _latest_closed(rule.period, now)
     value = _value(rule, number, start)
+    if not value and not _counted(number.metrics, locate(rule.period, now)):
+        raise NotYet(f"No {rule.period} is over since {number.metrics[0].slug!r} was first recorded.")
     base = None
     if rule.test == CHANGE:
         before = [_known_value(rule, number, each) for each in _counted_weeks(rule, number, start)]

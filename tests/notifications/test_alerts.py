@@ -23,6 +23,7 @@ from app_metrics.models import Alert, Metric, Notice
 from app_metrics.models.creation import create_metric
 from app_metrics.notifications import alerts
 from app_metrics.notifications.alerts import check_alerts, compile_alerts
+from app_metrics.recording.metrics import record
 from app_metrics.signals import alert_fired, alert_recovered
 from tests.support.paths import ROOT
 from tests.testapp.models import Tag
@@ -172,6 +173,20 @@ def test_a_high_number_counts_from_the_first_event(database, settings):
     metric("errors", 11, at=local("2026-06-10 11:40"))
     aggregate()
     assert reported(check_alerts(NOW)) == (["Errors"], [])
+
+
+@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "waiting"])
+@pytest.mark.parametrize("kind", ["counter", "gauge", "timer"])
+def test_before_the_first_full_hour_there_is_nothing_to_watch(kind, aggregated, database, settings):
+    configure(settings, "hour", name="Errors", metric="errors", above=10)
+    record("errors", kind, 11, at=local("2026-06-10 12:10"))
+    if aggregated:
+        aggregate()
+    done = check_alerts(NOW)
+    assert (done.evaluated, done.failed) == ([], {})
+    assert done.waiting == {"Errors": "No hour is over since 'errors' was first recorded."}
+    assert Alert.objects.get().error == done.waiting["Errors"]
+    assert reported(check_alerts(NOW + HOUR)) == (["Errors"], [])
 
 
 def test_a_gauge_is_low_from_its_first_value(database, settings):
