@@ -8,7 +8,7 @@ from decimal import Decimal
 from .core.calendar import Moment, latest_closed, moment_of
 from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, running, week_of, whole
 from .core.errors import MetricError
-from .core.histogram import rank_of
+from .core.histogram import check_percent
 from .core.numbers import Number
 from .core.periods import DAY, MONTH, WEEK, WHOLE_DAYS, YEAR, Period, Piece
 from .core.summary import UNIQUE, Summary, headline
@@ -69,7 +69,7 @@ def trends(
     0 to 100.
     """
     if percent is not None:
-        rank_of(percent, 1)
+        check_percent(percent)
     metrics = list(metrics)
     moment = moment_of(day)
     over = {period: closed(period, latest_closed(period, moment.today)) for period in WHOLE_DAYS}

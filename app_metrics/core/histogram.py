@@ -166,10 +166,15 @@ class Histogram:
         return cls(counts=_capped(counts))
 
 
-def rank_of(percent: int | Decimal | Fraction, count: int) -> int:
-    """Return the place of a percentile among sorted numbers, counted from 1. Raises ValueError for a bad percentage."""
+def check_percent(percent: int | Decimal | Fraction) -> None:
+    """Raise ValueError for a bad percentage."""
     if not 0 <= percent <= 100:
         raise ValueError(f"{percent} is not a percentage; give a number from 0 to 100.")
+
+
+def rank_of(percent: int | Decimal | Fraction, count: int) -> int:
+    """Return the place of a percentile among sorted numbers, counted from 1. Raises ValueError for a bad percentage."""
+    check_percent(percent)
     return max(1, ceil(Fraction(percent) * count / 100))
 
 
