@@ -194,13 +194,10 @@ def _comparison(
     if not over:
         return None
     base = previous[0][0]
-    return Comparison(
-        metric.kind,
-        # A range that was counted only partly is no base for a comparison.
-        None if since and base < since else base,
-        merge_all(now[index] for index in range(over) if index in now),
-        merge_all(then[index] for index in range(over) if index in then),
-    )
+    current, before = (merge_all(each[index] for index in range(over) if index in each) for each in (now, then))
+    # A range that was counted only partly is no base. If it was not counted at all, the metric is new.
+    is_part = since and base < since and before
+    return Comparison(metric.kind, None if is_part else base, current, before)
 
 
 def _over(selection: Selection, starts: Sequence[Start]) -> int:

@@ -11,9 +11,9 @@ from ..core.periods import Piece, Start
 from ..models import Metric
 from ..models.beginnings import first_dates
 from ..models.queries import Spans
-from ..ratios.changes import Metrics, RatioChange, counted_since, is_counted, operand_title
+from ..ratios.changes import Metrics, RatioChange, compared, counted_since, operand_title
 from ..ratios.declared import Ratio
-from ..ratios.quotients import Quotient, Quotients, quotients
+from ..ratios.quotients import Quotient, quotients
 from .charts import NOW, PART, PREVIOUS, Chart, Column
 from .date_range import Selection
 
@@ -40,7 +40,7 @@ class RatioChart(Chart):
 
 
 def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> RatioChart:
-    """Return the chart of a ratio, with the queries of `quotients`, and another one for when its metrics began."""
+    """Return the chart of a ratio, with the queries of `quotients`, and two for when its metrics began."""
     moment = moment_of(None)
     starts = [start for start in selection.starts() if start <= (moment.today, moment.hours)]
     previous = selection.previous()[: len(starts)]
@@ -62,7 +62,8 @@ def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> R
         Column(PREVIOUS, "previous", selection.previous_title(previous), [each.value for each in then]),
     ]
     values = [number for column in columns if column.role != PART for number in column.numbers]
-    change = _change(ratio, metrics, found, _pieces(selection, previous[:over])) if over else None
+    since, before = counted_since(ratio, metrics, first_dates(metrics.values())), _pieces(selection, previous[:over])
+    change = compared(ratio, since, before, found[ratio.slug, FINISHED], found[ratio.slug, BEFORE]) if over else None
     return RatioChart(
         Metric(slug=ratio.slug, name=ratio.name, kind=ratio.kind, unit=ratio.unit),
         selection,
@@ -72,6 +73,7 @@ def build_ratio_chart(ratio: Ratio, selection: Selection, metrics: Metrics) -> R
         is_running=over < len(starts),
         whole=None,
         comparison=None,
+        since=since,
         has_cents=have_cents(values, ratio.kind, ratio.unit),
         ratio=ratio,
         metrics=metrics,
@@ -86,10 +88,3 @@ def _spans(selection: Selection, role: str, starts: Sequence[Start]) -> Spans:
 
 def _pieces(selection: Selection, starts: Iterable[Start]) -> list[Piece]:
     return [(selection.period, *start) for start in starts]
-
-
-def _change(ratio: Ratio, metrics: Metrics, found: Quotients, base: Sequence[Piece]) -> RatioChange:
-    """Compare two ranges; the earlier one is no base if it was counted only partly."""
-    since = counted_since(ratio, metrics, first_dates(metrics.values()))
-    start = base[0][1] if is_counted(ratio, since, base) else None
-    return RatioChange(ratio, start, found[ratio.slug, FINISHED], found[ratio.slug, BEFORE])

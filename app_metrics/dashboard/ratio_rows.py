@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ..core.calendar import start_of, today
 from ..core.comparisons import whole
 from ..core.periods import DAY, MONTH, WEEK, Piece
-from ..ratios.changes import Metrics, RatioChange, metrics_of
+from ..ratios.changes import Metrics, RatioChange, metrics_of, new
 from ..ratios.declared import Ratio
 from ..ratios.quotients import Quotient, Quotients, quotients
 from .overview import PICTURED_DAYS, YESTERDAY, Picture
-from .so_far import EARLIER, FULL, Cut, spans_until
+from .so_far import EARLIER, FULL, WHOLE, Cut, spans_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def ratio_rows(ratios: Sequence[Ratio], cut: Cut) -> list[RatioRow]:
     spans: dict[Hashable, list[Piece]] = {
         YESTERDAY: whole(DAY, DAY.previous(day)),
         **{period: whole(period, start_of(period, day)) for period in (DAY, WEEK, MONTH)},
-        **{name: until[name] for name in (FULL, EARLIER)},
+        **{name: until[name] for name in (FULL, WHOLE, EARLIER)},
         **{each: whole(DAY, each) for each in days},
     }
     metrics, found = metrics_of(ratios), quotients(ratios, spans)
@@ -50,13 +50,22 @@ def _row(ratio: Ratio, metrics: Metrics, cut: Cut, found: Quotients, days: Seque
     def number(name: Hashable) -> Quotient:
         return found[ratio.slug, name]
 
-    base, earlier = number(FULL), number(EARLIER)
-    # The day in which counting began is no base, and neither is one whose hours were pruned. Some labels of a metric,
-    # such as those of errors, may have been rare while it was counted.
-    was_counted = earlier.denominator and (earlier.numerator or ratio.of.slug == ratio.to.slug)
-    is_comparable = base.denominator and was_counted
-    comparison = RatioChange(ratio, cut.day if is_comparable else None, number(DAY), base)
+    if cut.hours and not ratio.days and not _was_counted(ratio, number(WHOLE), number(EARLIER)):
+        comparison = new(ratio, cut.day, number(DAY))
+    else:
+        # The day in which counting began is no base, and neither is one whose hours were pruned.
+        is_comparable = number(FULL).denominator and _was_counted(ratio, number(EARLIER))
+        comparison = RatioChange(ratio, cut.day if is_comparable else None, number(DAY), number(FULL))
     picture = [number(each).value for each in days]
     return RatioRow(
         ratio, metrics, number(DAY), number(YESTERDAY), number(WEEK), number(MONTH), comparison, picture
     )  # fmt: skip
+
+
+def _was_counted(ratio: Ratio, *parts: Quotient) -> bool:
+    """Return whether both metrics were counted in any of some spans.
+
+    Some labels of a metric, such as those of errors, may have been rare while it was counted.
+    """
+    was_numerator = ratio.of.slug == ratio.to.slug or any(part.numerator for part in parts)
+    return was_numerator and any(part.denominator for part in parts)

@@ -62,9 +62,22 @@ def counted_since(ratio: Ratio, metrics: Metrics, first: Mapping[int, date]) -> 
     return max(known) if len(known) == len(slugs) else None
 
 
-def is_counted(ratio: Ratio, since: date | None, pieces: Collection[Piece]) -> bool:
-    """Return whether both metrics, which were counted from `since` on, were counted on all days that a span needs."""
-    return since is not None and bool(pieces) and since < ratio.first_day(pieces)
+def compared(ratio: Ratio, since: date | None, base: Collection[Piece], now: Quotient, then: Quotient) -> RatioChange:
+    """Return the change since the span `base`; `since` is the date from which on both metrics were counted.
+
+    If that is later than the span, the ratio is new. If it is within the span, the span is no base.
+    """
+    if since is None or not base:
+        return RatioChange(ratio, None, now, then)
+    start = min(start for _, start, _ in base)
+    if since > max(period.last_day(start) for period, start, _ in base):
+        return new(ratio, start, now)
+    return RatioChange(ratio, start if since < ratio.first_day(base) else None, now, then)
+
+
+def new(ratio: Ratio, start: date, now: Quotient) -> RatioChange:
+    """Return the change since a period in which a metric was not counted."""
+    return RatioChange(ratio, start, now, Quotient(None, None, ratio.factor))
 
 
 def shown_ratio(ratio: Ratio, quotient: Quotient) -> str:

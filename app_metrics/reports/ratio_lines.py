@@ -8,7 +8,7 @@ from ..core.comparisons import Plan, whole
 from ..core.periods import Period, Piece
 from ..models import MetricSet
 from ..models.beginnings import first_dates
-from ..ratios.changes import Metrics, RatioChange, counted_since, is_counted, metrics_of
+from ..ratios.changes import Metrics, RatioChange, compared, counted_since, metrics_of
 from ..ratios.declared import Ratio
 from ..ratios.quotients import Quotient, Quotients, quotients
 from .declared_sets import ratios_of_set
@@ -30,7 +30,7 @@ class RatioLine:
 
 
 def ratio_lines(metric_set: MetricSet, plan: Plan, pictured: Sequence[date]) -> list[RatioLine]:
-    """Return a line for each ratio that the settings give the set; two queries, and those of `quotients`."""
+    """Return a line for each ratio that the settings give the set; three queries, and those of `quotients`."""
     found = ratios_of_set(metric_set.name) if metric_set.declared else []
     if not found:
         return []
@@ -53,8 +53,7 @@ def _line(
         return values[ratio.slug, name]
 
     comparisons = {
-        name: RatioChange(ratio, start if is_counted(ratio, since, pieces) else None, value(REPORTED), value(name))
-        for name, (start, pieces) in plan.bases.items()
+        name: compared(ratio, since, pieces, value(REPORTED), value(name)) for name, (_, pieces) in plan.bases.items()
     }
     picture = [ReportPoint(start, value(start).value) for start in pictured]
     return RatioLine(ratio, metrics, plan.period, value(REPORTED), comparisons, picture)

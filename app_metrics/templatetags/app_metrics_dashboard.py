@@ -12,7 +12,7 @@ from django.utils.translation import pgettext
 from ..contrib.news import better_of, news
 from ..core import formatting
 from ..core.calendar import aware, local_day
-from ..core.comparisons import DOWN, UP, Comparison
+from ..core.comparisons import DOWN, UP, Change, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, UNIQUE, Summary, headline, percentile
@@ -25,6 +25,7 @@ from ..dashboard.so_far import Cut
 from ..dashboard.svg import chart_title, curve_class, sparkline
 from ..models import KIND_NAMES, Annotation, Metric, OutgoingMail
 from ..models.percentiles import SHOWN_PERCENTS
+from .app_metrics_percentiles import unknown_percentile
 from .app_metrics_uniques import shown_events
 
 register = template.Library()
@@ -223,13 +224,9 @@ def _percentiles(chart: Chart) -> list[Fact]:
         return []
     known = {percent: percentile(whole, percent) for percent in SHOWN_PERCENTS}
     if known[95] is None:
-        return [Fact(label, _unknown(), _unknown_reason(chart))]
+        return [Fact(label, unknown_percentile(), _unknown_reason(chart))]
     texts = {percent: number(known[percent], metric, chart.has_cents) for percent in SHOWN_PERCENTS}
     return [Fact(label, texts.pop(95), ", ".join(f"p{percent} {text}" for percent, text in texts.items()))]
-
-
-def _unknown() -> str:
-    return pgettext("percentile", "n/a")
 
 
 def _unknown_reason(chart: Chart) -> str:
@@ -242,13 +239,21 @@ def _unknown_reason(chart: Chart) -> str:
     )
 
 
+def began_later(chart: Chart, change: Change) -> bool:
+    """Return whether counting began after the period that a chart is compared with began."""
+    return bool(chart.since and change.start and change.start < chart.since)
+
+
+def counted_since(chart: Chart) -> str:
+    return _("counted since %(date)s") % {"date": formatting.date_title(chart.since)} if chart.since else ""
+
+
 def _compared(chart: Chart) -> list[Fact]:
     comparison = chart.comparison
     if comparison is None:
         return []
-    if comparison.start is None and chart.since:
-        since = _("counted since %(date)s") % {"date": formatting.date_title(chart.since)}
-        return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), since)]
+    if comparison.start is None or began_later(chart, comparison):
+        return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), counted_since(chart))]
     word = formatting.news_word(news(comparison, chart.metric))
     note = "; ".join(filter(None, (word, _now_and_before(comparison))))
     if chart.is_running:
@@ -288,7 +293,7 @@ def _number_with_range(metric: Metric, summary: Summary | None, with_cents: bool
 def _cell(chart: Chart, column: Column, index: int) -> str:
     value = column.numbers[index]
     if column.role == PERCENTILE and value is None and _has_events(chart, index):
-        return _unknown()
+        return unknown_percentile()
     return formatting.shown(value) if column.role == COUNT else number(value, chart.metric, chart.has_cents)
 
 

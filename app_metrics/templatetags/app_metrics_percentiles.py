@@ -17,6 +17,10 @@ from ..dashboard.overview import Row
 register = template.Library()
 
 
+def unknown_percentile() -> str:
+    return pgettext("percentile", "n/a")
+
+
 @register.simple_tag
 def p95(row: Row, known: Mapping[str, Number | None]) -> str:
     """Return the 95th percentile of a row, that it is unknown, or "" if the metric has none."""
@@ -24,7 +28,7 @@ def p95(row: Row, known: Mapping[str, Number | None]) -> str:
     if metric.slug not in known:
         return ""
     number = known[metric.slug]
-    text = pgettext("percentile", "n/a") if number is None else shown(number, metric.kind, metric.unit)
+    text = unknown_percentile() if number is None else shown(number, metric.kind, metric.unit)
     return f"p95 {text}"
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from django import template
 
 from ..core import formatting
+from ..core.comparisons import NOT_AVAILABLE
 from ..ratios.changes import ratio_news, shown_division, shown_ratio, shown_ratio_change
 from ..reports.ratio_lines import RatioLine
 from .app_metrics_report import Picture, bars, names_of_bases
@@ -33,10 +34,10 @@ def division(line: RatioLine) -> str:
 
 @register.filter
 def ratio_changes(line: RatioLine) -> list[Said]:
-    """Return the changes that are known."""
+    """Return the changes that are known, and that the ratio is new."""
     names, found = names_of_bases(line.period), []
     for name, change in line.comparisons.items():
-        if change.change is not None:
+        if change.verdict != NOT_AVAILABLE:
             news = ratio_news(change, line.metrics)
             found.append(Said(names[name], shown_ratio_change(change), news or "even", formatting.news_word(news)))
     return found

@@ -108,6 +108,13 @@ def test_a_ratio_whose_metrics_were_not_counted_before_has_no_change(client):
     assert overview_rows(client)["conversion"][1:3] == ["100 % 2 ÷ 2", "n/a"]
 
 
+def test_a_ratio_of_a_metric_that_was_never_counted_before_is_new(client):
+    metric("visits", 2, at=NOON - timedelta(days=7, hours=3))
+    metric("visits", 2, at=NOON - timedelta(days=20))
+    metric("checkouts"), metric("visits")
+    assert overview_rows(client)["conversion"][1:3] == ["100 % 1 ÷ 1", "new"]
+
+
 def test_labels_that_were_not_recorded_before_changed_from_zero(counted, client, settings):
     new = {"of": {"slug": "checkouts", "labels": {"plan": "new"}}, "to": "checkouts", "as": "percent", "better": "down"}
     settings.APP_METRICS_RATIOS = {"new": new}
@@ -165,7 +172,12 @@ def test_the_change_of_a_percentage_is_in_points_and_says_which_news_it_is(count
 
 
 def test_a_range_that_was_counted_only_partly_is_no_base(counted, client):
-    assert "n/a" in text(page(client, ratio_url(), range="52w").find(".//dl"))
+    shown = text(page(client, ratio_url(), start="2026-10-10").find(".//dl"))
+    assert "n/a counted since 5 September 2026" in shown
+
+
+def test_a_ratio_is_new_beside_a_range_before_counting_began(counted, client):
+    assert "new counted since 5 September 2026" in text(page(client, ratio_url(), range="52w").find(".//dl"))
 
 
 def test_the_page_and_those_of_its_metrics_link_to_each_other(counted, client):

@@ -433,7 +433,7 @@ def test_a_chart_of_any_length_takes_two_queries(period, split, orders, database
             build_chart(orders, Selection(period, first, date(2026, 6, 20), split))
 
 
-def test_before_counting_began_there_are_no_numbers_and_no_base(database):
+def test_before_counting_began_there_are_no_numbers_and_a_range_in_which_it_began_is_no_base(database):
     orders = create_metric("Orders")
     for day in (4, 5):
         metric("orders", day, at=at(2026, 6, day, 12))
@@ -445,9 +445,12 @@ def test_before_counting_began_there_are_no_numbers_and_no_base(database):
     numbers = {column.role: column.numbers for column in chart.columns}
     assert numbers[NOW] == [None, 4, 5]
     assert numbers[PREVIOUS] == [None, None, None]
-    assert (chart.comparison.base, chart.comparison.verdict) == (None, "n/a")
+    assert (chart.comparison.base, chart.comparison.verdict) == (0, "new")
     assert {column.role: column.numbers for column in known.columns}[NOW] == [0, 4, 5]
     assert (known.comparison.base, known.comparison.verdict) == (0, "new")
+    with freeze_time(at(2026, 6, 10, 12)):
+        later = build_chart(orders, Selection(DAY, date(2026, 6, 5), date(2026, 6, 6)), date(2026, 6, 4))
+    assert (later.comparison.base, later.comparison.verdict) == (None, "n/a")
 
 
 # Percentiles and histograms

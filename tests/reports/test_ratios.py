@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.plain_text import TEXT_WIDTH, width
-from app_metrics.models import MetricSet
+from app_metrics.models import Metric, MetricSet
 from app_metrics.ratios import Quotient
 from app_metrics.reports.content import build_report
 from app_metrics.reports.declared_sets import compile_sets, declare, ratios_of_set
@@ -56,7 +56,7 @@ def test_a_report_has_the_ratios_of_its_set_with_their_changes(shop):
     assert changes == {
         "before": (MONDAY - timedelta(days=1), 0.5),
         "week_before": (MONDAY - timedelta(days=7), 0.5),
-        "year_before": (None, None),
+        "year_before": (date(2025, 11, 24), None),
     }
     assert [point.value for point in line.picture] == [2] * 13 + [2.5]
 
@@ -68,7 +68,7 @@ def test_the_week_divides_the_sums_of_its_days(shop):
 
 def test_the_text_has_the_ratio_among_the_columns_and_its_two_numbers_below(shop):
     text = plain(render(build_report(shop, "day")).text)
-    assert re.search(r"^conversion +2\.5 % +\+0\.5 points +\+0\.5 points +n/a", text, re.MULTILINE), text
+    assert re.search(r"^conversion +2\.5 % +\+0\.5 points +\+0\.5 points +new", text, re.MULTILINE), text
     assert "\n    25 ÷ 1,000\n" in text
     assert max(map(width, text.splitlines())) <= TEXT_WIDTH
 
@@ -81,12 +81,22 @@ def test_the_html_has_the_ratio_its_two_numbers_and_whether_a_change_is_better(s
     assert re.search(r'class="change up"[^>]*>\+0.5\xa0?\s?points', html)
 
 
-def test_a_ratio_of_a_metric_that_was_not_counted_before_has_no_change(shop, settings):
+def test_a_ratio_of_a_metric_that_was_not_counted_before_is_new_as_the_metric_is(shop, settings):
     settings.APP_METRICS_RATIOS = {"conversion": {"of": "new", "to": "visits", "as": "percent"}}
     metric("new", at=NOON - timedelta(days=1))
     aggregate()
     text = plain(render(build_report(shop, "day")).text)
-    assert re.search(r"^conversion +0\.1 % +n/a +n/a +n/a", text, re.MULTILINE), text
+    assert re.search(r"^conversion +0\.1 % +new +new +new", text, re.MULTILINE), text
+    assert "day before new" in text_of(render(build_report(shop, "day")).html)
+
+
+def test_a_week_in_which_counting_began_is_no_base_of_a_ratio(shop, settings):
+    settings.APP_METRICS_RATIOS = {"conversion": {"of": "new", "to": "visits", "as": "percent"}}
+    for days in (1, 9):
+        metric("new", at=NOON - timedelta(days=days))
+    aggregate()
+    verdicts = {name: each.verdict for name, each in build_report(shop, "week").ratios[0].comparisons.items()}
+    assert verdicts == {"before": "n/a", "year_before": "new"}
 
 
 def test_a_ratio_of_days_that_were_counted_only_partly_before_has_no_change(shop, settings):
@@ -97,6 +107,17 @@ def test_a_ratio_of_days_that_were_counted_only_partly_before_has_no_change(shop
 
     assert change(1).base is not None
     assert (change(366).current is None, change(366).base) == (False, None)
+
+
+def test_the_preview_of_a_report_has_the_change_of_a_ratio_while_its_past_is_pending(shop, settings):
+    settings.APP_METRICS_RATIOS = {"conversion": {"of": "new", "to": "visits", "as": "percent"}}
+    for days in range(4):
+        metric("new", 10, at=NOON - timedelta(days=days))
+    Metric.objects.discover()
+    changes = [build_report(shop, "day").ratios[0].comparisons["before"].change]
+    aggregate()
+    changes.append(build_report(shop, "day").ratios[0].comparisons["before"].change)
+    assert changes == [0, 0]
 
 
 def test_a_ratio_without_a_denominator_says_so(shop, settings):
@@ -117,7 +138,7 @@ def test_a_set_without_ratios_reports_none_and_asks_nothing_more(shop, settings,
     settings.APP_METRICS_SETS = {"Shop": {**SETS["Shop"], "ratios": list(settings.APP_METRICS_RATIOS)}}
     assert queries()[0] == with_one
     settings.APP_METRICS_SETS = {"Shop": {"metrics": ["visits"]}}
-    assert queries() == (with_one - 3, [])
+    assert queries() == (with_one - 4, [])
 
 
 def test_the_page_is_bounded_for_any_number_of_ratios_and_the_text_has_all(shop, settings):
