@@ -15,7 +15,7 @@ from ..core.numbers import Number
 from ..core.periods import Period, Piece, Start
 from ..core.summary import COUNTER, GAUGE, MEASURED, UNIQUE, Summary, headline, merge_all, whole_histogram
 from ..models import Metric
-from ..models.percentiles import SHOWN_PERCENTS, percentiles_of
+from ..models.percentiles import SHOWN_PERCENTS, SPLIT_PERCENT, percentiles_of
 from ..models.queries import QuerySources, fold_together
 from ..models.splitting import MOST_VALUES, Split, merged, ranked, split
 from .date_range import Selection
@@ -26,10 +26,12 @@ EMPTY = '""'
 
 # The roles of a column: the metric's number, the number one range earlier, a percentile, the lowest and highest number,
 # how often the metric was recorded, the number of one value of a label, that of all other values, that of the overflow
-# series, and a number that a ratio divides.
-NOW, PREVIOUS, PERCENTILE, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER, OVERFLOW, PART = (
-    "now", "previous", "percentile", "minimum", "maximum", "count", "value", "other", "overflow", "part",
+# series, the percentile of the column before, and a number that a ratio divides.
+NOW, PREVIOUS, PERCENTILE, MINIMUM, MAXIMUM, COUNT, VALUE, OTHER, OVERFLOW, BESIDE, PART = (
+    "now", "previous", "percentile", "minimum", "maximum", "count", "value", "other", "overflow", "beside", "part",
 )  # fmt: skip
+# Columns that have no curve.
+UNDRAWN = (COUNT, BESIDE, PART)
 
 
 class Column(NamedTuple):
@@ -46,9 +48,7 @@ class Column(NamedTuple):
 
     @property
     def is_drawn(self) -> bool:
-        return (
-            not self.is_apart and self.role not in (COUNT, PART) and any(number is not None for number in self.numbers)
-        )
+        return not self.is_apart and self.role not in UNDRAWN and any(number is not None for number in self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,8 @@ def _read(
         columns = _columns(metric, now, then, length, selection.previous_title(previous))
     if beyond := _of(overflow, NOW):
         column = _headlines(metric, OVERFLOW, "(overflow)", gettext("Overflow"), beyond, length)
-        columns.append(column._replace(is_apart=bool(selection.where)))
+        column = column._replace(is_apart=bool(selection.where))
+        columns += _with_percentile(metric, column, beyond, length) if selection.split else [column]
     return now, then, columns
 
 
@@ -241,9 +242,19 @@ def _parts(role: str, title: str, found: Found, length: int) -> Column:
 def _split(metric: Metric, by_value: Values, length: int) -> list[Column]:
     """Return a column for each of the largest values, and one for all others together."""
     values = ranked(metric.kind, by_value)
-    columns = [_value(metric, value, by_value[value], length) for value in values[:MOST_VALUES]]
-    rest = merged(by_value[value] for value in values[MOST_VALUES:])
-    return [*columns, _headlines(metric, OTHER, "(other)", gettext("Other"), rest, length)] if rest else columns
+    found = [(_value(metric, value, by_value[value], length), by_value[value]) for value in values[:MOST_VALUES]]
+    if rest := merged(by_value[value] for value in values[MOST_VALUES:]):
+        found.append((_headlines(metric, OTHER, "(other)", gettext("Other"), rest, length), rest))
+    return [each for column, summaries in found for each in _with_percentile(metric, column, summaries, length)]
+
+
+def _with_percentile(metric: Metric, column: Column, found: Found, length: int) -> list[Column]:
+    """Return a column of a timer or distribution with one of its percentiles, and that of another kind alone."""
+    if metric.kind not in MEASURED:
+        return [column]
+    known = [percentiles_of(found.get(index), [SPLIT_PERCENT])[SPLIT_PERCENT] for index in range(length)]
+    key = column.title if column.role == VALUE else column.key
+    return [column, Column(BESIDE, f"{key} p{SPLIT_PERCENT}", f"{column.title} p{SPLIT_PERCENT}", known)]
 
 
 def _value(metric: Metric, value: str | None, found: Found, length: int) -> Column:

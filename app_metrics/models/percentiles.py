@@ -14,6 +14,8 @@ from .queries import Point, QuerySources, fold_together, point_of, series, summa
 # The percentiles that are read unless a reader chooses, and those for which a table or a chart has room.
 PERCENTS = (50, 75, 90, 95, 99)
 SHOWN_PERCENTS = (50, 95, 99)
+# The percentile of each value of a label.
+SPLIT_PERCENT = 95
 
 Percent = int | Decimal
 # Percentiles by per cent; None if they are unknown.

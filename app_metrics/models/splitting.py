@@ -227,10 +227,9 @@ def measured_split(
     where: Where | None,
     *,
     most: int | None = None,
-    with_percentiles: bool = True,
 ) -> SplitSeries[MeasuredPoint]:
-    """Return the points of `split_series` with their percentiles, unless nobody reads those: they take longer."""
-    has_percentiles = with_percentiles and metric.kind in MEASURED
+    """Return the points of `split_series` with their percentiles."""
+    has_percentiles = metric.kind in MEASURED
 
     def point(at: date | datetime, summary: Summary | None) -> MeasuredPoint:
         return MeasuredPoint(point_of(at, summary), percentiles_of(summary) if has_percentiles else {})

@@ -16,7 +16,7 @@ from ..core.comparisons import DOWN, UP, Change, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, UNIQUE, Summary, headline, percentile
-from ..dashboard.charts import COUNT, PERCENTILE, Chart, Column
+from ..dashboard.charts import BESIDE, COUNT, PERCENTILE, Chart, Column
 from ..dashboard.extremes import extremes_of
 from ..dashboard.heat_map import CLOCK_HOURS, HeatMap, Place
 from ..dashboard.heat_map_svg import draw_heat_map
@@ -292,10 +292,13 @@ def _number_with_range(metric: Metric, summary: Summary | None, with_cents: bool
 
 def _cell(chart: Chart, column: Column, index: int) -> str:
     value = column.numbers[index]
-    if column.role == PERCENTILE and value is None and _has_events(chart, index):
+    if column.role in (PERCENTILE, BESIDE) and value is None and _has_events(chart, column, index):
         return unknown_percentile()
     return formatting.shown(value) if column.role == COUNT else number(value, chart.metric, chart.has_cents)
 
 
-def _has_events(chart: Chart, index: int) -> bool:
-    return any(column.role == COUNT and column.numbers[index] for column in chart.columns)
+def _has_events(chart: Chart, column: Column, index: int) -> bool:
+    """Return whether there is something of which a column has the percentiles."""
+    if column.role == BESIDE:
+        return chart.columns[chart.columns.index(column) - 1].numbers[index] is not None
+    return any(each.role == COUNT and each.numbers[index] for each in chart.columns)

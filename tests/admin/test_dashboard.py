@@ -904,6 +904,21 @@ def test_unknown_percentiles_are_not_available_for_a_reason(waits, client):
     assert rows_of(client.get(metric_url("waits"), {"format": "csv"}))[-2][2:5] == [""] * 3
 
 
+def test_a_split_has_the_percentile_of_each_value_beside_its_mean(waits, client):
+    for seconds, form in ((1, "pdf"), (3, "pdf"), (8, "csv")):
+        record("waits", "timer", seconds, {"format": form})
+    root = page(client, metric_url("waits"), split="format")
+    heads, rows = table(root)
+    assert heads == ["Day", "(none)", "(none) p95", "pdf", "pdf p95", "csv", "csv p95"]
+    assert rows[-1][3:] == ["2 s", "3 s", "8 s", "8 s"]
+    assert rows[-2][3:] == ["–"] * 4
+    assert len(root.findall(".//figcaption//li")) == 3
+    found = rows_of(client.get(metric_url("waits"), {"format": "csv", "split": "format"}))
+    assert (found[0][3:], found[-1][3:]) == (["pdf", "pdf p95", "csv", "csv p95"], ["2", "3", "8", "8"])
+    Total.objects.filter(metric=waits, start="2026-11-22").update(histogram=None)
+    assert table(page(client, metric_url("waits"), split="format"))[1][-2][1:3] == ["505 ms", "n/a"]
+
+
 def test_histograms_of_very_many_label_sets_are_not_read(waits, client, monkeypatch):
     monkeypatch.setattr(metric_facts, "MOST_HISTOGRAMS", 2 * 2 * 28 - 1)
     root = page(client, metric_url("waits"))

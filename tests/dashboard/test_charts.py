@@ -19,6 +19,7 @@ from app_metrics.core.calendar import starts_at
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.core.summary import MEASURED, percentile
 from app_metrics.dashboard.charts import (
+    BESIDE,
     COUNT,
     MAXIMUM,
     MINIMUM,
@@ -116,13 +117,16 @@ def expected_split(kind, now):
         return -(sum(event.number for event in events) if kind == "counter" else len(events)), value is None, value
 
     ranked = sorted(by_value, key=weight)
-    columns = [
-        (VALUE, value or "", [headline(kind, each) for each in by_value[value]]) for value in ranked[:MOST_VALUES]
-    ]
+    parts = [(VALUE, value or "", value or "(none)", by_value[value]) for value in ranked[:MOST_VALUES]]
     rest = [
         [event for value in ranked[MOST_VALUES:] for event in by_value[value][number]] for number, _ in enumerate(now)
     ]
-    return columns + ([(OTHER, "(other)", [headline(kind, each) for each in rest])] if any(rest) else [])
+    columns = []
+    for role, key, title, events in [*parts, *([(OTHER, "(other)", "(other)", rest)] if any(rest) else [])]:
+        columns.append((role, key, [headline(kind, each) for each in events]))
+        if kind in MEASURED:
+            columns.append((BESIDE, f"{title} p95", [percentile_of(each, 95) for each in events]))
+    return columns
 
 
 # The time zone, the selection, and the current local time in 2026.
@@ -327,8 +331,9 @@ def test_labels_of_gauges_and_timers_are_ranked_by_their_number_of_events(kind, 
             moment = at(2026, 6, 1, 12, minute)
             record("load", kind, 100 - number, {"host": f"h{number}"}, moment)
     columns = days(load, split="host").columns
-    assert [column.key for column in columns] == [*(f"h{n}" for n in range(MOST_VALUES, 0, -1)), "(other)"]
-    assert columns[-1].numbers == [100, None, None]
+    means = [column for column in columns if column.role != BESIDE]
+    assert [column.key for column in means] == [*(f"h{n}" for n in range(MOST_VALUES, 0, -1)), "(other)"]
+    assert means[-1].numbers == [100, None, None]
 
 
 @freeze_time(at(2026, 6, 20))

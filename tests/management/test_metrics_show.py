@@ -10,8 +10,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
-from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric, unique
@@ -279,12 +277,14 @@ def test_many_values_of_a_label_share_a_column(countries):
     assert row.split()[-1] == str(193 + 192 + 191 + 110 + 30)
 
 
-def test_a_split_reads_no_histograms_because_it_has_no_percentiles(database):
-    record("export", "timer", 2, {"format": "pdf"})
-    aggregate()
-    with CaptureQueriesContext(connections[database]) as queries:
-        assert show("export", "--last=1", "--split=format")[2].split()[1:] == ["2", "s", "2", "s"]
-    assert not [query for query in queries.captured_queries if "histogram" in query["sql"]]
+def test_a_split_of_a_timer_has_a_percentile_beside_each_mean(database):
+    for seconds, form in ((1, "pdf"), (3, "pdf"), (8, "csv")):
+        record("export", "timer", seconds, {"format": form})
+    for _ in range(2):
+        head, row = (line.replace("\u00a0", " ") for line in show("export", "--last=1", "--split=format")[1:3])
+        assert head.split() == ["mean", "p95", "pdf", "p95", "csv", "p95"]
+        assert row.split()[1:] == ["4", "s", "8", "s", "2", "s", "3", "s", "8", "s", "8", "s"]
+        aggregate()
 
 
 def test_the_overflow_series_is_a_column_and_a_note(countries, settings):

@@ -14,9 +14,9 @@ from ...core.numbers import Number
 from ...core.periods import DAY, HOUR, PERIODS, Period
 from ...core.plain_text import aligned, one_line, sparkline
 from ...core.setting_rules import suggest
-from ...core.summary import COUNTER, GAUGE, UNIQUE
+from ...core.summary import COUNTER, GAUGE, MEASURED, UNIQUE
 from ...models import Metric
-from ...models.percentiles import SHOWN_PERCENTS, MeasuredPoint, Percentiles, measured_series
+from ...models.percentiles import SHOWN_PERCENTS, SPLIT_PERCENT, MeasuredPoint, Percentiles, measured_series
 from ...models.primary import primary
 from ...models.queries import Point, QuerySources, point_headline
 from ...models.splitting import MOST_VALUES, SplitSeries, Where, check_names, measured_split
@@ -72,14 +72,14 @@ class Command(MetricsCommand):
             check_names(QuerySources.of([metric]), [*where, *([] if label is None else [label])])
         except ValueError as error:
             raise CommandError(str(error)) from error
-        found = measured_split(
-            metric, period, *_dates(period, last), label, where, most=MOST_VALUES, with_percentiles=label is None
-        )
+        found = measured_split(metric, period, *_dates(period, last), label, where, most=MOST_VALUES)
         parts: Parts = found.mapped(partial(_cut, period=period, count=last))
-        rows = [_head(metric.kind), *(_row(metric, *each) for each in parts.whole)]
-        if label is not None:
-            columns = [_column(metric, title, points) for title, points in _titled(label, parts)]
-            rows = [(*row[:2], *cells) for row, *cells in zip(rows, *columns, strict=True)]
+        if label is None:
+            rows = [_head(metric.kind), *(_row(metric, *each) for each in parts.whole)]
+        else:
+            titled = [(_head(metric.kind)[1], parts.whole), *_titled(label, parts)]
+            columns = [column for title, points in titled for column in _columns(metric, title, points)]
+            rows = list(zip(["", *(_start(each.start) for each in parts.whole)], *columns, strict=True))
         numbers = [point_headline(metric.kind, each.point) for each in parts.whole]
         self._show(_title_of_parts(metric, period, label, where), rows, numbers)
         if events := sum(each.point.count for each in parts.overflow):
@@ -160,9 +160,13 @@ def _titled(label: str, parts: Parts) -> Iterator[tuple[str, Sequence[MeasuredPo
         yield "(overflow)", parts.overflow
 
 
-def _column(metric: Metric, title: str, points: Sequence[MeasuredPoint]) -> list[str]:
+def _columns(metric: Metric, title: str, points: Sequence[MeasuredPoint]) -> Iterator[list[str]]:
+    """Yield the column of the numbers of a part, and for timers and distributions that of their percentile."""
     numbers = (point_headline(metric.kind, each.point) for each in points)
-    return [one_line(title), *(shown(number, metric.kind) for number in numbers)]
+    yield [one_line(title), *(shown(number, metric.kind) for number in numbers)]
+    if metric.kind in MEASURED:
+        percentiles = (each.percentiles[SPLIT_PERCENT] for each in points)
+        yield [f"p{SPLIT_PERCENT}", *(shown(number, metric.kind) for number in percentiles)]
 
 
 def _head(kind: str) -> Sequence[str]:
