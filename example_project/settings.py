@@ -180,6 +180,12 @@ APP_METRICS_RATIOS = {
     # How many of those who search order a book?
     "conversion": {"of": "orders", "to": "searches", "as": "percent"},
     "average_order": {"of": "revenue", "to": "orders", "unit": "€"},
+    # How many of the users of 30 days come on the last of them?
+    "stickiness": {
+        "of": {"slug": "active_users", "field": "unique", "days": 1},
+        "to": {"slug": "active_users", "field": "unique", "days": 30},
+        "as": "percent",
+    },
     # Bad news if it grows, because its numerator counts failures.
     "failed_login_rate": {"of": "failed_logins", "to": "logins", "as": "percent"},
 }
@@ -190,7 +196,7 @@ APP_METRICS_SETS = {
             *("orders", "items_sold", "revenue", "signups", "active_users"),
             *("downloads", "searches", "checkout_seconds"),
         ],
-        "ratios": ["conversion", "average_order"],
+        "ratios": ["conversion", "average_order", "stickiness"],
         "recipients": ["books@example.com"],
         "send": ["weekly"],
     },

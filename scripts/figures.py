@@ -13,11 +13,12 @@ FIGURES = {
     "checkout_seconds": ("Duration of a checkout", "p95"),
     "conversion": ("conversion", "ratio"),
     "average_order": ("average_order", "ratio"),
+    "stickiness": ("stickiness", "ratio"),
 }
 # The command that fills the days of the history.
 BACKFILL = ("metrics_backfill", "active_users", "--model=visits.Visit", "--field=at", "--unique=user_id")
 TITLES = {"checkout_seconds": "checkout_seconds, p95"}
-UNITS = {"conversion": "%", "average_order": "€"}
+UNITS = {"conversion": "%", "average_order": "€", "stickiness": "%"}
 NOTHING = "–"
 PERCENTILE = "checkout_seconds"
 # The promise: a percentile differs from the true one by at most as much.

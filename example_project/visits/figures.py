@@ -11,6 +11,8 @@ from example_project.shop.models import Order
 from .models import Visit
 
 PERCENT = 95
+# More users than this are an estimate; four standard errors.
+EXACT, ESTIMATE_ERROR = 1000, 4 * 0.0163
 
 # The lowest and the highest value that a figure may have; None if there is nothing to calculate it from.
 Bounds = tuple[str, str] | None
@@ -31,17 +33,35 @@ def periods(today: date) -> dict[str, tuple[date, date]]:
 
 def figures(first: date, after: date) -> dict[str, Bounds]:
     begin, end = _midnight(first), _midnight(after)
-    visits = Visit.objects.filter(at__gte=begin, at__lt=end, status__lt=400).exclude(method="HEAD")
+    visits = _visits(begin, end)
     orders = Order.objects.filter(created_at__gte=begin, created_at__lt=end)
     sold = orders.aggregate(count=Count("pk"), revenue=Sum("amount"))
     searches = visits.filter(path__startswith="/search/?q=").count()
     checkouts = visits.filter(method="POST", path="/checkout/", status=302)
     return {
-        "active_users": _exactly(visits.aggregate(users=Count("user", distinct=True))["users"]),
+        "active_users": _exactly(_users(visits)),
         "checkout_seconds": _percentile(checkouts),
         "conversion": _exactly(Decimal(100 * sold["count"]) / searches if searches else None),
         "average_order": _exactly(sold["revenue"] / sold["count"] if sold["count"] else None),
+        "stickiness": _stickiness(after),
     }
+
+
+def _visits(begin: datetime, end: datetime) -> QuerySet[Visit]:
+    return Visit.objects.filter(at__gte=begin, at__lt=end, status__lt=400).exclude(method="HEAD")
+
+
+def _users(visits: QuerySet[Visit]) -> int:
+    found: int = visits.aggregate(users=Count("user", distinct=True))["users"]
+    return found
+
+
+def _stickiness(after: date) -> Bounds:
+    """Return the percentage of the users of 30 days who came on the last one; many users may be an estimate."""
+    day, month = (_users(_visits(_midnight(after - timedelta(days=days)), _midnight(after))) for days in (1, 30))
+    if month <= EXACT:
+        return _exactly(Decimal(100 * day) / month if month else None)
+    return (str(100 * day / (month * (1 + ESTIMATE_ERROR))), str(100 * day / (month * (1 - ESTIMATE_ERROR))))
 
 
 def _midnight(day: date) -> datetime:
