@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, Mapping[str, bool]] = {
     "writing": dict.fromkeys(["postgresql", "mariadb", "mysql", "redis"], False),
     "aggregation": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),
     "timers": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),
+    "uniques": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),
     "reading": {},
     "dashboard": {"postgresql": False},
     "outages": {},

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from django.db import connections, transaction
 
 from app_metrics.core.batch import new_batch_id
+from app_metrics.core.hashing import hash_of
 from app_metrics.core.labels import encode_labels
-from app_metrics.core.summary import NAMES, Summary, merge_into
+from app_metrics.core.summary import NAMES, UNIQUE, UNIQUES, Summary, merge_into
 from app_metrics.models import Total
-from tests.support.summaries import summary_of
+from tests.support.summaries import seen, summary_of
 
 PATTERN = 10_000  # distinct rows, which the log repeats
 DAY, BEGIN = date(2026, 5, 31), 1_780_221_600_000_000
@@ -69,19 +70,30 @@ def single_numbers(series, kind):
         yield f"slug-{metric}", kind, labels, summary_of(Decimal(f"{chance.lognormvariate(-2, 1):.9f}"))
 
 
-def prepare(alias, shape, kind=None):
-    """Create the reference's table, and one with the pattern of the log, or with single numbers of one kind."""
-    pattern_of = single_numbers(shape.series, kind) if kind else pattern(shape.series)
-    sqlite = connections[alias].vendor == "sqlite"
-    number, stored = ("numeric", "text") if sqlite else ("numeric(38, 9)",) * 2
+def single_events(series, kind):
+    """Yield rows of one kind like those of `pattern`, each of a single event; each is of somebody else if it counts."""
+    for number in range(PATTERN):
+        metric, labels = series_of(number, series)
+        yield f"slug-{metric}", kind, labels, seen(hash_of(number)) if kind == UNIQUE else summary_of(1)
+
+
+def prepare(alias, shape, rows=None):
+    """Create the reference's table, and one with the pattern of the log, or with other rows."""
+    pattern_of = pattern(shape.series) if rows is None else rows
+    connection, sketch = connections[alias], Total._meta.get_field(UNIQUES)
+    number, stored = ("numeric", "text") if connection.vendor == "sqlite" else ("numeric(38, 9)",) * 2
+    keys = f"uniques {sketch.db_type(connection)}, PRIMARY KEY (place)"
     rows = [
-        (place, f"{place:012x}", *texts, summary.count, *(f"{value:f}" for value in map(Decimal, summary[1:5])))
+        (
+            *(place, f"{place:012x}", *texts, summary.count, *(f"{value:f}" for value in map(Decimal, summary[1:5]))),
+            summary.uniques and sketch.get_db_prep_value(summary.uniques.encode(), connection),
+        )
         for place, (*texts, summary) in enumerate(pattern_of)
     ]
-    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+    with transaction.atomic(using=alias), connection.cursor() as cursor:
         for table, before, number_type, after in [
             ("by_hand", "day date, hour smallint", number, "last_at bigint"),
-            ("pattern", "place integer, suffix char(12)", stored, "PRIMARY KEY (place)"),
+            ("pattern", "place integer, suffix char(12)", stored, keys),
         ]:
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
             cursor.execute(f"CREATE TABLE {table} ({before}, {TEXTS}, {NUMBERS.format(number_type)}, {after})")
@@ -100,8 +112,8 @@ def fill(alias, shape, items):
                 if not place:
                     prefix = new_batch_id().hex[:20]
                 cursor.execute(
-                    f"""INSERT INTO app_metrics_item (id, day, hour, last_at, {COLUMNS})
-                    SELECT {IDS[vendor]}, DATE(%s), %s, %s + place, {COLUMNS} FROM pattern
+                    f"""INSERT INTO app_metrics_item (id, day, hour, last_at, {COLUMNS}, uniques)
+                    SELECT {IDS[vendor]}, DATE(%s), %s, %s + place, {COLUMNS}, uniques FROM pattern
                     WHERE place >= %s AND place < %s ORDER BY place""",
                     [prefix, DAY.isoformat(), hour, BEGIN + first - place, place, place + step],
                 )

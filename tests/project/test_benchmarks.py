@@ -31,7 +31,9 @@ from benchmarks import (
     reading,
     runner,
     server,
+    sketches,
     timers,
+    uniques,
     work,
     writing,
 )
@@ -138,16 +140,39 @@ def test_measured_aggregations_have_the_numbers_of_timers_and_gauges(transaction
     assert len(timers.aggregations(measured).limits()) == 1
 
 
+def test_measured_aggregations_have_everybody_in_a_unique_count(transactional_database: str) -> None:
+    measured = uniques.aggregated(transactional_database, items.Shape(100, 1), 20_000, 1)
+    assert [each.reference for each in measured] == ["counters"]
+    assert measured[0].median("bytes") >= 3 + 100 * 8 + 4
+
+
+def test_measured_folds_have_the_events_of_each_kind(settings: Any) -> None:
+    table = uniques.folds(1)
+    assert [each.reference for each in table.measured] == ["counter", "gauge"]
+
+
+@pytest.mark.django_db
+def test_measured_readings_of_a_month_find_its_users_and_events() -> None:
+    measured = measure(uniques.month(100), 1)
+    assert [each.reference for each in measured] == ["a counter"] * 2
+    assert len(uniques.months(measured).cells()["rows"]) == 2
+
+
+@pytest.mark.django_db
+def test_users_that_were_read_wrongly_make_the_benchmark_fail() -> None:
+    with pytest.raises(AssertionError, match=r"numbers that were read wrongly: \[100\] instead of \[\]"):
+        uniques.timed(lambda: [100], 150)
+
+
 def test_measured_folds_have_the_numbers_of_each_kind(settings: Any) -> None:
     table = timers.folds(1)
     assert [each.reference for each in table.measured] == ["gauge", "counter"]
     assert [limit["limit"] for limit in table.limits()] == ["+0.25 µs"]
 
 
-def test_a_histogram_without_its_numbers_makes_the_benchmark_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timers.Histogram, "count", 0)
-    with pytest.raises(AssertionError, match="timers, in the histogram: 0 instead of 3"):
-        timers.fold("timer", [1, 2, 3])
+def test_a_sketch_without_its_numbers_makes_the_benchmark_fail() -> None:
+    with pytest.raises(AssertionError, match="timers, in the sketch: 0 instead of 3"):
+        sketches.fold("timer", [1, 2, 3], lambda summary: 0)
 
 
 def test_writers_beside_an_aggregation_lose_nothing(transactional_database: str) -> None:
