@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext, pgettext
 
 from ..core.calendar import moment_of, starts_at, today
-from ..core.comparisons import Comparison
+from ..core.comparisons import Change, Comparison
 from ..core.formatting import have_cents
 from ..core.histogram import Histogram
 from ..core.numbers import Number
@@ -84,6 +84,10 @@ class Chart:
         drawn = [column for column in self.columns if column.is_drawn]
         has_percentiles = any(column.role == PERCENTILE for column in drawn)
         return [column for column in drawn if not (has_percentiles and column.role in (MINIMUM, MAXIMUM))]
+
+    def lacks_base(self, change: Change) -> bool:
+        """Return whether counting began within or after the period that a change refers to."""
+        return change.start is None or bool(self.since and change.start < self.since)
 
     @property
     def is_empty(self) -> bool:

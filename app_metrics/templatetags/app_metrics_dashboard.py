@@ -12,7 +12,7 @@ from django.utils.translation import pgettext
 from ..contrib.news import better_of, news
 from ..core import formatting
 from ..core.calendar import aware, local_day
-from ..core.comparisons import DOWN, UP, Change, Comparison
+from ..core.comparisons import DOWN, UP, Comparison
 from ..core.numbers import Number
 from ..core.periods import DAY, HOUR
 from ..core.summary import COUNTER, DISTRIBUTION, GAUGE, MEASURED, TIMER, UNIQUE, Summary, headline, percentile
@@ -239,11 +239,6 @@ def _unknown_reason(chart: Chart) -> str:
     )
 
 
-def began_later(chart: Chart, change: Change) -> bool:
-    """Return whether counting began after the period that a chart is compared with began."""
-    return bool(chart.since and change.start and change.start < chart.since)
-
-
 def counted_since(chart: Chart) -> str:
     return _("counted since %(date)s") % {"date": formatting.date_title(chart.since)} if chart.since else ""
 
@@ -252,7 +247,7 @@ def _compared(chart: Chart) -> list[Fact]:
     comparison = chart.comparison
     if comparison is None:
         return []
-    if comparison.start is None or began_later(chart, comparison):
+    if chart.lacks_base(comparison):
         return [Fact(pgettext("column", "Change"), formatting.shown_change(comparison), counted_since(chart))]
     word = formatting.news_word(news(comparison, chart.metric))
     note = "; ".join(filter(None, (word, _now_and_before(comparison))))

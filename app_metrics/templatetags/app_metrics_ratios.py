@@ -23,7 +23,7 @@ from ..ratios.changes import (
 )
 from ..ratios.declared import Ratio
 from ..ratios.quotients import Quotient
-from .app_metrics_dashboard import Fact, began_later, counted_since
+from .app_metrics_dashboard import Fact, counted_since
 
 register = template.Library()
 register.filter("ratio_change", shown_ratio_change)
@@ -112,7 +112,7 @@ def operand_links(chart: RatioChart) -> list[tuple[str, str, str]]:
 def _compared(chart: RatioChart, change: RatioChange) -> str:
     """Return whether a change is good news, both ratios, and whether a period is left out, or why there is none."""
     if change.base is None:
-        return counted_since(chart) if change.start is None or began_later(chart, change) else ""
+        return counted_since(chart) if chart.lacks_base(change) else ""
     ratios = {"now": shown_ratio(chart.ratio, change.now), "before": shown_ratio(chart.ratio, change.then)}
     note = _("%(now)s, before %(before)s") % ratios
     word = formatting.news_word(ratio_news(change, chart.metrics))
