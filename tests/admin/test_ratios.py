@@ -319,8 +319,8 @@ def test_days_that_are_read_for_each_point_limit_the_points(visited, client, mon
 
 
 def test_a_range_whose_days_were_counted_only_partly_is_no_base(visited, client):
-    def change(start):
-        root = page(client, ratio_url("stickiness"), start=start, end="2026-11-22")
+    def change(start, end="2026-11-22"):
+        root = page(client, ratio_url("stickiness"), start=start, end=end)
         facts = {text(each.find("dt")): plain(text(each.find("dd"))) for each in root.iterfind(".//dl/div")}
         return facts["Change"].split()[0]
 
@@ -328,3 +328,5 @@ def test_a_range_whose_days_were_counted_only_partly_is_no_base(visited, client)
     assert change("2026-11-22") == "±0"
     assert change("2026-10-25") == "new"
     assert change("2026-10-24") == "n/a"
+    # The 30 days up to the end of the four days before these begin on 20 September.
+    assert change("2026-10-20", "2026-10-23") == "n/a"

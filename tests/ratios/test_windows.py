@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,6 +19,7 @@ from app_metrics.checks.ratios import check_ratios
 from app_metrics.core.calendar import start_of
 from app_metrics.core.periods import DAY, HOUR, MONTH, WEEK, WHOLE_DAYS, YEAR
 from app_metrics.core.summary import merge_all
+from app_metrics.core.uniques import Uniques
 from app_metrics.dashboard.overview import stickiness
 from app_metrics.models import Metric, Total
 from app_metrics.ratios import Quotient, get_ratio
@@ -25,7 +27,7 @@ from app_metrics.ratios.changes import metrics_of, operand_title
 from app_metrics.ratios.declared import ratios
 from app_metrics.ratios.quotients import quotients
 from app_metrics.ratios.windows import Windows, last_day
-from tests.support.summaries import summary_of
+from tests.support.summaries import seen, summary_of
 
 # A Wednesday.
 NOW = datetime(2026, 6, 10, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -185,6 +187,15 @@ def test_windows_are_the_merges_of_their_days_in_whatever_order_they_are_asked_f
     for last in asked:
         inside = [by_day.get(first + timedelta(days=last - back)) for back in reversed(range(width))]
         assert windows.until(first + timedelta(days=last)) == merge_all(each for each in inside if each)
+
+
+def test_windows_of_many_different_ones_have_the_sketch_of_all_their_days():
+    first, chance = date(2026, 1, 1), Random(1)
+    hashes = {first + timedelta(days=day): [chance.getrandbits(64) for _ in range(400)] for day in range(20)}
+    windows = Windows({day: seen(*each) for day, each in hashes.items()}, 7)
+    for last in list(hashes)[6:]:
+        inside = [each for back in range(7) for each in hashes[last - timedelta(days=back)]]
+        assert windows.until(last).uniques.encode() == Uniques(inside).encode()
 
 
 def test_a_window_that_moves_on_by_a_day_takes_three_merges_at_most(monkeypatch):
