@@ -22,6 +22,9 @@ Holders = Mapping[Piece, list[Hashable]]
 KEY = ("of", "text", "of_period", "day_of", "hour_of")
 ALL_SKETCHES = tuple(field.name for field in SKETCHES)
 
+# A statement names at most so many dates.
+MOST_DATES = 1000
+
 
 class UniqueRows(NamedTuple):
     """Conditions for the totals and items of unique counts."""
@@ -119,9 +122,12 @@ def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
 
 
 def _within(period: Period, days: set[date]) -> dict[str, Any]:
-    """Return the filter of some dates; a range if they have no gap, which is a single index scan."""
+    """Return the filter of some dates; a range if they have no gap, which is a single index scan.
+
+    Very many dates are a range, too: a reading ignores the others in it.
+    """
     first, last = min(days), max(days)
-    if days.issuperset(period.starts_between(first, last, first.isoweekday())):
+    if len(days) > MOST_DATES or days.issuperset(period.starts_between(first, last, first.isoweekday())):
         return {"start__range": (first, last)}
     return {"start__in": days}
 

@@ -32,6 +32,7 @@ from tests.support.summaries import seen, summary_of
 # A Wednesday.
 NOW = datetime(2026, 6, 10, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 TODAY = NOW.date()
+NOON_OF_MAY = datetime(2026, 5, 31, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 USERS = {"slug": "users", "field": "unique"}
 RATIOS = {
     "stickiness": {"of": {**USERS, "days": 1}, "to": {**USERS, "days": 30}, "as": "percent"},
@@ -149,6 +150,17 @@ def test_many_ratios_and_days_need_as_many_queries_as_one(noon, settings):
     }
     assert queries({"stickiness": RATIOS["stickiness"]}) == queries(many) == 1
     assert queries({**many, "plain": {"of": "orders", "to": "visits"}}) == 2
+
+
+def test_days_of_very_many_months_are_not_listed_in_the_statement(noon):
+    for days in (0, 6, 7, 40):
+        metric("orders", 10**days if days < 7 else 5, at=NOON_OF_MAY - timedelta(days=days))
+    aggregate()
+    with CaptureQueriesContext(connections[noon]) as captured:
+        points = get_ratio("orders_of_a_week").series("month", date(1926, 1, 1), date(2026, 5, 31))
+    assert points[-1].quotient == Quotient(1_000_001, 2)
+    assert len(points) > 1200
+    assert max(len(query["sql"]) for query in captured) < 10_000
 
 
 days = st.integers(0, 99)
