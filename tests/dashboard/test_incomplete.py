@@ -11,7 +11,7 @@ from app_metrics.models.creation import create_metric
 from app_metrics.transport.loading import replaced_backend
 from tests.models.test_pending import Destination, batch
 
-NOTE = "could not be read"
+NOTE = "pending batches could not be read"
 PAGES = [
     reverse("admin:app_metrics_dashboard_changelist"),
     reverse("admin:app_metrics_dashboard_health"),
