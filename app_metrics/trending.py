@@ -8,8 +8,7 @@ from decimal import Decimal
 from .core.calendar import Moment, latest_closed, moment_of
 from .core.comparisons import BEFORE, YEAR_BEFORE, Comparison, Plan, closed, running, week_of, whole
 from .core.errors import MetricError
-from .core.histogram import check_percent
-from .core.numbers import Number
+from .core.numbers import Number, check_percent
 from .core.periods import DAY, MONTH, WEEK, WHOLE_DAYS, YEAR, Period, Piece
 from .core.summary import UNIQUE, Summary, headline
 from .models import Metric

@@ -21,7 +21,7 @@ from math import ceil, isqrt, ldexp
 from operator import sub
 from typing import NamedTuple
 
-from .numbers import COUNT_LIMIT, QUANTUM, Number, trimmed
+from .numbers import COUNT_LIMIT, QUANTUM, Number, check_percent, trimmed
 
 # They span 64 doublings, that is a factor of 10**19.
 MAX_BUCKETS = 2048
@@ -166,12 +166,6 @@ class Histogram:
         return cls(counts=_capped(counts))
 
 
-def check_percent(percent: int | Decimal | Fraction) -> None:
-    """Raise ValueError for a bad percentage."""
-    if not 0 <= percent <= 100:
-        raise ValueError(f"{percent} is not a percentage; give a number from 0 to 100.")
-
-
 def rank_of(percent: int | Decimal | Fraction, count: int) -> int:
     """Return the place of a percentile among sorted numbers, counted from 1. Raises ValueError for a bad percentage."""
     check_percent(percent)
@@ -294,10 +288,8 @@ def _parts(data: bytes) -> Iterator[dict[int, int]]:
         body = data[end - size : end]
         pairs = list(body) if body.isascii() else list(map(_DECODED.__getitem__, _VARINT.findall(body)))
         if not size or len(body) < size or body[-1] > 127 or len(pairs) % 2 == 0 or not all(pairs):
-            raise ValueError(
-                f"{data[:20]!r} is not a histogram of version {VERSION}. If a newer version of app_metrics wrote it, "
-                "upgrade this one."
-            )
+            hint = "If a newer version of app_metrics wrote it, upgrade this one."
+            raise ValueError(f"{data[:20]!r} is not a histogram of version {VERSION}. {hint}")
         buckets = accumulate(pairs[1::2], initial=first >> 1 ^ -(first & 1))
         yield dict(zip(buckets, pairs[::2], strict=True))
         place = end

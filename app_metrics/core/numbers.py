@@ -1,6 +1,7 @@
 """Exact numbers: how large they may be, and how they are added, rounded, written and read."""
 
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from fractions import Fraction
 from typing import Any
 
 Number = int | Decimal
@@ -80,3 +81,9 @@ def read_number(value: Any) -> Decimal:
         raise ValueError(f"{value!r:.100} does not fit into a total.")
     EXACT.quantize(number, QUANTUM)
     return number
+
+
+def check_percent(percent: int | Decimal | Fraction) -> None:
+    """Raise ValueError for a bad percentage."""
+    if not 0 <= percent <= 100:
+        raise ValueError(f"{percent} is not a percentage; give a number from 0 to 100.")

@@ -1,12 +1,14 @@
 """A metric exists from its first event on, before any aggregation."""
 
 import logging
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
 from django.template import Context, Template
 from django.urls import reverse
+from django.utils import timezone
 
 from app_metrics import gauge, metric
 from app_metrics.api import prometheus
@@ -122,5 +124,5 @@ def test_a_declared_set_contains_a_metric_from_its_first_event_on(settings):
 
 def test_an_alert_watches_a_metric_from_its_first_event_on(settings):
     settings.APP_METRICS_ALERTS = {"Many": {"metric": "downloads", "period": "day", "above": 1}}
-    metric("downloads")
+    metric("downloads", at=timezone.now() - timedelta(days=1))
     assert check_alerts().evaluated == ["Many"]
