@@ -87,7 +87,7 @@ class ChunkRunner:
         """Add one item to its totals, or quarantine it if it does not fit into them."""
         with between_others():
             self._turns.begin()
-            claim = self._dialect.claim(self._connection, size, self._bound)
+            claim = self._dialect.claim(self._connection, size, self._bound, apart=True)
             try:
                 with transaction.atomic(using=self._alias):
                     self._add(claim.rows)

@@ -130,8 +130,9 @@ def test_the_statements_of_a_run_do_not_depend_on_the_number_of_damaged_items(da
     assert sum(total.count for total in Total.objects.filter(period="year")) == 2 * (400 - damaged)
 
 
+@pytest.mark.parametrize("size", [None, 1])
 @pytest.mark.parametrize("table", ["total", "item"])
-def test_sketches_that_are_no_text_harm_nothing_else_on_sqlite(database, table):
+def test_sketches_that_are_no_text_harm_nothing_else_on_sqlite(database, table, size):
     if connections[database].vendor != "sqlite":
         pytest.skip("its sketches are bytes")
     write({key(): seen(*range(EXACT))})
@@ -143,7 +144,7 @@ def test_sketches_that_are_no_text_harm_nothing_else_on_sqlite(database, table):
     metric = Metric.objects.get(slug="users")
     assert distinct(metric.summary("year", DAY)) is None
     write({key(): seen(1), key("orders", "counter"): measured(3)})
-    done = aggregate()
+    done = aggregate(chunk_size=size)
     kept = {"total": EXACT + 1, "item": 1}[table]
     assert Total.objects.get(metric__slug="users", period="year").count == kept
     assert Metric.objects.get(slug="orders").total("year", DAY) == 3

@@ -1,11 +1,12 @@
 """Aggregation runs that fail, wait for locks or overlap lose nothing and count nothing twice."""
 
+import sqlite3
 import threading
 from functools import partial
 from itertools import pairwise
 
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from app_metrics import collect, distribution, gauge, metric
@@ -40,6 +41,23 @@ def crash_at(number):
         return execute(sql, params, many, context)
 
     return wrapper, seen
+
+
+def test_a_busy_database_is_tried_again_while_items_are_read_on_sqlite(transactional_database):
+    if connections[transactional_database].vendor != "sqlite":
+        pytest.skip("reading takes no lock there")
+    metric("orders")
+    busy = [sqlite3.OperationalError("database is locked")]
+    busy[0].sqlite_errorname = "SQLITE_BUSY"
+
+    def refuse_once(execute, sql, params, many, context):
+        if "GROUP BY slug" in sql and busy:
+            raise OperationalError("database is locked") from busy.pop()
+        return execute(sql, params, many, context)
+
+    with connections[transactional_database].execute_wrapper(refuse_once):
+        assert aggregate().items == 1
+    assert busy == []
 
 
 def test_a_crash_at_any_statement_loses_nothing_and_counts_nothing_twice(transactional_database, monkeypatch):

@@ -125,7 +125,9 @@ class Dialect(base.Dialect):
             cursor.execute(GROUPED.format(table=self.item_table, plain=plain, sketches=sketches), [last])
             rows: list[Row] = cursor.fetchall()
         except OperationalError as error:
-            raise ValueError(str(error)) if "decode to UTF-8" in str(error) else error from error
+            if "decode to UTF-8" not in str(error):
+                raise
+            raise ValueError("A text of an item is not UTF-8.") from None  # the error quotes it
         return [tuple(map(_as_text, row)) for row in rows] if apart else rows
 
     def upsert(
