@@ -82,7 +82,7 @@ def _read_number(metric: Metric, labels: Labels, period: Period, moment: date) -
     summary = metric.summary(period, moment, labels)
     number = headline(metric.kind, summary)
     if summary and metric.kind == UNIQUE and number is None:
-        raise NotYet(f"The unique count of the latest {period} is unknown, because a sketch of it is damaged.")
+        raise NotYet(f"The unique count of the latest {period} is unknown: a sketch of it is missing or damaged.")
     return number
 
 
