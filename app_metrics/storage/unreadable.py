@@ -26,14 +26,14 @@ def _merged(alias: str, pk: int, field: Field, text: str | None, merge: Merge) -
         return None
 
 
-def _set_aside(total: Total, field: Field, text: Any, error: Exception) -> None:
+def _set_aside(total: Total, field: Field, text: str | None, error: Exception) -> None:
     """Replace a sketch with what stands for one that cannot be read, and keep its bytes as a quarantined item."""
     alias, lost = total._state.db, UNREADABLE[field.holds]
     Total.objects.using(alias).filter(pk=total.pk).update(**{field.name: lost and lost.encode()})
     log(logging.ERROR, "%s cannot be read, and was set aside as a quarantined item: %s", described(total, field), error)
     payload = {
         "total": total.pk, "slug": total.metric.slug, "period": total.period, "start": total.start.isoformat(),
-        "hour": total.hour, "labels": total.labels, field.name: text if isinstance(text, str) else str(text),
+        "hour": total.hour, "labels": total.labels, field.name: text,
     }  # fmt: skip
     reason = (
         f"{described(total, field)} cannot be read, so percentiles or unique counts of this period are unknown. "
