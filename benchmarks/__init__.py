@@ -8,7 +8,7 @@ RESULTS = Path(__file__).parent / "results"
 BENCHMARKS: dict[str, Mapping[str, bool]] = {
     "calls": {},
     "middleware": {},
-    "server": {"postgresql": True, "redis": False},
+    "server": {"postgresql": True, "mariadb": True, "mysql": True, "redis": False},
     "writing": dict.fromkeys(["postgresql", "mariadb", "mysql", "redis"], False),
     "aggregation": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),
     "timers": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),

@@ -2,8 +2,8 @@
 
 gunicorn serves the site with 2 workers of 4 threads; each variant has its own copy of a durable database. wrk sends
 requests from one thread, 16 at a time, on the same machine. All variants are up at the same time and loaded in turn; a
-result is a variant's rate relative to the uninstrumented one in the same round. Finally each must have counted every
-response that wrk read, and at most one more per connection each time that wrk stopped.
+result is a variant's rate relative to the uninstrumented one, or to an INSERT by hand, in the same round. Finally each
+must have counted every response that wrk read, and at most one more per connection each time that wrk stopped.
 
 The home page makes one query and fills a table of 46 rows; the list of guides is a small template without a query, so
 that nothing hides the cost of counting.
@@ -13,11 +13,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -31,12 +31,14 @@ from tests.support.small_server import served
 
 from . import peers, runner, server_pids
 from .machine import cpu_seconds
-from .runner import Case, Limit, Subject
+from .page import verdict
+from .runner import Case, Limit, Scale, Subject
 
 CONNECTIONS = 16
 COMMAND = ["gunicorn", "--config=example_project/gunicorn_conf.py", "--bind={bind}", "benchmarks.site_wsgi"]
 REPORT = Path(__file__).parent / "report.lua"
-PAGES = {"the home page": "/", "the list of guides": "/downloads/"}
+SMALL = "the list of guides"
+PAGES = {"the home page": "/", SMALL: "/downloads/"}
 BASELINE, BY_HAND = "uninstrumented", "an INSERT by hand"
 
 
@@ -91,8 +93,11 @@ VARIANTS = {
     ),
     "dummy": Variant(environment={BACKEND: "dummy"}, counts=False),
 }  # fmt: skip
-# How much of the rate must be kept on PostgreSQL: by a durable write, and by the buffered mode, also with a journal.
-LEAST = {"db": (BY_HAND, 1.0), "db, buffered": (BASELINE, 0.95), "db, journalled": (BASELINE, 0.95)}
+# How much of the rate must be kept: by a durable write, and on PostgreSQL by the buffered mode, also with a journal.
+DURABLE = {"db": (BY_HAND, 1.0)}
+LEAST = {**DURABLE, "db, buffered": (BASELINE, 0.95), "db, journalled": (BASELINE, 0.95)}
+# The databases beside PostgreSQL, and what is compared on them: only the writes differ.
+OTHERS, COMPARED = ("sqlite", "mariadb", "mysql"), (BASELINE, "db", BY_HAND)
 
 
 def tables(scale):
@@ -104,42 +109,61 @@ def tables(scale):
     rounds, seconds = scale.of((1, 1), (7, 1), (5, 2))
     redis = runner.available("redis")
     names = [name for name in VARIANTS if redis or name not in ("redis", "celery")]
-    names = scale.of(names[:6], names[:6], names)
-    for kind in [*runner.available("postgresql"), *scale.of([], [], ["sqlite"])]:
-        for page in list(PAGES)[: scale.of(1, 1, 2)]:
-            with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder:
-                yield requests(f"{page} on {kind}", kind, PAGES[page], names, Path(folder), rounds, seconds)
+    for kind in runner.available("postgresql"):
+        chosen = scale.of(COMPARED, (BASELINE, BY_HAND, *LEAST), names)
+        yield from requests(kind, PAGES, chosen, rounds, seconds)
+    for kind in ("sqlite", *runner.available("mariadb", "mysql")):
+        # The smaller page shows more of what a write costs.
+        yield from requests(kind, PAGES if scale is Scale.FULL else [SMALL], COMPARED, rounds, seconds)
 
 
-def requests(what, kind, page, names, folder, rounds, seconds):
+def requests(kind, pages, names, rounds, seconds):
+    """Yield a table for each page; the same sites serve all of them, and finally count what they answered."""
     redis = example_site.coordinates("redis") if "redis" in names else {}
     if redis:
         Redis.from_url(redis["URL"]).flushall()
-    with ExitStack() as running:
-        receiver, subjects = running.enter_context(peers.receiving()), {}
+    with TemporaryDirectory(prefix="app-metrics-") as folder, ExitStack() as running:
+        receiver, sites = running.enter_context(peers.receiving()), {}
         for number, name in enumerate(names):
-            database = running.enter_context(getattr(example_site, kind)(f"variant_{number}", folder))
-            site = Site(name, database, folder / f"{number}", receiver, redis, running)
-            subjects[name] = Subject(partial(site.load, page, seconds), site.check)
-        references = {name: subjects[name] for name in (BASELINE, BY_HAND)}
-        cases = [
-            Case(name, subject, references, kept(what, name) if kind == "postgresql" else None, "rate")
-            for name, subject in subjects.items()
-        ]
-        measured = runner.measure(cases, rounds)
+            database = running.enter_context(getattr(example_site, kind)(f"variant_{number}", Path(folder)))
+            sites[name] = Site(name, database, Path(folder, f"{number}"), receiver, redis, running)
+        for page in pages:
+            yield loaded(f"{page} on {kind}", LEAST if kind == "postgresql" else DURABLE, sites, page, rounds, seconds)
+        for site in sites.values():
+            site.check()
+
+
+def loaded(what, limits, sites, page, rounds, seconds):
+    subjects = {name: Subject(partial(site.load, PAGES[page], seconds)) for name, site in sites.items()}
+    references = {name: subjects[name] for name in (BASELINE, BY_HAND)}
+    cases = [
+        Case(name, subject, references, kept(what, name, *limits[name]) if name in limits else None, "rate")
+        for name, subject in subjects.items()
+    ]
+    found = runner.measure(cases, rounds)
+    rows, beside = ([each for each in found if each.reference == name] for name in references)
+    limits = {each.case.name: each.limit for each in found if each.limit}
     times = {"p50, ms": "p50", "p99, ms": "p99", "CPU, ms": "site", "servers' CPU, ms": "servers"}
     columns = [runner.name("counted by"), runner.number("a second", "rate"), runner.spread(key="rate")]
     columns += [runner.number(title, key, digits=2) for title, key in times.items()]
-    title = f"Requests per second of {what}, median of {rounds} times {seconds} s"
-    rows = [each for each in measured if each.reference == BASELINE]
-    return runner.Table(title, [*columns, *runner.ratio("{:.0%}", "", "kept")], rows, measured)
+    columns += [*runner.ratio("{:.0%}", "", "kept"), against(beside), judged(limits)]
+    return runner.Table(f"Requests per second of {what}, median of {rounds} times {seconds} s", columns, rows, found)
 
 
-def kept(what, name):
+def against(measured):
+    """Return the column that shows the rates relative to that with an INSERT by hand."""
+    texts = {each.case.name: runner.ratio_text(each, "{:.0%}", "") for each in measured}
+    return f"of {BY_HAND}", lambda each: texts[each.case.name]
+
+
+def judged(limits):
+    """Return the column that shows the limits, of the rate with an INSERT by hand or of the uninstrumented one."""
+    texts = {name: f"{limit['limit']} of {limit['against']} {verdict(limit)}" for name, limit in limits.items()}
+    return "limit", lambda each: texts.get(each.case.name, "")
+
+
+def kept(what, name, against, least):
     """Limit how much of the rate is kept."""
-    if name not in LEAST:
-        return None
-    against, least = LEAST[name]
     found = partial(runner.ratio_text, form="{:.0%}", sign="")
     what = f"requests per second that are kept, {what}, {name}"
     return Limit(f"at least {least:.0%}", found, lambda each: each.ratio[1] >= least, what, reference=against)
@@ -182,7 +206,7 @@ class Site:
         found["servers"] = (cpu_seconds(*server_pids) - before[1]) / found["answered"]
         return found
 
-    def check(self, runs):
+    def check(self):
         """Stop the site; raise AssertionError unless it counted the responses that wrk read."""
         self._running.close()
         counts = self._variant.counts

@@ -1,5 +1,6 @@
 """The example site under load, as settings and for a WSGI server; BENCHMARK_INSTRUMENTATION selects what counts."""
 
+import json
 import os
 from datetime import UTC, datetime
 
@@ -29,20 +30,20 @@ if INSTRUMENTATION == "by hand":
 
 SQL = """
     INSERT INTO app_metrics_item (id, slug, kind, labels, day, hour, count, total, minimum, maximum, last, last_at)
-    VALUES (%s, 'requests', 'counter', '{}', %s, %s, 1, 1, 1, 1, 1, %s)"""
+    VALUES (%s, 'requests', 'counter', %s, %s, %s, 1, 1, 1, 1, 1, %s)"""
 
 
 def inserting(get_response):
-    """Count requests exactly, with one hand-written INSERT each."""
+    """Count requests exactly, with one hand-written INSERT each: the row that app_metrics writes for these pages."""
     from django.db import connection
 
     from app_metrics.core.batch import new_batch_id
 
     def middleware(request):
         response = get_response(request)
-        now = datetime.now(UTC)
+        now, labels = datetime.now(UTC), json.dumps({"url": request.resolver_match.view_name})
         with connection.cursor() as cursor:
-            cursor.execute(SQL, [new_batch_id().hex, now.date(), now.hour, int(now.timestamp() * 1e6)])
+            cursor.execute(SQL, [new_batch_id().hex, labels, now.date(), now.hour, int(now.timestamp() * 1e6)])
         return response
 
     return middleware
