@@ -15,6 +15,8 @@ from .dialects import dialect_for
 from .dialects.base import BAD_DATA, ITEM_COLUMNS, Row, in_statements
 
 ITEMS_PER_STATEMENT = 10_000
+# Rows whose texts fit into a statement whatever they are, because a sketch has up to 11,000 characters.
+FEW = 50
 # A sketch has up to 11,000 characters, and a statement of MariaDB 16 MiB by default.
 QUARANTINED_AT_ONCE = 500
 
@@ -30,6 +32,9 @@ def unknown_columns() -> list[str]:
 def append(rows: Sequence[Row]) -> None:
     """Append rows of ITEM_COLUMNS, in a transaction if they take several statements. Raises database errors."""
     connection = connections[settings.APP_METRICS_DATABASE]
+    if 0 < len(rows) <= FEW:
+        dialect_for(connection).insert_items(connection, rows)
+        return
     parts = list(in_statements(rows, ITEMS_PER_STATEMENT, ITEM_COLUMNS))
     with transaction.atomic(using=connection.alias) if len(parts) > 1 else nullcontext():
         for part in parts:

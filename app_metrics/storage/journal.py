@@ -191,7 +191,9 @@ def append(connection: Any, batch: Batch) -> bool:
 
     Inside a transaction, and in tests, batches belong into the database.
     """
-    if not commits_at_once(connection) or in_tests() or (journal := journal_of(connection)) is None:
+    if connection.vendor != "sqlite" or not commits_at_once(connection) or in_tests():
+        return False
+    if (journal := journal_of(connection)) is None:
         return False
     try:
         journal.append(batch, durable=_level(connection) >= FULL)

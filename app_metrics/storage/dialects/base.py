@@ -110,8 +110,11 @@ class Dialect:
     def insert_items(self, connection: Any, rows: Sequence[Row]) -> None:
         """Insert rows of `item_rows` in one statement; a row whose id exists already is skipped."""
         rows, names = without_sketches(rows)
-        few = len(rows) <= self.few
-        sql, parameters = self._few_inserted(rows, names) if few else self.many_inserted(rows, names)
+        if len(rows) <= self.few:
+            sql = f"{self.insert_of(len(rows), self.item_table, names)} ON CONFLICT DO NOTHING"
+            parameters = list(chain.from_iterable(rows))
+        else:
+            sql, parameters = self.many_inserted(rows, names)
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
 
@@ -154,14 +157,10 @@ class Dialect:
         """Write sketches, in rows of a total's primary key and SKETCH_COLUMNS in Base64; None leaves one as it is."""
         raise NotImplementedError
 
-    def _few_inserted(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[str, list[Any]]:
-        """Return an INSERT of rows of some columns with a parameter for each value."""
-        sql = _insert_of(len(rows), self.item_table, columns(names), self.placeholders(names))
-        return sql, list(chain.from_iterable(rows))
-
-    def placeholders(self, names: Sequence[str]) -> str:
-        """Return the placeholders of a row with some columns."""
-        return f"({', '.join(self.sketch.format('%s') if name in SKETCH_COLUMNS else '%s' for name in names)})"
+    def insert_of(self, size: int, table: str, names: Sequence[str]) -> str:
+        """Return an INSERT of so many rows of some columns, with a placeholder for each value."""
+        begin, row = _insert_parts(table, tuple(names), self.sketch)
+        return begin + ", ".join([row] * size)
 
 
 def assignments(by_rule: Mapping[str, str], names: Collection[str]) -> str:
@@ -212,9 +211,10 @@ def without_sketches(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[str]]
 
 
 @cache
-def _insert_of(rows: int, table: str, names: str, placeholders: str) -> str:
-    values = ", ".join([placeholders] * rows)
-    return f"INSERT INTO {table} ({names}) VALUES {values} ON CONFLICT DO NOTHING"
+def _insert_parts(table: str, names: Sequence[str], sketch: str) -> tuple[str, str]:
+    """Return how an INSERT of some columns begins, and the placeholders of a row."""
+    values = [sketch.format("%s") if name in SKETCH_COLUMNS else "%s" for name in names]
+    return f"INSERT INTO {table} ({columns(names)}) VALUES ", f"({', '.join(values)})"
 
 
 def item_rows(batch: Batch) -> list[Row]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from random import random
 from typing import Any
 
@@ -173,10 +174,9 @@ class Dialect(base.Dialect):
             cursor.execute(sql, [json.dumps(rows)])
 
     def _insert(self, connection: Any, table: str, names: Sequence[str], rows: Sequence[Row], conflict: str) -> Any:
-        row = self.placeholders(names)
-        sql = f"INSERT INTO {table} ({columns(names)}) VALUES {', '.join([row] * len(rows))} {conflict}"
+        sql = f"{self.insert_of(len(rows), table, names)} {conflict}"
         with connection.cursor() as cursor:
-            cursor.execute(sql, [value for row in rows for value in row])
+            cursor.execute(sql, list(chain.from_iterable(rows)))
             return cursor.fetchall()
 
 
