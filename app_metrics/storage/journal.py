@@ -43,6 +43,11 @@ FULL = 2
 Places = dict[UUID, tuple[str, int]]
 
 
+# The attribute of Django's connection that holds what it has opened, and the journal beside that. Asking SQLite and
+# resolving links for each batch would take as long as the rest of an append.
+OPENED = "_app_metrics_opened"
+
+
 class Reading(NamedTuple):
     """What was read of a segment so far: its bytes, its lines, and the merged summaries, which are never changed."""
 
@@ -168,8 +173,14 @@ def journal_of(connection: Any) -> Journal | None:
     """Return the journal beside a database; None if it is not a SQLite file, or if the system has no file locks."""
     if connection.vendor != "sqlite" or connection.is_in_memory_db() or not CAN_LOCK:
         return None
-    path = _path(connection)
-    return _journal(os.path.realpath(path)) if path else None
+    raw = connection.connection
+    if raw is None:
+        return _journal_at(_path(connection))
+    known, journal = getattr(connection, OPENED, (None, None))
+    if known is not raw:
+        journal = _journal_at(_path(connection))
+        setattr(connection, OPENED, (raw, journal))
+    return journal
 
 
 def _path(connection: Any) -> str:
@@ -179,6 +190,10 @@ def _path(connection: Any) -> str:
             return str(connection.connection.execute("PRAGMA database_list").fetchone()[2])
     name = os.fsdecode(connection.settings_dict["NAME"])
     return unquote(urlsplit(name).path, errors="surrogateescape") if name.startswith("file:") else name
+
+
+def _journal_at(path: str) -> Journal | None:
+    return _journal(os.path.realpath(path)) if path else None
 
 
 @cache

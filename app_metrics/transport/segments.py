@@ -88,7 +88,7 @@ class Segments:
             return None
         has_room = False
         try:
-            has_room = _is_mine(descriptor, path) and os.fstat(descriptor).st_size < self._max_segment
+            has_room = (status := _status_if_mine(descriptor, path)) is not None and status.st_size < self._max_segment
         finally:
             if not has_room:
                 unlock_and_close(descriptor)
@@ -165,7 +165,7 @@ def claim(segment: Path, patience: float = 0.0) -> Iterator[BinaryIO | None]:
         try:
             while not (is_locked := _lock(file.fileno())) and time.monotonic() < until:
                 time.sleep(PAUSE)
-            yield file if is_locked and _is_at(file.fileno(), segment) else None
+            yield file if is_locked and _status_at(file.fileno(), segment) else None
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
 
@@ -255,16 +255,18 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _is_mine(descriptor: int, path: Path) -> bool:
-    """Try to lock a segment; return whether that succeeded and no aggregation has moved or deleted it before."""
-    return _lock(descriptor) and _is_at(descriptor, path)
+def _status_if_mine(descriptor: int, path: Path) -> os.stat_result | None:
+    """Try to lock a segment; return its status, or None if that failed or an aggregation has moved or deleted it."""
+    return _status_at(descriptor, path) if _lock(descriptor) else None
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def _status_at(descriptor: int, path: Path) -> os.stat_result | None:
+    """Return the status of an open file; None if it is not at its path any more."""
+    status = os.fstat(descriptor)
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return status if os.path.samestat(status, os.stat(path)) else None
     except FileNotFoundError:
-        return False
+        return None
 
 
 def unlock_and_close(descriptor: int) -> None:

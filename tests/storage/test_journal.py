@@ -255,6 +255,15 @@ def test_the_journal_stays_beside_the_file_that_a_connection_has_opened(tmp_path
         assert (aggregate().failures, counted()) == ([], {"orders": 1})
 
 
+def test_another_file_that_a_connection_opens_later_has_its_own_journal(tmp_path):
+    with named(tmp_path / "first.sqlite3"):
+        for name in ("first", "second"):
+            connection.close()
+            connection.settings_dict["NAME"] = tmp_path / f"{name}.sqlite3"
+            connection.ensure_connection()
+            assert journal_of(connection).directory == tmp_path / f"{name}.sqlite3-metrics"
+
+
 def test_a_path_that_is_not_utf_8_has_a_journal(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.sqlite3")
     with named(path):
@@ -429,7 +438,7 @@ def test_a_writer_does_not_append_to_a_segment_that_an_aggregation_took(director
     (segment,) = directory.iterdir()
     descriptor = os.open(segment, os.O_WRONLY)
     segment.rename(segment.with_suffix(SEALED))
-    assert not segments._is_mine(descriptor, segment)
+    assert not segments._status_if_mine(descriptor, segment)
     segments.unlock_and_close(descriptor)
     write(batch_of("second"))
     assert suffixes(directory) == {SEGMENT: 1, SEALED: 1}

@@ -160,7 +160,7 @@ def test_a_removed_segment_is_not_claimed_by_a_second_process(directory):
     (segment,) = files(directory)
     with segment.open("rb") as second:
         segment.unlink()  # the first process did so before the second had the lock
-        assert not segments._is_mine(second.fileno(), segment)
+        assert not segments._status_if_mine(second.fileno(), segment)
 
 
 def test_a_damaged_record_is_set_aside_and_reported(database, directory, caplog):
