@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from ..core.batch import Batch, Key
@@ -24,6 +23,7 @@ from ..transport.segments import CAN_LOCK, SEGMENT, Segments, check_readable, cl
 from .connections import commits_at_once
 from .dialects.base import BAD_DATA
 from .ledger import write_once
+from .sqlite_files import FULL, identity, level_of, path_of
 from .transactions import between_others, retried
 from .turns import Turns
 
@@ -36,15 +36,12 @@ MAX_SEGMENT = 2**20
 MAX_JOURNAL = 16 * 2**20
 # Seconds that an aggregation waits for the thread that is appending to a segment.
 PATIENCE = 1.0
-# SQLite's level of `synchronous` at which a commit survives a power failure; it is the default.
-FULL = 2
 
 # The segment and the line where a batch was seen first: it may have been written again because a write was interrupted.
 Places = dict[UUID, tuple[str, int]]
 
-
-# The attribute of Django's connection that holds what it has opened, and the journal beside that. Asking SQLite and
-# resolving links for each batch would take as long as the rest of an append.
+# The attribute of Django's connection that holds what it has opened, or the file that it would open, and the journal
+# beside that. Asking SQLite and resolving links for each batch would take as long as the rest of an append.
 OPENED = "_app_metrics_opened"
 
 
@@ -173,23 +170,12 @@ def journal_of(connection: Any) -> Journal | None:
     """Return the journal beside a database; None if it is not a SQLite file, or if the system has no file locks."""
     if connection.vendor != "sqlite" or connection.is_in_memory_db() or not CAN_LOCK:
         return None
-    raw = connection.connection
-    if raw is None:
-        return _journal_at(_path(connection))
+    opened = connection.connection or identity(path_of(connection))
     known, journal = getattr(connection, OPENED, (None, None))
-    if known is not raw:
-        journal = _journal_at(_path(connection))
-        setattr(connection, OPENED, (raw, journal))
+    if opened is None or known != opened:
+        journal = _journal_at(path_of(connection))
+        setattr(connection, OPENED, (opened, journal))
     return journal
-
-
-def _path(connection: Any) -> str:
-    """Return the path of the file that a connection has opened, or would open now; "" if there is none."""
-    if connection.connection is not None:
-        with suppress(connection.Database.Error):  # the path is not UTF-8
-            return str(connection.connection.execute("PRAGMA database_list").fetchone()[2])
-    name = os.fsdecode(connection.settings_dict["NAME"])
-    return unquote(urlsplit(name).path, errors="surrogateescape") if name.startswith("file:") else name
 
 
 def _journal_at(path: str) -> Journal | None:
@@ -211,7 +197,7 @@ def append(connection: Any, batch: Batch) -> bool:
     if (journal := journal_of(connection)) is None:
         return False
     try:
-        journal.append(batch, durable=_level(connection) >= FULL)
+        journal.append(batch, durable=level_of(connection) >= FULL)
     except FileNotFoundError:  # there is no database before the first `migrate`: its own error says so
         return False
     except (OSError, *BAD_DATA) as error:
@@ -264,21 +250,13 @@ def _added(name: str, lines: Sequence[bytes], known: Reading, places: Places) ->
     return Reading(known.size, known.lines + len(lines), summaries), texts
 
 
-def _level(connection: Any) -> int:
-    """Return the level of `synchronous` of a connection; the default if it is not open."""
-    if connection.connection is None:
-        return FULL
-    level: int = connection.connection.execute("PRAGMA synchronous").fetchone()[0]
-    return level
-
-
 @contextmanager
 def _surviving_power_failures(connection: Any) -> Iterator[None]:
     """Make the commits of the block survive a power failure, because what was committed is then deleted elsewhere."""
     if not commits_at_once(connection):
         raise RuntimeError("inside a transaction, which may be rolled back, the journal cannot be drained")
     connection.ensure_connection()
-    level = _level(connection)
+    level = level_of(connection)
     connection.connection.execute(f"PRAGMA synchronous = {max(level, FULL)}")
     try:
         yield

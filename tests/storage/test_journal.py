@@ -32,6 +32,7 @@ from app_metrics.models.pending import is_complete, pending_batches
 from app_metrics.models.queries import QuerySources, all_time
 from app_metrics.storage import journal
 from app_metrics.storage.journal import SEALED, Journal, journal_of
+from app_metrics.storage.sqlite_files import FULL
 from app_metrics.transfer.stored_totals import first_stored_day, live_end
 from app_metrics.transport import segments
 from app_metrics.transport.loading import get_backend, load_backend
@@ -325,6 +326,35 @@ def test_a_batch_is_as_durable_as_a_commit_of_its_connection(level, synced, monk
     assert bool(reached) is synced
 
 
+@pytest.mark.parametrize(("level", "synced"), [("FULL", True), ("NORMAL", False)])
+def test_a_batch_is_as_durable_as_a_commit_of_a_connection_that_is_not_open(level, synced, tmp_path, monkeypatch):
+    reached, path = [], tmp_path / "other.sqlite3"
+    monkeypatch.setattr(segments, "to_disk", reached.append)
+    path.touch()
+    options = {"init_command": f"PRAGMA synchronous = {level}"}
+    with named(path), patch.dict(connection.settings_dict, OPTIONS=options):
+        assert journal.append(connection, batch_of("orders"))
+        assert connection.connection is None
+    assert bool(reached) is synced
+
+
+@pytest.mark.parametrize("name", ["missing.sqlite3", "missing/missing.sqlite3"])
+def test_a_database_that_does_not_exist_is_not_created_by_a_batch(name, tmp_path):
+    with named(tmp_path / name):
+        assert not journal.append(connection, batch_of("orders"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_that_leads_elsewhere_later_leads_to_another_journal(tmp_path):
+    link = tmp_path / "link.sqlite3"
+    with named(link):
+        for name in ("first", "second"):
+            (tmp_path / name).touch()
+            link.unlink(missing_ok=True)
+            link.symlink_to(tmp_path / name)
+            assert journal_of(connection).directory == tmp_path / f"{name}-metrics"
+
+
 def test_what_is_deleted_from_the_journal_survives_a_power_failure_in_the_database(monkeypatch):
     levels, write_once = [], journal.write_once
 
@@ -338,7 +368,7 @@ def test_what_is_deleted_from_the_journal_survives_a_power_failure_in_the_databa
         cursor.execute("PRAGMA synchronous = NORMAL")
     metric("orders")
     aggregate()
-    assert (levels, level()) == ([journal.FULL], 1)
+    assert (levels, level()) == ([FULL], 1)
     connection.close()
 
 
