@@ -18,7 +18,7 @@ from .validation import LAST_SECOND, check_key
 VERSION = 1
 
 # `json.dumps` with options creates an encoder for each call.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 # As in Django's json_script: a browser that mistakes JSON for HTML finds no tag in it.
 ESCAPES = {ord(character): f"\\u{ord(character):04X}" for character in "<>&"}

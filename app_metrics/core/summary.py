@@ -82,7 +82,7 @@ NO_SKETCHES = (None,) * len(SKETCHES)
 # What people are shown of a summary: all fields but times, which only decide how summaries merge.
 SHOWN = tuple(field for field in FIELDS if field.holds != TIME)
 
-_ARE_NUMBERS = tuple(field.holds == NUMBER for field in FIELDS)
+_NUMBERS = tuple(index for index, field in enumerate(FIELDS) if field.holds == NUMBER)
 # Functions that parse a stored or sent value, by what it holds; they raise ValueError, TypeError or ArithmeticError.
 READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: read_time}
 # Functions that decode a sketch; they raise ValueError or TypeError.
@@ -177,8 +177,10 @@ def plain_summaries(summaries: Mapping[Key, Summary]) -> dict[Key, Summary]:
 
 def to_values(summary: Summary) -> list[int | str]:
     """Return the fields of a summary in a form that stays exact in JSON: decimals as digits, others as int."""
-    values: Sequence[Any] = summary
-    return [digits(value) if is_number else value for value, is_number in zip(values, _ARE_NUMBERS, strict=False)]
+    values: list[Any] = list(summary[: len(FIELDS)])
+    for index in _NUMBERS:
+        values[index] = digits(values[index])
+    return values
 
 
 def from_values(values: Iterable[Any], sketches: Sequence[str | None] = NO_SKETCHES) -> Summary:

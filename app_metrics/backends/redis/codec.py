@@ -46,7 +46,7 @@ VALUE = "<" + sum(map(limbs, FIELDS)) * "d"
 
 _VALUE = struct.Struct(VALUE)
 _AMOUNTS = [field for field in LAYOUT if field.holds != TIME]
-_TIMES = [field for field in LAYOUT if field.holds == TIME]
+_TIMES = [field.name for field in LAYOUT if field.holds == TIME]
 _amounts_of = attrgetter(*(field.name for field in _AMOUNTS))
 _PACKED_AMOUNTS, _PACKED_TIME = struct.Struct("<" + sum(map(limbs, _AMOUNTS)) * "d"), struct.Struct("<2d")
 
@@ -63,7 +63,7 @@ def buckets(batch: Batch) -> Iterator[tuple[str, str, bytes, str, bytes]]:
         fields, values, counts, sketches = found[day, hour]
         fields.append(f"{slug} {kind} {labels}")
         values.append(_packed(_amounts_of(summary)))
-        values += [_PACKED_TIME.pack(*_split(field, getattr(summary, field.name))) for field in _TIMES]
+        values += [_PACKED_TIME.pack(*divmod(getattr(summary, name), LIMB)) for name in _TIMES]
         if summary.histogram is not None:
             counts += [f"{len(fields)} {bucket} {count}" for bucket, count in summary.histogram.counts.items()]
         if summary.uniques is not None:
@@ -155,8 +155,6 @@ def _packed(amounts: Sequence[Number]) -> bytes:
 def _split(field: Field, value: Any) -> Sequence[int]:
     if field.holds == COUNT:
         return [_count(value)]
-    if field.holds == TIME:
-        return divmod(int(value), LIMB)
     if limbs(field) == 2:
         return divmod(_scaled(value, LIMB * LIMB), LIMB)
     whole, low = divmod(_scaled(value, LIMIT), LIMB)
