@@ -2,24 +2,23 @@
 
 import os
 import time
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from .histogram import Histogram
-from .labels import NO_LABELS, cap_labels
-from .numbers import Number, exact
+from .labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
+from .numbers import EXACT, Number, exact
 from .periods import bucket
-from .summary import FIELDS, SKETCHED, UNIQUE, Summary, merge, merge_into, single
+from .summary import MICROSECONDS, SKETCHED, UNIQUE, Summary, merge_into
 from .uniques import Uniques
 
 # One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. The number of a unique count is a
 # hash. A plain tuple, because a named one takes several times as long to create, and requests wait for it.
 Entry = tuple[str, str, str, Number | float, float]
-
-_PLAIN = len(FIELDS)
 
 
 class Key(NamedTuple):
@@ -62,34 +61,87 @@ class Fold:
     """Folds entries into summaries, with a bounded number of label sets per metric."""
 
     def __init__(self, zone: tzinfo, max_label_sets: int) -> None:
-        self.summaries: dict[Key, Summary] = {}
         self._zone = zone
         self._max_label_sets = max_label_sets
-        self._label_sets: dict[str, set[str]] = {}
+        # Summaries that still change, by their keys: lists of their values, except that `last_at` is in seconds.
+        self._rows: dict[tuple[str, str, str, date, int], list[Any]] = {}
+        self._summaries: dict[Key, Summary] = {}
+        # The label sets of each metric; None as long as none can have too many.
+        self._label_sets: dict[str, set[str]] | None = None
         # The sketches that this fold has created, and to which it adds.
         self._sketches: list[Histogram | Uniques] = []
 
+    @property
+    def size(self) -> int:
+        """The number of summaries; more if entries of their keys were added after `summaries` was read."""
+        return len(self._rows) + len(self._summaries)
+
+    @property
+    def summaries(self) -> dict[Key, Summary]:
+        rows, self._rows = self._rows, {}
+        for row in rows.values():
+            row[5] = int(row[5] * MICROSECONDS)
+        # As Key() and Summary() do, which are functions in Python.
+        found = {tuple.__new__(Key, key): tuple.__new__(Summary, row) for key, row in rows.items()}
+        if self._summaries:
+            for key, summary in found.items():
+                merge_into(self._summaries, key, summary)
+        else:
+            self._summaries = found
+        return self._summaries
+
     def add(self, entry: Entry) -> None:
-        slug, kind, labels, number, at = entry
-        added = exact(number)
-        number = 1 if kind == UNIQUE else added
-        if labels != NO_LABELS:
-            labels = self._capped(slug, labels)
-        day, hour = bucket(int(at // 1), self._zone)
-        # Runs for every event, so it uses plain tuples, which equal named ones but are faster to create, and no
-        # merge_into().
-        key, one = (slug, kind, labels, day, hour), single(number, at)
-        before = self.summaries.get(key)  # type: ignore[call-overload]
-        if before is None:
-            values = (*one[:_PLAIN], *self._begun(kind, added)) if kind in SKETCHED else one
-            self.summaries[Key(*key)] = tuple.__new__(Summary, values)
-            return
-        self.summaries[key] = merge(before, one)  # type: ignore[index]  # the Key that is there stays
-        # The sketches of both summaries.
-        if before.histogram is not None:
-            before.histogram.fresh.append(added)
-        elif before.uniques is not None:
-            before.uniques.fresh.add(int(added))
+        self.drain(deque([entry]))
+
+    def drain(self, entries: deque[Entry]) -> None:  # noqa: C901 - runs for every event, so it calls few functions
+        """Fold the entries of a deque and take them out; other threads may do so, too, or append further ones."""
+        rows, take, begin, end = self._rows, entries.popleft, 0.0, 0.0
+        few = self._max_label_sets - len(self._summaries) if self._label_sets is None else 0
+        while entries:
+            try:
+                slug, kind, labels, number, at = take()
+            except IndexError:  # another thread took it
+                break
+            if not begin <= at < end:  # most events are from the same second as the one before
+                begin = at // 1
+                end = begin + 1
+                day, hour = bucket(int(begin), self._zone)
+            if type(number) is float:
+                number = exact(number)
+            key = slug, kind, labels, day, hour
+            row = rows.get(key)
+            if row is None and len(rows) >= few and labels != NO_LABELS:  # with fewer rows, there is room for labels
+                key = slug, kind, self._capped(slug, labels), day, hour
+                row = rows.get(key)
+            if row is None:
+                row = [1, number, number, number, number, at, None, None]
+                if kind in SKETCHED:
+                    self._begin_sketch(kind, row)
+                rows[key] = row
+                continue
+            count, total, minimum, maximum, last, last_at, histogram, uniques = row
+            if uniques is not None:
+                hashed, number = number, 1
+            if type(total) is type(number) is int:
+                total += number
+            else:
+                total = EXACT.add(total, number)  # type: ignore[arg-type]  # no float any more
+            is_latest = at >= last_at or int(at * MICROSECONDS) == int(last_at * MICROSECONDS)
+            # No further calls but the last one: a signal handler, which may raise, interrupts no half of an event.
+            row[0] = count + 1
+            row[1] = total
+            if number is not last:  # the usual case: both are 1
+                if number < minimum:
+                    row[2] = number
+                elif number > maximum:
+                    row[3] = number
+            if is_latest:
+                row[4] = number
+                row[5] = at
+            if histogram is not None:
+                histogram.fresh.append(number)
+            elif uniques is not None:
+                uniques.fresh.add(hashed)
 
     def settle(self) -> None:
         """Let the sketches summarise what was added, so that memory does not grow with it."""
@@ -98,25 +150,30 @@ class Fold:
 
     def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
         """Merge summaries in; return those left out because their key is new and there are `room` summaries already."""
+        merged = self.summaries
         left: dict[Key, Summary] = {}
         for key, summary in summaries.items():
-            labels = self._capped(key.slug, key.labels)
+            labels = key.labels if key.labels == NO_LABELS else self._capped(key.slug, key.labels)
             if labels != key.labels:
                 key = key._replace(labels=labels)
-            fits = key in self.summaries or len(self.summaries) < room
-            merge_into(self.summaries if fits else left, key, summary)
+            fits = key in merged or len(merged) < room
+            merge_into(merged if fits else left, key, summary)
         return left
 
-    def _begun(self, kind: str, number: Number) -> tuple[Histogram | None, Uniques | None]:
+    def _begin_sketch(self, kind: str, row: list[Any]) -> None:
+        """Give the row of a first event its sketch; the number of a unique count is a hash, which counts as 1."""
+        number = row[1]
         if kind == UNIQUE:
-            uniques = Uniques([int(number)])
-            self._sketches.append(uniques)
-            return None, uniques
-        histogram = Histogram([number])
-        self._sketches.append(histogram)
-        return histogram, None
+            row[1:5] = 1, 1, 1, 1
+            row[7] = Uniques([number])
+        else:
+            row[6] = Histogram([number])
+        self._sketches.append(row[6] or row[7])
 
     def _capped(self, slug: str, labels: str) -> str:
-        if labels == NO_LABELS:
-            return labels
-        return cap_labels(labels, self._label_sets.setdefault(slug, set()), self._max_label_sets)
+        if self._label_sets is None:
+            self._label_sets = defaultdict(set)
+            for known, _, text, *_ in (*self._summaries, *self._rows):
+                if text not in (NO_LABELS, OVERFLOW_LABELS):
+                    self._label_sets[known].add(text)
+        return cap_labels(labels, self._label_sets[slug], self._max_label_sets)

@@ -1,7 +1,8 @@
 """Fold events into summaries, and merge summaries into those of longer spans.
 
 `Summary` lists their fields and sketches, and all code that stores, sends or reads summaries follows that list. To add
-a field, add it there, in `merge` and `single`, and as a column in `app_metrics.models.totals`.
+a field, add it there, in `merge`, `single` and `app_metrics.core.batch.Fold`, and as a column in
+`app_metrics.models.totals`.
 """
 
 from base64 import b64decode, b64encode
@@ -104,7 +105,7 @@ def single(number: Number, at: float) -> Values:
 
 def merge(left: Summary, right: Values) -> Summary:
     """Merge two summaries into one; if both last values are from the same microsecond, keep the right one."""
-    # Written out for speed, because this runs for every event; a test compares it with the rules of the fields.
+    # Written out for speed; a test compares it with the rules of the fields.
     count, total, minimum, maximum, last, last_at, histogram, uniques = left
     more, amount, lowest, highest, newest, newest_at, numbers, hashes = right
     if newest_at >= last_at:

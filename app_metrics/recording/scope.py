@@ -122,16 +122,10 @@ class Scope:
     def fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
         fold = self._taken_fold() or Fold(time_zone(), max_label_sets())
-        entries = self.entries
         try:
-            while entries:
-                try:
-                    entry = entries.popleft()
-                except IndexError:  # another thread took it
-                    break
-                fold.add(entry)
+            fold.drain(self.entries)
             fold.settle()
-            return len(fold.summaries)
+            return fold.size
         finally:
             self._folds.append(fold)
 
