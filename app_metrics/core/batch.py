@@ -4,16 +4,15 @@ import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, tzinfo
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from .histogram import Histogram
 from .labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
 from .numbers import EXACT, Number, exact
 from .periods import bucket
-from .summary import MICROSECONDS, SKETCHED, UNIQUE, Summary, merge_into
+from .summary import COUNTER, MICROSECONDS, SKETCHED, UNIQUE, Summary, merge, merge_each_into
 from .uniques import Uniques
 
 # One recorded event: slug, kind, canonical labels, number, and Unix time in seconds. The number of a unique count is a
@@ -31,17 +30,14 @@ class Key(NamedTuple):
     hour: int
 
 
+# The version and the variant of a UUID of version 7, and its random bits without the last 16.
+_FIXED_BITS, _RANDOM_BITS = 0x7000_8000_0000_0000_0000, 0x0FFF_3FFF_FFFF_FFFF_0000
+
+
 def new_batch_id() -> UUID:
     """Return a version 7 UUID (RFC 9562); its last 16 bits are zero, which leaves room for the ids of its items."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(8), "big")
-    return UUID(
-        int=(milliseconds & (1 << 48) - 1) << 80
-        | 7 << 76
-        | (random >> 52) << 64
-        | 0b10 << 62
-        | (random & (1 << 46) - 1) << 16
-    )
+    milliseconds = time.time_ns() // 1_000_000 & (1 << 48) - 1
+    return UUID(int=milliseconds << 80 | _FIXED_BITS | int.from_bytes(os.urandom(10)) & _RANDOM_BITS)
 
 
 def milliseconds_of(batch_id: UUID) -> int:
@@ -49,12 +45,42 @@ def milliseconds_of(batch_id: UUID) -> int:
     return batch_id.int >> 80
 
 
-@dataclass(frozen=True, slots=True)
 class Batch:
     """The summaries that a scope writes together; counted once, no matter how often they are delivered."""
 
-    summaries: Mapping[Key, Summary]
-    id: UUID = field(default_factory=new_batch_id)
+    __slots__ = ("_summaries", "id", "rows")
+
+    def __init__(self, summaries: Mapping[Key, Summary], id: UUID | None = None) -> None:  # noqa: A002 - its name
+        self._summaries: Mapping[Key, Summary] | None = summaries
+        # The same, perhaps without the names of fields: any sequences by any tuples.
+        self.rows: Mapping[Any, Any] = summaries
+        self.id = id or new_batch_id()
+
+    @classmethod
+    def of_rows(cls, rows: Mapping[Any, Any]) -> Self:
+        """Return a batch whose keys and summaries get the names of their fields when somebody needs these."""
+        batch = cls({})
+        batch._summaries, batch.rows = None, rows
+        return batch
+
+    @property
+    def summaries(self) -> Mapping[Key, Summary]:
+        if self._summaries is None:  # threads that come here at once find equal ones
+            self._summaries = _named(self.rows)
+        return self._summaries
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Batch) and (self.id, self.summaries) == (other.id, other.summaries)
+
+    __hash__ = None  # type: ignore[assignment]  # summaries have none
+
+    def __repr__(self) -> str:
+        return f"Batch({self.summaries!r}, {self.id!r})"
+
+
+def _named(rows: Mapping[Any, Any]) -> dict[Key, Summary]:
+    # As Key() and Summary() do, which are functions in Python and take longer.
+    return {tuple.__new__(Key, key): tuple.__new__(Summary, row) for key, row in rows.items()}
 
 
 class Fold:
@@ -78,17 +104,16 @@ class Fold:
 
     @property
     def summaries(self) -> dict[Key, Summary]:
-        rows, self._rows = self._rows, {}
-        for row in rows.values():
-            row[5] = int(row[5] * MICROSECONDS)
-        # As Key() and Summary() do, which are functions in Python.
-        found = {tuple.__new__(Key, key): tuple.__new__(Summary, row) for key, row in rows.items()}
-        if self._summaries:
-            for key, summary in found.items():
-                merge_into(self._summaries, key, summary)
-        else:
-            self._summaries = found
+        summaries = _named(self._taken_rows())
+        if not self._summaries:
+            self._summaries = summaries
+        elif summaries:
+            merge_each_into(self._summaries, summaries)
         return self._summaries
+
+    def batch(self) -> Batch:
+        """Return everything as a batch; the fold takes no further entries then."""
+        return Batch(self.summaries) if self._summaries else Batch.of_rows(self._taken_rows())
 
     def add(self, entry: Entry) -> None:
         self.drain(deque([entry]))
@@ -119,7 +144,13 @@ class Fold:
                     self._begin_sketch(kind, row)
                 rows[key] = row
                 continue
-            count, total, minimum, maximum, last, last_at, histogram, uniques = row
+            if number is row[4] and kind == COUNTER and type(row[1]) is int:  # the usual case: another 1
+                row[0] += 1
+                row[1] += number
+                if at > row[5]:
+                    row[5] = at
+                continue
+            count, total, minimum, maximum, _, last_at, histogram, uniques = row
             if uniques is not None:
                 hashed, number = number, 1
             if type(total) is type(number) is int:
@@ -130,11 +161,10 @@ class Fold:
             # No further calls but the last one: a signal handler, which may raise, interrupts no half of an event.
             row[0] = count + 1
             row[1] = total
-            if number is not last:  # the usual case: both are 1
-                if number < minimum:
-                    row[2] = number
-                elif number > maximum:
-                    row[3] = number
+            if number < minimum:
+                row[2] = number
+            elif number > maximum:
+                row[3] = number
             if is_latest:
                 row[4] = number
                 row[5] = at
@@ -148,17 +178,28 @@ class Fold:
         for sketch in self._sketches:
             sketch.settle()
 
-    def merge(self, summaries: Mapping[Key, Summary], room: float) -> dict[Key, Summary]:
-        """Merge summaries in; return those left out because their key is new and there are `room` summaries already."""
+    def merge(self, rows: Mapping[Any, Any], room: float) -> dict[Key, Summary]:
+        """Merge summaries in, with or without the names of their fields.
+
+        Return those left out because their key is new and there are `room` summaries already.
+        """
         merged = self.summaries
         left: dict[Key, Summary] = {}
-        for key, summary in summaries.items():
-            labels = key.labels if key.labels == NO_LABELS else self._capped(key.slug, key.labels)
-            if labels != key.labels:
-                key = key._replace(labels=labels)
-            fits = key in merged or len(merged) < room
-            merge_into(merged if fits else left, key, summary)
+        for key, row in rows.items():
+            slug, kind, labels, day, hour = key
+            if labels != NO_LABELS and (capped := self._capped(slug, labels)) != labels:
+                key = slug, kind, capped, day, hour
+            if key in merged:
+                merged[key] = merge(merged[key], row)
+            else:
+                merge_each_into(merged if len(merged) < room else left, _named({key: row}))
         return left
+
+    def _taken_rows(self) -> dict[Any, list[Any]]:
+        rows, self._rows = self._rows, {}
+        for row in rows.values():
+            row[5] = int(row[5] * MICROSECONDS)
+        return rows
 
     def _begin_sketch(self, kind: str, row: list[Any]) -> None:
         """Give the row of a first event its sketch; the number of a unique count is a hash, which counts as 1."""

@@ -11,7 +11,9 @@ def in_tests() -> bool:
     Remembers it for `have_ended()`, because the runner leaves no trace when it ends.
     """
     global _noticed
-    if not hasattr(getattr(sys.modules.get("django.test.utils"), "_TestState", None), "saved_data"):
+    utils = sys.modules.get("django.test.utils")
+    # Every scope asks. A failing `hasattr` takes twice as long.
+    if utils is None or "saved_data" not in vars(getattr(utils, "_TestState", utils)):
         return False
     _noticed = True
     return True

@@ -49,7 +49,7 @@ class Scope:
         self._max_summaries = max_summaries
         self.entries: deque[Entry] = deque()
         # Usually one; several after threads folded at once. A thread that folds takes one out meanwhile.
-        self._folds: deque[Fold] = deque()
+        self._folds: list[Fold] = []
         self.is_closed = False
         # The number of entries at which `make_room` is called; a closed scope has 0, so every entry is written at once.
         # The hot path reads only this attribute.
@@ -116,8 +116,8 @@ class Scope:
         fold = self._taken_fold()
         while fold is not None and (other := self._taken_fold()) is not None:
             fold.merge(other.summaries, math.inf)
-        if fold is not None and fold.summaries:
-            use(Batch(fold.summaries))
+        if fold is not None and fold.size:
+            use(fold.batch())
 
     def fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
@@ -131,7 +131,8 @@ class Scope:
 
     def _take_along(self) -> None:
         """Take the counts of dropped events, and what was put aside."""
-        self.entries.extend(take_entries())
+        if dropped := take_entries():
+            self.entries.extend(dropped)
         if _aside.entries and self is not _aside:
             self._take_entries_of(_aside)
 
@@ -144,7 +145,7 @@ class Scope:
         if not self._folds:  # checked first, because an exception costs more time
             return None
         try:
-            return self._folds.popleft()
+            return self._folds.pop()
         except IndexError:  # another thread took it
             return None
 

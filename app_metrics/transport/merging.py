@@ -70,7 +70,7 @@ class Merging(Exclusion):
     def _merge(self) -> Fold:
         fold = self._fold = self._fold or Fold(time_zone(), max_label_sets())
         while self._batches:
-            left = fold.merge(self._batches.popleft().summaries, self._room)
+            left = fold.merge(self._batches.popleft().rows, self._room)
             if left:
                 drop_batch(self._reason, f"more than {self._room} summaries are pending", Batch(left))
         return fold

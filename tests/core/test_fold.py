@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app_metrics.core.batch import Entry, Fold
+from app_metrics.core.batch import Batch, Entry, Fold
 from app_metrics.core.histogram import Histogram
 from app_metrics.core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
 from app_metrics.core.numbers import exact
@@ -135,3 +135,28 @@ def test_the_keys_of_a_fold_keep_their_order() -> None:
     fold = Fold(ZoneInfo("UTC"), 10)
     fold.drain(deque((slug, "counter", NO_LABELS, 1, 0.0) for slug in "cabac"))
     assert [key.slug for key in fold.summaries] == ["c", "a", "b"]
+
+
+def test_a_batch_has_the_summaries_of_its_fold_under_their_names() -> None:
+    fold, same = Fold(ZoneInfo("UTC"), 10), Fold(ZoneInfo("UTC"), 10)
+    for each in (fold, same):
+        each.drain(deque([("x", "gauge", NO_LABELS, 2, 0.5), ("x", "gauge", NO_LABELS, 1, 1.5)]))
+    batch = fold.batch()
+    ((key, summary),) = batch.summaries.items()
+    assert (key.slug, key.hour, summary.count, summary.last, summary.last_at) == ("x", 0, 2, 1, 1_500_000)
+    assert batch.summaries is batch.summaries
+    assert batch == Batch(same.summaries, batch.id)
+
+
+def test_summaries_merge_the_same_with_and_without_the_names_of_their_fields() -> None:
+    entries = entries_of("UTC", Random(1), 100)
+    named, unnamed = (Fold(ZoneInfo("UTC"), MOST_LABEL_SETS) for _ in range(2))
+    for _ in range(2):  # new summaries, and known ones
+        fold = Fold(ZoneInfo("UTC"), 2 * MOST_LABEL_SETS)
+        fold.drain(deque(entries))
+        batch = fold.batch()
+        left = unnamed.merge(batch.rows, 10), named.merge(batch.summaries, 10)
+        assert left[0]
+        assert stored(left[0]) == stored(left[1])
+    assert stored(unnamed.summaries) == stored(named.summaries)
+    assert {type(summary) for summary in (*unnamed.summaries.values(), *left[0].values())} == {Summary}
