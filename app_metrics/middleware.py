@@ -37,7 +37,7 @@ class MetricsMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        if conf.disabled or hasattr(request, HAS_SCOPE):
+        if conf.disabled or HAS_SCOPE in vars(request):
             return self.get_response(request)
         return self._acall(request) if self._is_async else self._call(request)
 

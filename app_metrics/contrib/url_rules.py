@@ -69,16 +69,19 @@ async def arecord_response(request: HttpRequest, response: HttpResponseBase | No
 
 def _matching(request: HttpRequest, response: HttpResponseBase | None) -> list[Rule]:
     match = request.resolver_match
-    rules = rules_by_key().get(UNRESOLVED, []) if match is None else rules_of(match.view_name)
-    if not rules:
-        return rules  # most requests on most sites
-    method = _method(request)
     status = SERVER_ERROR if response is None else response.status_code
+    return _rules_for(None if match is None else match.view_name, _method(request), status)
+
+
+@lru_cache(maxsize=4096)
+def _rules_for(name: str | None, method: str, status: int) -> list[Rule]:
+    """Return the rules for responses of a URL name, or for those that no URL resolved."""
+    rules = rules_by_key().get(UNRESOLVED, []) if name is None else rules_of(name)
     return [
         rule
         for rule in rules
         if method in rule.options.get("methods", DEFAULT_METHODS)
-        and status in rule.options.get("status", ANY_STATUS if match is None else DEFAULT_STATUSES)
+        and status in rule.options.get("status", ANY_STATUS if name is None else DEFAULT_STATUSES)
     ]
 
 
@@ -167,5 +170,5 @@ def _method(request: HttpRequest) -> str:
 @receiver(setting_changed)
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting == SETTING:
-        rules_by_key.cache_clear()
-        rules_of.cache_clear()
+        for each in (rules_by_key, rules_of, _rules_for):
+            each.cache_clear()

@@ -10,6 +10,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
+from ..transport.dispatch import is_on_event_loop
 from .scope import Scope, activated, current_scope, scope_aside
 
 # Scopes of made responses by the context of their request. Django's handler opens a context for each request that it
@@ -33,7 +34,8 @@ def answered(scope: Scope) -> None:
 def end(scope: Scope) -> None:
     """Close the scope of a closed response, now or when Django has finished the request."""
     _end_waiting()  # its signal never came
-    _ending.set(scope)
+    if _stay_open or _context() is not None:  # otherwise nothing is left to do at the signal
+        _ending.set(scope)
     if not _stay_open:
         _close(scope)
 
@@ -99,7 +101,9 @@ def _close(scope: Scope) -> None:
     Servers close the request on that thread. Django's asynchronous test client does not: there the thread that waits in
     `async_to_sync` owns the connection, and the transaction of the test.
     """
-    waiting = getattr(AsyncToSync.executors, "current", None)
+    # Asked first, because looking for a thread that does not wait takes as long as many calls of ours.
+    may_wait = AsyncToSync.loop_thread_executors or is_on_event_loop()
+    waiting = getattr(AsyncToSync.executors, "current", None) if may_wait else None
     if waiting is not None:
         with suppress(RuntimeError):  # this is that thread, or it has stopped waiting
             waiting.submit(scope.close)
