@@ -46,22 +46,31 @@ def milliseconds_of(batch_id: UUID) -> int:
 
 
 class Batch:
-    """The summaries that a scope writes together; counted once, no matter how often they are delivered."""
+    """The summaries that a scope writes together; counted once, no matter how often they are delivered.
 
-    __slots__ = ("_summaries", "id", "rows")
+    Their names and the id are made when they are first read, because batches that are merged need neither.
+    """
+
+    __slots__ = ("_ids", "_summaries", "rows")
 
     def __init__(self, summaries: Mapping[Key, Summary], id: UUID | None = None) -> None:  # noqa: A002 - its name
         self._summaries: Mapping[Key, Summary] | None = summaries
         # The same, perhaps without the names of fields: any sequences by any tuples.
         self.rows: Mapping[Any, Any] = summaries
-        self.id = id or new_batch_id()
+        self._ids = [] if id is None else [id]
 
     @classmethod
     def of_rows(cls, rows: Mapping[Any, Any]) -> Self:
-        """Return a batch whose keys and summaries get the names of their fields when somebody needs these."""
+        """Return a batch of summaries and keys without the names of their fields."""
         batch = cls({})
         batch._summaries, batch.rows = None, rows
         return batch
+
+    @property
+    def id(self) -> UUID:
+        if not self._ids:
+            self._ids.append(new_batch_id())
+        return self._ids[0]  # if several threads came here at once, the first id is that of all
 
     @property
     def summaries(self) -> Mapping[Key, Summary]:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from random import Random
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from app_metrics.core import batch as batches
 from app_metrics.core.batch import Batch, Entry, Fold
 from app_metrics.core.histogram import Histogram
 from app_metrics.core.labels import NO_LABELS, OVERFLOW_LABELS, cap_labels
@@ -17,6 +19,7 @@ from app_metrics.core.numbers import exact
 from app_metrics.core.periods import bucket
 from app_metrics.core.summary import KINDS, MEASURED, UNIQUE, Summary, merge, single, to_sketches, to_values
 from app_metrics.core.uniques import Uniques
+from tests.support.threads import in_thread
 
 MOST_LABEL_SETS = 3
 LABELS = [NO_LABELS, OVERFLOW_LABELS, *(f'{{"k":"{value}"}}' for value in "abcdef")]
@@ -160,3 +163,17 @@ def test_summaries_merge_the_same_with_and_without_the_names_of_their_fields() -
         assert stored(left[0]) == stored(left[1])
     assert stored(unnamed.summaries) == stored(named.summaries)
     assert {type(summary) for summary in (*unnamed.summaries.values(), *left[0].values())} == {Summary}
+
+
+def test_threads_that_ask_for_the_id_of_a_batch_at_once_get_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, draw = Batch({}), batches.new_batch_id
+
+    def interrupted() -> UUID:
+        monkeypatch.setattr(batches, "new_batch_id", draw)
+        found.append(in_thread(lambda: batch.id))
+        return draw()
+
+    found: list[UUID] = []
+    monkeypatch.setattr(batches, "new_batch_id", interrupted)
+    found.append(batch.id)
+    assert found == [batch.id, batch.id]
