@@ -53,7 +53,7 @@ class MetricsMiddleware:
         finally:
             leave(token)
         answered(scope)
-        return _scoped(response, scope)
+        return _scoped(response, scope) if response.streaming else response
 
     async def _acall(self, request: HttpRequest) -> Any:
         scope = new_scope(request=request)
@@ -67,7 +67,7 @@ class MetricsMiddleware:
         finally:
             leave(token)
         answered(scope)
-        return _scoped(response, scope)
+        return _scoped(response, scope) if response.streaming else response
 
     def _answer(self, request: HttpRequest) -> Any:
         started = perf_counter()
@@ -114,9 +114,7 @@ def _close_with(request: HttpRequest, scope: Scope) -> None:
 
 
 def _scoped(response: Any, scope: Scope) -> Any:
-    """Keep the scope current while a streaming body is produced and while its generators are closed."""
-    if not response.streaming:
-        return response
+    """Keep the scope current while the streaming body of a response is produced and its generators are closed."""
     close_response = response.close
 
     def close() -> None:

@@ -69,20 +69,19 @@ class Rule:
             if self.when is not None and not self.when(source):
                 return None
             labels = self.read_labels(source) if self.labels else {}
-            value: Any = num if self.num is None else self.num(source)
+            if self.num is None:  # the usual case
+                record_event(self.slug, self.kind, num, labels or None)
+                return labels
+            value: Any = self.num(source)
             if value is None and (self.several or self.kind != COUNTER):
                 return labels
             if self.several:
                 self._record_each(value, labels, record_event)
             else:
-                record_event(self.slug, self.kind, self._recorded(value), labels or None)
+                record_event(self.slug, self.kind, value if self.kind == UNIQUE else _number(value), labels or None)
         except Exception as error:
             drop(FAILED_RULE, f"{self.origin}: {brief(error)}", source=self.origin)
         return labels
-
-    def _recorded(self, value: Any) -> Any:
-        """Return a value as it is recorded: a number, or an id, of which recording keeps only a hash."""
-        return value if self.num is None or self.kind == UNIQUE else _number(value)
 
     def _record_each(self, events: Iterable[Any], labels: Mapping[str, str], record_event: Callable[..., Any]) -> None:
         for event in events:

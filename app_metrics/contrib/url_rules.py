@@ -106,9 +106,8 @@ def excludes(rule: Rule, name: str) -> bool:
 def _fire(rules: list[Rule], source: Mapping[str, Any], seconds: float) -> None:
     for rule in rules:
         labels = rule.fire(source)
-        timer = rule.options.get(TIMING)
-        if timer and labels is not None:
-            record(timer, TIMER, seconds, labels)
+        if TIMING in rule.options and labels is not None:
+            record(rule.options[TIMING], TIMER, seconds, labels)
 
 
 @cache
