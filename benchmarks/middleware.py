@@ -11,7 +11,7 @@ import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import prometheus_client
@@ -42,6 +42,7 @@ OPENTELEMETRY = ["opentelemetry.instrumentation.django.middleware.otel_middlewar
 
 PLAIN, SAVING, REFERENCE = "no instrumentation", "one save, no instrumentation", "django-prometheus"
 JUDGED = "middleware, a URL rule and five calls"
+UNWRITTEN = "the same, with nothing written after"
 
 
 class Site(NamedTuple):
@@ -68,9 +69,7 @@ SITES = {
     "middleware and a URL rule": Site(OURS, slugs=["ruled"]),
     JUDGED: Site(OURS, FIVE, ["five", *CALLS]),
     # A request's write slows down the next one, and no peer writes: this row shows by how much.
-    "the same, with nothing written after": Site(
-        OURS, FIVE, ["five", *CALLS], {"APP_METRICS_BACKEND": "benchmarks.peers"}
-    ),
+    UNWRITTEN: Site(OURS, FIVE, ["five", *CALLS], {"APP_METRICS_BACKEND": "benchmarks.peers"}),
     REFERENCE: Site(PROMETHEUS),
     "django-prometheus and five inc()": Site(PROMETHEUS, [counter.inc for counter in COUNTERS]),
     "OpenTelemetry": Site(OPENTELEMETRY),
@@ -81,14 +80,16 @@ SITES = {
 
 def by_wsgi(handler):
     environ = RequestFactory().get("/page/").environ
+    cpu = process_time()
     begin = perf_counter()
     response = handler(environ, lambda status, headers: None)
     body = b"".join(response)
     sent = perf_counter()
     response.close()
     end = perf_counter()
+    cpu = process_time() - cpu
     expect("The page", body, BODY)
-    return {"before": sent - begin, "after": end - sent}
+    return {"before": sent - begin, "after": end - sent, "cpu": cpu}
 
 
 async def by_asgi(handler):
@@ -101,11 +102,13 @@ async def by_asgi(handler):
         if message["type"] == "http.response.body":
             sent.append((perf_counter(), message["body"]))
 
+    cpu = process_time()
     begin = perf_counter()
     await handler(scope, messages.get, send)
     end = perf_counter()
+    cpu = process_time() - cpu
     expect("The page", b"".join(body for _, body in sent), BODY)
-    return {"before": sent[-1][0] - begin, "after": end - sent[-1][0]}
+    return {"before": sent[-1][0] - begin, "after": end - sent[-1][0], "cpu": cpu}
 
 
 class Bench:
@@ -144,7 +147,7 @@ class Bench:
     def medians(self, requests=REQUESTS):
         with override_settings(**self.settings):
             found = self.serve(requests)
-        return {key: median(each[key] for each in found) for key in ("before", "after")}
+        return {key: median(each[key] for each in found) for key in ("before", "after", "cpu")}
 
     def statements(self):
         with override_settings(**self.settings):
@@ -189,26 +192,30 @@ def added(server, names, opentelemetry, scale):
     sites = {name: Bench(name, server, opentelemetry) for name in names}
     subjects = {name: Subject(partial(site.medians, requests), site.check) for name, site in sites.items()}
     beside = {REFERENCE: subjects[REFERENCE]} if REFERENCE in names else {}
-    limit = runner.at_most(
-        0.25,
-        what=f"{JUDGED}, {server}, before the body is out",
-        against="what django-prometheus' two middlewares add",
-    )
+    limits = {
+        (JUDGED, "before"): at_most(0.25, f"{JUDGED}, {server}, before the body is out"),
+        (UNWRITTEN, "cpu"): at_most(0.35, f"{UNWRITTEN}, {server}, processor time of the request"),
+    }
     cases = [
         Case(
-            name, subjects[name], {} if name == REFERENCE else beside, limit if beside and name == JUDGED else None,
-            "before", {name: sites[name].site.less, REFERENCE: PLAIN}, facts[name],
+            name, subjects[name], {} if name == REFERENCE else beside, limits.get((name, key)) if beside else None,
+            key, {name: sites[name].site.less, REFERENCE: PLAIN}, facts[name],
         )
-        for name in names if sites[name].site.less
+        for key in ("before", "cpu") for name in names if sites[name].site.less
     ]  # fmt: skip
-    measured = runner.measure(cases, repeats, beside={name: subjects[name] for name in (PLAIN, SAVING)})
+    judged = runner.measure(cases, repeats, beside={name: subjects[name] for name in (PLAIN, SAVING)})
+    measured = [each for each in judged if each.case.key == "before"]
     title = (
         f"Added to a request of {measured[0].median('before', PLAIN) * 1e6:.0f} µs through {server}, before its body "
         f"is out and after it, beside {REFERENCE}; median of {repeats} times {requests}"
     )
     before, after = ([number(f"{key}, µs", key), spread("µs", key)] for key in ("before", "after"))
-    columns = [runner.name(), *before, *runner.ratio(), runner.AT_MOST, *after, runner.fact("statements")]
-    return Table(title, columns, measured)
+    columns = [runner.name(), *before, *runner.ratio(), runner.AT_MOST, *after, number("processor, µs", "cpu")]
+    return Table(title, [*columns, runner.fact("statements")], measured, judged)
+
+
+def at_most(ratio, what):
+    return runner.at_most(ratio, what=what, against="what django-prometheus' two middlewares add")
 
 
 def memory(names, opentelemetry, scale):
