@@ -113,11 +113,8 @@ class Fold:
 
     @property
     def summaries(self) -> dict[Key, Summary]:
-        summaries = _named(self._taken_rows())
-        if not self._summaries:
-            self._summaries = summaries
-        elif summaries:
-            merge_each_into(self._summaries, summaries)
+        if self._rows:
+            merge_each_into(self._summaries, _named(self._taken_rows()))
         return self._summaries
 
     def batch(self) -> Batch:

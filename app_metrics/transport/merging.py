@@ -36,7 +36,7 @@ class Merging(Exclusion):
     def __len__(self) -> int:
         """Return the number of merged summaries, or of unmerged batches if that is larger."""
         fold = self._fold
-        return max(len(fold.summaries) if fold else 0, len(self._batches))
+        return max(fold.size if fold else 0, len(self._batches))
 
     def add(self, batch: Batch) -> None:
         """Add a batch that no destination has received, because merging gives it another id."""

@@ -177,3 +177,16 @@ def test_threads_that_ask_for_the_id_of_a_batch_at_once_get_the_same_one(monkeyp
     monkeypatch.setattr(batches, "new_batch_id", interrupted)
     found.append(batch.id)
     assert found == [batch.id, batch.id]
+
+
+def test_a_merge_loses_nothing_while_another_thread_reads_the_summaries() -> None:
+    fold, other = (Fold(ZoneInfo("UTC"), 10) for _ in range(2))
+    other.add(("x", "counter", NO_LABELS, 1, 0.0))
+
+    class Interrupting(dict[Any, Any]):
+        def items(self) -> Any:
+            assert in_thread(lambda: len(fold.summaries)) == 0
+            return super().items()
+
+    fold.merge(Interrupting(other.summaries), float("inf"))
+    assert len(fold.summaries) == 1
