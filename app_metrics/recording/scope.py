@@ -112,22 +112,28 @@ class Scope:
         self._take_along()
         if self.is_empty:
             return  # the usual case: most requests record nothing
-        self.fold_entries()
-        fold = self._taken_fold()
-        while fold is not None and (other := self._taken_fold()) is not None:
+        fold = self._folded()
+        while (other := self._taken_fold()) is not None:
             fold.merge(other.summaries, math.inf)
-        if fold is not None and fold.size:
+        if fold.size:
             use(fold.batch())
 
     def fold_entries(self) -> int:
         """Fold the appended entries; return the number of summaries."""
+        fold = self._folded()
+        self._folds.append(fold)
+        return fold.size
+
+    def _folded(self) -> Fold:
+        """Take out a fold, with the appended entries in it."""
         fold = self._taken_fold() or Fold(time_zone(), max_label_sets())
         try:
             fold.drain(self.entries)
             fold.settle()
-            return fold.size
-        finally:
+        except BaseException:  # a signal handler raised it
             self._folds.append(fold)
+            raise
+        return fold
 
     def _take_along(self) -> None:
         """Take the counts of dropped events, and what was put aside."""
