@@ -34,9 +34,12 @@ class Key(NamedTuple):
 _FIXED_BITS, _RANDOM_BITS = 0x7000_8000_0000_0000_0000, 0x0FFF_3FFF_FFFF_FFFF_0000
 
 
-def new_batch_id() -> UUID:
-    """Return a version 7 UUID (RFC 9562); its last 16 bits are zero, which leaves room for the ids of its items."""
-    milliseconds = time.time_ns() // 1_000_000 & (1 << 48) - 1
+def new_batch_id(made_at: int | None = None) -> UUID:
+    """Return a version 7 UUID (RFC 9562) with a Unix time in nanoseconds (default: now).
+
+    Its last 16 bits are zero, which leaves room for the ids of its items.
+    """
+    milliseconds = (time.time_ns() if made_at is None else made_at) // 1_000_000 & (1 << 48) - 1
     return UUID(int=milliseconds << 80 | _FIXED_BITS | int.from_bytes(os.urandom(10)) & _RANDOM_BITS)
 
 
@@ -51,13 +54,14 @@ class Batch:
     Their names and the id are made when they are first read, because batches that are merged need neither.
     """
 
-    __slots__ = ("_ids", "_summaries", "rows")
+    __slots__ = ("_ids", "_made_at", "_summaries", "rows")
 
     def __init__(self, summaries: Mapping[Key, Summary], id: UUID | None = None) -> None:  # noqa: A002 - its name
         self._summaries: Mapping[Key, Summary] | None = summaries
         # The same, perhaps without the names of fields: any sequences by any tuples.
         self.rows: Mapping[Any, Any] = summaries
         self._ids = [] if id is None else [id]
+        self._made_at = time.time_ns()
 
     @classmethod
     def of_rows(cls, rows: Mapping[Any, Any]) -> Self:
@@ -69,7 +73,7 @@ class Batch:
     @property
     def id(self) -> UUID:
         if not self._ids:
-            self._ids.append(new_batch_id())
+            self._ids.append(new_batch_id(self._made_at))
         return self._ids[0]  # if several threads came here at once, the first id is that of all
 
     @property

@@ -168,10 +168,10 @@ def test_summaries_merge_the_same_with_and_without_the_names_of_their_fields() -
 def test_threads_that_ask_for_the_id_of_a_batch_at_once_get_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
     batch, draw = Batch({}), batches.new_batch_id
 
-    def interrupted() -> UUID:
+    def interrupted(made_at: int) -> UUID:
         monkeypatch.setattr(batches, "new_batch_id", draw)
         found.append(in_thread(lambda: batch.id))
-        return draw()
+        return draw(made_at)
 
     found: list[UUID] = []
     monkeypatch.setattr(batches, "new_batch_id", interrupted)
