@@ -63,7 +63,7 @@ def aggregated(alias, shape, size, is_judged, scale):
     """Fill the log and aggregate it, then fill it again and drain it by hand, in as many ways as are judged."""
     kind, sums = "sqlite" if alias == "default" else alias, items.expected(shape, size)
     references = {BY_HAND: Subject(partial(by_hand, alias, shape, size, sums, last=False))}
-    if is_judged and alias in items.LAST:
+    if is_judged:
         references = {WITH_LAST: Subject(partial(by_hand, alias, shape, size, sums, last=True)), **references}
     limit = runner.at_most(LIMITS[shape], against=f"{next(iter(references))}, GROUP BY and DELETE")
     case = Case(
@@ -92,8 +92,7 @@ def aggregate(alias, shape, size, sums):
 def by_hand(alias, shape, size, sums, *, last):
     items.fill(alias, shape, size)
     seconds = runner.clock(partial(items.drain_by_hand, alias, last=last))
-    rounded = {key: tuple(round(float(number), 3) for number in row[:4]) for key, row in sums.items()}
-    check(f"{alias}, by hand", items.found_by_hand(alias), rounded)
+    check(f"{alias}, by hand", items.found_by_hand(alias, last=last), items.rounded(sums, last=last))
     return seconds
 
 

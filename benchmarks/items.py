@@ -27,8 +27,16 @@ NUMBERS = "count bigint, total {0}, minimum {0}, maximum {0}, last {0}"
 IDS = {"postgresql": "(%s || suffix)::uuid", "mysql": "CONCAT(%s, suffix)", "sqlite": "%s || suffix"}
 # SQLite stores numbers as text, and MIN compares text by characters.
 AS_NUMBER = {"sqlite": "CAST({} AS numeric)"}
-# Only PostgreSQL can find the latest value with an aggregate function.
-LAST = {"postgresql": "(array_agg(last ORDER BY last_at DESC))[1]"}
+# The fastest of the usual ways to find the latest value of a group. On SQLite it takes a second query: beside a single
+# max() it returns the columns of that row.
+LAST = {
+    "postgresql": "(array_agg(last ORDER BY last_at DESC))[1]",
+    "mysql": "SUBSTRING_INDEX(GROUP_CONCAT(last ORDER BY last_at DESC), ',', 1)",
+}
+WITH_LAST = f"""
+    SELECT day, hour, {KEYS}, count, total, minimum, maximum, latest.last, last_at FROM ({{}}) AS sums
+    JOIN (SELECT {KEYS}, day, hour, last, max(last_at) FROM app_metrics_item GROUP BY {KEYS}, day, hour) AS latest
+    USING ({KEYS}, day, hour)"""
 
 
 class Shape(NamedTuple):
@@ -147,23 +155,38 @@ def drain_by_hand(alias, *, last=False):
     """Drain the log by hand, in one transaction: group it by key into a plain table, and delete it.
 
     This makes no totals for days and longer periods, looks up no metrics, and checks nothing. It finds the `last`
-    values only on request, on PostgreSQL. On SQLite it adds floats.
+    values only on request. On SQLite it adds floats.
     """
     vendor = connections[alias].vendor
-    total, least, most = (AS_NUMBER.get(vendor, "{}").format(name) for name in ("total", "minimum", "maximum"))
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
-        cursor.execute(f"""
-            INSERT INTO by_hand
-            SELECT day, hour, {KEYS}, sum(count), sum({total}), min({least}), max({most}),
-                {LAST[vendor] if last else "NULL"}, max(last_at)
-            FROM app_metrics_item GROUP BY {KEYS}, day, hour""")
+        if vendor == "mysql":
+            cursor.execute("SET SESSION group_concat_max_len = 4294967295")  # by default 1 KiB on MySQL
+        cursor.execute(f"INSERT INTO by_hand {grouped_by_hand(vendor, last)}")
         cursor.execute("DELETE FROM app_metrics_item")
 
 
-def found_by_hand(alias):
-    """Return the reference's sums without the last values."""
+def grouped_by_hand(vendor, last):
+    total, least, most = (AS_NUMBER.get(vendor, "{}").format(name) for name in ("total", "minimum", "maximum"))
+    sums = f"""
+        SELECT day, hour, {KEYS}, sum(count) AS count, sum({total}) AS total, min({least}) AS minimum,
+            max({most}) AS maximum, {LAST.get(vendor, "NULL") if last else "NULL"} AS last, max(last_at) AS last_at
+        FROM app_metrics_item GROUP BY {KEYS}, day, hour"""
+    return WITH_LAST.format(sums) if last and vendor not in LAST else sums
+
+
+def found_by_hand(alias, *, last=False):
+    """Return the reference's sums rounded, by slug and labels, with the last values if it found them."""
     with connections[alias].cursor() as cursor:
-        cursor.execute(
-            "SELECT slug, labels, sum(count), sum(total), min(minimum), max(maximum) FROM by_hand GROUP BY slug, labels"
-        )
-        return {(slug, labels): tuple(round(float(each), 3) for each in rest) for slug, labels, *rest in cursor}
+        names = "slug, labels, count, total, minimum, maximum, last, last_at"
+        cursor.execute(f"SELECT {names} FROM by_hand ORDER BY day, hour")
+        sums = folded(((slug, labels), Summary(*map(as_decimal, values))) for slug, labels, *values in cursor)
+    return rounded(sums, last=last)
+
+
+def as_decimal(number):
+    return Decimal(str(number)) if isinstance(number, float) else number
+
+
+def rounded(sums, *, last):
+    """Return sums as floats in thousandths, because SQLite adds floats; without the last values unless wanted."""
+    return {key: tuple(round(float(each), 3) for each in row[: 5 if last else 4]) for key, row in sums.items()}
