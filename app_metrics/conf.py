@@ -45,7 +45,7 @@ DEFAULT_BACKEND = "app_metrics.backends.db"
 MAX_TIMEOUT = 60
 MAX_INTERVAL = 3600
 MAX_CATCH_UP = 366
-MAX_CHUNK_SIZE = 30_000
+MAX_CHUNK_SIZE = 100_000
 MAX_SHARDS = 1024
 
 SETTINGS = {
@@ -159,7 +159,7 @@ SETTINGS = {
     # Seconds between two aggregations of the autopilot.
     "AUTOPILOT_INTERVAL": seconds(60, 1, MAX_INTERVAL),
     # The maximum number of items per transaction of the aggregation.
-    "CHUNK_SIZE": count(30_000, MAX_CHUNK_SIZE),
+    "CHUNK_SIZE": count(100_000, MAX_CHUNK_SIZE),
     # Period → days after which `metrics_prune` deletes its totals; by default it deletes none.
     "RETENTION": Setting({}),
     # Name → metric set: what is reported, to whom and how often.

@@ -230,7 +230,7 @@ MISTAKES = [
     ("E010", {"APP_METRICS_YEARS": (2100, 1970)}, "Give two years, such as (1970, 2100)"),
     ("E010", {"APP_METRICS_MAX_LABEL_SETS": 0}, "Give a number of at least 1."),
     ("E010", {"APP_METRICS_RETRY_LIMIT": "100"}, "Give a number of at least 1."),
-    ("E010", {"APP_METRICS_CHUNK_SIZE": 30_001}, "Give a number from 1 to 30000."),
+    ("E010", {"APP_METRICS_CHUNK_SIZE": 100_001}, "Give a number from 1 to 100000."),
     ("E010", {"APP_METRICS_STATSD_TAGS": "no"}, "Give True or False."),
     ("E010", {"APP_METRICS_STATSD_PREFIX": "my site"}, 'such as "mysite"'),
     ("E010", {"APP_METRICS_STATSD_PREFIX": None}, 'such as "mysite"'),

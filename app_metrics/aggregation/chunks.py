@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connections, transaction
 
@@ -16,7 +16,7 @@ from ..models import Metric, Total
 from ..models.label_cap import known_label_sets
 from ..models.primary import primary
 from ..storage.dialects import dialect_for
-from ..storage.dialects.base import BAD_DATA, Row, TotalKey
+from ..storage.dialects.base import BAD_DATA, SKETCH_COLUMNS, Claim, Row, TotalKey
 from ..storage.items import quarantine
 from ..storage.transactions import between_others, retried
 from ..storage.turns import Turns
@@ -24,6 +24,21 @@ from .grouping import COLUMNS, Group, grouped, sifted
 
 # Transactions after which a run looks for the oldest item again, because it may have been committed late.
 LOOK_BACK = 100
+# How many keys, rows of a claim, and characters of their sketches a transaction may have to take a moderate amount of
+# time and memory.
+KEYS_AT_ONCE, ROWS_AT_ONCE, TEXT_AT_ONCE = 10_000, 30_000, 32 * 2**20
+
+
+class Taken(NamedTuple):
+    """What a transaction took: items, those that were quarantined, and the number of keys of the others.
+
+    `room` is how many items like these a transaction may have.
+    """
+
+    items: int
+    quarantined: int
+    keys: int
+    room: int
 
 
 class ChunkRunner:
@@ -42,25 +57,22 @@ class ChunkRunner:
         self._metrics: dict[str, Metric] = {}
         self._label_sets: dict[int, set[str]] = {}
 
-    def take(self, size: int) -> tuple[int, int, int]:
-        """Add up to `size` items to their totals.
-
-        Return how many items were taken, how many of them were quarantined, and how many keys they had.
-        """
+    def take(self, size: int) -> Taken:
+        """Add up to `size` items to their totals."""
         taken = retried(partial(self._attempt, self._one if size == 1 else self._chunk, size))
         self._transactions += 1
         if not self._transactions % LOOK_BACK:
             self._bound = None
         return taken
 
-    def _attempt(self, transact: Callable[[int], tuple[int, int, int]], size: int) -> tuple[int, int, int]:
+    def _attempt(self, transact: Callable[[int], Taken], size: int) -> Taken:
         try:
             return transact(size)
         except Exception:
             self._forget()  # the metrics it created were rolled back
             raise
 
-    def _chunk(self, size: int) -> tuple[int, int, int]:
+    def _chunk(self, size: int) -> Taken:
         try:
             with between_others():
                 self._turns.begin()  # waiting for this moment says nothing about the rows
@@ -70,9 +82,9 @@ class ChunkRunner:
             self._forget()
             return self._sifted(size)
         self._bound = claim.bound
-        return claim.size, 0, keys
+        return Taken(claim.size, 0, keys, _room(claim, keys))
 
-    def _sifted(self, size: int) -> tuple[int, int, int]:
+    def _sifted(self, size: int) -> Taken:
         """Add items to their totals, and quarantine those that cannot be read, however many these are."""
         with between_others():
             self._turns.begin()
@@ -81,9 +93,9 @@ class ChunkRunner:
             quarantine(COLUMNS, poisoned)
             keys = self._add(rows)
         self._bound = claim.bound
-        return claim.size, len(poisoned), keys
+        return Taken(claim.size, len(poisoned), keys, _room(claim, keys))
 
-    def _one(self, size: int) -> tuple[int, int, int]:
+    def _one(self, size: int) -> Taken:
         """Add one item to its totals, or quarantine it if it does not fit into them."""
         with between_others():
             self._turns.begin()
@@ -94,9 +106,9 @@ class ChunkRunner:
             except BAD_DATA as error:
                 self._forget()
                 quarantine(COLUMNS, [(claim.rows[0], error)])
-                return claim.size, 1, 0
+                return Taken(claim.size, 1, 0, _room(claim, 0))
         self._bound = claim.bound
-        return claim.size, 0, claim.size
+        return Taken(claim.size, 0, claim.size, _room(claim, claim.size))
 
     def _add(self, rows: Sequence[Row]) -> int:
         """Add claimed items to the totals; return the number of their keys."""
@@ -161,6 +173,13 @@ class ChunkRunner:
         self._label_sets.update({metric_id: set() for metric_id in unknown})
         for metric_id, labels in known_label_sets(primary(Total.objects).filter(metric__in=unknown)):
             self._label_sets[metric_id].add(labels)
+
+
+def _room(claim: Claim, keys: int) -> int:
+    first = len(COLUMNS) - len(SKETCH_COLUMNS)
+    text = sum(len(sketch) for row in claim.rows for sketch in row[first : len(COLUMNS)] if sketch)
+    share = max(keys / KEYS_AT_ONCE, len(claim.rows) / ROWS_AT_ONCE, text / TEXT_AT_ONCE)
+    return int(claim.size / share) if share else 0
 
 
 def _refuse_old_snapshot(slugs: Iterable[str], known: Collection[str]) -> None:

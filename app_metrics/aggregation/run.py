@@ -17,15 +17,14 @@ from ..storage.items import unknown_columns
 from ..storage.transactions import between_others, retried
 from ..storage.turns import Turns
 from ..transport.aside import writing
-from .chunks import ChunkRunner
+from .chunks import ChunkRunner, Taken
 from .intake import gather
 from .releases import annotate_release
 
-# The usual number of items in a chunk. If the previous chunk had a number of keys in KEYS_OF_LONG_CHUNKS, most of its
-# time went into writing totals, and a longer chunk writes hardly more totals. With more keys, a longer chunk would take
-# too long and too much memory.
+# The usual number of items in a chunk. If the previous chunk had at least MANY_KEYS, most of its time went into writing
+# totals, and a longer chunk writes hardly more totals.
 USUAL_CHUNK_SIZE = 10_000
-KEYS_OF_LONG_CHUNKS = range(100, 3_001)
+MANY_KEYS = 100
 
 
 @dataclass(slots=True)
@@ -62,30 +61,34 @@ def aggregate(*, chunk_size: int | None = None, on_progress: Callable[[int], Non
     milestones.remember()
     turns = Turns(connections[settings.APP_METRICS_DATABASE])
     chunks = ChunkRunner(turns)
-    usual = min(limit, USUAL_CHUNK_SIZE)
-    size = turns.fitting(usual)
+    size = turns.fitting(min(limit, USUAL_CHUNK_SIZE))
     while True:
         try:
             with writing():  # a project's count of its SQL statements would be new items in each transaction, for ever
-                taken, quarantined, keys = chunks.take(size)
+                taken = chunks.take(size)
         except BAD_DATA:
             if size == 1:  # it cannot even be quarantined
                 raise
             size = max(1, size // 10)  # close in on the bad row
             continue
-        done.items += taken
-        done.quarantined += quarantined
+        done.items += taken.items
+        done.quarantined += taken.quarantined
         if on_progress:
-            on_progress(taken)
-        if taken < size:
+            on_progress(taken.items)
+        if taken.items < size:
             break
         turns.let_others_write()
-        size = turns.fitting(min(limit if keys in KEYS_OF_LONG_CHUNKS else usual, size * 10), size)
+        size = turns.fitting(_next_size(taken, limit, size), size)
     done.seconds = time.monotonic() - started
     retried(partial(_note, done))
     milestones.announce()
     annotate_release()
     return done
+
+
+def _next_size(taken: Taken, limit: int, size: int) -> int:
+    longest = max(taken.room, USUAL_CHUNK_SIZE) if taken.keys >= MANY_KEYS else USUAL_CHUNK_SIZE
+    return min(limit, longest, size * 10)
 
 
 def checked_chunk_size(chunk_size: int | None) -> int:

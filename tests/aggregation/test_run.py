@@ -10,8 +10,8 @@ from django.db.models import Max, Min, Sum
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from app_metrics import collect, gauge, metric
-from app_metrics.aggregation import run
+from app_metrics import collect, gauge, metric, unique
+from app_metrics.aggregation import chunks, run
 from app_metrics.aggregation.backlog import backlog
 from app_metrics.aggregation.run import aggregate
 from app_metrics.conf import MAX_CHUNK_SIZE
@@ -273,16 +273,29 @@ def test_progress_is_reported_after_every_transaction(database):
     assert progress == [2, 2, 1]
 
 
-@pytest.mark.parametrize(("series", "chunks"), [(1, [4, 4, 4, 0]), (2, [4, 6, 2]), (4, [4, 4, 4, 0])])
-def test_chunks_grow_only_after_a_chunk_with_a_medium_number_of_keys(database, monkeypatch, series, chunks):
+@pytest.mark.parametrize(("series", "sizes"), [(1, [4, 4, 4, 0]), (2, [4, 6, 2]), (3, [4, 5, 3]), (4, [4, 4, 4, 0])])
+def test_chunks_grow_only_after_a_chunk_with_a_medium_number_of_keys(database, monkeypatch, series, sizes):
     monkeypatch.setattr(run, "USUAL_CHUNK_SIZE", 4)
-    monkeypatch.setattr(run, "KEYS_OF_LONG_CHUNKS", range(2, 4))
+    monkeypatch.setattr(run, "MANY_KEYS", 2)
+    monkeypatch.setattr(chunks, "KEYS_AT_ONCE", 4)
     with freeze_time("2026-05-31 10:30", auto_tick_seconds=1):
         for number in range(12):
             metric(f"slug-{number % series}")
     progress = []
     aggregate(chunk_size=6, on_progress=progress.append)
-    assert progress == chunks
+    assert progress == sizes
+
+
+@pytest.mark.every_database
+def test_a_chunk_does_not_grow_beyond_the_room_for_its_sketches(database, monkeypatch):
+    monkeypatch.setattr(run, "USUAL_CHUNK_SIZE", 4)
+    monkeypatch.setattr(run, "MANY_KEYS", 1)
+    monkeypatch.setattr(chunks, "TEXT_AT_ONCE", 1)
+    for number in range(12):
+        unique("users", number)
+    progress = []
+    aggregate(chunk_size=12, on_progress=progress.append)
+    assert progress == [4, 4, 4, 0]
 
 
 @pytest.mark.parametrize("size", [0, -1, MAX_CHUNK_SIZE + 1, "100", 1.5, True])

@@ -12,11 +12,12 @@ class Dialect(mysql.Dialect):
     oldest = (10, 6)
     alias = ""
     merges = mysql.merging("{0}", "VALUES({0})")
+    others = ""
+    select = f"SET STATEMENT group_concat_max_len = {mysql.LONGEST_TEXT} FOR SELECT"
 
-    def claim(self, connection: Any, size: int, bound: Any = None, *, apart: bool = False) -> Claim:
-        with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {self.item_table} ORDER BY id LIMIT %s RETURNING {mysql.CLAIMED}", [size])
-            rows = cursor.fetchall()
+    def _claim_each(self, cursor: Any, size: int) -> Claim:
+        cursor.execute(f"DELETE FROM {self.item_table} ORDER BY id LIMIT %s RETURNING {mysql.CLAIMED}", [size])
+        rows = cursor.fetchall()
         return Claim(len(rows), rows)
 
     def _upsert(self, connection: Any, names: Sequence[str], rows: Sequence[Row], merge: str) -> Sequence[Row]:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
+from operator import itemgetter
 from random import random
 from typing import Any
 
 from django.db import OperationalError, transaction
 
 from ...core.numbers import DECIMAL_PLACES, MAX_DIGITS
-from ...core.summary import FIELDS, LATEST, MAX, MIN, NUMBER, SUM, UNION, Summary
+from ...core.summary import FIELDS, LATEST, MAX, MEASURED, MIN, NUMBER, SUM, UNION, Summary
 from . import base
 from .base import (
     KEY_COLUMNS,
@@ -33,11 +34,22 @@ TOTALS_PER_STATEMENT = 2_000
 LOOKS = 4
 
 # Read as text, because the driver would create an object for each value, though a chunk has few distinct ones.
-AS_TEXT = {"day", *(field.name for field in FIELDS if field.holds == NUMBER)}
-FIELDS_AS_TEXT = columns(
-    f"CAST({name} AS CHAR)" if name in AS_TEXT else name for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS)
-)
-CLAIMED = f"{FIELDS_AS_TEXT}, {columns(f'TO_BASE64({name})' for name in SKETCH_COLUMNS)}"
+TEXT = {name: f"CAST({name} AS CHAR)" for name in ("day", *(field.name for field in FIELDS if field.holds == NUMBER))}
+PLAIN = [TEXT.get(name, name) for name in (*KEY_COLUMNS, *SUMMARY_COLUMNS)]
+SKETCHES = columns(f"TO_BASE64({name})" for name in SKETCH_COLUMNS)
+CLAIMED = f"{columns(PLAIN)}, {SKETCHES}"
+
+# LATEST takes the word after time and id, of which the greatest text is the latest item's: any time has 19 digits here.
+MOMENT = f"CONCAT({2 * 10**18} + GREATEST({-(10**18)}, LEAST({10**18}, last_at)), ' ', id)"
+FOLDS = {SUM: "SUM({0})", MIN: "MIN({0})", MAX: "MAX({0})", LATEST: f"MAX(CONCAT({MOMENT}, ' ', {{0}}))"}
+FOLDED = columns(FOLDS[field.rule].format(field.name) for field in FIELDS)
+NEWEST = len(KEY_COLUMNS) + [field.rule for field in FIELDS].index(LATEST)
+# Each number ends with a space, so that those which were cut off are noticed.
+SINGLES = f"GROUP_CONCAT(CASE WHEN kind IN {MEASURED} THEN CONCAT(total, ' ') END SEPARATOR '')"
+# Bytes of these numbers: those of the largest chunk.
+LONGEST_TEXT = 8 * 2**20
+# Python folds items with a sketch one by one, and several numbers of a timer from before there were histograms.
+APART = f"(histogram IS NOT NULL OR uniques IS NOT NULL OR (kind IN {MEASURED} AND count <> 1))"
 LONG_SKETCHES = columns(f"IF(LENGTH({name}) > {LONG}, TO_BASE64({name}), NULL)" for name in SKETCH_COLUMNS)
 
 
@@ -64,6 +76,10 @@ class Dialect(base.Dialect):
     alias = "AS fresh"
     merges = merging(f"{base.Dialect.total_table}.{{0}}", "fresh.{0}")
     sketch = "FROM_BASE64({0})"
+    # Skipping what others have locked, or failing at it.
+    others = "NOWAIT"
+    # SELECT with room for long texts of GROUP_CONCAT.
+    select = f"SELECT /*+ SET_VAR(group_concat_max_len = {LONGEST_TEXT}) */"
 
     def error_code(self, error: Any) -> Any:
         return error.args[0] if error is not None and error.args else None
@@ -97,28 +113,79 @@ class Dialect(base.Dialect):
 
     def claim(self, connection: Any, size: int, bound: Any = None, *, apart: bool = False) -> Claim:
         with connection.cursor() as cursor:
-            with suppress(_Mixed), transaction.atomic(using=connection.alias):
-                return self._claim_range(cursor, size)
+            if not apart:
+                with suppress(_Mixed), transaction.atomic(using=connection.alias):
+                    return self._claim_range(cursor, size, bound)
             return self._claim_each(cursor, size)
 
-    def _claim_range(self, cursor: Any, size: int) -> Claim:
+    def _claim_range(self, cursor: Any, size: int, bound: Any) -> Claim:
         """Claim the oldest items with one range of ids, which is fast; raise _Mixed if others are among them."""
+        taken, *ends = self._ends(cursor, size, bound)
+        if not taken:
+            return Claim(0, [])
+        rows = self._folded(cursor, ends)
+        if (found := sum(row[0] for row in rows)) < taken:
+            members = self._apart(cursor, ends)
+            found += len(members)
+            rows = [*rows, *members]
+        cursor.execute(f"DELETE FROM {self.item_table} WHERE id BETWEEN %s AND %s", ends)
+        if not found == cursor.rowcount == taken:  # others have taken some, or have written some meanwhile
+            raise _Mixed
+        return Claim(taken, _in_order([row[1:] for row in rows]), ends[1])
+
+    def _ends(self, cursor: Any, size: int, bound: Any) -> Row:
+        """Return the number of the oldest items, up to `size`, and their first and last id.
+
+        The index keeps deleted items until they are purged, and from its beginning, each claim of a run would read all
+        that the run has deleted. So it is read after the bound, unless these items do not fill the claim.
+        """
+        oldest = f"SELECT id FROM {self.item_table} {'WHERE id > %s' if bound else ''} ORDER BY id LIMIT %s"
+        cursor.execute(
+            f"SELECT COUNT(*), MIN(id), MAX(id) FROM ({oldest}) AS oldest", [bound, size] if bound else [size]
+        )
+        found: Row = cursor.fetchone()
+        return found if found[0] == size or not bound else self._ends(cursor, size, None)
+
+    def _folded(self, cursor: Any, ends: Sequence[Any]) -> Sequence[Row]:
+        """Lock a range of items and fold them by key, without those apart; a row begins with their number.
+
+        Raises _Mixed if others have locked some, or if numbers do not fit into a text.
+        """
+        sql = f"""
+            {self.select} COUNT(*), slug, kind, labels, CAST(day AS CHAR), hour, {FOLDED},
+                {columns("NULL" for _ in SKETCH_COLUMNS)}, MIN(last_at), {SINGLES}
+            FROM {self.item_table} WHERE id BETWEEN %s AND %s AND NOT {APART}
+            GROUP BY {columns(KEY_COLUMNS)} ORDER BY NULL FOR UPDATE {self.others}"""
+        rows = self._locked(cursor, sql, ends)
+        if any(row[-1] is not None and row[-1].count(" ") != row[0] for row in rows):
+            raise _Mixed
+        return rows
+
+    def _apart(self, cursor: Any, ends: Sequence[Any]) -> Sequence[Row]:
+        """Lock the items of a range that are folded one by one; return rows like those of `_folded`."""
+        newest = f"CONCAT({MOMENT}, ' ', {PLAIN[NEWEST]})"
+        plain = columns([*PLAIN[:NEWEST], newest, *PLAIN[NEWEST + 1 :]])
+        sql = f"""
+            SELECT 1, {plain}, {SKETCHES}, last_at, NULL FROM {self.item_table}
+            WHERE id BETWEEN %s AND %s AND {APART} FOR UPDATE {self.others}"""
+        return self._locked(cursor, sql, ends)
+
+    def _locked(self, cursor: Any, sql: str, ends: Sequence[Any]) -> Sequence[Row]:
         try:
-            rows = self._locked(cursor, size, "NOWAIT")
+            cursor.execute(sql, ends)
         except OperationalError as error:
             if self.error_code(error.__cause__) != LOCKED:
                 raise
             raise _Mixed from error
-        if rows:
-            ids = [rows[0][-1], rows[-1][-1]]
-            cursor.execute(f"DELETE FROM {self.item_table} WHERE id BETWEEN %s AND %s", ids)
-            if cursor.rowcount != len(rows):  # others were written meanwhile
-                raise _Mixed
-        return _claim(rows)
+        rows: Sequence[Row] = cursor.fetchall()
+        return rows
 
     def _claim_each(self, cursor: Any, size: int) -> Claim:
         """Claim the oldest items that nobody has locked."""
-        rows = self._locked(cursor, size, "SKIP LOCKED")
+        cursor.execute(
+            f"SELECT {CLAIMED}, id FROM {self.item_table} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED", [size]
+        )
+        rows = cursor.fetchall()
         if rows:
             # With IN, many ids exceed range_optimizer_max_mem_size, and MySQL scans, and so locks, the whole table.
             cursor.execute(
@@ -128,12 +195,7 @@ class Dialect(base.Dialect):
                 )) AS claimed STRAIGHT_JOIN {self.item_table} AS item USING (id)""",
                 [json.dumps([row[-1] for row in rows])],
             )
-        return _claim(rows)
-
-    def _locked(self, cursor: Any, size: int, others: str) -> Sequence[Row]:
-        cursor.execute(f"SELECT {CLAIMED}, id FROM {self.item_table} ORDER BY id LIMIT %s FOR UPDATE {others}", [size])
-        rows: Sequence[Row] = cursor.fetchall()
-        return rows
+        return Claim(len(rows), [row[:-1] for row in rows])
 
     def upsert(
         self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
@@ -189,5 +251,7 @@ def _may_be_long(sketches: Sequence[str | None]) -> bool:
     return random() * LONG < LOOKS * sum(len(text) for text in sketches if text)  # noqa: S311 - not secret
 
 
-def _claim(rows: Sequence[Row]) -> Claim:
-    return Claim(len(rows), [row[:-1] for row in rows])
+def _in_order(rows: Sequence[Row]) -> list[Row]:
+    """Return folded rows in the order of their latest items, with only the value of these as the last one."""
+    rows = sorted(rows, key=itemgetter(NEWEST))
+    return [(*row[:NEWEST], row[NEWEST].rpartition(" ")[2], *row[NEWEST + 1 :]) for row in rows]

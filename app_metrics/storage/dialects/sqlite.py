@@ -45,8 +45,8 @@ from .base import (
 # SQLite folds an item exactly if its numbers are integers so small that 64 bits hold the sum of the largest chunk, and
 # if its time has 16 digits (the years 2001 to 2286). All other items are folded in Python, and those with a sketch.
 IS_PLAIN = {
-    COUNT: "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 100000000000000",
-    NUMBER: "{0} = CAST(CAST({0} AS integer) AS text) AND length({0}) < 15",
+    COUNT: "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 10000000000000",
+    NUMBER: "{0} = CAST(CAST({0} AS integer) AS text) AND length({0}) < 14",
     TIME: "typeof({0}) = 'integer' AND {0} BETWEEN 1000000000000000 AND 9999999999999999",
 }
 PLAIN = " AND ".join(
