@@ -1,17 +1,19 @@
-"""SQLite: it has one writer at a time, so a transaction that begins with a write may read, merge and write back.
+"""SQLite: it has no exact decimals, so functions in Python merge those of totals.
 
 Rows are sent as one JSON parameter, because SQLite limits the number of parameters of a statement. A few items are sent
 as parameters, which SQLite reads in little more than half the time.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
-from operator import add
+from decimal import Decimal
 from typing import Any
 
 from django.db import OperationalError
 
+from ...core.numbers import COUNT_LIMIT, EXACT, TOTAL_LIMIT, Number, digits
 from ...core.summary import (
     COUNT,
     FIELDS,
@@ -26,11 +28,10 @@ from ...core.summary import (
     Field,
     Summary,
     check_sums,
-    from_values,
-    merge_into,
 )
 from . import base
 from .base import (
+    BAD_DATA,
     ITEM_COLUMNS,
     LONG,
     PLAIN_TOTAL_COLUMNS,
@@ -62,9 +63,10 @@ def _folded(field: Field) -> str:
     return f"CASE own WHEN '' THEN {FOLDS[field.rule].format(value)} ELSE {field.name} END"
 
 
-# Fields are merged in Python; a sketch is appended as a further word of Base64.
+# A sketch is appended as a further word of Base64.
 MERGES = {
-    **dict.fromkeys((SUM, MIN, MAX, LATEST), "excluded.{0}"),
+    **{rule: f"app_metrics_{rule}(stored.{{0}}, excluded.{{0}})" for rule in (SUM, MIN, MAX)},
+    LATEST: "CASE WHEN excluded.last_at >= stored.last_at THEN excluded.{0} ELSE stored.{0} END",
     UNION: "COALESCE(stored.{0} || ' ' || excluded.{0}, stored.{0}, excluded.{0})",
 }
 # Base64 has four characters for three bytes.
@@ -133,20 +135,15 @@ class Dialect(base.Dialect):
     def upsert(
         self, connection: Any, totals: Sequence[tuple[TotalKey, Summary]], names: Sequence[str]
     ) -> Sequence[Row]:
-        # SQLite has no exact decimals, so the fields are read, merged in Python and written back.
-        stored = self._stored(connection, [key for key, _ in totals])
-        for key, summary in totals:
-            merge_into(stored, key, summary)
-        fields = base.total_rows([(key, check_sums(stored[key])) for key, _ in totals], PLAIN_TOTAL_COLUMNS)
-        sketches = [row[len(PLAIN_TOTAL_COLUMNS) :] for row in base.total_rows(totals, names)]
-        has_sketches = names != PLAIN_TOTAL_COLUMNS
+        for summary in {id(summary): summary for _, summary in totals}.values():
+            check_sums(summary)
         sql = f"""
             INSERT INTO {self.total_table} AS stored ({columns(names)})
             SELECT {_extracted(names)} FROM json_each(%s) WHERE true
             ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {base.assignments(MERGES, names)}
-            {f"RETURNING id, {LONG_SKETCHES}" if has_sketches else ""}"""
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [_json(map(add, fields, sketches))])
+            {"" if names == PLAIN_TOTAL_COLUMNS else f"RETURNING id, {LONG_SKETCHES}"}"""
+        with connection.cursor() as cursor, _functions(connection.connection):
+            cursor.execute(sql, [_json(base.total_rows(totals, names))])
             return [tuple(map(_as_text, row)) for row in cursor.fetchall() if any(row[1:])]
 
     def write_sketches(self, connection: Any, rows: Sequence[Row]) -> None:
@@ -160,14 +157,46 @@ class Dialect(base.Dialect):
         with connection.cursor() as cursor:
             cursor.execute(sql, [_json(rows)])
 
-    def _stored(self, connection: Any, keys: Iterable[TotalKey]) -> dict[TotalKey, Summary]:
-        sql = f"""
-            SELECT {columns(PLAIN_TOTAL_COLUMNS, prefix="stored.")}
-            FROM json_each(%s) JOIN {self.total_table} AS stored
-              ON ({columns(TOTAL_KEY, prefix="stored.")}) = ({_extracted(TOTAL_KEY)})"""
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [_json(keys)])
-            return dict(map(_stored_total, cursor.fetchall()))
+
+def _sum(left: Any, right: Any) -> Any:
+    """Add two counts, or two decimals, which are text. Raises OverflowError if the sum does not fit into a total."""
+    is_count = type(left) is int
+    total: Number = left + right if is_count else EXACT.add(Decimal(left), Decimal(right))
+    limit = COUNT_LIMIT if is_count else TOTAL_LIMIT
+    if not -limit < total < limit:
+        raise OverflowError("The sum does not fit into a total.")
+    return total if is_count else digits(total)
+
+
+def _min(left: Any, right: Any) -> Any:
+    return right if Decimal(right) < Decimal(left) else left
+
+
+def _max(left: Any, right: Any) -> Any:
+    return right if Decimal(right) > Decimal(left) else left
+
+
+@contextmanager
+def _functions(raw: Any) -> Iterator[None]:
+    """Let a connection merge fields; raises the error of such a function, which SQLite reports without its cause."""
+    errors: list[Exception] = []
+
+    def noting(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def call(left: Any, right: Any) -> Any:
+            try:
+                return function(left, right)
+            except BAD_DATA as error:
+                errors.append(error)
+                raise
+
+        return call
+
+    for rule, function in {SUM: _sum, MIN: _min, MAX: _max}.items():
+        raw.create_function(f"app_metrics_{rule}", 2, noting(function))
+    try:
+        yield
+    except OperationalError as error:
+        raise (errors or [error])[0] from error.__cause__
 
 
 def _as_text(value: Any) -> Any:
@@ -181,9 +210,3 @@ def _extracted(names: Sequence[str]) -> str:
 
 def _json(rows: Iterable[Iterable[Any]]) -> str:
     return json.dumps([tuple(row) for row in rows], ensure_ascii=False, default=date.isoformat)
-
-
-def _stored_total(row: Row) -> tuple[TotalKey, Summary]:
-    metric_id, period, start, hour, labels, *values = row
-    start = start if isinstance(start, date) else date.fromisoformat(start)
-    return TotalKey(metric_id, period, start, hour, labels), from_values(values)
