@@ -4,6 +4,7 @@ from datetime import date, datetime
 
 from django.core.management.base import CommandError
 
+from ..aggregation.retention import MAX_DAYS
 from ..core.dates import check_year, read_day, read_moment
 from ..core.validation import check_labels
 
@@ -16,6 +17,17 @@ def parse_date(text: str) -> date:
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
     return day
+
+
+def parse_days(text: str) -> int:
+    """Return the number of days in an option. Raises ArgumentTypeError."""
+    try:
+        days = int(text)
+    except ValueError:
+        days = 0
+    if not 1 <= days <= MAX_DAYS:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of days from 1 to {MAX_DAYS:,}")
+    return days
 
 
 def parse_moment(text: str) -> datetime:
