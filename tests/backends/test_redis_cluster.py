@@ -1,0 +1,95 @@
+"""The Redis backend on a real cluster of three nodes."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.db.models import Sum
+
+from app_metrics import metric
+from app_metrics.aggregation.run import aggregate
+from app_metrics.core.batch import Batch
+from app_metrics.models import Item
+from app_metrics.models.creation import create_metric
+from app_metrics.transport.loading import get_backend, load_backend
+from tests.support import redis_server
+from tests.support.contract import VARIED
+from tests.support.waiting import wait_until
+
+from .conftest import REDIS
+
+NODES, SLOTS = 3, 16_384
+# With fewer, a node gets a much larger part than the others, or none, as docs/scaling.md says.
+SHARDS = 16
+
+pytestmark = pytest.mark.slow
+
+
+class Cluster:
+    """Nodes that share the slots as `redis-cli --cluster create` divides them."""
+
+    def __init__(self, servers: list[Any], nodes: list[Any]) -> None:
+        self.servers, self.nodes = servers, nodes
+
+    def join(self) -> None:
+        bounds = [round(number * SLOTS / len(self.nodes)) for number in range(len(self.nodes) + 1)]
+        for node, server, first, end in zip(self.nodes, self.servers, bounds, bounds[1:], strict=False):
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", bounds.index(first) + 1)
+            self.nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
+        wait_until(lambda: all(self.states(node) == {"ok"} for node in self.nodes))
+
+    def states(self, node: Any) -> set[str]:
+        """Return the state of the cluster as a node sees it, once that knows all others."""
+        info = node.cluster("INFO")
+        return {info["cluster_state"]} if int(info["cluster_known_nodes"]) == len(self.nodes) else set()
+
+
+@pytest.fixture
+def cluster(settings: Any) -> Iterator[Cluster]:
+    redis = pytest.importorskip("redis")
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--cluster-require-full-coverage", "no")
+    with ExitStack() as running:
+        servers = [running.enter_context(redis_server.configured(*options)) for _ in range(NODES)]
+        found = Cluster(servers, [redis.Redis(port=server.port) for server in servers])
+        found.join()
+        settings.APP_METRICS_REDIS_CLIENT = lambda: redis.RedisCluster(
+            host="127.0.0.1", port=servers[0].port, socket_timeout=1, socket_connect_timeout=1
+        )
+        settings.APP_METRICS_REDIS_SHARDS = SHARDS
+        settings.APP_METRICS_BACKEND = REDIS
+        yield found
+
+
+def counted() -> int:
+    return int(Item.objects.aggregate(of=Sum("count"))["of"] or 0)
+
+
+def is_all_written() -> bool:
+    get_backend().retry()
+    return not get_backend().kept
+
+
+def test_batches_are_spread_over_all_nodes_and_each_is_drained_once(database: str, cluster: Cluster) -> None:
+    backend, batches = load_backend(REDIS), 200
+    for _ in range(batches):
+        backend.write(Batch(VARIED))
+    assert min(node.dbsize() for node in cluster.nodes) > 0
+    backend.drain()
+    backend.drain()
+    assert counted() == batches * sum(each.count for each in VARIED.values())
+    assert backend.pending() == []
+
+
+def test_what_a_node_that_is_away_refuses_is_counted_when_it_is_back(database: str, cluster: Cluster) -> None:
+    cluster.servers[2].process.kill()
+    cluster.servers[2].process.wait()
+    for _ in range(60):
+        metric("orders")
+    assert aggregate().failures
+    cluster.servers[2].start_again()
+    wait_until(lambda: cluster.states(cluster.nodes[2]) == {"ok"})
+    wait_until(is_all_written, 30)
+    assert aggregate().failures == []
+    assert create_metric("Orders", "orders").total("year") == 60
