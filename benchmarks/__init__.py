@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Mapping[str, bool]] = {
     "reading": {},
     "dashboard": {"postgresql": False},
     "outages": {},
+    "scaling": dict.fromkeys(["postgresql", "redis"], False),
 }
 # Process ids of the servers of the current benchmark.
 server_pids: list[int] = []

@@ -1,5 +1,7 @@
 """The Redis backend on a real cluster of three nodes."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -9,12 +11,14 @@ from django.db.models import Sum
 
 from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.backends.redis.shard import Shard
 from app_metrics.core.batch import Batch
 from app_metrics.models import Item
 from app_metrics.models.creation import create_metric
 from app_metrics.transport.loading import get_backend, load_backend
 from tests.support import redis_server
 from tests.support.contract import VARIED
+from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
 
 from .conftest import REDIS
@@ -76,6 +80,18 @@ def cluster(request: pytest.FixtureRequest, settings: Any) -> Iterator[Cluster]:
 
 def counted() -> int:
     return int(Item.objects.aggregate(of=Sum("count"))["of"] or 0)
+
+
+def test_the_documentation_says_what_part_of_the_batches_the_busiest_node_gets() -> None:
+    crc = pytest.importorskip("redis.crc")
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    nodes = list(map(int, re.search(r"^\| shards \|(.+)\|$", page, re.MULTILINE)[1].replace("nodes", "").split("|")))
+    rows = re.findall(r"^\| (\d+) \|((?: \d+ % \|)+)$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for shards, parts in rows:
+        slots = [crc.key_slot(Shard("app_metrics", number)._live.encode()) for number in range(int(shards))]
+        found = [Counter(slot * number // SLOTS for slot in slots).most_common(1)[0][1] for number in nodes]
+        assert [f"{most / len(slots):.0%}" for most in found] == parts.replace(" ", "").strip("|").split("|")
 
 
 def is_all_written() -> bool:

@@ -30,6 +30,7 @@ from benchmarks import (
     peers,
     reading,
     runner,
+    scaling,
     server,
     sketches,
     timers,
@@ -234,6 +235,33 @@ def test_the_dashboard_shows_its_pages_within_their_queries(transactional_databa
 def test_a_broker_that_never_answers_is_left_alone() -> None:
     measured = outages.silent("Redis", outages.BROKERS["Redis"], 1, 2)
     assert [len(each.values()) for each in measured] == [3, 2]
+
+
+@pytest.fixture
+def large_site(transactional_database: str) -> None:
+    if connections[transactional_database].vendor != "postgresql":
+        pytest.skip("it is measured on PostgreSQL")
+
+
+def test_events_of_several_processes_reach_the_totals_through_the_journal(large_site: None) -> None:
+    table = scaling.journal([scaling.site(10, 1)])
+    assert table.cells()["rows"][0][:4] == ["10", "10,000", "2", "500.0"]
+
+
+def test_series_of_redis_are_measured_and_reach_the_totals(large_site: None) -> None:
+    if "redis" in services.missing or services.variable("redis") not in main.os.environ:
+        pytest.skip("redis: no server was started")
+    measured = scaling.pending(20)
+    assert measured.median("bytes") > 100
+    assert len(scaling.redis([measured]).cells()["rows"]) == 1
+
+
+def test_totals_in_partitions_are_measured_beside_one_table_which_is_then_exported(large_site: None) -> None:
+    table = scaling.totals([scaling.stored(kind, 50, 1) for kind in scaling.KINDS])
+    assert [row[0] for row in table.cells()["rows"]] == list(scaling.KINDS)
+    measured = [scaling.exported(form, 50) for form in scaling.FORMATS]
+    assert len({each.median("totals") for each in measured}) == 1
+    assert len(scaling.exports(measured).cells()["rows"]) == 2
 
 
 def compared(mine: list[float], others: list[float]) -> Measured:

@@ -36,6 +36,7 @@ NOT_RUN = {
     "ALTER TABLE": "needs PostgreSQL",
     "docs/howto/sql.md -- ": "test_sql_in_the_docs.py runs it on every database",
     "docs/howto/clickhouse.md ": "test_clickhouse_in_the_docs.py runs it",
+    "docs/scaling.md -- PostgreSQL": "tests/storage/test_partitions.py runs it",
     "DATABASES = {": "needs a server of that kind",
     "APP_METRICS_SPOOL_DIR": "a directory of the server",
     "scrape_configs:": "configures Prometheus",
