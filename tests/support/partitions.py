@@ -9,7 +9,9 @@ from django.db import connections
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "scaling.md"
-DIVIDE, FORGET, DELETE = re.findall(r"^```postgresql\n-- PostgreSQL\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+DIVIDE, FORGET, DELETE = re.findall(
+    r"^```postgresql\n-- PostgreSQL\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
+)
 # The former table comes back, emptied, so that other tests find it as it was.
 UNDO = """
     DROP TABLE IF EXISTS app_metrics_total;
