@@ -288,7 +288,7 @@ def export(form):
     with tempfile.TemporaryDirectory(prefix="app-metrics-") as folder:
         path = Path(folder, "totals")
         with path.open("w", newline="") as stream:
-            used = seconds_of(lambda: write(stream, read(Chosen()), lambda count: None))
+            used = seconds_of(lambda: write(stream, read(Chosen(), print), lambda count: None))
         number = Chosen().count()
         return {"totals": number, "seconds": used / number, "bytes": path.stat().st_size / number}
 
