@@ -53,8 +53,8 @@ def quotients(ratios: Collection[Divided], spans: Spans, using: str | None = Non
     """Return a quotient for each ratio and span, by the ratio's slug and the span's name.
 
     One query, no matter how many ratios and spans there are. If a ratio has labels, another one reads the metrics that
-    it names label set by label set, and a third one is needed if items with labels are pending. The metrics of operands
-    with days are read apart, by the same number of queries.
+    it names label set by label set, and a third one is needed if items with labels are pending. Metrics of percentiles,
+    and those of operands with days, are read apart, by the same number of queries.
     """
     operands = {operand for ratio in ratios for operand in (ratio.of, ratio.to)}
     with_days = {operand.slug for operand in operands if operand.days}
@@ -110,14 +110,18 @@ def _merged(operands: Iterable[Operand], spans: Spans, using: str | None) -> dic
 def _summaries(
     of_slug: Mapping[str, Iterable[Operand]], spans: Spans, using: str | None
 ) -> Iterator[tuple[str, Mapping[str, str], Hashable, Summary]]:
-    """Yield slug, labels, span and summary. Each slug is read in one statement, so that no part exceeds its whole."""
+    """Yield slug, labels, span and summary. Each slug is read in one statement, so that no part exceeds its whole.
+
+    Slugs without percentiles are read apart from those with some, whose label sets no database merges.
+    """
     apart = {slug for slug, operands in of_slug.items() if any(operand.labels for operand in operands)}
     measured = {slug for slug, operands in of_slug.items() if any(operand.is_percentile for operand in operands)}
-    if together := of_slug.keys() - apart:
-        sources = QuerySources.of_slugs(together, using)
-        for (slug, name), summary in fold_together(sources, spans, sketches=bool(together & measured)).items():
-            yield slug, {}, name, summary
-    if apart:
-        sources = QuerySources.of_slugs(apart, using)
-        for (slug, text, name), summary in fold(sources, spans, sketches=bool(apart & measured)).items():
-            yield slug, readable_labels(text), name, summary
+    for sketches, slugs in ((False, of_slug.keys() - measured), (True, measured)):
+        if together := slugs - apart:
+            sources = QuerySources.of_slugs(together, using)
+            for (slug, name), summary in fold_together(sources, spans, sketches=sketches).items():
+                yield slug, {}, name, summary
+        if slugs & apart:
+            sources = QuerySources.of_slugs(slugs & apart, using)
+            for (slug, text, name), summary in fold(sources, spans, sketches=sketches).items():
+                yield slug, readable_labels(text), name, summary

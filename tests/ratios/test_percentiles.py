@@ -19,11 +19,14 @@ from app_metrics import collect, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.formatting import shown
 from app_metrics.core.numbers import plain
+from app_metrics.core.periods import DAY
 from app_metrics.core.summary import percentile
 from app_metrics.models import Metric, Total
 from app_metrics.models.creation import create_metric
 from app_metrics.ratios import Quotient, get_ratio
 from app_metrics.ratios.changes import operand_title, shown_division
+from app_metrics.ratios.declared import ratios
+from app_metrics.ratios.quotients import quotients
 from app_metrics.recording.metrics import record
 from tests.support.summaries import measured
 
@@ -98,6 +101,17 @@ def test_ratios_of_percentiles_need_one_query_and_others_read_no_histogram(site,
         with CaptureQueriesContext(connections[site]) as queries:
             get_ratio(name).quotient("month")
         assert [("histogram" in query["sql"]) for query in queries] == [reads]
+
+
+def test_a_ratio_of_percentiles_does_not_make_other_ratios_read_histograms(site, settings):
+    settings.APP_METRICS_RATIOS = {"slowness": SLOWNESS, "conversion": {"of": "checkouts", "to": "visits"}}
+    aggregate()
+    with CaptureQueriesContext(connections[site]) as queries:
+        quotients(list(ratios().values()), {"today": [(DAY, NOW.date(), 0)]})
+    assert [("histogram" in query["sql"], "visits" in query["sql"]) for query in queries] == [
+        (False, True),
+        (True, False),
+    ]
 
 
 def test_an_operand_is_named_with_its_percentile_and_shown_in_the_unit_of_its_metric(site):
