@@ -28,7 +28,7 @@ from ..core.summary import (
     plain_summaries,
 )
 from ..core.uniques import Uniques
-from .aggregates import are_exact, unmerged
+from .aggregates import unmerged
 from .label_cap import UNCAPPED, UNLABELLED, LabelCap
 from .pending import NOTHING, PendingBatches, pending_batches
 from .rows import BY_KIND, KEY, Holders, Rows, UniqueRows, key_of, text_of, united
@@ -176,8 +176,8 @@ def fold_together(
 ) -> dict[tuple[str, Hashable], Summary]:
     """Return the same as `fold`, but with the label sets of each metric merged; the keys are slug and name.
 
-    The database merges them if it can do so exactly. It merges no sketches, so with `sketches` all rows are read, and
-    otherwise those of unique counts.
+    The database merges them as far as it can do so exactly. It merges no sketches, so with `sketches` all rows are
+    read, and otherwise those of unique counts.
     """
     return across_labels(_folded(sources.labelled(labels), _holders(spans), together=True, sketches=sketches))
 
@@ -246,7 +246,7 @@ def _folded(
 def _read(
     sources: QuerySources, holders: Holders, together: bool, sketches: bool
 ) -> Iterator[tuple[tuple[Any, ...], Summary]]:
-    source, apart = sources.rows, sketches or not (together and are_exact(sources.totals))
+    source, apart = sources.rows, sketches or not together
     rows = source.of_pieces(holders, apart=apart, sketches=sketches)
     return sources.pending.read(rows, key_of(KEY, sketches), _pending_key, source.names(sketches))
 

@@ -8,13 +8,15 @@ are is known from the kinds of the metrics, so that readings of other metrics pa
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.db.models import CharField, F, Q, SmallIntegerField, Value
 
 from ..core.periods import HOUR, Period, Piece
 from ..core.summary import SKETCHED, SKETCHES, UNIQUE, UNIQUES
-from .aggregates import are_exact, merged, unmerged
+from .aggregates import are_exact, mergeable, merged, unmerged
 
 # The names of the spans that contain a piece.
 Holders = Mapping[Piece, list[Hashable]]
@@ -98,12 +100,18 @@ def united(rows: Sequence[Any]) -> Any:
 
 
 def _picked(rows: Any, by: Sequence[str], sketched: Q | None, names: Sequence[str], *, apart: bool) -> list[Any]:
-    """Return rows by some columns; merged by the database unless they are wanted apart, except those with sketches."""
+    """Return rows by some columns; merged by the database unless they are wanted apart.
+
+    Those with sketches are not merged, nor those that the database would not merge exactly.
+    """
     if apart:
         return [unmerged(rows, *by, sketches=names)]
-    if sketched is None:
+    mergeable_rows = mergeable(rows)
+    alone = [each for each in (sketched, mergeable_rows and ~mergeable_rows) if each]
+    if not alone:
         return [merged(rows, *by)]
-    return [merged(rows.exclude(sketched), *by, sketches=names), unmerged(rows.filter(sketched), *by, sketches=names)]
+    single = reduce(or_, alone)
+    return [merged(rows.exclude(single), *by, sketches=names), unmerged(rows.filter(single), *by, sketches=names)]
 
 
 def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
