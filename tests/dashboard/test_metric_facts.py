@@ -5,10 +5,12 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from freezegun import freeze_time
 
 from app_metrics import collect, gauge, metric
 from app_metrics.aggregation.run import aggregate
 from app_metrics.core.summary import headline
+from app_metrics.dashboard import metric_facts
 from app_metrics.dashboard.metric_facts import SHOWN_MILESTONES, facts_of
 from app_metrics.models import Milestone, Total
 from app_metrics.models.creation import create_metric
@@ -70,6 +72,16 @@ def test_the_best_day_is_the_one_with_the_largest_total_of_all_label_sets(orders
     assert facts_of(orders).best == (date(2026, 6, 2), 10)
 
 
+def test_the_best_day_of_too_many_days_and_label_sets_is_not_looked_for(orders, monkeypatch):
+    with freeze_time(at(2026, 6, 3)):
+        for day, plan in [(1, "pro"), (2, "free")]:
+            metric("orders", labels={"plan": plan}, at=at(2026, 6, day))
+        aggregate()
+        for most, found in [(6, (date(2026, 6, 1), 1)), (5, None)]:
+            monkeypatch.setattr(metric_facts, "MOST_ADDED_DAYS", most)
+            assert facts_of(orders).best == found
+
+
 def test_the_first_of_equal_days_is_the_best(orders):
     for day in (9, 3, 5):
         metric("orders", 4, at=at(2026, 6, day))
@@ -120,13 +132,13 @@ def test_milestones_of_a_metric_are_listed_with_the_latest_first(orders):
 
 
 @pytest.mark.parametrize("kind", ["counter", "gauge"])
-def test_facts_take_three_queries(kind, database, django_assert_num_queries):
+def test_facts_take_three_queries_and_a_counter_one_more(kind, database, django_assert_num_queries):
     load = create_metric("Load", "load", kind)
     for number in range(20):
         record("load", kind, number, {"host": str(number)}, at(2000 + number, 1, 1))
     aggregate()
     record("load", kind, 5)
-    with django_assert_num_queries(3, using=database):
+    with django_assert_num_queries(3 + (kind == "counter"), using=database):
         facts_of(load)
 
 
