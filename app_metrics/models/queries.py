@@ -28,10 +28,9 @@ from ..core.summary import (
     plain_summaries,
 )
 from ..core.uniques import Uniques
-from .aggregates import unmerged
 from .label_cap import UNCAPPED, UNLABELLED, LabelCap
 from .pending import NOTHING, PendingBatches, pending_batches
-from .rows import BY_KIND, KEY, Holders, Rows, UniqueRows, key_of, text_of, united
+from .rows import BY_KIND, KEY, Holders, Rows, UniqueRows, key_of, of_each_metric, text_of, united
 from .totals import Item, Total
 
 # The pieces of each span, by its name.
@@ -76,7 +75,7 @@ class QuerySources(NamedTuple):
 
     @classmethod
     def everything(cls) -> "QuerySources":
-        return cls(Total.objects.all(), Item.objects.all(), pending_batches())
+        return cls(of_each_metric(Total.objects.all()), Item.objects.all(), pending_batches())
 
     def labelled(self, labels: Mapping[str, str] | None) -> "QuerySources":
         """Return the part of the sources with one label set, or all of them for None; one query if there are labels.
@@ -199,9 +198,7 @@ def all_time(sources: QuerySources, *, sketches: bool = False) -> dict[tuple[str
     totals = sources.totals.annotate(of=F("metric__slug"), of_period=F("period"), kind_of=text_of(""))
     items = sources.items.annotate(of=F("slug"), of_period=text_of(""), kind_of=F("kind"))
     names = source.names(sketches)
-    rows = united([
-        *source.pending(items, by, sketches), unmerged(totals.filter(period=LONGEST), *by, sketches=names)
-    ])  # fmt: skip
+    rows = united([*source.pending(items, by, sketches), *source.stored(totals.filter(period=LONGEST), by, sketches)])
     found: dict[tuple[Any, ...], Summary] = {}
     waiting: dict[tuple[Any, ...], Summary] = {}
     read = sources.pending.read(rows, by, lambda key: (key.slug, key.labels, ""), names)

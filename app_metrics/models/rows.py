@@ -18,13 +18,19 @@ from django.db.models.expressions import RawSQL
 
 from ..core.periods import HOUR, Period, Piece
 from ..core.summary import SKETCHED, SKETCHES, UNIQUE, UNIQUES
-from .aggregates import are_exact, mergeable, merged, unmerged
+from .aggregates import Is, are_exact, mergeable, merged, unmerged
 
 # The names of the spans that contain a piece.
 Holders = Mapping[Piece, list[Hashable]]
 # The columns that identify a summary: metric, label set, period, first date, hour. Items have an empty period.
 KEY = ("of", "text", "of_period", "day_of", "hour_of")
 ALL_SKETCHES = tuple(field.name for field in SKETCHES)
+_HAS_SKETCH = reduce(or_, (Q(**{f"{name}__isnull": False}) for name in ALL_SKETCHES))
+# A condition that any metric fulfils.
+_LOOKED_UP = {
+    "postgresql": "%(expressions)s = ANY(ARRAY(SELECT id FROM {}))",
+    "sqlite": "%(expressions)s IN (SELECT id FROM {})",
+}
 
 # A statement names at most so many dates.
 MOST_DATES = 1000
@@ -72,6 +78,11 @@ class Rows(NamedTuple):
         sketched = Q(kind__in=SKETCHED) if sketches else self.unique and self.unique.items
         return _picked(items, by, sketched, self.names(sketches), apart=not are_exact(items))
 
+    def stored(self, totals: Any, by: Sequence[str], sketches: bool) -> list[Any]:
+        """Return totals by some columns, merged by the database as far as it can do so."""
+        sketched = _HAS_SKETCH if sketches else self.unique and self.unique.totals
+        return _picked(totals, by, sketched, self.names(sketches), apart=False)
+
     def _annotated(self, holders: Holders, text: Any) -> tuple[Any, Any]:
         first = min(start for _, start, _ in holders)
         last = max(period.next(start) for period, start, _ in holders)
@@ -82,6 +93,18 @@ class Rows(NamedTuple):
             of=F("metric__slug"), text=text, of_period=F("period"), day_of=F("start"), kind_of=text_of("")
         )
         return totals, items
+
+
+def of_each_metric(totals: Any) -> Any:
+    """Return the totals of all metrics so that each metric is looked up in the index.
+
+    Otherwise PostgreSQL and SQLite scan the whole table for those of a period: neither can know how few there are.
+    """
+    connection, metrics = connections[totals.db], totals.model._meta.get_field("metric").related_model
+    condition = _LOOKED_UP.get(connection.vendor)
+    if condition is None:
+        return totals
+    return totals.filter(Is(condition.format(connection.ops.quote_name(metrics._meta.db_table)), "metric"))
 
 
 def key_of(by: Sequence[str], sketches: bool) -> Sequence[str]:
