@@ -134,6 +134,11 @@ def _range() -> list[Schema]:
         _query("start", DATE, "The first date; by default a recent one that depends on the period."),
         _query("end", DATE, "The last date, today by default."),
         _page(),
+        _query(
+            "per_page",
+            {"type": "integer", "minimum": 1, "maximum": MAX_RESULTS},
+            "Points of a page, for hours its dates. Both its default and its maximum are smaller with many label sets.",
+        ),
     ]
 
 

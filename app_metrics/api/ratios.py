@@ -11,8 +11,9 @@ from ..models.pending import is_complete
 from ..ratios.declared import NUMBER, PERCENT, Ratio, ratios
 from ..ratios.operands import Operand
 from ..ratios.quotients import Quotient
-from .paging import Answer, page_of, page_of_series, range_of
+from .paging import Answer, Load, page_of, page_of_series, range_of
 from .parameters import Mistake, Parameters
+from .parts import load_of
 from .views import json_view
 
 
@@ -32,12 +33,12 @@ def list_ratios(request: HttpRequest, **kwargs: Any) -> Answer:
 @json_view
 def show_ratio_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     """Show a ratio period by period, with its numerator and its denominator."""
-    parameters = Parameters(request, "period", "start", "end", "page")
+    parameters = Parameters(request, "period", "start", "end", "page", "per_page")
     period = Period(parameters.choice("period", PERIODS, DAY))
     start, end = range_of(parameters, period)
     first = start_of(period, start)
-    page = page_of_series(request, parameters, period, start, end)
     ratio, complete = _ratio(slug), is_complete()
+    page = page_of_series(request, parameters, period, start, end, _load(ratio))
     points = ratio.series(period, period.shift(first, page.first), period.shift(first, page.end - 1))
     return {
         **_described(ratio),
@@ -48,6 +49,11 @@ def show_ratio_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
         **page.links,
         "results": [{"start": point.start.isoformat(), **_numbers(point.quotient)} for point in points],
     }
+
+
+def _load(ratio: Ratio) -> Load:
+    operands = (ratio.of, ratio.to)
+    return load_of({each.slug for each in operands}, None, is_apart=any(each.reads_label_sets for each in operands))
 
 
 def _ratio(slug: str) -> Ratio:

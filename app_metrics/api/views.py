@@ -13,7 +13,7 @@ from ..core.numbers import Number, plain
 from ..core.periods import DAY, HOUR, PERIODS, Period, Piece
 from ..core.serialization import inert_json
 from ..core.setting_rules import suggest
-from ..core.summary import KINDS, MEASURED, NUMBER, SHOWN, UNIQUE, Summary, merge_all
+from ..core.summary import KINDS, MEASURED, NUMBER, SHOWN, SKETCHED, UNIQUE, Summary, merge_all
 from ..core.validation import check_slug
 from ..models import Annotation, Metric, MetricSet
 from ..models.fields import unicode_text
@@ -26,7 +26,7 @@ from .access import View, require_read_access
 from .openapi import description
 from .paging import Answer, page_of, page_of_series, range_of
 from .parameters import LABEL, WHERE, Mistake, Parameters
-from .parts import SPLIT, listed, parts_of, series_of
+from .parts import SPLIT, listed, load_of, parts_of, series_of
 from .prometheus import Unavailable, latest
 
 
@@ -78,14 +78,16 @@ def list_metrics(request: HttpRequest, **kwargs: Any) -> Answer:
 @json_view
 def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
     """Show a metric period by period; `label.NAME` selects one label set, `where.NAME` filters, `split` groups them."""
-    parameters = Parameters(request, "period", "start", "end", "page", SPLIT, prefixes=(LABEL, WHERE))
+    parameters = Parameters(request, "period", "start", "end", "page", "per_page", SPLIT, prefixes=(LABEL, WHERE))
     period, labels = Period(parameters.choice("period", PERIODS, DAY)), parameters.labels()
     start, end = range_of(parameters, period)
     first = start_of(period, start)
     parts = parts_of(parameters)
-    page = page_of_series(request, parameters, period, start, end, is_split=parts.split is not None)
     metric, complete = _metric(slug), is_complete()
     parts.check(metric)
+    is_split = parts.split is not None
+    load = load_of([slug], labels, is_apart=is_split or metric.kind in SKETCHED)
+    page = page_of_series(request, parameters, period, start, end, load, is_split=is_split)
     start_of_page, last = (period.shift(first, number) for number in (page.first, page.end - 1))
     series = series_of(metric, period, start_of_page, last, labels, parts)
     points = series.mapped(partial(_listed, metric.kind))
@@ -100,7 +102,7 @@ def show_series(request: HttpRequest, slug: str, **kwargs: Any) -> Answer:
         "complete": complete and is_complete(),
         **page.links,
         "results": points.whole,
-        "groups": None if parts.split is None else _groups(points),
+        "groups": _groups(points) if is_split else None,
         "overflow": points.overflow or None,
         "annotations": [each.as_data(period) for each in annotations],
     }

@@ -96,6 +96,8 @@ def _first_day(metric: Metric) -> date | None:
     """
     totals = Total.objects.filter(metric=metric).order_by("start")
     first = {name: Subquery(totals.filter(period=name).values("start")[:1]) for name in (DAY, MONTH)}
+    day: date | None
+    month: date | None
     day, month = Metric.objects.filter(pk=metric.pk).values_list(first[DAY], first[MONTH]).get()
     if day is None:
         return month or _first_pending_day(metric)

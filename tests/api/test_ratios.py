@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app_metrics import metric
 from app_metrics.aggregation.run import aggregate
+from app_metrics.api import parts
 from app_metrics.api.prometheus import latest
+from app_metrics.models import Total
 
 pytestmark = pytest.mark.urls("tests.support.api_urls")
 
@@ -163,3 +165,14 @@ def test_prometheus_gets_the_days_up_to_today(site, settings):
     text = latest("")[0].decode()
     assert 'conversion_ratio{period="day"} 0.02' in text
     assert "conversion: checkouts divided by visits (2 days), in the current period" in text
+
+
+def test_a_page_of_a_ratio_of_many_label_sets_has_fewer_points(site, get, monkeypatch):
+    monkeypatch.setattr(parts, "MOST_APART", 20)
+    for number in range(10):
+        metric("requests", labels={"status": "500", "path": str(number)})
+    aggregate()
+    label_sets = Total.objects.filter(metric__slug="requests", period="year").values("labels").distinct().count()
+    answer = get(SERIES.replace("conversion", "error_rate"))
+    assert len(answer["results"]) == 20 // label_sets
+    assert f"per_page={20 // label_sets}" in answer["next"]

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from app_metrics import checks, collect, metric, unique
 from app_metrics.aggregation.run import aggregate
-from app_metrics.api import paging
+from app_metrics.api import paging, parts
 from app_metrics.api.access import compile_tokens
 from app_metrics.core.periods import DAY, HOUR, MONTH, PERIODS, WEEK, YEAR
 from app_metrics.models import Annotation, Item, Metric, Total
@@ -564,6 +564,35 @@ def test_a_wide_range_comes_in_pages_that_follow_each_other(period, orders, get,
     assert "last one" in get(SERIES, 404, period=period, start="2024-12-28", end="2025-01-07", page=pages + 1)["error"]
 
 
+def test_a_page_of_many_label_sets_has_fewer_points_and_its_links_say_how_many(orders, get, monkeypatch):
+    monkeypatch.setattr(parts, "MOST_MERGED", 15)
+    for number in range(5):
+        metric("orders", labels={"plan": str(number)}, at=datetime(2026, 6, 1, tzinfo=BERLIN))
+    aggregate()
+    label_sets = Metric.objects.get(slug="orders").totals.filter(period=YEAR).values("labels").distinct().count()
+    address, starts = f"{SERIES}?start=2026-06-01&end=2026-06-07", []
+    while address:
+        answer = get(address)
+        assert len(answer["results"]) <= 15 // label_sets
+        starts += [point["start"] for point in answer["results"]]
+        address = answer["next"]
+        monkeypatch.setattr(parts, "MOST_MERGED", 10)  # as if label sets were added meanwhile
+        assert address is None or "per_page=" in address
+    assert starts == [f"2026-06-{day:02}" for day in range(1, 8)]
+
+
+def test_more_points_than_many_label_sets_allow_are_refused(orders, get, monkeypatch):
+    monkeypatch.setattr(parts, "MOST_APART", 30)
+    for number in range(10):
+        record("export", "timer", 1, labels={"user": str(number)})
+    aggregate()
+    series = SERIES.replace("orders", "export")
+    assert len(get(series, per_page="6", start="2026-06-01")["results"]) == 6
+    error = get(series, 400, per_page="7", start="2026-06-01")["error"]
+    assert error == "`per_page` is '7'; give a whole number from 1 to 6."
+    assert len(get(series, **{"label.user": "1"}, per_page="30", start="2026-06-01")["results"]) == 30
+
+
 @pytest.mark.parametrize("period", PERIODS)
 def test_the_widest_range_has_no_more_than_a_thousand_points_and_reads_no_more(period, orders, get, settings):
     settings.APP_METRICS_YEARS = (1001, 9997)
@@ -668,9 +697,9 @@ def test_totals_come_in_pages_of_label_sets(orders, get):
         (LIST, {"search": "a\0"}, "'search' holds a NUL character; leave it out."),
         (LIST, {"set": "\0"}, "'set' holds a NUL character; leave it out."),
         (SERIES, {"perod": "day"}, "Did you mean 'period'?"),
-        (SERIES, {"lable.plan": "pro"}, "Choose one of end, label.NAME, page, period, split, start, where.NAME."),
+        (SERIES, {"lable.plan": "pro"}, "Choose one of end, label.NAME, page, per_page, period, split, start, where."),
         (SERIES, {"label": "pro"}, "There is no parameter 'label'."),
-        (SERIES, {"per_page": "5"}, "There is no parameter 'per_page'."),
+        (SERIES, {"per_page": "1001"}, "`per_page` is '1001'; give a whole number from 1 to 1000."),
         (SERIES, {"period": "dya"}, "`period` is 'dya'. Did you mean 'day'?"),
         (SERIES, {"period": ""}, "`period` is ''. Choose one of day, hour, month, week, year."),
         (SERIES, {"start": "yesterday"}, "`start` is 'yesterday'; give a date such as 2026-11-23."),
@@ -787,9 +816,10 @@ def test_markup_in_a_query_is_returned_escaped(orders, client):
     ("address", "most", "pending"),
     [
         (LIST, 3, 0),
-        (f"{SERIES}?period=hour&start=2020-01-01", 3, 0),  # the metric, its numbers and its annotations
-        (f"{SERIES}?where.plan=pro", 7, 0),  # the names of labels; the cap and the numbers, also of the overflow series
-        (f"{SERIES}?where.plan=pro&split=plan", 4, 1),
+        # The metric, how many label sets it has, its numbers and its annotations.
+        (f"{SERIES}?period=hour&start=2020-01-01", 4, 0),
+        (f"{SERIES}?where.plan=pro", 8, 0),  # the names of labels; the cap and the numbers, also of the overflow series
+        (f"{SERIES}?where.plan=pro&split=plan", 5, 1),
         (f"{TOTALS}?where.plan=pro&split=plan", 3, 1),
         (f"{TOTALS}?period=year", 2, 1),  # one more finds out which pending label sets are beyond the cap
         (PROMETHEUS, 2, 1),
