@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Mapping[str, bool]] = {
     "uniques": dict.fromkeys(["postgresql", "mariadb", "mysql"], False),
     "reading": {},
     "dashboard": {"postgresql": False},
+    "size": {"postgresql": False},
     "outages": {},
     "scaling": dict.fromkeys(["postgresql", "redis"], False),
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import override_settings
 from freezegun import freeze_time
 
 import benchmarks
@@ -32,6 +33,7 @@ from benchmarks import (
     runner,
     scaling,
     server,
+    size,
     sketches,
     timers,
     uniques,
@@ -219,6 +221,15 @@ def test_trends_of_any_number_of_metrics_are_two_queries() -> None:
 def test_a_measured_report_agrees_with_the_statement_by_hand() -> None:
     table = reading.reports(2, 1, repeats=1)
     assert [row[-1] for row in table.cells()["rows"]] == ["5", ""]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pages_at_size_stay_within_their_queries() -> None:
+    urls = override_settings(ROOT_URLCONF="tests.support.api_urls")
+    with freeze_time(history.NOW), urls:
+        table = size.pages("default", "sqlite", size.TINY, 1)
+    for each in table.measured:
+        assert each.case.facts["queries"] <= int(each.limit["limit"].split()[0]), each.case.name
 
 
 def test_the_dashboard_shows_its_pages_within_their_queries(transactional_database: str) -> None:
