@@ -50,7 +50,7 @@ def overview(metrics: Iterable[Metric], cut: Cut | None = None) -> list[Row]:
     spans: dict[Hashable, list[Piece]] = {
         YESTERDAY: whole(DAY, DAY.previous(day)),
         **{period: whole(period, start_of(period, day)) for period in (DAY, WEEK, MONTH)},
-        **spans_until(cut),
+        **spans_until(cut, for_uniques=any(metric.kind == UNIQUE for metric in metrics)),
     }
     found = fold_together(QuerySources.of(metrics), spans)
     return [_row(metric, cut, found) for metric in metrics]

@@ -46,8 +46,8 @@ def week_before() -> Cut:
     return Cut(day, hours, int(moment.timestamp()) - began, min(SECONDS, day_ends - began))
 
 
-def spans_until(cut: Cut) -> dict[Hashable, list[Piece]]:
-    """Return the spans that `compare_so_far` needs."""
+def spans_until(cut: Cut, *, for_uniques: bool = False) -> dict[Hashable, list[Piece]]:
+    """Return the spans that `compare_so_far` needs; only unique counts need the hours of today."""
     week = start_of(WEEK, cut.day)
     same_day = cut.day + timedelta(weeks=1)
     weeks = [(WEEK, WEEK.shift(week, -number), 0) for number in range(1, LOOKED_BACK + 1)]
@@ -57,7 +57,7 @@ def spans_until(cut: Cut) -> dict[Hashable, list[Piece]]:
         LATER: [(HOUR, cut.day, hour) for hour in range(cut.hours + 1, hours_in(cut.day, time_zone()))],
         WHOLE: [(DAY, cut.day, 0)],
         EARLIER: [*weeks, *elapsed_pieces(week, cut.day, 0)],
-        TODAYS_FULL: elapsed_pieces(same_day, same_day, cut.hours),
+        **({TODAYS_FULL: elapsed_pieces(same_day, same_day, cut.hours)} if for_uniques else {}),
     }
 
 
