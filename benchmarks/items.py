@@ -14,7 +14,8 @@ from django.db import connections, transaction
 from app_metrics.core.batch import new_batch_id
 from app_metrics.core.hashing import hash_of
 from app_metrics.core.labels import encode_labels
-from app_metrics.core.summary import NAMES, UNIQUE, UNIQUES, Summary, merge_into
+from app_metrics.core.sketches import UNIQUES
+from app_metrics.core.summary import NAMES, UNIQUE, Summary, merge_into
 from app_metrics.models import Total
 from tests.support.summaries import seen, summary_of
 

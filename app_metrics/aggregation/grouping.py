@@ -14,9 +14,9 @@ from ..core.labels import decode_labels
 from ..core.numbers import EXACT
 from ..core.periods import HOURS
 from ..core.plain_text import brief
+from ..core.sketches import HISTOGRAM, UNIQUES, decode_sketch
 from ..core.summary import (
     FIELDS,
-    HISTOGRAM,
     KINDS,
     LATEST,
     MAX,
@@ -27,10 +27,8 @@ from ..core.summary import (
     SUM,
     TIME,
     UNIQUE,
-    UNIQUES,
     Field,
     Summary,
-    decode_sketch,
     from_values,
 )
 from ..core.uniques import Uniques

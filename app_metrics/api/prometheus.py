@@ -12,13 +12,13 @@ from ..core.comparisons import whole
 from ..core.labels import readable_labels
 from ..core.periods import WHOLE_DAYS
 from ..core.plain_text import one_line
+from ..core.sketches import UNIQUES
 from ..core.summary import (
     COUNTER,
     GAUGE,
     MEASURED,
     TIMER,
     UNIQUE,
-    UNIQUES,
     Summary,
     distinct,
     merge_into,

@@ -5,7 +5,6 @@ a field, add it there, in `merge`, `single` and `app_metrics.core.batch.Fold`, a
 `app_metrics.models.totals`.
 """
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -26,6 +25,7 @@ from .numbers import (
     read_time,
     trimmed,
 )
+from .sketches import HISTOGRAM, UNIQUES, decode_sketch, encode_sketch
 from .uniques import EXACT as EXACT_UNIQUES
 from .uniques import Uniques
 
@@ -37,8 +37,8 @@ SKETCHED = (*MEASURED, UNIQUE)
 MAX_KIND_LENGTH = 20
 MICROSECONDS = 1_000_000
 
-# What a field holds: a number of events, an exact decimal, microseconds of Unix time, or a sketch.
-COUNT, NUMBER, TIME, HISTOGRAM, UNIQUES = "count", "number", "time", "histogram", "uniques"
+# What a field holds, if it is no sketch: a number of events, an exact decimal, or microseconds of Unix time.
+COUNT, NUMBER, TIME = "count", "number", "time"
 # How the values of two summaries merge into one; LATEST takes the value of the summary with the later `last_at`, and
 # UNION adds sketches.
 SUM, MIN, MAX, LATEST, UNION = "sum", "min", "max", "latest", "union"
@@ -86,10 +86,6 @@ SHOWN = tuple(field for field in FIELDS if field.holds != TIME)
 _NUMBERS = tuple(index for index, field in enumerate(FIELDS) if field.holds == NUMBER)
 # Functions that parse a stored or sent value, by what it holds; they raise ValueError, TypeError or ArithmeticError.
 READERS: dict[str, Callable[[Any], Any]] = {COUNT: read_count, NUMBER: read_number, TIME: read_time}
-# Functions that decode a sketch; they raise ValueError or TypeError.
-DECODERS: dict[str, Callable[[bytes], Any]] = {HISTOGRAM: Histogram.decode, UNIQUES: Uniques.decode}
-# In place of a stored sketch that cannot be read: percentiles and unique counts made of it are then unknown.
-UNREADABLE: dict[str, Any] = {HISTOGRAM: None, UNIQUES: Uniques(kept=None)}
 _READERS = tuple(READERS[field.holds] for field in FIELDS)
 _LIMITS: dict[str, Number] = {COUNT: COUNT_LIMIT, NUMBER: TOTAL_LIMIT}
 _SUMS = tuple((index, _LIMITS[field.holds]) for index, field in enumerate(FIELDS) if field.rule == SUM)
@@ -222,24 +218,6 @@ def to_item_sketches(summary: Summary) -> Sequence[str | None]:
 def merged_sketch(field: Field, text: str | None) -> str | None:
     """Return a sketch that consists of several, given and returned in Base64, as one."""
     return None if text is None else encode_sketch(decode_sketch(field.holds, text))
-
-
-def encode_sketch(sketch: Histogram | Uniques | None) -> str | None:
-    """Return a sketch in Base64."""
-    return None if sketch is None else b64encode(sketch.encode()).decode()
-
-
-def decode_sketch(holds: str, text: str) -> Any:
-    """Return a sketch that was encoded in Base64; the parts of several ones are separated by spaces or line breaks.
-
-    Raises ValueError or TypeError.
-    """
-    return DECODERS[holds](decode_base64(text))
-
-
-def decode_base64(text: str) -> bytes:
-    """Return the bytes of one or more words in Base64."""
-    return b"".join(map(b64decode, text.split()))
 
 
 def of_kind(kind: str, summary: Summary) -> Summary:

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models.functions import Cast
 
 from ..core.numbers import QUANTUM, ROUNDING, trimmed
-from ..core.summary import decode_base64
+from ..core.sketches import decode_base64
 
 # Not utf8mb4_bin, which ignores trailing spaces: "login" would equal "login ".
 EXACT_COLLATIONS = {"MariaDB": "utf8mb4_nopad_bin", "MySQL": "utf8mb4_0900_bin"}

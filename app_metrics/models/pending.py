@@ -12,7 +12,8 @@ from django.db.models import BigIntegerField, Case, Value, When
 from ..core.batch import Batch, Key
 from ..core.dropped import warn_once
 from ..core.plain_text import brief
-from ..core.summary import DECODERS, FIELDS, NAMES, NO_SKETCHES, NUMBER, SKETCHES, UNREADABLE, Field, Summary
+from ..core.sketches import DECODERS, UNREADABLE
+from ..core.summary import FIELDS, NAMES, NO_SKETCHES, NUMBER, SKETCHES, Field, Summary
 from ..transport.loading import get_backend, load_backend, other_paths
 from .aggregates import fetched
 from .fields import SketchField

@@ -14,13 +14,13 @@ from ..core.calendar import local_day, locate, starts_at, starts_between
 from ..core.labels import encode_labels
 from ..core.numbers import Number
 from ..core.periods import HOUR, LONGEST, Period, Piece
+from ..core.sketches import UNIQUES
 from ..core.summary import (
     COUNT,
     NUMBER,
     SHOWN,
     SUM,
     UNIQUE,
-    UNIQUES,
     Summary,
     headline,
     merge_into,

@@ -17,7 +17,8 @@ from django.db.models import CharField, F, Q, SmallIntegerField, Value
 from django.db.models.expressions import RawSQL
 
 from ..core.periods import HOUR, Period, Piece
-from ..core.summary import SKETCHED, SKETCHES, UNIQUE, UNIQUES
+from ..core.sketches import UNIQUES
+from ..core.summary import SKETCHED, SKETCHES, UNIQUE
 from .aggregates import Is, are_exact, mergeable, merged, unmerged
 
 # The names of the spans that contain a piece.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.logs import log
-from ..core.summary import SKETCHES, UNREADABLE, Field
+from ..core.sketches import UNREADABLE
+from ..core.summary import SKETCHES, Field
 from ..models import QuarantinedItem, Total
 
 Merge = Callable[[Field, str | None], str | None]

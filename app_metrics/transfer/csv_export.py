@@ -7,8 +7,9 @@ from typing import Any, TextIO
 
 from ..core.labels import OVERFLOW_LABELS
 from ..core.periods import LONGEST
+from ..core.sketches import encode_sketch
 from ..core.spreadsheets import escaped
-from ..core.summary import NAMES, SKETCHES, encode_sketch
+from ..core.summary import NAMES, SKETCHES
 from ..models import Item, Total
 from ..models.primary import primary
 from ..models.queries import QuerySources

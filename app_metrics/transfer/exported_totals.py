@@ -12,7 +12,8 @@ from django.db.models import Q
 from ..core.calendar import start_of, today
 from ..core.numbers import plain
 from ..core.periods import Period
-from ..core.summary import DECODERS, FIELDS, NUMBER, UNREADABLE, Field
+from ..core.sketches import DECODERS, UNREADABLE
+from ..core.summary import FIELDS, NUMBER, Field
 from ..models import Metric, Total
 from ..models.primary import primary
 from ..models.splitting import Where, matching_totals

@@ -22,7 +22,8 @@ from ...core.batch import Batch, Key
 from ...core.histogram import Histogram
 from ...core.numbers import DECIMAL_PLACES, EXACT, MAX_DIGITS, Number, read_time
 from ...core.periods import HOURS
-from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, UNIQUES, Field, Summary, of_kind
+from ...core.sketches import UNIQUES
+from ...core.summary import COUNT, FIELDS, NUMBER, SUM, TIME, Field, Summary, of_kind
 from ...core.validation import check_key
 from .uniques import packed, unpacked
 

@@ -9,7 +9,7 @@ whole hour to find the fields of one series.
 
 import struct
 
-from ...core.summary import UNIQUES
+from ...core.sketches import UNIQUES
 from ...core.uniques import EXACT, HIGHEST_RANK, RANK_BITS, REGISTERS, Uniques, check_registers
 
 HASH_SIZE = 8

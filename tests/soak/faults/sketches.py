@@ -10,7 +10,8 @@ from app_metrics.core.batch import Fold
 from app_metrics.core.hashing import hash_of
 from app_metrics.core.labels import NO_LABELS, decode_labels
 from app_metrics.core.periods import PERIODS
-from app_metrics.core.summary import DECODERS, SKETCHES, UNIQUE, Summary, merge_all
+from app_metrics.core.sketches import DECODERS
+from app_metrics.core.summary import SKETCHES, UNIQUE, Summary, merge_all
 from tests.soak.faults.journal import SKETCHED, Event, Recorded
 
 # The bytes of each sketch; None for those that a summary does not have.
