@@ -24,7 +24,8 @@ def extremes_of(chart: Chart) -> tuple[Extreme, Extreme] | None:
     """Return the periods with the largest and the smallest number of a counter or a unique count; of equal ones, the
     first.
 
-    Periods that are not over do not take part, nor do those in which counting began. None if no two numbers differ.
+    Periods that are not over do not take part, nor do those in which counting began or whose number is unknown. None if
+    no two numbers differ.
     Gauges and timers have none: their chart has the lowest and the highest number of each period. The values of a label
     of a unique count have none, because they overlap.
     """
@@ -43,8 +44,9 @@ def _counted_throughout(chart: Chart) -> Iterator[Extreme]:
     columns = [each.numbers for each in chart.columns if each.role in summed and not each.is_apart]
     for start, *numbers in zip(chart.starts, *columns, strict=True):
         day = local_day(start)
-        if chart.since < day and chart.selection.period.next(day) <= today():
-            yield Extreme(start, reduce(add, (number or 0 for number in numbers), ZERO))
+        known = [number for number in numbers if number is not None]
+        if len(known) == len(numbers) and chart.since < day and chart.selection.period.next(day) <= today():
+            yield Extreme(start, reduce(add, known, ZERO))
 
 
 def _number(extreme: Extreme) -> Number:

@@ -20,7 +20,7 @@ from app_metrics.dashboard.metric_facts import facts_of
 from app_metrics.dashboard.overview import overview, stickiness
 from app_metrics.dashboard.projection import with_projection
 from app_metrics.dashboard.svg import draw
-from app_metrics.models import Metric
+from app_metrics.models import Metric, Total
 from app_metrics.templatetags.app_metrics_dashboard import facts
 from app_metrics.templatetags.app_metrics_splits import overlap_note
 
@@ -148,6 +148,15 @@ def test_the_days_with_most_and_fewest_are_those_of_distinct_counts(noon):
     come([1] * 9, 7), come([1, 2], 8), come([1, 2, 3], 9)
     highest, lowest = extremes_of(chart_of(7, 9))
     assert (highest.start, highest.number, lowest.start, lowest.number) == (date(2026, 6, 9), 3, date(2026, 6, 7), 1)
+
+
+def test_a_day_whose_count_is_unknown_is_not_the_one_with_fewest(noon):
+    come([1, 2, 3], 2), come([1, 2], 3), come([1], 4)
+    aggregate()
+    Total.objects.filter(period=DAY, start=date(2026, 6, 4)).update(uniques=b"damaged")
+    assert [(day.day, number) for day, number in extremes_of(chart_of(2, 4))] == [(2, 3), (3, 2)]
+    Total.objects.filter(period=DAY, start=date(2026, 6, 3)).update(uniques=b"damaged")
+    assert extremes_of(chart_of(2, 4)) is None
 
 
 def test_values_of_a_label_have_no_extremes_because_they_cannot_be_added(noon):
