@@ -9,6 +9,7 @@ from django.utils.translation import pgettext
 from ..core import formatting
 from ..core.numbers import Number
 from ..core.periods import HOUR
+from ..dashboard.charts import PART
 from ..dashboard.ratio_charts import RatioChart
 from ..dashboard.ratio_rows import RatioRow
 from ..dashboard.svg import chart_title
@@ -96,6 +97,8 @@ def why_empty(chart: RatioChart) -> str:
     """Return why a chart has no ratio."""
     if chart.ratio.days and chart.selection.period == HOUR:
         return _("There is no ratio of an hour, because it covers whole days.")
+    if any(number is None for column in chart.columns if column.role == PART for number in column.numbers):
+        return _("There is no ratio in this range, because one of its two numbers is unknown.")
     return _("There is no ratio in this range, because the denominator is zero.")
 
 

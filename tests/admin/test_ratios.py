@@ -16,7 +16,7 @@ from freezegun import freeze_time
 from app_metrics import collect, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.dashboard import forms
-from app_metrics.models import Metric, MetricSet
+from app_metrics.models import Metric, MetricSet, Total
 from app_metrics.reports.declared_sets import declare
 from tests.admin.test_dashboard import WRITES, main_links, page, table, text
 
@@ -193,6 +193,16 @@ def test_a_metric_that_does_not_exist_yet_is_named_as_such(client):
     root = page(client, ratio_url())
     assert "visits not recorded yet" in text(root.find(".//dl"))
     assert "There is no ratio in this range" in text(root.find(".//*[@class='app-metrics-empty']"))
+
+
+def test_the_page_says_that_a_number_is_unknown_instead_of_calling_it_zero(visited, client):
+    def why():
+        return text(page(client, ratio_url("stickiness"), start="2026-11-20").find(".//*[@class='app-metrics-empty']"))
+
+    Total.objects.filter(period="day").update(uniques=b"damaged")
+    assert why() == "There is no ratio in this range, because one of its two numbers is unknown."
+    Total.objects.all().delete()
+    assert why() == "There is no ratio in this range, because the denominator is zero."
 
 
 def test_a_ratio_of_zero_is_drawn(client):
