@@ -33,7 +33,7 @@ NO_RATIO: Schema = {**NO_NUMBER, "description": "A decimal; null if the denomina
 NO_PERCENTILE: Schema = {**NO_NUMBER, "description": "A decimal, within 1.1 % of the exact one; null if it is unknown."}
 OPERAND: Schema = {
     **NO_NUMBER,
-    "description": "A decimal; null if it is an unknown percentile, or has days and is read by the hour.",
+    "description": "A decimal; null if a percentile or unique count is unknown, or if it has days and is read by hour.",
 }
 FORM: Schema = {"type": "string", "enum": list(FORMS)}
 FIELD: Schema = {"type": "string", "enum": list(FIELDS)}
@@ -230,13 +230,16 @@ def _with_numbers(**properties: Schema) -> Schema:
         "The number to show: a counter's total, a gauge's last value, how many different values, otherwise the mean;"
         " a timer's is in seconds."
     )
-    error = "Only of unique counts: how far `value` may be from the truth, such as 0.0162; 0 if it is exact."
+    error = (
+        "Only of unique counts: how far `value` may be from the truth, such as 0.0162; 0 if it is exact, null if it is"
+        " unknown."
+    )
     described = _object(**properties, **{**numbers, "total": NUMBER, "value": {**NO_NUMBER, "description": headline}})
     described["properties"]["percentiles"] = {
         **_ref("schemas", "Percentiles"),
         "description": "Only of timers and distributions.",
     }
-    described["properties"]["standard_error"] = {**NUMBER, "description": error}
+    described["properties"]["standard_error"] = {**NO_NUMBER, "description": error}
     return described
 
 

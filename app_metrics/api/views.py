@@ -216,12 +216,14 @@ def _numbers(kind: str, point: Point, percentiles: Percentiles) -> Answer:
     """Return a point's fields, headline and what its kind adds; decimals as text, which JSON readers do not round."""
     values = ((field, getattr(point, field.name)) for field in SHOWN)
     numbers = {field.name: _text(value) if field.holds == NUMBER else value for field, value in values}
+    value = point_headline(kind, point)
     more: Answer = {}
     if percentiles:
         more["percentiles"] = {f"p{percent}": _text(number) for percent, number in percentiles.items()}
     if kind == UNIQUE:
-        more["standard_error"] = plain(point.uniques.error) if point.uniques else "0"
-    return {**numbers, "value": _text(point_headline(kind, point)), **more}
+        error = point.uniques.error if point.uniques else 0
+        more["standard_error"] = None if value is None else plain(error)
+    return {**numbers, "value": _text(value), **more}
 
 
 def _text(number: Number | None) -> str | None:

@@ -537,6 +537,14 @@ def test_the_points_and_totals_of_a_unique_count_are_numbers_with_their_error(or
     assert [(each["value"], each["standard_error"]) for each in today["results"]] == [("600", "0")] * 2
 
 
+def test_the_error_of_a_count_that_is_unknown_is_not_zero(orders, get):
+    unique("users", 7, at=NOON - timedelta(days=1))
+    aggregate()
+    Total.objects.filter(metric__slug="users", period="day").update(uniques=b"damaged")
+    (point,) = get("/stats/api/metrics/users/series/", start="2026-11-22", end="2026-11-22")["results"]
+    assert (point["count"], point["value"], point["standard_error"]) == (1, None, None)
+
+
 def test_a_counter_has_no_percentiles_and_no_error(orders, get):
     assert "standard_error" not in get(SERIES)["results"][-1]
     assert "percentiles" not in get(SERIES)["results"][-1]
