@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from ..core.calendar import start_of, today
-from ..core.periods import DAY, Period
+from ..core.periods import DAY, HOUR, Period
 from ..models import KIND_NAMES, Total
 from ..models.aggregates import are_exact
 from .charts import EMPTY
@@ -93,7 +93,10 @@ class SelectionForm(forms.Form):
         if given["start"]:
             chosen = Selection(period or DAY, given["start"], last, given["split"], where=self._where())
         else:
-            chosen = ranged(given["range"] or DEFAULT_RANGE, last, period, given["split"], self._where())
+            name = given["range"] or DEFAULT_RANGE
+            if self._days and RANGES[name].step == HOUR:  # an hour has no days
+                period = period or DAY
+            chosen = ranged(name, last, period, given["split"], self._where())
         is_split = chosen.split or self._reads_label_sets
         if is_split or not are_exact(Total.objects):
             most = MOST_SPLIT_POINTS if is_split else MOST_ADDED_POINTS

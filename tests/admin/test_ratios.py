@@ -16,6 +16,7 @@ from freezegun import freeze_time
 from app_metrics import collect, metric, unique
 from app_metrics.aggregation.run import aggregate
 from app_metrics.dashboard import forms
+from app_metrics.dashboard.date_range import RANGES
 from app_metrics.models import Metric, MetricSet, Total
 from app_metrics.reports.declared_sets import declare
 from tests.admin.test_dashboard import WRITES, main_links, page, table, text
@@ -316,8 +317,14 @@ def test_the_page_of_stickiness_has_the_days_that_end_with_each_point(visited, c
 
 
 def test_the_page_says_that_an_hour_has_no_stickiness(visited, client):
-    empty = text(page(client, ratio_url("stickiness"), range="2d").find(".//*[@class='app-metrics-empty']"))
+    address = ratio_url("stickiness")
+    empty = text(page(client, address, range="2d", period="hour").find(".//*[@class='app-metrics-empty']"))
     assert empty == "There is no ratio of an hour, because it covers whole days."
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_every_range_of_stickiness_shows_some(visited, client, name):
+    assert page(client, ratio_url("stickiness"), range=name).find(f".//{SVG}") is not None
 
 
 @pytest.mark.parametrize(("days", "period", "most"), [(1, "day", 20), (30, "day", 20), (30, "week", 5)])
