@@ -43,6 +43,8 @@ class RatioChange(Change):
 
     @property
     def verdict(self) -> str:
+        if None in (self.then.numerator, self.then.denominator):  # unknown, which is not the same as nothing
+            return NOT_AVAILABLE
         # A change from 0 % is known in points.
         if self.ratio.is_percent and self.base == 0 and self.current is not None:
             return UP if self.current > 0 else DOWN if self.current < 0 else SAME
@@ -77,7 +79,7 @@ def compared(ratio: Ratio, since: date | None, base: Collection[Piece], now: Quo
 
 def new(ratio: Ratio, start: date, now: Quotient) -> RatioChange:
     """Return the change since a period in which a metric was not counted."""
-    return RatioChange(ratio, start, now, Quotient(None, None, ratio.factor))
+    return RatioChange(ratio, start, now, Quotient(0, 0, ratio.factor))
 
 
 def shown_ratio(ratio: Ratio, quotient: Quotient) -> str:

@@ -54,6 +54,8 @@ def plain(text):
         ((2, 100), (0, 50), "+2 points", UP),
         ((0, 100), (0, 50), "±0 points", SAME),
         ((2, 100), (0, 0), "new", NEW),
+        ((2, 100), (2, None), "n/a", NOT_AVAILABLE),
+        ((2, 100), (None, 50), "n/a", NOT_AVAILABLE),
         ((2, 0), (2, 100), "n/a", NOT_AVAILABLE),
     ],
 )
