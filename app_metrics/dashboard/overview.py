@@ -88,7 +88,7 @@ def yesterdays_p95(metrics: Iterable[Metric]) -> dict[str, Number | None]:
 
 
 def stickiness(metrics: Iterable[Metric]) -> dict[str, tuple[int, int]]:
-    """Return yesterday's number and that of the 30 days up to it, of each unique count that has some; one query.
+    """Return yesterday's number and that of the 30 days up to it, of each unique count that has both; one query.
 
     Their ratio, DAU ÷ MAU, says how much of a month comes on a day. Both are over, so it does not depend on the time of
     the day or the day of the month.
@@ -100,8 +100,10 @@ def stickiness(metrics: Iterable[Metric]) -> dict[str, tuple[int, int]]:
     month = [piece for day in days for piece in whole(DAY, day)]
     found = fold_together(QuerySources.of(metrics), {YESTERDAY: whole(DAY, days[-1]), LATELY: month})
     numbers: dict[tuple[str, Hashable], Any] = {key: headline(UNIQUE, summary) for key, summary in found.items()}
-    slugs = [slug for slug, name in numbers if name == LATELY and numbers[slug, name]]
-    return {slug: (numbers.get((slug, YESTERDAY)) or 0, numbers[slug, LATELY]) for slug in slugs}
+    both = {
+        slug: (numbers.get((slug, YESTERDAY), 0), numbers[slug, LATELY]) for slug, name in numbers if name == LATELY
+    }
+    return {slug: pair for slug, pair in both.items() if pair[0] is not None and pair[1]}
 
 
 def _row(metric: Metric, cut: Cut, found: Mapping[tuple[str, Hashable], Summary]) -> Row:

@@ -90,6 +90,13 @@ def test_stickiness_divides_yesterday_by_the_thirty_days_that_end_with_it(noon):
     assert stickiness([users()]) == {"users": (3, 10)}
 
 
+def test_there_is_no_stickiness_if_yesterdays_unique_count_is_unknown(noon):
+    come(range(8), 8), come([0, 8], 9)
+    aggregate()
+    Total.objects.filter(period=DAY, start=date(2026, 6, 9)).update(uniques=None)
+    assert stickiness([users()]) == {}
+
+
 def test_a_card_shows_today_this_week_this_month_and_stickiness(noon, client):
     come(range(5), 2), come([0, 1, 5], 8), come([0, 1], 9), come([7], 10)
     shown = page(client)
