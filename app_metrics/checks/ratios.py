@@ -95,6 +95,6 @@ def _unknown(known: Iterable[str]) -> Iterator[CheckMessage]:
                 close = f"{suggest(operand.slug, sorted(known))} " if known else ""
                 yield CheckWarning(
                     f"{SETTING}[{name!r}] names {operand.slug!r}, for which there is no rule and nothing was recorded.",
-                    hint=f"{close}If the slug is right, the first event will do.",
+                    hint=f"{close}If the slug is right, this warning ends with its first event.",
                     id="app_metrics.W025",
                 )

@@ -118,7 +118,7 @@ def test_a_slug_that_nothing_counts_is_a_warning_with_a_similar_one(database, se
     [found] = reported(databases=[database])
     assert (found.id, found.level) == ("app_metrics.W025", WARNING)
     assert "'checkuots', for which there is no rule and nothing was recorded" in found.msg
-    assert found.hint == "Did you mean 'checkouts'? If the slug is right, the first event will do."
+    assert found.hint == "Did you mean 'checkouts'? If the slug is right, this warning ends with its first event."
     settings.APP_METRICS_RATIOS = {"conversion": {"of": "checkouts", "to": "signups"}}
     assert reported(databases=[database]) == []
 
