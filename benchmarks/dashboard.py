@@ -135,11 +135,11 @@ def details():
     by_plan = cells(counter, *({"labels": encode_labels({"plan": plan})} for plan in PLANS))
     plans = [*(f">{plan}</th>" for plan in PLANS), f"{day}</th>{by_plan}"]
     return {
-        "metric": Page(url, [counter.name, total], 15),
-        "metric, 91 days": Page(f"{url}?range=91d", [counter.name, total], 15),
-        "metric, hours of 2 days": Page(f"{url}?range=2d&period=hour", [counter.name, noon], 15),
-        "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 15),
-        "metric, a timer": Page(timers, [timer.name, cells(timer)], 15),
+        "metric": Page(url, [counter.name, total], 16),
+        "metric, 91 days": Page(f"{url}?range=91d", [counter.name, total], 16),
+        "metric, hours of 2 days": Page(f"{url}?range=2d&period=hour", [counter.name, noon], 16),
+        "metric, split by plan": Page(f"{url}?split=plan", [counter.name, *plans], 16),
+        "metric, a timer": Page(timers, [timer.name, cells(timer)], 16),
     }
 
 

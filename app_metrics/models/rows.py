@@ -145,8 +145,9 @@ def _parts(totals: Any, holders: Holders, apart: bool) -> Iterator[Any]:
     starts: dict[Period, set[date]] = defaultdict(set)
     for period, start, _ in holders:
         starts[period].add(start)
-    condition = _joined if connections[totals.db].vendor == "postgresql" else _within
+    is_postgresql = connections[totals.db].vendor == "postgresql"
     for period, days in starts.items():
+        condition = _joined if is_postgresql and len(days) <= MOST_DATES else _within
         part = totals.filter(period=period, **condition(period, days))
         hours = _hours(holders) if period == HOUR and not apart else None
         if hours is None:

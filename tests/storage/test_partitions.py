@@ -40,7 +40,7 @@ def record() -> None:
 
 
 def stored() -> list[Any]:
-    return list(lines(Chosen()))
+    return list(lines(Chosen(), pytest.fail))
 
 
 def test_totals_in_partitions_are_those_of_one_table(postgresql: str) -> None:

@@ -31,7 +31,6 @@ from ...core.summary import (
 )
 from . import base
 from .base import (
-    BAD_DATA,
     ITEM_COLUMNS,
     LONG,
     PLAIN_TOTAL_COLUMNS,
@@ -142,7 +141,7 @@ class Dialect(base.Dialect):
             SELECT {_extracted(names)} FROM json_each(%s) WHERE true
             ON CONFLICT ({columns(TOTAL_KEY)}) DO UPDATE SET {base.assignments(MERGES, names)}
             {"" if names == PLAIN_TOTAL_COLUMNS else f"RETURNING id, {LONG_SKETCHES}"}"""
-        with connection.cursor() as cursor, _functions(connection.connection):
+        with connection.cursor() as cursor, _functions(connection):
             cursor.execute(sql, [_json(base.total_rows(totals, names))])
             return [tuple(map(_as_text, row)) for row in cursor.fetchall() if any(row[1:])]
 
@@ -177,26 +176,42 @@ def _max(left: Any, right: Any) -> Any:
 
 
 @contextmanager
-def _functions(raw: Any) -> Iterator[None]:
+def _functions(connection: Any) -> Iterator[None]:
     """Let a connection merge fields; raises the error of such a function, which SQLite reports without its cause."""
-    errors: list[Exception] = []
-
-    def noting(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        def call(left: Any, right: Any) -> Any:
-            try:
-                return function(left, right)
-            except BAD_DATA as error:
-                errors.append(error)
-                raise
-
-        return call
-
-    for rule, function in {SUM: _sum, MIN: _min, MAX: _max}.items():
-        raw.create_function(f"app_metrics_{rule}", 2, noting(function))
+    errors = _errors_of(connection)
+    errors.clear()
     try:
         yield
     except OperationalError as error:
         raise (errors or [error])[0] from error.__cause__
+
+
+def _errors_of(connection: Any) -> list[BaseException]:
+    """Return the list to which the functions of an open connection add their errors.
+
+    They are created once for each connection of the driver: SQLite refuses to do so again while a reading is open.
+    """
+    raw = connection.connection
+    known, errors = getattr(connection, "_app_metrics_functions", (None, []))
+    if known is not raw:
+        errors = []
+        for rule, function in {SUM: _sum, MIN: _min, MAX: _max}.items():
+            raw.create_function(f"app_metrics_{rule}", 2, _noting(function, errors))
+        connection._app_metrics_functions = raw, errors
+    return errors
+
+
+def _noting(function: Callable[[Any, Any], Any], errors: list[BaseException]) -> Callable[[Any, Any], Any]:
+    """Return a function that notes its error, also that of a signal handler that ran meanwhile."""
+
+    def call(left: Any, right: Any) -> Any:
+        try:
+            return function(left, right)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    return call
 
 
 def _as_text(value: Any) -> Any:
